@@ -1,0 +1,1 @@
+"""Numba kernels of Loihi neuron dynamics: NumPy and Numba only."""
