@@ -1,0 +1,263 @@
+"""CUBA: the current-based leaky integrate-and-fire neuron, a leaky integrator on another.
+
+Recurrence, in integers of 1/4096, with decays in 1/4096::
+
+    u[t] = leak(u[t-1], current_decay) + a[t]
+    w[t] = leak(v[t-1], voltage_decay) + u[t] + bias
+    s[t] = w[t] > threshold                   strictly: equality neither spikes nor resets
+    v[t] = 0 if s[t] else w[t]
+
+The `slayer` integers have no width limit.  The `loihi` integers fold u into 24 bits and
+clip w to 24 bits, as Lava's process model does; inside those widths the two are the same.
+
+Backward is the gradient of the surrogate model: the spike's derivative is that of
+`lavadl_kernels.spike.surrogate`, rounding and reset count as identity::
+
+    gw[t] = gs[t] * surrogate(w[t]) + (1 - voltage_decay / 4096) * gw[t+1]
+    gu[t] = gw[t] + (1 - current_decay / 4096) * gu[t+1]
+    ga[t] = gu[t]
+    g_current_decay = -sum_t gu[t] * u[t-1] / 4096
+    g_voltage_decay = -sum_t gw[t] * v[t-1] / 4096
+
+Arrays are time-major (T, M) with per-lane parameters, as in `leaky_integrator`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from lavadl_kernels import leaky_integrator
+from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels.fixed_point import fixed, leak, saturate24, wrap24, wrap32
+from lavadl_kernels.spike import surrogate
+
+CHUNK = leaky_integrator.CHUNK
+
+
+@scalar
+def step(u, v, a, bias, current_decay, voltage_decay, threshold, loihi):
+    """One step of one neuron.
+
+    Parameters
+    ----------
+    u, v : int
+        Current and voltage, 1/4096.
+    a, bias : int
+        Synaptic input to the current and constant input to the voltage, 1/4096.
+    current_decay, voltage_decay : int
+        0 (perfect memory) to 4096 (none).
+    threshold : int
+        1/4096.
+    loihi : bool
+        Whether u and the voltage have the chip's 24 bits.
+
+    Returns
+    -------
+    u, v, spike, voltage
+        The new state, the spike, and the voltage before its reset.
+    """
+    u = leak(u, current_decay) + a
+    if loihi:
+        u = wrap24(u)
+    voltage = leak(v, voltage_decay) + u + bias
+    if loihi:
+        voltage = saturate24(voltage)
+    spike = voltage > threshold
+    return u, (0 if spike else voltage), spike, voltage
+
+
+def forward(x, u, v, current_decay, voltage_decay, threshold, graded=False):
+    """Run real inputs through neurons.
+
+    Parameters
+    ----------
+    x : ndarray
+        (T, M) float32, units of 1.
+    u, v, current_decay, voltage_decay : ndarray
+        (M,) int64, 1/4096.
+    threshold : int
+        1/4096.
+    graded : bool
+        Whether a spike carries the voltage instead of 1.
+
+    Returns
+    -------
+    spike : ndarray
+        (T, M) float32.
+    u, v : ndarray
+        (M,) int64, the states after the last step.
+
+    Raises
+    ------
+    ValueError
+        If an input is not finite or has no exact fixed-point value.
+    """
+    spike = np.empty_like(x)
+    ua, va = np.empty_like(u), np.empty_like(v)
+
+    def run(bound, zero):
+        return _forward(
+            x, u, v, current_decay, voltage_decay, threshold, graded, bound, zero, spike, ua, va
+        )
+
+    leaky_integrator.exact(run, x, [u, v], 2)
+    return spike, ua, va
+
+
+@kernel
+def _forward(x, u, v, current_decay, voltage_decay, threshold, graded, bound, zero, spike, u_after, v_after):
+    steps, lanes = x.shape
+    chunks = (lanes + CHUNK - 1) // CHUNK
+    bad = np.zeros(chunks, np.int32)
+    for chunk in prange(chunks):
+        lo = chunk * CHUNK
+        hi = min(lo + CHUNK, lanes)
+        n = hi - lo
+        uc, vc, cd, vd = np.full(n, zero), np.full(n, zero), np.full(n, zero), np.full(n, zero)
+        for i in range(n):
+            uc[i], vc[i], cd[i], vd[i] = u[lo + i], v[lo + i], current_decay[lo + i], voltage_decay[lo + i]
+        beyond = np.int32(0)
+        for t in range(steps):
+            xr, sr = x[t, lo:hi], spike[t, lo:hi]
+            for i in range(n):
+                beyond |= np.int32(not (abs(xr[i] * np.float32(4096.0)) < bound))
+                un, vn, s, w = step(uc[i], vc[i], fixed(xr[i], zero), 0, cd[i], vd[i], threshold, False)
+                uc[i], vc[i] = un, vn
+                size = np.float32(w * (1 / 4096)) if graded else np.float32(1)
+                sr[i] = size if s else np.float32(0)
+        bad[chunk] = beyond
+        for i in range(n):
+            u_after[lo + i], v_after[lo + i] = np.int64(uc[i]), np.int64(vc[i])
+    return bad.sum() == 0
+
+
+def backward(x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded, grad_spike):
+    """Gradients of `forward`, recomputing its states from `x` and the initial states `u`, `v`.
+
+    Returns
+    -------
+    grad_x : ndarray
+        (T, M) float32.
+    grad_current_decay, grad_voltage_decay : ndarray
+        (M,) float64, per lane, per unit of the decay integers.
+    """
+    steps, lanes = x.shape
+    # as many lanes at a time as keep both histories in the second-level cache
+    chunk = int(max(16, min(CHUNK, (1 << 17) // max(steps, 1)) // 16 * 16))
+    tasks = -(-lanes // chunk)
+    # one history per worker: each takes every `workers`-th chunk, so results do not depend on how many
+    workers = min(tasks, 16)
+    history_u = np.empty((workers, steps, chunk), np.float32)
+    history_w = np.empty((workers, steps, chunk), np.float32)
+    grad_x = np.empty((steps, lanes), np.float32)
+    grad_cd = np.zeros(lanes, np.float64)
+    grad_vd = np.zeros(lanes, np.float64)
+    _backward(
+        x, u, v, current_decay, voltage_decay, threshold, np.float32(tau), np.float32(scale), graded,
+        grad_spike, history_u, history_w, grad_x, grad_cd, grad_vd,
+    )  # fmt: skip
+    return grad_x, grad_cd, grad_vd
+
+
+@kernel
+def _backward(
+    x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded,
+    grad_spike, history_u, history_w, grad_x, grad_current_decay, grad_voltage_decay,
+):  # fmt: skip
+    steps, lanes = x.shape
+    workers, _, width = history_u.shape
+    level = np.float32(threshold / 4096)
+    for worker in prange(workers):
+        hu, hw = history_u[worker], history_w[worker]
+        uc, vc, cd, vd = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
+        gu, gw = np.empty(width, np.float32), np.empty(width, np.float32)
+        ku, kw = np.empty(width, np.float32), np.empty(width, np.float32)
+        for lo in range(worker * width, lanes, workers * width):
+            hi = min(lo + width, lanes)
+            n = hi - lo
+            for i in range(n):
+                uc[i], vc[i], cd[i], vd[i] = u[lo + i], v[lo + i], current_decay[lo + i], voltage_decay[lo + i]
+                gu[i] = gw[i] = 0
+                ku[i] = np.float32(1) - np.float32(cd[i]) * np.float32(1 / 4096)
+                kw[i] = np.float32(1) - np.float32(vd[i]) * np.float32(1 / 4096)
+            for t in range(steps):
+                xr, hur, hwr = x[t, lo:hi], hu[t], hw[t]
+                for i in range(n):
+                    un, vn, _, w = step(uc[i], vc[i], fixed(xr[i], 0.0), 0, cd[i], vd[i], threshold, False)
+                    uc[i], vc[i] = un, vn
+                    hur[i], hwr[i] = un * (1 / 4096), w * (1 / 4096)
+            gcd, gvd = grad_current_decay[lo:hi], grad_voltage_decay[lo:hi]
+            for t in range(steps - 1, -1, -1):
+                gsr, gxr, hwr = grad_spike[t, lo:hi], grad_x[t, lo:hi], hw[t]
+                for i in range(n):
+                    gw[i] = kw[i] * gw[i] + gsr[i] * surrogate(hwr[i] - level, tau, scale, graded)
+                    gu[i] = ku[i] * gu[i] + gw[i]
+                    gxr[i] = gu[i]
+                if t > 0:
+                    ub, wb = hu[t - 1], hw[t - 1]
+                    for i in range(n):
+                        carried = np.float32(0) if wb[i] > level else wb[i]
+                        gcd[i] -= np.float64(gu[i] * ub[i]) * (1 / 4096)
+                        gvd[i] -= np.float64(gw[i] * carried) * (1 / 4096)
+                else:
+                    for i in range(n):
+                        gcd[i] -= np.float64(gu[i]) * np.float64(u[lo + i]) * (1 / 16777216)
+                        gvd[i] -= np.float64(gw[i]) * np.float64(v[lo + i]) * (1 / 16777216)
+
+
+@kernel
+def run(a, bias, u, v, current_decay, voltage_decay, threshold, start, reset, spike, current, voltage, exceeded):
+    """Run integer inputs through neurons with the chip's widths: the deployed neuron.
+
+    Parameters
+    ----------
+    a : ndarray
+        (T, M) int64 synaptic sums in 1/4096.
+    bias : ndarray
+        (M,) int64 in 1/4096.
+    u, v : ndarray
+        (M,) int64 states, updated in place.
+    current_decay, voltage_decay : ndarray
+        (M,) int64.
+    threshold : int
+        1/4096.
+    start : int
+        Steps before this one leave the neurons at rest and silent.
+    reset : ndarray
+        (T,) bool: at these steps u and v become 0 before the update.
+    spike : ndarray
+        (T, M) uint8, filled.
+    current, voltage : ndarray
+        (T, M) int32, filled with u and with v after its reset; (0, M) to record nothing.
+    exceeded : ndarray
+        (M,) int64, filled with the first step at which a width was exceeded, or -1.
+    """
+    steps, lanes = a.shape
+    chunks = (lanes + CHUNK - 1) // CHUNK
+    for chunk in prange(chunks):
+        lo = chunk * CHUNK
+        hi = min(lo + CHUNK, lanes)
+        uc, vc, cd, vd = u[lo:hi], v[lo:hi], current_decay[lo:hi], voltage_decay[lo:hi]
+        b, beyond = bias[lo:hi], exceeded[lo:hi]
+        beyond[:] = -1
+        for t in range(steps):
+            ar, sr = a[t, lo:hi], spike[t, lo:hi]
+            if reset[t]:
+                uc[:] = 0
+                vc[:] = 0
+            for i in range(hi - lo):
+                if t < start:
+                    sr[i] = 0
+                else:
+                    # what the widths would have to hold
+                    ui = leak(uc[i], cd[i]) + ar[i]
+                    un, vn, s, w = step(uc[i], vc[i], wrap32(ar[i]), b[i], cd[i], vd[i], threshold, True)
+                    wi = leak(vc[i], vd[i]) + un + b[i]
+                    if beyond[i] < 0 and (ui != un or wi != w):
+                        beyond[i] = t
+                    uc[i], vc[i] = un, vn
+                    sr[i] = s
+                if current.shape[0] > 0:
+                    current[t, lo + i] = uc[i]
+                    voltage[t, lo + i] = vc[i]

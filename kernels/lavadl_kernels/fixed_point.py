@@ -1,0 +1,95 @@
+"""Fixed-point arithmetic of the Loihi neuron models.
+
+States are integers in units of 1/4096 (`STATE_ONE`), weights, biases and thresholds in
+units of 1/64 (`WEIGHT_ONE`), decays in units of 1/4096 (`DECAY_ONE`).  The functions below
+are the only place where shifts, widths and roundings are written.  They take Python or
+NumPy integers as well as compiled ones.
+
+Source: the public fixed-point definitions of Lava's LIF process models and of Lava-DL's
+leaky integrator.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from lavadl_kernels._jit import scalar
+
+STATE_BITS = 12
+STATE_ONE = 1 << STATE_BITS  #: one unit of current or voltage
+WEIGHT_BITS = 6
+WEIGHT_ONE = 1 << WEIGHT_BITS  #: one unit of weight, bias or threshold mantissa
+DECAY_BITS = 12
+DECAY_ONE = 1 << DECAY_BITS  #: a decay of 1: the state is forgotten at once
+STATE_LIMIT = 1 << 23  #: width of the chip's signed 24-bit states
+NEVER = (1 << 62) - 1  #: a threshold that no state reaches
+
+
+def shift_to_zero(product):
+    """`product` / 4096, rounded toward zero: sign(p) * (abs(p) >> 12).
+
+    In kernels `product` may also be a float64 that holds an integer below 2**53, which
+    vectorises on every processor; the result is then the same integer as float64.
+    """
+    return -(-product >> 12) if product < 0 else product >> 12
+
+
+@overload(shift_to_zero, inline="always")
+def _shift_to_zero(product):
+    if isinstance(product, types.Float):
+        return lambda product: np.trunc(product * (1 / 4096))
+    # adding 4095 to a negative product turns the floor of >> into rounding toward zero
+    return lambda product: (product + ((product >> 63) & 4095)) >> 12
+
+
+def fixed(value, like):
+    """`value` in units of 1 as an integer of 1/4096, rounded toward zero, of the number type of `like`."""
+    return int(value * 4096)
+
+
+@overload(fixed, inline="always")
+def _fixed(value, like):
+    if isinstance(like, types.Float):
+        return lambda value, like: np.float64(np.trunc(value * np.float32(4096.0)))
+    return lambda value, like: np.int64(value * np.float32(4096.0))
+
+
+@scalar
+def leak(state, decay):
+    """`state` after one step of exponential decay: state * (1 - decay / 4096), toward zero."""
+    return shift_to_zero(state * (4096 - decay))
+
+
+@scalar
+def wrap32(value):
+    """The signed 32-bit integer congruent to `value` modulo 2**32."""
+    return value - (value + 2147483648) // 4294967296 * 4294967296
+
+
+@scalar
+def wrap24(value):
+    """Lava's width of the current: a 32-bit value folded once into (-2**23, 2**23].
+
+    One fold only: values at or beyond 3 * 2**23 stay outside 24 bits, as they do in Lava.
+    """
+    value = wrap32(value)
+    value = value - 16777216 if value > 8388608 else value
+    return value + 16777216 if value <= -8388608 else value
+
+
+@scalar
+def saturate24(value):
+    """Lava's width of the voltage: a 32-bit value clipped to [-(2**23 - 1), 2**23 - 1]."""
+    value = wrap32(value)
+    return min(max(value, -8388607), 8388607)
+
+
+def input_bound(steps, stages, wide):
+    """Largest magnitude that keeps `stages` chained integrators exact over `steps` steps, in 1/4096.
+
+    A leaky integrator never exceeds `steps` times its largest input.  float64 states are
+    exact while their product with a decay stays below 2**53, int64 ones below 2**63.
+    """
+    return (2.0**50 if wide else 2.0**40) / float(steps + 1) ** stages
