@@ -7,6 +7,7 @@ These classes hold data that `check` has accepted or will; they do no I/O.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -43,7 +44,7 @@ class Layer:
     @property
     def size(self) -> int:
         """Number of neurons."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def channels(self) -> int:
@@ -76,7 +77,7 @@ class Flatten(Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Average(Layer):
-    """Mean over C / num_outputs consecutive channels."""
+    """Mean over size / num_outputs consecutive neurons: shape (num_outputs,)."""
 
     kind = "average"
 

@@ -25,6 +25,7 @@ class Field:
     kind: str = "int"  #: ``int``, ``bool`` or ``str``
     required: bool = True  #: a file without it is refused
     default: int | bool | str | None = None  #: value of an absent optional field
+    sparse: bool = False  #: left out of the file where it has its default
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Family:
     type: str  #: content of ``neuron/type``
     fields: tuple[Field, ...]
     delay_shift: bool = True  #: default one-step shift of the family's blocks in slayer
+    complex_input: bool = False  #: synapses carry a real and an imaginary weight
     aliases: tuple[str, ...] = ()  #: legacy names of the same family
 
 
@@ -47,9 +49,10 @@ def _resonance(key: str, name: str) -> Field:
 
 _THRESHOLD = Field("vThMant", "threshold", 0, THRESHOLD_LIMIT)
 _STEP = Field("vThStep", "threshold_step", 0, THRESHOLD_LIMIT)
-_REFRACTORY = Field("refDelay", "refractory_delay", 0, 2**15, required=False, default=1)
+# No neuron here or in Lava-DL has another refractory delay, so a file that asks for one is refused.
+_REFRACTORY = Field("refDelay", "refractory_delay", 1, 1, required=False, default=1)
 _GRADED = Field("gradedSpike", "graded_spike", kind="bool", required=False, default=False)
-_EXPONENT = Field("weight_exp", "weight_exp", -64, 64, required=False, default=0)
+_EXPONENT = Field("weight_exp", "weight_exp", -64, 64, required=False, default=0, sparse=True)
 _ADAPTIVE = (_decay("thDecay", "threshold_decay"), _decay("refDecay", "refractory_decay"))
 _OSCILLATOR = (_resonance("sinDecay", "sin_decay"), _resonance("cosDecay", "cos_decay"))
 
@@ -81,16 +84,25 @@ FAMILIES: dict[str, Family] = {
                 _EXPONENT,
             ),
         ),
-        Family("RF_PHASE", (*_OSCILLATOR, _THRESHOLD, _GRADED, _EXPONENT)),
-        Family("RF_IZHIKEVICH", (*_OSCILLATOR, _THRESHOLD, _GRADED, _EXPONENT)),
-        Family("ADRF_PHASE", (*_OSCILLATOR, *_ADAPTIVE, _THRESHOLD, _STEP, _GRADED, _EXPONENT)),
-        Family("ADRF_IZHIKEVICH", (*_OSCILLATOR, *_ADAPTIVE, _THRESHOLD, _STEP, _GRADED, _EXPONENT)),
+        Family("RF_PHASE", (*_OSCILLATOR, _THRESHOLD, _GRADED, _EXPONENT), complex_input=True),
+        Family("RF_IZHIKEVICH", (*_OSCILLATOR, _THRESHOLD, _GRADED, _EXPONENT), complex_input=True),
+        Family(
+            "ADRF_PHASE",
+            (*_OSCILLATOR, *_ADAPTIVE, _THRESHOLD, _STEP, _GRADED, _EXPONENT),
+            complex_input=True,
+        ),
+        Family(
+            "ADRF_IZHIKEVICH",
+            (*_OSCILLATOR, *_ADAPTIVE, _THRESHOLD, _STEP, _GRADED, _EXPONENT),
+            complex_input=True,
+        ),
         Family(
             "SDNN",
             (
                 Field("activation", "activation", kind="str", required=False),
                 Field("vThMant", "threshold", 0, THRESHOLD_LIMIT, required=False),
-                Field("sigma_output", "sigma_output", kind="bool", required=False, default=False),
+                # Lava-DL looks only at whether the key is there.
+                Field("sigma_output", "sigma_output", kind="bool", required=False, default=False, sparse=True),
                 _EXPONENT,
             ),
             delay_shift=False,
@@ -98,8 +110,9 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
-#: Legacy keys of a ``neuron`` group that older exporters wrote and that carry nothing the
-#: other keys do not say.  They are read past; every other unknown key is refused.
+#: Legacy keys of a ``neuron`` group that older exporters wrote and that do not bear on a run:
+#: the surrogate gradient, a copy of the threshold, and a weight exponent that was always 0
+#: (a file where it is not is refused).  They are read past; any other unknown key is refused.
 LEGACY_KEYS = frozenset({"theta", "tauRho", "scaleRho", "wgtExp"})
 
 

@@ -1,0 +1,94 @@
+"""How a layer's shape and weight follow from the shape of the layer before it."""
+
+from __future__ import annotations
+
+from lavadl_ref.exchange.describe import (
+    Average,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Flatten,
+    Input,
+    Kernel,
+    Layer,
+    Pool,
+    TimeDecimation,
+    Unpool,
+)
+from lavadl_ref.exchange.errors import ExchangeError
+
+
+def check_link(layer: Layer, previous: Layer | None) -> None:
+    """Raise unless `layer` can take what `previous` gives.
+
+    The first layer of a file takes whatever its weight asks for.  `layer` must be legal
+    by itself.
+
+    Raises
+    ------
+    ExchangeError
+        Naming the field, what was found and what was expected.
+    """
+    if previous is None:
+        return
+    if isinstance(layer, Input):
+        raise ExchangeError("type: expected 'input' in layer 0 only")
+    if isinstance(layer, Flatten):
+        _expect("shape", (previous.size,), layer.shape, previous)
+    elif isinstance(layer, TimeDecimation):
+        _expect("shape", previous.shape, layer.shape, previous)
+    elif isinstance(layer, Average):
+        if previous.size % layer.size:
+            raise ExchangeError(f"shape: expected a divisor of {previous.size} neurons, found {layer.shape}")
+    elif isinstance(layer, Dense):
+        _expect("weight", (layer.channels, previous.size), layer.weight.shape, previous)
+    elif isinstance(layer, Kernel):
+        _check_kernel_link(layer, previous)
+
+
+def _check_kernel_link(layer: Kernel, previous: Layer) -> None:
+    if len(previous.shape) != 3:
+        raise ExchangeError(f"type: {layer.kind!r} expects input (C, H, W), found {previous.shape}")
+    channels = previous.shape[0]
+    if channels % layer.groups:
+        raise ExchangeError(f"groups: expected a divisor of {channels} input channels, found {layer.groups}")
+    found = layer.weight.shape
+    if isinstance(layer, Conv):
+        _expect("weight", (found[0], channels // layer.groups, *found[2:]), found, previous)
+    elif isinstance(layer, ConvTranspose):
+        _expect("weight", (channels, *found[1:]), found, previous)
+    outputs = channels if isinstance(layer, (Pool, Unpool)) else layer.channels
+    sizes = _spatial(layer, previous)
+    for height, width in sizes:
+        if layer.shape == (outputs, height, width):
+            return
+    _expect("shape", (outputs, *sizes[0]), layer.shape, previous)
+
+
+def _spatial(layer: Kernel, previous: Layer) -> list[tuple[int, int]]:
+    """(height, width) that the layer may have, the usual one first.
+
+    Windows count as floor((n + 2 p - d (k - 1) - 1) / s) + 1; transposed,
+    (n - 1) s - 2 p + d (k - 1) + 1.  Pooling may also keep a last window that reaches past
+    the edge.
+    """
+    floors, ceils = [], []
+    axes = zip(previous.shape[1:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True)
+    for extent, kernel, stride, padding, dilation in axes:
+        reach = dilation * (kernel - 1)
+        if isinstance(layer, (ConvTranspose, Unpool)):
+            floors.append((extent - 1) * stride - 2 * padding + reach + 1)
+            ceils.append(floors[-1])
+        else:
+            room = extent + 2 * padding - reach - 1
+            floors.append(room // stride + 1)
+            ceils.append(-(-room // stride) + 1)
+    sizes = [(floors[0], floors[1])]
+    if isinstance(layer, Pool):
+        sizes.append((ceils[0], ceils[1]))
+    return sizes
+
+
+def _expect(key: str, expected: tuple[int, ...], found: tuple[int, ...], previous: Layer) -> None:
+    if expected != found:
+        raise ExchangeError(f"{key}: expected shape {expected}, found {found}; the input is {previous.shape}")

@@ -1,0 +1,237 @@
+"""A ``.net`` file as a checked description."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from lavadl_ref.exchange import layout
+from lavadl_ref.exchange.check import check
+from lavadl_ref.exchange.describe import LAYERS, Dense, Kernel, Layer, Network, Neuron
+from lavadl_ref.exchange.errors import ExchangeError, within
+from lavadl_ref.exchange.families import LEGACY_KEYS, family
+from lavadl_ref.exchange.heap import Heaps
+from lavadl_ref.exchange.storage import Budget, Folder, reading, shown
+
+
+def read(path: str | os.PathLike[str]) -> Network:
+    """Read and check a ``.net`` file.
+
+    The file is not trusted: it is read within bounded time and memory, follows no link,
+    and holds nothing that is not understood.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    Network
+        Legal in the sense of `check`.  Legacy spellings are reduced to the current one:
+        dense layers have shape (N,), convolution weights four axes, delays one integer per
+        output channel.
+
+    Raises
+    ------
+    ExchangeError
+        If the file is missing, not HDF5, damaged, or not a legal network.  The message names
+        the file, the layer and the field, what was found and what was expected.
+    """
+    with reading(os.fspath(path)):
+        size = _file_size(Path(path))
+        with open(path, "rb") as raw, h5py.File(path, "r") as file:
+            if file.userblock_size:
+                raise ExchangeError(f"expected HDF5 data from the start, found it at {file.userblock_size}")
+            root = Folder(file, Budget(Heaps(raw), stored=size))
+            root.only({"layer", "simulation"})
+            network = Network(_read_layers(root.folder("layer")), _read_simulation(root))
+    with within(os.fspath(path)):
+        check(network)
+    return network
+
+
+def _file_size(path: Path) -> int:
+    """Bytes of `path`, if it is a regular file that HDF5 recognises."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ExchangeError(f"cannot be opened: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ExchangeError("expected a file, found a directory or device")
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise ExchangeError(f"cannot be opened: {error.strerror}") from None
+    if start.startswith(b"version https://git-lfs"):
+        raise ExchangeError("expected an HDF5 file, found a Git LFS pointer; fetch the data with git lfs pull")
+    if not h5py.is_hdf5(path):
+        raise ExchangeError("expected an HDF5 file, found " + ("an empty file" if not start else "other data"))
+    return status.st_size
+
+
+def _read_simulation(root: Folder) -> dict[str, int]:
+    if "simulation" not in root:
+        return {}
+    folder = root.folder("simulation")
+    folder.only(layout.SIMULATION_KEYS)
+    return {key: folder.integer(key) for key in folder.names}
+
+
+def _read_layers(folder: Folder) -> tuple[Layer, ...]:
+    count = len(folder.names)
+    for index in range(count):
+        if str(index) not in folder:
+            held = ", ".join(shown(name) for name in sorted(folder.names)[:8])
+            raise ExchangeError(f"layer {index}: missing; layers are numbered from 0, found {held}")
+    layers = []
+    for index in range(count):
+        with within(f"layer {index}"):
+            layers.append(_read_layer(folder.folder(str(index), prefix="")))
+    return tuple(layers)
+
+
+def _read_layer(folder: Folder) -> Layer:
+    kind = folder.text("type")
+    if kind not in LAYERS:
+        raise ExchangeError(f"type: expected one of {', '.join(sorted(LAYERS))}, found {kind!r}")
+    cls = LAYERS[kind]
+    folder.only(layout.LAYER_KEYS[kind] | {"type", "shape"})
+    values: dict[str, Any] = {"shape": _read_shape(folder, kind)}
+    channels = values["shape"][0]
+    if "neuron" in folder:
+        values["neuron"] = _read_neuron(folder.folder("neuron"), channels)
+    if "delay" in folder:
+        delay = folder.integers("delay")
+        values["delay"] = np.broadcast_to(delay, channels).copy() if delay.size == 1 else delay
+    if "delayShift" in folder:
+        values["delay_shift"] = _read_shift(folder, values.get("neuron"))
+    if kind == "input":
+        values |= {key: folder.integer(key) for key in ("weight", "bias") if key in folder}
+    elif kind == "time_decimation":
+        values["factor"] = folder.integer("factor")
+    elif issubclass(cls, (Dense, Kernel)):
+        values |= _read_synapse(folder, cls, channels)
+    return cls(**values)
+
+
+def _read_shape(folder: Folder, kind: str) -> tuple[int, ...]:
+    found = folder.integers("shape")
+    if found.shape not in ((1,), (3,)) or found.min() < 1:
+        raise ExchangeError(f"shape: expected (N,) or (C, H, W), found {found.tolist()}")
+    shape = tuple(int(extent) for extent in found)
+    # Layers of one axis are also written (N, 1, 1), and flatten (1, 1, N).
+    if layout.RANKS[kind] == (1,) and len(shape) == 3:
+        if shape[1:] != (1, 1) and (kind != "flatten" or shape[:2] != (1, 1)):
+            raise ExchangeError(f"shape: expected (N,) or (N, 1, 1), found {shape}")
+        return (shape[0] * shape[2],)
+    return shape
+
+
+def _read_neuron(folder: Folder, channels: int) -> Neuron:
+    name = folder.text("type")
+    try:
+        found = family(name)
+    except KeyError:
+        raise ExchangeError(f"neuron/type: unknown neuron {name!r}") from None
+    folder.only({"type", *(field.key for field in found.fields), *LEGACY_KEYS})
+    if "wgtExp" in folder and folder.integer("wgtExp") != 0:
+        raise ExchangeError("neuron/wgtExp: expected 0, the only exponent that older exporters wrote")
+    parameters: dict[str, Any] = {}
+    for field in found.fields:
+        value: Any = field.default
+        if field.key not in folder:
+            if field.required:
+                raise ExchangeError(f"neuron/{field.key}: missing; {found.type} neurons need it")
+        elif field.kind == "bool":
+            value = folder.boolean(field.key)
+        elif field.kind == "str":
+            value = folder.text(field.key)
+        elif field.per_channel:
+            array = folder.integers(field.key)
+            value = int(array.reshape(-1)[0]) if array.size == 1 else array
+        else:
+            value = folder.integer(field.key)
+        parameters[field.name] = value
+    return Neuron(found.type, parameters)
+
+
+def _read_shift(folder: Folder, neuron: Neuron | None) -> bool | None:
+    """None where the file says what the family does anyway."""
+    shift = folder.boolean("delayShift")
+    return None if neuron is not None and family(neuron.type).delay_shift == shift else shift
+
+
+def _read_synapse(folder: Folder, cls: type[Layer], outputs: int) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    axes = 2 if issubclass(cls, Dense) else 4
+    if "weight" in folder and folder.is_folder("weight"):
+        parts = folder.folder("weight")
+        parts.only({"real", "imag"})
+        values["weight"] = _reduce(parts.integers("real"), axes, outputs)
+        values["weight_imag"] = _reduce(parts.integers("imag"), axes, outputs)
+    else:
+        values["weight"] = _reduce(folder.integers("weight"), axes, outputs)
+    if "weight_rec" in layout.LAYER_KEYS[cls.kind]:
+        values["weight_rec"] = _reduce(folder.integers("weight_rec"), axes, outputs)
+    if "bias" in folder:
+        bias = folder.integers("bias")
+        values["bias"] = bias.reshape(1) if bias.shape == () and outputs == 1 else bias
+    if axes == 4:
+        for key in ("stride", "padding", "dilation"):
+            values[key] = tuple(int(extent) for extent in folder.integers(key).reshape(-1))
+        if "groups" in layout.LAYER_KEYS[cls.kind]:
+            values["groups"] = folder.integer("groups")
+    _check_declared(folder, cls, values)
+    return values
+
+
+def _reduce(weight: NDArray[np.int64], axes: int, outputs: int) -> NDArray[np.int64]:
+    """`weight` with `axes` axes: trailing unit axes dropped, a vector read as one row or column."""
+    while weight.ndim > axes and weight.shape[-1] == 1:
+        weight = weight[..., 0]
+    if axes == 2 and weight.ndim == 1:
+        return weight.reshape(1, -1) if outputs == 1 else weight.reshape(-1, 1)
+    return weight
+
+
+def _check_declared(folder: Folder, cls: type[Layer], values: dict[str, Any]) -> None:
+    """Raise unless the weight has the shape that the keys describing it announce."""
+    weight = values["weight"]
+    expected = list(weight.shape)
+    axes = 2 if issubclass(cls, Dense) else 4
+    if weight.ndim != axes:
+        raise ExchangeError(f"weight: expected {axes} axes, found shape {weight.shape}")
+    groups = values.get("groups", 1)
+    outputs, inputs = (1, 0) if cls.kind == "convT" else (0, 1)
+    declared = []
+    for key, axis in (
+        ("outFeatures", 0),
+        ("inFeatures", 1),
+        ("outChannels", outputs),
+        ("inChannels", inputs),
+    ):
+        if key in folder:
+            count = folder.integer(key)
+            # The second axis of a kernel holds the channels of one group.
+            divided = groups if axes == 4 and axis == 1 else 1
+            if divided < 1 or count % divided:
+                raise ExchangeError(f"groups: expected a divisor of {key} {count}, found {groups}")
+            expected[axis] = count // divided
+            declared.append(key)
+    if "kernelSize" in folder:
+        kernel = folder.integers("kernelSize")
+        if kernel.shape != (2,):
+            raise ExchangeError(f"kernelSize: expected (height, width), found {kernel.tolist()}")
+        expected[2:] = kernel.tolist()
+        declared.append("kernelSize")
+    if tuple(expected) != weight.shape:
+        names = ", ".join(declared)
+        raise ExchangeError(f"weight: expected shape {tuple(expected)}, found {weight.shape}, by {names}")

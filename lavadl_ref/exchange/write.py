@@ -1,0 +1,158 @@
+"""A description as a ``.net`` file, with the keys, dtypes and shapes of Lava-DL's own exporter."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from lavadl_ref.exchange.check import check, check_layer
+from lavadl_ref.exchange.describe import (
+    Average,
+    ConvTranspose,
+    Dense,
+    Flatten,
+    Input,
+    Kernel,
+    Layer,
+    Network,
+    Neuron,
+    Pool,
+    Recurrent,
+    TimeDecimation,
+    Unpool,
+)
+from lavadl_ref.exchange.errors import ExchangeError, within
+from lavadl_ref.exchange.families import FAMILIES
+
+
+def write(path: str | os.PathLike[str], network: Network) -> None:
+    """Check `network` and write it to `path`, replacing what is there.
+
+    The file appears complete or not at all: it is written beside its place and moved there.
+
+    Raises
+    ------
+    ExchangeError
+        If `network` is not legal or the file cannot be written.
+    """
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    with within(os.fspath(path)):
+        check(network)
+        try:
+            with h5py.File(part, "x") as file:
+                layers = file.create_group("layer")
+                for index, layer in enumerate(network.layers):
+                    _write_layer(layers.create_group(str(index)), layer)
+                for key, value in network.simulation.items():
+                    file.create_dataset(f"simulation/{key}", data=np.int64(value))
+            part.replace(target)
+        except OSError as error:
+            raise ExchangeError(f"cannot be written: {error}") from None
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def write_layer(group: h5py.Group, layer: Layer) -> None:
+    """Check `layer` and write its datasets into the empty `group`.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        Open for writing, e.g. ``file.create_group("layer/0")``.
+    layer : Layer
+        Checked by itself; how it fits its neighbours is checked on reading.
+
+    Raises
+    ------
+    ExchangeError
+        If `layer` is not legal or `group` already holds something.
+    """
+    with within(str(group.name)):
+        if len(group):
+            raise ExchangeError(f"expected an empty group, found {', '.join(group)}")
+        check_layer(layer)
+        _write_layer(group, layer)
+
+
+def _write_layer(group: h5py.Group, layer: Layer) -> None:
+    # Lava-DL reserves ten bytes; only the names it never exports are longer.
+    width = max(10, len(layer.kind))
+    group.create_dataset("type", data=np.array([layer.kind], f"S{width}"))
+    shape = (*layer.shape, 1, 1) if isinstance(layer, (Flatten, Average)) else layer.shape
+    group.create_dataset("shape", data=np.array(shape, np.int64))
+    if isinstance(layer, Input):
+        _floats(group, "weight", [layer.weight])
+        _floats(group, "bias", [layer.bias])
+    elif isinstance(layer, TimeDecimation):
+        _integer(group, "factor", layer.factor)
+    elif isinstance(layer, (Dense, Kernel)):
+        _write_synapse(group, layer)
+    if layer.delay is not None:
+        _floats(group, "delay", layer.delay)
+    if layer.neuron is not None:
+        _write_neuron(group.create_group("neuron"), layer.neuron)
+        if layer.shifts != FAMILIES[layer.neuron.type].delay_shift:
+            group.create_dataset("delayShift", data=np.bool_(layer.shifts))
+
+
+def _write_synapse(group: h5py.Group, layer: Dense | Kernel) -> None:
+    if layer.weight_imag is None:
+        _floats(group, "weight", layer.weight)
+    else:
+        _floats(group, "weight/real", layer.weight)
+        _floats(group, "weight/imag", layer.weight_imag)
+    if layer.bias is not None:
+        _floats(group, "bias", layer.bias)
+    if isinstance(layer, Recurrent):
+        _floats(group, "weight_rec", layer.weight_rec)
+    if isinstance(layer, Dense):
+        _integer(group, "inFeatures", layer.weight.shape[1])
+        _integer(group, "outFeatures", layer.weight.shape[0])
+        return
+    for key, pair in (
+        ("kernelSize", layer.kernel_size),
+        ("stride", layer.stride),
+        ("padding", layer.padding),
+        ("dilation", layer.dilation),
+    ):
+        group.create_dataset(key, data=np.array(pair, np.int64))
+    if not isinstance(layer, (Pool, Unpool)):
+        inputs = layer.weight.shape[0]
+        if not isinstance(layer, ConvTranspose):
+            inputs = layer.weight.shape[1] * layer.groups
+        _integer(group, "inChannels", inputs)
+        _integer(group, "outChannels", layer.channels)
+        _integer(group, "groups", layer.groups)
+
+
+def _write_neuron(group: h5py.Group, neuron: Neuron) -> None:
+    group.create_dataset("type", data=neuron.type)
+    for field in FAMILIES[neuron.type].fields:
+        value = neuron.parameters.get(field.name, field.default)
+        if value is None or (field.sparse and value == field.default):
+            continue
+        if field.key == "weight_exp":
+            _floats(group, field.key, [value])
+        elif field.kind == "str":
+            group.create_dataset(field.key, data=str(value))
+        elif field.kind == "bool":
+            group.create_dataset(field.key, data=np.bool_(value))
+        else:
+            group.create_dataset(field.key, data=np.asarray(value, np.int64))
+
+
+def _floats(group: h5py.Group, key: str, values: Any) -> None:
+    """float32 as Lava-DL writes; float64 where float32 would round."""
+    exact = np.asarray(values, np.float64)
+    narrow = exact.astype(np.float32)
+    group.create_dataset(key, data=narrow if (narrow == exact).all() else exact)
+
+
+def _integer(group: h5py.Group, key: str, value: int) -> None:
+    group.create_dataset(key, data=np.int64(value))

@@ -1,0 +1,161 @@
+"""The child process of `lavadl_ref.netx.runtime`: runs jobs from a folder and leaves records there."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing.process
+import os
+import pickle
+import secrets
+import signal
+import sys
+import time
+import traceback
+import warnings
+from multiprocessing import shared_memory
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(place: Path, parent: int) -> int:
+    """Run the jobs in `place`; 0 if all went well."""
+    _die_with(parent)
+    os.register_at_fork(after_in_child=lambda: _die_with(os.getppid()))
+    _note_segments(place / "segments")
+    _note_failures(place / "actor_error")
+    try:
+        records = []
+        for index, job in enumerate(pickle.loads((place / "jobs.pkl").read_bytes())):
+            (place / "progress").write_text(str(index))
+            records.append(_run(job, place / f"{index}"))
+        partial = place / "records.partial"
+        partial.write_bytes(pickle.dumps(records))
+        partial.rename(place / "records.pkl")
+    except Exception:
+        (place / "error").write_text(traceback.format_exc())
+        return 1
+    return 0
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel to end this process when its parent ends, however that happens."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the kernel was asked
+        os._exit(1)
+
+
+def _note_segments(path: Path) -> None:
+    """Write each shared-memory segment's name down before it is made, so that none can be lost."""
+    original = shared_memory.SharedMemory.__init__
+
+    def init(self: Any, name: str | None = None, create: bool = False, size: int = 0, **options: Any) -> None:
+        if create and name is None:
+            name = f"psm_{secrets.token_hex(8)}"
+            with open(path, "a") as file:
+                file.write(name + "\n")
+        original(self, name, create, size, **options)
+
+    shared_memory.SharedMemory.__init__ = init  # type: ignore[method-assign]
+
+
+def _note_failures(path: Path) -> None:
+    """Write an exception of one of Lava's processes down at once; its siblings would wait for ever."""
+    original = multiprocessing.process.BaseProcess.run
+
+    def run(self: Any) -> None:
+        try:
+            original(self)
+        except Exception:
+            partial = path.with_suffix(f".{os.getpid()}")
+            partial.write_text(traceback.format_exc())
+            partial.rename(path)
+            raise
+
+    multiprocessing.process.BaseProcess.run = run  # type: ignore[method-assign]
+
+
+def _run(job: Any, prefix: Path) -> Any:
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc.io.source import RingBuffer
+
+    from lavadl_ref.netx.hdf5 import Network
+    from lavadl_ref.netx.processes import Recorder
+    from lavadl_ref.netx.runtime import Records
+
+    net = Network(job.net_config, **job.arguments)
+    for layer, _ in job.states_at:
+        if layer >= len(net) or net.layers[layer].neuron is None:
+            raise ValueError(f"states_at names layer {layer}, which has no neurons; the network has {len(net)} layers")
+    source = RingBuffer(data=_frames(job.inputs, job.steps, net.inp.shape))
+    source.s_out.connect(net.inp)
+
+    def record(port: Any, name: str) -> Recorder:
+        recorder = Recorder(shape=port.shape, path=prefix.with_suffix("." + name), steps=job.steps)
+        port.connect(recorder.s_in)
+        return recorder
+
+    output = record(net.out, "output")
+    spikes: list[Recorder | None] = [
+        record(layer.neuron.s_out, f"spikes{i}") if layer.neuron is not None and "spikes" in job.record else None
+        for i, layer in enumerate(net.layers)
+    ]
+    final = [layer.neuron if "states" in job.record else None for layer in net.layers]
+    states = {}
+    began = time.perf_counter()
+    config = Loihi2SimCfg(select_tag="fixed_pt")
+    try:
+        done = 0
+        for stop in sorted({step + 1 for _, step in job.states_at} | {job.steps}):
+            net.run(condition=RunSteps(num_steps=stop - done), run_cfg=config)
+            done = stop
+            for layer, step in job.states_at:
+                if step + 1 == stop:
+                    neuron = net.layers[layer].neuron
+                    states[layer, step] = (_state(neuron.u), _state(neuron.v))
+        seconds = time.perf_counter() - began
+        current = [None if neuron is None else _state(neuron.u) for neuron in final]
+        voltage = [None if neuron is None else _state(neuron.v) for neuron in final]
+    finally:
+        net.stop()
+    return Records(
+        output=_time_last(output.read()),
+        spikes=[None if recorder is None else _time_last(recorder.read()) for recorder in spikes],
+        current=current,
+        voltage=voltage,
+        states=states,
+        table=str(net),
+        seconds=seconds,
+    )
+
+
+def _frames(inputs: NDArray[Any], steps: int, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """The input as the source wants it: Lava's axes, exactly `steps` long."""
+    if len(shape) == 1:
+        data = inputs.reshape(-1, inputs.shape[-1])
+    else:
+        data = inputs.transpose(2, 1, 0, 3) if inputs.ndim == 4 else inputs
+    if data.shape[:-1] != shape:
+        raise ValueError(f"inputs have shape {inputs.shape}, the network takes {shape[::-1]} per step")
+    frames = np.zeros((*shape, steps), np.int32)
+    frames[..., : data.shape[-1]] = data[..., :steps]
+    return frames
+
+
+def _time_last(frames: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(T, W, H, C) as (C, H, W, T), and (T, N) as (N, T)."""
+    return np.ascontiguousarray(frames.transpose())
+
+
+def _state(var: Any) -> NDArray[np.int32]:
+    return np.ascontiguousarray(var.get().astype(np.int32).transpose())
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")  # Lava's own; what matters comes back as an exception
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

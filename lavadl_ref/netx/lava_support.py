@@ -1,0 +1,141 @@
+"""Lava on the Pythons and NumPys of today.
+
+lava-nc 0.10.0 declares Python < 3.11 and NumPy < 2.  It runs on later ones with three small
+patches, each a named function below with the version that makes it needed:
+
+===========================  =================  ====================================================
+`patch_byte_encoder`         Python >= 3.11     a dataclass used as another's default must be hashable
+`patch_reshape_port`         NumPy >= 2.0       ``np.reshape`` calls its argument ``shape``
+`patch_conv_parameters`      NumPy >= 2.0       8-bit hyper-parameters overflow instead of promoting
+===========================  =================  ====================================================
+
+On Python 3.10 with NumPy 1 none of them does anything.  The patches change the installed
+package in memory only, nothing on disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from typing import Any
+
+import numpy as np
+
+LAVA_VERSION = "0.10.0"
+HOW_TO_INSTALL = (
+    "Install it with\n"
+    f"    pip install --ignore-requires-python --no-deps lava-nc=={LAVA_VERSION}\n"
+    "    pip install 'lavadl-ref[lava]'"
+)
+_NEEDED = ("networkx", "asteval", "psutil", "scipy")
+_NUMPY = tuple(int(part) for part in np.__version__.split(".")[:2])
+
+#: Names of the patches in force, in the order they were applied.
+applied: list[str] = []
+
+
+class LavaUnavailable(ImportError):
+    """lava-nc, or something it imports, is not installed."""
+
+
+def available() -> tuple[bool, str]:
+    """Whether Lava can run here, and why, or what to type if it cannot.
+
+    Installed metadata is read; Lava itself is not imported.
+    """
+    if sys.platform != "linux":
+        return False, f"Lava's runtime needs Linux, this is {sys.platform}."
+    try:
+        version = importlib.metadata.version("lava-nc")
+    except importlib.metadata.PackageNotFoundError:
+        return False, f"lava-nc is not installed. {HOW_TO_INSTALL}"
+    if version != LAVA_VERSION:
+        return False, f"lava-nc {version} is installed, {LAVA_VERSION} is needed. {HOW_TO_INSTALL}"
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        return False, f"lava-nc needs {', '.join(missing)}. {HOW_TO_INSTALL}"
+    return True, f"lava-nc {version}"
+
+
+def enable() -> None:
+    """Make lava-nc importable and correct on this Python and NumPy; harmless when called again.
+
+    Raises
+    ------
+    LavaUnavailable
+        If Lava cannot run here; the message says what to type.
+    """
+    usable, message = available()
+    if not usable:
+        raise LavaUnavailable(message)
+    if sys.version_info >= (3, 11):
+        patch_byte_encoder()
+    if _NUMPY >= (2, 0):
+        patch_reshape_port()
+        patch_conv_parameters()
+
+
+def patch_byte_encoder() -> None:
+    """Import Lava's compiler while its `ByteEncoder` dataclass, and no other class, is made hashable.
+
+    Python 3.11 refuses an unhashable default in a dataclass.  Lava has exactly one: instances
+    of `ByteEncoder` are the defaults of other encoders, never changed by anyone.
+    """
+    if "lava.magma.compiler.var_model" in sys.modules:
+        return
+    original = dataclasses.dataclass
+
+    def dataclass(cls: Any = None, /, **options: Any) -> Any:
+        if cls is not None and cls.__module__ == "lava.magma.compiler.var_model" and cls.__name__ == "ByteEncoder":
+            return original(cls, unsafe_hash=True, **options)
+        return original(cls, **options)
+
+    dataclasses.dataclass = dataclass  # type: ignore[assignment]
+    try:
+        importlib.import_module("lava.magma.compiler.var_model")
+    finally:
+        dataclasses.dataclass = original
+    applied.append("byte_encoder")
+
+
+def patch_reshape_port() -> None:
+    """Let `ReshapePort` name the shape as NumPy does now (``newshape`` is gone from NumPy 2.4)."""
+    if "reshape_port" in applied:
+        return
+    from lava.magma.core.process.ports.ports import ReshapePort
+
+    def get_transform_func_fwd(self: Any) -> functools.partial:
+        """Reshape data on the way to the destination."""
+        return functools.partial(_reshape, self.shape)
+
+    def get_transform_func_bwd(self: Any) -> functools.partial:
+        """Reshape data on the way back to the source."""
+        return functools.partial(_reshape, self.old_shape)
+
+    ReshapePort.get_transform_func_fwd = get_transform_func_fwd
+    ReshapePort.get_transform_func_bwd = get_transform_func_bwd
+    applied.append("reshape_port")
+
+
+def _reshape(shape: tuple[int, ...], data: Any) -> Any:
+    return np.reshape(data, shape)
+
+
+def patch_conv_parameters() -> None:
+    """Hold the convolution's kernel size, stride, padding, dilation and groups in 32 bits instead of 8.
+
+    From NumPy 2.0 on an 8-bit scalar no longer promotes when it meets a Python integer
+    above 127, so any picture wider than that ends the convolution with OverflowError.
+    """
+    if "conv_parameters" in applied:
+        return
+    from lava.magma.core.model.py.type import LavaPyType
+    from lava.proc.conv.models import AbstractPyConvModel
+
+    for name in ("kernel_size", "stride", "padding", "dilation", "groups"):
+        setattr(AbstractPyConvModel, name, LavaPyType(np.ndarray, np.int32, precision=8))
+    applied.append("conv_parameters")

@@ -1,0 +1,250 @@
+"""Run networks on Lava's multiprocessing runtime without ever hanging or leaving anything behind.
+
+Lava's runtime waits forever when a process model raises, when ``stop`` is missed or when a
+signal arrives at the wrong moment, and its processes and shared memory outlive their
+parent.  So every run here happens in a child with a session of its own, within a time limit;
+whatever ends it, the whole session and the shared memory it made are gone afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lavadl_ref.exchange import describe
+
+SHARED_MEMORY = Path("/dev/shm")
+RECORDS = ("spikes", "states")
+_POLL = 0.02  # seconds between looks at the child
+
+
+class LavaRunError(RuntimeError):
+    """A network failed on Lava."""
+
+
+class LavaTimeout(LavaRunError, TimeoutError):
+    """A network did not finish in the time it was given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One network to run once.
+
+    Parameters
+    ----------
+    net_config : path or exchange.describe.Network
+        The network.
+    inputs : ndarray
+        (C, H, W, T) or (N, T) integers at each step: what `hdf5.Network.inp` takes, spikes, or for an
+        input layer values in 1/64 after its transform.  After T steps the input is 0.
+    steps : int
+        Steps to run.
+    record : tuple of str
+        ``spikes``: those of every layer at each step; ``states``: u and v of every layer after the last step.
+    states_at : sequence of (layer, step)
+        Generated layers and 0-based steps after which to read u and v as well.
+    arguments : dict
+        Further arguments of `hdf5.Network`.
+    """
+
+    net_config: str | PathLike[str] | describe.Network
+    inputs: NDArray[Any]
+    steps: int
+    record: tuple[str, ...] = RECORDS
+    states_at: Sequence[tuple[int, int]] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """How messages call the network."""
+        if isinstance(self.net_config, describe.Network):
+            return f"network of {len(self.net_config.layers)} layers"
+        return os.fspath(self.net_config)
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """What a run produced.  Arrays are int32, (C, H, W) or (N,) per step, lists run over the generated layers."""
+
+    output: NDArray[np.int32]  #: what left the network, delays included, (..., T)
+    spikes: list[NDArray[np.int32] | None]  #: spikes of the neurons themselves, (..., T); None if not recorded
+    current: list[NDArray[np.int32] | None]  #: u after the last step, in 1/4096; None without neurons
+    voltage: list[NDArray[np.int32] | None]  #: v after the last step, in 1/4096
+    states: dict[tuple[int, int], tuple[NDArray[np.int32], NDArray[np.int32]]]  #: u and v after (layer, step)
+    table: str  #: the network's layers and processes
+    seconds: float  #: time of the steps alone
+
+
+def run(
+    net_config: str | PathLike[str] | describe.Network,
+    inputs: NDArray[Any],
+    steps: int,
+    *,
+    timeout: float = 120.0,
+    record: tuple[str, ...] = RECORDS,
+    states_at: Sequence[tuple[int, int]] = (),
+    **network_arguments: Any,
+) -> Records:
+    """Run one network; arguments as in `Job`, errors as in `run_all`."""
+    job = Job(net_config, inputs, steps, tuple(record), tuple(states_at), network_arguments)
+    return run_all([job], timeout=timeout)[0]
+
+
+def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
+    """Run networks one after the other in one child process, sparing all but one of the start-ups.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        The networks.
+    timeout : float
+        Seconds for all of them, start-up included.
+
+    Raises
+    ------
+    LavaTimeout
+        If time runs out; names the network that was running.
+    LavaRunError
+        If a network cannot be built or one of Lava's processes raises; carries the child's traceback.
+    ValueError
+        If a job is malformed.
+    """
+    if not jobs:
+        return []
+    for job in jobs:
+        _check(job)
+    if not timeout > 0:
+        raise ValueError(f"timeout must be positive, got {timeout}")
+    with tempfile.TemporaryDirectory(prefix="lavadl-ref-") as folder, _termination_as_exception():
+        place = Path(folder)
+        (place / "jobs.pkl").write_bytes(pickle.dumps([_portable(job) for job in jobs]))
+        _supervise(place, jobs, timeout)
+        return pickle.loads((place / "records.pkl").read_bytes())
+
+
+def _check(job: Job) -> None:
+    inputs = np.asarray(job.inputs)
+    if inputs.ndim not in (2, 4) or inputs.dtype.kind not in "biu":
+        raise ValueError(
+            f"inputs must be integers of shape (N, T) or (C, H, W, T), got {inputs.dtype} of shape {inputs.shape}"
+        )
+    if job.steps < 1:
+        raise ValueError(f"steps must be at least 1, got {job.steps}")
+    unknown = set(job.record) - set(RECORDS)
+    if unknown:
+        raise ValueError(f"record must be some of {RECORDS}, got {sorted(unknown)}")
+    for layer, step in job.states_at:
+        if layer < 0 or not 0 <= step < job.steps:
+            raise ValueError(f"states_at ({layer}, {step}) is outside of the run of {job.steps} steps")
+
+
+def _portable(job: Job) -> Job:
+    """The job as the child can unpickle it from its own folder."""
+    config = job.net_config
+    if isinstance(config, describe.Network):
+        # Read-only mappings do not pickle.
+        layers = tuple(
+            replace(x, neuron=x.neuron and describe.Neuron(x.neuron.type, dict(x.neuron.parameters)))
+            for x in config.layers
+        )
+        config = describe.Network(layers, dict(config.simulation))
+    else:
+        config = str(Path(config).absolute())
+    return replace(job, net_config=config, inputs=np.asarray(job.inputs), arguments=dict(job.arguments))
+
+
+def _supervise(place: Path, jobs: Sequence[Job], timeout: float) -> None:
+    """Start the child, wait for it, and remove every trace of it."""
+    environment = {**os.environ, "TMPDIR": str(place)}
+    environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    deadline = time.monotonic() + timeout
+    with open(place / "log", "wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lavadl_ref.netx._worker", str(place), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        while not _ended(child) and not (place / "actor_error").exists():
+            if time.monotonic() > deadline:
+                raise LavaTimeout(_message(place, jobs, f"did not finish within {timeout:g} s on Lava"))
+            time.sleep(_POLL)
+        if (place / "actor_error").exists():
+            raise LavaRunError(_message(place, jobs, "failed in a Lava process", "actor_error"))
+        if (place / "error").exists():
+            raise LavaRunError(_message(place, jobs, "failed on Lava", "error"))
+        if not (place / "records.pkl").exists():
+            raise LavaRunError(_message(place, jobs, "ended without a result on Lava"))
+    finally:
+        _kill_session(child)
+        _sweep(place)
+
+
+def _message(place: Path, jobs: Sequence[Job], what: str, details: str = "log") -> str:
+    progress = place / "progress"
+    index = int(progress.read_text() or 0) if progress.exists() else 0
+    name = jobs[index].name if len(jobs) == 1 else f"job {index}, {jobs[index].name},"
+    lines = (place / details).read_text(errors="replace").strip().splitlines()[-30:]
+    return "\n".join([f"{name} {what}", *lines])
+
+
+def _ended(child: subprocess.Popen) -> bool:
+    """Whether the child has ended; it is not reaped, so that its id still names its session."""
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _kill_session(child: subprocess.Popen) -> None:
+    """End every process of the child's session and wait until they are gone."""
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    patience = time.monotonic() + 1.0
+    with suppress(ProcessLookupError):
+        while time.monotonic() < patience:
+            os.killpg(child.pid, 0)
+            time.sleep(0.005)
+
+
+def _sweep(place: Path) -> None:
+    """Remove the shared memory whose names the child noted down before making it."""
+    noted = place / "segments"
+    for name in noted.read_text().split() if noted.exists() else ():
+        (SHARED_MEMORY / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _termination_as_exception() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that what `finally` promises happens, unless the caller handles it."""
+    ours = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if not ours:
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

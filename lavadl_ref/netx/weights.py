@@ -1,0 +1,50 @@
+"""Integer weights in the form Lava's synapses hold them without changing any.
+
+Lava's fixed-point Dense and Sparse keep 8 bits: for weights of both signs one of them is
+the sign, so what remains is even; for weights of one sign all of them are magnitude.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def dense_encoding(weight: NDArray[np.int64]) -> dict[str, Any] | None:
+    """Arguments of a Lava synapse that multiplies with exactly `weight`, or None if there are none.
+
+    Parameters
+    ----------
+    weight : ndarray
+        (O, I) integers in 1/64.
+
+    Returns
+    -------
+    dict or None
+        ``weights`` (int64), ``weight_exp``, ``num_weight_bits`` and ``sign_mode`` (name of a
+        member of Lava's `SignMode`).
+    """
+    weight = np.asarray(weight, np.int64)
+    low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
+    even = not np.any(weight % 2)
+    if even and -256 <= low and high <= 254:
+        return _arguments(weight, 0, "MIXED")
+    if low >= 0 and high <= 255:
+        return _arguments(weight, 0, "EXCITATORY")
+    if high <= 0 and low >= -255:
+        return _arguments(weight, 0, "INHIBITORY")
+    if -128 <= low and high <= 127:
+        # Twice the weights are even, and half of an even sum loses nothing.
+        return _arguments(2 * weight, -1, "MIXED")
+    return None
+
+
+def _arguments(weight: NDArray[np.int64], exponent: int, sign_mode: str) -> dict[str, Any]:
+    return {"weights": weight, "weight_exp": exponent, "num_weight_bits": 8, "sign_mode": sign_mode}
+
+
+def kernel_weight(weight: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The file's correlation kernel (O, I, kh, kw) as Lava's convolution kernel (O, kw, kh, I)."""
+    return np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1))

@@ -1,0 +1,89 @@
+"""Time-major memory behind the logical shapes (N, C, T) and (N, C, *spatial, T).
+
+Kernels see arrays of shape (T, M).  A tensor whose memory already has time slowest, as all
+blocks produce, is passed without a copy; any other is rearranged once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Layout(NamedTuple):
+    """How the lanes of a (T, M) array map to neurons."""
+
+    shape: tuple[int, ...]  #: logical shape (N, C, *spatial, T)
+    order: tuple[int, ...]  #: permutation from the logical axes to memory, time first
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Logical shape of one value per neuron: (N, C, *spatial)."""
+        return self.shape[:-1]
+
+    def logical(self, lanes: NDArray[np.generic]) -> Tensor:
+        """A (T, M) array as a tensor of the logical shape, sharing its memory."""
+        memory = torch.from_numpy(lanes).view([self.shape[i] for i in self.order])
+        return memory.permute([self.order.index(i) for i in range(len(self.order))])
+
+    def lanes(self, x: Tensor) -> NDArray[np.float32]:
+        """A tensor of the logical shape as a (T, M) array, copied only if its memory is ordered otherwise."""
+        memory = x.detach().permute(self.order).contiguous()
+        return memory.view(self.shape[-1], -1).numpy()
+
+    def state(self, x: Tensor) -> NDArray[np.int64]:
+        """A state (N, C, *spatial) as a (M,) array in lane order."""
+        return x.permute(self.order[1:]).reshape(-1).numpy()
+
+    def logical_state(self, lanes: NDArray[np.int64]) -> Tensor:
+        """A (M,) array in lane order as a contiguous state (N, C, *spatial)."""
+        order = self.order[1:]
+        memory = torch.from_numpy(lanes).view([self.shape[i] for i in order])
+        return memory.permute([order.index(i) for i in range(len(order))]).contiguous()
+
+    def per_lane(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """One value for all or one per channel, (1,) or (C,), spread over the lanes, (M,)."""
+        shape = [1] * (len(self.shape) - 1)
+        shape[1] = values.size
+        full = np.broadcast_to(values.reshape(shape), self.state_shape)
+        return np.ascontiguousarray(full.transpose(self.order[1:])).reshape(-1)
+
+    def per_channel(self, lanes: NDArray[np.float64], size: int) -> Tensor:
+        """Sum a (M,) array over everything (`size` 1) or all but the channels: float32 (size,)."""
+        order = self.order[1:]
+        full = lanes.reshape([self.shape[i] for i in order])
+        if size == 1:
+            return torch.tensor([full.sum()], dtype=torch.float32)
+        axes = tuple(i for i in range(full.ndim) if i != order.index(1))
+        return torch.from_numpy(full.sum(axis=axes).astype(np.float32))
+
+
+def layout_of(x: Tensor, what: str = "neuron input") -> Layout:
+    """The cheapest layout of `x`; channels innermost where it has to be rearranged.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not a float32 tensor on the CPU.
+    ValueError
+        If `x` has fewer than three axes.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{what} must be a torch.Tensor, got {type(x).__name__}")
+    if x.device.type != "cpu":
+        raise TypeError(f"{what} is on {x.device}; this package computes on the CPU: call .cpu() first")
+    if x.dtype != torch.float32:
+        raise TypeError(f"{what} must be float32, got {x.dtype}")
+    if x.ndim < 3:
+        raise ValueError(f"{what} must have shape (N, C, T) or (N, C, ..., T), got {tuple(x.shape)}")
+    last = x.ndim - 1
+    channels_last = (last, 0, *range(2, last), 1)
+    channels_first = (last, *range(last))
+    order = channels_last
+    if not x.permute(channels_last).is_contiguous() and x.permute(channels_first).is_contiguous():
+        order = channels_first
+    return Layout(tuple(x.shape), order)

@@ -1,0 +1,110 @@
+"""Axonal delay, fixed or learnt."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer._lazy import LazyShapes
+
+
+def delay(input: Tensor, delay_val: float = 1, sampling_time: float = 1) -> Tensor:
+    """Shift a signal later by ``int(delay_val / sampling_time)`` steps, zero-filled.
+
+    Parameters
+    ----------
+    input : Tensor
+        float32 (N, C, ..., T).
+    delay_val : float
+        Delay in the units of `sampling_time`; negative values shift earlier.
+    sampling_time : float
+        Length of a step.
+
+    Returns
+    -------
+    Tensor
+        Shape of `input`; the gradient is the opposite shift.
+    """
+    steps = torch.tensor([int(delay_val / sampling_time)], dtype=torch.float32)
+    shifted: Tensor = _autograd.Delay.apply(input, steps, 1.0)
+    return shifted
+
+
+class Delay(LazyShapes):
+    """A learnable delay for each channel.
+
+    Parameters
+    ----------
+    sampling_time : float
+        Length of a step.
+    max_delay : float, optional
+        Largest delay.
+    grad_scale : float
+        Factor of the delay's gradient.
+
+    Attributes
+    ----------
+    delay : Parameter
+        (C,) float32, drawn from [0, 1) at the first forward pass unless a checkpoint was
+        loaded; kept in [0, max_delay]. A signal is shifted by its integer part.
+    """
+
+    _lazy = ("delay",)
+
+    def __init__(
+        self, sampling_time: float = 1, max_delay: float | None = None, grad_scale: float = 1
+    ) -> None:
+        super().__init__()
+        self.sampling_time = sampling_time
+        self.max_delay = max_delay
+        self.grad_scale = grad_scale
+        self.delay = torch.nn.Parameter(torch.zeros(1))
+        self.init = False
+        self.persistent_state = False
+        self.register_buffer("history", None, persistent=False)
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the parameter."""
+        return self.delay.shape
+
+    def _loaded(self, name: str) -> None:
+        self.init = True
+
+    def reset(self) -> None:
+        """Forget what is under way."""
+        self.history = None
+
+    def clamp(self) -> None:
+        """Bring the delays back into [0, max_delay]."""
+        self.delay.data.clamp_(0, self.max_delay)
+
+    def _steps(self) -> Tensor:
+        self.clamp()
+        # truncated in the gradient's shadow: its slope is that of the continuous delay
+        steps = torch.trunc(self.delay.detach() / self.sampling_time)
+        return steps + (self.delay - self.delay.detach()) / self.sampling_time
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Delay `input` (N, C, ..., T) channel by channel."""
+        channels = input.shape[1]
+        if not self.init:
+            self.delay.data = torch.rand(channels)
+            self.init = True
+        elif self.delay.numel() not in (1, channels):
+            raise ValueError(f"delay was built for {self.delay.numel()} channels, got input with {channels}")
+        steps = self._steps()
+        if not self.persistent_state:
+            delayed: Tensor = _autograd.Delay.apply(input, steps, self.grad_scale)
+            return delayed
+        window = int(steps.detach().max())
+        if self.history is None or self.history.shape[:-1] != input.shape[:-1]:
+            self.history = input.new_zeros(*input.shape[:-1], 0)
+        joined = torch.cat([self.history, input], dim=-1)
+        self.history = joined[..., max(0, joined.shape[-1] - window) :].detach()
+        out: Tensor = _autograd.Delay.apply(joined, steps, self.grad_scale)
+        return out[..., joined.shape[-1] - input.shape[-1] :]
+
+    def extra_repr(self) -> str:
+        return f"sampling_time={self.sampling_time}, max_delay={self.max_delay}, channels={self.delay.numel()}"

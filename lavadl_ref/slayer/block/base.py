@@ -1,0 +1,465 @@
+"""The blocks, once for all neuron families.
+
+A spiking block is synapse, neuron, one-step shift, learnable delay, in this order.  A
+family binds its neuron class and its synapses, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import h5py
+import torch
+from torch import Tensor
+
+from lavadl_ref import exchange
+from lavadl_ref.slayer import axon
+from lavadl_ref.slayer.block import describe
+from lavadl_ref.slayer.neuron.base import Neuron
+from lavadl_ref.slayer.synapse.layer import GenericLayer, Hook, Size
+from lavadl_ref.slayer.utils import event_rate
+
+MAX_DELAY = 62  #: longest axonal delay that a block learns, what the device can hold
+
+Output = Tensor | tuple[Tensor, Tensor]
+
+
+class Block(torch.nn.Module):
+    """What all blocks share: counting of events, the shape, and the export."""
+
+    def __init__(self, count_log: bool = False) -> None:
+        super().__init__()
+        self.count_log = count_log
+        self.shape: torch.Size | None = None
+
+    def _counted(self, x: Tensor) -> Output:
+        return (x, event_rate(x)) if self.count_log else x
+
+    def describe(self) -> exchange.Layer:
+        """What this block writes into a ``.net`` file."""
+        raise NotImplementedError
+
+    def export_hdf5(self, handle: h5py.Group) -> None:
+        """Write this block into an open group of a ``.net`` file.
+
+        Raises
+        ------
+        RuntimeError
+            If no input has passed yet, so that the shape is not known.
+        """
+        exchange.write_layer(handle, self.describe())
+
+    def _known_shape(self) -> tuple[int, ...]:
+        if self.shape is None:
+            raise RuntimeError(
+                f"{type(self).__name__} block has not seen any input, so its shape is not known: "
+                "pass one sample through the network before exporting"
+            )
+        return tuple(int(s) for s in self.shape)
+
+
+class SpikingBlock(Block):
+    """A block with a neuron.
+
+    Parameters
+    ----------
+    neuron_params : mapping or None
+        Arguments of the family's neuron; not modified.
+    delay : bool
+        Whether to learn an axonal delay for each channel.
+    delay_shift : bool
+        Whether the output is shifted by one step, as a deployed network does.
+    count_log : bool
+        Whether to return the event rate too.
+    """
+
+    neuron_class: type[Neuron]
+    synapses: ModuleType
+
+    def __init__(
+        self, neuron_params: Mapping[str, Any] | None, delay: bool, delay_shift: bool, count_log: bool
+    ) -> None:
+        super().__init__(count_log)
+        self.neuron = None if neuron_params is None else self.neuron_class(**neuron_params)
+        self.delay_shift = delay_shift
+        self.delay = axon.Delay(max_delay=MAX_DELAY) if delay else None
+        if self.delay is not None and self.neuron is not None:
+            self.delay.persistent_state = self.neuron.persistent_state
+        self.register_buffer("delay_buffer", None, persistent=False)
+
+    def reset(self) -> None:
+        """Forget all state that persists between calls."""
+        self.delay_buffer = None
+        for part in (self.neuron, self.delay):
+            if part is not None:
+                part.reset()
+
+    def _shifted(self, x: Tensor) -> Tensor:
+        """`x` one step later; what leaves at the end enters the next call of a persistent block."""
+        if not self.delay_shift:
+            return x
+        shifted = axon.delay(x, 1)
+        if self.neuron is None or not self.neuron.persistent_state:
+            return shifted
+        last, self.delay_buffer = self.delay_buffer, x[..., -1:].detach()
+        if last is None or last.shape[:-1] != x.shape[:-1]:
+            return shifted
+        return torch.cat([last, shifted[..., 1:]], dim=-1)
+
+    def _fire(self, z: Tensor) -> Output:
+        assert self.neuron is not None
+        x = self._shifted(self.neuron(z))
+        if self.delay is not None:
+            x = self.delay(x)
+        self.shape = x.shape[1:-1]
+        return self._counted(x)
+
+
+class SynapticBlock(SpikingBlock):
+    """A spiking block fed through a synapse, quantised by the neuron unless `pre_hook_fx` is given."""
+
+    synapse: GenericLayer
+
+    def __init__(
+        self,
+        neuron_params: Mapping[str, Any],
+        synapse: GenericLayer,
+        pre_hook_fx: Hook | None,
+        delay: bool,
+        delay_shift: bool,
+        count_log: bool,
+    ) -> None:
+        super().__init__(neuron_params, delay, delay_shift, count_log)
+        assert self.neuron is not None
+        self.synapse = synapse
+        self.synapse.pre_hook_fx = self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx
+
+    def forward(self, x: Tensor) -> Output:
+        """Spikes (N, ..., T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
+        return self._fire(self.synapse(x))
+
+
+class Input(SpikingBlock):
+    """Neurons driven by the network's input: current = q(weight) * q(x) + q(bias), q the 8-bit quantiser.
+
+    Parameters
+    ----------
+    neuron_params : mapping, optional
+        Arguments of the neuron; without them the block only scales.
+    weight, bias : float, optional
+        Gain and offset, trained.
+    delay_shift, count_log
+        As in `SpikingBlock`.
+    """
+
+    def __init__(
+        self,
+        neuron_params: Mapping[str, Any] | None = None,
+        weight: float | None = None,
+        bias: float | None = None,
+        delay_shift: bool = True,
+        count_log: bool = False,
+    ) -> None:
+        super().__init__(neuron_params, False, delay_shift, count_log)
+        self.weight: Tensor | None
+        self.bias: Tensor | None
+        for name, value in (("weight", weight), ("bias", bias)):
+            start = None if value is None else torch.nn.Parameter(torch.tensor([float(value)]))
+            self.register_parameter(name, start)
+
+    def _quantised(self, x: Tensor) -> Tensor:
+        return x if self.neuron is None else self.neuron.quantize_8bit(x)
+
+    def forward(self, x: Tensor) -> Output:
+        """Spikes of `x` (N, C, ..., T)."""
+        z = self._quantised(x)
+        if self.weight is not None:
+            z = z * self._quantised(self.weight)
+        if self.bias is not None:
+            z = z + self._quantised(self.bias)
+        if self.neuron is not None:
+            return self._fire(z)
+        self.shape = x.shape[1:-1]
+        return self._counted(self._shifted(z))
+
+    def describe(self) -> exchange.Layer:
+        return describe.input(self)
+
+
+class Affine(SpikingBlock):
+    """Weighted sums of spikes, integrated but never fired: for regression and readout.
+
+    Parameters
+    ----------
+    neuron_params : mapping
+        Arguments of the neuron; its threshold is not used.
+    in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx
+        As in `synapse.Dense`.
+    dynamics : bool
+        Whether the output is the voltage that the neuron would reach; else the weighted sum.
+    mask : Tensor, optional
+        Factor of the weights, (out, in) or the weight's own shape.
+    count_log : bool
+        Whether to return an event rate too.
+    """
+
+    def __init__(
+        self,
+        neuron_params: Mapping[str, Any],
+        in_neurons: Size,
+        out_neurons: int,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+        dynamics: bool = True,
+        mask: Tensor | None = None,
+        count_log: bool = False,
+    ) -> None:
+        super().__init__({**neuron_params, "threshold": -1}, False, False, count_log)
+        assert self.neuron is not None
+        self.dynamics = dynamics
+        self.synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
+        self.synapse.pre_hook_fx = masked(self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx, mask)
+
+    def forward(self, x: Tensor) -> Output:
+        """Voltages or weighted sums (N, out, T)."""
+        assert self.neuron is not None
+        z = self.synapse(x)
+        if self.dynamics:
+            z = self.neuron.dynamics(z)[1]  # type: ignore[operator]
+        self.shape = z.shape[1:-1]
+        return self._counted(z)
+
+    def describe(self) -> exchange.Layer:
+        return describe.affine(self)
+
+
+def masked(hook: Hook, mask: Tensor | None) -> Hook:
+    """`hook` applied to weights of which only those that `mask` keeps are left.
+
+    Raises
+    ------
+    ValueError
+        At use, if `mask` does not fit the weight.
+    """
+    if mask is None:
+        return hook
+
+    def apply(weight: Tensor, **options: Any) -> Tensor:
+        try:
+            factor = mask.to(weight.dtype).reshape(weight.shape)
+        except RuntimeError:
+            raise ValueError(
+                f"mask must have the shape (out, in) of the weight {tuple(weight.shape)}, got {tuple(mask.shape)}"
+            ) from None
+        return hook(weight * factor, **options)
+
+    return apply
+
+
+class Dense(SynapticBlock):
+    """Fully connected neurons.
+
+    Parameters
+    ----------
+    neuron_params, delay, delay_shift, count_log
+        As in `SpikingBlock`.
+    in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx
+        As in `synapse.Dense`; `pre_hook_fx` is the neuron's 8-bit quantiser if not given.
+    mask : Tensor, optional
+        Factor of the weights, (out, in) or the weight's own shape.
+    """
+
+    def __init__(
+        self,
+        neuron_params: Mapping[str, Any],
+        in_neurons: Size,
+        out_neurons: int,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+        delay: bool = False,
+        delay_shift: bool = True,
+        mask: Tensor | None = None,
+        count_log: bool = False,
+    ) -> None:
+        synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
+        super().__init__(neuron_params, synapse, pre_hook_fx, delay, delay_shift, count_log)
+        assert self.synapse.pre_hook_fx is not None
+        self.synapse.pre_hook_fx = masked(self.synapse.pre_hook_fx, mask)
+
+    def describe(self) -> exchange.Layer:
+        return describe.dense(self)
+
+
+class _KernelBlock(SynapticBlock):
+    """A block whose synapse is a convolution."""
+
+    synapse_name: str
+    layer: type[exchange.Kernel]
+
+    def __init__(
+        self,
+        neuron_params: Mapping[str, Any],
+        in_features: int,
+        out_features: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+        delay: bool = False,
+        delay_shift: bool = True,
+        count_log: bool = False,
+    ) -> None:
+        synapse = getattr(self.synapses, self.synapse_name)(
+            in_features, out_features, kernel_size, stride, padding, dilation, groups, weight_scale, weight_norm
+        )
+        super().__init__(neuron_params, synapse, pre_hook_fx, delay, delay_shift, count_log)
+
+    def describe(self) -> exchange.Layer:
+        return describe.kernel(self, self.layer)
+
+
+class Conv(_KernelBlock):
+    """Convolutional neurons.
+
+    Parameters
+    ----------
+    neuron_params, delay, delay_shift, count_log
+        As in `SpikingBlock`.
+    in_features, out_features, kernel_size, stride, padding, dilation, groups, weight_scale, weight_norm, pre_hook_fx
+        As in `synapse.Conv`.
+    """
+
+    synapse_name, layer = "Conv", exchange.Conv
+
+
+class ConvT(_KernelBlock):
+    """Transposed-convolutional neurons; parameters as in `Conv`."""
+
+    synapse_name, layer = "ConvTranspose", exchange.ConvTranspose
+
+
+class _WindowBlock(SynapticBlock):
+    """A block whose synapse is a fixed window."""
+
+    synapse_name: str
+    layer: type[exchange.Kernel]
+
+    def __init__(
+        self,
+        neuron_params: Mapping[str, Any],
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        dilation: Size = 1,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+        delay: bool = False,
+        delay_shift: bool = True,
+        count_log: bool = False,
+    ) -> None:
+        synapse = getattr(self.synapses, self.synapse_name)(
+            kernel_size, stride, padding, dilation, weight_scale, weight_norm
+        )
+        # a window sums what is there: a norm between it and the threshold would undo that
+        params = {**neuron_params, "norm": None}
+        super().__init__(params, synapse, pre_hook_fx, delay, delay_shift, count_log)
+
+    def describe(self) -> exchange.Layer:
+        return describe.kernel(self, self.layer)
+
+
+class Pool(_WindowBlock):
+    """Neurons that sum windows of each channel; the neuron has no norm.
+
+    Parameters
+    ----------
+    neuron_params, delay, delay_shift, count_log
+        As in `SpikingBlock`.
+    kernel_size, stride, padding, dilation, weight_scale, weight_norm, pre_hook_fx
+        As in `synapse.Pool`.
+    """
+
+    synapse_name, layer = "Pool", exchange.Pool
+
+
+class Unpool(_WindowBlock):
+    """Neurons that copy each input over a window; parameters as in `Pool`, the neuron has no norm."""
+
+    synapse_name, layer = "Unpool", exchange.Unpool
+
+
+class Flatten(Block):
+    """(N, C, H, W, T) to (N, C * H * W, T)."""
+
+    def forward(self, x: Tensor) -> Output:
+        """Flatten all but batch and time."""
+        y = x.movedim(-1, 0).flatten(2).movedim(0, -1)
+        self.shape = torch.Size([y.shape[1], 1, 1])
+        return self._counted(y)
+
+    def describe(self) -> exchange.Layer:
+        return exchange.Flatten(shape=self._known_shape()[:1])
+
+
+class Average(Block):
+    """Mean over C / num_outputs consecutive channels and all space: (N, C, ..., T) to (N, num_outputs, T).
+
+    Parameters
+    ----------
+    num_outputs : int
+        Number of groups; must divide the number of channels.
+    count_log : bool
+        Whether to return the event rate too.
+    """
+
+    def __init__(self, num_outputs: int, count_log: bool = False) -> None:
+        super().__init__(count_log)
+        self.num_outputs = num_outputs
+
+    def forward(self, x: Tensor) -> Output:
+        """Average the channels of `x`."""
+        size = x.movedim(-1, 0).flatten(2).shape[2]
+        if size % self.num_outputs:
+            raise ValueError(f"num_outputs must divide the number of inputs {size}, got {self.num_outputs}")
+        y = x.movedim(-1, 0).flatten(2).unflatten(2, (self.num_outputs, -1)).mean(3).movedim(0, -1)
+        self.shape = torch.Size([self.num_outputs, 1, 1])
+        return self._counted(y)
+
+    def describe(self) -> exchange.Layer:
+        return exchange.Average(shape=self._known_shape()[:1])
+
+
+class TimeDecimation(Block):
+    """Mean over bins of `factor` steps; the end is padded with zeros to a whole bin.
+
+    Parameters
+    ----------
+    factor : int
+        A power of two.
+    count_log : bool
+        Whether to return the event rate too.
+    """
+
+    def __init__(self, factor: int, count_log: bool = False) -> None:
+        super().__init__(count_log)
+        if factor < 1 or factor & (factor - 1):
+            raise ValueError(f"factor must be a power of two, got {factor}")
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Output:
+        """Average (N, ..., T) over time to (N, ..., ceil(T / factor))."""
+        x = torch.nn.functional.pad(x, (0, -x.shape[-1] % self.factor))
+        self.shape = x.shape[1:-1]
+        return self._counted(x.unflatten(-1, (-1, self.factor)).mean(-1))
+
+    def describe(self) -> exchange.Layer:
+        return exchange.TimeDecimation(shape=self._known_shape(), factor=self.factor)

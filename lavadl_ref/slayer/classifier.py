@@ -1,0 +1,120 @@
+"""Classes read from output spikes: by rate over all of time, or in a moving window."""
+
+from __future__ import annotations
+
+import torch
+
+from lavadl_ref.slayer.utils import _validate
+from lavadl_ref.slayer.utils.filter import conv
+
+_MODES = ("probability", "softmax", "logsoftmax")
+
+
+def _confidence(rate: torch.Tensor, mode: str, eps: float) -> torch.Tensor:
+    """Rates (N, classes, ...) as confidences that add up to 1 over the classes, or their logarithm."""
+    _validate.choice(mode, "mode", _MODES)
+    if mode == "softmax":
+        return torch.softmax(rate, dim=1)
+    if mode == "logsoftmax":
+        return torch.log_softmax(rate, dim=1)
+    return rate / (rate.sum(dim=1, keepdim=True) + eps)
+
+
+def _spikes(spike: torch.Tensor) -> torch.Tensor:
+    return _validate.floating(spike, "spike", 3, "(N, C, ..., T)")
+
+
+class Rate(torch.nn.Module):
+    """The class whose neuron spikes most. The module maps spikes to `predict`."""
+
+    def forward(self, spike: torch.Tensor) -> torch.Tensor:
+        """As `predict`."""
+        return self.predict(spike)
+
+    @staticmethod
+    def rate(spike: torch.Tensor) -> torch.Tensor:
+        """Mean over time: (..., T) to (...).
+
+        Raises
+        ------
+        TypeError, ValueError
+            `spike` is no real tensor with a time axis.
+        """
+        return _validate.floating(spike, "spike").mean(dim=-1)
+
+    @staticmethod
+    def confidence(spike: torch.Tensor, mode: str = "probability", eps: float = 1e-6) -> torch.Tensor:
+        """How sure the rates are of each class.
+
+        Parameters
+        ----------
+        spike : torch.Tensor
+            (N, C, ..., T).
+        mode : str
+            ``"probability"``: rate / (sum of rates + `eps`); ``"softmax"`` or ``"logsoftmax"`` of the rates.
+        eps : float
+            Keeps a silent output from dividing by zero.
+
+        Returns
+        -------
+        torch.Tensor
+            (N, classes), all elements between batch and time being classes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `spike` has fewer than three axes, or `mode` is none of the above.
+        """
+        return _confidence(Rate.rate(_spikes(spike)).flatten(1), mode, eps)
+
+    @staticmethod
+    def predict(spike: torch.Tensor) -> torch.Tensor:
+        """The class of the highest rate, (N, C, ..., T) to int64 (N,); errors as `confidence`."""
+        return Rate.rate(_spikes(spike)).flatten(1).argmax(dim=1)
+
+
+class MovingWindow(torch.nn.Module):
+    """At each step, the class that spiked most in the window that ends there. The module maps to `predict`.
+
+    Parameters
+    ----------
+    time_window : int
+        Length in steps, at least 1. Before step 0 there are no spikes, so early windows hold fewer.
+    mode : str
+        Default of `confidence`: ``"probability"``, ``"softmax"`` or ``"logsoftmax"``.
+    eps : float
+        As in `Rate.confidence`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `time_window` is not such an integer, or `mode` none of the above.
+    """
+
+    def __init__(self, time_window: int, mode: str = "probability", eps: float = 1e-6) -> None:
+        super().__init__()
+        self.time_window = _validate.integer(time_window, "time_window of MovingWindow", 1)
+        self.mode = _validate.choice(mode, "mode of MovingWindow", _MODES)
+        self.eps = _validate.number(eps, "eps of MovingWindow")
+
+    def forward(self, spike: torch.Tensor) -> torch.Tensor:
+        """As `predict`."""
+        return self.predict(spike)
+
+    def rate(self, spike: torch.Tensor) -> torch.Tensor:
+        """Spikes in the window divided by its length: (..., T) to (..., T)."""
+        x = _validate.floating(spike, "spike")
+        # Counting first keeps equal counts equal, whatever the order of the sums: ties stay ties.
+        return conv(x, x.new_ones(self.time_window)) / self.time_window
+
+    def confidence(self, spike: torch.Tensor, mode: str | None = None) -> torch.Tensor:
+        """As `Rate.confidence` at each step, (N, C, ..., T) to (N, classes, T)."""
+        rate = self.rate(_spikes(spike)).flatten(1, -2)
+        return _confidence(rate, self.mode if mode is None else mode, self.eps)
+
+    def predict(self, spike: torch.Tensor) -> torch.Tensor:
+        """The class of the highest rate at each step, (N, C, ..., T) to int64 (N, T)."""
+        return self.rate(_spikes(spike)).flatten(1, -2).argmax(dim=1)
+
+    def extra_repr(self) -> str:
+        return f"time_window={self.time_window}, mode={self.mode!r}, eps={self.eps:g}"

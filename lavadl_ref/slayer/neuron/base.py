@@ -1,0 +1,208 @@
+"""What all spiking neurons share: scales, threshold, quantisers, lazily shaped decays, persistent state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lavadl_ref.slayer._lazy import LazyShapes
+from lavadl_ref.slayer.utils import quantize
+
+
+class Neuron(LazyShapes):
+    """Base of all neurons.
+
+    Parameters
+    ----------
+    threshold : float
+        Firing threshold; truncated to a multiple of 1 / w_scale.
+    tau_grad, scale_grad : float
+        Relative width and height of the surrogate gradient.
+    p_scale, w_scale, s_scale : int
+        Integers per unit of decays, of weights and thresholds, and of states.
+    norm : callable, optional
+        Class or factory of a module of `neuron.norm`.
+    dropout : Module, optional
+        Applied to the spikes.
+    persistent_state : bool
+        Whether the state after one call is where the next one starts.
+    shared_param : bool
+        Whether one decay serves all channels, or each channel has its own.
+    requires_grad : bool
+        Whether decays are trained.
+    complex : bool
+        Whether the neuron takes a (real, imaginary) pair.
+    """
+
+    _states: tuple[str, ...] = ()  #: buffers of the persistent state
+
+    def __init__(
+        self,
+        threshold: float,
+        tau_grad: float = 1,
+        scale_grad: float = 1,
+        p_scale: int = 1,
+        w_scale: int = 1,
+        s_scale: int = 1,
+        norm: Callable[..., torch.nn.Module] | None = None,
+        dropout: torch.nn.Module | None = None,
+        persistent_state: bool = False,
+        shared_param: bool = True,
+        requires_grad: bool = True,
+        complex: bool = False,
+    ) -> None:
+        super().__init__()
+        if s_scale < w_scale:
+            raise ValueError(f"s_scale must be at least w_scale, got s_scale={s_scale} and w_scale={w_scale}")
+        for name, value in (("tau_grad", tau_grad), ("scale_grad", scale_grad)):
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be positive and finite, got {value}")
+        if not math.isfinite(threshold):
+            raise ValueError(f"threshold must be finite, got {threshold}")
+        self.p_scale = p_scale
+        self.w_scale = w_scale
+        self.s_scale = s_scale
+        self._threshold = int(threshold * w_scale) / w_scale
+        self._asked: dict[str, Any] = {"threshold": threshold}
+        self.tau_rho = tau_grad * self._threshold
+        self.scale_rho = scale_grad
+        self.shared_param = shared_param
+        self.persistent_state = persistent_state
+        self.requires_grad = requires_grad
+        self.complex = complex
+        self.shape: torch.Size | None = None
+        self.num_neurons: int | None = None
+        self.norm = None if norm is None else norm()
+        if self.norm is not None:
+            self.norm.pre_hook_fx = self.quantize_8bit
+        self.drop = dropout
+
+    @property
+    def threshold(self) -> float:
+        """The quantised threshold; negative where the neuron never spikes."""
+        return self._threshold
+
+    @property
+    def v_th_mant(self) -> int:
+        """The threshold's mantissa: an integer of 1 / w_scale."""
+        return int(self._threshold * self.w_scale)
+
+    @property
+    def weight_exponent(self) -> int:
+        """Exponent of the weights on the device, 0 for the usual scales."""
+        return int(math.log2(self.s_scale // self.w_scale) - 6)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+    def quantize_8bit(self, weight: Tensor, descale: bool = False) -> Tensor:
+        """Quantise to what the device's synapses hold: even integers of 1 / w_scale in [-256, 254].
+
+        Parameters
+        ----------
+        weight : Tensor
+            Any shape, units of 1.
+        descale : bool
+            Whether to return the integers instead of units of 1.
+
+        Returns
+        -------
+        Tensor
+            Shape of `weight`; the gradient is 1 inside the range and 0 outside.
+        """
+        quantized = quantize(weight, step=2 / self.w_scale).clamp(-256 / self.w_scale, 254 / self.w_scale)
+        return quantized * self.w_scale if descale else quantized
+
+    def reset(self) -> None:
+        """Forget the persistent state."""
+        for name in self._states:
+            setattr(self, name, None)
+
+    def _register_decay(self, name: str, value: float | tuple[float, float] | list[float]) -> None:
+        """Make the trainable decay `name`, in integers of 1 / p_scale.
+
+        A scalar is shared, or spreads by 1 % over channels if ``shared_param`` is off; a pair
+        gives the range that channels are drawn from.
+        """
+        self._asked[name] = value
+        bounds = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        if bounds.ndim != 1 or not np.isfinite(bounds).all():
+            raise ValueError(f"{name} must be a finite number or a (min, max) pair, got {value!r}")
+        if self.shared_param:
+            if bounds.size != 1:
+                raise ValueError(f"{name} must be one number where shared_param is True, got {value!r}")
+            start = bounds
+        else:
+            low, high = (bounds.min(), bounds.max()) if bounds.size > 1 else (bounds[0] * 0.99, bounds[0] * 1.01)
+            self._ranges = {**getattr(self, "_ranges", {}), name: (low, high)}
+            start = np.array([low])
+        initial = torch.tensor(self.p_scale * start, dtype=torch.float32).clamp(0, self.p_scale)
+        self.register_parameter(name, torch.nn.Parameter(initial, requires_grad=self.requires_grad))
+
+    def _loaded(self, name: str) -> None:
+        getattr(self, "_ranges", {}).pop(name, None)
+
+    def _observe(self, input: Tensor) -> None:
+        """Note the shape of the first input, draw per-channel decays, drop states of another batch."""
+        shape = input.shape[1:-1]
+        if self.shape is None:
+            self.shape = shape
+            self.num_neurons = int(np.prod(shape))
+        elif self.shape != shape:
+            raise ValueError(
+                f"neuron was built for inputs of shape (N, {', '.join(map(str, self.shape))}, T), "
+                f"got {tuple(input.shape)}"
+            )
+        for name, (low, high) in getattr(self, "_ranges", {}).items():
+            drawn = self.p_scale * (low + (high - low) * torch.rand(shape[0]))
+            getattr(self, name).data = drawn.clamp(0, self.p_scale)
+        self._ranges: dict[str, tuple[float, float]] = {}
+        for name in self._states:
+            state = getattr(self, name)
+            if state is not None and state.shape != input.shape[:-1]:
+                setattr(self, name, None)
+
+    def _decay(self, name: str) -> Tensor:
+        """The rounded decay with a straight-through gradient, kept in range while it is trained."""
+        parameter: Tensor = getattr(self, name)
+        if self.requires_grad:
+            parameter.data.clamp_(0, self.p_scale)
+        return quantize(parameter).clamp(0, self.p_scale)
+
+    def _cx(self, name: str) -> Any:
+        """The decay as the device has it: a numpy int64, or an array with one per channel."""
+        values: NDArray[np.int64] = self._decay(name).detach().numpy().astype(np.int64)
+        return values[0] if values.size == 1 else values
+
+    def _held(self, name: str) -> Tensor | None:
+        """The persistent state `name`, None where the neuron starts at rest."""
+        state: Tensor | None = getattr(self, name)
+        return state if self.persistent_state else None
+
+    def _hold(self, name: str, state: Tensor) -> None:
+        if self.persistent_state:
+            setattr(self, name, state)
+
+    def _dropped(self, spikes: Tensor) -> Tensor:
+        return spikes if self.drop is None else self.drop(spikes)
+
+    def _quantised(self) -> dict[str, Any]:
+        """What became of the parameters that were asked for, in the same units."""
+        return {"threshold": self.threshold}
+
+    def extra_repr(self) -> str:
+        parts = []
+        for name, value in self._quantised().items():
+            asked = self._asked[name]
+            same = np.ndim(asked) == 0 and np.ndim(value) == 0 and value == asked
+            parts.append(f"{name}={value}" if same else f"{name}={value} (asked {asked})")
+        parts += [f"persistent_state={self.persistent_state}", f"requires_grad={self.requires_grad}"]
+        return ", ".join(parts)

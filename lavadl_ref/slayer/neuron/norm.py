@@ -1,0 +1,151 @@
+"""Batch normalisation that a fixed-point neuron can carry as a bias and a shift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lavadl_ref.slayer._lazy import LazyShapes
+
+Hook = Callable[..., Tensor]
+
+
+class MeanOnlyBatchNorm(LazyShapes):
+    """Subtract the mean of each channel over batch, space and time.
+
+    Parameters
+    ----------
+    num_features : int, optional
+        Number of channels; taken from the first input if not given.
+    momentum : float
+        Weight of a new batch in the running mean.
+    pre_hook_fx : callable, optional
+        Quantiser of the mean; called with ``descale=True`` for the exported bias.
+
+    Notes
+    -----
+    In training the batch's mean is used, and carries gradient; in evaluation the running mean.
+    """
+
+    _lazy = ("running_mean",)
+
+    def __init__(
+        self, num_features: int | None = None, momentum: float = 0.1, pre_hook_fx: Hook | None = None
+    ) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.momentum = momentum
+        self.pre_hook_fx = pre_hook_fx
+        self.running_mean: Tensor
+        self.register_buffer("running_mean", torch.zeros(num_features or 1))
+        self.update = True
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Forget the statistics."""
+        self.running_mean.zero_()
+
+    def _loaded(self, name: str) -> None:
+        self.num_features = self.running_mean.numel()
+
+    def _hooked(self, value: Tensor, **options: Any) -> Tensor:
+        return value if self.pre_hook_fx is None else self.pre_hook_fx(value, **options)
+
+    @property
+    def bias(self) -> Tensor:
+        """The exported bias, -mean, (C,) in units of the quantiser's integers."""
+        return -self._hooked(self.running_mean, **({"descale": True} if self.pre_hook_fx else {}))
+
+    def _allocate(self, channels: int) -> None:
+        if self.num_features is None:
+            self.num_features = channels
+            self.running_mean = torch.zeros(channels)
+        elif self.num_features != channels:
+            raise ValueError(f"batch norm was built for {self.num_features} channels, got input with {channels}")
+
+    @staticmethod
+    def _broadcast(value: Tensor, ndim: int) -> Tensor:
+        return value.reshape(1, -1, *[1] * (ndim - 2))
+
+    def _mean(self, inp: Tensor) -> Tensor:
+        self._allocate(inp.shape[1])
+        if not self.training:
+            return self.running_mean
+        axes = [0, *range(2, inp.ndim)]
+        mean = inp.mean(dim=axes)
+        if self.update:
+            with torch.no_grad():
+                self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean.detach()
+        return mean
+
+    def forward(self, inp: Tensor) -> Tensor:
+        """Normalise `inp` (N, C, ..., T)."""
+        return inp - self._broadcast(self._hooked(self._mean(inp)), inp.ndim)
+
+    def extra_repr(self) -> str:
+        return f"num_features={self.num_features}, momentum={self.momentum}"
+
+
+class WgtScaleBatchNorm(MeanOnlyBatchNorm):
+    """Subtract each channel's mean and divide by the nearest larger power of two of the standard deviation.
+
+    Parameters
+    ----------
+    num_features, momentum, pre_hook_fx
+        As in `MeanOnlyBatchNorm`.
+    weight_exp_bits : int
+        Bits of the exponent, sign included: 3 allows 2**-3 to 2**3.
+    eps : float
+        Added to the variance.
+
+    Notes
+    -----
+    The variance is one number for the whole tensor, as a weight exponent is one for a layer.
+    """
+
+    def __init__(
+        self,
+        num_features: int | None = None,
+        momentum: float = 0.1,
+        weight_exp_bits: int = 3,
+        eps: float = 1e-5,
+        pre_hook_fx: Hook | None = None,
+    ) -> None:
+        super().__init__(num_features, momentum, pre_hook_fx)
+        self.weight_exp_bits = weight_exp_bits
+        self.eps = eps
+        self.running_var: Tensor
+        self.register_buffer("running_var", torch.zeros(1))
+
+    def reset_parameters(self) -> None:
+        """Forget the statistics."""
+        super().reset_parameters()
+        if hasattr(self, "running_var"):
+            self.running_var.zero_()
+
+    def _exponent(self, var: Tensor) -> Tensor:
+        limit = self.weight_exp_bits
+        return torch.ceil(torch.log2(torch.sqrt(var + self.eps))).clamp(-limit, limit)
+
+    @property
+    def weight_exp(self) -> Tensor:
+        """The exponent that evaluation divides by, (1,), within its bits."""
+        return self._exponent(self.running_var)
+
+    def forward(self, inp: Tensor) -> Tensor:
+        """Normalise `inp` (N, C, ..., T)."""
+        mean = self._mean(inp)
+        centred = inp - self._broadcast(self._hooked(mean), inp.ndim)
+        var = self.running_var
+        if self.training:
+            var = (inp - self._broadcast(mean, inp.ndim)).square().mean().reshape(1)
+            if self.update:
+                samples = inp.numel() / inp.shape[1]
+                unbiased = var.detach() * samples / (samples + 1)
+                with torch.no_grad():
+                    self.running_var = (1 - self.momentum) * self.running_var + self.momentum * unbiased
+        # a power of two: the division is exact, and the exponent has no gradient
+        return centred / torch.pow(2.0, self._exponent(var.detach()))

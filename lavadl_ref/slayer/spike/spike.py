@@ -1,0 +1,52 @@
+"""Spike of real-valued neurons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lavadl_ref.slayer import _autograd
+
+
+class Spike:
+    """Spike generation, called as ``Spike.apply``."""
+
+    @staticmethod
+    def apply(
+        voltage: Tensor,
+        threshold: float | Tensor,
+        tau_rho: float,
+        scale_rho: float,
+        graded_spike: bool,
+        voltage_last: Any,
+        scale: float = 1,
+    ) -> Tensor:
+        """Spikes of `voltage`, with the surrogate gradient of SLAYER.
+
+        Parameters
+        ----------
+        voltage : Tensor
+            float32, (N, C, ..., T).
+        threshold : float or Tensor
+            A number, or one per element of `voltage`; a neuron spikes at voltage >= threshold.
+        tau_rho, scale_rho : float
+            Width and height of the surrogate gradient: binary spikes get
+            scale_rho / (2 tau_rho) * exp(-abs(voltage - threshold) / tau_rho), graded ones
+            scale_rho * exp(min(voltage - threshold, 0) / tau_rho).
+        graded_spike : bool
+            Whether a spike has the size voltage / scale instead of 1.
+        voltage_last
+            Not used; complex neurons need it in this place.
+        scale : float
+            Divisor of graded spikes.
+
+        Returns
+        -------
+        Tensor
+            float32, shape of `voltage`.  No gradient flows to the threshold.
+        """
+        level = torch.as_tensor(threshold, dtype=torch.float32).detach()
+        spikes: Tensor = _autograd.Spike.apply(voltage, level, tau_rho, scale_rho, graded_spike, scale)
+        return spikes

@@ -1,0 +1,5 @@
+"""Synapses: weighted sums over neurons, step by step."""
+
+from lavadl_ref.slayer.synapse.layer import Conv, ConvTranspose, Dense, GenericLayer, Pool, Unpool
+
+__all__ = ["Conv", "ConvTranspose", "Dense", "GenericLayer", "Pool", "Unpool"]

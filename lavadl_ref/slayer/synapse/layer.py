@@ -1,0 +1,372 @@
+"""Dense, convolutional and pooling synapses.
+
+Weights have the five axes of a 3-D convolution over (H, W, T), the last of length 1.  A
+tensor whose memory has time slowest is seen as T * N independent frames, so a synapse is
+one matrix product or one 2-D operation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Hook = Callable[..., Tensor]
+Size = int | Sequence[int]
+
+
+def pair(value: Size, what: str, smallest: int) -> tuple[int, int]:
+    """`value` as (height, width).
+
+    Raises
+    ------
+    ValueError
+        If `value` is not one or two integers of at least `smallest`.
+    """
+    values = (value, value) if isinstance(value, Integral) else tuple(value)  # type: ignore[arg-type]
+    if len(values) != 2 or not all(isinstance(v, Integral) and v >= smallest for v in values):
+        raise ValueError(f"{what} must be one or two integers of at least {smallest}, got {value!r}")
+    return int(values[0]), int(values[1])
+
+
+def frames(x: Tensor, what: str) -> Tensor:
+    """A tensor (N, C, H, W, T) as (T * N, C, H, W), a view where memory has time slowest."""
+    if x.ndim != 5:
+        raise ValueError(f"{what} must have shape (N, C, H, W, T), got {tuple(x.shape)}")
+    n, c, h, w, t = x.shape
+    return x.permute(4, 0, 1, 2, 3).reshape(t * n, c, h, w)
+
+
+def unframed(y: Tensor, steps: int) -> Tensor:
+    """The inverse of `frames`."""
+    return y.reshape(steps, -1, *y.shape[1:]).permute(1, 2, 3, 4, 0)
+
+
+class GenericLayer(torch.nn.Module):
+    """What all synapses share: the weight, its normalisation and its quantiser."""
+
+    weight: Tensor
+
+    def __init__(self, shape: tuple[int, ...], weight_norm: bool, pre_hook_fx: Hook | None) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(shape))
+        self.reset_parameters()
+        self._pre_hook_fx = pre_hook_fx
+        if weight_norm:
+            self.enable_weight_norm()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights as torch's convolutions do."""
+        torch.nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+
+    def __getattr__(self, name: str) -> Any:
+        # while the weight is split into length and direction it is made anew at each use
+        if name == "weight" and "weight_g" in self._parameters:
+            return torch._weight_norm(self.weight_v, self.weight_g, 0)
+        return super().__getattr__(name)
+
+    def enable_weight_norm(self) -> None:
+        """Train length ``weight_g`` and direction ``weight_v`` of each output's weights instead of ``weight``."""
+        if "weight_g" in self._parameters:
+            return
+        weight = self._parameters.pop("weight")
+        assert weight is not None
+        axes = tuple(range(1, weight.ndim))
+        self.weight_g = torch.nn.Parameter(weight.detach().square().sum(axes, keepdim=True).sqrt())
+        self.weight_v = torch.nn.Parameter(weight.detach().clone())
+
+    def disable_weight_norm(self) -> None:
+        """Go back to one ``weight`` parameter, of the value the two have."""
+        if "weight_g" not in self._parameters:
+            return
+        weight = self.weight.detach().clone()
+        del self._parameters["weight_g"], self._parameters["weight_v"]
+        self.weight = torch.nn.Parameter(weight)
+
+    @property
+    def pre_hook_fx(self) -> Hook | None:
+        """The function that the weight passes before use, typically a quantiser."""
+        return self._pre_hook_fx
+
+    @pre_hook_fx.setter
+    def pre_hook_fx(self, function: Hook | None) -> None:
+        self._pre_hook_fx = function
+
+    @property
+    def hooked_weight(self) -> Tensor:
+        """The weight as it is applied."""
+        return self.weight if self._pre_hook_fx is None else self._pre_hook_fx(self.weight)
+
+    @property
+    def grad_norm(self) -> float:
+        """Norm of the gradient of the weight (of its length, if normalised) over its number of elements."""
+        parameter = self._parameters.get("weight_g", self._parameters.get("weight"))
+        if parameter is None or parameter.grad is None:
+            return 0.0
+        return torch.linalg.vector_norm(parameter.grad).item() / parameter.grad.numel()
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the weight."""
+        return self.weight.shape
+
+
+class Dense(GenericLayer):
+    """Fully connected synapse.
+
+    Parameters
+    ----------
+    in_neurons : int or tuple
+        Number of inputs, or their shape (x, y) or (x, y, z) with z channels.
+    out_neurons : int
+        Number of outputs.
+    weight_scale : float
+        Factor of the initial weights.
+    weight_norm : bool
+        Whether to train length and direction of the weights separately.
+    pre_hook_fx : callable, optional
+        Quantiser of the weight.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a positive integer or tuple of two or three of them.
+    """
+
+    def __init__(
+        self,
+        in_neurons: Size,
+        out_neurons: int,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+    ) -> None:
+        sizes = (in_neurons,) if isinstance(in_neurons, Integral) else tuple(in_neurons)  # type: ignore[arg-type]
+        good = all(isinstance(s, Integral) and s > 0 for s in sizes)
+        if not good or len(sizes) not in (1, 2, 3):
+            raise ValueError(f"in_neurons must be an integer, (x, y) or (x, y, z), got {in_neurons!r}")
+        if not isinstance(out_neurons, Integral) or out_neurons <= 0:
+            raise ValueError(f"out_neurons must be a positive integer, got {out_neurons!r}")
+        if len(sizes) == 1:
+            self._input = (int(sizes[0]), 1, 1)
+        else:
+            self._input = (int(sizes[2]) if len(sizes) == 3 else 1, int(sizes[1]), int(sizes[0]))
+        super().__init__((int(out_neurons), *self._input, 1), False, pre_hook_fx)
+        self.in_channels, self.out_channels = self._input[0], int(out_neurons)
+        self.kernel_size = (*self._input[1:], 1)
+        self.weight.data *= weight_scale
+        if weight_norm:
+            self.enable_weight_norm()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Weighted sums of `input` (N, I, T) or (N, C, H, W, T): (N, O, T) or (N, O, 1, 1, T)."""
+        expected = self._input
+        given = tuple(input.shape[1:-1])
+        if given != expected and not (len(given) == 1 and given[0] == math.prod(expected)):
+            raise ValueError(
+                f"dense synapse expects input (N, {', '.join(map(str, expected))}, T) or "
+                f"(N, {math.prod(expected)}, T), got {tuple(input.shape)}"
+            )
+        n, steps = input.shape[0], input.shape[-1]
+        rows = input.movedim(-1, 0).reshape(steps * n, -1)
+        out = rows @ self.hooked_weight.flatten(1).t()
+        out = out.view(steps, n, -1).permute(1, 2, 0)
+        return out if input.ndim == 3 else out.unflatten(1, (-1, 1, 1))
+
+
+class _Kernel(GenericLayer):
+    """A synapse with a kernel that moves over the frame."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        shape: Callable[[tuple[int, int]], tuple[int, ...]],
+        kernel_size: Size,
+        stride: Size,
+        padding: Size,
+        dilation: Size,
+        groups: int,
+        weight_scale: float,
+        weight_norm: bool,
+        pre_hook_fx: Hook | None,
+    ) -> None:
+        for name, value in (("in_features", in_features), ("out_features", out_features), ("groups", groups)):
+            if not isinstance(value, Integral) or value <= 0:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        if in_features % groups or out_features % groups:
+            raise ValueError(
+                f"in_features and out_features must be divisible by groups, "
+                f"got {in_features}, {out_features} and {groups}"
+            )
+        kernel = pair(kernel_size, "kernel_size", 1)
+        super().__init__(shape(kernel), False, pre_hook_fx)
+        self.in_channels, self.out_channels, self.groups = int(in_features), int(out_features), int(groups)
+        self.kernel_size = (*kernel, 1)
+        self.stride = (*pair(stride, "stride", 1), 1)
+        self.padding = (*pair(padding, "padding", 0), 0)
+        self.dilation = (*pair(dilation, "dilation", 1), 1)
+        self.weight.data *= weight_scale
+        if weight_norm:
+            self.enable_weight_norm()
+
+    @property
+    def _geometry(self) -> dict[str, Any]:
+        return {"stride": self.stride[:2], "padding": self.padding[:2], "dilation": self.dilation[:2]}
+
+    def _check_channels(self, input: Tensor) -> None:
+        if input.ndim != 5 or input.shape[1] != self.in_channels:
+            raise ValueError(
+                f"convolution expects input (N, {self.in_channels}, H, W, T), got {tuple(input.shape)}"
+            )
+
+
+class Conv(_Kernel):
+    """Convolution over height and width.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Channels.
+    kernel_size, stride, padding, dilation : int or (int, int)
+        (height, width).
+    groups : int
+        Independent groups of channels.
+    weight_scale, weight_norm, pre_hook_fx
+        As in `Dense`.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+    ) -> None:
+        super().__init__(
+            in_features, out_features, lambda k: (out_features, in_features // groups, *k, 1),
+            kernel_size, stride, padding, dilation, groups, weight_scale, weight_norm, pre_hook_fx,
+        )  # fmt: skip
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve `input` (N, C, H, W, T)."""
+        self._check_channels(input)
+        weight = self.hooked_weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
+        y = F.conv2d(frames(input, "convolution input"), weight, groups=self.groups, **self._geometry)
+        return unframed(y, input.shape[-1])
+
+
+class ConvTranspose(_Kernel):
+    """Transposed convolution over height and width; parameters as `Conv`, weight (in, out / groups, kh, kw, 1)."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+    ) -> None:
+        super().__init__(
+            in_features, out_features, lambda k: (in_features, out_features // groups, *k, 1),
+            kernel_size, stride, padding, dilation, groups, weight_scale, weight_norm, pre_hook_fx,
+        )  # fmt: skip
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve `input` (N, C, H, W, T) the transposed way."""
+        self._check_channels(input)
+        y = F.conv_transpose2d(
+            frames(input, "convolution input"), self.hooked_weight.squeeze(-1), groups=self.groups, **self._geometry
+        )
+        return unframed(y, input.shape[-1])
+
+
+class _Window(_Kernel):
+    """A synapse with one fixed weight over a window of each channel."""
+
+    def __init__(
+        self,
+        kernel_size: Size,
+        stride: Size | None = None,
+        padding: Size = 0,
+        dilation: Size = 1,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+    ) -> None:
+        super().__init__(
+            1, 1, lambda k: (1, 1, *k, 1),
+            kernel_size, kernel_size if stride is None else stride, padding, dilation, 1,
+            weight_scale, False, pre_hook_fx,
+        )  # fmt: skip
+        self.weight.requires_grad_(False)
+        if weight_norm:
+            self.enable_weight_norm()
+
+    def reset_parameters(self) -> None:
+        """Set all weights to 1."""
+        torch.nn.init.ones_(self.weight)
+
+    def _per_channel(self, input: Tensor) -> Tensor:
+        x = frames(input, "pooling input")
+        return x.reshape(-1, 1, *x.shape[2:])
+
+
+class Pool(_Window):
+    """Sum over windows of each channel.
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        (height, width).
+    stride : int or (int, int), optional
+        The kernel size if not given.
+    padding, dilation : int or (int, int)
+        (height, width).
+    weight_scale : float
+        The weight of every input in its window.
+    weight_norm, pre_hook_fx
+        As in `Dense`; the weight is not trained.
+
+    Notes
+    -----
+    A last window that is only partly inside the frame counts, the missing part being zero.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pool `input` (N, C, H, W, T)."""
+        x = self._per_channel(input)
+        extra = []
+        for axis in (1, 0):
+            size = x.shape[2 + axis] + 2 * self.padding[axis]
+            span = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+            extra += [0, max(span - size, 0) if size < span else -(size - span) % self.stride[axis]]
+        if any(extra):
+            x = F.pad(x, extra)
+        y = F.conv2d(x, self.hooked_weight.squeeze(-1), **self._geometry)
+        return unframed(y.reshape(-1, input.shape[1], *y.shape[2:]), input.shape[-1])
+
+
+class Unpool(_Window):
+    """Copy each input over a window of its channel: the adjoint of `Pool`, with the same parameters."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Unpool `input` (N, C, H, W, T)."""
+        y = F.conv_transpose2d(self._per_channel(input), self.hooked_weight.squeeze(-1), **self._geometry)
+        return unframed(y.reshape(-1, input.shape[1], *y.shape[2:]), input.shape[-1])

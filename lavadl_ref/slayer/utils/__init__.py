@@ -1,0 +1,28 @@
+"""Tools around the spiking layers: quantisation, time, filters, training loop and statistics.
+
+``slayer.utils.quantize`` is the function; ``from lavadl_ref.slayer.utils.quantize import ...`` reaches
+the module of the same name.
+"""
+
+from lavadl_ref.slayer.utils import filter, int_utils, time
+from lavadl_ref.slayer.utils.assistant import Assistant
+from lavadl_ref.slayer.utils.quantize import MODE as QUANTIZE_MODE
+from lavadl_ref.slayer.utils.quantize import quantize, quantize_hook_fx
+from lavadl_ref.slayer.utils.stats import LearningStat, LearningStats
+from lavadl_ref.slayer.utils.utils import diagonal_mask, dotdict, event_rate, staticproperty
+
+__all__ = [
+    "QUANTIZE_MODE",
+    "Assistant",
+    "LearningStat",
+    "LearningStats",
+    "diagonal_mask",
+    "dotdict",
+    "event_rate",
+    "filter",
+    "int_utils",
+    "quantize",
+    "quantize_hook_fx",
+    "staticproperty",
+    "time",
+]

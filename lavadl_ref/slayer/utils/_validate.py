@@ -1,0 +1,86 @@
+"""Checks of arguments, shared: each returns the value in the form the caller computes with."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+def tensor(value: Any, name: str, ndim: int = 1, axes: str = "(..., T)") -> torch.Tensor:
+    """A real tensor with at least `ndim` axes.
+
+    Raises
+    ------
+    TypeError
+        `value` is no tensor, or is complex.
+    ValueError
+        It has fewer axes than `ndim`.
+    """
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, but got {type(value).__name__}")
+    if value.is_complex():
+        raise TypeError(f"{name} must be real, but got dtype {value.dtype}")
+    if value.ndim < ndim:
+        raise ValueError(f"{name} must have at least {ndim} axes {axes}, but got shape {tuple(value.shape)}")
+    return value
+
+
+def floating(value: Any, name: str, ndim: int = 1, axes: str = "(..., T)") -> torch.Tensor:
+    """Like `tensor`; integers and booleans (spikes) become the default float dtype."""
+    checked = tensor(value, name, ndim, axes)
+    return checked if checked.is_floating_point() else checked.to(torch.get_default_dtype())
+
+
+def number(value: Any, name: str) -> float:
+    """A finite real number, also from a one-element tensor or NumPy scalar.
+
+    Raises
+    ------
+    TypeError
+        `value` is no number.
+    ValueError
+        It is infinite or NaN.
+    """
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, but got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, but got {value!r}")
+    return float(value)
+
+
+def positive(value: Any, name: str) -> float:
+    """A finite number above zero; `ValueError` if not."""
+    checked = number(value, name)
+    if checked <= 0:
+        raise ValueError(f"{name} must be greater than 0, but got {value!r}")
+    return checked
+
+
+def integer(value: Any, name: str, minimum: int) -> int:
+    """An integer of at least `minimum`.
+
+    Raises
+    ------
+    TypeError
+        `value` is no integer (a whole float is none either).
+    ValueError
+        It is below `minimum`.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, but got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, but got {value!r}")
+    return int(value)
+
+
+def choice(value: Any, name: str, allowed: Sequence[str]) -> str:
+    """One of the `allowed` words; `ValueError` names them all if not."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}")
+    return value

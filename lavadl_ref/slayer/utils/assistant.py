@@ -1,0 +1,191 @@
+"""The usual training loop, one batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from lavadl_ref.slayer.utils import _validate
+from lavadl_ref.slayer.utils.stats import LearningStat, LearningStats
+
+
+class Assistant:
+    """Trains, tests and validates a network on batches, and keeps the statistics.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Called with the input. It returns, depending on `count_log` and `lam`:
+
+        ========== ======= =================================
+        count_log  lam     result
+        ========== ======= =================================
+        False      None    output
+        True       None    output, count
+        False      number  output, net_loss
+        True       number  output, net_loss, count
+        ========== ======= =================================
+    error : callable
+        ``error(output, target)``, a scalar loss. If it has an attribute ``reduction == "sum"`` its value is
+        taken for the sum over the batch, otherwise for the mean: the statistics count samples, and this
+        decides whether the value is multiplied by their number.
+    optimizer : torch.optim.Optimizer
+        Of the parameters of `net`.
+    stats : LearningStats, optional
+        What to add loss and accuracy to. The loss is that of `error`, without `net_loss`.
+    classifier : callable, optional
+        ``classifier(output)``: predicted labels (N,), or (N, T) for one at each step; a sample then counts
+        by the share of its steps that are right. Without it no accuracy is reported.
+    count_log : bool
+        Whether `net` returns a count, passed on to the caller.
+    lam : float, optional
+        Factor of the `net_loss` that is added to the loss in training.
+    """
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        error: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        optimizer: torch.optim.Optimizer,
+        stats: LearningStats | None = None,
+        classifier: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        count_log: bool = False,
+        lam: float | None = None,
+    ) -> None:
+        if not isinstance(net, torch.nn.Module):
+            raise TypeError(f"net of Assistant must be a torch.nn.Module, but got {type(net).__name__}")
+        if not callable(error):
+            raise TypeError(f"error of Assistant must be callable, but got {error!r}")
+        if classifier is not None and not callable(classifier):
+            raise TypeError(f"classifier of Assistant must be callable or None, but got {classifier!r}")
+        if getattr(error, "reduction", None) == "none":
+            raise ValueError("error of Assistant must give one value, but its reduction is 'none'")
+        self.net = net
+        self.error = error
+        self.optimizer = optimizer
+        self.stats = stats
+        self.classifier = classifier
+        self.count_log = count_log
+        self.lam = None if lam is None else _validate.number(lam, "lam of Assistant")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters of the network are; the CPU if it has none."""
+        parameter = next(self.net.parameters(), None)
+        return torch.device("cpu") if parameter is None else parameter.device
+
+    def reduce_lr(self, factor: float = 10 / 3) -> None:
+        """Divide the learning rate of every parameter group by `factor`, and say so on the screen.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `factor` is no number greater than 0.
+        """
+        divisor = _validate.positive(factor, "factor of reduce_lr")
+        for group in self.optimizer.param_groups:
+            print("\nLearning rate reduction from", group["lr"])
+            group["lr"] /= divisor
+
+    def train(self, input: torch.Tensor, target: torch.Tensor) -> Any:
+        """One optimisation step on a batch.
+
+        Parameters
+        ----------
+        input : torch.Tensor
+            (N, ...), moved to the device of the network.
+        target : torch.Tensor
+            What `error` takes.
+
+        Returns
+        -------
+        torch.Tensor or tuple
+            output, or (output, count) if `count_log`.
+
+        Raises
+        ------
+        ValueError
+            The network does not return what `count_log` and `lam` say, the loss is no scalar, or the
+            prediction does not fit the target.
+        """
+        self.net.train()
+        input, target = input.to(self.device), target.to(self.device)
+        output, net_loss, count = self._forward(input)
+        loss = self._loss(output, target)
+        self._log(None if self.stats is None else self.stats.training, loss, output, target)
+        total = loss if net_loss is None else loss + self.lam * net_loss
+        self.optimizer.zero_grad()
+        total.backward()
+        self.optimizer.step()
+        return (output, count) if self.count_log else output
+
+    def test(self, input: torch.Tensor, target: torch.Tensor) -> Any:
+        """Evaluate a batch into the testing statistics, in evaluation mode, without gradient."""
+        return self._evaluate(None if self.stats is None else self.stats.testing, input, target)
+
+    def valid(self, input: torch.Tensor, target: torch.Tensor) -> Any:
+        """Evaluate a batch into the validation statistics. As `test`."""
+        return self._evaluate(None if self.stats is None else self.stats.validation, input, target)
+
+    def _evaluate(self, stat: LearningStat | None, input: torch.Tensor, target: torch.Tensor) -> Any:
+        self.net.eval()
+        with torch.no_grad():
+            input, target = input.to(self.device), target.to(self.device)
+            output, _, count = self._forward(input)
+            self._log(stat, self._loss(output, target), output, target)
+        return (output, count) if self.count_log else output
+
+    def _forward(self, input: torch.Tensor) -> tuple[torch.Tensor, Any, Any]:
+        """The output, the loss of the network (or None) and the count (or None)."""
+        names = ["output"] + ["net_loss"] * (self.lam is not None) + ["count"] * self.count_log
+        result = self.net(input)
+        if len(names) == 1:
+            parts = [result]
+        elif isinstance(result, tuple | list):
+            parts = list(result)
+        else:
+            parts = []
+        if len(parts) != len(names) or not isinstance(parts[0], torch.Tensor):
+            given = f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__
+            raise ValueError(
+                f"with count_log={self.count_log} and lam={self.lam} the network must return "
+                f"{', '.join(names)}, but it returned {given}"
+            )
+        by_name = dict(zip(names, parts, strict=True))
+        return by_name["output"], by_name.get("net_loss"), by_name.get("count")
+
+    def _loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        loss = self.error(output, target)
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+            shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
+            raise ValueError(f"error of Assistant must return one value, but it returned {shape}")
+        return loss
+
+    def _log(
+        self, stat: LearningStat | None, loss: torch.Tensor, output: torch.Tensor, target: torch.Tensor
+    ) -> None:
+        if stat is None:
+            return
+        samples = output.shape[0]
+        correct = None if self.classifier is None else _correct(self.classifier(output.detach()), target)
+        stat.num_samples += samples
+        stat.loss_sum += loss.item() * (1 if getattr(self.error, "reduction", "mean") == "sum" else samples)
+        if correct is not None:
+            stat.correct_samples += correct
+
+
+def _correct(prediction: torch.Tensor, target: torch.Tensor) -> float:
+    """How many samples are right; labels at each step (N, T) count by share."""
+    if prediction.ndim == 2 and target.ndim == 1:
+        target = target.unsqueeze(-1).expand(-1, prediction.shape[1])
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"classifier of Assistant returned shape {tuple(prediction.shape)}, but target has "
+            f"shape {tuple(target.shape)}"
+        )
+    right = prediction == target
+    if right.ndim <= 1:
+        return int(right.sum().item())
+    return right.flatten(1).double().mean(1).sum().item()

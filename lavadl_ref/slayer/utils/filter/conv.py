@@ -1,0 +1,99 @@
+"""Causal convolution along time and its adjoint, as matrix products."""
+
+from __future__ import annotations
+
+import torch
+
+from lavadl_ref.slayer.utils import _validate
+
+# Up to here one T x T matrix is faster than blocks; beyond, blocks of at least _BLOCK steps.
+_WHOLE = 256
+_BLOCK = 128
+
+
+def _toeplitz(filters: torch.Tensor, size: int, lag: int) -> torch.Tensor:
+    """(K, size, size) with ``[k, row, col] = filters[k, col - row + lag]``, zero outside the filter."""
+    taps = filters.shape[1]
+    index = torch.arange(size, device=filters.device)
+    tap = index[None, :] - index[:, None] + lag
+    padded = torch.nn.functional.pad(filters, (0, 1))
+    return padded[:, torch.where((tap >= 0) & (tap < taps), tap, taps)]
+
+
+def fir(x: torch.Tensor, filters: torch.Tensor, adjoint: bool = False) -> torch.Tensor:
+    """Apply K filters to M signals: (M, T) and (K, L) give (M, K, T), both floating.
+
+    ``out[m, k, t] = sum_i filters[k, i] * x[m, t - i]``; with `adjoint`, ``x[m, t + i]``.
+
+    Time is cut into blocks no shorter than the filter: a block then depends on itself (`near`) and on
+    what its neighbour spills over (`far`), both dense products, which autograd differentiates for signal
+    and filter. A non-finite value taints its whole block, before it as well as after.
+    """
+    signals, steps = x.shape
+    filters = filters[:, :steps]
+    count, taps = filters.shape
+    if x.numel() == 0:
+        return x.new_zeros(signals, count, steps)
+    size = steps if steps <= _WHOLE else min(steps, max(_BLOCK, taps - 1))
+    blocks = -(-steps // size)
+    x = torch.nn.functional.pad(x, (0, blocks * size - steps)).reshape(signals, blocks, size)
+
+    def product(part: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+        matrices = matrices.transpose(1, 2) if adjoint else matrices
+        width = matrices.shape[1]
+        joined = part @ matrices.permute(1, 0, 2).reshape(width, count * width)
+        return joined.reshape(*part.shape[:2], count, width)
+
+    out = product(x, _toeplitz(filters, size, 0))
+    spill = taps - 1
+    if blocks > 1 and spill:
+        far = _toeplitz(filters, spill, spill)
+        if adjoint:
+            out[:, :-1, :, size - spill :] += product(x[:, 1:, :spill], far)
+        else:
+            out[:, 1:, :, :spill] += product(x[:, :-1, size - spill :], far)
+    return out.transpose(1, 2).reshape(signals, count, blocks * size)[..., :steps]
+
+
+def _apply(input: torch.Tensor, filter: torch.Tensor, sampling_time: float, adjoint: bool) -> torch.Tensor:
+    name = "corr" if adjoint else "conv"
+    x = _validate.floating(input, f"input of {name}")
+    taps = _validate.tensor(filter, f"filter of {name}", axes="(L,)")
+    if taps.numel() == 0 or taps.numel() != taps.shape[-1]:
+        raise ValueError(f"filter of {name} must be one row of taps (L,), but got shape {tuple(taps.shape)}")
+    step = _validate.positive(sampling_time, f"sampling_time of {name}")
+    row = taps.to(x.dtype).reshape(1, -1) * step
+    return fir(x.unsqueeze(0).flatten(0, -2), row, adjoint).reshape(x.shape)
+
+
+def conv(input: torch.Tensor, filter: torch.Tensor, sampling_time: float = 1) -> torch.Tensor:
+    """Causal convolution: ``out[..., t] = sampling_time * sum_i filter[i] * input[..., t - i]``.
+
+    Parameters
+    ----------
+    input : torch.Tensor
+        (..., T). Its dtype is that of the result; integers and booleans become floats.
+    filter : torch.Tensor
+        Taps (L,), L of any relation to T.
+    sampling_time : float
+        Duration of a step, greater than 0.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape of `input`. Gradients flow to `input` (`corr` of the same filter) and to `filter`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is no real tensor, `filter` is empty or has several rows, `sampling_time` is not positive.
+    """
+    return _apply(input, filter, sampling_time, adjoint=False)
+
+
+def corr(input: torch.Tensor, filter: torch.Tensor, sampling_time: float = 1) -> torch.Tensor:
+    """The adjoint of `conv`, anti-causal: ``sampling_time * sum_i filter[i] * input[..., t + i]``.
+
+    Arguments, result and errors as for `conv`.
+    """
+    return _apply(input, filter, sampling_time, adjoint=True)

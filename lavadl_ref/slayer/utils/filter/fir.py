@@ -1,0 +1,131 @@
+"""Finite impulse response filters as modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from lavadl_ref.slayer.utils import _validate
+from lavadl_ref.slayer.utils.filter.conv import conv, fir
+
+
+class FIR(torch.nn.Module):
+    """A fixed causal filter along time.
+
+    Parameters
+    ----------
+    fir_response : array of float, optional
+        Taps (L,). Without it ``exp(-i / time_constant)`` for ``i = 0 .. length - 1``.
+    time_constant : float
+        Of the exponential, in samples, greater than 0.
+    length : int
+        Number of taps of the exponential, at least 1.
+    sampling_time : float
+        The result is multiplied by it; it does not stretch the taps.
+
+    Attributes
+    ----------
+    filter : torch.Tensor
+        The taps (L,), a buffer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of the kind or range above.
+    """
+
+    filter: torch.Tensor
+
+    def __init__(
+        self, fir_response: Any = None, time_constant: float = 1, length: int = 20, sampling_time: float = 1
+    ) -> None:
+        super().__init__()
+        self.sampling_time = _validate.positive(sampling_time, "sampling_time of FIR")
+        if fir_response is None:
+            tail = torch.arange(_validate.integer(length, "length of FIR", 1))
+            taps = torch.exp(-tail / _validate.positive(time_constant, "time_constant of FIR"))
+        else:
+            taps = torch.as_tensor(fir_response).detach().clone()
+            if taps.ndim == 0 or taps.numel() == 0 or taps.numel() != taps.shape[-1]:
+                raise ValueError(
+                    f"fir_response of FIR must be one row of taps (L,), but got shape {tuple(taps.shape)}"
+                )
+            if taps.is_complex() or not torch.isfinite(taps).all():
+                raise ValueError("fir_response of FIR must hold finite real numbers")
+            taps = taps.reshape(-1).to(torch.get_default_dtype())
+        self.register_buffer("filter", taps)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Filter `input` (..., T); the result has its shape."""
+        return conv(input, self.filter, self.sampling_time)
+
+    def extra_repr(self) -> str:
+        return f"taps={self.filter.numel()}, sampling_time={self.sampling_time:g}"
+
+
+class FIRBank(torch.nn.Conv3d):
+    """A bank of learnable causal filters, each applied to every channel.
+
+    Parameters
+    ----------
+    num_filter : int
+        Number of filters, at least 1.
+    filter_length : float
+        Duration of a filter; it has ``int(filter_length / sampling_time)`` taps, at least 1.
+    sampling_time : float
+        Duration of a step, greater than 0. The result is multiplied by it.
+    scale : float
+        Factor on the initial weights.
+
+    Attributes
+    ----------
+    weight : torch.nn.Parameter
+        (num_filter, 1, 1, 1, taps), the latest input last: the response reversed in time.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of the kind or range above.
+    """
+
+    def __init__(
+        self, num_filter: int, filter_length: float, sampling_time: float = 1, scale: float = 1
+    ) -> None:
+        count = _validate.integer(num_filter, "num_filter of FIRBank", 1)
+        duration = _validate.positive(filter_length, "filter_length of FIRBank")
+        step = _validate.positive(sampling_time, "sampling_time of FIRBank")
+        factor = _validate.number(scale, "scale of FIRBank")
+        taps = int(duration / step)
+        if taps < 1:
+            raise ValueError(
+                f"filter_length of FIRBank must cover at least one step of sampling_time={sampling_time!r}, "
+                f"but got {filter_length!r}"
+            )
+        super().__init__(1, count, (1, 1, taps), bias=False)
+        self.sampling_time = step
+        with torch.no_grad():
+            self.weight *= factor
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Filter (N, C, ..., T) to (N, num_filter * C, ..., T): all channels of one filter, then the next."""
+        x = _validate.floating(input, "input of FIRBank", 3, "(N, C, ..., T)")
+        rows = self.weight.flatten(1).flip(1).to(x.dtype) * self.sampling_time
+        filtered = fir(x.flatten(0, -2), rows).unflatten(0, x.shape[:-1])  # (N, C, ..., num_filter, T)
+        return filtered.movedim(-2, 1).flatten(1, 2)
+
+    @property
+    def num_filter(self) -> int:
+        """Number of filters."""
+        return self.out_channels
+
+    @property
+    def filter_length(self) -> int:
+        """Number of taps."""
+        return self.weight.shape[-1]
+
+    @property
+    def impulse_response(self) -> np.ndarray:
+        """The taps (num_filter, filter_length), without the factor `sampling_time`."""
+        return self.weight.detach().flatten(1).flip(1).cpu().numpy()

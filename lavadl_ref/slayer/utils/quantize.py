@@ -1,0 +1,96 @@
+"""Quantisation with a straight-through gradient."""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+from typing import Any
+
+import torch
+
+from lavadl_ref.slayer.utils import _validate
+
+
+@unique
+class MODE(IntEnum):
+    """How `quantize` picks a grid point: the nearest (ties to even), or the next one below."""
+
+    ROUND = 0
+    FLOOR = 1
+
+
+class _StraightThrough(torch.autograd.Function):
+    """The grid value forward, the identity backward."""
+
+    @staticmethod
+    def forward(ctx: Any, input: torch.Tensor, step: float, mode: MODE) -> torch.Tensor:
+        pick = torch.round if mode is MODE.ROUND else torch.floor
+        return pick(input / step) * step
+
+    @staticmethod
+    def backward(ctx: Any, *grad_output: torch.Tensor) -> Any:
+        return grad_output[0], None, None
+
+
+def quantize(input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND) -> torch.Tensor:
+    """Put `input` on the grid of multiples of `step`; the gradient passes unchanged.
+
+    Parameters
+    ----------
+    input : torch.Tensor
+        Any shape, a floating dtype.
+    step : float
+        Distance of the grid points, greater than 0.
+    mode : QUANTIZE_MODE
+        ``ROUND``: ``round(input / step) * step``, ties to even. ``FLOOR``: ``floor(input / step) * step``.
+
+    Returns
+    -------
+    torch.Tensor
+        Same shape and dtype.
+
+    Raises
+    ------
+    TypeError
+        `input` is no floating tensor, or `step` no number.
+    ValueError
+        `step` is not positive and finite, or `mode` is no ``QUANTIZE_MODE``.
+    """
+    x = _validate.tensor(input, "input of quantize", ndim=0)
+    if not x.is_floating_point():
+        raise TypeError(f"input of quantize must have a floating dtype, but got {x.dtype}")
+    try:
+        chosen = MODE(mode)
+    except ValueError:
+        raise ValueError(f"mode must be QUANTIZE_MODE.ROUND or .FLOOR, but got {mode!r}") from None
+    return _StraightThrough.apply(x, _validate.positive(step, "step of quantize"), chosen)
+
+
+def quantize_hook_fx(
+    x: torch.Tensor, scale: int = 64, num_bits: int = 8, descale: bool = False
+) -> torch.Tensor:
+    """Quantise weights as a synapse does: signed mantissas of `num_bits`, each worth ``2 / scale``.
+
+    The result lies in ``[-2**num_bits, 2**num_bits - 2] / scale``, in steps of ``2 / scale``: for the
+    defaults even 64ths in [-256, 254], what a file can hold. The gradient is that of the clamp:
+    1 inside, 0 outside.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+        Weights, any shape, a floating dtype.
+    scale : int
+        Units per 1.0.
+    num_bits : int
+        Width of the mantissa, sign included.
+    descale : bool
+        Return integers in units of ``1 / scale`` (even, still of floating dtype) instead of weights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `quantize`; `scale` not positive, `num_bits` not an integer of at least 1.
+    """
+    units = _validate.positive(scale, "scale of quantize_hook_fx")
+    limit = 2 ** _validate.integer(num_bits, "num_bits of quantize_hook_fx", 1)
+    quantized = quantize(x, step=2 / units).clamp(-limit / units, (limit - 2) / units)
+    return quantized * units if descale else quantized

@@ -1,0 +1,89 @@
+"""Shift a tensor along time."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from lavadl_ref.slayer.utils import _validate
+
+
+def _moved(x: torch.Tensor, steps: int) -> torch.Tensor:
+    """out[..., t] = x[..., t - steps], zero where that lies outside; |steps| <= T."""
+    out = torch.zeros_like(x)
+    length = x.shape[-1] - abs(steps)
+    out.narrow(-1, max(steps, 0), length).copy_(x.narrow(-1, max(-steps, 0), length))
+    return out
+
+
+def _moved_each(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """As `_moved`, with one entry of `steps` for each element between the first and the last axis."""
+    flat = x.reshape(x.shape[0], steps.numel(), x.shape[-1])
+    source = torch.arange(x.shape[-1], device=x.device) - steps[:, None]
+    inside = (source >= 0) & (source < x.shape[-1])
+    gathered = flat.gather(2, source.clamp(0, x.shape[-1] - 1).expand(flat.shape))
+    return gathered.masked_fill(~inside, 0).reshape(x.shape)
+
+
+class _Shift(torch.autograd.Function):
+    """The adjoint of a shift is the opposite shift."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, steps: int | torch.Tensor) -> torch.Tensor:
+        ctx.steps = steps
+        return _moved(x, steps) if isinstance(steps, int) else _moved_each(x, steps)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_output: torch.Tensor) -> Any:
+        return _Shift.apply(grad_output[0], -ctx.steps), None
+
+
+def shift(input: torch.Tensor, shift_val: Any, sampling_time: float = 1) -> torch.Tensor:
+    """Shift along time by ``n = trunc(shift_val / sampling_time)`` steps, filling with zero.
+
+    ``out[..., t] = input[..., t - n]``: positive values delay, negative ones advance.
+
+    Parameters
+    ----------
+    input : torch.Tensor
+        (..., T) for one common shift; (N, ..., T) for a shift per element. Any real dtype.
+    shift_val : float or array
+        One number, or one for each element between batch and time, in the order these have when
+        flattened: C values for (N, C, T), C*H*W for (N, C, H, W, T). A tensor, an array or a sequence.
+    sampling_time : float
+        Duration of a step in the unit of `shift_val`, greater than 0. The quotient is taken in double
+        precision and loses its fraction (toward zero), so a shift should not sit just below a whole step.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape and dtype of `input`. The gradient is the opposite shift; `shift_val` receives none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `input` is no tensor with a time axis; `shift_val` is not numeric or not finite, or its length is
+        neither 1 nor the number of elements; `sampling_time` is not positive.
+    """
+    x = _validate.tensor(input, "input of shift")
+    step = _validate.positive(sampling_time, "sampling_time of shift")
+    values = shift_val.detach().cpu() if isinstance(shift_val, torch.Tensor) else shift_val
+    try:
+        values = np.asarray(values, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        raise TypeError(f"shift_val must be a number or an array of numbers, but got {shift_val!r}") from None
+    if not np.isfinite(values).all():
+        raise ValueError(f"shift_val must be finite, but got {values[~np.isfinite(values)][0]}")
+    steps = np.trunc(values / step).clip(-x.shape[-1], x.shape[-1]).astype(np.int64)
+    if steps.size == 1:
+        return _Shift.apply(x, int(steps[0]))
+    elements = prod(x.shape[1:-1])
+    if x.ndim < 3 or steps.size != elements:
+        raise ValueError(
+            f"shift_val must hold one value, or one for each element between batch and time of input "
+            f"{tuple(x.shape)}, but holds {steps.size}"
+        )
+    return _Shift.apply(x, torch.from_numpy(steps).to(x.device))

@@ -1,0 +1,81 @@
+"""Small ``.net`` files made dataset by dataset, without the writer under test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+STRING = h5py.string_dtype()
+
+
+def kind(name: str) -> np.ndarray:
+    return np.array([name], "S10")
+
+
+def neuron(layer: int) -> dict[str, Any]:
+    return {
+        f"layer/{layer}/neuron/type": "CUBA",
+        f"layer/{layer}/neuron/iDecay": 1024,
+        f"layer/{layer}/neuron/vDecay": 128,
+        f"layer/{layer}/neuron/vThMant": 80,
+        f"layer/{layer}/neuron/refDelay": 1,
+        f"layer/{layer}/neuron/gradedSpike": False,
+    }
+
+
+def dense(layer: int, inputs: int, outputs: int) -> dict[str, Any]:
+    weight = np.arange(inputs * outputs, dtype=np.float32).reshape(outputs, inputs)
+    return {
+        f"layer/{layer}/type": kind("dense"),
+        f"layer/{layer}/shape": np.array([outputs]),
+        f"layer/{layer}/inFeatures": inputs,
+        f"layer/{layer}/outFeatures": outputs,
+        f"layer/{layer}/weight": weight,
+        **neuron(layer),
+    }
+
+
+def dense_net() -> dict[str, Any]:
+    """Input (4,), dense 4-3, dense 3-2."""
+    return {
+        "layer/0/type": kind("input"),
+        "layer/0/shape": np.array([4]),
+        "layer/0/weight": np.array([64], np.float32),
+        "layer/0/bias": np.array([0], np.float32),
+        **neuron(0),
+        **dense(1, 4, 3),
+        **dense(2, 3, 2),
+    }
+
+
+def conv_net() -> dict[str, Any]:
+    """Input (2, 6, 5), conv 2-4 3x3 stride 2 with padding 1: (4, 3, 3)."""
+    return {
+        "layer/0/type": kind("input"),
+        "layer/0/shape": np.array([2, 6, 5]),
+        **neuron(0),
+        "layer/1/type": kind("conv"),
+        "layer/1/shape": np.array([4, 3, 3]),
+        "layer/1/weight": np.arange(72, dtype=np.float32).reshape(4, 2, 3, 3),
+        "layer/1/inChannels": 2,
+        "layer/1/outChannels": 4,
+        "layer/1/kernelSize": np.array([3, 3]),
+        "layer/1/stride": np.array([2, 2]),
+        "layer/1/padding": np.array([1, 1]),
+        "layer/1/dilation": np.array([1, 1]),
+        "layer/1/groups": 1,
+        **neuron(1),
+    }
+
+
+def store(path: Path, entries: Mapping[str, Any]) -> Path:
+    """Write `entries` as datasets; an entry that is None is left out."""
+    with h5py.File(path, "w") as file:
+        for key, value in entries.items():
+            if value is not None:
+                file.create_dataset(key, data=value)
+    return path

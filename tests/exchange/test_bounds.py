@@ -1,0 +1,198 @@
+"""Hostile files cost little time and memory, and nothing but `ExchangeError` comes of them."""
+
+import json
+import random
+import struct
+import subprocess
+import sys
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+
+from lavadl_ref import exchange
+from lavadl_ref.exchange import ExchangeError
+from tests.exchange.files import conv_net, dense_net, store
+
+# ru_maxrss is in kilobytes on Linux.  A good file is read first, so imports are not counted.
+MEASURED = """
+import json, resource, sys, time
+from lavadl_ref import exchange
+exchange.read(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.perf_counter()
+try:
+    exchange.read(sys.argv[2])
+    found = None
+except exchange.ExchangeError as error:
+    found = str(error)
+seconds = time.perf_counter() - start
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(json.dumps([found, seconds, grown / 1024]))
+"""
+
+
+def cost(path):
+    """Message (None if the file was read), seconds, and megabytes of reading `path` in a fresh process."""
+    good = store(path.with_name("good.net"), dense_net())
+    command = [sys.executable, "-c", MEASURED, str(good), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout)
+
+
+def assert_cheap(path, expected):
+    found, seconds, megabytes = cost(path)
+    assert seconds < 1
+    assert megabytes < 200
+    if expected is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.startswith(f"{path}: {expected}")
+
+
+def with_weight(path, **options):
+    """A file whose layer 1 has the weight dataset that `options` make."""
+    store(path, dense_net() | {"layer/1/weight": None})
+    with h5py.File(path, "a") as file:
+        return file.create_dataset("layer/1/weight", **options).name and path
+
+
+def test_a_dataset_that_claims_terabytes(tmp_path):
+    path = with_weight(tmp_path / "x.net", shape=(2**22, 2**22), dtype="f4")
+    assert path.stat().st_size < 30_000
+    assert_cheap(path, "layer 1: weight: claims 70,368,744,177,664 bytes, more than")
+
+
+def test_a_chunked_dataset_that_claims_terabytes(tmp_path):
+    path = with_weight(tmp_path / "x.net", shape=(2**22, 2**22), dtype="f4", chunks=(64, 64))
+    assert_cheap(path, "layer 1: weight: claims 140,737,488,355,328 bytes, more than")
+
+
+def test_a_small_dataset_with_large_chunks(tmp_path):
+    path = with_weight(tmp_path / "x.net", shape=(3, 4), maxshape=(None, None), dtype="f4", chunks=(2**14, 2**14))
+    assert_cheap(path, "layer 1: weight: claims 1,073,741,824 bytes for each chunk")
+
+
+def test_data_that_was_never_written(tmp_path):
+    path = with_weight(tmp_path / "x.net", shape=(3, 4), dtype="f4")
+    assert_cheap(path, "layer 1: weight: claims 48 bytes, but no data was written")
+
+
+def test_compressed_data_within_the_limit_is_read(tmp_path):
+    data = np.zeros((1000, 4000), np.float32)
+    path = tmp_path / "x.net"
+    changes = {"layer/0/shape": np.array([4000]), "layer/1/shape": np.array([1000])}
+    changes |= dict.fromkeys(("layer/1/inFeatures", "layer/1/outFeatures", "layer/1/weight"))
+    entries = {key: value for key, value in (dense_net() | changes).items() if "layer/2/" not in key}
+    store(path, entries)
+    with h5py.File(path, "a") as file:
+        file.create_dataset("layer/1/weight", data=data, compression="gzip")
+    assert path.stat().st_size < 100_000
+    assert_cheap(path, None)
+
+
+def test_compressed_data_beyond_the_limit(tmp_path):
+    path = with_weight(
+        tmp_path / "x.net",
+        data=np.zeros((4000, 4000), np.int8),
+        compression="gzip",
+        chunks=(4000, 4000),
+    )
+    assert_cheap(path, "layer 1: weight: claims 128,000,000 bytes, more than the 67,108,864")
+
+
+def test_a_chunk_that_inflates_to_more_than_it_should(tmp_path):
+    path = with_weight(tmp_path / "x.net", shape=(3, 4), dtype="f4", compression="gzip", chunks=(3, 4))
+    packer = zlib.compressobj(9)
+    bomb = b"".join(packer.compress(bytes(2**24)) for _ in range(64)) + packer.flush()
+    with h5py.File(path, "a") as file:
+        file["layer/1/weight"].id.write_direct_chunk((0, 0), bomb)
+    assert_cheap(path, "layer 1: weight: a compressed chunk holds more than its 48 bytes")
+
+
+def test_the_same_bytes_named_many_times(tmp_path):
+    path = store(tmp_path / "x.net", dense_net())
+    with h5py.File(path, "a") as file:
+        file["big"] = np.zeros(2**20, np.float32)
+        for index in range(1000):
+            layer = file.require_group(f"layer/{index + 3}")
+            for key in ("type", "shape"):
+                layer[key] = file["layer/2"][key]
+            layer["weight"] = file["big"]
+        del file["big"]
+    assert_cheap(path, "layer 4: weight: claims 4,194,304 bytes, more than")
+
+
+def test_many_keys(tmp_path):
+    path = store(tmp_path / "x.net", dense_net())
+    with h5py.File(path, "a", libver="latest") as file:
+        for index in range(5000):
+            file["layer/1"][f"key{index}"] = h5py.SoftLink("/")
+    assert_cheap(path, "layer 1: layer/1: expected at most 1024 keys, found 50")
+
+
+@pytest.mark.parametrize("length", [5, 2**31, 2**32 - 16])
+def test_a_string_that_claims_gigabytes(tmp_path, length):
+    path = store(tmp_path / "x.net", dense_net())
+    with h5py.File(path) as file:
+        offset = file["layer/1/neuron/type"].id.get_offset()
+    data = bytearray(path.read_bytes())
+    assert data[offset : offset + 4] == struct.pack("<I", len("CUBA"))
+    data[offset : offset + 4] = struct.pack("<I", length)
+    path.write_bytes(data)
+    assert_cheap(path, "layer 1: neuron/type: ")
+
+
+def test_a_string_heap_that_never_ends(tmp_path):
+    path = store(tmp_path / "x.net", dense_net())
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL")
+    data[heap + 8 : heap + 16] = struct.pack("<Q", 2**62)
+    data[heap + 16 + 8 : heap + 32] = struct.pack("<Q", 2**64 - 16)
+    path.write_bytes(data)
+    assert_cheap(path, "layer 0: neuron/type: ")
+
+
+def test_data_after_a_user_block(tmp_path):
+    path = tmp_path / "x.net"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["layer/0/type"] = "flatten"
+    assert_cheap(path, "expected HDF5 data from the start, found it at 512")
+
+
+@pytest.mark.parametrize("net", [dense_net, conv_net])
+def test_flipped_bytes_give_a_legal_network_or_one_error(tmp_path, net):
+    original = store(tmp_path / "good.net", net()).read_bytes()
+    path = tmp_path / "x.net"
+    generator = random.Random(7)
+    refused = []
+    for _ in range(300):
+        data = bytearray(original)
+        for _ in range(generator.choice([1, 2, 8])):
+            data[generator.randrange(len(data))] = generator.choice([0, 255, generator.randrange(256)])
+        path.write_bytes(data)
+        try:
+            exchange.check(exchange.read(path))
+        except ExchangeError as error:
+            refused.append(str(error))
+    assert 0 < len(refused) < 300
+    assert all(message.startswith(f"{path}: ") for message in refused)
+
+
+def test_neither_torch_nor_lava_is_needed(tmp_path):
+    path = store(tmp_path / "x.net", dense_net())
+    blocked = ("torch", "lava", "lavadl_kernels", "numba", "scipy")
+    code = f"""
+import sys
+for name in {blocked!r}:
+    sys.modules[name] = None
+from lavadl_ref import exchange
+network = exchange.read({str(path)!r})
+exchange.write({str(tmp_path / "y.net")!r}, network)
+ours = [name for name in sys.modules if name.startswith("lavadl") and sys.modules[name] is not None]
+assert all(name == "lavadl_ref" or name.startswith("lavadl_ref.exchange") for name in ours), ours
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

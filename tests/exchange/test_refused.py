@@ -1,0 +1,253 @@
+"""Every kind of bad file gives one error that names file, layer and field."""
+
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from lavadl_ref import exchange
+from lavadl_ref.exchange import ExchangeError
+from tests.exchange.files import conv_net, dense_net, kind, store
+
+
+def message(path):
+    with pytest.raises(ExchangeError) as caught:
+        exchange.read(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert "\n" not in text
+    return text.removeprefix(f"{path}: ")
+
+
+NAN = np.array([[0, 1, 2, 3], [0, 1, np.nan, 3], [0, 1, 2, 3]], np.float32)
+HALF = np.array([[0, 1, 2, 3], [0, 0.5, 2, 3], [0, 1, 2, 3]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"layer/1/weight": NAN}, "layer 1: weight: expected finite integers, found nan at (1, 2)"),
+        (
+            {"layer/1/weight": np.full((3, 4), -np.inf)},
+            "layer 1: weight: expected finite integers, found -inf",
+        ),
+        ({"layer/1/weight": HALF}, "layer 1: weight: expected finite integers, found 0.5 at (1, 1)"),
+        ({"layer/1/weight": HALF * 2048}, "layer 1: weight: expected integers in [-512, 511], found 6144"),
+        (
+            {"layer/1/weight": np.full((3, 4), 2**63, np.uint64)},
+            "layer 1: weight: expected integers below 2**53",
+        ),
+        ({"layer/1/weight": np.ones((3, 4), bool)}, "layer 1: weight: expected integers, found a bool"),
+        (
+            {"layer/1/weight": np.ones((3, 4), complex)},
+            "layer 1: weight: expected integers, found complex128",
+        ),
+        ({"layer/1/weight": "heavy"}, "layer 1: weight: expected integers, found objects or strings"),
+        ({"layer/1/weight": h5py.Empty("f4")}, "layer 1: weight: expected data, found an empty dataset"),
+        ({"layer/1/weight": None}, "layer 1: weight: missing"),
+        (
+            {"layer/1/weight": np.ones((3, 5), np.float32)},
+            "layer 1: weight: expected shape (3, 4), found (3, 5), by outFeatures, inFeatures",
+        ),
+        (
+            {"layer/1/weight": np.ones((3, 5), np.float32), "layer/1/inFeatures": 5},
+            "layer 1: weight: expected shape (3, 4), found (3, 5); the input is (4,)",
+        ),
+        ({"layer/1/weight": np.ones((3, 4, 2))}, "layer 1: weight: expected 2 axes, found shape (3, 4, 2)"),
+        ({"layer/1/bias": np.zeros(4)}, "layer 1: bias: expected shape (3,), found (4,)"),
+        (
+            {"layer/1/bias": np.full(3, 2.0**31)},
+            "layer 1: bias: expected integers in [-2147483648, 2147483647], found 2147483648",
+        ),
+        ({"layer/1/delay": np.zeros(2)}, "layer 1: delay: expected shape (3,), found (2,)"),
+        ({"layer/1/delay": np.full(3, -1.0)}, "layer 1: delay: expected integers in [0, 32768], found -1"),
+        ({"layer/1/type": kind("densest")}, "layer 1: type: expected one of average, conv, "),
+        ({"layer/1/type": 3}, "layer 1: type: expected a string, found int64"),
+        (
+            {"layer/1/type": np.array(["a", "b"], "S10")},
+            "layer 1: type: expected one string, found shape (2,)",
+        ),
+        ({"layer/1/type": "x" * 100}, "layer 1: type: expected at most 64 characters, found 100"),
+        ({"layer/1/type": None}, "layer 1: type: missing"),
+        ({"layer/1/shape": np.array([3, 2])}, "layer 1: shape: expected (N,) or (C, H, W), found [3, 2]"),
+        (
+            {"layer/1/shape": np.array([3, 2, 1])},
+            "layer 1: shape: expected (N,) or (N, 1, 1), found (3, 2, 1)",
+        ),
+        ({"layer/1/shape": np.array([0])}, "layer 1: shape: expected (N,) or (C, H, W), found [0]"),
+        ({"layer/0/shape": np.array([2**40])}, "layer 0: shape: expected integers in [1, 268435456], found"),
+        (
+            {"layer/1/neuron/iDecay": 4097},
+            "layer 1: neuron/iDecay: expected integers in [0, 4096], found 4097",
+        ),
+        (
+            {"layer/1/neuron/iDecay": np.array([1, 2])},
+            "layer 1: neuron/iDecay: expected shape (3,), found (2,)",
+        ),
+        ({"layer/1/neuron/iDecay": None}, "layer 1: neuron/iDecay: missing; CUBA neurons need it"),
+        (
+            {"layer/1/neuron/vThMant": np.array([1, 2, 3])},
+            "layer 1: neuron/vThMant: expected one value, found shape (3,)",
+        ),
+        ({"layer/1/neuron/gradedSpike": 2}, "layer 1: neuron/gradedSpike: expected a bool, found 2"),
+        ({"layer/1/neuron/refDelay": 3}, "layer 1: neuron/refDelay: expected 1, found 3"),
+        ({"layer/1/neuron/wgtExp": 2}, "layer 1: neuron/wgtExp: expected 0"),
+        ({"layer/1/neuron/type": "HH"}, "layer 1: neuron/type: unknown neuron 'HH'"),
+        ({"layer/1/neuron/messageBits": 8}, "layer 1: neuron/messageBits: unknown key; known are "),
+        ({"layer/1/colour": 8}, "layer 1: colour: unknown key; known are "),
+        ({"layer/0/delay": np.zeros(4)}, "layer 0: delay: unknown key; known are "),
+        ({"extra": 1}, "extra: unknown key; known are layer, simulation"),
+        ({"simulation/x": 1}, "simulation/x: unknown key; known are Ts, tSample"),
+        ({"layer/01/type": kind("flatten")}, "layer 3: missing; layers are numbered from 0, found 0, 01"),
+        ({"layer/4/type": kind("flatten")}, "layer 3: missing; layers are numbered from 0, found 0, 1"),
+    ],
+)
+def test_bad_dataset(tmp_path, changes, expected):
+    assert message(store(tmp_path / "x.net", dense_net() | changes)).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"layer/1/shape": np.array([4, 3, 2])},
+            "layer 1: shape: expected shape (4, 3, 3), found (4, 3, 2); the input is (2, 6, 5)",
+        ),
+        ({"layer/1/shape": np.array([4])}, "layer 1: shape: expected (C, H, W), found (4,)"),
+        ({"layer/1/groups": 0}, "layer 1: groups: expected a divisor of inChannels 2, found 0"),
+        ({"layer/1/groups": 2}, "layer 1: weight: expected shape (4, 1, 3, 3), found (4, 2, 3, 3)"),
+        ({"layer/1/stride": np.array([0, 1])}, "layer 1: stride: expected integers in [1, 32768], found 0"),
+        ({"layer/1/stride": np.array([2])}, "layer 1: stride: expected (height, width), found (2,)"),
+        (
+            {"layer/1/kernelSize": np.array([3, 2])},
+            "layer 1: weight: expected shape (4, 2, 3, 2), found (4, 2, 3, 3)",
+        ),
+        (
+            {"layer/0/shape": np.array([3, 6, 5])},
+            "layer 1: weight: expected shape (4, 3, 3, 3), found (4, 2, 3, 3)",
+        ),
+        ({"layer/0/shape": np.array([60])}, "layer 1: type: 'conv' expects input (C, H, W), found (60,)"),
+        ({"layer/1/outFeatures": 4}, "layer 1: outFeatures: unknown key"),
+    ],
+)
+def test_bad_convolution(tmp_path, changes, expected):
+    assert message(store(tmp_path / "x.net", conv_net() | changes)).startswith(expected)
+
+
+def test_missing_layer(tmp_path):
+    entries = {key: value for key, value in dense_net().items() if not key.startswith("layer/1/")}
+    text = message(store(tmp_path / "x.net", entries))
+    assert text == "layer 1: missing; layers are numbered from 0, found 0, 2"
+
+
+def test_no_layers(tmp_path):
+    assert message(store(tmp_path / "x.net", {"simulation/Ts": 1})) == "layer: missing"
+    with h5py.File(tmp_path / "y.net", "w") as file:
+        file.create_group("layer")
+    assert message(tmp_path / "y.net") == "layer: expected 1 to 1024 layers, found 0"
+
+
+def test_groups_and_datasets_in_each_others_place(tmp_path):
+    assert message(store(tmp_path / "x.net", {"layer": 3})) == "layer: expected a group, found a dataset"
+    entries = {key: value for key, value in dense_net().items() if "layer/1/neuron" not in key}
+    text = message(store(tmp_path / "y.net", entries | {"layer/1/neuron": 3}))
+    assert text == "layer 1: neuron: expected a group, found a dataset"
+    text = message(store(tmp_path / "z.net", dense_net() | {"layer/1/shape": None, "layer/1/shape/a": 3}))
+    assert text == "layer 1: shape: expected a dataset, found a group"
+
+
+@pytest.mark.parametrize("cut", [1, 100, 0.5, -1])
+def test_truncated(tmp_path, cut):
+    path = store(tmp_path / "x.net", dense_net())
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * cut) if isinstance(cut, float) else cut])
+    assert any(word in message(path) for word in ("truncated", "expected an HDF5 file", "Unable"))
+
+
+def test_not_a_readable_file(tmp_path):
+    path = tmp_path / "x.net"
+    assert message(path) == "cannot be opened: No such file or directory"
+    path.write_bytes(b"")
+    assert message(path) == "expected an HDF5 file, found an empty file"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    assert message(path).startswith("expected an HDF5 file, found a Git LFS pointer")
+    path.write_text("hello")
+    assert message(path) == "expected an HDF5 file, found other data"
+    assert message(tmp_path) == "expected a file, found a directory or device"
+    fifo = tmp_path / "pipe.net"
+    os.mkfifo(fifo)
+    assert message(fifo) == "expected a file, found a directory or device"
+
+
+@pytest.mark.parametrize("name", ["SoftLink", "ExternalLink"])
+@pytest.mark.parametrize("key", ["layer/1/weight", "layer/1/neuron", "layer/1", "layer"])
+def test_only_hard_links_are_followed(tmp_path, name, key):
+    path = store(tmp_path / "x.net", dense_net())
+    other = store(tmp_path / "other.net", dense_net())
+    with h5py.File(path, "a") as file:
+        del file[key]
+        file[key] = h5py.SoftLink("/layer/0/weight") if name == "SoftLink" else h5py.ExternalLink(other, key)
+    field = {"layer/1": "layer 1: layer/1", "layer": "layer"}.get(key, key.replace("layer/1/", "layer 1: "))
+    assert message(path) == f"{field}: expected data in this file, found a {name}"
+
+
+def test_cycles(tmp_path):
+    path = store(tmp_path / "x.net", dense_net())
+    with h5py.File(path, "a") as file:
+        file["layer/1/again"] = file["layer"]
+    assert message(path).startswith("layer 1: again: unknown key")
+    with h5py.File(path, "a") as file:
+        del file["layer/1/again"], file["layer/1/neuron"]
+        file["layer/1/neuron"] = file["layer"]
+    assert message(path) == "layer 1: neuron/type: missing"
+    with h5py.File(path, "a") as file:
+        del file["layer/1/neuron"]
+        file["layer/1/neuron"] = h5py.SoftLink("/layer/1/neuron")
+    assert message(path) == "layer 1: neuron: expected data in this file, found a SoftLink"
+
+
+def test_data_outside_the_file(tmp_path):
+    weight = np.ones((3, 4), np.float32)
+    (tmp_path / "raw").write_bytes(weight.tobytes())
+    path = store(tmp_path / "x.net", dense_net() | {"layer/1/weight": None})
+    with h5py.File(path, "a") as file:
+        file.create_dataset("layer/1/weight", (3, 4), "f4", external=[(tmp_path / "raw", 0, 48)])
+    wanted = "layer 1: weight: expected data in this file, found a reference to another file"
+    assert message(path) == wanted
+    layout = h5py.VirtualLayout((3, 4), "f4")
+    layout[:] = h5py.VirtualSource(store(tmp_path / "o.net", {"w": weight}), "w", (3, 4))
+    with h5py.File(path, "a") as file:
+        del file["layer/1/weight"]
+        file.create_virtual_dataset("layer/1/weight", layout)
+    assert message(path) == wanted
+
+
+def test_types_that_hold_no_numbers(tmp_path):
+    found = {
+        "objects or strings": h5py.ref_dtype,
+        "a compound or opaque type": np.dtype([("a", "f4"), ("b", "f4")]),
+        "int8": h5py.enum_dtype({"a": 0, "b": 1}, "i1"),
+    }
+    found_ragged = h5py.vlen_dtype(np.int64)
+    for name, dtype in [*found.items(), ("objects or strings", found_ragged)]:
+        path = store(tmp_path / "x.net", dense_net() | {"layer/1/weight": None})
+        with h5py.File(path, "a") as file:
+            file.create_dataset("layer/1/weight", (3, 4), dtype)
+        assert message(path) == f"layer 1: weight: expected integers, found {name}"
+
+
+def test_other_compression(tmp_path):
+    path = store(tmp_path / "x.net", dense_net() | {"layer/1/weight": None})
+    with h5py.File(path, "a") as file:
+        file.create_dataset("layer/1/weight", data=np.ones((3, 4), np.float32), compression="lzf")
+    assert message(path).startswith("layer 1: weight: expected no compression but gzip, found HDF5 filters")
+
+
+def test_the_file_is_closed_after_success_and_failure(tmp_path):
+    path = store(tmp_path / "x.net", dense_net())
+    exchange.read(path)
+    store(path, dense_net() | {"layer/1/weight": NAN})
+    message(path)
+    store(path, dense_net())
+    exchange.read(path)

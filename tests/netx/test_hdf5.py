@@ -1,0 +1,117 @@
+"""The network as a Lava process in its users' hands, and real recorded networks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from lavadl_ref.netx import runtime
+from tests.netx.cases import CASES
+
+pytestmark = pytest.mark.lava
+
+
+def test_attributes():
+    from lava.magma.core.process.process import AbstractProcess
+
+    from lavadl_ref.netx.hdf5 import Network
+
+    job = CASES["input_layer"]
+    net = Network(job.net_config, reset_interval=5)
+    assert isinstance(net, AbstractProcess)
+    assert len(net) == len(net.layers) == 3
+    assert (net.in_layer, net.out_layer) == (net.layers[0], net.layers[-1])
+    assert net.inp.shape == (3, 4, 2)
+    assert net.out.shape == (3,)
+    assert [layer.shape for layer in net.layers] == [(3, 4, 2), (2, 3, 3), (3,)]
+    assert net.in_layer.transform == {"weight": 36, "bias": 34}
+    assert net.in_layer.synapse is None
+    assert type(net.layers[1].synapse).__name__ == "Conv"
+    assert type(net.out_layer.neuron).__module__ == "lava.proc.lif.process"
+    assert net.net_config is job.net_config
+    assert str(net).splitlines()[0].startswith("|   Type   |  W  |  H  |  C  |")
+    assert len(str(net).splitlines()) == 4
+
+
+def run_script(code, *arguments):
+    """Run a user's script in a session of its own and return what it prints."""
+    script = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, err = script.communicate(timeout=60)
+    finally:
+        try:
+            os.killpg(script.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    assert script.returncode == 0, err
+    return out
+
+
+def recorded(folder):
+    """Spikes of the three layers, (C, H, W, T)."""
+    return [np.load(folder / f"{name}.npy")[0].astype(np.int64) for name in ("input", "layer1", "output")]
+
+
+def test_tinynet_from_its_input_spikes(data):
+    """The recorded layers are block outputs: layer k at time t is what its neurons send at step t."""
+    folder = data / "tinynet"
+    spikes, hidden, output = recorded(folder)
+    records = runtime.run(folder / "tiny.net", spikes, 16, skip_layers=1, timeout=60)
+    assert hidden.any()
+    assert (records.spikes[0] == hidden).all()
+    assert (records.output == output).all()
+
+
+def test_tinynet_from_its_input_current(data):
+    """Layer i is reset at steps i and i + 17, and its recorded time t is step i + t - 1 after that."""
+    folder = data / "tinynet"
+    current = np.load(folder / "input_bias.npy").astype(np.int64).transpose(2, 1, 0)
+    inputs = np.repeat(current[..., None], 40, axis=-1)
+    records = runtime.run(folder / "tiny.net", inputs, 40, reset_interval=17, timeout=60)
+    for index, expected in enumerate(recorded(folder)):
+        assert expected.any()
+        began = 17 + index
+        assert (records.spikes[index][..., began : began + 15] == expected[..., 1:]).all()
+
+
+@pytest.mark.parametrize("configuration", ["Loihi1SimCfg", "Loihi2SimCfg"])
+def test_tinynet_in_a_users_script(data, configuration):
+    """Image as the input layer's bias, sink on the output, run on the process itself."""
+    printed = run_script(
+        """
+        import sys
+        import numpy as np
+        from lavadl_ref import netx
+        from lava.magma.core import run_configs
+        from lava.magma.core.run_conditions import RunSteps
+        from lava.proc.io.sink import RingBuffer
+
+        folder, configuration = sys.argv[1:]
+        net = netx.hdf5.Network(net_config=folder + "/tiny.net", reset_interval=17)
+        net.in_layer.neuron.bias_mant.init = np.load(folder + "/input_bias.npy").astype(int)
+        sink = RingBuffer(shape=net.out.shape, buffer=40)
+        net.out.connect(sink.a_in)
+        net.run(condition=RunSteps(40), run_cfg=getattr(run_configs, configuration)(select_tag="fixed_pt"))
+        output = sink.data.get()
+        net.stop()
+        expected = np.load(folder + "/output.npy")[0].transpose(2, 1, 0, 3)
+        print(int(expected[..., 1:].sum()), int((output[..., 19:34] != expected[..., 1:]).sum()))
+        """,
+        data / "tinynet",
+        configuration,
+    )
+    events, different = map(int, printed.split())
+    assert events > 0
+    assert different == 0

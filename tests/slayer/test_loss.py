@@ -1,0 +1,237 @@
+"""Losses against their formulas in NumPy, and their gradients against finite differences."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lavadl_ref.slayer import loss
+
+STEPS = 8
+REDUCE = {"sum": np.sum, "mean": np.mean, "none": np.ravel}
+LABEL = torch.tensor([2, 0])
+
+
+def spikes(shape=(2, 3, STEPS), seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 2, shape)).double()
+
+
+def rates(x, window=None):
+    """(N, classes) over all of time, or (N, classes, T) in a window."""
+    x = x.numpy().reshape(x.shape[0], -1, x.shape[-1])
+    if window is None:
+        return x.mean(-1)
+    return np.stack([x[..., max(0, t + 1 - window) : t + 1].sum(-1) / window for t in range(STEPS)], axis=-1)
+
+
+def one_hot(classes, window):
+    """LABEL as (N, classes), or (N, classes, T)."""
+    hot = np.eye(classes)[LABEL]
+    return hot if window is None else np.repeat(hot[..., None], STEPS, axis=-1)
+
+
+reductions = pytest.mark.parametrize("reduction", list(REDUCE))
+windows = pytest.mark.parametrize("window", [None, 4])
+shapes = pytest.mark.parametrize("shape", [(2, 3, STEPS), (2, 3, 2, 1, STEPS)])
+
+
+def check(actual, terms, reduction):
+    np.testing.assert_allclose(actual.numpy(), REDUCE[reduction](terms), rtol=1e-6, atol=1e-7)
+
+
+@reductions
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_spike_time_compares_filtered_trains(order, reduction):
+    x, desired = spikes(), spikes(seed=1)
+    first = np.exp(-np.arange(5) / 2.5)
+    kernel = first
+    for _ in range(order - 1):
+        kernel = np.convolve(kernel, first)[:5]
+    filtered = [np.convolve(row, kernel)[:STEPS] for row in (x - desired).numpy().reshape(-1, STEPS)]
+    actual = loss.SpikeTime(2.5, 5, order, reduction).double()(x, desired)
+    check(actual, np.square(filtered), reduction)
+
+
+@reductions
+@windows
+@shapes
+def test_spike_rate_is_the_squared_distance_to_the_wanted_rates(shape, window, reduction):
+    x = spikes(shape)
+    rate = rates(x, window)
+    wanted = np.where(one_hot(rate.shape[1], window), 0.8, 0.1)
+    actual = loss.SpikeRate(0.8, 0.1, window, reduction).double()(x, LABEL)
+    check(actual, (rate - wanted) ** 2, reduction)
+
+
+@reductions
+@windows
+@shapes
+@pytest.mark.parametrize("mode", ["probability", "softmax"])
+def test_spike_max_is_the_log_likelihood_of_the_label(mode, shape, window, reduction):
+    x = spikes(shape).clamp_min(0.5)  # nobody is silent
+    rate = rates(x, window)
+    share = rate / (rate.sum(1, keepdims=True) + 1e-6)
+    if mode == "softmax":
+        share = np.exp(rate) / np.exp(rate).sum(1, keepdims=True)
+    terms = -np.log(np.stack([sample[label] for sample, label in zip(share, LABEL, strict=True)]))
+    actual = loss.SpikeMax(window, mode, reduction).double()(x, LABEL)
+    check(actual, terms, reduction)
+
+
+@reductions
+@windows
+@shapes
+def test_spike_moid_is_the_cross_entropy_of_each_class(shape, window, reduction):
+    x = spikes(shape)
+    rate = rates(x, window)
+    likely = 1 / (1 + np.exp(-(rate - 0.3) / 2))
+    wanted = one_hot(rate.shape[1], window)
+    terms = -(wanted * np.log(likely) + (1 - wanted) * np.log(1 - likely))
+    label = torch.from_numpy(one_hot(rate.shape[1], None)).reshape(shape[:-1])
+    check(loss.SpikeMoid(window, reduction, alpha=2, theta=0.3).double()(x, label), terms, reduction)
+
+
+def test_labels_may_change_over_time_with_a_window():
+    x = spikes()
+    label = LABEL[:, None].repeat(1, STEPS)
+    for subject in (loss.SpikeRate(0.8, 0.1, 4), loss.SpikeMax(4), loss.SpikeMax(4, "softmax")):
+        assert subject(x, label) == subject(x, LABEL)
+        label_later = label.clone()
+        label_later[:, -1] = 1
+        assert subject(x, label_later) != subject(x, LABEL)
+    hot = torch.eye(3)[LABEL]
+    assert loss.SpikeMoid(4)(x, hot[..., None].repeat(1, 1, STEPS)) == loss.SpikeMoid(4)(x, hot)
+
+
+def test_labels_of_any_integer_dtype():
+    assert loss.SpikeMax()(spikes(), LABEL.to(torch.int32)) == loss.SpikeMax()(spikes(), LABEL)
+
+
+def test_a_silent_label_has_a_finite_loss_that_calls_for_spikes():
+    x = torch.zeros(1, 3, STEPS, dtype=torch.float64)
+    x[0, 1, ::2] = 1  # rate 1/2, and the label is silent
+    x.requires_grad_()
+    subject = loss.SpikeMax()
+    value = subject(x, torch.tensor([0]))
+    least = 0.5 / STEPS
+    assert value.item() == pytest.approx(math.log(0.5 + 1e-6) - math.log(least) + 1)
+    value.backward()
+    # One spike is a rate of 1/8; the slope of the line is -1/least, that of log R is 1/R.
+    assert x.grad[0, 0].tolist() == pytest.approx([(-1 / least + 1 / (0.5 + 1e-6)) / STEPS] * STEPS)
+    assert (x.grad[0, 1:] > 0).all()
+    one_spike = torch.zeros(1, 3, STEPS, dtype=torch.float64)
+    one_spike[0, 0, 0] = one_spike[0, 1, 0] = 1
+    assert subject(one_spike, torch.tensor([0])) < value
+
+
+def test_complete_silence_costs_more_than_the_label_alone_and_less_than_another_class():
+    silent, right, wrong = torch.zeros(3, 1, 3, STEPS)
+    right[0, 0, 0] = 1
+    wrong[0, 1, 0] = 1
+    subject, label = loss.SpikeMax(), torch.tensor([0])
+    assert subject(right, label) < subject(silent, label) < subject(wrong, label)
+    silent.requires_grad_()
+    subject(silent, label).backward()
+    assert torch.isfinite(silent.grad).all()
+    assert (silent.grad[0, 0] < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("subject", "label"),
+    [
+        (loss.SpikeRate(0.8, 0.1), LABEL),
+        (loss.SpikeRate(0.8, 0.1, 3), LABEL),
+        (loss.SpikeMax(), LABEL),
+        (loss.SpikeMax(3), LABEL),
+        (loss.SpikeMax(3, "softmax"), LABEL),
+        (loss.SpikeMoid(alpha=0.5, theta=0.2), torch.eye(3)[LABEL]),
+        (loss.SpikeMoid(3), torch.eye(3)[LABEL]),
+        (loss.SpikeTime(2, 4, 2), torch.rand(2, 3, STEPS)),
+    ],
+)
+@reductions
+def test_gradient(subject, label, reduction):
+    torch.manual_seed(0)
+    subject = subject.double()
+    subject.reduction = reduction
+    x = (0.3 + torch.rand(2, 3, STEPS, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: subject(x, label), x)
+
+
+def test_sparsity_enforcer_adds_the_layers_up():
+    enforcer = loss.SparsityEnforcer(max_rate=0.25, lam=2.0)
+    assert enforcer.loss == 0.0
+    quiet, loud = torch.full((2, 3), 0.25), torch.full((2, 2, 4), -0.75, requires_grad=True)
+    enforcer.append(quiet)
+    enforcer.append(loud)
+    assert enforcer.loss.item() == 2 * 0.5**2
+    enforcer.loss.backward()
+    # d/dx of 2 (mean|x| - 1/4)^2 is 4 * 0.5 * sign(x) / 16
+    assert loud.grad.flatten().tolist() == [-0.125] * 16
+    enforcer.clear()
+    assert enforcer.loss == 0.0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: loss.SpikeTime(reduction="max"), ValueError, "'sum', 'mean', 'none', but got 'max'"),
+        (lambda: loss.SpikeTime(filter_order=0), ValueError, "filter_order of SpikeTime must be at least 1"),
+        (lambda: loss.SpikeTime(length=0), ValueError, "length of FIR must be at least 1"),
+        (
+            lambda: loss.SpikeTime()(torch.ones(2, 3), torch.ones(2, 4)),
+            ValueError,
+            r"same shape, but got \(2, 3\) and \(2, 4\)",
+        ),
+        (
+            lambda: loss.SpikeRate(1.5, 0),
+            ValueError,
+            r"true_rate of SpikeRate must lie in \[0, 1\], but got 1.5",
+        ),
+        (lambda: loss.SpikeRate(1, -0.5), ValueError, r"false_rate of SpikeRate must lie in \[0, 1\]"),
+        (lambda: loss.SpikeRate(1, 0, 0), ValueError, "time_window of MovingWindow must be at least 1"),
+        (
+            lambda: loss.SpikeRate(1, 0)(spikes(), torch.tensor([3, 0])),
+            ValueError,
+            r"label of SpikeRate must lie in 0\.\.2, but spans 0\.\.3",
+        ),
+        (lambda: loss.SpikeRate(1, 0)(spikes(), torch.tensor([0, -1])), ValueError, r"but spans -1\.\.0"),
+        (
+            lambda: loss.SpikeRate(1, 0)(spikes(), torch.tensor([0])),
+            ValueError,
+            r"shape \(2,\), but got \(1,\)",
+        ),
+        (
+            lambda: loss.SpikeMax(3)(spikes(), torch.zeros(2, 3, dtype=torch.int64)),
+            ValueError,
+            r"shape \(2,\) or \(2, 8\), but got \(2, 3\)",
+        ),
+        (
+            lambda: loss.SpikeMax()(spikes(), torch.zeros(2)),
+            TypeError,
+            "label of SpikeMax must hold class indices",
+        ),
+        (lambda: loss.SpikeMax(mode="max"), ValueError, "mode of SpikeMax must be one of"),
+        (
+            lambda: loss.SpikeMax()(torch.ones(3, STEPS), LABEL),
+            ValueError,
+            "input of SpikeMax must have at least 3",
+        ),
+        (lambda: loss.SpikeMoid(alpha=0), ValueError, "alpha of SpikeMoid must be greater than 0, but got 0"),
+        (
+            lambda: loss.SpikeMoid()(spikes(), LABEL),
+            ValueError,
+            r"shape \(2, 3\) \(classes one-hot\), but got \(2,\)",
+        ),
+        (lambda: loss.SpikeMoid()(spikes(), torch.full((2, 3), 2.0)), ValueError, r"must lie in \[0, 1\]"),
+        (
+            lambda: loss.SparsityEnforcer(max_rate=-1),
+            ValueError,
+            "max_rate of SparsityEnforcer must be at least 0",
+        ),
+    ],
+)
+def test_refuses(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
