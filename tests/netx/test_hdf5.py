@@ -64,14 +64,20 @@ def recorded(folder):
     return [np.load(folder / f"{name}.npy")[0].astype(np.int64) for name in ("input", "layer1", "output")]
 
 
-def test_tinynet_from_its_input_spikes(data):
-    """The recorded layers are block outputs: layer k at time t is what its neurons send at step t."""
+@pytest.mark.parametrize(("time_base", "process"), [("slayer", "GatedLIF (own)"), ("lava", "LIFReset")])
+def test_tinynet_from_its_input_spikes(data, time_base, process):
+    """Recorded time 0 is silent; from 1 on each layer was reset when its first data arrived."""
     folder = data / "tinynet"
     spikes, hidden, output = recorded(folder)
-    records = runtime.run(folder / "tiny.net", spikes, 16, skip_layers=1, timeout=60)
+    records = runtime.run(
+        folder / "tiny.net", spikes[..., 1:], 17,
+        skip_layers=1, reset_interval=100, reset_offset=1, time_base=time_base, timeout=60,
+    )  # fmt: skip
     assert hidden.any()
-    assert (records.spikes[0] == hidden).all()
-    assert (records.output == output).all()
+    assert output.any()
+    assert (records.spikes[0][..., 1:16] == hidden[..., 1:]).all()
+    assert (records.output[..., 2:] == output[..., 1:]).all()
+    assert [row.endswith("Conv + " + process) for row in records.table.splitlines()[1:]] == [True, True]
 
 
 def test_tinynet_from_its_input_current(data):

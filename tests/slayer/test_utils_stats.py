@@ -1,5 +1,8 @@
 """Statistics of a training: best values, the progress text, files."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -256,3 +259,9 @@ def test_plot_of_a_regression_has_one_figure(plt):
     stats.update()
     stats.plot(figures=(11, 12))
     assert plt.get_fignums() == [11]
+
+
+def test_matplotlib_is_imported_only_to_plot():
+    code = "import sys, lavadl_ref.slayer.utils, lavadl_ref.slayer.loss; print('matplotlib' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"

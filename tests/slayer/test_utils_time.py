@@ -75,6 +75,12 @@ def test_shift_keeps_the_memory_layout_of_a_common_shift():
     assert torch.equal(shift(x, [1, 0, -1]), shift(x.contiguous(), [1, 0, -1]))
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 0), (0, 3, 4)])
+def test_shift_of_nothing(shape):
+    for value in (1, [1, 0, -1]):
+        assert shift(torch.zeros(shape), value).shape == shape
+
+
 def test_shift_keeps_non_finite_values_out_of_the_gap():
     x = torch.full((1, 2, 3), float("nan"))
     assert shift(x, [1, 2]).isnan().tolist() == [[[False, True, True], [False, False, True]]]

@@ -163,9 +163,7 @@ class Assistant:
             raise ValueError(f"error of Assistant must return one value, but it returned {shape}")
         return loss
 
-    def _log(
-        self, stat: LearningStat | None, loss: torch.Tensor, output: torch.Tensor, target: torch.Tensor
-    ) -> None:
+    def _log(self, stat: LearningStat | None, loss: torch.Tensor, output: torch.Tensor, target: torch.Tensor) -> None:
         if stat is None:
             return
         samples = output.shape[0]

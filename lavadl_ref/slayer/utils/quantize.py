@@ -65,9 +65,7 @@ def quantize(input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND) -> t
     return _StraightThrough.apply(x, _validate.positive(step, "step of quantize"), chosen)
 
 
-def quantize_hook_fx(
-    x: torch.Tensor, scale: int = 64, num_bits: int = 8, descale: bool = False
-) -> torch.Tensor:
+def quantize_hook_fx(x: torch.Tensor, scale: int = 64, num_bits: int = 8, descale: bool = False) -> torch.Tensor:
     """Quantise weights as a synapse does: signed mantissas of `num_bits`, each worth ``2 / scale``.
 
     The result lies in ``[-2**num_bits, 2**num_bits - 2] / scale``, in steps of ``2 / scale``: for the

@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-Log = list[float | None]
+from lavadl_ref.slayer.utils import _log_file
+from lavadl_ref.slayer.utils._log_file import Log
 
 
 class LearningStat:
@@ -91,9 +92,7 @@ class LearningStat:
         self.best_loss = loss is not None and (self.min_loss is None or loss < self.min_loss)
         if self.best_loss:
             self.min_loss = loss
-        self.best_accuracy = accuracy is not None and (
-            self.max_accuracy is None or accuracy > self.max_accuracy
-        )
+        self.best_accuracy = accuracy is not None and (self.max_accuracy is None or accuracy > self.max_accuracy)
         if self.best_accuracy:
             self.max_accuracy = accuracy
 
@@ -274,10 +273,7 @@ class LearningStats:
             A file cannot be written.
         """
         for _, name, _, logs in self._logs():
-            with open(self._file(path, f"{name}.txt"), "w", encoding="ascii", newline="\n") as file:
-                file.write("# " + "".join(column + " " * 8 for column in logs) + "\n")
-                for row in zip(*logs.values(), strict=True):
-                    file.write("".join(f"{_text(value)} " for value in row) + "\n")
+            _log_file.write(self._file(path, f"{name}.txt"), logs)
 
     def load(self, path: str | os.PathLike[str] = "") -> None:
         """Read what `save` wrote: the logs, the best values, and whether the last epoch set them.
@@ -292,9 +288,9 @@ class LearningStats:
             A file is not of the form `save` writes; file and line are named. The statistics are unchanged.
         """
         stat = self.training
-        losses = _read(self._file(path, f"{stat.loss_str}.txt"))
+        losses = _log_file.read(self._file(path, f"{stat.loss_str}.txt"))
         accuracy_file = self._file(path, f"{stat.accuracy_str}.txt")
-        accuracies = _read(accuracy_file) if os.path.exists(accuracy_file) else {}
+        accuracies = _log_file.read(accuracy_file) if os.path.exists(accuracy_file) else {}
         epochs = max(map(len, losses.values()), default=0)
         for log in accuracies.values():
             if len(log) != epochs:
@@ -304,31 +300,3 @@ class LearningStats:
             missing: Log = [None] * epochs
             for values in zip(losses.get(name, missing), accuracies.get(name, missing), strict=True):
                 each._close(*values)
-
-
-def _text(value: float | None) -> str:
-    """Six decimals where these are exact, else the shortest text that reads back as the same number."""
-    number = float("nan") if value is None else float(value)
-    short = f"{number:12.6f}"
-    return short if number != number or float(short) == number else f"{number!r:>12}"
-
-
-def _read(name: str) -> dict[str, Log]:
-    """Columns of a file that `save` wrote."""
-    with open(name, encoding="ascii", errors="replace") as file:
-        lines = file.read().splitlines()
-    columns = lines[0].split()[1:] if lines and lines[0].startswith("#") else None
-    if columns is None or not set(columns) <= {"Train", "Valid", "Test"} or len(set(columns)) < len(columns):
-        raise ValueError(f"{name}, line 1: expected '#' and columns out of Train, Valid, Test")
-    logs: dict[str, Log] = {column: [] for column in columns}
-    for number, line in enumerate(lines[1:], 2):
-        words = line.split()
-        try:
-            values = [float(word) for word in words]
-        except ValueError:
-            raise ValueError(f"{name}, line {number}: expected numbers, but got {line[:80]!r}") from None
-        if len(values) != len(columns):
-            raise ValueError(f"{name}, line {number}: expected {len(columns)} values, but got {len(values)}")
-        for column, value in zip(columns, values, strict=True):
-            logs[column].append(None if value != value else value)
-    return logs

@@ -44,14 +44,13 @@ class FIR(torch.nn.Module):
         super().__init__()
         self.sampling_time = _validate.positive(sampling_time, "sampling_time of FIR")
         if fir_response is None:
-            tail = torch.arange(_validate.integer(length, "length of FIR", 1))
+            tail = torch.arange(_validate.integer(length, "length of FIR", 1), dtype=torch.float64)
             taps = torch.exp(-tail / _validate.positive(time_constant, "time_constant of FIR"))
+            taps = taps.to(torch.get_default_dtype())
         else:
             taps = torch.as_tensor(fir_response).detach().clone()
             if taps.ndim == 0 or taps.numel() == 0 or taps.numel() != taps.shape[-1]:
-                raise ValueError(
-                    f"fir_response of FIR must be one row of taps (L,), but got shape {tuple(taps.shape)}"
-                )
+                raise ValueError(f"fir_response of FIR must be one row of taps (L,), but got shape {tuple(taps.shape)}")
             if taps.is_complex() or not torch.isfinite(taps).all():
                 raise ValueError("fir_response of FIR must hold finite real numbers")
             taps = taps.reshape(-1).to(torch.get_default_dtype())
@@ -90,9 +89,7 @@ class FIRBank(torch.nn.Conv3d):
         An argument is not of the kind or range above.
     """
 
-    def __init__(
-        self, num_filter: int, filter_length: float, sampling_time: float = 1, scale: float = 1
-    ) -> None:
+    def __init__(self, num_filter: int, filter_length: float, sampling_time: float = 1, scale: float = 1) -> None:
         count = _validate.integer(num_filter, "num_filter of FIRBank", 1)
         duration = _validate.positive(filter_length, "filter_length of FIRBank")
         step = _validate.positive(sampling_time, "sampling_time of FIRBank")
