@@ -1,0 +1,78 @@
+# Everything runs in .venv, which the first target asked for creates.
+#
+#   make PYTHON=python3.12 test      another Python (3.10 to 3.13)
+#   make TORCH='torch==2.9.0' test   another torch: any arguments that `pip install` takes
+#
+# Both count when .venv is made: `make clean` first to change them.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+
+LAVA := lava-nc==0.10.0
+UPSTREAM := lava-dl==0.6.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+READY := $(VENV)/.ready
+WITH_UPSTREAM := $(VENV)/.upstream
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types validate bench clean
+
+# Targets share .venv and use every core already: -j changes nothing.
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo      train on digits, export, run on Lava, compare every layer'
+	@echo 'make test      the tests'
+	@echo 'make check     ruff, mypy and the tests'
+	@echo 'make validate  agreement of all paths, and with lava-dl where it installs'
+	@echo 'make bench     speed next to lava-dl'
+	@echo 'make clean     remove .venv and everything generated'
+
+demo: $(READY)
+	@$(BIN)/lavadl-ref demo
+
+test: $(READY)
+	@$(BIN)/python -m pytest
+
+check: lint types test
+
+lint: $(READY)
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+
+types: $(READY)
+	@$(BIN)/python -m mypy
+
+validate: $(WITH_UPSTREAM)
+	@$(BIN)/python -m pytest validation --benchmark-skip
+
+bench: $(WITH_UPSTREAM)
+	@$(BIN)/python -m validation.benchmarks
+
+clean:
+	rm -rf $(VENV) $(VENV)-* build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch goes first, so that what TORCH says is what is installed. lava-nc goes last and without its
+# dependencies: it declares Python < 3.11 and numpy < 2, and the extra `lava` holds what it imports.
+# Its numpy < 2 is the conflict that pip is told not to warn of when the package is installed again.
+$(READY): pyproject.toml
+	@sh .ci/make_venv "$(PYTHON)" $(VENV)
+	@echo "Installing $(firstword $(TORCH)): this takes a while the first time"
+	@$(PIP) install --quiet $(TORCH)
+	@echo "Installing lavadl-ref and its dependencies"
+	@$(PIP) install --quiet --no-warn-conflicts --editable '.[lava,dev]'
+	@$(PIP) install --quiet --ignore-requires-python --no-deps $(LAVA)
+	@touch $@
+
+# lava-dl is what some validation compares with. Where it cannot be installed, those tests skip.
+$(WITH_UPSTREAM): $(READY)
+	@echo "Installing $(UPSTREAM)"
+	@if said=$$($(PIP) install --quiet --ignore-requires-python --no-deps $(UPSTREAM) 2>&1); then \
+	    touch $@; \
+	else \
+	    printf '%s\n' "$$said" "$(UPSTREAM) cannot be installed (see above): what compares with it is skipped."; \
+	fi
