@@ -30,9 +30,11 @@ NEVER = (1 << 62) - 1  #: a threshold that no state reaches
 def shift_to_zero(product):
     """`product` / 4096, rounded toward zero: sign(p) * (abs(p) >> 12).
 
-    In kernels `product` may also be a float64 that holds an integer below 2**53, which
-    vectorises on every processor; the result is then the same integer as float64.
+    `product` may also be a float64 that holds an integer below 2**53, which vectorises on
+    every processor; the result is then the same integer as float64.
     """
+    if isinstance(product, float):
+        return np.trunc(product * (1 / 4096))
     return -(-product >> 12) if product < 0 else product >> 12
 
 

@@ -21,7 +21,7 @@ CHUNK = 16384
 
 @scalar
 def exp_negative(x):
-    """exp(x) in float32 for x <= 0, to two units in the last place; 0 below -87.
+    """exp(x) in float32 for x <= 0, to two units in the last place; exp(-87) = 1.6e-38 below -87.
 
     2**n times a polynomial in the remainder, so that loops over it vectorise.
     """

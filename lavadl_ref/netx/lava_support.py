@@ -15,12 +15,15 @@ package in memory only, nothing on disk.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import multiprocessing
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -72,11 +75,33 @@ def enable() -> None:
     usable, message = available()
     if not usable:
         raise LavaUnavailable(message)
-    if sys.version_info >= (3, 11):
-        patch_byte_encoder()
-    if _NUMPY >= (2, 0):
-        patch_reshape_port()
-        patch_conv_parameters()
+    with _start_method_kept():
+        if sys.version_info >= (3, 11):
+            patch_byte_encoder()
+        if _NUMPY >= (2, 0):
+            patch_reshape_port()
+            patch_conv_parameters()
+
+
+@contextlib.contextmanager
+def _start_method_kept() -> Iterator[None]:
+    """Let Lava ask for the start method 'fork' although it is in force already, which Python refuses.
+
+    Raises
+    ------
+    LavaUnavailable
+        If another method is in force: Lava's actors need 'fork'.
+    """
+    method = multiprocessing.get_start_method(allow_none=True)
+    if method not in (None, "fork"):
+        raise LavaUnavailable(f"Lava needs the multiprocessing start method 'fork', {method!r} is set")
+    original = multiprocessing.set_start_method
+    if method == "fork":
+        multiprocessing.set_start_method = lambda *args, **options: None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method = original
 
 
 def patch_byte_encoder() -> None:
@@ -94,7 +119,7 @@ def patch_byte_encoder() -> None:
             return original(cls, unsafe_hash=True, **options)
         return original(cls, **options)
 
-    dataclasses.dataclass = dataclass  # type: ignore[assignment]
+    dataclasses.dataclass = dataclass
     try:
         importlib.import_module("lava.magma.compiler.var_model")
     finally:

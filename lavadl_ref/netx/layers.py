@@ -16,12 +16,12 @@ from lava.utils.weightutils import SignMode
 from scipy.sparse import csr_matrix
 
 from lavadl_ref.exchange.describe import Input
-from lavadl_ref.netx.plan import Choice, LayerPlan
+from lavadl_ref.netx.choice import Choice
+from lavadl_ref.netx.plan import LayerPlan
 from lavadl_ref.netx.processes import DelayLine, GatedLIF
 
 _PROCESSES: dict[str, type[AbstractProcess]] = {
-    cls.__name__: cls
-    for cls in (Conv, Dense, DelayDense, Sparse, DelaySparse, LIF, LIFReset, GatedLIF, DelayLine)
+    cls.__name__: cls for cls in (Conv, Dense, DelayDense, Sparse, DelaySparse, LIF, LIFReset, GatedLIF, DelayLine)
 }
 
 
@@ -30,9 +30,9 @@ class LavaLayer:
     """The processes of one layer, connected to each other."""
 
     plan: LayerPlan
-    synapse: AbstractProcess | None
-    neuron: AbstractProcess | None
-    line: AbstractProcess | None  #: own `DelayLine`, where the layer's delay is not in the next synapse
+    synapse: Any  #: process; None for an input layer
+    neuron: Any  #: process; None for a layer of bare sums
+    line: Any  #: own `DelayLine` where the layer's delay is not in the next synapse, else None
 
     @property
     def inp(self) -> InPort:
@@ -76,7 +76,7 @@ def connect(before: LavaLayer, after: LavaLayer) -> None:
     out.connect(after.inp)
 
 
-def _construct(choice: Choice | None) -> AbstractProcess | None:
+def _construct(choice: Choice | None) -> Any:
     if choice is None:
         return None
     arguments: dict[str, Any] = dict(choice.arguments)

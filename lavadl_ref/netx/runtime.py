@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lavadl_ref.exchange import describe
+from lavadl_ref.netx.plan import Options, load, plan
 
 SHARED_MEMORY = Path("/dev/shm")
 RECORDS = ("spikes", "states")
@@ -122,8 +123,10 @@ def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
         If time runs out; names the network that was running.
     LavaRunError
         If a network cannot be built or one of Lava's processes raises; carries the child's traceback.
+    UnsupportedLayer
+        If a layer has no exact counterpart on Lava.
     ValueError
-        If a job is malformed.
+        If a job is malformed or an argument does not fit its network.
     """
     if not jobs:
         return []
@@ -131,11 +134,16 @@ def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
         _check(job)
     if not timeout > 0:
         raise ValueError(f"timeout must be positive, got {timeout}")
-    with tempfile.TemporaryDirectory(prefix="lavadl-ref-") as folder, _termination_as_exception():
+    with _termination_as_exception(), tempfile.TemporaryDirectory(prefix="lavadl-ref-", dir=_short()) as folder:
         place = Path(folder)
         (place / "jobs.pkl").write_bytes(pickle.dumps([_portable(job) for job in jobs]))
         _supervise(place, jobs, timeout)
         return pickle.loads((place / "records.pkl").read_bytes())
+
+
+def _short() -> str | None:
+    """Where the folder goes: the default, unless its name leaves no room for that of a socket inside."""
+    return None if len(tempfile.gettempdir()) <= 40 else "/tmp"
 
 
 def _check(job: Job) -> None:
@@ -149,9 +157,17 @@ def _check(job: Job) -> None:
     unknown = set(job.record) - set(RECORDS)
     if unknown:
         raise ValueError(f"record must be some of {RECORDS}, got {sorted(unknown)}")
+    options = {name: value for name, value in job.arguments.items() if name != "spike_exp"}
+    plans = plan(load(job.net_config), Options(**options))
+    taken = plans[0].input_shape[::-1]
+    given = inputs.shape[:-1] if len(taken) == 3 else (int(np.prod(inputs.shape[:-1])),)
+    if given != taken:
+        raise ValueError(f"inputs have shape {inputs.shape}, the network takes {taken} per step")
     for layer, step in job.states_at:
-        if layer < 0 or not 0 <= step < job.steps:
-            raise ValueError(f"states_at ({layer}, {step}) is outside of the run of {job.steps} steps")
+        if not 0 <= layer < len(plans) or plans[layer].neuron is None:
+            raise ValueError(f"states_at names layer {layer}; the network has {len(plans)} layers, some with neurons")
+        if not 0 <= step < job.steps:
+            raise ValueError(f"states_at names step {step} of a run of {job.steps} steps")
 
 
 def _portable(job: Job) -> Job:

@@ -29,13 +29,13 @@ def dense_encoding(weight: NDArray[np.int64]) -> dict[str, Any] | None:
     weight = np.asarray(weight, np.int64)
     low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
     even = not np.any(weight % 2)
-    if even and -256 <= low and high <= 254:
+    if even and low >= -256 and high <= 254:
         return _arguments(weight, 0, "MIXED")
     if low >= 0 and high <= 255:
         return _arguments(weight, 0, "EXCITATORY")
     if high <= 0 and low >= -255:
         return _arguments(weight, 0, "INHIBITORY")
-    if -128 <= low and high <= 127:
+    if low >= -128 and high <= 127:
         # Twice the weights are even, and half of an even sum loses nothing.
         return _arguments(2 * weight, -1, "MIXED")
     return None

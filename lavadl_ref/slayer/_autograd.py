@@ -1,6 +1,7 @@
 """The kernels as torch autograd functions: the only bridge between the two.
 
-Every function takes and returns tensors of upstream's logical shapes (time last).  States
+Every function takes and returns tensors of upstream's logical shapes (time last), and saves
+them as torch does, so that a change in place before backward raises an error.  States
 are int64 tensors (N, C, *spatial) in 1/4096, and carry no gradient.  Decays are float
 tensors (1,) or (C,) that hold integers 0..4096, already quantised.
 """
@@ -47,9 +48,9 @@ class LeakyIntegrator(torch.autograd.Function):
         decays = layout.per_lane(_integers(decay))
         limit = NEVER if threshold is None else threshold
         y, after = leaky_integrator.forward(lanes, initial, decays, limit)
-        ctx.save_for_backward(decay)
-        ctx.kernel = layout, y, initial, decays, limit
         result = layout.logical(y), layout.logical_state(after)
+        ctx.save_for_backward(result[0], decay)
+        ctx.kernel = layout, initial, decays, limit
         ctx.mark_non_differentiable(result[1])
         return result
 
@@ -57,9 +58,9 @@ class LeakyIntegrator(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         _follow_torch()
-        (decay,) = ctx.saved_tensors
-        layout, y, initial, decays, limit = ctx.kernel
-        gx, gd = leaky_integrator.backward(layout.lanes(grads[0]), y, initial, decays, limit)
+        y, decay = ctx.saved_tensors
+        layout, initial, decays, limit = ctx.kernel
+        gx, gd = leaky_integrator.backward(layout.lanes(grads[0]), layout.lanes(y), initial, decays, limit)
         return layout.logical(gx), layout.per_channel(gd, decay.numel()), None, None
 
 
@@ -81,12 +82,11 @@ class Cuba(torch.autograd.Function):
     ) -> Any:
         _follow_torch()
         layout = layout_of(x)
-        lanes = layout.lanes(x)
         u0, v0 = _initial(u, layout), _initial(v, layout)
         decays = layout.per_lane(_integers(current_decay)), layout.per_lane(_integers(voltage_decay))
-        spikes, ua, va = cuba.forward(lanes, u0, v0, *decays, threshold, graded)
-        ctx.save_for_backward(current_decay, voltage_decay)
-        ctx.kernel = layout, lanes, u0, v0, decays, (threshold, tau, scale, graded)
+        spikes, ua, va = cuba.forward(layout.lanes(x), u0, v0, *decays, threshold, graded)
+        ctx.save_for_backward(x, current_decay, voltage_decay)
+        ctx.kernel = layout, u0, v0, decays, (threshold, tau, scale, graded)
         result = layout.logical(spikes), layout.logical_state(ua), layout.logical_state(va)
         ctx.mark_non_differentiable(*result[1:])
         return result
@@ -95,9 +95,9 @@ class Cuba(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         _follow_torch()
-        current_decay, voltage_decay = ctx.saved_tensors
-        layout, lanes, u0, v0, decays, constants = ctx.kernel
-        gx, gcd, gvd = cuba.backward(lanes, u0, v0, *decays, *constants, layout.lanes(grads[0]))
+        x, current_decay, voltage_decay = ctx.saved_tensors
+        layout, u0, v0, decays, constants = ctx.kernel
+        gx, gcd, gvd = cuba.backward(layout.lanes(x), u0, v0, *decays, *constants, layout.lanes(grads[0]))
         return (
             layout.logical(gx),
             layout.per_channel(gcd, current_decay.numel()),
@@ -114,18 +114,18 @@ class Delay(torch.autograd.Function):
         _follow_torch()
         layout = layout_of(x, "delay input")
         lanes = layout.per_lane(_integers(steps))
-        y = delay.forward(layout.lanes(x), lanes)
-        ctx.save_for_backward(steps)
-        ctx.kernel = layout, y, lanes, grad_scale
-        return layout.logical(y)
+        y = layout.logical(delay.forward(layout.lanes(x), lanes))
+        ctx.save_for_backward(y, steps)
+        ctx.kernel = layout, lanes, grad_scale
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         _follow_torch()
-        (steps,) = ctx.saved_tensors
-        layout, y, lanes, grad_scale = ctx.kernel
-        gx, gd = delay.backward(layout.lanes(grads[0]), y, lanes)
+        y, steps = ctx.saved_tensors
+        layout, lanes, grad_scale = ctx.kernel
+        gx, gd = delay.backward(layout.lanes(grads[0]), layout.lanes(y), lanes)
         return layout.logical(gx), layout.per_channel(gd, steps.numel()) * grad_scale, None
 
 

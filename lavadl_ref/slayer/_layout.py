@@ -6,6 +6,7 @@ blocks produce, is passed without a copy; any other is rearranged once.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ class Layout(NamedTuple):
     def lanes(self, x: Tensor) -> NDArray[np.float32]:
         """A tensor of the logical shape as a (T, M) array, copied only if its memory is ordered otherwise."""
         memory = x.detach().permute(self.order).contiguous()
-        return memory.view(self.shape[-1], -1).numpy()
+        return memory.view(self.shape[-1], math.prod(self.state_shape)).numpy()
 
     def state(self, x: Tensor) -> NDArray[np.int64]:
         """A state (N, C, *spatial) as a (M,) array in lane order."""

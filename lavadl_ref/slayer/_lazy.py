@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 class LazyShapes(torch.nn.Module):
@@ -16,8 +17,12 @@ class LazyShapes(torch.nn.Module):
 
     _lazy: tuple[str, ...] = ()
 
-    def _loaded(self, name: str) -> None:
-        """Called when `name` was given its value by a checkpoint."""
+    def _loaded(self, name: str, value: Tensor) -> None:
+        """Called before `name` takes its value from a checkpoint.
+
+        A module that never ran saves its one-element placeholder; subclasses tell it from
+        the value of a single channel, and stay undecided.
+        """
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any) -> None:
         for name in self._lazy:
@@ -27,5 +32,5 @@ class LazyShapes(torch.nn.Module):
             current = getattr(self, name)
             if current.numel() == 1 and current.shape != value.shape:
                 current.data = torch.empty(value.shape, dtype=current.dtype)
-            self._loaded(name)
+            self._loaded(name, value)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

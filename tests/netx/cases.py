@@ -53,9 +53,7 @@ def case(processes=None, steps=40, **arguments):
 def chain(rng, bias=None, **last):
     """Two dense layers, 8 to 12 to 5."""
     first = Dense(shape=(12,), neuron=cuba(), weight=even(rng, 12, 8), bias=bias and rng.integers(*bias, 12))
-    second = Dense(
-        shape=(5,), neuron=cuba(), weight=even(rng, 5, 12), bias=bias and rng.integers(*bias, 5), **last
-    )
+    second = Dense(shape=(5,), neuron=cuba(), weight=even(rng, 5, 12), bias=bias and rng.integers(*bias, 5), **last)
     return [first, second], spikes(rng, 8, 40)
 
 
@@ -108,18 +106,16 @@ def reset_at_each_step(rng):
 def layers_without_shift(rng):
     """Each layer starts one step after the one before it."""
     layers, x = chain(rng, bias=(10, 40), delay_shift=False)
-    first = Dense(
-        shape=(12,), neuron=cuba(), weight=layers[0].weight, bias=layers[0].bias, delay_shift=False
-    )
+    first = Dense(shape=(12,), neuron=cuba(), weight=layers[0].weight, bias=layers[0].bias, delay_shift=False)
     return [first, layers[1]], x
 
 
 @case(["Dense + GatedLIF (own)"])
 def bias_beyond_16_bits(rng):
     neuron = cuba(threshold=100000)
-    return [
-        Dense(shape=(4,), neuron=neuron, weight=even(rng, 4, 3), bias=np.array([40000, -40000, 1, 0]))
-    ], spikes(rng, 3, 40)
+    return [Dense(shape=(4,), neuron=neuron, weight=even(rng, 4, 3), bias=np.array([40000, -40000, 1, 0]))], spikes(
+        rng, 3, 40
+    )
 
 
 @case(["Dense + LIF"])
@@ -207,16 +203,16 @@ def convolution_with_delays(rng):
 
 @case(steps=8, input_shape=(140, 1, 1))
 def convolution_of_a_wide_picture(rng):
-    return [
-        Conv(shape=(1, 1, 140), neuron=cuba(), weight=even(rng, 1, 1, 1, 3), padding=(0, 1))
-    ], spikes(rng, 1, 1, 140, 8)
+    return [Conv(shape=(1, 1, 140), neuron=cuba(), weight=even(rng, 1, 1, 1, 3), padding=(0, 1))], spikes(
+        rng, 1, 1, 140, 8
+    )
 
 
 @case(steps=8, input_shape=(2, 1, 130))
 def convolution_in_many_groups(rng):
-    return [
-        Conv(shape=(130, 1, 2), neuron=cuba(), weight=even(rng, 130, 1, 1, 1, low=20), groups=130)
-    ], spikes(rng, 130, 1, 2, 8)
+    return [Conv(shape=(130, 1, 2), neuron=cuba(), weight=even(rng, 130, 1, 1, 1, low=20), groups=130)], spikes(
+        rng, 130, 1, 2, 8
+    )
 
 
 @case(["LIF", "Conv + LIF", "Dense + LIF"])

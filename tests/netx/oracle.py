@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lavadl_ref.exchange.describe import Conv, Dense, Flatten, Input, Network
+from lavadl_ref.exchange.describe import Dense, Flatten, Input, Network
 
 
 def leak(state, decay):

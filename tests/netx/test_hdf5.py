@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -51,10 +52,8 @@ def run_script(code, *arguments):
     try:
         out, err = script.communicate(timeout=60)
     finally:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(script.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     assert script.returncode == 0, err
     return out
 

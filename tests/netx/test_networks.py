@@ -29,9 +29,7 @@ def test_equals_the_oracle(on_lava, name):
     job, actual = CASES[name], on_lava[name]
     arguments = {k: v for k, v in job.arguments.items() if k in ("reset_interval", "reset_offset", "time_base")}
     graded = "input_message_bits" in job.arguments
-    spikes, current, voltage, output = oracle.run(
-        job.net_config, job.inputs, job.steps, graded=graded, **arguments
-    )
+    spikes, current, voltage, output = oracle.run(job.net_config, job.inputs, job.steps, graded=graded, **arguments)
     for layer in range(len(spikes)):
         assert equal(actual.spikes[layer], spikes[layer]), f"spikes of layer {layer}"
         assert equal(actual.current[layer], current[layer]), f"u of layer {layer}"

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from lavadl_ref.exchange.describe import Average, Conv, Dense, Flatten, Input, Neuron, Pool, Recurrent
-from lavadl_ref.netx.plan import Options, UnsupportedLayer, plan
+from lavadl_ref.netx.choice import UnsupportedLayer
+from lavadl_ref.netx.plan import Options, plan
 from lavadl_ref.netx.table import table
 from lavadl_ref.netx.weights import dense_encoding, kernel_weight
 from tests.netx.cases import cuba
 from tests.netx.oracle import network
-
-RNG = np.random.default_rng(0)
 
 
 def dense(outputs=3, inputs=4, **more):
@@ -29,7 +28,7 @@ def conv(**more):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([Pool(shape=(1, 1, 1), weight=np.full((1, 1, 2, 2), 2), neuron=cuba())], r"layer 0 \(pool\).*not yet available"),
+        ([Pool(shape=(1, 1, 1), weight=np.full((1, 1, 2, 2), 2))], r"layer 0 \(pool\).*not yet available"),
         ([dense(), Average(shape=(1, 1, 1))], r"layer 1 \(average\).*not yet available"),
         ([Recurrent(shape=(1,), neuron=cuba(), weight=np.eye(1), weight_rec=np.eye(1))], r"layer 0 \(dense_rec\)"),
         ([dense(neuron=Neuron("ALIF", {}))], r"layer 0 \(dense\) has ALIF neurons.*not yet available"),

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,8 +14,11 @@ import numpy as np
 import psutil
 import pytest
 
+from lavadl_ref.exchange.describe import Dense, Neuron
 from lavadl_ref.netx import runtime
+from lavadl_ref.netx.choice import UnsupportedLayer
 from tests.netx.cases import CASES
+from tests.netx.oracle import network
 
 pytestmark = pytest.mark.lava
 
@@ -91,10 +95,35 @@ def test_failure_inside_lava_is_reported_at_once(traces, monkeypatch, tmp_path):
     assert_nothing_left(*traces)
 
 
-def test_refusal_is_reported_with_the_network():
-    with pytest.raises(runtime.LavaRunError, match=r"job 1, network of 1 layers, failed(.|\n)*layer 0 \(conv\)"):
-        bad = CASES["convolution_in_many_groups"]
-        runtime.run_all([SMALL, runtime.Job(bad.net_config, bad.inputs, 3)], timeout=60)
+def test_works_where_temporary_files_have_a_long_name(monkeypatch, tmp_path):
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    monkeypatch.setattr(runtime.tempfile, "tempdir", str(folder))
+    assert runtime.run(SMALL.net_config, SMALL.inputs, 3, timeout=60).output.shape == (5, 3)
+
+
+def test_failure_outside_of_lavas_processes_names_the_network(monkeypatch, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import lavadl_ref.netx.processes as processes\n"
+        "original, made = processes.Recorder, []\n"
+        "def Recorder(**options):\n"
+        "    made.append(1)\n"
+        "    return original(**options) if len(made) <= 3 else 1 // 0\n"
+        "processes.Recorder = Recorder\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    job = runtime.Job(SMALL.net_config, SMALL.inputs, 3)
+    with pytest.raises(runtime.LavaRunError, match=r"job 1, network of 2 layers, failed on Lava(.|\n)*ZeroDivision"):
+        runtime.run_all([job, job], timeout=60)
+
+
+def test_refusals_need_no_child():
+    conv = CASES["convolution_in_many_groups"]
+    with pytest.raises(ValueError, match=r"input_shape=\(W, H, C\)"):
+        runtime.run(conv.net_config, conv.inputs, 3)
+    alif = network(Dense(shape=(1,), weight=np.ones((1, 2), int), neuron=Neuron("ALIF", {})))
+    with pytest.raises(UnsupportedLayer, match="ALIF"):
+        runtime.run(alif, np.zeros((2, 3), int), 3)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +133,9 @@ def test_refusal_is_reported_with_the_network():
         ({"inputs": np.zeros(8, int)}, r"got int64 of shape \(8,\)"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"record": ("spike",)}, r"record must be some of .*got \['spike'\]"),
-        ({"states_at": [(0, 5)]}, r"\(0, 5\) is outside of the run of 5 steps"),
+        ({"states_at": [(0, 5)]}, "step 5 of a run of 5 steps"),
+        ({"states_at": [(2, 0)]}, "names layer 2; the network has 2 layers"),
+        ({"inputs": np.zeros((7, 3), int)}, r"inputs have shape \(7, 3\), the network takes \(8,\) per step"),
         ({"timeout": 0}, "timeout must be positive, got 0"),
     ],
 )
@@ -115,7 +146,12 @@ def test_refuses_malformed_arguments(options, message):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_leaves_nothing_when_the_caller_is_stopped(number, tmp_path):
+def test_leaves_nothing_when_the_caller_is_stopped(number):
+    with tempfile.TemporaryDirectory() as folder:  # short, as Lava puts a socket inside
+        stop_a_caller(number, Path(folder))
+
+
+def stop_a_caller(number, folder):
     code = (
         "import os, sys\n"
         f"sys.path.insert(0, {str(REPOSITORY)!r})\n"
@@ -126,13 +162,13 @@ def test_leaves_nothing_when_the_caller_is_stopped(number, tmp_path):
     )
     caller = subprocess.Popen(
         [sys.executable, "-c", code],
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(folder)},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:
         family = wait_for_actors(caller)
-        (noted,) = tmp_path.glob("lavadl-ref-*/segments")
+        (noted,) = folder.glob("lavadl-ref-*/segments")
         segments = noted.read_text().split()
         assert any((runtime.SHARED_MEMORY / name).exists() for name in segments)
         caller.send_signal(number)
@@ -141,7 +177,7 @@ def test_leaves_nothing_when_the_caller_is_stopped(number, tmp_path):
         assert [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
         until(lambda: not any((runtime.SHARED_MEMORY / name).exists() for name in segments))
         if number != signal.SIGKILL:
-            assert list(tmp_path.iterdir()) == []
+            assert list(folder.iterdir()) == []
     finally:
         caller.kill()
         caller.wait()

@@ -9,7 +9,7 @@ from lava.magma.core.process.process import AbstractProcess
 
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx.layers import LavaLayer, build_layer, connect
-from lavadl_ref.netx.plan import Options, plan
+from lavadl_ref.netx.plan import Options, load, plan
 from lavadl_ref.netx.table import table
 
 
@@ -116,12 +116,3 @@ class Network(AbstractProcess):
 
     def __len__(self) -> int:
         return len(self.layers)
-
-
-def load(net_config: str | PathLike[str] | describe.Network) -> describe.Network:
-    """The description itself, or the one read from a file."""
-    if isinstance(net_config, describe.Network):
-        return net_config
-    from lavadl_ref.exchange import read
-
-    return read(net_config)

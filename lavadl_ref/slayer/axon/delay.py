@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref.slayer import _autograd
@@ -61,6 +63,7 @@ class Delay(LazyShapes):
         self.grad_scale = grad_scale
         self.delay = torch.nn.Parameter(torch.zeros(1))
         self.init = False
+        self._given = False  # whether a checkpoint was loaded
         self.persistent_state = False
         self.register_buffer("history", None, persistent=False)
 
@@ -69,8 +72,9 @@ class Delay(LazyShapes):
         """Shape of the parameter."""
         return self.delay.shape
 
-    def _loaded(self, name: str) -> None:
-        self.init = True
+    def _loaded(self, name: str, value: Tensor) -> None:
+        self._given = True
+        self.init = value.numel() > 1 or bool(value != 0)
 
     def reset(self) -> None:
         """Forget what is under way."""
@@ -79,6 +83,10 @@ class Delay(LazyShapes):
     def clamp(self) -> None:
         """Bring the delays back into [0, max_delay]."""
         self.delay.data.clamp_(0, self.max_delay)
+
+    def steps(self, channels: int) -> NDArray[np.int64]:
+        """The whole number of steps by which each of `channels` channels is shifted."""
+        return self._steps().detach().expand(channels).numpy().astype(np.int64)
 
     def _steps(self) -> Tensor:
         self.clamp()
@@ -90,7 +98,8 @@ class Delay(LazyShapes):
         """Delay `input` (N, C, ..., T) channel by channel."""
         channels = input.shape[1]
         if not self.init:
-            self.delay.data = torch.rand(channels)
+            if not (self._given and channels == 1):
+                self.delay.data = torch.rand(channels)
             self.init = True
         elif self.delay.numel() not in (1, channels):
             raise ValueError(f"delay was built for {self.delay.numel()} channels, got input with {channels}")

@@ -6,6 +6,7 @@ family binds its neuron class and its synapses, nothing else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -221,7 +222,8 @@ class Affine(SpikingBlock):
         assert self.neuron is not None
         self.dynamics = dynamics
         self.synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
-        self.synapse.pre_hook_fx = masked(self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx, mask)
+        self.synapse.pre_hook_fx = self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx
+        mask_synapse(self, mask)
 
     def forward(self, x: Tensor) -> Output:
         """Voltages or weighted sums (N, out, T)."""
@@ -236,27 +238,42 @@ class Affine(SpikingBlock):
         return describe.affine(self)
 
 
-def masked(hook: Hook, mask: Tensor | None) -> Hook:
-    """`hook` applied to weights of which only those that `mask` keeps are left.
+class Masked:
+    """A quantiser applied to weights of which only those that `mask` keeps are left.
+
+    Parameters
+    ----------
+    hook : callable
+        The quantiser.
+    mask : Tensor
+        Factor of the weights, (out, in) or the weight's own shape.
+    shape : tuple of int
+        Shape of the weight.
 
     Raises
     ------
     ValueError
-        At use, if `mask` does not fit the weight.
+        If `mask` has another shape.
     """
-    if mask is None:
-        return hook
 
-    def apply(weight: Tensor, **options: Any) -> Tensor:
-        try:
-            factor = mask.to(weight.dtype).reshape(weight.shape)
-        except RuntimeError:
-            raise ValueError(
-                f"mask must have the shape (out, in) of the weight {tuple(weight.shape)}, got {tuple(mask.shape)}"
-            ) from None
-        return hook(weight * factor, **options)
+    def __init__(self, hook: Hook, mask: Tensor, shape: torch.Size) -> None:
+        matrix = (shape[0], math.prod(shape[1:]))
+        if tuple(mask.shape) not in (tuple(shape), matrix):
+            raise ValueError(f"mask must have the shape (out, in) {matrix} of the weight, got {tuple(mask.shape)}")
+        self.hook = hook
+        self.mask = mask.detach().clone().reshape(shape)
 
-    return apply
+    def __call__(self, weight: Tensor, **options: Any) -> Tensor:
+        return self.hook(weight * self.mask.to(weight.dtype), **options)
+
+
+def mask_synapse(block: Dense | Affine, mask: Tensor | None) -> None:
+    """Let the synapse of `block` use only the weights that `mask` keeps; the mask is saved with the block."""
+    block.register_buffer("mask", None)
+    if mask is not None:
+        assert block.synapse.pre_hook_fx is not None
+        hook = Masked(block.synapse.pre_hook_fx, mask, block.synapse.shape)
+        block.synapse.pre_hook_fx, block.mask = hook, hook.mask
 
 
 class Dense(SynapticBlock):
@@ -287,8 +304,7 @@ class Dense(SynapticBlock):
     ) -> None:
         synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
         super().__init__(neuron_params, synapse, pre_hook_fx, delay, delay_shift, count_log)
-        assert self.synapse.pre_hook_fx is not None
-        self.synapse.pre_hook_fx = masked(self.synapse.pre_hook_fx, mask)
+        mask_synapse(self, mask)
 
     def describe(self) -> exchange.Layer:
         return describe.dense(self)

@@ -71,13 +71,21 @@ def _common(block: base.SpikingBlock) -> dict[str, Any]:
     return {
         "shape": block._known_shape(),
         "neuron": None if block.neuron is None else neuron(block.neuron),
-        "delay": None if delay is None else np.floor(delay.delay.detach().numpy()).astype(np.int64),
+        "delay": None if delay is None else delay.steps(block._known_shape()[0]),
         "delay_shift": None if block.neuron is None else block.delay_shift,
     }
 
 
 def input(block: base.Input) -> exchange.Input:
-    """An input block; its one gain and one offset."""
+    """An input block; its one gain and one offset.
+
+    Raises
+    ------
+    ValueError
+        If the neuron has a norm, for which the format has no place in an input layer.
+    """
+    if block.neuron is not None and block.neuron.norm is not None:
+        raise ValueError("an input block with a norm cannot be exported exactly: give its neuron no norm")
     values = {}
     for name in ("weight", "bias"):
         parameter = getattr(block, name)

@@ -15,6 +15,10 @@ from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils import quantize
 
 
+#: One number, the (min, max) of a range, or an array with one number per channel.
+Decay = float | tuple[float, float] | list[float] | NDArray[np.floating]
+
+
 class Neuron(LazyShapes):
     """Base of all neurons.
 
@@ -126,11 +130,11 @@ class Neuron(LazyShapes):
         for name in self._states:
             setattr(self, name, None)
 
-    def _register_decay(self, name: str, value: float | tuple[float, float] | list[float]) -> None:
+    def _register_decay(self, name: str, value: Decay) -> None:
         """Make the trainable decay `name`, in integers of 1 / p_scale.
 
         A scalar is shared, or spreads by 1 % over channels if ``shared_param`` is off; a pair
-        gives the range that channels are drawn from.
+        gives the range that channels are drawn from, an array the decay of each channel.
         """
         self._asked[name] = value
         bounds = np.atleast_1d(np.asarray(value, dtype=np.float64))
@@ -140,6 +144,10 @@ class Neuron(LazyShapes):
             if bounds.size != 1:
                 raise ValueError(f"{name} must be one number where shared_param is True, got {value!r}")
             start = bounds
+        elif isinstance(value, np.ndarray) and value.ndim:
+            start = bounds
+        elif bounds.size > 2:
+            raise ValueError(f"{name} must be one number, a (min, max) pair or an array, got {value!r}")
         else:
             low, high = (bounds.min(), bounds.max()) if bounds.size > 1 else (bounds[0] * 0.99, bounds[0] * 1.01)
             self._ranges = {**getattr(self, "_ranges", {}), name: (low, high)}
@@ -147,8 +155,9 @@ class Neuron(LazyShapes):
         initial = torch.tensor(self.p_scale * start, dtype=torch.float32).clamp(0, self.p_scale)
         self.register_parameter(name, torch.nn.Parameter(initial, requires_grad=self.requires_grad))
 
-    def _loaded(self, name: str) -> None:
-        getattr(self, "_ranges", {}).pop(name, None)
+    def _loaded(self, name: str, value: Tensor) -> None:
+        if value.numel() > 1 or bool(value != getattr(self, name)):
+            getattr(self, "_ranges", {}).pop(name, None)
 
     def _observe(self, input: Tensor) -> None:
         """Note the shape of the first input, draw per-channel decays, drop states of another batch."""

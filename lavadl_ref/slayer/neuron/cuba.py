@@ -31,22 +31,28 @@ def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6, p_scale
     Returns
     -------
     dict
-        Decays are floats, or lists of one float per channel.
+        Decays are floats, or arrays of one float per channel with ``shared_param`` False.
 
     Raises
     ------
     KeyError
         If a parameter is missing.
     """
-    def decay(key: str) -> Any:
-        values = np.asarray(device_params[key], dtype=np.float64) / p_scale
-        return float(values) if values.ndim == 0 else [float(v) for v in values.reshape(-1)]
 
-    return {
+    def decay(key: str) -> Any:
+        values = np.asarray(device_params[key], dtype=np.float64).reshape(-1) / p_scale
+        return float(values[0]) if values.size == 1 else values
+
+    params = {
         "threshold": device_params["vThMant"] / scale,
         "current_decay": decay("iDecay"),
         "voltage_decay": decay("vDecay"),
     }
+    if any(np.ndim(value) for value in params.values()):
+        params["shared_param"] = False
+    if "gradedSpike" in device_params:
+        params["graded_spike"] = bool(device_params["gradedSpike"])
+    return params
 
 
 class Neuron(base.Neuron):
@@ -62,7 +68,7 @@ class Neuron(base.Neuron):
     ----------
     threshold : float
         Truncated to a multiple of 1 / scale.
-    current_decay, voltage_decay : float or (float, float)
+    current_decay, voltage_decay : float, (float, float) or ndarray
         0 (no decay) to 1 (no memory), rounded to 1/4096; clipped to that range.
     tau_grad, scale_grad : float
         Relative width and height of the surrogate gradient.
@@ -74,7 +80,8 @@ class Neuron(base.Neuron):
         Applied to the spikes, see `neuron.Dropout`.
     shared_param : bool
         One decay for all channels. If False every channel has its own, drawn at the first
-        forward pass from the (min, max) range given, or within 1 % of one number.
+        forward pass from the (min, max) range given, or within 1 % of one number, or as
+        an array gives them.
     persistent_state : bool
         Whether a call starts from the state after the last one.
     requires_grad : bool
@@ -94,8 +101,8 @@ class Neuron(base.Neuron):
     def __init__(
         self,
         threshold: float,
-        current_decay: float | tuple[float, float] | list[float],
-        voltage_decay: float | tuple[float, float] | list[float],
+        current_decay: base.Decay,
+        voltage_decay: base.Decay,
         tau_grad: float = 1,
         scale_grad: float = 1,
         scale: int = 1 << 6,

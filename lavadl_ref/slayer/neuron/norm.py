@@ -48,8 +48,9 @@ class MeanOnlyBatchNorm(LazyShapes):
         """Forget the statistics."""
         self.running_mean.zero_()
 
-    def _loaded(self, name: str) -> None:
-        self.num_features = self.running_mean.numel()
+    def _loaded(self, name: str, value: Tensor) -> None:
+        if value.numel() > 1 or bool(value != 0):
+            self.num_features = self.running_mean.numel()
 
     def _hooked(self, value: Tensor, **options: Any) -> Tensor:
         return value if self.pre_hook_fx is None else self.pre_hook_fx(value, **options)
@@ -62,7 +63,8 @@ class MeanOnlyBatchNorm(LazyShapes):
     def _allocate(self, channels: int) -> None:
         if self.num_features is None:
             self.num_features = channels
-            self.running_mean = torch.zeros(channels)
+            if self.running_mean.numel() != channels:
+                self.running_mean = torch.zeros(channels)
         elif self.num_features != channels:
             raise ValueError(f"batch norm was built for {self.num_features} channels, got input with {channels}")
 

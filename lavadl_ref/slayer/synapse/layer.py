@@ -77,16 +77,17 @@ class GenericLayer(torch.nn.Module):
         weight = self._parameters.pop("weight")
         assert weight is not None
         axes = tuple(range(1, weight.ndim))
-        self.weight_g = torch.nn.Parameter(weight.detach().square().sum(axes, keepdim=True).sqrt())
-        self.weight_v = torch.nn.Parameter(weight.detach().clone())
+        length = weight.detach().square().sum(axes, keepdim=True).sqrt()
+        self.weight_g = torch.nn.Parameter(length, weight.requires_grad)
+        self.weight_v = torch.nn.Parameter(weight.detach().clone(), weight.requires_grad)
 
     def disable_weight_norm(self) -> None:
         """Go back to one ``weight`` parameter, of the value the two have."""
         if "weight_g" not in self._parameters:
             return
-        weight = self.weight.detach().clone()
+        weight = torch.nn.Parameter(self.weight.detach().clone(), self.weight_v.requires_grad)
         del self._parameters["weight_g"], self._parameters["weight_v"]
-        self.weight = torch.nn.Parameter(weight)
+        self.weight = weight
 
     @property
     def pre_hook_fx(self) -> Hook | None:
@@ -173,9 +174,9 @@ class Dense(GenericLayer):
                 f"(N, {math.prod(expected)}, T), got {tuple(input.shape)}"
             )
         n, steps = input.shape[0], input.shape[-1]
-        rows = input.movedim(-1, 0).reshape(steps * n, -1)
+        rows = input.movedim(-1, 0).reshape(steps * n, math.prod(expected))
         out = rows @ self.hooked_weight.flatten(1).t()
-        out = out.view(steps, n, -1).permute(1, 2, 0)
+        out = out.view(steps, n, self.out_channels).permute(1, 2, 0)
         return out if input.ndim == 3 else out.unflatten(1, (-1, 1, 1))
 
 
