@@ -76,6 +76,9 @@ def scalar(function: Callable[..., Any]) -> Any:
     return register_jitable(inline="always")(function)
 
 
+WORTH = 1 << 17  #: elements of the largest array from which on a second thread pays
+
+
 class Kernel:
     """A function over arrays with a parallel version and a serial twin, chosen at each call."""
 
@@ -94,7 +97,7 @@ class Kernel:
 
     def __call__(self, *args: Any) -> Any:
         threads = get_num_threads()
-        if threads == 1:
+        if threads == 1 or max(getattr(a, "size", 0) for a in args) < WORTH:
             return self.serial(*args)
         if numba.get_num_threads() != threads:
             numba.set_num_threads(threads)

@@ -97,7 +97,7 @@ def _start_method_kept() -> Iterator[None]:
         raise LavaUnavailable(f"Lava needs the multiprocessing start method 'fork', {method!r} is set")
     original = multiprocessing.set_start_method
     if method == "fork":
-        multiprocessing.set_start_method = lambda *args, **options: None  # type: ignore[assignment]
+        multiprocessing.set_start_method = lambda *args, **options: None
     try:
         yield
     finally:

@@ -16,7 +16,8 @@ from lava.utils.weightutils import SignMode
 from scipy.sparse import csr_matrix
 
 from lavadl_ref.exchange.describe import Input
-from lavadl_ref.netx.choice import Choice
+from lavadl_ref.netx import lava_support
+from lavadl_ref.netx.choice import Choice, refusal
 from lavadl_ref.netx.plan import LayerPlan
 from lavadl_ref.netx.processes import DelayLine, GatedLIF
 
@@ -59,13 +60,36 @@ class LavaLayer:
 
 
 def build_layer(plan: LayerPlan) -> LavaLayer:
-    """Construct the processes of one layer and connect them."""
+    """Construct the processes of one layer and connect them.
+
+    Raises
+    ------
+    UnsupportedLayer
+        If Lava as it is installed cannot hold a convolution's geometry.
+    """
+    if plan.synapse is not None and plan.synapse.process == "Conv":
+        _check_geometry(plan, plan.synapse.arguments)
     synapse, neuron, line = (_construct(choice) for choice in (plan.synapse, plan.neuron, plan.line))
     if synapse is not None and neuron is not None:
         synapse.a_out.connect(neuron.a_in)
     if line is not None:
         (synapse.a_out if neuron is None else neuron.s_out).connect(line.s_in)
     return LavaLayer(plan, synapse, neuron, line)
+
+
+def _check_geometry(plan: LayerPlan, conv: dict[str, Any]) -> None:
+    """Refuse what overflows Lava's 8-bit hyper-parameters where they are not widened."""
+    if "conv_parameters" in lava_support.applied:
+        return
+    reach = [d * (k - 1) + 1 for d, k in zip(conv["dilation"], conv["weight"].shape[1:3], strict=True)]
+    largest = max(*conv["stride"], *(2 * p for p in conv["padding"]), *reach, conv["groups"])
+    if largest > 127:
+        raise refusal(
+            plan.position,
+            plan.layer,
+            f"has stride {conv['stride']}, padding {conv['padding']}, dilation {conv['dilation']}, groups "
+            f"{conv['groups']}; with NumPy < 2 Lava counts each of them, and the kernel's reach, up to 127 only",
+        )
 
 
 def connect(before: LavaLayer, after: LavaLayer) -> None:

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lavadl_ref.exchange import describe
+from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.plan import Options, load, plan
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -119,6 +120,8 @@ def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
 
     Raises
     ------
+    LavaUnavailable
+        If Lava is not installed.
     LavaTimeout
         If time runs out; names the network that was running.
     LavaRunError
@@ -128,6 +131,9 @@ def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
     ValueError
         If a job is malformed or an argument does not fit its network.
     """
+    usable, reason = lava_support.available()
+    if not usable:
+        raise lava_support.LavaUnavailable(reason)
     if not jobs:
         return []
     for job in jobs:
@@ -152,6 +158,8 @@ def _check(job: Job) -> None:
         raise ValueError(
             f"inputs must be integers of shape (N, T) or (C, H, W, T), got {inputs.dtype} of shape {inputs.shape}"
         )
+    if inputs.size and (inputs.min() < -(2**31) or inputs.max() >= 2**31):
+        raise ValueError(f"inputs must fit in 32 bits, found {inputs.min()} to {inputs.max()}")
     if job.steps < 1:
         raise ValueError(f"steps must be at least 1, got {job.steps}")
     unknown = set(job.record) - set(RECORDS)

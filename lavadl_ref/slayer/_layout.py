@@ -28,8 +28,9 @@ class Layout(NamedTuple):
 
     def logical(self, lanes: NDArray[np.generic]) -> Tensor:
         """A (T, M) array as a tensor of the logical shape, sharing its memory."""
-        memory = torch.from_numpy(lanes).view([self.shape[i] for i in self.order])
-        return memory.permute([self.order.index(i) for i in range(len(self.order))])
+        memory = lanes.reshape([self.shape[i] for i in self.order])
+        # permuted before torch sees it: torch forbids changing a view that a custom function returns
+        return torch.from_numpy(memory.transpose([self.order.index(i) for i in range(len(self.order))]))
 
     def lanes(self, x: Tensor) -> NDArray[np.float32]:
         """A tensor of the logical shape as a (T, M) array, copied only if its memory is ordered otherwise."""
@@ -51,7 +52,8 @@ class Layout(NamedTuple):
         shape = [1] * (len(self.shape) - 1)
         shape[1] = values.size
         full = np.broadcast_to(values.reshape(shape), self.state_shape)
-        return np.ascontiguousarray(full.transpose(self.order[1:])).reshape(-1)
+        # a copy even where none is needed: kernels are compiled anew for read-only arrays
+        return full.transpose(self.order[1:]).copy().reshape(-1)
 
     def per_channel(self, lanes: NDArray[np.float64], size: int) -> Tensor:
         """Sum a (M,) array over everything (`size` 1) or all but the channels: float32 (size,)."""

@@ -8,6 +8,9 @@ from lavadl_ref.exchange.describe import Conv, Dense, Flatten, Input, Neuron
 from lavadl_ref.netx.runtime import Job
 from tests.netx.oracle import network
 
+#: NumPy 1 runs Lava unpatched, and its convolution then counts groups up to 127.
+UNPATCHED = int(np.__version__.split(".")[0]) < 2
+
 CASES: dict[str, Job] = {}
 #: What the table must say of a network's processes, where that is part of the case.
 PROCESSES: dict[str, list[str]] = {}
@@ -213,6 +216,10 @@ def convolution_in_many_groups(rng):
     return [Conv(shape=(130, 1, 2), neuron=cuba(), weight=even(rng, 130, 1, 1, 1, low=20), groups=130)], spikes(
         rng, 130, 1, 2, 8
     )
+
+
+if UNPATCHED:
+    TOO_MANY_GROUPS = CASES.pop("convolution_in_many_groups")
 
 
 @case(["LIF", "Conv + LIF", "Dense + LIF"])

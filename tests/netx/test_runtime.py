@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from lavadl_ref.exchange.describe import Dense, Neuron
-from lavadl_ref.netx import runtime
+from lavadl_ref.netx import lava_support, runtime
 from lavadl_ref.netx.choice import UnsupportedLayer
 from tests.netx.cases import CASES
 from tests.netx.oracle import network
@@ -117,8 +117,14 @@ def test_failure_outside_of_lavas_processes_names_the_network(monkeypatch, tmp_p
         runtime.run_all([job, job], timeout=60)
 
 
+def test_says_what_to_type_where_lava_is_missing(monkeypatch):
+    monkeypatch.setattr(lava_support, "available", lambda: (False, "pip install it"))
+    with pytest.raises(lava_support.LavaUnavailable, match="pip install it"):
+        runtime.run(SMALL.net_config, SMALL.inputs, 5)
+
+
 def test_refusals_need_no_child():
-    conv = CASES["convolution_in_many_groups"]
+    conv = CASES["convolution_of_a_wide_picture"]
     with pytest.raises(ValueError, match=r"input_shape=\(W, H, C\)"):
         runtime.run(conv.net_config, conv.inputs, 3)
     alif = network(Dense(shape=(1,), weight=np.ones((1, 2), int), neuron=Neuron("ALIF", {})))
@@ -131,6 +137,7 @@ def test_refusals_need_no_child():
     [
         ({"inputs": np.zeros((8, 3))}, r"integers of shape .* got float64 of shape \(8, 3\)"),
         ({"inputs": np.zeros(8, int)}, r"got int64 of shape \(8,\)"),
+        ({"inputs": np.full((8, 3), 2**31)}, "fit in 32 bits, found 2147483648 to 2147483648"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"record": ("spike",)}, r"record must be some of .*got \['spike'\]"),
         ({"states_at": [(0, 5)]}, "step 5 of a run of 5 steps"),

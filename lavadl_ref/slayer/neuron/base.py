@@ -14,7 +14,6 @@ from torch import Tensor
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils import quantize
 
-
 #: One number, the (min, max) of a range, or an array with one number per channel.
 Decay = float | tuple[float, float] | list[float] | NDArray[np.floating]
 

@@ -1,0 +1,71 @@
+"""CUBA's gradients against torch autograd through the unrolled surrogate model in float64."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lavadl_kernels import cuba
+
+from tests.kernels import unrolled
+from tests.kernels.cases import cases
+
+
+def differentiate(case, tau, scale, grad_spike):
+    """Spikes and gradients to x and both decays, float64."""
+    doubles = {"dtype": torch.float64, "requires_grad": True}
+    x = torch.tensor(case.x, **doubles)
+    decays = [torch.tensor(d, **doubles) for d in (case.current_decay, case.voltage_decay)]
+    states = [torch.tensor(s / 4096) for s in (case.u, case.v)]
+    spike = unrolled.cuba(x, *decays, *states, case.threshold / 4096, tau, scale, case.graded)
+    spike.backward(torch.tensor(grad_spike, dtype=torch.float64))
+    return spike.detach().numpy(), [tensor.grad.numpy() for tensor in (x, *decays)]
+
+
+def close(actual, expected, terms):
+    """Equal to the rounding of a float32 sum of `terms` numbers."""
+    largest = np.abs(expected).max(initial=0)
+    np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=(largest + 1e-30) * 1e-6 * terms)
+
+
+@given(
+    cases((4096, 2**14, 2**16), off_grid=False),
+    st.sampled_from([0.03, 1.0, 100.0]),
+    st.sampled_from([0.1, 3.0]),
+)
+def test_gradients(case, tau, scale):
+    grad_spike = np.random.default_rng(5).normal(size=case.x.shape).astype(np.float32)
+    actual = cuba.backward(
+        case.x, case.u, case.v, case.current_decay, case.voltage_decay, case.threshold, tau, scale, case.graded,
+        grad_spike,
+    )  # fmt: skip
+    spike, expected = differentiate(case, np.float32(tau), np.float32(scale), grad_spike)
+    forward = cuba.forward(
+        case.x, case.u, case.v, case.current_decay, case.voltage_decay, case.threshold, case.graded
+    )[0]
+    np.testing.assert_array_equal(forward, spike.astype(np.float32))
+    for a, e in zip(actual, expected, strict=True):
+        close(a, e, len(case.x))
+
+
+def test_the_reset_changes_what_a_decay_sees():
+    """A neuron that spikes at every step carries nothing: no voltage to decay, no gradient to its decay."""
+    steps, one = 6, np.ones(1, np.int64)
+    x, grad = np.full((steps, 1), 2, np.float32), np.ones((steps, 1), np.float32)
+    _, to_current, to_voltage = cuba.backward(x, 0 * one, 0 * one, 100 * one, 100 * one, 4096, 1.0, 1.0, False, grad)
+    assert to_voltage[0] == 0
+    assert to_current[0] < 0
+
+
+def test_gradient_of_a_decay_points_the_right_way():
+    """More decay, less voltage, fewer spikes: the gradient of the spike count is negative."""
+    rng = np.random.default_rng(0)
+    x = rng.random((30, 200)).astype(np.float32)
+    lanes = np.ones(200, np.int64)
+    arguments = (x, 0 * lanes, 0 * lanes)
+    counts = [cuba.forward(*arguments, d * lanes, 400 * lanes, 3 * 4096)[0].sum() for d in (800, 1200, 1600)]
+    assert counts[0] > counts[1] > counts[2]
+    _, gradient, other = cuba.backward(
+        *arguments, 1200 * lanes, 400 * lanes, 3 * 4096, 3.0, 1.0, False, np.ones_like(x)
+    )
+    assert gradient.sum() < 0
+    assert other.sum() < 0

@@ -1,0 +1,53 @@
+"""Delay against the oracle; its gradients are the opposite shift and the slope in time."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lavadl_kernels import delay
+
+from tests import naive
+
+
+@st.composite
+def cases(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    steps, lanes = draw(st.integers(0, 12)), draw(st.sampled_from([0, 1, 3, delay.CHUNK + 5]))
+    x = rng.integers(-100, 100, (steps, lanes)).astype(np.float32)
+    return x, rng.integers(-15, 16, lanes)
+
+
+@given(cases())
+def test_forward(case):
+    x, steps = case
+    y = delay.forward(x, steps)
+    assert y.shape == x.shape
+    for i, d in enumerate(steps.tolist()):
+        assert y[:, i].tolist() == naive.delay(x[:, i].tolist(), d)
+
+
+@given(cases())
+def test_gradient_to_the_input_is_the_adjoint(case):
+    """<g, shift(x)> = <shift'(g), x>, integers."""
+    x, steps = case
+    g = np.random.default_rng(0).integers(-9, 9, x.shape).astype(np.float32)
+    y = delay.forward(x, steps)
+    grad_x, _ = delay.backward(g, y, steps)
+    np.testing.assert_array_equal((g * y).sum(0), (grad_x * x).sum(0))
+    for i, d in enumerate(steps.tolist()):
+        assert grad_x[:, i].tolist() == naive.delay(g[:, i].tolist(), -d)
+
+
+@given(cases())
+def test_gradient_to_the_delay_is_the_slope(case):
+    """Autograd through linear interpolation y(d + e) = (1 - e) shift_d(x) + e shift_{d+1}(x) at e = 0."""
+    x, steps = case
+    g = np.random.default_rng(0).integers(-9, 9, x.shape).astype(np.float32)
+    y = delay.forward(x, steps)
+    _, grad_delay = delay.backward(g, y, steps)
+    here = torch.tensor(y, dtype=torch.float64)
+    later = torch.zeros_like(here)
+    later[1:] = here[:-1]
+    e = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
+    ((1 - e) * here + e * later).backward(torch.tensor(g, dtype=torch.float64))
+    np.testing.assert_array_equal(grad_delay, e.grad)

@@ -1,0 +1,65 @@
+"""A few small cases for the interpreter: run by `test_threads` with the compiler switched off."""
+
+import numba
+import numpy as np
+import pytest
+from lavadl_kernels import cuba, delay, leaky_integrator, spike, synapse
+
+from tests import naive
+from tests.kernels import test_cuba, test_cuba_gradient
+from tests.kernels.cases import Case
+
+pytestmark = pytest.mark.skipif(not numba.config.DISABLE_JIT, reason="kernels are compiled here")
+
+
+def small(magnitude, graded=False):
+    rng = np.random.default_rng(3)
+    grid = rng.integers(-magnitude, magnitude, (6, 3))
+    return Case(
+        x=(grid / 4096).astype(np.float32),
+        u=rng.integers(-magnitude, magnitude, 3),
+        v=rng.integers(-magnitude, magnitude, 3),
+        current_decay=np.array([0, 1229, 4096]),
+        voltage_decay=np.array([1, 410, 4095]),
+        threshold=magnitude // 2,
+        graded=graded,
+    )
+
+
+@pytest.mark.parametrize("magnitude", [70, 2**14, 2**24, 2**44])
+def test_cuba_forward(magnitude):
+    test_cuba.check_forward(small(magnitude))
+    test_cuba.check_forward(small(magnitude, graded=True))
+
+
+def test_cuba_run():
+    case, zeros = small(2**14), np.zeros(3, np.int64)
+    u, v, spikes, exceeded = case.u.copy(), case.v.copy(), np.empty((6, 3), np.uint8), np.empty(3, np.int64)
+    record = np.empty((6, 3), np.int32), np.empty((6, 3), np.int32)
+    a, reset = np.array(case.integers), np.zeros(6, bool)
+    cuba.run(a, zeros, u, v, *test_cuba.parameters(case), 0, reset, spikes, *record, exceeded)
+    us, _, vs, expected = test_cuba.oracle(case, loihi=True)
+    np.testing.assert_array_equal(spikes, expected)
+    np.testing.assert_array_equal(record[0], us)
+    np.testing.assert_array_equal(record[1], vs)
+
+
+def test_cuba_backward():
+    case = small(2**14)
+    grad = np.random.default_rng(4).normal(size=case.x.shape).astype(np.float32)
+    actual = cuba.backward(case.x, case.u, case.v, *test_cuba.parameters(case), 1.0, 0.1, False, grad)
+    _, expected = test_cuba_gradient.differentiate(case, 1.0, np.float32(0.1), grad)
+    for a, e in zip(actual, expected, strict=True):
+        test_cuba_gradient.close(a, e, 6)
+
+
+def test_the_others():
+    case = small(4096)
+    y, _ = leaky_integrator.forward(case.x, case.u, case.current_decay)
+    column = [row[0] for row in case.integers]
+    assert (y[:, 0] * 4096).tolist() == naive.leaky_integrator(column, 0, None, int(case.u[0]))[0]
+    shifted = delay.forward(case.x, np.array([2, 0, -1]))
+    assert shifted[:, 0].tolist() == naive.delay(case.x[:, 0].tolist(), 2)
+    weight = np.arange(6).reshape(2, 3) - 2
+    assert synapse.dense(np.array([[1, 0, 2]]), weight).tolist() == [naive.dense([1, 0, 2], weight.tolist())]
+    assert abs(spike.exp_negative(np.float32(-1.5)) - np.exp(-1.5)) < 1e-7

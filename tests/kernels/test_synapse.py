@@ -1,0 +1,102 @@
+"""Event-driven integer synapses against the oracle, with ==."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from lavadl_kernels import synapse
+
+from tests import naive
+
+pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+def signals(rng, shape, graded):
+    """Spikes, or graded spikes of either sign, most of them silent."""
+    values = rng.integers(-5000, 5000, shape) if graded else np.ones(shape, np.int64)
+    return np.where(rng.random(shape) < 0.3, values, 0)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(1, 9), st.integers(1, 9), st.booleans())
+def test_dense(seed, steps, inputs, outputs, graded):
+    rng = np.random.default_rng(seed)
+    x, weight = signals(rng, (steps, inputs), graded), rng.integers(-256, 256, (outputs, inputs))
+    z = synapse.dense(x, weight)
+    assert z.dtype == np.int64
+    assert z.tolist() == [naive.dense(row, weight.tolist()) for row in x.tolist()]
+
+
+@st.composite
+def geometry(draw):
+    return {
+        "stride": draw(pairs),
+        "padding": draw(st.tuples(st.integers(0, 2), st.integers(0, 2))),
+        "dilation": draw(pairs),
+        "groups": draw(st.sampled_from([1, 1, 2, 3])),
+    }
+
+
+@st.composite
+def frames(draw, transposed):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    window = draw(geometry())
+    groups = window["groups"]
+    per_in, per_out = draw(pairs)
+    kernel = draw(pairs)
+    height, width = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))
+    channels = per_in * groups
+    shape = (channels, per_out) if transposed else (per_out * groups, per_in)
+    x = signals(rng, (draw(st.integers(0, 2)), channels, height, width), draw(st.booleans()))
+    return x, rng.integers(-256, 256, (*shape, *kernel)), window
+
+
+def sizes(x, weight, window, length):
+    keys = ("stride", "padding", "dilation")
+    return [
+        length(x.shape[2 + axis], weight.shape[2 + axis], *(window[key][axis] for key in keys)) for axis in (0, 1)
+    ]
+
+
+@given(frames(transposed=False))
+def test_conv(case):
+    x, weight, window = case
+    assume(min(sizes(x, weight, window, synapse.conv_size)) > 0)
+    z = synapse.conv(x, weight, **window)
+    assert z.dtype == np.int64
+    assert z.shape[2:] == tuple(sizes(x, weight, window, synapse.conv_size))
+    assert z.tolist() == [naive.conv(frame, weight.tolist(), **window) for frame in x.tolist()]
+
+
+@given(frames(transposed=True))
+def test_conv_transpose(case):
+    x, weight, window = case
+    assume(min(sizes(x, weight, window, synapse.conv_transpose_size)) > 0)
+    z = synapse.conv_transpose(x, weight, **window)
+    assert z.shape[2:] == tuple(sizes(x, weight, window, synapse.conv_transpose_size))
+    assert z.tolist() == [naive.conv_transpose(frame, weight.tolist(), **window) for frame in x.tolist()]
+
+
+@given(frames(transposed=False))
+def test_transposed_is_the_adjoint(case):
+    """<y, conv(x)> = <conv_transpose(y), x> wherever the strides divide the frame."""
+    x, weight, window = case
+    assume(min(sizes(x, weight, window, synapse.conv_size)) > 0)
+    z = synapse.conv(x, weight, **window)
+    assume(sizes(z, weight, window, synapse.conv_transpose_size) == list(x.shape[2:]))
+    y = np.random.default_rng(0).integers(-9, 9, z.shape)
+    back = synapse.conv_transpose(y, weight, **window)
+    assert (y * z).sum() == (back * x).sum()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.int64, bool])
+def test_any_integer_type(dtype):
+    x = np.array([[1, 0, 1]], dtype)
+    assert synapse.dense(x, np.array([[100, 100, 100]], np.int8)).tolist() == [[200]]
+
+
+def test_memory_order_does_not_matter():
+    rng = np.random.default_rng(0)
+    x, weight = rng.integers(0, 2, (3, 2, 5, 4)), rng.integers(-9, 9, (3, 2, 2, 2))
+    expected = synapse.conv(x, weight)
+    np.testing.assert_array_equal(synapse.conv(np.asfortranarray(x), np.asfortranarray(weight)), expected)
+    np.testing.assert_array_equal(synapse.conv(x[..., ::-1], weight[..., ::-1])[..., ::-1], expected)

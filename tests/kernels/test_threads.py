@@ -1,0 +1,119 @@
+"""One thread, two threads and the serial twin give the same bits; so does Python without a compiler."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import lavadl_kernels
+import numpy as np
+import pytest
+from lavadl_kernels import cuba, delay, leaky_integrator, spike, synapse
+
+LANES, STEPS = 5 * 512 + 77, 40
+
+
+@pytest.fixture
+def threads():
+    before = lavadl_kernels.get_num_threads()
+    yield lavadl_kernels.set_num_threads
+    lavadl_kernels.set_num_threads(before)
+
+
+def inputs(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(STEPS, LANES)).astype(np.float32)
+    integers = [rng.integers(-4096, 4097, LANES) for _ in range(2)]
+    decays = [rng.integers(0, 4097, LANES) for _ in range(2)]
+    return rng, x, integers, decays
+
+
+def everything(seed):
+    """The outputs of every kernel, flat."""
+    rng, x, states, decays = inputs(seed)
+    grad = rng.normal(size=x.shape).astype(np.float32)
+    out = [*cuba.forward(x, *states, *decays, 4096)]
+    out += cuba.backward(x, *states, *decays, 4096, 1.0, 0.1, False, grad)
+    y, after = leaky_integrator.forward(x, states[0], decays[0], 4096)
+    out += [y, after, *leaky_integrator.backward(grad, y, states[0], decays[0], 4096)]
+    delays = rng.integers(-3, 9, LANES)
+    out += [z := delay.forward(x, delays), *delay.backward(grad, z, delays)]
+    gradient = np.empty(x.size, np.float32)
+    spike.backward(x.reshape(-1), np.ones(1, np.float32), 1.0, 0.1, False, grad.reshape(-1), gradient)
+    frames = rng.integers(0, 2, (STEPS, 4, 6, 5))
+    weight = rng.integers(-128, 128, (4, 4, 3, 3))
+    out += [gradient, synapse.dense(frames.reshape(STEPS, -1), rng.integers(-9, 9, (7, 120)))]
+    out += [synapse.conv(frames, weight), synapse.conv_transpose(frames, weight)]
+    spikes, currents, voltages = np.empty(x.shape, np.uint8), np.empty(x.shape, np.int32), np.empty(x.shape, np.int32)
+    a, exceeded = rng.integers(-(2**22), 2**22, x.shape), np.empty(LANES, np.int64)
+    resets = rng.random(STEPS) < 0.1
+    cuba.run(a, states[0], *states, *decays, 2**20, 2, resets, spikes, currents, voltages, exceeded)
+    return [*out, spikes, currents, voltages, exceeded]
+
+
+def test_same_bits_for_any_number_of_threads(threads):
+    results = []
+    for count in (1, 2, lavadl_kernels.get_num_threads()):
+        threads(count)
+        results.append(everything(0))
+    for other in results[1:]:
+        for actual, expected in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(actual.view(np.uint8), expected.view(np.uint8))
+
+
+def test_two_threads_run_the_parallel_version(threads, monkeypatch):
+    used = []
+    kernel = leaky_integrator._forward
+    for name in ("serial", "parallel"):
+        version = getattr(kernel, name)
+        monkeypatch.setattr(kernel, name, lambda *a, n=name, v=version: (used.append(n), v(*a))[1])
+    _, x, states, decays = inputs(1)
+    for count in (1, 2):
+        threads(count)
+        leaky_integrator.forward(x, states[0], decays[0])
+    expected = "parallel" if lavadl_kernels.get_num_threads() > 1 else "serial"
+    assert used == ["serial", expected]
+
+
+def test_number_of_threads_must_be_positive():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        lavadl_kernels.set_num_threads(0)
+
+
+def test_a_forked_child_runs_serially():
+    child = textwrap.dedent(
+        """
+        import os, sys
+        import lavadl_kernels, numpy as np
+        from lavadl_kernels import leaky_integrator
+        lavadl_kernels.set_num_threads(2)
+        x, zeros = np.ones((3, 2000), np.float32), np.zeros(2000, np.int64)
+        whole, _ = leaky_integrator.forward(x, zeros, zeros)
+        pid = os.fork()
+        if pid == 0:
+            same = np.array_equal(leaky_integrator.forward(x, zeros, zeros)[0], whole)
+            os._exit(0 if same and lavadl_kernels.get_num_threads() == 1 else 1)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """
+    )
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", child], timeout=120).returncode == 0
+
+
+def test_without_the_compiler():
+    """The same source, interpreted, passes the oracle: nothing hides in compiled-only code."""
+    tests = [
+        "test_cuba.py::test_equality_neither_spikes_nor_resets",
+        "test_cuba.py::test_float64_would_not_have_sufficed",
+        "test_interpreted.py",
+    ]
+    here = os.path.dirname(__file__)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(os.path.join(here, t) for t in tests)],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        cwd=os.path.dirname(os.path.dirname(here)),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert run.returncode == 0, run.stdout[-4000:]
+    assert "skipped" not in run.stdout

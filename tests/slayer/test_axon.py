@@ -1,0 +1,148 @@
+"""`axon.delay` and `axon.Delay`."""
+
+import pytest
+import torch
+
+from lavadl_ref.slayer import axon
+from tests import naive
+
+SHAPES = pytest.mark.parametrize("shape", [(2, 3, 9), (2, 3, 2, 4, 9)])
+
+
+def signal(shape, seed=0):
+    return torch.randint(0, 9, shape, generator=torch.Generator().manual_seed(seed)).float()
+
+
+def rows(x):
+    """Lists over time, channel by channel."""
+    return x.movedim(1, 0).flatten(1, -2).tolist()
+
+
+def fixed(delays, **options):
+    layer = axon.Delay(**options)
+    layer.delay.data = torch.tensor(delays)
+    layer.init = True
+    return layer
+
+
+@SHAPES
+@pytest.mark.parametrize("steps", [-3, -1, 0, 1, 4, 20])
+def test_delay(shape, steps):
+    x = signal(shape).requires_grad_()
+    y = axon.delay(x, steps)
+    assert rows(y) == [[naive.delay(row, steps) for row in channel] for channel in rows(x)]
+    g = signal(shape, 1)
+    y.backward(g)
+    assert rows(x.grad) == [[naive.delay(row, -steps) for row in channel] for channel in rows(g)]
+
+
+@pytest.mark.parametrize(("value", "sampling", "steps"), [(1, 1, 1), (1.9, 1, 1), (3, 2, 1), (-1.9, 1, -1), (2, 0.5, 4)])
+def test_delay_truncates(value, sampling, steps):
+    x = signal((1, 1, 9))
+    assert torch.equal(axon.delay(x, value, sampling), axon.delay(x, steps))
+
+
+def test_delay_defaults_to_one_step():
+    x = signal((1, 1, 9))
+    assert torch.equal(axon.delay(x), axon.delay(x, 1))
+
+
+@SHAPES
+def test_learnt_delay_shifts_by_its_integer_part(shape):
+    layer = fixed([0.9, 2.0, 3.7])
+    x = signal(shape)
+    expected = [[naive.delay(row, d) for row in channel] for d, channel in zip((0, 2, 3), rows(x), strict=True)]
+    assert rows(layer(x)) == expected
+    assert layer.shape == (3,)
+    assert layer.steps(3).tolist() == [0, 2, 3]
+
+
+@SHAPES
+@pytest.mark.parametrize("grad_scale", [1, 0.5])
+@pytest.mark.parametrize("sampling_time", [1, 2])
+def test_gradients(shape, grad_scale, sampling_time):
+    """To the input the opposite shift; to the delay the slope of a signal interpolated in time."""
+    layer = fixed([0.9, 2.0, 7.7], grad_scale=grad_scale, sampling_time=sampling_time)
+    x, g = signal(shape).requires_grad_(), signal(shape, 1)
+    y = layer(x)
+    y.backward(g)
+    steps = layer.steps(3).tolist()
+    assert steps == [int(d / sampling_time) for d in (0.9, 2.0, 7.7)]
+    assert rows(x.grad) == [[naive.delay(r, -d) for r in channel] for d, channel in zip(steps, rows(g), strict=True)]
+    slope = y.detach().clone()
+    slope[..., 1:] -= y.detach()[..., :-1]
+    expected = -(g * slope).movedim(1, 0).flatten(1).sum(1) * grad_scale / sampling_time
+    torch.testing.assert_close(layer.delay.grad, expected)
+
+
+@SHAPES
+def test_first_input_draws_the_delays(shape):
+    layer = axon.Delay()
+    parameter = layer.delay
+    assert parameter.numel() == 1
+    x = signal(shape)
+    assert torch.equal(layer(x), x)
+    assert layer.delay is parameter
+    assert parameter.shape == (3,)
+    assert ((parameter >= 0) & (parameter < 1)).all()
+    assert len(parameter.unique()) == 3
+    drawn = parameter.detach().clone()
+    layer(x)
+    assert torch.equal(parameter, drawn)
+
+
+def test_delays_are_kept_in_range():
+    layer = fixed([-2.0, 1.5, 99.0], max_delay=5)
+    x = signal((1, 3, 9))
+    y = layer(x)
+    assert layer.delay.tolist() == [0, 1.5, 5]
+    assert torch.equal(y[:, 0], x[:, 0])
+    layer = fixed([-2.0, 1.5, 99.0])
+    layer.clamp()
+    assert layer.delay.tolist() == [0, 1.5, 99]
+
+
+def test_one_delay_for_all_channels():
+    layer = fixed([2.0])
+    x = signal((2, 3, 9))
+    y = layer(x)
+    assert torch.equal(y, axon.delay(x, 2))
+    y.sum().backward()
+    assert layer.delay.grad.shape == (1,)
+    assert layer.steps(3).tolist() == [2, 2, 2]
+
+
+def test_wrong_number_of_channels():
+    with pytest.raises(ValueError, match="built for 2 channels, got input with 3"):
+        fixed([1.0, 2.0])(signal((2, 3, 9)))
+
+
+@SHAPES
+@pytest.mark.parametrize("cuts", [(4,), (0, 1, 2), (8,), (3, 3)])
+def test_persistent_chunks_are_the_whole(shape, cuts):
+    layer = fixed([0.9, 2.0, 6.7])
+    layer.persistent_state = True
+    x = signal(shape)
+    whole = layer(x)
+    layer.reset()
+    edges = [0, *cuts, 9]
+    parts = [layer(x[..., lo:hi]) for lo, hi in zip(edges, edges[1:], strict=False)]
+    assert torch.equal(torch.cat(parts, -1), whole)
+    assert torch.equal(whole, fixed([0.9, 2.0, 6.7])(x))
+
+
+def test_what_is_under_way_belongs_to_a_batch():
+    layer = fixed([1.0, 1.0, 1.0])
+    layer.persistent_state = True
+    layer(signal((2, 3, 9)) + 1)
+    assert (layer(signal((4, 3, 9)) + 1)[..., 0] == 0).all()
+
+
+def test_what_is_under_way_carries_no_gradient():
+    layer = fixed([2.0, 1.0, 0.0])
+    layer.persistent_state = True
+    first, second = signal((1, 3, 9)).requires_grad_(), signal((1, 3, 9)).requires_grad_()
+    layer(first)
+    layer(second).sum().backward()
+    assert first.grad is None
+    assert second.grad.sum() == 9 * 3 - 3

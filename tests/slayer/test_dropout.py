@@ -1,0 +1,76 @@
+"""`neuron.Dropout`: whole neurons, for all time."""
+
+import pytest
+import torch
+
+from lavadl_ref.slayer import neuron
+
+
+@pytest.mark.parametrize("shape", [(4, 200, 6), (4, 10, 5, 4, 6)])
+def test_whole_neurons_are_silenced_and_the_rest_scaled(shape):
+    torch.manual_seed(0)
+    y = neuron.Dropout(0.25)(torch.ones(shape))
+    first = y[..., :1]
+    assert torch.equal(y, first.expand_as(y))
+    assert set(first.unique().tolist()) == {0.0, torch.tensor(1 / 0.75).item()}
+    silent = (first == 0).float().mean().item()
+    assert 0.2 < silent < 0.3
+    # samples are dropped independently
+    assert not torch.equal(y[0], y[1])
+
+
+def test_gradient_passes_the_survivors():
+    torch.manual_seed(0)
+    x = torch.ones(2, 30, 4, requires_grad=True)
+    y = neuron.Dropout(0.5)(x)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+
+
+def test_evaluation_is_the_identity():
+    x = torch.rand(2, 3, 4)
+    drop = neuron.Dropout(0.9).eval()
+    assert drop(x) is x
+    assert neuron.Dropout(0.0)(x) is x
+
+
+def test_everything_dropped():
+    assert torch.equal(neuron.Dropout(1.0)(torch.ones(2, 3, 4)), torch.zeros(2, 3, 4))
+
+
+def test_inplace():
+    x = torch.ones(2, 50, 4)
+    y = neuron.Dropout(0.5, inplace=True)(x)
+    assert y is x
+    assert (x == 0).any()
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_probability_is_checked(p):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
+        neuron.Dropout(p)
+
+
+@pytest.mark.parametrize("norm", [None, neuron.norm.MeanOnlyBatchNorm])
+def test_inplace_in_a_neuron(norm):
+    gradients = []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        x = torch.rand(2, 40, 20, requires_grad=True)
+        neuron.cuba.Neuron(1.0, 0.3, 0.1, norm=norm, dropout=neuron.Dropout(0.5, inplace))(x).sum().backward()
+        gradients.append(x.grad)
+    assert torch.equal(*gradients)
+
+
+def test_in_a_neuron():
+    """Dropout acts on the spikes, not on the state."""
+    torch.manual_seed(0)
+    plain, dropped = (
+        neuron.cuba.Neuron(1.0, 0.3, 0.1, dropout=drop, persistent_state=True) for drop in (None, neuron.Dropout(0.5))
+    )
+    x = torch.rand(2, 40, 20)
+    s, d = plain(x), dropped(x)
+    kept = d.sum(-1) > 0
+    assert 0 < kept.sum() < kept.numel()
+    assert torch.equal(d[kept], 2 * s[kept])
+    assert torch.equal(plain.voltage_state, dropped.voltage_state)

@@ -1,0 +1,278 @@
+"""What no single module shows: who imports whom, that public things are documented, that the tree is self-contained."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = {"lavadl_ref": ROOT / "lavadl_ref", "lavadl_kernels": ROOT / "kernels" / "lavadl_kernels"}
+
+MODULES = {
+    ".".join([name, *path.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__"): path
+    for name, folder in PACKAGES.items()
+    for path in sorted(folder.rglob("*.py"))
+}
+OURS = ("lavadl_ref", "lavadl_kernels")
+
+#: For each part, what of ours it may import beside itself, and what of others it may not.
+LINES = {
+    "lavadl_kernels": ((), ("torch", "h5py", "lava")),
+    "lavadl_ref.exchange": ((), ("torch", "lava")),
+    "lavadl_ref.reference": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref.slayer": (("lavadl_kernels", "lavadl_ref.exchange"), ("lava",)),
+    "lavadl_ref.bootstrap": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer"), ("lava",)),
+    "lavadl_ref.netx": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch",)),
+}
+#: What takes long to import, or may be absent: late, inside the functions that use it.
+HEAVY = ("torch", "lava", "numba", "scipy", "sklearn", "matplotlib", "h5py", *OURS)
+LIGHT_AT_START = ("lavadl_ref.cli", "lavadl_ref.doctor")
+
+
+def part_of(name: str, parts) -> str | None:
+    """The longest of `parts` that holds the module `name`."""
+    holding = [part for part in parts if name == part or name.startswith(part + ".")]
+    return max(holding, key=len, default=None)
+
+
+def imports(module: str, source: str, is_package: bool = False, late: bool = True) -> set[str]:
+    """Full names of what a module imports, ``a.b`` for ``from a import b``; type-only imports left out.
+
+    With ``late=False`` only what is imported when the module itself is.
+    """
+    package = module if is_package else module.rpartition(".")[0]
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                anchor = package.split(".")
+                anchor = anchor[: len(anchor) - node.level + 1]
+                base = ".".join([*anchor, base] if base else anchor)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            for child in node.orelse:
+                visit(child)
+        elif late or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            for child in ast.iter_child_nodes(node):
+                visit(child)
+
+    visit(ast.parse(source))
+    return found
+
+
+def crossings(module: str, imported: set[str]) -> list[str]:
+    """The imports that cross a line."""
+    own = part_of(module, LINES)
+    if own is None:
+        return []
+    allowed, forbidden = LINES[own]
+    return sorted(
+        name
+        for name in imported
+        if part_of(name, forbidden) or (part_of(name, OURS) and not part_of(name, (own, *allowed)))
+    )
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_stay_within_the_lines(module):
+    path = MODULES[module]
+    assert crossings(module, imports(module, path.read_text(), path.name == "__init__.py")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "crossing"),
+    [
+        ("lavadl_kernels.cuba", "import torch.nn", ["torch.nn"]),
+        ("lavadl_kernels.cuba", "from lavadl_ref import exchange", ["lavadl_ref.exchange"]),
+        ("lavadl_kernels.cuba", "from . import spike", []),
+        ("lavadl_ref.exchange.read", "def f():\n from lava.magma import x", ["lava.magma.x"]),
+        ("lavadl_ref.exchange.read", "import lavadl_kernels", ["lavadl_kernels"]),
+        ("lavadl_ref.exchange.read", "from ..slayer import block", ["lavadl_ref.slayer.block"]),
+        ("lavadl_ref.reference", "from lavadl_ref import netx, exchange", ["lavadl_ref.netx"]),
+        ("lavadl_ref.slayer.io", "import torch, lavadl_ref.netx", ["lavadl_ref.netx"]),
+        ("lavadl_ref.netx.utils", "if x:\n import torch", ["torch"]),
+        ("lavadl_ref.verify", "import torch, lava, lavadl_ref.slayer", []),
+    ],
+)
+def test_the_lines_are_seen(module, source, crossing):
+    assert crossings(module, imports(module, source)) == crossing
+
+
+@pytest.mark.parametrize("module", [name for name in LIGHT_AT_START if name in MODULES])
+def test_heavy_modules_are_imported_late(module):
+    assert {name for name in imports(module, MODULES[module].read_text(), late=False) if part_of(name, HEAVY)} == set()
+
+
+def test_late_imports_are_told_from_early_ones():
+    source = "import torch\nclass A:\n import lava\ndef f():\n import numba"
+    assert imports("m", source, late=False) == {"torch", "lava"}
+    assert imports("m", source) == {"torch", "lava", "numba"}
+
+
+@pytest.mark.parametrize("module", ["lavadl_kernels.cuba", "lavadl_ref.exchange", "lavadl_ref.reference"])
+def test_imports_where_torch_and_lava_are_blocked(module):
+    code = (
+        f"import sys; sys.modules.update(torch=None, lava=None); import {module}; "
+        "print(sorted(n for n in sys.modules if n.split('.')[0] in ('torch', 'lava') and sys.modules[n]))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
+
+
+def promises() -> dict[str, tuple[set[str], set[str]]]:
+    """For each class of ours by its name: the names of its bases, and of its documented methods."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for path in MODULES.values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                methods = {n.name for n in node.body if isinstance(n, ast.FunctionDef) and ast.get_docstring(n)}
+                bases, documented = found.setdefault(node.name, (set(), set()))
+                bases |= {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+                documented |= methods
+    return found
+
+
+PROMISES = promises()
+#: Methods whose meaning a base class of torch, Lava or Python fixes.
+INHERITED = {"forward", "backward", "extra_repr", "run_spk", "run_post_mgmt", "post_guard", "run", "start"}
+
+
+def inherited(name: str, classes: set[str], seen: frozenset[str] = frozenset()) -> bool:
+    """Whether one of the classes, or a base of theirs, says what the method `name` does."""
+    for cls in classes - seen:
+        bases, documented = PROMISES.get(cls, (set(), INHERITED))
+        if name in documented or inherited(name, bases, seen | {cls}):
+            return True
+    return False
+
+
+def undocumented(source: str) -> list[str]:
+    """Public functions, classes and methods of a module that nothing documents, and the module itself.
+
+    A method may be documented where a base class promises it, a property among its class's attributes.
+    """
+    tree = ast.parse(source)
+    missing = [] if ast.get_docstring(tree) else ["the module"]
+
+    def excused(node: ast.AST, owner: ast.AST) -> bool:
+        decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
+        if "overload" in decorators or any(name.endswith(".setter") for name in decorators):
+            return True
+        if not isinstance(owner, ast.ClassDef):
+            return False
+        listed = "property" in decorators and re.search(rf"\b{node.name}\b", ast.get_docstring(owner) or "")
+        return bool(listed) or inherited(node.name, {ast.unparse(base).rpartition(".")[2] for base in owner.bases})
+
+    def visit(owner: ast.AST, where: str) -> None:
+        for node in ast.iter_child_nodes(owner):
+            if isinstance(node, (ast.If, ast.Try)):
+                visit(node, where)
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name[0] != "_":
+                if not ast.get_docstring(node) and not excused(node, owner):
+                    missing.append(where + node.name)
+                if isinstance(node, ast.ClassDef):
+                    visit(node, f"{where}{node.name}.")
+
+    visit(tree, "")
+    return missing
+
+
+def is_public(module: str) -> bool:
+    """Whether no part of a module's name is private."""
+    return not any(part.startswith("_") for part in module.split("."))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if is_public(name)])
+def test_public_things_have_docstrings(module):
+    assert undocumented(MODULES[module].read_text()) == []
+
+
+def test_a_missing_docstring_is_seen():
+    source = '''
+class A(torch.nn.Module):
+    """Has `listed`."""
+    def forward(self): ...
+    def other(self): ...
+    def _own(self): ...
+    @property
+    def p(self): ...
+    @p.setter
+    def p(self, value): ...
+    @property
+    def listed(self): ...
+class ExchangeError(Exception): ...
+class B(Layer):
+    """Yes."""
+    def check(self): ...
+def f(): ...
+if x:
+    def g():
+        """Yes."""
+        def inner(): ...
+'''
+    missing = ["the module", "A.other", "A.p", "ExchangeError", "B.check", "f"]
+    assert undocumented(source) == missing
+
+
+#: What is made here, not written: together with everything hidden, except the folder of CI, not the project's.
+GENERATED = ("__pycache__", "build", "dist", "out")
+
+
+def text_files() -> list[Path]:
+    """Every file of the project that is text."""
+    tops = [
+        path for path in ROOT.iterdir() if path.name == ".ci" or (path.name[0] != "." and path.name not in GENERATED)
+    ]
+    files = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*")) if path.is_file()]
+    return [path for path in files if "__pycache__" not in path.parts and b"\0" not in path.read_bytes()[:8192]]
+
+
+# Absolute paths of somebody's machine, and places that packages come from. Written so as not to match itself.
+FOREIGN = re.compile(
+    r"(?<![\w.~/-])/(?:work|tmp|root|home|opt)/\w|index-url\s*=|extra-index|pypi[.]org|download[.]pytorch"
+)
+
+
+def test_no_file_names_a_machine_or_a_package_index():
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in text_files()
+        if path != Path(__file__).resolve()
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        if FOREIGN.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("line", ["see /work/x", "'/tmp/x.net'", "--extra-index-url x", "index-url = x"])
+def test_a_machine_or_an_index_is_seen(line):
+    assert FOREIGN.search(line)
+
+
+@pytest.mark.parametrize("line", ["tests/tmp/x", "../home/x", "/dev/shm", "a/opt/b", "/tmp"])
+def test_what_belongs_is_left_alone(line):
+    assert not FOREIGN.search(line)
+
+
+def test_tests_are_ours():
+    # lava-nc and lava-dl both install a package of this name.
+    import tests
+    import tests.naive
+
+    assert Path(inspect.getfile(tests)) == ROOT / "tests" / "__init__.py"
+    assert Path(inspect.getfile(tests.naive)) == ROOT / "tests" / "naive.py"
+
+
+def test_every_folder_of_tests_is_a_package():
+    folders = {path.parent for top in ("tests", "validation") for path in (ROOT / top).rglob("*.py")}
+    assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []

@@ -1,0 +1,179 @@
+"""What `doctor` finds here, and what it says where something is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import lavadl_kernels
+import numpy as np
+import pytest
+
+import lavadl_ref
+from lavadl_ref import doctor, reference
+from lavadl_ref.netx import lava_support
+
+NAMES = [
+    "Python",
+    "platform",
+    "lavadl-ref",
+    *doctor.REQUIRED,
+    "lava-nc",
+    *doctor.NEEDED_BY_LAVA,
+    "lava-dl",
+    "kernels",
+    "kernel cache",
+    "torch threads",
+]
+
+
+def without(*blocked: str, **environment: str) -> str:
+    """What a fresh process prints as its report where some packages cannot be imported."""
+    script = f"""
+    import importlib.abc, sys
+    class Blocked(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] in {blocked!r}:
+                raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+    sys.meta_path.insert(0, Blocked())
+    from lavadl_ref import doctor
+    print(*doctor.report(), sep="\\n")
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).resolve().parents[1],
+        env={**os.environ, **environment},
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def found():
+    return {finding.name: finding for finding in doctor.report()}
+
+
+def test_finds_everything_in_order(found):
+    assert list(found) == NAMES
+    assert found["lavadl-ref"].value == lavadl_ref.__version__
+    assert found["numpy"].value == np.__version__
+    assert found["kernels"].value.startswith(f"{lavadl_kernels.get_num_threads()} threads")
+
+
+def test_advice_is_given_exactly_where_something_is_wrong(found):
+    for finding in found.values():
+        assert bool(finding.advice) != finding.ok, finding
+
+
+def test_what_is_there_is_fine(found):
+    for name in ("Python", "lavadl-ref", "numpy", "numba", "h5py", "scipy", "kernels", "kernel cache"):
+        assert found[name].ok, found[name]
+
+
+def test_lava_is_judged_by_lava_support(found):
+    usable, why = lava_support.available()
+    assert found["lava-nc"].ok == usable
+    assert found["lava-nc"].advice == ("" if usable else why)
+
+
+def test_a_finding_is_frozen_and_prints_its_advice():
+    finding = doctor.Finding("thing", "absent", False, "pip install thing")
+    assert str(finding) == "NO  thing: absent\n    pip install thing"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        finding.ok = True
+
+
+def test_versions_are_read_from_metadata():
+    assert doctor.version_of("numpy") == importlib.metadata.version("numpy")
+    assert doctor.version_of("no-such-distribution") is None
+
+
+def test_a_python_out_of_range(monkeypatch):
+    monkeypatch.setattr(doctor, "PYTHONS", ((3, 90), (3, 91)))
+    finding = doctor._python()
+    assert not finding.ok
+    assert finding.advice == "Use Python 3.90 to 3.91."
+
+
+def test_a_missing_package_says_what_to_type():
+    finding = doctor._package("no-such-distribution", "no_such_module")
+    assert (finding.ok, finding.advice) == (False, "pip install no-such-distribution")
+
+
+def test_a_broken_package_is_told_from_a_missing_one(monkeypatch):
+    monkeypatch.setattr(doctor, "version_of", lambda name: "1.2.3")
+    finding = doctor._package("broken", "no_such_module")
+    assert not finding.ok
+    assert "1.2.3, cannot be imported: ModuleNotFoundError" in finding.value
+    assert finding.advice == "pip install --force-reinstall broken==1.2.3"
+
+
+def test_lava_not_installed(monkeypatch):
+    monkeypatch.setattr(lava_support, "available", lambda: (False, "type this"))
+    assert doctor._lava().advice == "type this"
+
+
+def test_reinstalling_names_the_version_that_is_supported():
+    assert f"lava-nc=={lava_support.LAVA_VERSION}" in doctor._REINSTALL_LAVA
+
+
+def test_survives_without_torch_and_lava():
+    said = without("torch", "lava")
+    assert "NO  torch" in said
+    assert "ok  kernels" in said
+    assert len([line for line in said.splitlines() if line[:3] in ("ok ", "NO ")]) == len(NAMES)
+
+
+def test_survives_without_numba():
+    said = without("numba")
+    assert "NO  numba" in said
+    assert "NO  kernels: do not run: ModuleNotFoundError" in said
+
+
+def test_kernel_cache_follows_the_environment(tmp_path):
+    assert f"ok  kernel cache: {tmp_path}" in without("torch", NUMBA_CACHE_DIR=str(tmp_path))
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_kernel_cache_that_cannot_be_written(monkeypatch, allowed):
+    monkeypatch.setattr(os, "access", lambda path, wanted: allowed)
+    finding = doctor._kernel_cache()
+    assert finding.ok == allowed
+    assert ("NUMBA_CACHE_DIR" in finding.advice) != allowed
+
+
+@pytest.mark.lava
+def test_runs_lava_when_asked():
+    usable, why = lava_support.available()
+    if not usable:
+        pytest.skip(why)
+    finding = doctor.report(run_lava=True)[-1]
+    assert finding.name == "Lava runs"
+    assert finding.ok, finding
+
+
+def test_a_difference_on_lava_is_a_finding(monkeypatch):
+    from lavadl_ref.netx import runtime
+
+    class Records:
+        output = np.zeros((1, 16), int)
+        seconds = 0.0
+
+    monkeypatch.setattr(runtime, "run", lambda *args, **kwargs: Records)
+    assert doctor._lava_runs().value.startswith("differs: reference [[")
+
+
+def test_a_failure_on_lava_is_a_finding(monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("the network failed\nTraceback\nValueError: cause")
+
+    monkeypatch.setattr(reference.Network, "run", fail)
+    assert doctor._lava_runs().value == "no: RuntimeError: the network failed: ValueError: cause"
