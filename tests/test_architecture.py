@@ -224,15 +224,18 @@ if x:
     assert undocumented(source) == missing
 
 
-#: What is made here, not written: together with everything hidden, except the folder of CI, not the project's.
+#: What is made here, not written; so is whatever is hidden, except the folder of CI.
 GENERATED = ("__pycache__", "build", "dist", "out")
+
+
+def is_ours(path: Path) -> bool:
+    """Whether something in the root folder belongs to the project."""
+    return path.name == ".ci" or not (path.name.startswith(".") or path.name in GENERATED)
 
 
 def text_files() -> list[Path]:
     """Every file of the project that is text."""
-    tops = [
-        path for path in ROOT.iterdir() if path.name == ".ci" or (path.name[0] != "." and path.name not in GENERATED)
-    ]
+    tops = filter(is_ours, ROOT.iterdir())
     files = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*")) if path.is_file()]
     return [path for path in files if "__pycache__" not in path.parts and b"\0" not in path.read_bytes()[:8192]]
 

@@ -1,8 +1,8 @@
 """A ``.net`` file as a network of Lava processes.
 
 `lavadl_ref.netx.hdf5.Network` builds it, `lavadl_ref.netx.runtime.run` runs it safely.
-The parts that build Lava processes prepare lava-nc for the running Python as they are imported
-(`lava_support.enable`); where lava-nc is not installed they say what to type.
+Importing this package prepares lava-nc for the running Python (`lava_support.enable`), so import it
+before anything of Lava's; where lava-nc is not installed, the parts that need it say what to type.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import importlib
 from types import ModuleType
 
 from lavadl_ref.netx import lava_support
+
+if lava_support.available()[0]:
+    lava_support.enable()
 
 _PARTS = ("hdf5", "layers", "plan", "processes", "runtime")
 

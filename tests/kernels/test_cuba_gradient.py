@@ -39,9 +39,9 @@ def test_gradients(case, tau, scale):
         grad_spike,
     )  # fmt: skip
     spike, expected = differentiate(case, np.float32(tau), np.float32(scale), grad_spike)
-    forward = cuba.forward(
-        case.x, case.u, case.v, case.current_decay, case.voltage_decay, case.threshold, case.graded
-    )[0]
+    forward = cuba.forward(case.x, case.u, case.v, case.current_decay, case.voltage_decay, case.threshold, case.graded)[
+        0
+    ]
     np.testing.assert_array_equal(forward, spike.astype(np.float32))
     for a, e in zip(actual, expected, strict=True):
         close(a, e, len(case.x))

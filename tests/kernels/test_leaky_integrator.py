@@ -25,9 +25,7 @@ def expected(case, threshold):
 @given(cases(), st.booleans())
 def test_forward(case, resets):
     threshold = case.threshold if resets else None
-    y, state = leaky_integrator.forward(
-        case.x, case.u, case.current_decay, NEVER if threshold is None else threshold
-    )
+    y, state = leaky_integrator.forward(case.x, case.u, case.current_decay, NEVER if threshold is None else threshold)
     ys, after = expected(case, threshold)
     assert y.dtype == np.float32
     assert state.dtype == np.int64

@@ -52,9 +52,7 @@ def frames(draw, transposed):
 
 def sizes(x, weight, window, length):
     keys = ("stride", "padding", "dilation")
-    return [
-        length(x.shape[2 + axis], weight.shape[2 + axis], *(window[key][axis] for key in keys)) for axis in (0, 1)
-    ]
+    return [length(x.shape[2 + axis], weight.shape[2 + axis], *(window[key][axis] for key in keys)) for axis in (0, 1)]
 
 
 @given(frames(transposed=False))

@@ -36,7 +36,9 @@ def test_delay(shape, steps):
     assert rows(x.grad) == [[naive.delay(row, -steps) for row in channel] for channel in rows(g)]
 
 
-@pytest.mark.parametrize(("value", "sampling", "steps"), [(1, 1, 1), (1.9, 1, 1), (3, 2, 1), (-1.9, 1, -1), (2, 0.5, 4)])
+@pytest.mark.parametrize(
+    ("value", "sampling", "steps"), [(1, 1, 1), (1.9, 1, 1), (3, 2, 1), (-1.9, 1, -1), (2, 0.5, 4)]
+)
 def test_delay_truncates(value, sampling, steps):
     x = signal((1, 1, 9))
     assert torch.equal(axon.delay(x, value, sampling), axon.delay(x, steps))

@@ -261,9 +261,7 @@ def test_gradients_against_the_unrolled_model(shape, graded, shared):
     """Input and decays, summed over all that share one; the stated factors of tau and scale included."""
     torch.manual_seed(2)
     decays = {} if shared else {"current_decay": (0.1, 0.9), "voltage_decay": (0.05, 0.5)}
-    n = make(
-        tau_grad=0.05, scale_grad=2.0, graded_spike=graded, shared_param=shared, requires_grad=True, **decays
-    )
+    n = make(tau_grad=0.05, scale_grad=2.0, graded_spike=graded, shared_param=shared, requires_grad=True, **decays)
     g = torch.randn(shape)
     x = signal(shape).requires_grad_()
     (n(x) * g).sum().backward()

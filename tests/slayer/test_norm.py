@@ -105,7 +105,9 @@ def test_scale_is_a_power_of_two_within_its_bits(shape, scale):
     )
 
 
-@pytest.mark.parametrize(("var", "exponent"), [(1e-9, -3), (0.2, -1), (0.24, -1), (0.9, 0), (1.1, 1), (15, 2), (1e6, 3)])
+@pytest.mark.parametrize(
+    ("var", "exponent"), [(1e-9, -3), (0.2, -1), (0.24, -1), (0.9, 0), (1.1, 1), (15, 2), (1e6, 3)]
+)
 def test_exported_exponent_is_what_evaluation_uses(var, exponent):
     norm = WgtScaleBatchNorm(3).eval()
     norm.running_var = torch.tensor([var])

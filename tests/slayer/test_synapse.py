@@ -26,7 +26,7 @@ def quantised(layer, seed=1):
 
 def agree(layer, x, reference):
     """Values exactly; gradients to input and weight to rounding."""
-    x = x.requires_grad_()
+    x = x.detach().requires_grad_()
     y = layer(x)
     weight = layer.weight.detach().clone().requires_grad_()
     x2 = x.detach().clone().requires_grad_()
@@ -47,7 +47,9 @@ def layouts(x):
     yield x.movedim(-1, 0).contiguous().movedim(0, -1)
 
 
-@pytest.mark.parametrize(("neurons", "weight"), [(7, (5, 7, 1, 1, 1)), ((4, 3), (5, 1, 3, 4, 1)), ((4, 3, 2), (5, 2, 3, 4, 1))])
+@pytest.mark.parametrize(
+    ("neurons", "weight"), [(7, (5, 7, 1, 1, 1)), ((4, 3), (5, 1, 3, 4, 1)), ((4, 3, 2), (5, 2, 3, 4, 1))]
+)
 def test_dense(neurons, weight):
     layer = quantised(synapse.Dense(neurons, 5))
     assert layer.shape == layer.weight.shape == weight
@@ -100,16 +102,25 @@ def test_conv_against_the_oracle():
         assert z[0, ..., t].tolist() == naive.conv(x[0, ..., t].long().tolist(), weight, (2, 1), (1, 0), (1, 2), 2)
 
 
-@pytest.mark.parametrize("kernel", [1, 2, 3, (2, 3)])
-@pytest.mark.parametrize("stride", [None, 1, 2])
-@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [
+        (1, None, 0),
+        (2, None, 0),
+        (2, 1, 0),
+        (2, None, 1),
+        (3, 2, 0),
+        (3, 2, 1),
+        (3, None, 1),
+        ((2, 3), 2, 1),
+        ((2, 3), None, 0),
+    ],
+)
 @pytest.mark.parametrize("size", [(4, 4), (5, 7)])
 def test_pool_sums_every_window(kernel, stride, padding, size):
     """Windows start at -padding, step by stride, until all of the frame is covered."""
     kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
     sh, sw = (kh, kw) if stride is None else (stride, stride)
-    if sh > kh or sw > kw or padding >= min(kh, kw):
-        pytest.skip("windows with gaps, or empty ones")
     x = spikes((2, 3, *size, 2))
     y = synapse.Pool(kernel, stride, padding)(x)
     starts = []
@@ -210,7 +221,9 @@ def test_weight_norm_is_that_of_torch(make, shape):
     weight = g * v / v.flatten(1).norm(dim=1).reshape(g.shape)
     torch.testing.assert_close(layer.weight, weight)
     torch.nn.utils.parametrizations.weight_norm(plain)
-    torch.testing.assert_close(plain.parametrizations.weight.original0, plain.weight.flatten(1).norm(dim=1).reshape(g.shape))
+    torch.testing.assert_close(
+        plain.parametrizations.weight.original0, plain.weight.flatten(1).norm(dim=1).reshape(g.shape)
+    )
 
     x = spikes(shape)
     layer(x).square().sum().backward()

@@ -1,0 +1,216 @@
+"""The main job from end to end: train on digits, export, run on Lava, compare every integer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lavadl_ref import exchange, slayer
+from lavadl_ref.slayer.block import cuba
+from lavadl_ref.verify import Report, trained, verify
+
+STEPS = 16  #: steps that one digit is shown for, one per grey level
+CLASSES = 10
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass
+class Data:
+    """Digits as spike trains, float32 (N, 64, STEPS), and their labels, (N,)."""
+
+    train: Tensor
+    train_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+
+
+@dataclass
+class Outcome:
+    """What the demo found."""
+
+    path: Path
+    test_accuracy: float  #: of slayer on the held-out fifth
+    train_accuracy: float
+    train_seconds: float
+    losses: list[float] = field(default_factory=list)  #: mean training loss of each epoch
+    training: Report | None = None  #: the trained blocks against the reference run of the file
+    deployed: Report | None = None  #: the file as a stream of samples: reference, slayer and Lava
+    deployed_accuracy: dict[str, float] = field(default_factory=dict)  #: on the deployed samples, by path
+    inputs: NDArray[np.int64] | None = None  #: the deployed samples, (N, 64, STEPS)
+
+    @property
+    def exact(self) -> bool:
+        """Whether no path differs anywhere."""
+        return all(report is not None and report.exact for report in (self.training, self.deployed))
+
+
+def spike_trains(images: NDArray[np.floating[Any]]) -> Tensor:
+    """Grey levels 0..16 as that many spikes spread evenly over `STEPS` steps: (N, 64, STEPS)."""
+    levels = np.asarray(images, np.int64).reshape(len(images), -1, 1)
+    counts = (levels * np.arange(STEPS + 1) + STEPS // 2) // 16
+    return torch.from_numpy(np.diff(counts, axis=-1).astype(np.float32))
+
+
+def load(seed: int = 0) -> Data:
+    """scikit-learn's bundled digits, a fifth of them held out."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng(seed).permutation(len(digits.target))
+    train, test = np.split(order, [len(order) * 4 // 5])
+    labels = torch.from_numpy(digits.target)
+    x = spike_trains(digits.images)
+    return Data(x[train], labels[train], x[test], labels[test])
+
+
+def build() -> torch.nn.Sequential:
+    """Two dense layers of CUBA neurons."""
+    neuron = {
+        "threshold": 1.25,
+        "current_decay": 0.25,
+        "voltage_decay": 0.1,
+        "tau_grad": 0.1,
+        "scale_grad": 1,
+        "requires_grad": True,
+    }
+    return torch.nn.Sequential(
+        cuba.Dense(neuron, 64, 256, weight_norm=True),
+        cuba.Dense(neuron, 256, CLASSES, weight_norm=True),
+    )
+
+
+def train(net: torch.nn.Sequential, data: Data, epochs: int, progress: Progress, batch: int = 32) -> list[float]:
+    """Train with Adam on spike rates; returns the mean loss of each epoch."""
+    error = slayer.loss.SpikeRate(true_rate=0.5, false_rate=0.02)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.003)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    net.train()
+    losses = []
+    for epoch in range(epochs):
+        total = 0.0
+        for index in torch.randperm(len(data.train)).split(batch):
+            loss = error(net(data.train[index]), data.train_labels[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        schedule.step()
+        losses.append(total / len(data.train))
+        progress(epoch + 1, epochs, f"loss {losses[-1]:.4f}")
+    return losses
+
+
+def accuracy(net: torch.nn.Sequential, x: Tensor, labels: Tensor) -> float:
+    """Share of `x` classified correctly by spike rate."""
+    net.eval()
+    with torch.no_grad():
+        return (slayer.classifier.Rate.predict(net(x)) == labels).float().mean().item()
+
+
+def run(
+    folder: Path,
+    epochs: int = 30,
+    samples: int = 100,
+    seed: int = 0,
+    lava: bool = True,
+    progress: Progress = lambda done, total, text: None,
+) -> Outcome:
+    """Train, export to ``folder/digits.net``, and compare all paths on held-out digits.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the network and the picture go; made if it is missing.
+    epochs : int
+        Passes over the training digits.
+    samples : int
+        Held-out digits to compare on all paths.
+    seed : int
+        Of the split, the initial weights and the order of samples.
+    lava : bool
+        Whether to run on Lava too.
+    progress : callable
+        Called with (done, total, text) after each epoch.
+
+    Returns
+    -------
+    Outcome
+    """
+    torch.manual_seed(seed)
+    data, net = load(seed), build()
+    # the first pass compiles the kernels, or loads them from disk; it is not training
+    net(data.train[:32]).sum().backward()
+    net.zero_grad()
+    began = time.perf_counter()
+    losses = train(net, data, epochs, progress)
+    seconds = time.perf_counter() - began
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "digits.net"
+    outcome = Outcome(
+        path,
+        test_accuracy=accuracy(net, data.test, data.test_labels),
+        train_accuracy=accuracy(net, data.train, data.train_labels),
+        train_seconds=seconds,
+        losses=losses,
+    )
+    exchange.write(path, exchange.Network(tuple(block.describe() for block in net)))  # type: ignore[operator]
+
+    shown, labels = data.test[:samples], data.test_labels[:samples].numpy()
+    outcome.inputs = shown.numpy().astype(np.int64)
+    outcome.training = trained(net, shown)
+    # As deployed: one sample after the other, with steps between them for the last spikes to leave.
+    period = STEPS + len(net)
+    silent = np.zeros((*outcome.inputs.shape[:-1], period - STEPS), np.int64)
+    stream = np.concatenate(np.concatenate([outcome.inputs, silent], axis=-1), axis=-1)
+    stream = np.concatenate([stream, silent[0]], axis=-1)
+    outcome.deployed = verify(path, stream, lava=lava, reset_interval=period, reset_offset=1)
+    assert outcome.training.run is not None and outcome.deployed.run is not None
+    start = len(net)  # the last layer's first window begins here
+    windows = outcome.deployed.run.output[:, start : start + samples * period].reshape(CLASSES, samples, period)
+    rates = {"slayer": outcome.training.run.output.sum(-1), "deployed": windows.sum(-1).T}
+    outcome.deployed_accuracy = {name: float((rate.argmax(1) == labels).mean()) for name, rate in rates.items()}
+    return outcome
+
+
+def draw(outcome: Outcome, path: Path, sample: int = 0) -> None:
+    """Spikes of every layer for one digit, the output neurons' voltages, and the training loss, as a picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    assert outcome.training is not None and outcome.training.run is not None and outcome.inputs is not None
+    run = outcome.training.run
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    axes = figure.subplots(2, 2)
+    rasters = [("input pixels", outcome.inputs[sample])]
+    rasters += [
+        (f"layer {i} ({ran.layer.kind}, {ran.layer.size} neurons)", ran.spikes[sample])
+        for i, ran in enumerate(run.layers)
+        if ran.spikes is not None
+    ]
+    for ax, (title, spikes) in zip((axes[0, 0], axes[0, 1]), rasters, strict=False):
+        neuron, step = np.nonzero(spikes)
+        ax.plot(step, neuron, "|", color="black", markersize=4)
+        ax.set(title=f"{title}: {len(step)} spikes", xlabel="step", ylabel="neuron", xlim=(-0.5, STEPS - 0.5))
+    last = run.layers[-1]
+    assert last.voltage is not None and last.spikes is not None
+    for neuron in range(CLASSES):
+        line = axes[1, 0].plot(last.voltage[sample, neuron] / 4096, label=str(neuron))[0]
+        fired = np.nonzero(last.spikes[sample, neuron])[0]
+        axes[1, 0].plot(fired, last.voltage[sample, neuron][fired] / 4096, "o", color=line.get_color())
+    axes[1, 0].set(title="output neurons: voltage after reset, dots are spikes", xlabel="step", ylabel="v")
+    axes[1, 0].legend(ncol=5, fontsize="small", title="digit")
+    axes[1, 1].plot(np.arange(1, len(outcome.losses) + 1), outcome.losses)
+    axes[1, 1].set(
+        title=f"training: test accuracy {outcome.test_accuracy:.2%}", xlabel="epoch", ylabel="loss", yscale="log"
+    )
+    FigureCanvasAgg(figure).print_png(str(path))
