@@ -116,17 +116,19 @@ _REINSTALL_LAVA = "pip install --force-reinstall --ignore-requires-python --no-d
 
 
 def _kernels() -> Finding:
-    """Run one kernel: that also makes Numba choose its threads."""
+    """Run one kernel, the version with threads where there are any: then Numba has chosen how to thread."""
     try:
         import lavadl_kernels
         import numba
         import numpy as np
         from lavadl_kernels import delay
 
-        shifted = delay.forward(np.ones((3, 2), np.float32), np.array([0, 1]))
+        threads = lavadl_kernels.get_num_threads()
+        shifted = np.empty((3, 2), np.float32)
+        run = delay._shift.serial if threads == 1 else delay._shift.parallel
+        run(np.ones_like(shifted), np.array([0, 1]), shifted)
         if shifted.tolist() != [[1, 0], [1, 1], [1, 1]]:
             return Finding("kernels", f"wrong result {shifted.tolist()}", False, "Reinstall numba.")
-        threads = lavadl_kernels.get_num_threads()
         layer = "serial" if threads == 1 else numba.threading_layer()
     except Exception as error:
         advice = "If it is about a cache or a locator: export NUMBA_CACHE_DIR=a folder you can write to."

@@ -129,6 +129,36 @@ class Delay(torch.autograd.Function):
         return layout.logical(gx), layout.per_channel(gd, steps.numel()) * grad_scale, None
 
 
+class Shift(torch.autograd.Function):
+    """Every neuron's signal later by the same number of steps, zero-filled; earlier if negative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, steps: int) -> Tensor:
+        ctx.steps = steps
+        layout = layout_of(x, "shift input")
+        return layout.logical(_rows_later(layout.lanes(x), steps))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        layout = layout_of(grads[0], "shift gradient")
+        return layout.logical(_rows_later(layout.lanes(grads[0]), -ctx.steps)), None
+
+
+def _rows_later(x: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
+    """The rows of (T, M) moved down by `steps`."""
+    total = len(x)
+    y = np.empty_like(x)
+    kept = max(total - abs(steps), 0)
+    if steps >= 0:
+        y[: total - kept] = 0
+        y[total - kept :] = x[:kept]
+    else:
+        y[:kept] = x[total - kept :]
+        y[kept:] = 0
+    return y
+
+
 class Spike(torch.autograd.Function):
     """1 (or the voltage, if graded) where voltage >= threshold; the surrogate gradient to the voltage."""
 

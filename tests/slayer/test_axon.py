@@ -1,5 +1,7 @@
 """`axon.delay` and `axon.Delay`."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -128,7 +130,7 @@ def test_persistent_chunks_are_the_whole(shape, cuts):
     whole = layer(x)
     layer.reset()
     edges = [0, *cuts, 9]
-    parts = [layer(x[..., lo:hi]) for lo, hi in zip(edges, edges[1:], strict=False)]
+    parts = [layer(x[..., lo:hi]) for lo, hi in itertools.pairwise(edges)]
     assert torch.equal(torch.cat(parts, -1), whole)
     assert torch.equal(whole, fixed([0.9, 2.0, 6.7])(x))
 

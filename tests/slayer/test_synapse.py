@@ -26,6 +26,7 @@ def quantised(layer, seed=1):
 
 def agree(layer, x, reference):
     """Values exactly; gradients to input and weight to rounding."""
+    layer.zero_grad()
     x = x.detach().requires_grad_()
     y = layer(x)
     weight = layer.weight.detach().clone().requires_grad_()

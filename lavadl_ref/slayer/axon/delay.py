@@ -28,8 +28,7 @@ def delay(input: Tensor, delay_val: float = 1, sampling_time: float = 1) -> Tens
     Tensor
         Shape of `input`; the gradient is the opposite shift.
     """
-    steps = torch.tensor([int(delay_val / sampling_time)], dtype=torch.float32)
-    shifted: Tensor = _autograd.Delay.apply(input, steps, 1.0)
+    shifted: Tensor = _autograd.Shift.apply(input, int(delay_val / sampling_time))
     return shifted
 
 

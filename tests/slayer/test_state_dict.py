@@ -1,0 +1,167 @@
+"""Checkpoints: what was trained comes back, also into a network that has not seen any input."""
+
+import pytest
+import torch
+
+from lavadl_ref.slayer import axon, neuron
+from lavadl_ref.slayer.block import cuba
+from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
+from validation.conformance import upstream
+
+PARAMS = {"threshold": 0.5, "current_decay": 0.3, "voltage_decay": (0.05, 0.3), "shared_param": False}
+T = 20
+
+
+def network(blocks=cuba, norms=neuron.norm):
+    """Norms, decays and delays per channel, weight norm; `blocks` and `norms` may be upstream's."""
+    params = {**PARAMS, "requires_grad": True}
+    return torch.nn.Sequential(
+        blocks.Conv({**params, "norm": norms.MeanOnlyBatchNorm}, 2, 4, 3, weight_scale=3, weight_norm=True, delay=True),
+        blocks.Flatten(),
+        blocks.Dense({**params, "norm": norms.WgtScaleBatchNorm}, 4 * 4 * 4, 6, weight_scale=3, delay=True),
+        blocks.Dense({**params, "shared_param": True, "voltage_decay": 0.1}, 6, 3, weight_scale=9, weight_norm=True),
+    )
+
+
+def spikes(batch=3, seed=0):
+    return (torch.rand(batch, 2, 6, 6, T, generator=torch.Generator().manual_seed(seed)) < 0.4).float()
+
+
+def trained(net):
+    """`net` after a few steps, its delays spread out."""
+    for seed in range(3):
+        net(spikes(seed=seed))
+    for block in net:
+        if getattr(block, "delay", None) is not None:
+            block.delay.delay.data *= 5
+    return net
+
+
+def test_fresh_network_loads_before_its_first_input(tmp_path):
+    torch.manual_seed(0)
+    net = trained(network()).eval()
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    torch.manual_seed(1)
+    fresh = network().eval()
+    fresh.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True), strict=True)
+    y = net(spikes(seed=7))
+    assert y.sum() > 0
+    assert torch.equal(fresh(spikes(seed=7)), y)
+    for key, value in fresh.state_dict().items():
+        assert torch.equal(value, net.state_dict()[key]), key
+
+
+def test_network_loads_after_its_first_input():
+    net = trained(network()).eval()
+    other = network()
+    other(spikes())
+    other.eval().load_state_dict(net.state_dict(), strict=True)
+    assert torch.equal(other(spikes(seed=7)), net(spikes(seed=7)))
+
+
+def test_training_goes_on():
+    net = trained(network())
+    fresh = network()
+    fresh.load_state_dict(net.state_dict())
+    for n in (net, fresh):
+        n(spikes(seed=5)).sum().backward()
+    for (key, p), q in zip(net.named_parameters(), fresh.parameters(), strict=True):
+        assert torch.equal(p.grad, q.grad), key
+
+
+def test_optimiser_of_a_fresh_network_holds_what_is_loaded():
+    fresh = network()
+    optimiser = torch.optim.SGD(fresh.parameters(), lr=0.1)
+    fresh.load_state_dict(trained(network()).state_dict())
+    held = {id(p) for group in optimiser.param_groups for p in group["params"]}
+    assert held == {id(p) for p in fresh.parameters()}
+
+
+def test_checkpoint_of_a_network_that_never_ran():
+    """Placeholders are no values: the first input still shapes and draws what it has to."""
+    net, fresh = network(), network()
+    fresh.load_state_dict(net.state_dict())
+    fresh(spikes())
+    assert fresh[0].neuron.norm.running_mean.shape == (4,)
+    assert fresh[0].neuron.voltage_decay.shape == (4,)
+    assert len(fresh[0].neuron.voltage_decay.unique()) == 4
+    assert len(fresh[0].delay.delay.unique()) == 4
+
+
+@pytest.mark.parametrize("delay", [0.0, 3.25])
+def test_a_single_channel_is_a_value(delay):
+    layer = axon.Delay()
+    x = torch.rand(1, 1, 9)
+    layer(x)
+    layer.delay.data.fill_(delay)
+    fresh = axon.Delay()
+    fresh.load_state_dict(layer.state_dict())
+    assert torch.equal(fresh(x), layer(x))
+    assert fresh.delay.item() == delay
+    norm = MeanOnlyBatchNorm()
+    norm(x)
+    again = MeanOnlyBatchNorm().eval()
+    again.load_state_dict(norm.state_dict())
+    assert torch.equal(again(x), norm.eval()(x))
+
+
+def test_checkpoint_of_another_size():
+    net = trained(network())
+    state = net.state_dict()
+    state["0.neuron.norm.running_mean"] = torch.zeros(9)
+    with pytest.raises(RuntimeError, match=r"size mismatch for 0.neuron.norm.running_mean"):
+        net.load_state_dict(state)
+
+
+def test_persistent_state_is_not_saved():
+    n = neuron.cuba.Neuron(1.0, 0.3, 0.1, persistent_state=True, norm=WgtScaleBatchNorm)
+    n(torch.rand(2, 3, 4))
+    assert list(n.state_dict()) == ["current_decay", "voltage_decay", "norm.running_mean", "norm.running_var"]
+
+
+def test_mask_is_saved():
+    mask = torch.zeros(3, 4)
+    mask[0] = 1
+    block = cuba.Dense({**PARAMS, "shared_param": True, "voltage_decay": 0.1}, 4, 3, mask=mask)
+    assert "mask" in block.state_dict()
+    again = cuba.Dense({**PARAMS, "shared_param": True, "voltage_decay": 0.1}, 4, 3, mask=torch.ones(3, 4))
+    again.load_state_dict(block.state_dict())
+    assert torch.equal(again.synapse.hooked_weight, block.synapse.hooked_weight)
+    assert torch.equal(mask.sum(), torch.tensor(4.0))
+
+
+# -- checkpoints of lava-dl -------------------------------------------------------------------
+
+
+@pytest.fixture
+def theirs():
+    return upstream.slayer()
+
+
+@pytest.mark.upstream
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*")
+def test_upstream_checkpoint(theirs):
+    torch.manual_seed(0)
+    shared = {**PARAMS, "shared_param": True, "voltage_decay": 0.1}
+
+    def build(slayer):
+        norm = slayer.neuron.norm
+        blocks = slayer.block.cuba
+        return torch.nn.Sequential(
+            blocks.Conv({**shared, "norm": norm.MeanOnlyBatchNorm}, 2, 4, 3, weight_scale=3, weight_norm=True, delay=True),
+            blocks.Flatten(),
+            blocks.Dense(
+                {**PARAMS, "norm": norm.WgtScaleBatchNorm}, 64, 6, weight_scale=3, delay=True, mask=torch.eye(6, 64)
+            ),
+            blocks.Dense(shared, 6, 3, weight_scale=9, weight_norm=True),
+        )
+
+    net = trained(build(theirs)).eval()
+    import lavadl_ref.slayer as ours
+
+    fresh = build(ours).eval()
+    fresh.load_state_dict(net.state_dict(), strict=True)
+    for x in (spikes(seed=7), spikes(seed=8)):
+        assert torch.equal(fresh(x), net(x))
+    assert net(x).sum() > 0
+    assert list(fresh.state_dict()) == list(net.state_dict()) or set(fresh.state_dict()) == set(net.state_dict())
