@@ -15,7 +15,8 @@ _PACKAGE = "lava.lib.dl.slayer"
 
 
 @functools.lru_cache(maxsize=1)
-def _load() -> Any:
+def load() -> Any:
+    """lava-dl's ``slayer`` package; ImportError where it is not installed."""
     # The detection part needs OpenCV and torchvision, which nothing compared here does.
     stub = f"{_PACKAGE}.object_detection"
     sys.modules.setdefault(stub, types.ModuleType(stub))
@@ -27,6 +28,6 @@ def _load() -> Any:
 def slayer() -> Any:
     """lava-dl's ``slayer`` package; skips the calling test, or module, where it cannot be imported."""
     try:
-        return _load()
+        return load()
     except ImportError as error:
         pytest.skip(f"lava-dl is not installed: {error}", allow_module_level=True)

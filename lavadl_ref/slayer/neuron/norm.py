@@ -105,7 +105,7 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
 
     Notes
     -----
-    The variance is one number for the whole tensor, as a weight exponent is one for a layer.
+    The variance is that of the whole tensor, about its one mean: a layer has one weight exponent.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
         centred = inp - self._broadcast(self._hooked(mean), inp.ndim)
         var = self.running_var
         if self.training:
-            var = (inp - self._broadcast(mean, inp.ndim)).square().mean().reshape(1)
+            var = inp.var(unbiased=False).reshape(1)
             if self.update:
                 samples = inp.numel() / inp.shape[1]
                 unbiased = var.detach() * samples / (samples + 1)

@@ -1,0 +1,43 @@
+"""What the README shows runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+@pytest.mark.lava
+def test_examples_run_in_order(tmp_path):
+    pytest.importorskip("torch")
+    from lavadl_ref.netx import lava_support
+
+    if not lava_support.available()[0]:
+        pytest.skip(lava_support.available()[1])
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    assert len(blocks) == 3
+    # the Lava process is a second program: it may be the first thing that imports Lava
+    for script in ("\n".join(blocks[:2]), blocks[2]):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", script],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "Dense + LIF" in done.stdout or "DelayDense + LIF" in done.stdout
+
+
+def test_no_figure_is_left_open():
+    assert not re.search(r"@[A-Z]+@", README.read_text())
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!http)([^)#]+)", README.read_text()):
+        assert (README.parent / target).exists(), target

@@ -1,0 +1,138 @@
+"""``python -m validation.benchmarks``: CUBA neurons and the N-MNIST training step next to lava-dl 0.6.0."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import lavadl_kernels
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+import lavadl_ref.slayer
+from validation.benchmarks.measure import Job, Ratio, compare
+from validation.conformance import upstream
+
+NEURON: dict[str, Any] = {"threshold": 1.0, "current_decay": 0.25, "voltage_decay": 0.03, "requires_grad": True}
+# the published N-MNIST recipe
+NMNIST: dict[str, Any] = {
+    "threshold": 1.25,
+    "current_decay": 0.25,
+    "voltage_decay": 0.03,
+    "tau_grad": 0.03,
+    "scale_grad": 3,
+    "requires_grad": True,
+}
+
+
+def neuron_jobs(slayer: ModuleType, x: Tensor) -> tuple[Job, Job]:
+    """Forward, and forward with backward, of CUBA neurons alone."""
+    neuron = slayer.neuron.cuba.Neuron(**NEURON)
+    tracked = x.clone(memory_format=torch.preserve_format).requires_grad_()
+
+    def forward() -> None:
+        with torch.no_grad():
+            neuron(x)
+
+    def both() -> None:
+        tracked.grad = None
+        neuron(tracked).sum().backward()
+
+    return forward, both
+
+
+def nmnist_jobs(slayer: ModuleType, x: Tensor, labels: Tensor) -> tuple[Job, Job]:
+    """A training step of the 2312-512-512-10 network with weight norm, delays and dropout; and inference."""
+    torch.manual_seed(0)
+    params = {**NMNIST, "dropout": slayer.neuron.Dropout(p=0.05)}
+    dense = slayer.block.cuba.Dense
+    net = torch.nn.Sequential(
+        dense(params, 34 * 34 * 2, 512, weight_norm=True, delay=True),
+        dense(params, 512, 512, weight_norm=True, delay=True),
+        dense(params, 512, 10, weight_norm=True),
+    )
+    net(x)  # delays and shapes appear at the first pass
+    error = slayer.loss.SpikeRate(true_rate=0.2, false_rate=0.03, reduction="sum")
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+
+    def train() -> None:
+        net.train()
+        loss = error(net(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def infer() -> None:
+        net.eval()
+        with torch.no_grad():
+            net(x)
+
+    return train, infer
+
+
+def ratios(rounds: int, quick: bool) -> Iterator[Ratio]:
+    """All figures, one after the other."""
+    theirs = upstream.load()
+    ours = lavadl_ref.slayer
+    batch, width, steps = (4, 64, 30) if quick else (32, 512, 100)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, width, steps, generator=generator) * 0.5
+    native = x.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+    shape = f"{batch}x{width}xT{steps}"
+    for layout, given in (("time-major", native), ("N C T contiguous", x)):
+        own, other = neuron_jobs(ours, given), neuron_jobs(theirs, x)
+        yield compare(f"CUBA {shape} forward, {layout}", own[0], other[0], rounds)
+        yield compare(f"CUBA {shape} forward + backward, {layout}", own[1], other[1], rounds)
+    steps = 20 if quick else 300
+    for density in (0.05, 0.01):
+        spikes = (torch.rand(batch, 34 * 34 * 2, steps, generator=generator) < density).float()
+        labels = torch.arange(batch) % 10
+        own, other = nmnist_jobs(ours, spikes, labels), nmnist_jobs(theirs, spikes, labels)
+        where = f"N-MNIST-like, batch {batch}, T {steps}, {density:.0%} input"
+        yield compare(f"{where}: training step", own[0], other[0], rounds)
+        yield compare(f"{where}: inference", own[1], other[1], rounds)
+
+
+def machine() -> str:
+    """One line on what the figures were measured with."""
+    return (
+        f"{platform.machine()}, {os.cpu_count()} processors, torch {torch.__version__} on {torch.get_num_threads()} "
+        f"threads, kernels on {lavadl_kernels.get_num_threads()}, numba {numba.__version__}, "
+        f"numpy {np.__version__}, Python {platform.python_version()}"
+    )
+
+
+def main(show: Callable[[str], object] = print) -> int:
+    """Print the table; 0 if all was measured."""
+    parser = argparse.ArgumentParser(prog="python -m validation.benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each pair")
+    parser.add_argument("--threads", type=int, default=None, help="threads of torch and of the kernels")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, not how fast")
+    arguments = parser.parse_args()
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    lavadl_kernels.set_num_threads(torch.get_num_threads())
+    try:
+        upstream.load()
+    except ImportError as error:
+        show(f"lava-dl is not installed, nothing to compare with: {error}")
+        return 2
+    show(machine())
+    show(f"{'':62s} {'ours ms':>9s} {'lava-dl ms':>11s} {'times':>7s}  pairs")
+    for ratio in ratios(arguments.rounds, arguments.quick):
+        show(
+            f"{ratio.name:62s} {ratio.ours_ms:9.2f} {ratio.theirs_ms:11.1f} {ratio.times:6.1f}x  "
+            f"{ratio.low:.1f}..{ratio.high:.1f}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
