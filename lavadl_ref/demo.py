@@ -203,10 +203,10 @@ def draw(outcome: Outcome, path: Path, sample: int = 0) -> None:
         ax.set(title=f"{title}: {len(step)} spikes", xlabel="step", ylabel="neuron", xlim=(-0.5, STEPS - 0.5))
     last = run.layers[-1]
     assert last.voltage is not None and last.spikes is not None
-    for neuron in range(CLASSES):
-        line = axes[1, 0].plot(last.voltage[sample, neuron] / 4096, label=str(neuron))[0]
-        fired = np.nonzero(last.spikes[sample, neuron])[0]
-        axes[1, 0].plot(fired, last.voltage[sample, neuron][fired] / 4096, "o", color=line.get_color())
+    for digit in range(CLASSES):
+        line = axes[1, 0].plot(last.voltage[sample, digit] / 4096, label=str(digit))[0]
+        fired = np.nonzero(last.spikes[sample, digit])[0]
+        axes[1, 0].plot(fired, last.voltage[sample, digit][fired] / 4096, "o", color=line.get_color())
     axes[1, 0].set(title="output neurons: voltage after reset, dots are spikes", xlabel="step", ylabel="v")
     axes[1, 0].legend(ncol=5, fontsize="small", title="digit")
     axes[1, 1].plot(np.arange(1, len(outcome.losses) + 1), outcome.losses)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from lavadl_kernels import cuba, delay, synapse
@@ -27,6 +28,7 @@ from lavadl_ref import exchange
 from lavadl_ref.exchange import Average, Conv, ConvTranspose, Dense, Flatten, Input, Kernel, Layer, Pool, Unpool
 
 Integers = NDArray[np.int64]
+Array = NDArray[Any]
 
 TIME_BASES = ("slayer", "lava")
 RECORDABLE = ("spikes", "current", "voltage")
@@ -213,9 +215,7 @@ class Network:
             return (int(first.weight.shape[1]),)
         return None if isinstance(first, Kernel) else first.shape
 
-    def _input(
-        self, spikes: ArrayLike | None, bias: ArrayLike | None, steps: int | None
-    ) -> tuple[NDArray[np.generic], bool]:
+    def _input(self, spikes: ArrayLike | None, bias: ArrayLike | None, steps: int | None) -> tuple[Array, bool]:
         """The input as (T, B, \\*shape), and whether it had a batch axis."""
         shape = self._input_shape()
         if spikes is None:
@@ -264,7 +264,7 @@ def _check_supported(position: int, layer: Layer) -> None:
         raise NotImplementedError(f"{where} has a bias but no neurons to add it")
 
 
-def _outside(x: NDArray[np.generic], batched: bool) -> NDArray[np.generic]:
+def _outside(x: Array, batched: bool) -> Array:
     """(T, B, \\*shape) as the caller sees it."""
     y = np.moveaxis(x, 0, -1)
     return np.ascontiguousarray(y if batched else y[0])
@@ -278,7 +278,7 @@ def _per_lane(values: ArrayLike, layer: Layer, batch: int) -> Integers:
     return np.ascontiguousarray(np.broadcast_to(array, (batch, *layer.shape))).reshape(-1)
 
 
-def _synapse(layer: Layer, x: NDArray[np.generic]) -> Integers:
+def _synapse(layer: Layer, x: Array) -> Integers:
     """Weighted sums (T, B, \\*shape) in 1/64 of messages `x`, one step later where there is a synapse."""
     steps, batch = x.shape[:2]
     if not isinstance(layer, (Dense, Kernel)):
@@ -293,7 +293,7 @@ def _synapse(layer: Layer, x: NDArray[np.generic]) -> Integers:
     return z
 
 
-def _kernel_sums(layer: Kernel, x: NDArray[np.generic]) -> Integers:
+def _kernel_sums(layer: Kernel, x: Array) -> Integers:
     window = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
     if isinstance(layer, Conv):
         return synapse.conv(x, layer.weight, **window, groups=layer.groups)
@@ -308,7 +308,13 @@ def _kernel_sums(layer: Kernel, x: NDArray[np.generic]) -> Integers:
         pads = [
             max(0, (out - 1) * s + d * (k - 1) + 1 - n - 2 * p)
             for out, n, k, s, p, d in zip(
-                layer.shape[1:], x.shape[2:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True
+                layer.shape[1:],
+                x.shape[2:],
+                layer.kernel_size,
+                layer.stride,
+                layer.padding,
+                layer.dilation,
+                strict=True,
             )
         ]
         frames = np.pad(frames, ((0, 0), (0, 0), (0, pads[0]), (0, pads[1])))
@@ -323,7 +329,7 @@ def _neurons(
     resets: NDArray[np.bool_],
     offset: Integers | None,
     kept: set[str],
-) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.generic]], tuple[tuple[int, ...], int, int] | None]:
+) -> tuple[NDArray[np.uint8], dict[str, Array], tuple[tuple[int, ...], int, int] | None]:
     """Spikes, what is to be recorded, and the first excess of a width as (neuron, step, count)."""
     steps, batch = a.shape[:2]
     neuron = layer.neuron

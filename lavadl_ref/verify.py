@@ -293,7 +293,8 @@ def _compare_slayer(
         run = _windowed(network, run, interval, starts[0], len(windows))
         starts = (0,) * len(starts)
     began = time.perf_counter()
-    outputs, y = [], torch.from_numpy(windows.astype(np.float32))
+    outputs: list[Array] = []
+    y: Any = torch.from_numpy(windows.astype(np.float32))
     with torch.no_grad():
         for block in rebuilt.blocks:
             if interval is not None and isinstance(block, base.SpikingBlock):
@@ -311,9 +312,7 @@ def _windows(x: Array, interval: int) -> Array:
     return np.moveaxis(x.reshape(*x.shape[:-1], -1, interval), -2, 0)
 
 
-def _windowed(
-    network: exchange.Network, run: reference.Run, interval: int, start: int, count: int
-) -> reference.Run:
+def _windowed(network: exchange.Network, run: reference.Run, interval: int, start: int, count: int) -> reference.Run:
     """What each layer did between its resets, as samples; a window that the run cuts short is left out."""
     layers, index = [], 0
     for layer, ran in zip(network.layers, run.layers, strict=True):
@@ -425,6 +424,7 @@ def _compare_lava(
     for index, generated in enumerate(plans):
         result, ran = report.layers[generated.position], run.layers[generated.position]
         spikes = records.spikes[index]
+        pairs: list[tuple[str, Array | None, Array | None]]
         if spikes is None:
             pairs = [("weighted", ran.weighted, records.output)]
         else:
@@ -434,9 +434,9 @@ def _compare_lava(
                 ("voltage", _last(ran.voltage), records.voltage[index]),
             ]
         total, divergence = 0, None
-        for what, expected, found in pairs:
+        for what, expected, values in pairs:
             assert expected is not None
-            found = np.asarray(found, np.int64).reshape(expected.shape)
+            found = np.asarray(values, np.int64).reshape(expected.shape)
             total += expected.size
             first, count = _first(expected, found)
             if divergence is None and first is not None:
@@ -444,8 +444,8 @@ def _compare_lava(
                 step = steps - 1 if last else first[-1]
                 other = _states_around(network, x, index, neuron, step, limit, arguments) if spikes is not None else {}
                 around = _around(ran, 0, neuron, step, other)
-                values = int(expected[first]), int(found[first])
-                divergence = Divergence(generated.position, neuron, step, what, *values, 0, count, around)
+                both = int(expected[first]), int(found[first])
+                divergence = Divergence(generated.position, neuron, step, what, *both, 0, count, around)
         result.paths["lava"] = Comparison(total, divergence)
 
 

@@ -26,7 +26,9 @@ class Case:
     @property
     def label(self) -> str:
         """Layers and options, for messages."""
-        return " ".join([*(layer.kind for layer in self.network.layers), *(f"{k}={v}" for k, v in self.options.items())])
+        return " ".join(
+            [*(layer.kind for layer in self.network.layers), *(f"{k}={v}" for k, v in self.options.items())]
+        )
 
 
 def case(seed: int, kinds: tuple[str, ...] = ALL, steps: int = 30) -> Case:

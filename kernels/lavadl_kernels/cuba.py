@@ -97,9 +97,7 @@ def forward(x, u, v, current_decay, voltage_decay, threshold, graded=False):
     ua, va = np.empty_like(u), np.empty_like(v)
 
     def run(bound, zero):
-        return _forward(
-            x, u, v, current_decay, voltage_decay, threshold, graded, bound, zero, spike, ua, va
-        )
+        return _forward(x, u, v, current_decay, voltage_decay, threshold, graded, bound, zero, spike, ua, va)
 
     leaky_integrator.exact(run, x, [u, v], 2)
     return spike, ua, va

@@ -54,8 +54,7 @@ def exact(run, x, states, stages):
     with np.errstate(invalid="ignore"):
         worst = float(np.abs(x).max(initial=0))
     raise ValueError(
-        f"neuron input must be finite and below {bound / 4096:.3g} in magnitude over {steps} steps, "
-        f"found {worst}"
+        f"neuron input must be finite and below {bound / 4096:.3g} in magnitude over {steps} steps, found {worst}"
     )
 
 

@@ -97,7 +97,8 @@ class Cuba(torch.autograd.Function):
         _follow_torch()
         x, current_decay, voltage_decay = ctx.saved_tensors
         layout, u0, v0, decays, constants = ctx.kernel
-        gx, gcd, gvd = cuba.backward(layout.lanes(x), u0, v0, *decays, *constants, layout.lanes(grads[0]))
+        arguments: Any = layout.lanes(x), u0, v0, *decays, *constants, layout.lanes(grads[0])
+        gx, gcd, gvd = cuba.backward(*arguments)
         return (
             layout.logical(gx),
             layout.per_channel(gcd, current_decay.numel()),

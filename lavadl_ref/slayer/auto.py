@@ -128,14 +128,14 @@ def _dense(
         bare = {"threshold": 1, "current_decay": 0.0, "voltage_decay": 0.0} if params is None else params
         block: Any = cuba.Affine(bare, inputs, outputs, dynamics=params is not None, count_log=count_log)
     else:
-        shift = {"delay": layer.delay is not None, "delay_shift": layer.shifts}
+        shift: dict[str, Any] = {"delay": layer.delay is not None, "delay_shift": layer.shifts}
         block = cuba.Dense(params, inputs, outputs, **shift, count_log=count_log)
     return _fill(block, layer, layer.weight, weight_norm)
 
 
 def _kernel(layer: exchange.Kernel, params: dict[str, Any], weight_norm: bool, count_log: bool) -> base.SynapticBlock:
     window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-    shift = {"delay": layer.delay is not None, "delay_shift": layer.shifts, "count_log": count_log}
+    shift: dict[str, Any] = {"delay": layer.delay is not None, "delay_shift": layer.shifts, "count_log": count_log}
     outputs, per_group = layer.weight.shape[:2]
     if isinstance(layer, exchange.Conv):
         block: base.SynapticBlock = cuba.Conv(

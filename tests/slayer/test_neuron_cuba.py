@@ -356,6 +356,14 @@ def test_a_neuron_without_spikes():
         n(signal())
 
 
+def test_threshold_zero_runs_but_does_not_train():
+    for options in ({}, {"norm": MeanOnlyBatchNorm}):
+        n = make(threshold=0.01, **options)
+        assert n(signal()).any()
+        with pytest.raises(ValueError, match="threshold 0 has no surrogate gradient, asked was 0.01"):
+            n(signal().requires_grad_())
+
+
 def test_names():
     assert neuron.cuba.Neuron is cuba.Neuron
     assert neuron.Dropout

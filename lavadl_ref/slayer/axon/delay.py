@@ -53,9 +53,7 @@ class Delay(LazyShapes):
 
     _lazy = ("delay",)
 
-    def __init__(
-        self, sampling_time: float = 1, max_delay: float | None = None, grad_scale: float = 1
-    ) -> None:
+    def __init__(self, sampling_time: float = 1, max_delay: float | None = None, grad_scale: float = 1) -> None:
         super().__init__()
         self.sampling_time = sampling_time
         self.max_delay = max_delay
@@ -64,6 +62,7 @@ class Delay(LazyShapes):
         self.init = False
         self._given = False  # whether a checkpoint was loaded
         self.persistent_state = False
+        self.history: Tensor | None
         self.register_buffer("history", None, persistent=False)
 
     @property

@@ -24,7 +24,7 @@ from lavadl_ref.slayer.utils import event_rate
 
 MAX_DELAY = 62  #: longest axonal delay that a block learns, what the device can hold
 
-Output = Tensor | tuple[Tensor, Tensor]
+Output = Tensor | tuple[Tensor, Tensor | float]
 
 
 class Block(torch.nn.Module):
@@ -88,6 +88,7 @@ class SpikingBlock(Block):
         self.delay = axon.Delay(max_delay=MAX_DELAY) if delay else None
         if self.delay is not None and self.neuron is not None:
             self.delay.persistent_state = self.neuron.persistent_state
+        self.delay_buffer: Tensor | None
         self.register_buffer("delay_buffer", None, persistent=False)
 
     def reset(self) -> None:
@@ -230,7 +231,7 @@ class Affine(SpikingBlock):
         assert self.neuron is not None
         z = self.synapse(x)
         if self.dynamics:
-            z = self.neuron.dynamics(z)[1]  # type: ignore[operator]
+            z = self.neuron.dynamics(z)[1]
         self.shape = z.shape[1:-1]
         return self._counted(z)
 

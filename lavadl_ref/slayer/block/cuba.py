@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lavadl_ref.slayer import neuron, synapse
 from lavadl_ref.slayer.block import base
+from lavadl_ref.slayer.neuron.base import Neuron
 
 __all__ = [
     "Affine",
@@ -22,7 +23,7 @@ __all__ = [
 class _Cuba:
     """What makes a block a block of CUBA neurons."""
 
-    neuron_class = neuron.cuba.Neuron
+    neuron_class: type[Neuron] = neuron.cuba.Neuron
     synapses = synapse
     default_shift = True
 

@@ -29,8 +29,7 @@ def integers(values: Tensor, what: str) -> NDArray[np.int64]:
     whole = np.rint(array)
     if not np.array_equal(array, whole):
         raise ValueError(
-            f"{what} is not quantised to 1/64 and cannot be exported exactly: "
-            "give the block a quantiser as pre_hook_fx"
+            f"{what} is not quantised to 1/64 and cannot be exported exactly: give the block a quantiser as pre_hook_fx"
         )
     return whole.astype(np.int64)
 
@@ -86,7 +85,7 @@ def input(block: base.Input) -> exchange.Input:
     """
     if block.neuron is not None and block.neuron.norm is not None:
         raise ValueError("an input block with a norm cannot be exported exactly: give its neuron no norm")
-    values = {}
+    values: dict[str, Any] = {}
     for name in ("weight", "bias"):
         parameter = getattr(block, name)
         if parameter is not None:

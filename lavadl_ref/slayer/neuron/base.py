@@ -44,6 +44,16 @@ class Neuron(LazyShapes):
     """
 
     _states: tuple[str, ...] = ()  #: buffers of the persistent state
+    _ranges: dict[str, tuple[float, float]]  #: decays still to be drawn, with their bounds
+
+    @property
+    def device_params(self) -> dict[str, Any]:
+        """The parameters as a ``.net`` file names them."""
+        raise NotImplementedError
+
+    def dynamics(self, input: Tensor) -> tuple[Tensor, ...]:
+        """The states over time."""
+        raise NotImplementedError
 
     def __init__(
         self,
@@ -81,9 +91,10 @@ class Neuron(LazyShapes):
         self.complex = complex
         self.shape: torch.Size | None = None
         self.num_neurons: int | None = None
-        self.norm = None if norm is None else norm()
-        if self.norm is not None:
-            self.norm.pre_hook_fx = self.quantize_8bit
+        normaliser: Any = None if norm is None else norm()
+        if normaliser is not None:
+            normaliser.pre_hook_fx = self.quantize_8bit
+        self.norm: Any = normaliser
         self.drop = dropout
 
     @property
@@ -172,7 +183,7 @@ class Neuron(LazyShapes):
         for name, (low, high) in getattr(self, "_ranges", {}).items():
             drawn = self.p_scale * (low + (high - low) * torch.rand(shape[0]))
             getattr(self, name).data = drawn.clamp(0, self.p_scale)
-        self._ranges: dict[str, tuple[float, float]] = {}
+        self._ranges = {}
         for name in self._states:
             state = getattr(self, name)
             if state is not None and state.shape != input.shape[:-1]:
@@ -198,6 +209,14 @@ class Neuron(LazyShapes):
     def _hold(self, name: str, state: Tensor) -> None:
         if self.persistent_state:
             setattr(self, name, state)
+
+    def _check_surrogate(self, x: Tensor) -> None:
+        """The width of the surrogate gradient is proportional to the threshold: at 0 there is none."""
+        if self.threshold == 0 and x.requires_grad:
+            raise ValueError(
+                f"a neuron with threshold 0 has no surrogate gradient, asked was {self._asked['threshold']}: "
+                f"thresholds are truncated to multiples of 1/{self.w_scale}"
+            )
 
     def _dropped(self, spikes: Tensor) -> Tensor:
         return spikes if self.drop is None else self.drop(spikes)

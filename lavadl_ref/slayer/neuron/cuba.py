@@ -210,6 +210,7 @@ class Neuron(base.Neuron):
         """Spikes of a voltage from `dynamics`, with the surrogate gradient; dropout included."""
         if self._level is None:
             raise ValueError(f"a neuron with negative threshold {self.threshold} has no spikes")
+        self._check_surrogate(voltage)
         # strictly above: the device does not spike at equality
         level = float(np.nextafter(np.float32(self.threshold), np.float32(np.inf)))
         tau, scale, graded = self._surrogate
@@ -219,6 +220,7 @@ class Neuron(base.Neuron):
         """Spikes over time: `dynamics` and `spike` in one pass where there is no norm between them."""
         if self.norm is not None or self._level is None:
             return self.spike(self.dynamics(input)[1])
+        self._check_surrogate(input)
         self._observe(input)
         spikes, u, v = _autograd.Cuba.apply(
             input,

@@ -32,9 +32,7 @@ class MeanOnlyBatchNorm(LazyShapes):
 
     _lazy = ("running_mean",)
 
-    def __init__(
-        self, num_features: int | None = None, momentum: float = 0.1, pre_hook_fx: Hook | None = None
-    ) -> None:
+    def __init__(self, num_features: int | None = None, momentum: float = 0.1, pre_hook_fx: Hook | None = None) -> None:
         super().__init__()
         self.num_features = num_features
         self.momentum = momentum

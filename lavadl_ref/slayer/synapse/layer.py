@@ -20,7 +20,7 @@ Hook = Callable[..., Tensor]
 Size = int | Sequence[int]
 
 
-def pair(value: Size, what: str, smallest: int) -> tuple[int, int]:
+def pair(value: Any, what: str, smallest: int) -> tuple[int, int]:
     """`value` as (height, width).
 
     Raises
@@ -28,8 +28,8 @@ def pair(value: Size, what: str, smallest: int) -> tuple[int, int]:
     ValueError
         If `value` is not one or two integers of at least `smallest`.
     """
-    values = (value, value) if isinstance(value, Integral) else tuple(value)  # type: ignore[arg-type]
-    if len(values) != 2 or not all(isinstance(v, Integral) and v >= smallest for v in values):
+    values = (value, value) if isinstance(value, Integral) else tuple(value)
+    if len(values) != 2 or not all(isinstance(v, Integral) and int(v) >= smallest for v in values):
         raise ValueError(f"{what} must be one or two integers of at least {smallest}, got {value!r}")
     return int(values[0]), int(values[1])
 
@@ -147,19 +147,21 @@ class Dense(GenericLayer):
         weight_norm: bool = False,
         pre_hook_fx: Hook | None = None,
     ) -> None:
-        sizes = (in_neurons,) if isinstance(in_neurons, Integral) else tuple(in_neurons)  # type: ignore[arg-type]
-        good = all(isinstance(s, Integral) and s > 0 for s in sizes)
+        sizes: tuple[Any, ...] = (in_neurons,) if isinstance(in_neurons, Integral) else tuple(in_neurons)  # type: ignore[arg-type]
+        good = all(isinstance(s, Integral) and int(s) > 0 for s in sizes)
         if not good or len(sizes) not in (1, 2, 3):
             raise ValueError(f"in_neurons must be an integer, (x, y) or (x, y, z), got {in_neurons!r}")
         if not isinstance(out_neurons, Integral) or out_neurons <= 0:
             raise ValueError(f"out_neurons must be a positive integer, got {out_neurons!r}")
         if len(sizes) == 1:
-            self._input = (int(sizes[0]), 1, 1)
+            channels, height, width = int(sizes[0]), 1, 1
         else:
-            self._input = (int(sizes[2]) if len(sizes) == 3 else 1, int(sizes[1]), int(sizes[0]))
-        super().__init__((int(out_neurons), *self._input, 1), False, pre_hook_fx)
-        self.in_channels, self.out_channels = self._input[0], int(out_neurons)
-        self.kernel_size = (*self._input[1:], 1)
+            channels, height, width = int(sizes[2]) if len(sizes) == 3 else 1, int(sizes[1]), int(sizes[0])
+        super().__init__((int(out_neurons), channels, height, width, 1), False, pre_hook_fx)
+        self._input: tuple[int, int, int] = (channels, height, width)
+        self.in_channels: int = channels
+        self.out_channels: int = int(out_neurons)
+        self.kernel_size = (height, width, 1)
         self.weight.data *= weight_scale
         if weight_norm:
             self.enable_weight_norm()
@@ -222,9 +224,7 @@ class _Kernel(GenericLayer):
 
     def _check_channels(self, input: Tensor) -> None:
         if input.ndim != 5 or input.shape[1] != self.in_channels:
-            raise ValueError(
-                f"convolution expects input (N, {self.in_channels}, H, W, T), got {tuple(input.shape)}"
-            )
+            raise ValueError(f"convolution expects input (N, {self.in_channels}, H, W, T), got {tuple(input.shape)}")
 
 
 class Conv(_Kernel):
