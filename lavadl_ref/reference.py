@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange import Average, Conv, ConvTranspose, Dense, Flatten, Input, Kernel, Layer, Pool, Unpool
+from lavadl_ref.exchange.geometry import check_link
 
 Integers = NDArray[np.int64]
 Array = NDArray[Any]
@@ -171,7 +172,7 @@ class Network:
         TypeError
             If the input is not of an integer type.
         ValueError
-            If the input does not fit the first layer, or a name in `record` is unknown.
+            If the input does not fit the first layer or 32 bits, or a name in `record` is unknown.
         """
         unknown = set(record) - set(RECORDABLE)
         if unknown:
@@ -227,13 +228,25 @@ class Network:
             raise TypeError(f"input must have an integer type, got {x.dtype}")
         rank = 3 if shape is None else len(shape)
         fits = x.ndim in (rank + 1, rank + 2) and (shape is None or x.shape[-rank - 1 : -1] == shape)
-        if isinstance(self.layers[0], Flatten) and not fits and x.ndim == 4 and np.prod(x.shape[:-1]) == shape:
-            fits, rank = True, 3
+        if isinstance(self.layers[0], Flatten) and x.ndim in (4, 5):  # what it flattens
+            fits, rank = int(np.prod(x.shape[-4:-1])) == self.layers[0].size, 3
         if not fits:
             wanted = "C, H, W" if shape is None else ", ".join(map(str, shape))
             raise ValueError(f"input must have shape ({wanted}, T) or (B, {wanted}, T), got {x.shape}")
+        if isinstance(self.layers[0], Kernel):
+            self._check_window(x.shape[-4:-1])
+        if x.size and (x.min() < -(2**31) or x.max() >= 2**31):
+            raise ValueError(f"input must fit in 32 bits, found {x.min()} to {x.max()}")
         batched = x.ndim == rank + 2
         return np.moveaxis(x if batched else x[None], -1, 0), batched
+
+    def _check_window(self, shape: tuple[int, ...]) -> None:
+        """Raise unless input of `shape` gives a first layer with a window the shape that the file says."""
+        try:
+            check_link(self.layers[0], Input(shape=shape))
+        except exchange.ExchangeError as error:
+            kind = self.layers[0].kind
+            raise ValueError(f"input does not fit layer {self._first} ({kind}): {error} (C, H, W)") from None
 
     def _input_bias(self, bias: ArrayLike) -> Integers:
         first = self.layers[0]

@@ -283,14 +283,15 @@ def _compare_slayer(
     rebuilt = SequentialNetwork(network).eval()
     windows, starts = x[None], network.start_steps
     if interval is not None:
-        if offset != starts[0]:
+        begins = next(s for layer, s in zip(network.layers, starts, strict=True) if not isinstance(layer, Flatten))
+        if offset != begins:
             raise NotImplementedError(
-                f"resets with offset {offset} do not begin with the data; reset_offset={starts[0]} would"
+                f"resets with offset {offset} do not begin with the data; reset_offset={begins} would"
             )
         if any(layer.delay is not None and layer.delay.any() for layer in network.layers):
             raise NotImplementedError("axonal delays carry spikes over the resets, which separate samples cannot show")
         windows = _windows(x, interval)
-        run = _windowed(network, run, interval, starts[0], len(windows))
+        run = _windowed(network, run, interval, begins, len(windows))
         starts = (0,) * len(starts)
     began = time.perf_counter()
     outputs: list[Array] = []
@@ -345,7 +346,7 @@ def _compare_outputs(
         values = getattr(ran, what)
         batched = values if values.ndim == len(layer.shape) + 2 else values[None]
         count = min(len(batched), len(out))
-        batched, out = batched[:count], out[:count].reshape(count, *layer.shape, -1)
+        batched, out = batched[:count], out[:count].reshape(count, *layer.shape, out.shape[-1])
         found = _exact_integers(out, scale, f"slayer's output of layer {result.position}")
         lags = np.zeros(layer.channels, int) if layer.delay is None else layer.delay
         lags = lags + (1 if shifted and what == "spikes" and layer.shifts else 0)
@@ -359,7 +360,8 @@ def _compare_outputs(
         divergence = None
         first, count = _first(expected, found)
         if first is not None:
-            sample, neuron, step = first[0], first[1:-1], first[-1] + start - int(lags[first[1]])
+            # a spike that comes before any could is shown at step 0
+            sample, neuron, step = first[0], first[1:-1], max(first[-1] + start - int(lags[first[1]]), 0)
             around = _around(ran, sample, neuron, step, {})
             values = int(expected[first]), int(found[first])
             divergence = Divergence(result.position, neuron, step, what, *values, sample, count, around)

@@ -34,8 +34,8 @@ class Case:
 def case(seed: int, kinds: tuple[str, ...] = ALL, steps: int = 30) -> Case:
     """Network number `seed` with 1 to 4 layers besides flattening."""
     rng = np.random.default_rng(seed)
-    spatial = rng.random() < 0.6
-    shape = tuple(int(n) for n in (rng.integers(1, 4, 3) + [0, 3, 2] if spatial else rng.integers(3, 9, 1)))
+    spatial = rng.random() < 0.75
+    shape = tuple(int(n) for n in (rng.integers([1, 4, 3], [4, 7, 6]) if spatial else rng.integers(3, 9, 1)))
     layers: list[Layer] = []
     if rng.random() < 0.3:
         x = rng.integers(-30, 110, (*shape, steps))
@@ -43,7 +43,7 @@ def case(seed: int, kinds: tuple[str, ...] = ALL, steps: int = 30) -> Case:
     else:
         x = (rng.random((*shape, steps)) < 0.35).astype(np.int64)
     for _ in range(rng.integers(1 - len(layers), 5 - len(layers))):
-        if len(shape) == 3 and rng.random() < 0.7:
+        if len(shape) == 3 and rng.random() < 0.8:
             layers.append(_kernel(rng, str(rng.choice([k for k in kinds if k != "dense"])), shape))
         else:
             if len(shape) == 3:
@@ -60,7 +60,7 @@ def case(seed: int, kinds: tuple[str, ...] = ALL, steps: int = 30) -> Case:
 
 def _options(rng, network):
     """Resets; half of them in step with the data."""
-    start = network.start_steps[0]
+    start = 0 if isinstance(network.layers[0], Input) else 1
     return {
         "reset_interval": int(rng.integers(4, 12)),
         "reset_offset": start if rng.random() < 0.5 else int(rng.integers(0, 9)),
@@ -109,6 +109,7 @@ def _readout(rng, layer):
 def _kernel(rng, kind, shape):
     """A layer of any window that fits."""
     transposed = kind in ("convT", "unpool")
+    partial = kind == "pool" and rng.random() < 0.5  # whether a last window past the edge counts
     size, window, extents = [], [], []
     for extent in shape[1:]:
         stride, dilation = (int(n) for n in rng.integers(1, 3, 2))
@@ -116,7 +117,8 @@ def _kernel(rng, kind, shape):
         if transposed:
             out = (extent - 1) * stride - 2 * padding + dilation * (k - 1) + 1
         else:
-            out = (extent + 2 * padding - dilation * (k - 1) - 1) // stride + 1
+            room = extent + 2 * padding - dilation * (k - 1) - 1
+            out = (-(-room // stride) if partial else room // stride) + 1
         if not 1 <= out <= 6:  # the window that changes nothing always fits
             k, stride, padding, dilation, out = 1, 1, 0, 1, extent
         size.append(k), window.append((stride, padding, dilation)), extents.append(out)
@@ -132,9 +134,8 @@ def _kernel(rng, kind, shape):
         front = (shape[0], channels // groups) if kind == "convT" else (channels, shape[0] // groups)
         fields = _synapse(rng, (*front, *size), channels)
     cls = {"conv": Conv, "convT": ConvTranspose, "pool": Pool, "unpool": Unpool}[kind]
-    return cls(
-        shape=(channels, *extents), stride=stride, padding=padding, dilation=dilation, groups=groups, **fields
-    )  # fmt: skip
+    window = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return cls(shape=(channels, *extents), **window, **fields)
 
 
 def oracle(case, **more):

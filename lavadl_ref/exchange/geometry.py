@@ -70,7 +70,7 @@ def _spatial(layer: Kernel, previous: Layer) -> list[tuple[int, int]]:
 
     Windows count as floor((n + 2 p - d (k - 1) - 1) / s) + 1; transposed,
     (n - 1) s - 2 p + d (k - 1) + 1.  Pooling may also keep a last window that reaches past
-    the edge.
+    the edge, if it begins before the edge.
     """
     floors, ceils = [], []
     axes = zip(previous.shape[1:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True)
@@ -82,7 +82,8 @@ def _spatial(layer: Kernel, previous: Layer) -> list[tuple[int, int]]:
         else:
             room = extent + 2 * padding - reach - 1
             floors.append(room // stride + 1)
-            ceils.append(-(-room // stride) + 1)
+            windows = -(-room // stride) + 1
+            ceils.append(windows - 1 if (windows - 1) * stride >= extent + padding else windows)
     sizes = [(floors[0], floors[1])]
     if isinstance(layer, Pool):
         sizes.append((ceils[0], ceils[1]))

@@ -85,6 +85,19 @@ class SequentialNetwork(torch.nn.Module):
         return (spike, torch.tensor(counts).reshape(1, -1)) if self.count_log else spike
 
 
+class _Pool(cuba.Pool):
+    """Pooling to the height and width that a file says, which need not count a last window past the edge."""
+
+    def __init__(self, size: tuple[int, ...], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.size = size
+
+    def forward(self, x: Tensor) -> base.Output:
+        """Spikes (N, C, H, W, T) of at most that many windows."""
+        height, width = self.size
+        return self._fire(self.synapse(x)[:, :, :height, :width])
+
+
 def _block(position: int, layer: exchange.Layer, persistent: bool, weight_norm: bool, count_log: bool) -> base.Block:
     if isinstance(layer, exchange.Flatten):
         return cuba.Flatten(count_log)
@@ -143,8 +156,10 @@ def _kernel(layer: exchange.Kernel, params: dict[str, Any], weight_norm: bool, c
         )
     elif isinstance(layer, exchange.ConvTranspose):
         block = cuba.ConvT(params, outputs, per_group * layer.groups, *window, groups=layer.groups, **shift)
+    elif isinstance(layer, exchange.Pool):
+        block = _Pool(layer.shape[1:], params, *window, **shift)
     else:
-        block = (cuba.Pool if isinstance(layer, exchange.Pool) else cuba.Unpool)(params, *window, **shift)
+        block = cuba.Unpool(params, *window, **shift)
     return _fill(block, layer, layer.weight, weight_norm)
 
 

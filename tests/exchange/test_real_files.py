@@ -1,7 +1,6 @@
 """Files that Lava-DL ships are read whole."""
 
 import importlib.util
-import os
 from pathlib import Path
 
 import pytest
@@ -21,16 +20,6 @@ UPSTREAM = {
     "gts/pilotnet_sdnn/network.net": ["input", *["conv"] * 4, "flatten", *["dense"] * 4],
     "gts/pilotnet_sdnn/square_network.net": ["input", *["conv"] * 4],
 }
-
-
-@pytest.fixture(scope="module")
-def data():
-    """The folder of recorded data, from LAVADL_REF_DATA or beside the project."""
-    place = os.environ.get("LAVADL_REF_DATA")
-    folder = Path(place) if place else Path(__file__).parents[3] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no recorded data in {folder}; set LAVADL_REF_DATA")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -177,6 +177,22 @@ def test_input_of_another_shape():
         n(signal((2, 4, 20)))
 
 
+def test_unusable_input_leaves_the_neuron_as_it_was():
+    n = make(shared_param=False)
+    with pytest.raises(ValueError, match=r"got \(3, 20\)"):
+        n(signal((3, 20)))
+    with pytest.raises(TypeError, match="must be float32"):
+        n(signal((2, 9, 20)).double())
+    assert n.shape is None
+    n(signal())
+
+
+def test_decays_for_another_number_of_channels():
+    n = make(current_decay=np.array([0.1, 0.2]), shared_param=False)
+    with pytest.raises(ValueError, match="current_decay has 2 values, one per channel, but the input has 3 channels"):
+        n(signal())
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
 def test_input_without_a_fixed_point_value(bad):
     x = signal()
@@ -360,7 +376,7 @@ def test_threshold_zero_runs_but_does_not_train():
     for options in ({}, {"norm": MeanOnlyBatchNorm}):
         n = make(threshold=0.01, **options)
         assert n(signal()).any()
-        with pytest.raises(ValueError, match="threshold 0 has no surrogate gradient, asked was 0.01"):
+        with pytest.raises(ValueError, match=r"threshold 0 has no surrogate gradient, asked was 0\.01"):
             n(signal().requires_grad_())
 
 

@@ -107,6 +107,10 @@ def test_conv_against_the_oracle():
     ("kernel", "stride", "padding"),
     [
         (1, None, 0),
+        (1, 2, 0),
+        (1, 3, 0),
+        (2, 3, 0),
+        (2, 3, 1),
         (2, None, 0),
         (2, 1, 0),
         (2, None, 1),
@@ -119,7 +123,7 @@ def test_conv_against_the_oracle():
 )
 @pytest.mark.parametrize("size", [(4, 4), (5, 7)])
 def test_pool_sums_every_window(kernel, stride, padding, size):
-    """Windows start at -padding, step by stride, until all of the frame is covered."""
+    """Windows start at -padding, step by stride, until all of the frame is covered; none lies wholly past it."""
     kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
     sh, sw = (kh, kw) if stride is None else (stride, stride)
     x = spikes((2, 3, *size, 2))
@@ -127,7 +131,7 @@ def test_pool_sums_every_window(kernel, stride, padding, size):
     starts = []
     for extent, k, s in ((size[0], kh, sh), (size[1], kw, sw)):
         starts.append([-padding])
-        while starts[-1][-1] + k < extent + padding:
+        while starts[-1][-1] + k < extent + padding and starts[-1][-1] + s < extent:
             starts[-1].append(starts[-1][-1] + s)
     assert y.shape == (2, 3, len(starts[0]), len(starts[1]), 2)
     for (i, h), (j, w) in itertools.product(enumerate(starts[0]), enumerate(starts[1])):

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lavadl_ref.slayer._layout import layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils import quantize
 
@@ -171,6 +172,7 @@ class Neuron(LazyShapes):
 
     def _observe(self, input: Tensor) -> None:
         """Note the shape of the first input, draw per-channel decays, drop states of another batch."""
+        layout_of(input)  # an unusable input must not fix the shape
         shape = input.shape[1:-1]
         if self.shape is None:
             self.shape = shape
@@ -184,6 +186,12 @@ class Neuron(LazyShapes):
             drawn = self.p_scale * (low + (high - low) * torch.rand(shape[0]))
             getattr(self, name).data = drawn.clamp(0, self.p_scale)
         self._ranges = {}
+        for name in self._lazy:
+            if getattr(self, name).numel() not in (1, shape[0]):
+                raise ValueError(
+                    f"{name} has {getattr(self, name).numel()} values, one per channel, but the input has "
+                    f"{shape[0]} channels: {tuple(input.shape)}"
+                )
         for name in self._states:
             state = getattr(self, name)
             if state is not None and state.shape != input.shape[:-1]:

@@ -322,6 +322,7 @@ class _Window(_Kernel):
 
     def reset_parameters(self) -> None:
         """Set all weights to 1."""
+        super().reset_parameters()  # drawn and dropped: networks of one seed then equal Lava-DL's
         torch.nn.init.ones_(self.weight)
 
     def _per_channel(self, input: Tensor) -> Tensor:
@@ -355,9 +356,12 @@ class Pool(_Window):
         x = self._per_channel(input)
         extra = []
         for axis in (1, 0):
-            size = x.shape[2 + axis] + 2 * self.padding[axis]
+            extent, padding, stride = x.shape[2 + axis], self.padding[axis], self.stride[axis]
             span = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
-            extra += [0, max(span - size, 0) if size < span else -(size - span) % self.stride[axis]]
+            last = max(-(-(extent + 2 * padding - span) // stride), 0) * stride
+            if last >= extent + padding:
+                last -= stride  # a window that holds nothing of the frame
+            extra += [0, max(last + span - extent - 2 * padding, 0)]
         if any(extra):
             x = F.pad(x, extra)
         y = F.conv2d(x, self.hooked_weight.squeeze(-1), **self._geometry)

@@ -1,0 +1,385 @@
+"""The integer reference run against the oracle, its options, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lavadl_ref import exchange, reference
+from lavadl_ref.exchange import Average, Conv, Dense, Flatten, Input, Network, Neuron, Pool, Recurrent, TimeDecimation
+from tests import naive, random_networks
+from tests.random_networks import Case, oracle
+
+EVERYTHING = reference.RECORDABLE
+
+
+def cuba(threshold=120, current_decay=1000, voltage_decay=300, **more):
+    decays = {"current_decay": current_decay, "voltage_decay": voltage_decay}
+    return Neuron("CUBA", {**decays, "threshold": threshold, **more})
+
+
+def layer(outputs, inputs, seed=0, **more):
+    weight = 2 * np.random.default_rng(seed).integers(-20, 50, (outputs, inputs))
+    return Dense(shape=(outputs,), **{"neuron": cuba(), "weight": weight, **more})
+
+
+def spikes(*shape, seed=0):
+    return (np.random.default_rng(seed).random(shape) < 0.4).astype(np.int64)
+
+
+def two(**last):
+    """Two dense layers, 6 to 5 to 4."""
+    return Network((layer(5, 6), layer(4, 5, 1, **last)))
+
+
+def assert_equal(case, run, **more):
+    expected, output = oracle(case, **more)
+    for position, (want, ran) in enumerate(zip(expected, run.layers, strict=True)):
+        for name, values in want.items():
+            np.testing.assert_array_equal(getattr(ran, name), values, f"{name} of layer {position}: {case.label}")
+    np.testing.assert_array_equal(run.output, output, case.label)
+
+
+# -- integers -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("time_base", reference.TIME_BASES)
+@pytest.mark.parametrize("seed", range(60))
+def test_equals_the_oracle(seed, time_base):
+    case = random_networks.case(seed)
+    network = reference.Network(case.network, time_base=time_base, **case.options)
+    assert_equal(case, network.run(case.inputs, record=EVERYTHING), time_base=time_base)
+
+
+def test_the_random_networks_are_alive_and_of_all_kinds():
+    """Else the test above would show little."""
+    cases = [random_networks.case(seed) for seed in range(60)]
+    kinds = {x.kind for case in cases for x in case.network.layers}
+    assert kinds == {"input", "flatten", *random_networks.ALL}
+    rates = [r["spikes"].mean() for case in cases for r in oracle(case)[0] if "spikes" in r]
+    assert sum(0 < rate < 1 for rate in rates) > 0.75 * len(rates)
+    layers = [x for case in cases for x in case.network.layers]
+    assert sum(x.delay is not None for x in layers) > 20
+    assert sum(getattr(x, "bias", None) is not None and x.kind != "input" for x in layers) > 20
+    assert sum(bool(case.options) for case in cases) > 10
+
+
+def test_reads_files(tmp_path):
+    exchange.write(tmp_path / "x.net", two())
+    x = spikes(6, 30)
+    actual = reference.Network(tmp_path / "x.net").run(x)
+    np.testing.assert_array_equal(actual.output, reference.Network(two()).run(x).output)
+    assert actual.output.any()
+
+
+def test_graded_messages_count_with_their_value():
+    """The first synapse multiplies whatever integers it is sent."""
+    case = Case(two(), np.random.default_rng(3).integers(-9, 30, (6, 30)))
+    assert_equal(case, reference.Network(case.network).run(case.inputs, record=EVERYTHING))
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int8, np.int32])
+def test_any_integer_type_will_do(dtype):
+    x = spikes(6, 30)
+    expected = reference.Network(two()).run(x).output
+    np.testing.assert_array_equal(reference.Network(two()).run(x.astype(dtype)).output, expected)
+
+
+def test_a_synapse_takes_one_step():
+    """Input at step 0 changes the first layer at step 1, the second at step 2."""
+    strong = {"neuron": cuba(threshold=1, current_decay=4096, voltage_decay=4096), "weight": np.array([[2]])}
+    network = Network((layer(1, 1, **strong), layer(1, 1, **strong, delay=np.array([3]))))
+    run = reference.Network(network).run(np.array([[1, 0, 0, 0, 0, 0, 0]]))
+    assert run.layers[0].spikes.tolist() == [[0, 1, 0, 0, 0, 0, 0]]
+    assert run.layers[1].spikes.tolist() == [[0, 0, 1, 0, 0, 0, 0]]
+    assert run.output.tolist() == [[0, 0, 0, 0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("time_base", "shift", "first", "second"),
+    [("slayer", True, 1, 1), ("slayer", False, 1, 2), ("lava", True, 0, 0)],
+)
+def test_when_bias_begins(time_base, shift, first, second):
+    """A neuron that its bias drives over the threshold at once shows when its layer starts."""
+    driven = {"neuron": cuba(threshold=10, voltage_decay=4096), "weight": np.array([[0]]), "bias": np.array([11])}
+    network = Network((layer(1, 1, delay_shift=shift, **driven), layer(1, 1, **driven)))
+    run = reference.Network(network, time_base=time_base).run(np.zeros((1, 6), np.int64))
+    assert [int(ran.spikes.argmax()) for ran in run.layers] == [first, second]
+    assert [int(ran.spikes.sum()) for ran in run.layers] == [6 - first, 6 - second]
+
+
+def test_equality_with_the_threshold_is_no_spike():
+    network = Network((layer(3, 1, neuron=cuba(20, 4096, 4096), weight=np.array([[18], [20], [22]])),))
+    assert reference.Network(network).run(np.array([[1, 0]])).output.tolist() == [[0, 0], [0, 0], [0, 1]]
+
+
+def test_pool_sums_a_window_that_reaches_past_the_edge():
+    """Shape (1, 2, 2) of 3 x 3: the last row and column of windows are half outside."""
+    pool = Pool(shape=(1, 2, 2), weight=np.full((1, 1, 2, 2), 64), stride=(2, 2), neuron=cuba(2**18 - 1, 4096, 4096))
+    x = np.arange(9).reshape(1, 3, 3, 1).repeat(2, axis=-1)
+    run = reference.Network(Network((Input(shape=(1, 3, 3), neuron=cuba()), pool))).run(x * 0, record=EVERYTHING)
+    assert not run.layers[1].current.any()
+    run = reference.Network(Network((pool,))).run(x, record=EVERYTHING)
+    assert (run.layers[0].current[..., 1] / 4096).tolist() == [[[0 + 1 + 3 + 4, 2 + 5], [6 + 7, 8]]]
+
+
+# -- what is run and what is kept ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_batch_is_single_runs_side_by_side(seed):
+    case = random_networks.case(seed)
+    batch = np.stack([case.inputs, case.inputs[..., ::-1], np.roll(case.inputs, 3, axis=0)])
+    network = reference.Network(case.network, **case.options)
+    together = network.run(batch, record=EVERYTHING)
+    for i, x in enumerate(batch):
+        alone = network.run(x, record=EVERYTHING)
+        np.testing.assert_array_equal(together.output[i], alone.output)
+        for many, one in zip(together.layers, alone.layers, strict=True):
+            for name in (*EVERYTHING, "weighted"):
+                if getattr(one, name) is not None:
+                    np.testing.assert_array_equal(getattr(many, name)[i], getattr(one, name))
+
+
+def test_runs_a_part_of_the_file():
+    network = Network((layer(5, 6), layer(4, 5, 1), layer(3, 4, 2)))
+    x = spikes(6, 30)
+    whole = reference.Network(network).run(x)
+    front = reference.Network(network, num_layers=2)
+    assert [part.shape for part in front.layers] == [(5,), (4,)]
+    np.testing.assert_array_equal(front.run(x).output, whole.layers[1].spikes)
+    hidden = whole.layers[0].spikes
+    back = reference.Network(network, skip_layers=1).run(hidden, layers=[2])
+    np.testing.assert_array_equal(back.output, whole.output)
+    assert back.layers[0].spikes is None
+    np.testing.assert_array_equal(back.layers[1].spikes, whole.output)
+    middle = reference.Network(network, num_layers=2, skip_layers=1)
+    np.testing.assert_array_equal(middle.run(hidden).output, whole.layers[1].spikes)
+    assert whole.output.any()
+
+
+def test_resets_of_a_part_of_the_file_count_from_its_first_layer():
+    network = Network((layer(5, 6), layer(4, 5, 1)))
+    options = {"reset_interval": 5, "reset_offset": 2}
+    x = spikes(5, 30)
+    expected = reference.Network(Network(network.layers[1:]), **options).run(x)
+    actual = reference.Network(network, skip_layers=1, **options).run(x)
+    np.testing.assert_array_equal(actual.output, expected.output)
+
+
+@pytest.mark.parametrize("record", [(), ("spikes",), ("voltage",), ("spikes", "current"), EVERYTHING])
+def test_records_what_is_asked_for(record):
+    run = reference.Network(two()).run(spikes(6, 30), record=record, layers=[1])
+    everything = reference.Network(two()).run(spikes(6, 30), record=EVERYTHING)
+    for name in EVERYTHING:
+        assert getattr(run.layers[0], name) is None
+        if name in record:
+            np.testing.assert_array_equal(getattr(run.layers[1], name), getattr(everything.layers[1], name))
+        else:
+            assert getattr(run.layers[1], name) is None
+    np.testing.assert_array_equal(run.output, everything.output)
+
+
+def test_types_of_what_is_recorded():
+    network = Network((layer(5, 6), layer(4, 5, 1, neuron=None)))
+    run = reference.Network(network).run(spikes(6, 30), record=EVERYTHING)
+    first, last = run.layers
+    assert (first.spikes.dtype, first.current.dtype, first.voltage.dtype) == (np.uint8, np.int32, np.int32)
+    assert (last.spikes, last.current, last.voltage) == (None, None, None)
+    assert run.output.dtype == last.weighted.dtype == np.int64
+    np.testing.assert_array_equal(last.weighted, run.output)
+
+
+def test_bias_drives_an_input_layer():
+    network = Network((Input(shape=(2, 3, 2), neuron=cuba(voltage_decay=77)), Flatten(shape=(12,)), layer(4, 12)))
+    bias = np.random.default_rng(0).integers(-40, 90, (2, 3, 2))
+    options = {"reset_interval": 9, "reset_offset": 4}
+    run = reference.Network(network, **options).run(bias=bias, steps=40, record=EVERYTHING)
+    assert_equal(Case(network, np.zeros((2, 3, 2, 40), np.int64), options), run, bias=bias.tolist())
+    assert run.output.any()
+
+
+def test_bias_adds_to_messages():
+    network = Network((Input(shape=(3,), neuron=cuba(1000)),))
+    x, bias = np.arange(60).reshape(3, 20), np.array([5, -80, 0])
+    run = reference.Network(network).run(x, bias=bias, record=EVERYTHING)
+    assert_equal(Case(network, x), run, bias=bias.tolist())
+
+
+# -- widths -------------------------------------------------------------------------------------
+
+
+def heavy(outputs=3, **more):
+    """Currents without decay; neuron 1 gets 64 times 254/64 each step."""
+    weight = np.zeros((outputs, 64), np.int64)
+    weight[1:2] = 254
+    neuron = cuba(threshold=2**18 - 1, current_decay=0, voltage_decay=4096)
+    return layer(outputs, 64, **{"neuron": neuron, "weight": weight, **more})
+
+
+def test_a_width_that_is_exceeded_is_reported():
+    x = np.ones((64, 30), np.int64)
+    run = reference.Network(Network((heavy(),))).run(x, record=EVERYTHING)
+    unlimited, *_ = naive.cuba([0, *[64 * 254 * 64] * 29], 0, 4096, (2**18 - 1) * 64)
+    step = next(n for n, u in enumerate(unlimited) if u > 2**23)
+    (beyond,) = run.exceeded
+    assert (beyond.layer, beyond.neuron, beyond.step, beyond.count) == (0, (1,), step, 1)
+    assert str(beyond) == f"layer 0, neuron (1,), step {step}: state exceeded 24 bits (1 neurons in all)"
+    assert_equal(Case(Network((heavy(),)), x), run)
+    assert run.layers[0].current[1, step] == unlimited[step] - 2**24
+
+
+def test_a_voltage_that_is_exceeded_is_reported():
+    """Negative, so that no spike empties it."""
+    network = Network((heavy(neuron=cuba(2**17, 4096, 0), weight=np.full((1, 64), -256), outputs=1),))
+    run = reference.Network(network).run(np.ones((64, 30), np.int64), record=EVERYTHING)
+    step = -(-(2**23) // (64 * 256 * 64))  # that many steps with input, the first of them being step 1
+    (beyond,) = run.exceeded
+    assert (beyond.neuron, beyond.step) == ((0,), step)
+    assert run.layers[0].voltage[0, -1] == -(2**23 - 1)
+
+
+def test_the_earliest_of_many_is_reported_by_its_place_in_the_file():
+    """Neuron 2 exceeds later than neuron 1; the sample does not matter."""
+    weight = np.zeros((4, 64), np.int64)
+    weight[1], weight[2] = 254, 200
+    first = layer(64, 6, weight=np.full((64, 6), 2), neuron=cuba(threshold=1, current_decay=4096))
+    network = Network((first, heavy(4, weight=weight)))
+    quiet, loud = np.zeros((6, 30), np.int64), np.ones((6, 30), np.int64)
+    (beyond,) = reference.Network(network).run(np.stack([quiet, loud])).exceeded
+    alone = reference.Network(Network((heavy(4, weight=weight),))).run(np.ones((64, 30), np.int64)).exceeded[0]
+    assert (beyond.layer, beyond.neuron, beyond.count) == (1, (1,), 2)
+    assert beyond.step == alone.step + 1
+
+
+def test_states_within_the_widths_are_not_reported():
+    """One step less than it takes."""
+    x = np.ones((64, 30), np.int64)
+    (beyond,) = reference.Network(Network((heavy(),))).run(x).exceeded
+    assert reference.Network(Network((heavy(),))).run(x[:, : beyond.step]).exceeded == ()
+
+
+# -- refusals -----------------------------------------------------------------------------------
+
+BAD_OPTIONS = [
+    ({"time_base": "loihi"}, r"time_base must be one of \('slayer', 'lava'\), got 'loihi'"),
+    ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
+    ({"skip_layers": -1}, "skip_layers must be at least 0, got -1"),
+    ({"reset_interval": 0}, "reset_interval must be at least 1, got 0"),
+    ({"reset_offset": -2}, "reset_offset must be at least 0, got -2"),
+    ({"skip_layers": 2}, "no layer left of 2 with num_layers=None, skip_layers=2"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS)
+def test_refuses_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        reference.Network(two(), **options)
+
+
+FIRST = Input(shape=(2, 3, 4), neuron=cuba())
+CONV = Network((Conv(shape=(2, 1, 1), weight=np.full((2, 2, 2, 2), 2), neuron=cuba()),))
+POOL = Network((Pool(shape=(2, 2, 2), weight=np.full((1, 1, 2, 2), 2), stride=(2, 2), neuron=cuba()),))
+BAD_INPUT = [
+    (two(), {"spikes": np.zeros((6, 9))}, TypeError, "input must have an integer type, got float64"),
+    (two(), {"spikes": np.zeros((7, 9), int)}, ValueError, r"shape \(6, T\) or \(B, 6, T\), got \(7, 9\)"),
+    (two(), {"spikes": np.zeros(6, int)}, ValueError, r"shape \(6, T\) or \(B, 6, T\), got \(6,\)"),
+    (Network((FIRST,)), {"spikes": np.zeros((2, 4, 3, 9), int)}, ValueError, r"\(2, 3, 4, T\).*got \(2, 4, 3, 9\)"),
+    (CONV, {"spikes": np.zeros((2, 9), int)}, ValueError, r"\(C, H, W, T\) or \(B, C, H, W, T\), got \(2, 9\)"),
+    (CONV, {"spikes": np.zeros((3, 2, 2, 9), int)}, ValueError, r"layer 0 \(conv\): weight.*the input is \(3, 2, 2\)"),
+    (CONV, {"spikes": np.zeros((2, 5, 5, 9), int)}, ValueError, r"layer 0 \(conv\): shape: expected shape \(2, 4, 4\)"),
+    (POOL, {"spikes": np.zeros((2, 2, 2, 9), int)}, ValueError, r"layer 0 \(pool\): shape: expected shape \(2, 1, 1\)"),
+    (two(), {"spikes": np.full((6, 9), 2**31)}, ValueError, "32 bits, found 2147483648 to 2147483648"),
+    (two(), {"spikes": np.full((6, 9), 2**63, np.uint64)}, ValueError, "32 bits"),
+    (two(), {}, ValueError, "give spikes, or bias and steps"),
+    (Network((FIRST,)), {"bias": np.zeros((2, 3, 4), int)}, ValueError, "give spikes, or bias and steps"),
+    (two(), {"bias": np.zeros(6, int), "steps": 9}, ValueError, "bias drives an input layer.*begins with a dense"),
+    (
+        Network((FIRST,)),
+        {"bias": np.zeros((4, 3, 2), int), "steps": 9},
+        ValueError,
+        r"bias must be integers of shape \(2, 3, 4\), got int64 of shape \(4, 3, 2\)",
+    ),
+    (Network((FIRST,)), {"bias": np.zeros((2, 3, 4)), "steps": 9}, ValueError, "bias must be integers.*got float64"),
+    (two(), {"spikes": np.zeros((6, 9), int), "record": ["spike"]}, ValueError, r"record takes .*got \['spike'\]"),
+]
+
+
+@pytest.mark.parametrize(("network", "arguments", "error", "message"), BAD_INPUT)
+def test_refuses_input_that_does_not_fit(network, arguments, error, message):
+    with pytest.raises(error, match=message):
+        reference.Network(network).run(**arguments)
+
+
+ALIF = Neuron("ALIF", {})
+RF = Neuron("RF_PHASE", {})
+UNSUPPORTED = [
+    (Average(shape=(1,)), r"layer 1 \(average\) is not part"),
+    (TimeDecimation(shape=(5,), factor=2), r"layer 1 \(time_decimation\) is not part"),
+    (Recurrent(shape=(5,), weight=np.eye(5), weight_rec=np.eye(5), neuron=cuba()), r"layer 1 \(dense_rec\) is not"),
+    (layer(4, 5, neuron=ALIF), r"layer 1 \(dense\) has ALIF neurons, only CUBA"),
+    (layer(4, 5, neuron=RF, weight_imag=np.ones((4, 5))), r"layer 1 \(dense\) has RF_PHASE neurons"),
+    (layer(4, 5, neuron=cuba(graded_spike=True)), r"layer 1 \(dense\) sends graded spikes"),
+    (layer(4, 5, neuron=cuba(weight_exp=3)), r"layer 1 \(dense\) has weight_exp 3"),
+    (layer(4, 5, neuron=cuba(refractory_delay=2)), r"layer 1 \(dense\) has refDelay 2"),
+    (layer(4, 5, neuron=None, bias=np.array([0, 0, 1, 0])), r"layer 1 \(dense\) has a bias but no neurons"),
+]
+
+
+@pytest.mark.parametrize(("last", "message"), UNSUPPORTED)
+def test_refuses_layers_it_cannot_run_exactly(last, message):
+    with pytest.raises(NotImplementedError, match=message):
+        reference.Network(Network((layer(5, 6), last)))
+
+
+def test_names_the_place_in_the_file_even_where_layers_are_skipped():
+    with pytest.raises(NotImplementedError, match=r"layer 1 \(average\)"):
+        reference.Network(Network((layer(5, 6), Average(shape=(1,)))), skip_layers=1)
+
+
+def test_harmless_values_are_accepted():
+    neutral = layer(4, 5, neuron=cuba(graded_spike=False, weight_exp=0, refractory_delay=1))
+    reference.Network(Network((layer(5, 6), neutral)))
+    reference.Network(Network((layer(4, 6, neuron=None, bias=np.zeros(4, np.int64)),)))
+
+
+def test_a_bad_file_is_refused(tmp_path):
+    (tmp_path / "x.net").write_bytes(b"nothing")
+    with pytest.raises(exchange.ExchangeError, match=r"x\.net"):
+        reference.Network(tmp_path / "x.net")
+
+
+# -- recorded on a chip -------------------------------------------------------------------------
+
+
+def test_a_recorded_layer(data):
+    """200 to 256 neurons without current memory, 2000 steps."""
+    weight, x, out, current = (np.load(data / "dense" / f"{n}.npy") for n in ("weight", "in", "out", "current"))
+    dense = Dense(shape=(256,), weight=weight.astype(np.int64), neuron=cuba(6, 4096, 415))
+    run = reference.Network(Network((dense,))).run(x.astype(np.int64), record=("spikes", "current"))
+    np.testing.assert_array_equal(run.output, out)
+    np.testing.assert_array_equal(run.layers[0].current, current * 64)
+    assert run.output.sum() == 1826
+
+
+def test_a_recorded_network(data):
+    """tinynet: three layers, driven by the bias of its input, reset every 17 steps."""
+    folder = data / "tinynet"
+    network = reference.Network(folder / "tiny.net", reset_interval=17)
+    bias = np.load(folder / "input_bias.npy").astype(np.int64).transpose(2, 1, 0)
+    run = network.run(bias=bias, steps=34)
+    for position, name in enumerate(["input", "layer1", "output"]):
+        recorded = np.load(folder / f"{name}.npy")[0, ..., 1:]
+        np.testing.assert_array_equal(run.layers[position].spikes[..., 17 + position : 32 + position], recorded)
+        assert recorded.any()
+
+
+def test_a_network_recorded_on_a_chip(data):
+    """The last layer of pilotnet_lif, nine layers behind the spikes of the recorded input."""
+    folder = data / "pilotnet_lif"
+    x = np.load(folder / "input-s.npy").astype(np.int64).transpose(2, 1, 0, 3)
+    x = np.concatenate([x, np.zeros_like(x[..., :1])], axis=-1)
+    network = reference.Network(folder / "network.net", skip_layers=1, reset_interval=16, time_base="lava")
+    last = network.run(x, record=EVERYTHING, layers=[10]).layers[-1]
+    for name, values in (("s", last.spikes), ("u", last.current), ("v", last.voltage)):
+        np.testing.assert_array_equal(values, np.load(folder / f"fc-3-{name}.npy"))

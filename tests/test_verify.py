@@ -1,0 +1,442 @@
+"""Equal paths are found equal; a path that differs is found, with place, values and states."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lavadl_ref import exchange, reference, verify
+from lavadl_ref.exchange import Conv, Dense, Flatten, Input, Network, Neuron, Pool, Recurrent
+from lavadl_ref.netx import lava_support, runtime
+from tests import random_networks
+
+torch = pytest.importorskip("torch")
+from lavadl_ref.slayer import auto  # noqa: E402
+from lavadl_ref.slayer.block import cuba as block  # noqa: E402
+from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm  # noqa: E402
+
+USABLE, WHY = lava_support.available()
+lava = [pytest.mark.lava, pytest.mark.skipif(not USABLE, reason=WHY)]
+
+
+def on_lava(test):
+    for mark in lava:
+        test = mark(test)
+    return test
+
+
+def cuba(threshold=120, current_decay=1000, voltage_decay=300):
+    return Neuron("CUBA", {"threshold": threshold, "current_decay": current_decay, "voltage_decay": voltage_decay})
+
+
+def layer(outputs, inputs, seed=0, **more):
+    weight = 2 * np.random.default_rng(seed).integers(-20, 50, (outputs, inputs))
+    return Dense(shape=(outputs,), **{"neuron": cuba(), "weight": weight, **more})
+
+
+def two(**last):
+    return Network((layer(5, 6), layer(4, 5, 1, **last)))
+
+
+def changed(network, position, neuron, by=2):
+    """The network with one bias added, which no file says."""
+    layers = list(network.layers)
+    bias = np.zeros(layers[position].channels, np.int64)
+    bias[neuron] = by
+    layers[position] = replace(layers[position], bias=bias)
+    return Network(tuple(layers))
+
+
+def first_difference(left, right, x, position):
+    """(step, neuron, left's spike, right's), of the earliest spike of a layer that differs, and their number."""
+    a, b = (reference.Network(n).run(x, layers=[position]).layers[position].spikes for n in (left, right))
+    different = np.argwhere(a != b)
+    *neuron, step = different[different[:, -1].argmin()]
+    neuron = tuple(int(i) for i in neuron)
+    return int(step), neuron, int(a[(*neuron, step)]), int(b[(*neuron, step)]), len(different)
+
+
+# -- paths that agree ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(2000, 2040))
+def test_slayer_agrees(seed):
+    case = random_networks.case(seed)
+    report = verify.verify(case.network, case.inputs, lava=False, **case.options)
+    assert report.exceeded == ()
+    assert report.divergences == []
+    if "slayer" in report.skipped:
+        assert case.options
+        assert not report.exact
+        return
+    assert report.exact
+    sizes = [x.size * 30 for x in case.network.layers if x.kind != "flatten"]
+    assert report.compared > 0.9 * sum(sizes) or case.options
+    assert [bool(result.paths) for result in report.layers] == [x.kind != "flatten" for x in case.network.layers]
+
+
+def test_resets_make_samples_of_a_stream():
+    """Windows between resets against slayer's samples, the last window incomplete."""
+    network = two(bias=np.array([30, -20, 0, 9]))
+    x = (np.random.default_rng(0).random((6, 47)) < 0.4).astype(int)
+    report = verify.verify(network, x, lava=False, reset_interval=10, reset_offset=1)
+    assert report.exact
+    assert not report.skipped
+    assert [result.paths["slayer"].compared for result in report.layers] == [4 * 10 * 5, 4 * 10 * 4]
+    assert report.run.layers[1].spikes.any()
+
+
+def test_resets_of_a_network_that_begins_with_flattening():
+    network = Network((Flatten(shape=(6,)), *two(bias=np.array([30, -20, 0, 9])).layers))
+    assert verify.verify(network, steps=47, lava=False, reset_interval=10, reset_offset=1).exact
+    report = verify.verify(network, steps=47, lava=False, reset_interval=10, reset_offset=0)
+    assert "reset_offset=1 would" in report.skipped["slayer"]
+
+
+def test_resets_out_of_step_with_the_data_are_not_samples():
+    report = verify.verify(two(), lava=False, reset_interval=10, reset_offset=3)
+    assert report.skipped == {"slayer": "resets with offset 3 do not begin with the data; reset_offset=1 would"}
+    assert not report.exact
+
+
+def test_delays_carry_spikes_over_resets():
+    report = verify.verify(two(delay=np.array([0, 0, 2, 0])), lava=False, reset_interval=10, reset_offset=1)
+    assert "axonal delays carry spikes over the resets" in report.skipped["slayer"]
+    zero = verify.verify(two(delay=np.zeros(4, np.int64)), lava=False, reset_interval=10, reset_offset=1)
+    assert zero.exact
+
+
+def test_counts_what_it_compares():
+    report = verify.verify(two(), steps=20, lava=False)
+    assert [result.paths["slayer"].compared for result in report.layers] == [100, 80]
+    assert report.compared == 180
+    assert (report.steps, report.samples) == (20, 1)
+    assert [result.spikes for result in report.layers] == [int(ran.spikes.sum()) for ran in report.run.layers]
+    assert set(report.seconds) == {"reference", "slayer"}
+
+
+def test_input_is_cut_or_continued_to_the_steps():
+    x = (np.random.default_rng(0).random((6, 30)) < 0.4).astype(int)
+    short = verify.verify(two(), x, 12, lava=False)
+    long = verify.verify(two(), x, 40, lava=False)
+    plain = reference.Network(two()).run(x).output
+    assert (short.steps, long.steps) == (12, 40)
+    np.testing.assert_array_equal(short.run.output, plain[:, :12])
+    np.testing.assert_array_equal(long.run.output[:, :30], plain)
+    assert short.exact
+    assert long.exact
+
+
+def test_reads_a_file(tmp_path):
+    exchange.write(tmp_path / "x.net", two())
+    assert verify.verify(tmp_path / "x.net", lava=False).exact
+
+
+def test_widths_are_passed_on():
+    strong = Network((layer(1, 64, weight=np.full((1, 64), -254), neuron=cuba(100, 0, 0)),))
+    (beyond,) = verify.verify(strong, np.ones((64, 40), int), slayer=False, lava=False).exceeded
+    assert beyond.layer == 0
+
+
+# -- paths that differ --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("position", [0, 1])
+@pytest.mark.parametrize("delay", [None, np.array([3, 0, 1, 2])])
+def test_a_wrong_slayer_is_found(monkeypatch, position, delay):
+    """One weight of the rebuilt network is wrong; where it first shows comes from running that network."""
+    network = two(delay=delay)
+    wrong = list(network.layers)
+    weight = wrong[position].weight.copy()
+    weight[2, 1] += 120
+    wrong[position] = layer(*weight.shape, weight=weight, delay=wrong[position].delay)
+    wrong = Network(tuple(wrong))
+    x = verify.random_input(network, 50)
+    sequential = auto.SequentialNetwork
+    monkeypatch.setattr(auto, "SequentialNetwork", lambda _: sequential(wrong))
+    report = verify.verify(network, x, lava=False)
+    step, neuron, expected, found, _ = first_difference(network, wrong, x, position)
+    divergence = report.layers[position].paths["slayer"].divergence
+    assert (divergence.layer, divergence.what, divergence.sample) == (position, "spikes", 0)
+    assert (divergence.expected, divergence.found) == (expected, found)
+    if delay is None:
+        assert (divergence.step, divergence.neuron) == (step, neuron)
+    else:  # of several neurons the one whose spike leaves first
+        assert divergence.neuron == (2,) or position == 1
+    assert not report.exact
+    assert report.divergences[0].layer == position
+    assert report.layers[0].paths["slayer"].exact == (position > 0)
+    run = reference.Network(network).run(x, record=("current", "voltage")).layers[position]
+    u, v = run.current[divergence.neuron], run.voltage[divergence.neuron]
+    near = range(divergence.step - 2, divergence.step + 3)
+    assert list(divergence.around) == [f"  step {n}: reference u {u[n]}, v {v[n]}" for n in near]
+    assert str(divergence).startswith(
+        f"layer {position}, neuron ({divergence.neuron[0]},), step {divergence.step}: "
+        f"spikes reference {expected}, found {found} ({divergence.count} differ)\n  step"
+    )
+
+
+def test_a_wrong_neuron_of_the_reference_is_found(monkeypatch):
+    """A convolution's neuron is named by channel, row and column."""
+    conv = Conv(shape=(2, 3, 4), weight=np.full((2, 1, 2, 2), 40), neuron=cuba())
+    network = Network((conv, Flatten(shape=(24,)), layer(3, 24)))
+    run = reference.Network.run
+
+    def wrong(self, *arguments, **options):
+        result = run(self, *arguments, **options)
+        result.layers[0].spikes[1, 2, 3, 17] ^= 1
+        return result
+
+    monkeypatch.setattr(reference.Network, "run", wrong)
+    report = verify.verify(network, lava=False)
+    (divergence,) = report.divergences
+    assert (divergence.layer, divergence.neuron, divergence.step, divergence.count) == (0, (1, 2, 3), 17, 1)
+    assert {divergence.expected, divergence.found} == {0, 1}
+    assert [line.split(":")[0] for line in divergence.around] == [f"  step {n}" for n in range(15, 20)]
+
+
+@pytest.mark.parametrize("readout", [None, cuba(threshold=random_networks.NEVER)])
+def test_a_wrong_readout_is_found(monkeypatch, readout):
+    """Bare sums in 1/64, voltages in 1/4096."""
+    shift = {} if readout is None else {"delay_shift": False}
+    network = two(neuron=readout, **shift)
+    sequential = auto.SequentialNetwork
+
+    def wrong(config):
+        net = sequential(config)
+        net.blocks[1].synapse.weight.data[3, 2] += 2 / 64
+        return net
+
+    assert verify.verify(network, lava=False).exact
+    monkeypatch.setattr(auto, "SequentialNetwork", wrong)
+    (divergence,) = verify.verify(network, lava=False).divergences
+    run = reference.Network(network).run(verify.random_input(network, 64), record=reference.RECORDABLE)
+    step = int(run.layers[0].spikes[2].argmax()) + 1
+    what, scale = ("weighted", 1) if readout is None else ("voltage", 64)
+    assert (divergence.layer, divergence.neuron, divergence.step, divergence.what) == (1, (3,), step, what)
+    assert divergence.found == divergence.expected + 2 * scale
+    assert divergence.expected == getattr(run.layers[1], what)[3, step]
+
+
+def test_a_wrong_window_between_resets_names_the_sample(monkeypatch):
+    sequential = auto.SequentialNetwork
+    x = np.zeros((6, 40), int)
+    x[1, 25:30] = 1  # only the third sample has spikes, in one input
+    monkeypatch.setattr(auto, "SequentialNetwork", lambda network: sequential(changed(network, 0, 0, by=60)))
+    network = Network((layer(5, 6, bias=np.zeros(5, np.int64)),))
+    (divergence,) = verify.verify(network, x, lava=False, reset_interval=10, reset_offset=1).divergences
+    assert (divergence.layer, divergence.neuron, divergence.sample) == (0, (0,), 0)
+    assert divergence.step < 10
+    assert "sample" not in str(divergence)
+
+
+# -- paths that cannot run ----------------------------------------------------------------------
+
+
+def test_a_network_that_the_reference_cannot_run_is_an_error():
+    square = np.full((5, 5), 2)
+    recurrent = Recurrent(shape=(5,), weight=square, weight_rec=square, neuron=cuba())
+    with pytest.raises(NotImplementedError, match=r"layer 1 \(dense_rec\)"):
+        verify.verify(Network((layer(5, 6), recurrent)))
+
+
+def test_steps_must_be_positive():
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        verify.verify(two(), steps=0, lava=False)
+
+
+def test_without_lava_the_reason_is_given(monkeypatch):
+    monkeypatch.setattr(lava_support, "available", lambda: (False, "type this"))
+    report = verify.verify(two())
+    assert report.skipped == {"lava": "type this"}
+    assert report.exact
+
+
+def test_what_lava_does_not_have_is_skipped_with_the_reason():
+    pool = Pool(shape=(1, 2, 2), weight=np.full((1, 1, 2, 2), 64), stride=(2, 2), neuron=cuba())
+    report = verify.verify(Network((pool,)))
+    assert report.exact
+    if USABLE:
+        assert report.skipped["lava"].startswith("layer 0 (pool) is not yet available on Lava")
+
+
+def test_nothing_compared_is_not_exact():
+    report = verify.verify(two(), slayer=False, lava=False)
+    assert not report.exact
+    assert report.compared == 0
+
+
+# -- blocks in memory ---------------------------------------------------------------------------
+
+NEURON = {"threshold": 0.6, "current_decay": 0.4, "voltage_decay": 0.15}
+
+
+def blocks():
+    torch.manual_seed(0)
+    norm = {**NEURON, "norm": MeanOnlyBatchNorm}
+    made = [
+        block.Input(NEURON, 1.5, 0.125),
+        block.Conv(norm, 2, 3, 3, padding=1, weight_scale=3, delay=True),
+        block.Flatten(),
+        block.Dense(norm, 60, 7, weight_scale=3),
+        block.Affine(NEURON, 7, 2, weight_scale=3),
+    ]
+    x = torch.randint(-2, 4, (3, 2, 4, 5, 20)).float()
+    y = x
+    for part in made:
+        y = part(y)
+    made[1].delay.delay.data *= 9
+    return [part.eval() for part in made], x
+
+
+def test_trained_blocks_equal_their_export():
+    report = verify.trained(*blocks())
+    assert report.exact
+    assert report.samples == 3
+    assert [len(result.paths) for result in report.layers] == [1, 1, 0, 1, 1]
+    assert [result.spikes > 0 for result in report.layers] == [True, True, True, True, False]
+
+
+def test_trained_names_sample_and_place(monkeypatch):
+    made, x = blocks()
+    run = reference.Network.run
+
+    def wrong(self, *arguments, **options):
+        result = run(self, *arguments, **options)
+        result.layers[3].spikes[2, 4, 11] ^= 1
+        return result
+
+    monkeypatch.setattr(reference.Network, "run", wrong)
+    (divergence,) = verify.trained(made, x).divergences
+    assert (divergence.layer, divergence.sample, divergence.neuron, divergence.step) == (3, 2, (4,), 11)
+    assert str(divergence).startswith("layer 3, neuron (4,), step 11, sample 2: spikes")
+    assert len(divergence.around) == 5
+
+
+def test_trained_counts_events():
+    """A block that returns its event rate too."""
+    torch.manual_seed(0)
+    made = [block.Dense(NEURON, 6, 5, weight_scale=3, count_log=True).eval()]
+    x = (torch.rand(2, 6, 20) < 0.4).float()
+    made[0](x)
+    assert verify.trained(made, x).exact
+
+
+def test_trained_refuses_input_that_has_no_integers():
+    made, x = blocks()
+    with pytest.raises(ValueError, match=r"network input must be whole numbers, found"):
+        verify.trained(made, x + 0.3)
+
+
+# -- random input -------------------------------------------------------------------------------
+
+
+def test_random_input_fits_the_first_layer():
+    for first, shape in [
+        (layer(5, 6), (6,)),
+        (Input(shape=(2, 3, 4), neuron=cuba()), (2, 3, 4)),
+        (Flatten(shape=(24,)), (24,)),
+    ]:
+        x = verify.random_input(Network((first,)), 50)
+        assert x.shape == (*shape, 50)
+        assert x.dtype == np.int64
+        reference.Network(Network((first,))).run(x)
+
+
+@pytest.mark.parametrize("kind", ["conv", "convT", "pool", "unpool"])
+def test_random_input_for_a_first_layer_with_a_window(kind):
+    """The file does not say how large the input is, but what comes out tells enough."""
+    found = 0
+    for seed in range(3000, 3200):
+        case = random_networks.case(seed, kinds=(kind, "dense"), steps=3)
+        if case.network.layers[0].kind == kind:
+            x = verify.random_input(case.network, 3)
+            reference.Network(case.network).run(x)  # refuses what does not give the shape
+            assert x.shape[0] == case.inputs.shape[0]
+            found += 1
+    assert found > 20
+
+
+def test_random_input_is_reproducible():
+    first, again, other = (verify.random_input(two(), 400, seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert set(first.flat) == {0, 1}
+    assert 0.15 < first.mean() < 0.25
+
+
+def test_random_input_of_an_input_layer_is_current():
+    x = verify.random_input(Network((Input(shape=(3,), neuron=cuba()),)), 400)
+    assert (x.min(), x.max()) == (0, 127)
+
+
+# -- Lava ---------------------------------------------------------------------------------------
+
+
+@on_lava
+def test_all_three_agree_on_lava():
+    network = Network(
+        (
+            Conv(shape=(2, 3, 4), weight=np.full((2, 1, 2, 2), 40), neuron=cuba(), bias=np.array([9, -30])),
+            Flatten(shape=(24,)),
+            layer(5, 24, neuron=cuba(900), delay=np.array([0, 2, 1, 0, 4])),
+            layer(2, 5, neuron=None),
+        )
+    )
+    report = verify.verify(network, steps=30)
+    assert report.exact
+    assert report.skipped == {}
+    assert [sorted(result.paths) for result in report.layers] == [["lava", "slayer"], [], *[["lava", "slayer"]] * 2]
+    # spikes at each step, and u and v at the end; bare sums at each step
+    assert [r.paths["lava"].compared for r in report.layers if r.paths] == [24 * 32, 5 * 32, 2 * 30]
+    assert report.seconds["lava"] > 0
+
+
+@on_lava
+def test_a_wrong_lava_is_found_with_its_states(monkeypatch):
+    """Lava is given another bias than the file says."""
+    network = two(bias=np.zeros(4, np.int64))
+    wrong = changed(network, 1, 3, by=40)
+    run, calls = runtime.run, []
+
+    def misled(config, *arguments, **options):
+        calls.append(options.get("states_at"))
+        return run(wrong, *arguments, **options)
+
+    monkeypatch.setattr(runtime, "run", misled)
+    x = verify.random_input(network, 50)
+    report = verify.verify(network, x, slayer=False)
+    step, neuron, expected, found, count = first_difference(network, wrong, x, 1)
+    (divergence,) = report.divergences
+    assert report.layers[0].paths["lava"].exact
+    assert (divergence.layer, divergence.neuron, divergence.step, divergence.what) == (1, neuron, step, "spikes")
+    assert (divergence.expected, divergence.found, divergence.count) == (expected, found, count)
+    near = range(max(step - 2, 0), step + 3)
+    assert calls == [None, [(1, n) for n in near]]
+    left, right = (reference.Network(n).run(x, record=reference.RECORDABLE).layers[1] for n in (network, wrong))
+    assert list(divergence.around) == [
+        f"  step {n}: reference u {left.current[neuron][n]}, v {left.voltage[neuron][n]}; "
+        f"found u {right.current[neuron][n]}, v {right.voltage[neuron][n]}"
+        for n in near
+    ]
+
+
+@on_lava
+def test_a_state_that_is_wrong_without_a_wrong_spike_is_found(monkeypatch):
+    silent = Network((layer(3, 6, neuron=cuba(threshold=2**17)),))
+    run = runtime.run
+    monkeypatch.setattr(runtime, "run", lambda _, *a, **o: run(changed(silent, 0, 1), *a, **o))
+    (divergence,) = verify.verify(silent, steps=20, slayer=False).divergences
+    assert (divergence.layer, divergence.neuron, divergence.step, divergence.what) == (0, (1,), 19, "voltage")
+    assert divergence.found > divergence.expected
+    assert divergence.around[-1].startswith(f"  step 19: reference u {divergence.around[-1].split()[4][:-1]}")
+    assert f"v {divergence.found}" in divergence.around[-1]
+
+
+@on_lava
+def test_a_failing_lava_is_an_error(monkeypatch):
+    monkeypatch.setattr(runtime, "_supervise", lambda *_: (_ for _ in ()).throw(runtime.LavaRunError("it broke")))
+    with pytest.raises(runtime.LavaRunError, match="it broke"):
+        verify.verify(two(), slayer=False)
