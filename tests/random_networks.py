@@ -118,7 +118,9 @@ def _kernel(rng, kind, shape):
             out = (extent - 1) * stride - 2 * padding + dilation * (k - 1) + 1
         else:
             room = extent + 2 * padding - dilation * (k - 1) - 1
-            out = (-(-room // stride) if partial else room // stride) + 1
+            out = room // stride + 1
+            # the next window counts if some of it is inside
+            out += partial and room >= 0 and room % stride > 0 and out * stride < extent + padding
         if not 1 <= out <= 6:  # the window that changes nothing always fits
             k, stride, padding, dilation, out = 1, 1, 0, 1, extent
         size.append(k), window.append((stride, padding, dilation)), extents.append(out)

@@ -150,7 +150,7 @@ def test_a_wrong_slayer_is_found(monkeypatch, position, delay):
     network = two(delay=delay)
     wrong = list(network.layers)
     weight = wrong[position].weight.copy()
-    weight[2, 1] += 120
+    weight[2, 1] = -200
     wrong[position] = layer(*weight.shape, weight=weight, delay=wrong[position].delay)
     wrong = Network(tuple(wrong))
     x = verify.random_input(network, 50)

@@ -82,8 +82,8 @@ def _spatial(layer: Kernel, previous: Layer) -> list[tuple[int, int]]:
         else:
             room = extent + 2 * padding - reach - 1
             floors.append(room // stride + 1)
-            windows = -(-room // stride) + 1
-            ceils.append(windows - 1 if (windows - 1) * stride >= extent + padding else windows)
+            begins = max(-(-room // stride), 0) * stride  # of the last window
+            ceils.append(begins // stride + 1 if begins < extent + padding else floors[-1])
     sizes = [(floors[0], floors[1])]
     if isinstance(layer, Pool):
         sizes.append((ceils[0], ceils[1]))

@@ -189,15 +189,14 @@ class _Kernel(GenericLayer):
         self,
         in_features: int,
         out_features: int,
-        shape: Callable[[tuple[int, int]], tuple[int, ...]],
         kernel_size: Size,
-        stride: Size,
-        padding: Size,
-        dilation: Size,
-        groups: int,
-        weight_scale: float,
-        weight_norm: bool,
-        pre_hook_fx: Hook | None,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
     ) -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features), ("groups", groups)):
             if not isinstance(value, Integral) or value <= 0:
@@ -208,7 +207,7 @@ class _Kernel(GenericLayer):
                 f"got {in_features}, {out_features} and {groups}"
             )
         kernel = pair(kernel_size, "kernel_size", 1)
-        super().__init__(shape(kernel), False, pre_hook_fx)
+        super().__init__((*self._channels(in_features, out_features, groups), *kernel, 1), False, pre_hook_fx)
         self.in_channels, self.out_channels, self.groups = int(in_features), int(out_features), int(groups)
         self.kernel_size = (*kernel, 1)
         self.stride = (*pair(stride, "stride", 1), 1)
@@ -217,6 +216,11 @@ class _Kernel(GenericLayer):
         self.weight.data *= weight_scale
         if weight_norm:
             self.enable_weight_norm()
+
+    @staticmethod
+    def _channels(in_features: int, out_features: int, groups: int) -> tuple[int, int]:
+        """The first two axes of the weight."""
+        return out_features, in_features // groups
 
     @property
     def _geometry(self) -> dict[str, Any]:
@@ -242,24 +246,6 @@ class Conv(_Kernel):
         As in `Dense`.
     """
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        weight_scale: float = 1,
-        weight_norm: bool = False,
-        pre_hook_fx: Hook | None = None,
-    ) -> None:
-        super().__init__(
-            in_features, out_features, lambda k: (out_features, in_features // groups, *k, 1),
-            kernel_size, stride, padding, dilation, groups, weight_scale, weight_norm, pre_hook_fx,
-        )  # fmt: skip
-
     def forward(self, input: Tensor) -> Tensor:
         """Convolve `input` (N, C, H, W, T)."""
         self._check_channels(input)
@@ -271,23 +257,9 @@ class Conv(_Kernel):
 class ConvTranspose(_Kernel):
     """Transposed convolution over height and width; parameters as `Conv`, weight (in, out / groups, kh, kw, 1)."""
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        weight_scale: float = 1,
-        weight_norm: bool = False,
-        pre_hook_fx: Hook | None = None,
-    ) -> None:
-        super().__init__(
-            in_features, out_features, lambda k: (in_features, out_features // groups, *k, 1),
-            kernel_size, stride, padding, dilation, groups, weight_scale, weight_norm, pre_hook_fx,
-        )  # fmt: skip
+    @staticmethod
+    def _channels(in_features: int, out_features: int, groups: int) -> tuple[int, int]:
+        return in_features, out_features // groups
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve `input` (N, C, H, W, T) the transposed way."""
@@ -311,11 +283,8 @@ class _Window(_Kernel):
         weight_norm: bool = False,
         pre_hook_fx: Hook | None = None,
     ) -> None:
-        super().__init__(
-            1, 1, lambda k: (1, 1, *k, 1),
-            kernel_size, kernel_size if stride is None else stride, padding, dilation, 1,
-            weight_scale, False, pre_hook_fx,
-        )  # fmt: skip
+        stride = kernel_size if stride is None else stride
+        super().__init__(1, 1, kernel_size, stride, padding, dilation, 1, weight_scale, False, pre_hook_fx)
         self.weight.requires_grad_(False)
         if weight_norm:
             self.enable_weight_norm()
