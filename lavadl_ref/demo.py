@@ -113,7 +113,7 @@ def train(net: torch.nn.Sequential, data: Data, epochs: int, progress: Progress,
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Train on one thread: layers this small only lose by sharing, and the result does not depend on how many there are."""
+    """Train on one thread: layers this small only lose by sharing, and cores do not change the outcome."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
