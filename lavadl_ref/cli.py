@@ -36,6 +36,8 @@ def _plain_errors() -> Iterator[None]:
 
     try:
         yield
+    except typer.Exit:  # a RuntimeError
+        raise
     except (ExchangeError, ValueError, TypeError, NotImplementedError, OSError) as error:
         if isinstance(error, TimeoutError):
             errors.print(f"error: {error}", markup=False, soft_wrap=True)
@@ -159,15 +161,9 @@ def verify(
 ) -> None:
     """Run a file through the integer reference, Lava and slayer and compare every spike and final state."""
     with _plain_errors():
-        import numpy as np
-
         from lavadl_ref import verify as job
 
-        data = None
-        if input is not None:
-            data = np.load(input, allow_pickle=False)
-            if data.dtype.kind == "f":
-                data = job._exact_integers(data, 1, str(input))
+        data = None if input is None else _load(input)
         with _waiting(f"running {file}"):
             report = job.verify(
                 file,
@@ -186,6 +182,22 @@ def verify(
         if not report.exact:
             console.print("nothing was compared")
             raise typer.Exit(DIFFERENT)
+
+
+def _load(path: Path) -> Any:
+    """The array of a .npy file, floats that are whole as integers."""
+    import numpy as np
+
+    from lavadl_ref.verify import _exact_integers
+
+    with open(path, "rb") as file:
+        try:
+            data = np.load(file, allow_pickle=False)
+        except Exception as error:  # a damaged header raises whatever its parser meets
+            raise ValueError(f"{path}: expected a .npy file of integers: {str(error).splitlines()[0]}") from None
+    if not isinstance(data, np.ndarray):
+        raise ValueError(f"{path}: expected a .npy file of integers, found an archive of arrays")
+    return _exact_integers(data, 1, str(path)) if data.dtype.kind == "f" else data
 
 
 def _range(values: Any) -> str:

@@ -116,24 +116,20 @@ _REINSTALL_LAVA = "pip install --force-reinstall --ignore-requires-python --no-d
 
 
 def _kernels() -> Finding:
-    """Run one kernel, the version with threads where there are any: then Numba has chosen how to thread."""
+    """Run one kernel."""
     try:
         import lavadl_kernels
-        import numba
         import numpy as np
         from lavadl_kernels import delay
 
         threads = lavadl_kernels.get_num_threads()
-        shifted = np.empty((3, 2), np.float32)
-        run = delay._shift.serial if threads == 1 else delay._shift.parallel
-        run(np.ones_like(shifted), np.array([0, 1]), shifted)
+        shifted = delay.forward(np.ones((3, 2), np.float32), np.array([0, 1]))
         if shifted.tolist() != [[1, 0], [1, 1], [1, 1]]:
             return Finding("kernels", f"wrong result {shifted.tolist()}", False, "Reinstall numba.")
-        layer = "serial" if threads == 1 else numba.threading_layer()
     except Exception as error:
         advice = "If it is about a cache or a locator: export NUMBA_CACHE_DIR=a folder you can write to."
         return Finding("kernels", f"do not run: {_brief(error)}", False, advice)
-    return Finding("kernels", f"{threads} threads, threading layer {layer}", True)
+    return Finding("kernels", f"{threads} threads", True)
 
 
 def _kernel_cache() -> Finding:
@@ -142,7 +138,7 @@ def _kernel_cache() -> Finding:
         from lavadl_kernels import delay
 
         # Every kernel of the package goes to the same place.
-        folder = Path(delay._shift.serial.stats.cache_path)
+        folder = Path(delay._shift.compiled.stats.cache_path)
     except Exception as error:
         return Finding("kernel cache", f"none: {_brief(error)}", False, _CACHE_ADVICE)
     existing = next(place for place in (folder, *folder.parents) if place.exists())

@@ -185,7 +185,7 @@ class Network:
         for position, (layer, start) in enumerate(zip(self.layers, self._starts, strict=True), self._first):
             kept = set(record) if layers is None or position in layers else set()
             if isinstance(layer, Flatten):
-                x = x.reshape(*x.shape[:2], -1)
+                x = x.reshape(*x.shape[:2], layer.size)
                 runs.append(LayerRun(layer, spikes=_outside(x, batched) if "spikes" in kept else None))
                 continue
             a = _synapse(layer, x)
@@ -299,7 +299,7 @@ def _synapse(layer: Layer, x: Array) -> Integers:
     z = np.zeros((steps, batch, *layer.shape), np.int64)
     messages = np.ascontiguousarray(x[:-1]).reshape((steps - 1) * batch, *x.shape[2:])
     if isinstance(layer, Dense):
-        sums = synapse.dense(messages.reshape(len(messages), -1), layer.weight)
+        sums = synapse.dense(messages.reshape(len(messages), layer.weight.shape[1]), layer.weight)
     else:
         sums = _kernel_sums(layer, messages)
     z[1:] = sums.reshape(steps - 1, batch, *layer.shape)
@@ -385,4 +385,5 @@ def _delayed(layer: Layer, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if layer.delay is None:
         return x
     steps, batch = x.shape[:2]
-    return delay.forward(x.reshape(steps, -1), _per_lane(layer.delay, layer, batch)).reshape(x.shape)
+    lanes = x.reshape(steps, batch * layer.size)
+    return delay.forward(lanes, _per_lane(layer.delay, layer, batch)).reshape(x.shape)

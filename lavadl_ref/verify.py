@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,14 +184,19 @@ def verify(
     network = net_config if isinstance(net_config, exchange.Network) else exchange.read(net_config)
     resets = {"reset_interval": reset_interval, "reset_offset": reset_offset}
     deployed = reference.Network(network, **resets)  # type: ignore[arg-type]
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
     x = random_input(network, 64 if steps is None else steps) if inputs is None else np.asarray(inputs)
+    if x.ndim < 2 or x.shape[-1] < 1:
+        raise ValueError(f"input must have neurons and, on its last axis, at least one step, got shape {x.shape}")
     if steps is not None:
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1, got {steps}")
         x = x[..., :steps] if steps <= x.shape[-1] else _padded(x, steps)
-    deployed.run(x[..., :1])  # loads the kernels
+    with suppress(TypeError, ValueError):  # which the run below raises with the whole input
+        deployed.run(x[..., :1])  # loads the kernels
     began = time.perf_counter()
     run = deployed.run(x, record=reference.RECORDABLE)
+    if run.output.ndim != len(network.layers[-1].shape) + 1:
+        raise ValueError(f"input must be one sample without a batch axis, got shape {x.shape}")
     report = _report(network, run, x.shape[-1])
     report.seconds["reference"] = time.perf_counter() - began
     if slayer:
@@ -239,7 +245,8 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
 
 def _reference_batch(network: exchange.Network, x: Array) -> tuple[reference.Run, Report]:
     deployed = reference.Network(network)
-    deployed.run(x[..., :1])  # loads the kernels
+    with suppress(TypeError, ValueError):  # which the run below raises with the whole input
+        deployed.run(x[..., :1])  # loads the kernels
     began = time.perf_counter()
     run = deployed.run(x, record=reference.RECORDABLE)
     report = _report(network, run, x.shape[-1], len(x))
@@ -270,8 +277,9 @@ def _exact_integers(values: Array, scale: int, what: str) -> Array:
     """`values` * `scale` as integers; refuses what is not whole."""
     scaled = np.asarray(values, np.float64) * scale
     whole = np.rint(scaled)
-    if not np.array_equal(scaled, whole):
-        raise ValueError(f"{what} must be whole numbers, found {scaled[scaled != whole].flat[0]}")
+    fit = (scaled == whole) & (np.abs(whole) < 2.0**53)  # what float64 counts exactly
+    if not fit.all():
+        raise ValueError(f"{what} must be whole numbers, found {scaled[~fit].flat[0]}")
     return whole.astype(np.int64)
 
 

@@ -141,6 +141,15 @@ def test_a_batch_is_single_runs_side_by_side(seed):
                     np.testing.assert_array_equal(getattr(many, name)[i], getattr(one, name))
 
 
+@pytest.mark.parametrize("steps", [0, 1, 2, 11])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_short_run_is_the_beginning_of_a_long_one(seed, steps):
+    case = random_networks.case(seed)
+    network = reference.Network(case.network, **case.options)
+    whole = network.run(case.inputs).output
+    np.testing.assert_array_equal(network.run(case.inputs[..., :steps]).output, whole[..., :steps])
+
+
 def test_runs_a_part_of_the_file():
     network = Network((layer(5, 6), layer(4, 5, 1), layer(3, 4, 2)))
     x = spikes(6, 30)

@@ -186,7 +186,8 @@ def test_a_wrong_neuron_of_the_reference_is_found(monkeypatch):
 
     def wrong(self, *arguments, **options):
         result = run(self, *arguments, **options)
-        result.layers[0].spikes[1, 2, 3, 17] ^= 1
+        if result.output.shape[-1] > 1:  # not the run of one step that loads the kernels
+            result.layers[0].spikes[1, 2, 3, 17] ^= 1
         return result
 
     monkeypatch.setattr(reference.Network, "run", wrong)
@@ -305,7 +306,8 @@ def test_trained_names_sample_and_place(monkeypatch):
 
     def wrong(self, *arguments, **options):
         result = run(self, *arguments, **options)
-        result.layers[3].spikes[2, 4, 11] ^= 1
+        if result.output.shape[-1] > 1:  # not the run of one step that loads the kernels
+            result.layers[3].spikes[2, 4, 11] ^= 1
         return result
 
     monkeypatch.setattr(reference.Network, "run", wrong)

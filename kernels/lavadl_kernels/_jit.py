@@ -1,17 +1,19 @@
 """How every kernel is compiled, and on how many threads it runs.
 
-`scalar` marks a function of plain numbers that kernels inline: it stays ordinary Python
+`scalar` marks a function of plain numbers that kernels call: it stays ordinary Python
 outside compiled code, so the same source runs on unbounded integers.  `kernel` compiles a
-function over arrays twice, on first use: a parallel version and a serial twin with the
-same bits.  The twin runs where threads are not wanted or not safe: with one thread, and in
-forked children, where a parallel region that the parent has entered cannot be entered again.
+function over a range of independent items, ``function(lo, hi, *arrays)``.  Calling the kernel
+runs it over the whole range, in one piece or in one piece a thread; the pieces share nothing,
+so the number of threads does not change a bit of the result.  Threads are Python's own, with
+the interpreter lock released: nothing of theirs survives a fork or waits for a processor, and
+each kernel is compiled once.
 """
 
 from __future__ import annotations
 
 import os
-import types
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +28,25 @@ OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy",
 _FILES = sorted(Path(__file__).parent.glob("*.py"))
 _STAMP = tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in _FILES)
 
-
-def _compile(function: Callable[..., Any], **options: Any) -> Any:
-    dispatcher = numba.njit(**OPTIONS, **options)(function)
-    cache_file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
-    if hasattr(cache_file, "_source_stamp"):
-        cache_file._source_stamp = _STAMP
-    return dispatcher
-
+WORTH = 1 << 17  #: elements of the largest array from which on a second thread pays
+ALIGN = 64  #: pieces begin at multiples of this many items, so that they share no cache line
 
 _forked = False
+_pool: ThreadPoolExecutor | None = None
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_threads = PROCESSORS
 
 
-def _mark_forked() -> None:
-    global _forked
-    _forked = True
+def _after_fork() -> None:
+    global _forked, _pool
+    _forked, _pool = True, None
 
 
-os.register_at_fork(after_in_child=_mark_forked)
-
-# OpenMP launches a region in microseconds; the fallback pool needs a hundred.
-if "NUMBA_THREADING_LAYER_PRIORITY" not in os.environ:
-    numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]
-
-_threads: int = numba.config.NUMBA_NUM_THREADS
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def set_num_threads(count: int) -> None:
-    """Run parallel kernels on `count` threads, at most as many as Numba started with.
+    """Run kernels on `count` threads, at most as many as there are processors.
 
     Raises
     ------
@@ -63,45 +56,63 @@ def set_num_threads(count: int) -> None:
     global _threads
     if count < 1:
         raise ValueError(f"number of threads must be at least 1, got {count}")
-    _threads = min(int(count), numba.config.NUMBA_NUM_THREADS)
+    _threads = min(int(count), PROCESSORS)
 
 
 def get_num_threads() -> int:
-    """The number of threads that the next kernel call uses: 1 in a forked child."""
+    """The number of threads that the next kernel call may use: 1 in a forked child."""
     return 1 if _forked else _threads
 
 
+def _helpers() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max(1, PROCESSORS - 1), thread_name_prefix="lavadl_kernels")
+    return _pool
+
+
 def scalar(function: Callable[..., Any]) -> Any:
-    """Mark a scalar function for inlining into kernels; it remains a Python function."""
+    """Mark a scalar function for use in kernels; it remains a Python function.
+
+    LLVM inlines it.  Inlining by Numba would take three times as long to compile.
+    """
+    return register_jitable(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """As `scalar`, inlined by Numba: for the few functions that LLVM finds too long and loops must vectorise over."""
     return register_jitable(inline="always")(function)
 
 
-WORTH = 1 << 17  #: elements of the largest array from which on a second thread pays
-
-
 class Kernel:
-    """A function over arrays with a parallel version and a serial twin, chosen at each call."""
+    """A compiled ``function(lo, hi, *arrays)``, called as ``kernel(size, *arrays)``.
+
+    A call returns whether no piece returned False.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.python = function
-        # Numba names its cache files after the function alone, so the twins need two names.
-        twin = types.FunctionType(
-            function.__code__, function.__globals__, function.__name__ + "_serial", function.__defaults__
-        )
-        twin.__qualname__ = function.__qualname__ + "_serial"
-        twin.__module__ = function.__module__
-        self.serial = _compile(twin)
-        self.parallel = _compile(function, parallel=True)
+        self.compiled = numba.njit(**OPTIONS)(function)
+        cache_file: Any = getattr(getattr(self.compiled, "_cache", None), "_cache_file", None)
+        if hasattr(cache_file, "_source_stamp"):
+            cache_file._source_stamp = _STAMP
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, size: int, *arrays: Any) -> bool:
         threads = get_num_threads()
-        if threads == 1 or max(getattr(a, "size", 0) for a in args) < WORTH:
-            return self.serial(*args)
-        if numba.get_num_threads() != threads:
-            numba.set_num_threads(threads)
-        return self.parallel(*args)
+        if threads == 1 or max(getattr(a, "size", 0) for a in arrays) < WORTH:
+            return self.compiled(0, size, *arrays) is not False
+        blocks = -(-size // ALIGN)
+        edges = [min(blocks * i // threads * ALIGN, size) for i in range(threads)] + [size]
+        rest = [
+            _helpers().submit(self.compiled, lo, hi, *arrays) for lo, hi in zip(edges[1:-1], edges[2:], strict=True)
+        ]
+        try:
+            good = self.compiled(edges[0], edges[1], *arrays) is not False
+        finally:
+            results = [future.result() for future in rest]
+        return good and all(result is not False for result in results)
 
 
 kernel = Kernel

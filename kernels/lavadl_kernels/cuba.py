@@ -25,7 +25,6 @@ Arrays are time-major (T, M) with per-lane parameters, as in `leaky_integrator`.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from lavadl_kernels import leaky_integrator
 from lavadl_kernels._jit import kernel, scalar
@@ -97,25 +96,24 @@ def forward(x, u, v, current_decay, voltage_decay, threshold, graded=False):
     ua, va = np.empty_like(u), np.empty_like(v)
 
     def run(bound, zero):
-        return _forward(x, u, v, current_decay, voltage_decay, threshold, graded, bound, zero, spike, ua, va)
+        return _forward(u.size, x, u, v, current_decay, voltage_decay, threshold, graded, bound, zero, spike, ua, va)
 
     leaky_integrator.exact(run, x, [u, v], 2)
     return spike, ua, va
 
 
 @kernel
-def _forward(x, u, v, current_decay, voltage_decay, threshold, graded, bound, zero, spike, u_after, v_after):
-    steps, lanes = x.shape
-    chunks = (lanes + CHUNK - 1) // CHUNK
-    bad = np.zeros(chunks, np.int32)
-    for chunk in prange(chunks):
-        lo = chunk * CHUNK
-        hi = min(lo + CHUNK, lanes)
+def _forward(
+    begin, end, x, u, v, current_decay, voltage_decay, threshold, graded, bound, zero, spike, u_after, v_after
+):
+    steps = x.shape[0]
+    beyond = np.int32(0)
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
         n = hi - lo
         uc, vc, cd, vd = np.full(n, zero), np.full(n, zero), np.full(n, zero), np.full(n, zero)
         for i in range(n):
             uc[i], vc[i], cd[i], vd[i] = u[lo + i], v[lo + i], current_decay[lo + i], voltage_decay[lo + i]
-        beyond = np.int32(0)
         for t in range(steps):
             xr, sr = x[t, lo:hi], spike[t, lo:hi]
             for i in range(n):
@@ -124,10 +122,9 @@ def _forward(x, u, v, current_decay, voltage_decay, threshold, graded, bound, ze
                 uc[i], vc[i] = un, vn
                 size = np.float32(w * (1 / 4096)) if graded else np.float32(1)
                 sr[i] = size if s else np.float32(0)
-        bad[chunk] = beyond
         for i in range(n):
             u_after[lo + i], v_after[lo + i] = np.int64(uc[i]), np.int64(vc[i])
-    return bad.sum() == 0
+    return beyond == 0
 
 
 def backward(x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded, grad_spike):
@@ -142,69 +139,72 @@ def backward(x, u, v, current_decay, voltage_decay, threshold, tau, scale, grade
     """
     steps, lanes = x.shape
     # as many lanes at a time as keep both histories in the second-level cache
-    chunk = int(max(16, min(CHUNK, (1 << 17) // max(steps, 1)) // 16 * 16))
-    tasks = -(-lanes // chunk)
-    # one history per worker: each takes every `workers`-th chunk, so results do not depend on how many
-    workers = min(tasks, 16)
-    history_u = np.empty((workers, steps, chunk), np.float32)
-    history_w = np.empty((workers, steps, chunk), np.float32)
+    width = int(max(16, min(CHUNK, (1 << 17) // max(steps, 1)) // 16 * 16))
     grad_x = np.empty((steps, lanes), np.float32)
     grad_cd = np.zeros(lanes, np.float64)
     grad_vd = np.zeros(lanes, np.float64)
     _backward(
-        x, u, v, current_decay, voltage_decay, threshold, np.float32(tau), np.float32(scale), graded,
-        grad_spike, history_u, history_w, grad_x, grad_cd, grad_vd,
+        lanes, x, u, v, current_decay, voltage_decay, threshold, np.float32(tau), np.float32(scale), graded,
+        grad_spike, width, grad_x, grad_cd, grad_vd,
     )  # fmt: skip
     return grad_x, grad_cd, grad_vd
 
 
 @kernel
 def _backward(
-    x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded,
-    grad_spike, history_u, history_w, grad_x, grad_current_decay, grad_voltage_decay,
+    begin, end, x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded,
+    grad_spike, width, grad_x, grad_current_decay, grad_voltage_decay,
 ):  # fmt: skip
-    steps, lanes = x.shape
-    workers, _, width = history_u.shape
+    hu, hw = np.empty((x.shape[0], width), np.float32), np.empty((x.shape[0], width), np.float32)
+    _backward_lanes(
+        begin, end, x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded,
+        grad_spike, hu, hw, grad_x, grad_current_decay, grad_voltage_decay,
+    )  # fmt: skip
+
+
+@scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
+def _backward_lanes(
+    begin, end, x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded,
+    grad_spike, hu, hw, grad_x, grad_current_decay, grad_voltage_decay,
+):  # fmt: skip
+    steps, width = hu.shape
     level = np.float32(threshold / 4096)
-    for worker in prange(workers):
-        hu, hw = history_u[worker], history_w[worker]
-        uc, vc, cd, vd = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
-        gu, gw = np.empty(width, np.float32), np.empty(width, np.float32)
-        ku, kw = np.empty(width, np.float32), np.empty(width, np.float32)
-        for lo in range(worker * width, lanes, workers * width):
-            hi = min(lo + width, lanes)
-            n = hi - lo
+    uc, vc, cd, vd = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
+    gu, gw = np.empty(width, np.float32), np.empty(width, np.float32)
+    ku, kw = np.empty(width, np.float32), np.empty(width, np.float32)
+    for lo in range(begin, end, width):
+        hi = min(lo + width, end)
+        n = hi - lo
+        for i in range(n):
+            uc[i], vc[i], cd[i], vd[i] = u[lo + i], v[lo + i], current_decay[lo + i], voltage_decay[lo + i]
+            gu[i] = gw[i] = 0
+            ku[i] = np.float32(1) - np.float32(cd[i]) * np.float32(1 / 4096)
+            kw[i] = np.float32(1) - np.float32(vd[i]) * np.float32(1 / 4096)
+        for t in range(steps):
+            xr, hur, hwr = x[t, lo:hi], hu[t], hw[t]
             for i in range(n):
-                uc[i], vc[i], cd[i], vd[i] = u[lo + i], v[lo + i], current_decay[lo + i], voltage_decay[lo + i]
-                gu[i] = gw[i] = 0
-                ku[i] = np.float32(1) - np.float32(cd[i]) * np.float32(1 / 4096)
-                kw[i] = np.float32(1) - np.float32(vd[i]) * np.float32(1 / 4096)
-            for t in range(steps):
-                xr, hur, hwr = x[t, lo:hi], hu[t], hw[t]
+                un, vn, _, w = step(uc[i], vc[i], fixed(xr[i], 0.0), 0, cd[i], vd[i], threshold, False)
+                uc[i], vc[i] = un, vn
+                hur[i], hwr[i] = un * (1 / 4096), w * (1 / 4096)
+        gcd, gvd = grad_current_decay[lo:hi], grad_voltage_decay[lo:hi]
+        for t in range(steps - 1, -1, -1):
+            gsr, gxr, hwr = grad_spike[t, lo:hi], grad_x[t, lo:hi], hw[t]
+            for i in range(n):
+                gw[i] = kw[i] * gw[i] + gsr[i] * surrogate(hwr[i] - level, tau, scale, graded)
+                gu[i] = ku[i] * gu[i] + gw[i]
+                gxr[i] = gu[i]
+            if t > 0:
+                ub, wb = hu[t - 1], hw[t - 1]
                 for i in range(n):
-                    un, vn, _, w = step(uc[i], vc[i], fixed(xr[i], 0.0), 0, cd[i], vd[i], threshold, False)
-                    uc[i], vc[i] = un, vn
-                    hur[i], hwr[i] = un * (1 / 4096), w * (1 / 4096)
-            gcd, gvd = grad_current_decay[lo:hi], grad_voltage_decay[lo:hi]
-            for t in range(steps - 1, -1, -1):
-                gsr, gxr, hwr = grad_spike[t, lo:hi], grad_x[t, lo:hi], hw[t]
+                    carried = np.float32(0) if wb[i] > level else wb[i]
+                    gcd[i] -= np.float64(gu[i] * ub[i]) * (1 / 4096)
+                    gvd[i] -= np.float64(gw[i] * carried) * (1 / 4096)
+            else:
                 for i in range(n):
-                    gw[i] = kw[i] * gw[i] + gsr[i] * surrogate(hwr[i] - level, tau, scale, graded)
-                    gu[i] = ku[i] * gu[i] + gw[i]
-                    gxr[i] = gu[i]
-                if t > 0:
-                    ub, wb = hu[t - 1], hw[t - 1]
-                    for i in range(n):
-                        carried = np.float32(0) if wb[i] > level else wb[i]
-                        gcd[i] -= np.float64(gu[i] * ub[i]) * (1 / 4096)
-                        gvd[i] -= np.float64(gw[i] * carried) * (1 / 4096)
-                else:
-                    for i in range(n):
-                        gcd[i] -= np.float64(gu[i]) * np.float64(u[lo + i]) * (1 / 16777216)
-                        gvd[i] -= np.float64(gw[i]) * np.float64(v[lo + i]) * (1 / 16777216)
+                    gcd[i] -= np.float64(gu[i]) * np.float64(u[lo + i]) * (1 / 16777216)
+                    gvd[i] -= np.float64(gw[i]) * np.float64(v[lo + i]) * (1 / 16777216)
 
 
-@kernel
 def run(a, bias, u, v, current_decay, voltage_decay, threshold, start, reset, spike, current, voltage, exceeded):
     """Run integer inputs through neurons with the chip's widths: the deployed neuron.
 
@@ -231,15 +231,23 @@ def run(a, bias, u, v, current_decay, voltage_decay, threshold, start, reset, sp
     exceeded : ndarray
         (M,) int64, filled with the first step at which a width was exceeded, or -1.
     """
-    steps, lanes = a.shape
-    chunks = (lanes + CHUNK - 1) // CHUNK
-    for chunk in prange(chunks):
-        lo = chunk * CHUNK
-        hi = min(lo + CHUNK, lanes)
+    _run(
+        u.size, a, bias, u, v, current_decay, voltage_decay, threshold, start, reset,
+        spike, current, voltage, exceeded,
+    )  # fmt: skip
+
+
+@kernel
+def _run(
+    begin, end, a, bias, u, v, current_decay, voltage_decay, threshold, start, reset,
+    spike, current, voltage, exceeded,
+):  # fmt: skip
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
         uc, vc, cd, vd = u[lo:hi], v[lo:hi], current_decay[lo:hi], voltage_decay[lo:hi]
         b, beyond = bias[lo:hi], exceeded[lo:hi]
         beyond[:] = -1
-        for t in range(steps):
+        for t in range(a.shape[0]):
             ar, sr = a[t, lo:hi], spike[t, lo:hi]
             if reset[t]:
                 uc[:] = 0

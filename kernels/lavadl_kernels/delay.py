@@ -11,7 +11,6 @@ Arrays are time-major (T, M); delays are int64 (M,) and may be negative.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from lavadl_kernels._jit import kernel
 
@@ -21,7 +20,7 @@ CHUNK = 256  # lanes per task: whole cache lines, and rows of the window stay ca
 def forward(x, delay):
     """Shift each lane of `x` (T, M) later by `delay` (M,) steps; returns a new (T, M) array."""
     y = np.empty_like(x)
-    _shift(x, delay, y)
+    _shift(delay.size, x, delay, y)
     return y
 
 
@@ -43,31 +42,27 @@ def backward(grad_y, y, delay):
         (M,) float64, per step.
     """
     grad_x = np.empty_like(grad_y)
-    _shift(grad_y, -delay, grad_x)
+    _shift(delay.size, grad_y, -delay, grad_x)
     grad_delay = np.zeros(delay.shape, np.float64)
-    _slope(grad_y, y, grad_delay)
+    _slope(delay.size, grad_y, y, grad_delay)
     return grad_x, grad_delay
 
 
 @kernel
-def _shift(x, delay, y):
-    steps, lanes = x.shape
-    for chunk in prange((lanes + CHUNK - 1) // CHUNK):
-        lo = chunk * CHUNK
-        hi = min(lo + CHUNK, lanes)
+def _shift(begin, end, x, delay, y):
+    steps = x.shape[0]
+    for lo in range(begin, end, CHUNK):
         for t in range(steps):
-            for i in range(lo, hi):
+            for i in range(lo, min(lo + CHUNK, end)):
                 source = t - delay[i]
                 y[t, i] = x[source, i] if 0 <= source < steps else 0
 
 
 @kernel
-def _slope(grad_y, y, grad_delay):
-    steps, lanes = y.shape
-    for chunk in prange((lanes + CHUNK - 1) // CHUNK):
-        lo = chunk * CHUNK
-        hi = min(lo + CHUNK, lanes)
+def _slope(begin, end, grad_y, y, grad_delay):
+    steps = y.shape[0]
+    for lo in range(begin, end, CHUNK):
         for t in range(steps):
-            for i in range(lo, hi):
+            for i in range(lo, min(lo + CHUNK, end)):
                 before = y[t - 1, i] if t > 0 else np.float32(0)
                 grad_delay[i] -= np.float64(grad_y[t, i]) * np.float64(y[t, i] - before)

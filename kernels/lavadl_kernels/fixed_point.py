@@ -38,7 +38,7 @@ def shift_to_zero(product):
     return -(-product >> 12) if product < 0 else product >> 12
 
 
-@overload(shift_to_zero, inline="always")
+@overload(shift_to_zero)
 def _shift_to_zero(product):
     if isinstance(product, types.Float):
         return lambda product: np.trunc(product * (1 / 4096))
@@ -51,7 +51,7 @@ def fixed(value, like):
     return int(value * 4096)
 
 
-@overload(fixed, inline="always")
+@overload(fixed)
 def _fixed(value, like):
     if isinstance(like, types.Float):
         return lambda value, like: np.float64(np.trunc(value * np.float32(4096.0)))

@@ -19,7 +19,6 @@ float32 in units of 1; states are int64 in 1/4096; decays are int64 in 1/4096, o
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from lavadl_kernels._jit import kernel, scalar
 from lavadl_kernels.fixed_point import NEVER, fixed, input_bound, leak
@@ -79,23 +78,24 @@ def forward(x, state, decay, threshold=NEVER):
     """
     y = np.empty_like(x)
     after = np.empty_like(state)
-    exact(lambda bound, zero: _forward(x, state, decay, threshold, bound, zero, y, after), x, [state], 1)
+
+    def run(bound, zero):
+        return _forward(state.size, x, state, decay, threshold, bound, zero, y, after)
+
+    exact(run, x, [state], 1)
     return y, after
 
 
 @kernel
-def _forward(x, state, decay, threshold, bound, zero, y, after):
-    steps, lanes = x.shape
-    chunks = (lanes + CHUNK - 1) // CHUNK
-    bad = np.zeros(chunks, np.int32)
-    for chunk in prange(chunks):
-        lo = chunk * CHUNK
-        hi = min(lo + CHUNK, lanes)
+def _forward(begin, end, x, state, decay, threshold, bound, zero, y, after):
+    steps = x.shape[0]
+    beyond = np.int32(0)
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
         n = hi - lo
         c, d = np.full(n, zero), np.full(n, zero)
         for i in range(n):
             c[i], d[i] = state[lo + i], decay[lo + i]
-        beyond = np.int32(0)
         for t in range(steps):
             xr, yr = x[t, lo:hi], y[t, lo:hi]
             for i in range(n):
@@ -103,10 +103,9 @@ def _forward(x, state, decay, threshold, bound, zero, y, after):
                 carried, _, value = step(c[i], fixed(xr[i], zero), d[i], threshold)
                 c[i] = carried
                 yr[i] = value * (1 / 4096)
-        bad[chunk] = beyond
         for i in range(n):
             after[lo + i] = np.int64(c[i])
-    return bad.sum() == 0
+    return beyond == 0
 
 
 def backward(grad_y, y, state, decay, threshold=NEVER):
@@ -128,18 +127,16 @@ def backward(grad_y, y, state, decay, threshold=NEVER):
     """
     grad_x = np.empty_like(grad_y)
     grad_decay = np.zeros(state.shape, np.float64)
-    _backward(grad_y, y, state, decay, threshold, grad_x, grad_decay)
+    _backward(state.size, grad_y, y, state, decay, threshold, grad_x, grad_decay)
     return grad_x, grad_decay
 
 
 @kernel
-def _backward(grad_y, y, state, decay, threshold, grad_x, grad_decay):
-    steps, lanes = grad_y.shape
-    chunks = (lanes + CHUNK - 1) // CHUNK
+def _backward(begin, end, grad_y, y, state, decay, threshold, grad_x, grad_decay):
+    steps = grad_y.shape[0]
     level = np.float32(threshold / 4096)
-    for chunk in prange(chunks):
-        lo = chunk * CHUNK
-        hi = min(lo + CHUNK, lanes)
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
         n = hi - lo
         gd = grad_decay[lo:hi]
         keep = np.empty(n, np.float32)

@@ -12,14 +12,11 @@ All values are float32 in units of 1.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from lavadl_kernels._jit import kernel, scalar
-
-CHUNK = 16384
+from lavadl_kernels._jit import inlined, kernel, scalar
 
 
-@scalar
+@inlined
 def exp_negative(x):
     """exp(x) in float32 for x <= 0, to two units in the last place; exp(-87) = 1.6e-38 below -87.
 
@@ -46,21 +43,38 @@ def surrogate(distance, tau, scale, graded):
     return scale / (np.float32(2) * tau) * exp_negative(-abs(distance) / tau)
 
 
+def backward(voltage, threshold, tau, scale, graded, grad_spike):
+    """Gradient to the voltage.
+
+    Parameters
+    ----------
+    voltage, grad_spike : ndarray
+        float32, flat.
+    threshold : ndarray
+        float32, one level or one per element of `voltage`.
+    tau, scale : float
+        Width and height of the surrogate.
+    graded : bool
+        Whether a spike has the size of the voltage.
+
+    Returns
+    -------
+    ndarray
+        float32, of the size of `voltage`.
+    """
+    out = np.empty_like(voltage)
+    _backward(voltage.size, voltage, threshold, np.float32(tau), np.float32(scale), graded, grad_spike, out)
+    return out
+
+
 @kernel
-def backward(voltage, threshold, tau, scale, graded, grad_spike, grad_voltage):
-    """Fill `grad_voltage` from `grad_spike`; all arrays flat and of one size, `threshold` of that size or 1."""
-    size = voltage.size
-    chunks = (size + CHUNK - 1) // CHUNK
-    tau32, scale32 = np.float32(tau), np.float32(scale)
-    for chunk in prange(chunks):
-        lo = chunk * CHUNK
-        hi = min(lo + CHUNK, size)
-        v, g, out = voltage[lo:hi], grad_spike[lo:hi], grad_voltage[lo:hi]
-        if threshold.size == 1:
-            level = threshold[0]
-            for i in range(hi - lo):
-                out[i] = g[i] * surrogate(v[i] - level, tau32, scale32, graded)
-        else:
-            levels = threshold[lo:hi]
-            for i in range(hi - lo):
-                out[i] = g[i] * surrogate(v[i] - levels[i], tau32, scale32, graded)
+def _backward(begin, end, voltage, threshold, tau, scale, graded, grad_spike, grad_voltage):
+    v, g, out = voltage[begin:end], grad_spike[begin:end], grad_voltage[begin:end]
+    if threshold.size == 1:
+        level = threshold[0]
+        for i in range(end - begin):
+            out[i] = g[i] * surrogate(v[i] - level, tau, scale, graded)
+    else:
+        levels = threshold[begin:end]
+        for i in range(end - begin):
+            out[i] = g[i] * surrogate(v[i] - levels[i], tau, scale, graded)

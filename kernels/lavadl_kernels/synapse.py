@@ -9,7 +9,6 @@ Axes are T, C, H, W; convolution is the cross-correlation of the deep-learning f
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from lavadl_kernels._jit import kernel
 
@@ -30,7 +29,7 @@ def dense(x, weight):
         (T, O) int64.
     """
     z = np.zeros((x.shape[0], weight.shape[0]), np.int64)
-    _dense(x, np.ascontiguousarray(weight.T, np.int64), z)
+    _dense(len(x), x, np.ascontiguousarray(weight.T, np.int64), z)
     return z
 
 
@@ -72,7 +71,7 @@ def conv(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
     # channel last: the inner loop adds one weight vector to one pixel
     z = np.zeros((steps, *shape, out), np.int64)
     vectors = np.ascontiguousarray(weight.transpose(1, 2, 3, 0), np.int64)
-    _conv(x, vectors, *stride, *padding, *dilation, groups, z)
+    _conv(steps, x, vectors, *stride, *padding, *dilation, groups, z)
     return np.ascontiguousarray(z.transpose(0, 3, 1, 2))
 
 
@@ -86,15 +85,15 @@ def conv_transpose(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), gr
     )
     z = np.zeros((steps, *shape, out * groups), np.int64)
     vectors = np.ascontiguousarray(weight.transpose(0, 2, 3, 1), np.int64)
-    _conv_transpose(x, vectors, *stride, *padding, *dilation, channels // groups, z)
+    _conv_transpose(steps, x, vectors, *stride, *padding, *dilation, channels // groups, z)
     return np.ascontiguousarray(z.transpose(0, 3, 1, 2))
 
 
 @kernel
-def _dense(x, weight, z):
-    steps, inputs = x.shape
+def _dense(begin, end, x, weight, z):
+    inputs = x.shape[1]
     outputs = weight.shape[1]
-    for t in prange(steps):
+    for t in range(begin, end):
         row = z[t]
         for i in range(inputs):
             message = np.int64(x[t, i])
@@ -105,12 +104,12 @@ def _dense(x, weight, z):
 
 
 @kernel
-def _conv(x, weight, sh, sw, ph, pw, dh, dw, groups, z):
-    steps, channels, height, width = x.shape
+def _conv(begin, end, x, weight, sh, sw, ph, pw, dh, dw, groups, z):
+    channels, height, width = x.shape[1:]
     per_group, kh, kw, outputs = weight.shape
     oh, ow = z.shape[1], z.shape[2]
     span = outputs // groups
-    for t in prange(steps):
+    for t in range(begin, end):
         for c in range(channels):
             first = c // per_group * span
             for h in range(height):
@@ -133,11 +132,11 @@ def _conv(x, weight, sh, sw, ph, pw, dh, dw, groups, z):
 
 
 @kernel
-def _conv_transpose(x, weight, sh, sw, ph, pw, dh, dw, per_group, z):
-    steps, channels, height, width = x.shape
+def _conv_transpose(begin, end, x, weight, sh, sw, ph, pw, dh, dw, per_group, z):
+    channels, height, width = x.shape[1:]
     _, kh, kw, span = weight.shape
     oh, ow = z.shape[1], z.shape[2]
-    for t in prange(steps):
+    for t in range(begin, end):
         for c in range(channels):
             first = c // per_group * span
             for h in range(height):

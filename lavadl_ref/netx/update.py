@@ -44,8 +44,7 @@ def cuba_update(
     current, voltage = (x.astype(np.int64).reshape(-1) for x in (u, v))
     spike = np.empty((1, lanes), np.uint8)
     unrecorded = np.empty((0, lanes), np.int32)
-    # The serial twin: actors are forked, and threads do not survive a fork.
-    cuba.run.serial(
+    cuba.run(
         a.astype(np.int64).reshape(1, -1) << 6,
         bias.astype(np.int64).reshape(-1) << 6,
         current,

@@ -182,6 +182,5 @@ class Spike(torch.autograd.Function):
         levels = threshold.reshape(1) if threshold.numel() == 1 else threshold.expand_as(voltage)
         flat = levels.numpy() if threshold.numel() == 1 else layout.lanes(levels).reshape(-1)
         v, g = layout.lanes(voltage), layout.lanes(grads[0])
-        out = np.empty_like(v)
-        spike.backward(v.reshape(-1), flat, tau, scale, graded, g.reshape(-1), out.reshape(-1))
-        return layout.logical(out), *[None] * 5
+        out = spike.backward(v.reshape(-1), flat, tau, scale, graded, g.reshape(-1))
+        return layout.logical(out.reshape(v.shape)), *[None] * 5

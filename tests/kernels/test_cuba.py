@@ -105,7 +105,9 @@ def test_both_number_types_agree(case):
     for zero in (np.float64(0), np.int64(0)):
         spike, u, v = np.empty_like(case.x), np.empty_like(case.u), np.empty_like(case.v)
         bound = np.float32(2**40)
-        assert cuba._forward(case.x, case.u, case.v, *parameters(case), case.graded, bound, zero, spike, u, v)
+        assert cuba._forward(
+            case.u.size, case.x, case.u, case.v, *parameters(case), case.graded, bound, zero, spike, u, v
+        )
         results.append((spike, u, v))
     for actual, other in zip(*results, strict=True):
         np.testing.assert_array_equal(actual, other)

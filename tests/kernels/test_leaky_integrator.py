@@ -49,7 +49,7 @@ def test_both_number_types_agree(case):
     for zero in (np.float64(0), np.int64(0)):
         y, after = np.empty_like(case.x), np.empty_like(case.u)
         good = leaky_integrator._forward(
-            case.x, case.u, case.current_decay, case.threshold, np.float32(2**40), zero, y, after
+            case.u.size, case.x, case.u, case.current_decay, case.threshold, np.float32(2**40), zero, y, after
         )
         assert good
         results.append((y, after))

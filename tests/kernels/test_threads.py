@@ -1,4 +1,4 @@
-"""One thread, two threads and the serial twin give the same bits; so does Python without a compiler."""
+"""Any number of threads gives the same bits; so does Python without a compiler."""
 
 import os
 import subprocess
@@ -40,8 +40,7 @@ def everything(seed):
     out += [y, after, *leaky_integrator.backward(grad, y, states[0], decays[0], 4096)]
     delays = rng.integers(-3, 9, LANES)
     out += [z := delay.forward(x, delays), *delay.backward(grad, z, delays)]
-    gradient = np.empty(x.size, np.float32)
-    spike.backward(x.reshape(-1), np.ones(1, np.float32), 1.0, 0.1, False, grad.reshape(-1), gradient)
+    gradient = spike.backward(x.reshape(-1), np.ones(1, np.float32), 1.0, 0.1, False, grad.reshape(-1))
     frames = rng.integers(0, 2, (STEPS, 4, 6, 5))
     weight = rng.integers(-128, 128, (4, 4, 3, 3))
     out += [gradient, synapse.dense(frames.reshape(STEPS, -1), rng.integers(-9, 9, (7, 120)))]
@@ -63,20 +62,56 @@ def test_same_bits_for_any_number_of_threads(threads):
             np.testing.assert_array_equal(actual.view(np.uint8), expected.view(np.uint8))
 
 
-def test_which_version_runs(threads, monkeypatch):
-    used = []
-    kernel = leaky_integrator._forward
-    for name in ("serial", "parallel"):
-        version = getattr(kernel, name)
-        monkeypatch.setattr(kernel, name, lambda *a, n=name, v=version: (used.append(n), v(*a))[1])
-    _, x, states, decays = inputs(1)
-    for count in (1, 2):
-        threads(count)
-        leaky_integrator.forward(x, states[0], decays[0])
-    monkeypatch.setattr(_jit, "WORTH", x.size + 1)
-    leaky_integrator.forward(x, states[0], decays[0])
-    second = "parallel" if lavadl_kernels.get_num_threads() > 1 else "serial"
-    assert used == ["serial", second, "serial"]
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 1000])
+def test_pieces_cover_the_range_once(threads, monkeypatch, count, size):
+    monkeypatch.setattr(_jit, "PROCESSORS", 8)
+    threads(count)
+    pieces = []
+    kernel = _jit.Kernel(lambda lo, hi, x: None)
+    monkeypatch.setattr(kernel, "compiled", lambda lo, hi, x: pieces.append((lo, hi)))
+    assert kernel(size, np.zeros(1))
+    pieces.sort()
+    assert len(pieces) == count
+    assert [piece[0] for piece in pieces] == [0, *(piece[1] for piece in pieces[:-1])]
+    assert pieces[-1][1] == size
+    assert all(lo % _jit.ALIGN == 0 or lo == size for lo, _ in pieces)
+
+
+def test_small_arrays_are_one_piece(threads, monkeypatch):
+    threads(2)
+    monkeypatch.setattr(_jit, "WORTH", 1000)
+    pieces = []
+    kernel = _jit.Kernel(lambda lo, hi, x: None)
+    monkeypatch.setattr(kernel, "compiled", lambda lo, hi, x: pieces.append((lo, hi)))
+    kernel(500, np.zeros(999))
+    assert pieces == [(0, 500)]
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_any_piece_can_say_no(threads, monkeypatch, bad):
+    monkeypatch.setattr(_jit, "PROCESSORS", 2)
+    threads(2)
+    kernel = _jit.Kernel(lambda lo, hi, x: None)
+    monkeypatch.setattr(kernel, "compiled", lambda lo, hi, x: (lo > 0) != bad)
+    assert not kernel(1000, np.zeros(1))
+
+
+def test_an_error_in_a_piece_is_raised_after_all_have_ended(threads, monkeypatch):
+    monkeypatch.setattr(_jit, "PROCESSORS", 2)
+    threads(2)
+    ended = []
+
+    def piece(lo, hi, x):
+        if lo == 0:
+            raise MemoryError("no room")
+        ended.append(hi)
+
+    kernel = _jit.Kernel(lambda lo, hi, x: None)
+    monkeypatch.setattr(kernel, "compiled", piece)
+    with pytest.raises(MemoryError, match="no room"):
+        kernel(1000, np.zeros(1))
+    assert ended == [1000]
 
 
 def test_number_of_threads_must_be_positive():
