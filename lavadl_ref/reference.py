@@ -198,7 +198,6 @@ class Network:
                     exceeded.append(Exceeded(position, *beyond))
                 runs.append(LayerRun(layer, **{name: _outside(value, batched) for name, value in states.items()}))
                 x = _delayed(layer, x)
-            offset = None
             if not isinstance(layer, Input) or layer.neuron is not None:
                 index += 1
         return Run(_outside(x, batched).astype(np.int64), tuple(runs), tuple(exceeded))

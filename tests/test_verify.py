@@ -178,8 +178,8 @@ def test_a_wrong_slayer_is_found(monkeypatch, position, delay):
     )
 
 
-def test_a_wrong_neuron_of_the_reference_is_found(monkeypatch):
-    """A convolution's neuron is named by channel, row and column."""
+def test_the_earliest_wrong_neuron_of_the_reference_is_found(monkeypatch):
+    """The earliest of two differences, its neuron by channel, row and column."""
     conv = Conv(shape=(2, 3, 4), weight=np.full((2, 1, 2, 2), 40), neuron=cuba())
     network = Network((conv, Flatten(shape=(24,)), layer(3, 24)))
     run = reference.Network.run
@@ -188,12 +188,13 @@ def test_a_wrong_neuron_of_the_reference_is_found(monkeypatch):
         result = run(self, *arguments, **options)
         if result.output.shape[-1] > 1:  # not the run of one step that loads the kernels
             result.layers[0].spikes[1, 2, 3, 17] ^= 1
+            result.layers[0].spikes[0, 0, 0, 30] ^= 1
         return result
 
     monkeypatch.setattr(reference.Network, "run", wrong)
     report = verify.verify(network, lava=False)
     (divergence,) = report.divergences
-    assert (divergence.layer, divergence.neuron, divergence.step, divergence.count) == (0, (1, 2, 3), 17, 1)
+    assert (divergence.layer, divergence.neuron, divergence.step, divergence.count) == (0, (1, 2, 3), 17, 2)
     assert {divergence.expected, divergence.found} == {0, 1}
     assert [line.split(":")[0] for line in divergence.around] == [f"  step {n}" for n in range(15, 20)]
 

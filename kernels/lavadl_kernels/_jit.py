@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,12 @@ class Kernel:
             return self.compiled(0, size, *arrays) is not False
         blocks = -(-size // ALIGN)
         edges = [min(blocks * i // threads * ALIGN, size) for i in range(threads)] + [size]
-        rest = [
-            _helpers().submit(self.compiled, lo, hi, *arrays) for lo, hi in zip(edges[1:-1], edges[2:], strict=True)
-        ]
+        first, *rest = pairwise(edges)
+        futures = [_helpers().submit(self.compiled, *piece, *arrays) for piece in rest]
         try:
-            good = self.compiled(edges[0], edges[1], *arrays) is not False
+            good = self.compiled(*first, *arrays) is not False
         finally:
-            results = [future.result() for future in rest]
+            results = [future.result() for future in futures]
         return good and all(result is not False for result in results)
 
 
