@@ -52,17 +52,32 @@ def backward(grad_y, y, delay):
 def _shift(begin, end, x, delay, y):
     steps = x.shape[0]
     for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        d = delay[lo:hi]
+        least, most = d.min(), d.max()
         for t in range(steps):
-            for i in range(lo, min(lo + CHUNK, end)):
-                source = t - delay[i]
-                y[t, i] = x[source, i] if 0 <= source < steps else 0
+            row = y[t, lo:hi]
+            if t - most >= 0 and t - least < steps:
+                if least == most:
+                    row[:] = x[t - most, lo:hi]
+                else:
+                    for i in range(hi - lo):
+                        row[i] = x[t - d[i], lo + i]
+            else:
+                for i in range(hi - lo):
+                    source = t - d[i]
+                    row[i] = x[source, lo + i] if 0 <= source < steps else 0
 
 
 @kernel
 def _slope(begin, end, grad_y, y, grad_delay):
     steps = y.shape[0]
     for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        total = grad_delay[lo:hi]
+        before = np.zeros(hi - lo, np.float32)
         for t in range(steps):
-            for i in range(lo, min(lo + CHUNK, end)):
-                before = y[t - 1, i] if t > 0 else np.float32(0)
-                grad_delay[i] -= np.float64(grad_y[t, i]) * np.float64(y[t, i] - before)
+            gr, yr = grad_y[t, lo:hi], y[t, lo:hi]
+            for i in range(hi - lo):
+                total[i] -= np.float64(gr[i] * (yr[i] - before[i]))
+            before = yr
