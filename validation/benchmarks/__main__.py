@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -124,6 +125,7 @@ def main(show: Callable[[str], object] = print) -> int:
     except ImportError as error:
         show(f"lava-dl is not installed, nothing to compare with: {error}")
         return 2
+    warnings.filterwarnings("ignore", category=FutureWarning)  # lava-dl's use of torch's old weight norm
     show(machine())
     show(f"{'':62s} {'ours ms':>9s} {'lava-dl ms':>11s} {'times':>7s}  pairs")
     for ratio in ratios(arguments.rounds, arguments.quick):
