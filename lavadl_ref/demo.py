@@ -89,12 +89,12 @@ def build() -> torch.nn.Sequential:
     )
 
 
-def train(net: torch.nn.Sequential, data: Data, epochs: int, progress: Progress, batch: int = 32) -> list[float]:
+def train(net: torch.nn.Sequential, data: Data, epochs: int, progress: Progress, batch: int = 64) -> list[float]:
     """Train on spike rates; returns the mean loss of each epoch."""
     error = slayer.loss.SpikeRate(true_rate=0.8, false_rate=0.02)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=0.003, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.006, weight_decay=0.1)
     steps = epochs * -(-len(data.train) // batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.003, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.006, total_steps=steps)
     net.train()
     losses = []
     for epoch in range(epochs):
