@@ -130,6 +130,29 @@ class Delay(torch.autograd.Function):
         return layout.logical(gx), layout.per_channel(gd, steps.numel()) * grad_scale, None
 
 
+class TimeFirst(torch.autograd.Function):
+    """The same tensor in memory with time slowest; the gradient is passed as it comes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        _follow_torch()
+        layout = Layout(tuple(x.shape), (x.ndim - 1, *range(x.ndim - 1)))
+        return layout.logical(layout.lanes(x))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]
+
+
+def time_first(x: Tensor) -> Tensor:
+    """`x` with time slowest in memory, where it is contiguous float32 with time last; else `x` itself."""
+    plain = x.dtype == torch.float32 and x.device.type == "cpu" and x.ndim >= 3 and x.shape[-1] > 1
+    if not (plain and x.is_contiguous()):
+        return x
+    rearranged: Tensor = TimeFirst.apply(x)
+    return rearranged
+
+
 class Shift(torch.autograd.Function):
     """Every neuron's signal later by the same number of steps, zero-filled; earlier if negative."""
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from lavadl_kernels.layout import time_first
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,8 +35,12 @@ class Layout(NamedTuple):
 
     def lanes(self, x: Tensor) -> NDArray[np.float32]:
         """A tensor of the logical shape as a (T, M) array, copied only if its memory is ordered otherwise."""
-        memory = x.detach().permute(self.order).contiguous()
-        return memory.view(self.shape[-1], math.prod(self.state_shape)).numpy()
+        x = x.detach()
+        memory = x.permute(self.order)
+        steps, lanes = self.shape[-1], math.prod(self.state_shape)
+        if not memory.is_contiguous() and x.is_contiguous() and self.order[1:] == tuple(range(x.ndim - 1)):
+            return time_first(x.view(lanes, steps).numpy())
+        return memory.contiguous().view(steps, lanes).numpy()
 
     def state(self, x: Tensor) -> NDArray[np.int64]:
         """A state (N, C, *spatial) as a (M,) array in lane order."""

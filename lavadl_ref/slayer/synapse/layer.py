@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lavadl_ref.slayer import _autograd
+
 Hook = Callable[..., Tensor]
 Size = int | Sequence[int]
 
@@ -176,7 +178,7 @@ class Dense(GenericLayer):
                 f"(N, {math.prod(expected)}, T), got {tuple(input.shape)}"
             )
         n, steps = input.shape[0], input.shape[-1]
-        rows = input.movedim(-1, 0).reshape(steps * n, math.prod(expected))
+        rows = _autograd.time_first(input).movedim(-1, 0).reshape(steps * n, math.prod(expected))
         out = rows @ self.hooked_weight.flatten(1).t()
         out = out.view(steps, n, self.out_channels).permute(1, 2, 0)
         return out if input.ndim == 3 else out.unflatten(1, (-1, 1, 1))

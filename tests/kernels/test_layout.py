@@ -1,0 +1,17 @@
+"""Time first is the transpose, whatever the shape and the tiles."""
+
+import numpy as np
+import pytest
+from lavadl_kernels import _jit, layout
+
+
+@pytest.mark.parametrize("lanes", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("steps", [1, 2, 64, 130])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_time_first(monkeypatch, lanes, steps, dtype):
+    monkeypatch.setattr(_jit, "WORTH", 0)
+    x = np.arange(lanes * steps).astype(dtype).reshape(lanes, steps)
+    y = layout.time_first(x)
+    assert y.flags.c_contiguous
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, x.T)
