@@ -431,6 +431,8 @@ def _compare_lava(
     steps = x.shape[-1]
     shape = {"input_shape": x.shape[-2::-1]} if isinstance(network.layers[0], Kernel) else {}
     arguments: dict[str, Any] = {**{k: v for k, v in resets.items() if v is not None}, **shape}
+    if not isinstance(network.layers[0], Input) and x.size and (x.min() < 0 or x.max() > 1):
+        arguments["input_message_bits"] = 24  # without it Lava takes any message for one spike
     plans = plan(network, Options(**arguments))
     limit = timeout or 60 + 0.05 * steps * len(plans)
     records = runtime.run(network, x, steps, timeout=limit, **arguments)

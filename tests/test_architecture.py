@@ -257,12 +257,12 @@ def test_no_file_names_a_machine_or_a_package_index():
     assert found == []
 
 
-@pytest.mark.parametrize("line", ["see /work/x", "'/tmp/x.net'", "--extra-index-url x", "index-url = x"])
+@pytest.mark.parametrize("line", ["see /home/x", "'/opt/x.net'", "--extra-index-url x", "index-url = x"])
 def test_a_machine_or_an_index_is_seen(line):
     assert FOREIGN.search(line)
 
 
-@pytest.mark.parametrize("line", ["tests/tmp/x", "../home/x", "/dev/shm", "a/opt/b", "/tmp"])
+@pytest.mark.parametrize("line", ["tests/home/x", "../home/x", "/dev/shm", "a/opt/b", "/home"])
 def test_what_belongs_is_left_alone(line):
     assert not FOREIGN.search(line)
 

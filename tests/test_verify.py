@@ -398,6 +398,18 @@ def test_all_three_agree_on_lava():
 
 
 @on_lava
+def test_graded_messages_arrive_as_they_are():
+    network = Network((layer(5, 6, neuron=cuba(2000)), layer(4, 5, 1)))
+    x = np.random.default_rng(1).integers(-3, 9, (6, 30))
+    report = verify.verify(network, x)
+    assert report.exact
+    assert report.layers[0].paths["lava"].exact
+    assert report.layers[0].spikes > 0
+    as_spikes = reference.Network(network).run((x != 0).astype(int), layers=[0]).layers[0].spikes
+    assert as_spikes.sum() != report.layers[0].spikes
+
+
+@on_lava
 def test_a_wrong_lava_is_found_with_its_states(monkeypatch):
     """Lava is given another bias than the file says."""
     network = two(bias=np.zeros(4, np.int64))

@@ -2,7 +2,7 @@
 
 Lava's runtime waits forever when a process model raises, when ``stop`` is missed or when a
 signal arrives at the wrong moment, and its processes and shared memory outlive their
-parent.  So every run here happens in a child with a session of its own, within a time limit;
+parent.  So every run here happens in a child in a process session of its own, within a time limit;
 whatever ends it, the whole session and the shared memory it made are gone afterwards.
 """
 

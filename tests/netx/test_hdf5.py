@@ -50,7 +50,7 @@ def test_refuses_geometry_that_unpatched_lava_cannot_hold():
 
 
 def run_script(code, *arguments):
-    """Run a user's script in a session of its own and return what it prints."""
+    """Run a user's script in its own process session and return what it prints."""
     script = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         stdout=subprocess.PIPE,

@@ -48,7 +48,7 @@ def traces(monkeypatch):
 
 
 def alive(session):
-    """Living processes of a session."""
+    """Living processes of one process session."""
     found = []
     for process in psutil.process_iter(["status"]):
         try:
