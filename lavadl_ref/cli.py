@@ -216,7 +216,7 @@ def inspect(file: Annotated[Path, typer.Argument(help="The .net file.")]) -> Non
         from lavadl_ref import exchange
 
         network = exchange.read(file)
-        processes = _processes(network)
+        processes, reason = _processes(network)
         table = Table(title=str(file), title_justify="left")
         for column in ("layer", "type", "shape", "weights (1/64)", "bias (1/64)", "delay", "starts", "on Lava"):
             table.add_column(column)
@@ -239,12 +239,20 @@ def inspect(file: Annotated[Path, typer.Argument(help="The .net file.")]) -> Non
             if layer.neuron is not None:
                 neurons.add_row(str(position), layer.neuron.type, _parameters(layer.neuron))
         console.print(neurons)
+        if reason:
+            console.print(f"not available on Lava: {reason}", markup=False, soft_wrap=True)
         console.print("decays in 1/4096, thresholds in 1/64; a layer starts at the given step of a deployed run")
 
 
 def _parameters(neuron: Any) -> str:
+    """The parameters that are not their family's defaults."""
+    from lavadl_ref.exchange import FAMILIES
+
+    usual = {field.name: field.default for field in FAMILIES[neuron.type].fields if not field.required}
     parts = []
     for name, value in neuron.parameters.items():
+        if name in usual and (value is None or value == usual[name]):
+            continue
         unit = {"threshold": 64}.get(name, 4096 if name.endswith("_decay") else None)
         text = str(value) if isinstance(value, (bool, str)) or value is None else _range(value)
         if unit and ".." not in text:
@@ -253,20 +261,20 @@ def _parameters(neuron: Any) -> str:
     return ", ".join(parts)
 
 
-def _processes(network: Any) -> dict[int, str]:
-    """What each layer becomes on Lava, or why it cannot."""
+def _processes(network: Any) -> tuple[dict[int, str], str]:
+    """What each layer becomes on Lava, and why the network cannot go there."""
     from lavadl_ref.exchange import Kernel
     from lavadl_ref.netx.plan import Options, plan
-    from lavadl_ref.verify import random_input
+    from lavadl_ref.verify import input_shape
 
     names = dict.fromkeys(range(len(network.layers)), "-")
     first = network.layers[0]
-    shape = random_input(network, 1).shape[-2::-1] if isinstance(first, Kernel) else None
+    shape = input_shape(network)[::-1] if isinstance(first, Kernel) else None
     try:
         names.update({p.position: p.processes for p in plan(network, Options(input_shape=shape))})
     except (NotImplementedError, ValueError) as error:
-        names[0] = f"not available: {error}"
-    return names
+        return names, str(error)
+    return names, ""
 
 
 @app.command(epilog="Example: lavadl-ref doctor")

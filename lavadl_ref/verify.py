@@ -103,21 +103,23 @@ class Report:
         return sum(c.compared for result in self.layers for c in result.paths.values())
 
 
+def input_shape(network: exchange.Network) -> tuple[int, ...]:
+    """Shape of the input, without time; the smallest that fits where the first layer has a window."""
+    first = network.layers[0]
+    if isinstance(first, Dense):
+        return (int(first.weight.shape[1]),)
+    return _smallest_input(first) if isinstance(first, Kernel) else first.shape
+
+
 def random_input(network: exchange.Network, steps: int, seed: int = 0) -> Array:
     """A reproducible input for `network`: spikes at 20 %, or integers in [0, 128) for an input layer.
 
     Where a file begins with a convolution, which does not say how large its input is, the
     smallest input that gives the layer's shape is taken.
     """
-    first = network.layers[0]
-    if isinstance(first, Dense):
-        shape: tuple[int, ...] = (int(first.weight.shape[1]),)
-    elif isinstance(first, Kernel):
-        shape = _smallest_input(first)
-    else:
-        shape = first.shape
+    shape = input_shape(network)
     rng = np.random.default_rng(seed)
-    if isinstance(first, Input):
+    if isinstance(network.layers[0], Input):
         return rng.integers(0, 128, (*shape, steps))
     return (rng.random((*shape, steps)) < 0.2).astype(np.int64)
 

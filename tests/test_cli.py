@@ -195,7 +195,7 @@ def test_inspect_says_what_lava_cannot_run(tmp_path):
     exchange.write(tmp_path / "x.net", Network((pool,)))
     result = run("inspect", tmp_path / "x.net")
     assert result.exit_code == 0
-    assert "not available: layer 0 (pool)" in result.stdout
+    assert "not available on Lava: layer 0 (pool)" in result.stdout
 
 
 def test_inspect_a_recorded_network(data):
