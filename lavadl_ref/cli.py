@@ -188,7 +188,7 @@ def _load(path: Path) -> Any:
     """The array of a .npy file, floats that are whole as integers."""
     import numpy as np
 
-    from lavadl_ref.verify import _exact_integers
+    from lavadl_ref.verify import exact_integers
 
     with open(path, "rb") as file:
         try:
@@ -197,7 +197,7 @@ def _load(path: Path) -> Any:
             raise ValueError(f"{path}: expected a .npy file of integers: {str(error).splitlines()[0]}") from None
     if not isinstance(data, np.ndarray):
         raise ValueError(f"{path}: expected a .npy file of integers, found an archive of arrays")
-    return _exact_integers(data, 1, str(path)) if data.dtype.kind == "f" else data
+    return exact_integers(data, 1, str(path)) if data.dtype.kind == "f" else data
 
 
 def _range(values: Any) -> str:

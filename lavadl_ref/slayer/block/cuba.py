@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lavadl_ref.slayer import neuron, synapse
 from lavadl_ref.slayer.block import base
+from lavadl_ref.slayer.block.plain import Average, Flatten, TimeDecimation
 from lavadl_ref.slayer.neuron.base import Neuron
 
 __all__ = [
@@ -54,8 +55,3 @@ class Pool(_Cuba, base.Pool):
 
 class Unpool(_Cuba, base.Unpool):
     """Unpooling neurons; see `base.Unpool`."""
-
-
-Flatten = base.Flatten
-Average = base.Average
-TimeDecimation = base.TimeDecimation

@@ -1,0 +1,77 @@
+"""Blocks without neurons: the same for every family."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lavadl_ref import exchange
+from lavadl_ref.slayer.block.base import Block, Output
+
+
+class Flatten(Block):
+    """(N, C, H, W, T) to (N, C * H * W, T)."""
+
+    def forward(self, x: Tensor) -> Output:
+        """Flatten all but batch and time."""
+        y = x.movedim(-1, 0).flatten(2).movedim(0, -1)
+        self.shape = torch.Size([y.shape[1], 1, 1])
+        return self._counted(y)
+
+    def describe(self) -> exchange.Layer:
+        return exchange.Flatten(shape=self._known_shape()[:1])
+
+
+class Average(Block):
+    """Mean over C / num_outputs consecutive channels and all space: (N, C, ..., T) to (N, num_outputs, T).
+
+    Parameters
+    ----------
+    num_outputs : int
+        Number of groups; must divide the number of channels.
+    count_log : bool
+        Whether to return the event rate too.
+    """
+
+    def __init__(self, num_outputs: int, count_log: bool = False) -> None:
+        super().__init__(count_log)
+        self.num_outputs = num_outputs
+
+    def forward(self, x: Tensor) -> Output:
+        """Average the channels of `x`."""
+        size = x.movedim(-1, 0).flatten(2).shape[2]
+        if size % self.num_outputs:
+            raise ValueError(f"num_outputs must divide the number of inputs {size}, got {self.num_outputs}")
+        y = x.movedim(-1, 0).flatten(2).unflatten(2, (self.num_outputs, -1)).mean(3).movedim(0, -1)
+        self.shape = torch.Size([self.num_outputs, 1, 1])
+        return self._counted(y)
+
+    def describe(self) -> exchange.Layer:
+        return exchange.Average(shape=self._known_shape()[:1])
+
+
+class TimeDecimation(Block):
+    """Mean over bins of `factor` steps; the end is padded with zeros to a whole bin.
+
+    Parameters
+    ----------
+    factor : int
+        A power of two.
+    count_log : bool
+        Whether to return the event rate too.
+    """
+
+    def __init__(self, factor: int, count_log: bool = False) -> None:
+        super().__init__(count_log)
+        if factor < 1 or factor & (factor - 1):
+            raise ValueError(f"factor must be a power of two, got {factor}")
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Output:
+        """Average (N, ..., T) over time to (N, ..., ceil(T / factor))."""
+        x = torch.nn.functional.pad(x, (0, -x.shape[-1] % self.factor))
+        self.shape = x.shape[1:-1]
+        return self._counted(x.unflatten(-1, (-1, self.factor)).mean(-1))
+
+    def describe(self) -> exchange.Layer:
+        return exchange.TimeDecimation(shape=self._known_shape(), factor=self.factor)

@@ -1,0 +1,161 @@
+"""Proof that training, the integer reference and Lava agree, or where they first part.
+
+`verify` takes a file and an input, runs all paths, and compares every spike of every layer
+at every step, and every state that Lava ends with.  `trained` does the same for blocks in
+memory against the file that they would export.
+
+On all paths layer k's spikes at step n of the deployed time base are compared; slayer's
+step t of a layer is step n = t + start of that layer (`exchange.Network.start_steps`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from lavadl_ref import exchange, reference
+from lavadl_ref.exchange import Input
+from lavadl_ref.verify.inputs import exact_integers, input_shape, padded, random_input
+from lavadl_ref.verify.lava_path import compare_lava
+from lavadl_ref.verify.report import Array, Comparison, Divergence, LayerResult, Report, new_report
+from lavadl_ref.verify.slayer_path import compare_outputs, compare_slayer
+
+__all__ = [
+    "Comparison",
+    "Divergence",
+    "LayerResult",
+    "Report",
+    "exact_integers",
+    "input_shape",
+    "random_input",
+    "trained",
+    "verify",
+]
+
+
+def verify(
+    net_config: str | os.PathLike[str] | exchange.Network,
+    inputs: Array | None = None,
+    steps: int | None = None,
+    *,
+    slayer: bool = True,
+    lava: bool = True,
+    reset_interval: int | None = None,
+    reset_offset: int = 0,
+    timeout: float | None = None,
+) -> Report:
+    """Run one input through the reference, slayer and Lava and compare all integers.
+
+    Parameters
+    ----------
+    net_config : path or exchange.Network
+        The network.
+    inputs : ndarray, optional
+        (\\*shape, T) integers: spikes, or for an input layer its current in 1/64;
+        `random_input` by default.
+    steps : int, optional
+        Number of steps; the length of `inputs`, or 64.
+    slayer, lava : bool
+        Which paths to compare with the reference.
+    reset_interval, reset_offset : int, optional
+        As in `reference.Network`; a stream of samples.  Slayer then sees each window between
+        resets as a sample of its own, its blocks without the one-step shift, which the
+        stagger of the resets stands for.
+    timeout : float, optional
+        Seconds that Lava may take; grows with the number of steps by default.
+
+    Returns
+    -------
+    Report
+        A path that cannot run the network is in ``skipped`` with the reason.
+
+    Raises
+    ------
+    exchange.ExchangeError, NotImplementedError, ValueError, TypeError
+        As `reference.Network` and its ``run``.
+    lavadl_ref.netx.runtime.LavaRunError
+        If Lava fails or does not finish.
+    """
+    network = net_config if isinstance(net_config, exchange.Network) else exchange.read(net_config)
+    resets = {"reset_interval": reset_interval, "reset_offset": reset_offset}
+    deployed = reference.Network(network, **resets)  # type: ignore[arg-type]
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    x = random_input(network, 64 if steps is None else steps) if inputs is None else np.asarray(inputs)
+    if x.ndim < 2 or x.shape[-1] < 1:
+        raise ValueError(f"input must have neurons and, on its last axis, at least one step, got shape {x.shape}")
+    if steps is not None:
+        x = x[..., :steps] if steps <= x.shape[-1] else padded(x, steps)
+    with suppress(TypeError, ValueError):  # which the run below raises with the whole input
+        deployed.run(x[..., :1])  # loads the kernels
+    began = time.perf_counter()
+    run = deployed.run(x, record=reference.RECORDABLE)
+    if run.output.ndim != len(network.layers[-1].shape) + 1:
+        raise ValueError(f"input must be one sample without a batch axis, got shape {x.shape}")
+    report = new_report(network, run, x.shape[-1])
+    report.seconds["reference"] = time.perf_counter() - began
+    if slayer:
+        _attempt(report, "slayer", lambda: compare_slayer(report, network, run, x, reset_interval, reset_offset))
+    if lava:
+        _attempt(report, "lava", lambda: compare_lava(report, network, run, x, resets, timeout))
+    return report
+
+
+def trained(blocks: Iterable[Any], x: Any) -> Report:
+    """Compare the blocks of a trained network, as they are, with the reference run of their export.
+
+    Parameters
+    ----------
+    blocks : iterable of slayer blocks
+        In order; put them into evaluation mode before.
+    x : Tensor
+        float32 (B, \\*shape, T): spikes of B samples, or for an input block whatever it takes.
+
+    Returns
+    -------
+    Report
+    """
+    import torch
+
+    blocks = list(blocks)
+    outputs, y = [], x
+    began = time.perf_counter()
+    with torch.no_grad():
+        for block in blocks:
+            y = block(y)
+            y = y[0] if isinstance(y, tuple) else y
+            outputs.append(y.numpy())
+    seconds = time.perf_counter() - began
+    network = exchange.Network(tuple(block.describe() for block in blocks))
+    exchange.check(network)
+    inputs = exact_integers(x.numpy(), 1, "network input")
+    first = network.layers[0]
+    if isinstance(first, Input):
+        inputs = exact_integers(x.numpy() * first.weight + first.bias, 1, "input current in 1/64")
+    run, report = _reference_batch(network, inputs)
+    report.seconds["slayer"] = seconds
+    compare_outputs(report, network, run, outputs, network.start_steps)
+    return report
+
+
+def _reference_batch(network: exchange.Network, x: Array) -> tuple[reference.Run, Report]:
+    deployed = reference.Network(network)
+    with suppress(TypeError, ValueError):  # which the run below raises with the whole input
+        deployed.run(x[..., :1])  # loads the kernels
+    began = time.perf_counter()
+    run = deployed.run(x, record=reference.RECORDABLE)
+    report = new_report(network, run, x.shape[-1], len(x))
+    report.seconds["reference"] = time.perf_counter() - began
+    return run, report
+
+
+def _attempt(report: Report, path: str, compare: Callable[[], None]) -> None:
+    try:
+        compare()
+    except (NotImplementedError, ImportError) as error:
+        report.skipped[path] = str(error)

@@ -1,0 +1,67 @@
+"""Inputs to compare with: their shape, random ones, and streams cut into samples."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lavadl_ref import exchange
+from lavadl_ref.exchange import Conv, Dense, Input, Kernel
+from lavadl_ref.verify.report import Array
+
+
+def input_shape(network: exchange.Network) -> tuple[int, ...]:
+    """Shape of the input, without time; the smallest that fits where the first layer has a window."""
+    first = network.layers[0]
+    if isinstance(first, Dense):
+        return (int(first.weight.shape[1]),)
+    return _smallest_input(first) if isinstance(first, Kernel) else first.shape
+
+
+def random_input(network: exchange.Network, steps: int, seed: int = 0) -> Array:
+    """A reproducible input for `network`: spikes at 20 %, or integers in [0, 128) for an input layer.
+
+    Where a file begins with a convolution, which does not say how large its input is, the
+    smallest input that gives the layer's shape is taken.
+    """
+    shape = input_shape(network)
+    rng = np.random.default_rng(seed)
+    if isinstance(network.layers[0], Input):
+        return rng.integers(0, 128, (*shape, steps))
+    return (rng.random((*shape, steps)) < 0.2).astype(np.int64)
+
+
+def _smallest_input(layer: Kernel) -> tuple[int, ...]:
+    extents = []
+    for out, k, s, p, d in zip(
+        layer.shape[1:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True
+    ):
+        if isinstance(layer, (exchange.ConvTranspose, exchange.Unpool)):
+            extents.append((out + 2 * p - d * (k - 1) - 1) // s + 1)
+        else:
+            extents.append((out - 1) * s + d * (k - 1) + 1 - 2 * p)
+    if isinstance(layer, Conv):
+        channels = int(layer.weight.shape[1]) * layer.groups
+    else:
+        channels = int(layer.weight.shape[0]) if isinstance(layer, exchange.ConvTranspose) else layer.channels
+    return (channels, *extents)
+
+
+def padded(x: Array, steps: int) -> Array:
+    """`x` (..., T) continued with zeros to `steps`."""
+    return np.concatenate([x, np.zeros((*x.shape[:-1], steps - x.shape[-1]), x.dtype)], axis=-1)
+
+
+def exact_integers(values: Array, scale: int, what: str) -> Array:
+    """`values` * `scale` as integers; refuses what is not whole."""
+    scaled = np.asarray(values, np.float64) * scale
+    whole = np.rint(scaled)
+    fit = (scaled == whole) & (np.abs(whole) < 2.0**53)  # what float64 counts exactly
+    if not fit.all():
+        raise ValueError(f"{what} must be whole numbers, found {scaled[~fit].flat[0]}")
+    return whole.astype(np.int64)
+
+
+def windows_of(x: Array, interval: int) -> Array:
+    """A stream (\\*shape, T) as samples (B, \\*shape, interval)."""
+    x = padded(x, -(-x.shape[-1] // interval) * interval)
+    return np.moveaxis(x.reshape(*x.shape[:-1], -1, interval), -2, 0)

@@ -1,0 +1,125 @@
+"""What a comparison found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lavadl_ref import exchange, reference
+from lavadl_ref.exchange import Layer
+
+Array = NDArray[Any]
+AROUND = 2  #: steps shown on either side of a divergence
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first place where two paths differ."""
+
+    layer: int  #: position in the file
+    neuron: tuple[int, ...]  #: index within the layer's shape
+    step: int  #: 0-based, deployed time base
+    what: str  #: spikes, current, voltage or weighted
+    expected: int  #: the reference's value
+    found: int  #: the other path's value
+    sample: int = 0  #: index in a batch
+    count: int = 1  #: number of differing values
+    around: tuple[str, ...] = ()  #: u and v of the neuron near the step, one line a step
+
+    def __str__(self) -> str:
+        where = f"layer {self.layer}, neuron {self.neuron}, step {self.step}"
+        where += f", sample {self.sample}" if self.sample else ""
+        head = f"{where}: {self.what} reference {self.expected}, found {self.found} ({self.count} differ)"
+        return "\n".join([head, *self.around])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One layer on one path against the reference."""
+
+    compared: int  #: integers compared
+    divergence: Divergence | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether all of them were equal."""
+        return self.divergence is None
+
+    def __str__(self) -> str:
+        return "exact" if self.exact else "differs"
+
+
+@dataclass
+class LayerResult:
+    """One layer of the file."""
+
+    position: int
+    layer: Layer
+    spikes: int = 0  #: in the reference run
+    paths: dict[str, Comparison] = field(default_factory=dict)  #: by path: slayer, lava
+
+
+@dataclass
+class Report:
+    """The outcome of `verify` or `trained`."""
+
+    layers: list[LayerResult]
+    steps: int
+    samples: int = 1
+    seconds: dict[str, float] = field(default_factory=dict)  #: run time by path
+    skipped: dict[str, str] = field(default_factory=dict)  #: paths that could not run, and why
+    exceeded: tuple[reference.Exceeded, ...] = ()
+    run: reference.Run | None = None
+
+    @property
+    def divergences(self) -> list[Divergence]:
+        """The first divergence of every layer and path that has one."""
+        found = (c.divergence for result in self.layers for c in result.paths.values())
+        return [d for d in found if d is not None]
+
+    @property
+    def exact(self) -> bool:
+        """Whether every path that ran gave the reference's integers, and at least one ran."""
+        return not self.divergences and any(result.paths for result in self.layers)
+
+    @property
+    def compared(self) -> int:
+        """Number of integers compared."""
+        return sum(c.compared for result in self.layers for c in result.paths.values())
+
+
+def new_report(network: exchange.Network, run: reference.Run, steps: int, samples: int = 1) -> Report:
+    """A report of a reference run with which nothing has been compared yet."""
+    layers = [
+        LayerResult(i, layer, 0 if ran.spikes is None else int(ran.spikes.astype(np.int64).sum()))
+        for i, (layer, ran) in enumerate(zip(network.layers, run.layers, strict=True))
+    ]
+    return Report(layers, steps, samples, exceeded=run.exceeded, run=run)
+
+
+def first_difference(expected: Array, found: Array) -> tuple[tuple[int, ...] | None, int]:
+    """Index of the earliest difference, time being the last axis, and how many there are."""
+    different = np.argwhere(expected != found)
+    if not len(different):
+        return None, 0
+    return tuple(int(i) for i in different[np.argmin(different[:, -1])]), len(different)
+
+
+def states_near(
+    ran: reference.LayerRun, sample: int, neuron: tuple[int, ...], step: int, other: dict[int, tuple[int, int]]
+) -> tuple[str, ...]:
+    """u and v of one neuron near `step`, of the reference and of the path that differs where it is known."""
+    if ran.current is None or ran.voltage is None:
+        return ()
+    batched = ran.current.ndim == len(neuron) + 2
+    u, v = (a[sample] if batched else a for a in (ran.current, ran.voltage))
+    lines = []
+    for n in range(max(step - AROUND, 0), min(step + AROUND + 1, u.shape[-1])):
+        line = f"  step {n}: reference u {u[neuron][n]}, v {v[neuron][n]}"
+        if n in other:
+            line += f"; found u {other[n][0]}, v {other[n][1]}"
+        lines.append(line)
+    return tuple(lines)
