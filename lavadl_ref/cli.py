@@ -298,6 +298,34 @@ def doctor(
         raise typer.Exit(DIFFERENT)
 
 
+@app.command(epilog="Example: lavadl-ref vectors out/vectors")
+def vectors(
+    out: Annotated[Path | None, typer.Argument(help="Folder to write them to.")] = None,
+    check: Annotated[
+        str | None, typer.Option(metavar="CMD", help="Compare this program, which answers over stdin and stdout.")
+    ] = None,
+    family: Annotated[list[str] | None, typer.Option(help="Only this neuron family; may be repeated.")] = None,
+    widths: Annotated[list[str] | None, typer.Option(help="Only slayer or loihi integers.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that one answer may take.")] = 10.0,
+) -> None:
+    """Write golden vectors of the neuron families, or compare another implementation with them."""
+    with _plain_errors():
+        from lavadl_ref.testing import vectors as job
+
+        if (out is None) == (check is None):
+            raise ValueError("expected either a folder or --check CMD")
+        if out is not None:
+            folders = job.write(out, family or None, widths or None)
+            console.print(f"wrote {len(folders)} cases below {out}", markup=False, soft_wrap=True)
+            return
+        assert check is not None
+        with _waiting("comparing"):
+            report = job.check(check, family or None, widths or None, timeout)
+        console.print(str(report), markup=False, soft_wrap=True)
+        if not report.exact:
+            raise typer.Exit(DIFFERENT)
+
+
 def main() -> None:
     """Entry point; Ctrl-C and SIGTERM unwind, so that nothing is left behind."""
 

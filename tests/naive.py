@@ -8,68 +8,46 @@ from __future__ import annotations
 
 import math
 
+from tests.naive_neurons import (
+    adrf,
+    adrf_iz,
+    alif,
+    cuba,
+    current24,
+    delta,
+    leak,
+    leaky_integrator,
+    rf,
+    rf_iz,
+    saturate24,
+    sigma_delta,
+    voltage24,
+    wrap32,
+)
 
-def leak(state, decay):
-    """sign(p) * (|p| >> 12) with p = state * (4096 - decay)."""
-    product = state * (4096 - decay)
-    sign = -1 if product < 0 else 1
-    return sign * (abs(product) >> 12)
-
-
-def leaky_integrator(x, decay, threshold=None, state=0):
-    """y and the state after the last step; `x` is a list over time."""
-    ys = []
-    for value in x:
-        y = leak(state, decay) + value
-        ys.append(y)
-        state = 0 if threshold is not None and y > threshold else y
-    return ys, state
-
-
-def wrap32(value):
-    """Two's complement in 32 bits."""
-    value = value % 2**32
-    return value - 2**32 if value >= 2**31 else value
-
-
-def current24(value):
-    """Lava folds a current once: down above 2**23, up at or below -2**23."""
-    value = wrap32(value)
-    if value > 2**23:
-        value -= 2**24
-    if value <= -(2**23):
-        value += 2**24
-    return value
-
-
-def voltage24(value):
-    """Lava clips a voltage at 23 bits and sign."""
-    return max(-(2**23 - 1), min(2**23 - 1, wrap32(value)))
-
-
-def cuba(a, current_decay, voltage_decay, threshold, bias=0, u=0, v=0, loihi=False, start=0, resets=()):
-    """One CUBA neuron over time.
-
-    Returns lists over time: current u, voltage before reset, voltage after reset, spike.
-    `start` steps long it is at rest; at the steps in `resets` u and v are cleared first.
-    """
-    us, ws, vs, spikes = [], [], [], []
-    for t, value in enumerate(a):
-        if t in resets:
-            u = v = 0
-        if t < start:
-            us.append(u), ws.append(v), vs.append(v), spikes.append(0)
-            continue
-        u = leak(u, current_decay) + value
-        if loihi:
-            u = current24(u)
-        w = leak(v, voltage_decay) + u + bias
-        if loihi:
-            w = voltage24(w)
-        spike = 1 if w > threshold else 0
-        v = 0 if spike else w
-        us.append(u), ws.append(w), vs.append(v), spikes.append(spike)
-    return us, ws, vs, spikes
+__all__ = [
+    "adrf",
+    "adrf_iz",
+    "alif",
+    "complex_surrogate",
+    "conv",
+    "conv_transpose",
+    "cuba",
+    "current24",
+    "delay",
+    "delta",
+    "dense",
+    "leak",
+    "leaky_integrator",
+    "rf",
+    "rf_iz",
+    "saturate24",
+    "sigma_delta",
+    "sign",
+    "surrogate",
+    "voltage24",
+    "wrap32",
+]
 
 
 def surrogate(distance, tau, scale, graded=False):
@@ -77,6 +55,19 @@ def surrogate(distance, tau, scale, graded=False):
     if graded:
         return scale * math.exp(min(distance, 0.0) / tau)
     return scale / (2 * tau) * math.exp(-abs(distance) / tau)
+
+
+def complex_surrogate(distance, imag, tau, scale, graded=False):
+    """ds/dre and ds/dim at distance = re - threshold, float64."""
+    phase = math.exp(-abs(imag) / tau) / (2 * tau)
+    slope = math.exp(min(distance, 0.0) / tau) if graded else math.exp(-abs(distance) / tau) / (2 * tau)
+    above = (1 + sign(distance) * (1 - math.exp(-abs(distance) / tau))) / 2
+    return scale * slope * phase, -scale / tau * sign(imag) * phase * above
+
+
+def sign(value):
+    """-1, 0 or 1."""
+    return (value > 0) - (value < 0)
 
 
 def delay(x, steps):

@@ -82,10 +82,15 @@ def wrap24(value):
 
 
 @scalar
-def saturate24(value):
-    """Lava's width of the voltage: a 32-bit value clipped to [-(2**23 - 1), 2**23 - 1]."""
-    value = wrap32(value)
+def clip24(value):
+    """`value` clipped to [-(2**23 - 1), 2**23 - 1]."""
     return min(max(value, -8388607), 8388607)
+
+
+@scalar
+def saturate24(value):
+    """Lava's width of the voltage: a 32-bit value clipped to 24 bits."""
+    return clip24(wrap32(value))
 
 
 def input_bound(steps, stages, wide):
@@ -95,3 +100,42 @@ def input_bound(steps, stages, wide):
     exact while their product with a decay stays below 2**53, int64 ones below 2**63.
     """
     return (2.0**50 if wide else 2.0**40) / float(steps + 1) ** stages
+
+
+def exact(run, x, state, stages, extra=0):
+    """Call `run(bound, zero)` with the fastest number type that holds every state exactly.
+
+    `run` returns whether all inputs stayed within `bound`; `zero` gives the type of the states.
+
+    Parameters
+    ----------
+    run : callable
+        ``run(bound, zero) -> bool``.
+    x : tuple of ndarray
+        Inputs (T, M), units of 1.
+    state : ndarray
+        Initial states in 1/4096.
+    stages : int
+        Number of integrators in a chain.
+    extra : int
+        Largest magnitude, in 1/4096, that a state reaches by itself.
+
+    Raises
+    ------
+    ValueError
+        If an input is NaN, infinite, or too large for any fixed-point type, or a state can become so.
+    """
+    steps = x[0].shape[0]
+    largest = float(np.abs(state).max(initial=0))
+    for zero in (np.float64(0), np.int64(0)):
+        wide = isinstance(zero, np.int64)
+        bound = input_bound(steps, stages, wide)
+        if largest < bound and extra < input_bound(0, 1, wide) and run(np.float32(bound), zero):
+            return
+    if extra >= input_bound(0, 1, True):
+        raise ValueError(f"thresholds can grow to {extra / 4096:.3g} over {steps} steps, beyond any fixed-point type")
+    with np.errstate(invalid="ignore"):
+        worst = max(float(np.abs(part).max(initial=0)) for part in x)
+    raise ValueError(
+        f"neuron input must be finite and below {bound / 4096:.3g} in magnitude over {steps} steps, found {worst}"
+    )

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar
-from lavadl_kernels.fixed_point import NEVER, fixed, input_bound, leak
+from lavadl_kernels.fixed_point import NEVER, exact, fixed, leak
 
 CHUNK = 512  # lanes per task: their states stay in the first-level cache
 
@@ -32,29 +32,6 @@ def step(state, x, decay, threshold):
     y = leak(state, decay) + x
     spike = y > threshold
     return (0 if spike else y), spike, y
-
-
-def exact(run, x, states, stages):
-    """Call `run(bound, zero)` with the fastest number type that holds every state exactly.
-
-    `run` returns whether all inputs stayed within `bound`; `zero` gives the type of the states.
-
-    Raises
-    ------
-    ValueError
-        If an input is NaN, infinite, or too large for any fixed-point type.
-    """
-    steps = x.shape[0]
-    largest = max((float(np.abs(s).max(initial=0)) for s in states), default=0.0)
-    for zero in (np.float64(0), np.int64(0)):
-        bound = input_bound(steps, stages, isinstance(zero, np.int64))
-        if largest < bound and run(np.float32(bound), zero):
-            return
-    with np.errstate(invalid="ignore"):
-        worst = float(np.abs(x).max(initial=0))
-    raise ValueError(
-        f"neuron input must be finite and below {bound / 4096:.3g} in magnitude over {steps} steps, found {worst}"
-    )
 
 
 def forward(x, state, decay, threshold=NEVER):
@@ -82,7 +59,7 @@ def forward(x, state, decay, threshold=NEVER):
     def run(bound, zero):
         return _forward(state.size, x, state, decay, threshold, bound, zero, y, after)
 
-    exact(run, x, [state], 1)
+    exact(run, (x,), state, 1)
     return y, after
 
 
@@ -153,3 +130,32 @@ def _backward(begin, end, grad_y, y, state, decay, threshold, grad_x, grad_decay
                 gxr[i] = g[i]
                 carried = np.float32(0) if before[i] > level and t > 0 else before[i]
                 gd[i] -= np.float64(g[i] * carried) * (1 / 4096)
+
+
+@scalar
+def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, grad_decay, lo):
+    """Adjoint over lanes of one step of two integrators in a chain: `grad_x` holds the gradient to the second's
+    value through the spike, and is replaced by the one to the input.
+
+    Rows 0 and 1 of all arrays are the first and the second integrator, in units of 1; with `reset` the second
+    goes on from 0 after a spike.
+    """
+    n = grad_x.size
+    _adjoint(
+        share[0, :n], share[1, :n], trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n], reset,
+        grad_trace[0, gt, glo : glo + n], grad_trace[1, gt, glo : glo + n], state[0, :n], state[1, :n],
+        grad_x, grad_decay[0, lo : lo + n], grad_decay[1, lo : lo + n],
+    )  # fmt: skip
+
+
+@scalar
+def _adjoint(
+    first_decay, second_decay, u_before, v_before, s_before, reset, grad_u, grad_v, gu, gv, gx, g_first, g_second
+):
+    for i in range(gx.size):
+        gv[i] = (np.float32(1) - second_decay[i]) * gv[i] + grad_v[i] + gx[i]
+        gu[i] = (np.float32(1) - first_decay[i]) * gu[i] + grad_u[i] + gv[i]
+        gx[i] = gu[i]
+        carried = np.float32(0) if reset and s_before[i] != 0 else v_before[i]
+        g_first[i] -= np.float64(gu[i] * u_before[i]) * (1 / 4096)
+        g_second[i] -= np.float64(gv[i] * carried) * (1 / 4096)

@@ -6,6 +6,14 @@ that step by a function of the distance to the threshold (SLAYER)::
     binary:  ds/dv = scale / (2 tau) * exp(-|v - threshold| / tau)
     graded:  ds/dv = scale * exp(min(v - threshold, 0) / tau)
 
+A resonator spikes where its imaginary part comes from below zero while its real part is at or
+above the threshold.  With D(x) = exp(-|x| / tau) / (2 tau) and H the step that D is the slope of::
+
+    ds/dre = scale * D(re - threshold) * D(im)
+    ds/dim = -scale / tau * sign(im) * D(im) * H(re - threshold)
+
+and where spikes are graded, exp(min(re - threshold, 0) / tau) is in the place of D(re - threshold).
+
 All values are float32 in units of 1.
 """
 
@@ -43,6 +51,22 @@ def surrogate(distance, tau, scale, graded):
     return scale / (np.float32(2) * tau) * exp_negative(-abs(distance) / tau)
 
 
+@scalar
+def phase_surrogate(re, im, level, tau, scale, graded):
+    """ds/dre and ds/dim of a resonator's spike."""
+    distance = re - level
+    near = exp_negative(-abs(distance) / tau)
+    crossing = exp_negative(-abs(im) / tau) / (np.float32(2) * tau)
+    height = np.float32(0.5) * near
+    if distance > 0:
+        height = np.float32(1) - height
+    slope = near / (np.float32(2) * tau)
+    if graded:
+        slope = np.float32(1) if distance > 0 else near
+    side = np.float32(im > 0) - np.float32(im < 0)
+    return scale * slope * crossing, -scale / tau * side * crossing * height
+
+
 def backward(voltage, threshold, tau, scale, graded, grad_spike):
     """Gradient to the voltage.
 
@@ -78,3 +102,37 @@ def _backward(begin, end, voltage, threshold, tau, scale, graded, grad_spike, gr
         levels = threshold[begin:end]
         for i in range(end - begin):
             out[i] = g[i] * surrogate(v[i] - levels[i], tau, scale, graded)
+
+
+def phase_backward(re, im, level, tau, scale, graded, grad_spike):
+    """Gradients of a resonator's spike to its real and imaginary part.
+
+    Parameters
+    ----------
+    re, im, grad_spike : ndarray
+        float32, flat.
+    level : ndarray
+        float32, one level or one per element.
+    tau, scale : float
+        Width and height of the surrogate.
+    graded : bool
+        Whether a spike has the size of the real part.
+
+    Returns
+    -------
+    grad_re, grad_im : ndarray
+        float32, flat.
+    """
+    out_re, out_im = np.empty_like(re), np.empty_like(im)
+    levels = np.broadcast_to(level, re.shape).copy()
+    _phase_backward(
+        re.size, re, im, levels, np.float32(tau), np.float32(scale), graded, grad_spike, out_re, out_im
+    )  # fmt: skip
+    return out_re, out_im
+
+
+@kernel
+def _phase_backward(begin, end, re, im, level, tau, scale, graded, grad_spike, grad_re, grad_im):
+    for i in range(begin, end):
+        to_re, to_im = phase_surrogate(re[i], im[i], level[i], tau, scale, graded)
+        grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im

@@ -61,7 +61,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Input(Layer):
-    """Neurons driven directly: current = weight * x + bias."""
+    """Neurons driven directly: current = weight * x + bias, the real part where the input is complex."""
 
     kind = "input"
     weight: int = 64  #: gain in 1/64
@@ -97,7 +97,8 @@ class Dense(Layer):
     kind = "dense"
     weight: Integers  #: (O, I) in 1/64; the real part where `weight_imag` is given
     weight_imag: Integers | None = None  #: (O, I), families with complex input only
-    bias: Integers | None = None  #: (O,) in 1/64
+    bias: Integers | None = None  #: (O,) in 1/64; the real part where `bias_imag` is given
+    bias_imag: Integers | None = None  #: (O,) in 1/64, families with complex input only
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -105,7 +106,11 @@ class Recurrent(Dense):
     """Fully connected with feedback: weight_rec (O, O)."""
 
     kind = "dense_rec"
-    weight_rec: Integers
+    weight_rec: Integers  #: (O, O) in 1/64; the real part where `weight_rec_imag` is given
+    weight_rec_imag: Integers | None = None  #: (O, O), families with complex input only
+    #: (O,) in 1/64, added to the weighted sum in every step.  CUBA only: the bias of CUBA neurons acts
+    #: behind the current, that of all others is in this place already.
+    input_bias: Integers | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -113,8 +118,9 @@ class Kernel(Layer):
     """What convolution-like layers share; pairs are (height, width)."""
 
     weight: Integers
-    weight_imag: Integers | None = None
-    bias: Integers | None = None  #: (C_out,) in 1/64
+    weight_imag: Integers | None = None  #: same shape, families with complex input only
+    bias: Integers | None = None  #: (C_out,) in 1/64; the real part where `bias_imag` is given
+    bias_imag: Integers | None = None  #: (C_out,) in 1/64, families with complex input only
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)

@@ -53,6 +53,8 @@ _STEP = Field("vThStep", "threshold_step", 0, THRESHOLD_LIMIT)
 _REFRACTORY = Field("refDelay", "refractory_delay", 1, 1, required=False, default=1)
 _GRADED = Field("gradedSpike", "graded_spike", kind="bool", required=False, default=False)
 _EXPONENT = Field("weight_exp", "weight_exp", -64, 64, required=False, default=0, sparse=True)
+_EXPONENT_IMAG = Field("weight_exp_imag", "weight_exp_imag", -64, 64, required=False, default=0, sparse=True)
+_EXPONENTS = (_EXPONENT, _EXPONENT_IMAG)
 _ADAPTIVE = (_decay("thDecay", "threshold_decay"), _decay("refDecay", "refractory_decay"))
 _OSCILLATOR = (_resonance("sinDecay", "sin_decay"), _resonance("cosDecay", "cos_decay"))
 
@@ -84,25 +86,26 @@ FAMILIES: dict[str, Family] = {
                 _EXPONENT,
             ),
         ),
-        Family("RF_PHASE", (*_OSCILLATOR, _THRESHOLD, _GRADED, _EXPONENT), complex_input=True),
-        Family("RF_IZHIKEVICH", (*_OSCILLATOR, _THRESHOLD, _GRADED, _EXPONENT), complex_input=True),
+        Family("RF_PHASE", (*_OSCILLATOR, _THRESHOLD, _GRADED, *_EXPONENTS), complex_input=True),
+        Family("RF_IZHIKEVICH", (*_OSCILLATOR, _THRESHOLD, _GRADED, *_EXPONENTS), complex_input=True),
         Family(
             "ADRF_PHASE",
-            (*_OSCILLATOR, *_ADAPTIVE, _THRESHOLD, _STEP, _GRADED, _EXPONENT),
+            (*_OSCILLATOR, *_ADAPTIVE, _THRESHOLD, _STEP, _GRADED, *_EXPONENTS),
             complex_input=True,
         ),
         Family(
             "ADRF_IZHIKEVICH",
-            (*_OSCILLATOR, *_ADAPTIVE, _THRESHOLD, _STEP, _GRADED, _EXPONENT),
+            (*_OSCILLATOR, *_ADAPTIVE, _THRESHOLD, _STEP, _GRADED, *_EXPONENTS),
             complex_input=True,
         ),
         Family(
             "SDNN",
             (
                 Field("activation", "activation", kind="str", required=False),
-                Field("vThMant", "threshold", 0, THRESHOLD_LIMIT, required=False),
+                Field("vThMant", "threshold", 0, THRESHOLD_LIMIT, per_channel=True, required=False),
                 # Lava-DL looks only at whether the key is there.
                 Field("sigma_output", "sigma_output", kind="bool", required=False, default=False, sparse=True),
+                Field("cum_error", "cum_error", kind="bool", required=False, default=False, sparse=True),
                 _EXPONENT,
             ),
             delay_shift=False,

@@ -28,7 +28,7 @@ LAYER_KEYS: dict[str, frozenset[str]] = {
     "average": frozenset(),
     "time_decimation": frozenset({"factor"}),
     "dense": _DENSE,
-    "dense_rec": _DENSE | {"weight_rec"},
+    "dense_rec": _DENSE | {"weight_rec", "inputBias"},
     "conv": _CONV,
     "convT": _CONV,
     "pool": _POOL,

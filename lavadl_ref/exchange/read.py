@@ -172,18 +172,15 @@ def _read_shift(folder: Folder, neuron: Neuron | None) -> bool | None:
 def _read_synapse(folder: Folder, cls: type[Layer], outputs: int) -> dict[str, Any]:
     values: dict[str, Any] = {}
     axes = 2 if issubclass(cls, Dense) else 4
-    if "weight" in folder and folder.is_folder("weight"):
-        parts = folder.folder("weight")
-        parts.only({"real", "imag"})
-        values["weight"] = _reduce(parts.integers("real"), axes, outputs)
-        values["weight_imag"] = _reduce(parts.integers("imag"), axes, outputs)
-    else:
-        values["weight"] = _reduce(folder.integers("weight"), axes, outputs)
-    if "weight_rec" in layout.LAYER_KEYS[cls.kind]:
-        values["weight_rec"] = _reduce(folder.integers("weight_rec"), axes, outputs)
+    for key in ("weight", "weight_rec"):
+        if key in layout.LAYER_KEYS[cls.kind]:
+            parts = _read_parts(folder, key)
+            values |= {name: _reduce(array, axes, outputs) for name, array in parts.items()}
     if "bias" in folder:
-        bias = folder.integers("bias")
-        values["bias"] = bias.reshape(1) if bias.shape == () and outputs == 1 else bias
+        parts = _read_parts(folder, "bias")
+        values |= {name: _vector(array, outputs) for name, array in parts.items()}
+    if "inputBias" in folder:
+        values["input_bias"] = _vector(folder.integers("inputBias"), outputs)
     if axes == 4:
         for key in ("stride", "padding", "dilation"):
             values[key] = tuple(int(extent) for extent in folder.integers(key).reshape(-1))
@@ -191,6 +188,20 @@ def _read_synapse(folder: Folder, cls: type[Layer], outputs: int) -> dict[str, A
             values["groups"] = folder.integer("groups")
     _check_declared(folder, cls, values)
     return values
+
+
+def _read_parts(folder: Folder, key: str) -> dict[str, NDArray[np.int64]]:
+    """Dataset `key`, or the two datasets of group `key`, by the description's names."""
+    if key not in folder or not folder.is_folder(key):
+        return {key: folder.integers(key)}
+    parts = folder.folder(key)
+    parts.only({"real", "imag"})
+    return {key: parts.integers("real"), f"{key}_imag": parts.integers("imag")}
+
+
+def _vector(values: NDArray[np.int64], outputs: int) -> NDArray[np.int64]:
+    """`values`, a single number of a single output read as a vector."""
+    return values.reshape(1) if values.shape == () and outputs == 1 else values
 
 
 def _reduce(weight: NDArray[np.int64], axes: int, outputs: int) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from lavadl_ref.exchange.describe import (
     Dense,
     Flatten,
     Input,
+    Integers,
     Kernel,
     Layer,
     Network,
@@ -102,15 +103,13 @@ def _write_layer(group: h5py.Group, layer: Layer) -> None:
 
 
 def _write_synapse(group: h5py.Group, layer: Dense | Kernel) -> None:
-    if layer.weight_imag is None:
-        _floats(group, "weight", layer.weight)
-    else:
-        _floats(group, "weight/real", layer.weight)
-        _floats(group, "weight/imag", layer.weight_imag)
+    _write_parts(group, "weight", layer.weight, layer.weight_imag)
     if layer.bias is not None:
-        _floats(group, "bias", layer.bias)
+        _write_parts(group, "bias", layer.bias, layer.bias_imag)
     if isinstance(layer, Recurrent):
-        _floats(group, "weight_rec", layer.weight_rec)
+        _write_parts(group, "weight_rec", layer.weight_rec, layer.weight_rec_imag)
+        if layer.input_bias is not None:
+            _floats(group, "inputBias", layer.input_bias)
     if isinstance(layer, Dense):
         _integer(group, "inFeatures", layer.weight.shape[1])
         _integer(group, "outFeatures", layer.weight.shape[0])
@@ -131,13 +130,21 @@ def _write_synapse(group: h5py.Group, layer: Dense | Kernel) -> None:
         _integer(group, "groups", layer.groups)
 
 
+def _write_parts(group: h5py.Group, key: str, real: Integers, imag: Integers | None) -> None:
+    if imag is None:
+        _floats(group, key, real)
+    else:
+        _floats(group, f"{key}/real", real)
+        _floats(group, f"{key}/imag", imag)
+
+
 def _write_neuron(group: h5py.Group, neuron: Neuron) -> None:
     group.create_dataset("type", data=neuron.type)
     for field in FAMILIES[neuron.type].fields:
         value = neuron.parameters.get(field.name, field.default)
         if value is None or (field.sparse and value == field.default):
             continue
-        if field.key == "weight_exp":
+        if field.key in ("weight_exp", "weight_exp_imag"):
             _floats(group, field.key, [value])
         elif field.kind == "str":
             group.create_dataset(field.key, data=str(value))

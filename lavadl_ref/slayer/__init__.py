@@ -1,5 +1,5 @@
 """Direct training of spiking networks with surrogate gradients."""
 
-from lavadl_ref.slayer import auto, axon, block, classifier, loss, neuron, spike, synapse, utils
+from lavadl_ref.slayer import auto, axon, block, classifier, dendrite, io, loss, neuron, spike, synapse, utils
 
-__all__ = ["auto", "axon", "block", "classifier", "loss", "neuron", "spike", "synapse", "utils"]
+__all__ = ["auto", "axon", "block", "classifier", "dendrite", "io", "loss", "neuron", "spike", "synapse", "utils"]

@@ -7,6 +7,7 @@ blocks produce, is passed without a copy; any other is rearranged once.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,12 @@ class Layout(NamedTuple):
 
     shape: tuple[int, ...]  #: logical shape (N, C, *spatial, T)
     order: tuple[int, ...]  #: permutation from the logical axes to memory, time first
+
+    @classmethod
+    def channels_last(cls, shape: Sequence[int]) -> Layout:
+        """Time slowest, channels innermost: the channels of one sample and place are beside each other."""
+        last = len(shape) - 1
+        return cls(tuple(shape), (last, 0, *range(2, last), 1))
 
     @property
     def state_shape(self) -> tuple[int, ...]:
@@ -89,9 +96,8 @@ def layout_of(x: Tensor, what: str = "neuron input") -> Layout:
     if x.ndim < 3:
         raise ValueError(f"{what} must have shape (N, C, T) or (N, C, ..., T), got {tuple(x.shape)}")
     last = x.ndim - 1
-    channels_last = (last, 0, *range(2, last), 1)
+    layout = Layout.channels_last(x.shape)
     channels_first = (last, *range(last))
-    order = channels_last
-    if not x.permute(channels_last).is_contiguous() and x.permute(channels_first).is_contiguous():
-        order = channels_first
-    return Layout(tuple(x.shape), order)
+    if not x.permute(layout.order).is_contiguous() and x.permute(channels_first).is_contiguous():
+        return Layout(tuple(x.shape), channels_first)
+    return layout

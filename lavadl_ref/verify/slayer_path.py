@@ -26,7 +26,7 @@ def compare_slayer(
     import torch
 
     from lavadl_ref.slayer.auto import SequentialNetwork
-    from lavadl_ref.slayer.block import base
+    from lavadl_ref.slayer.block import base, synaptic
 
     rebuilt = SequentialNetwork(network).eval()
     windows, starts = x[None], network.start_steps
@@ -50,7 +50,7 @@ def compare_slayer(
             if interval is not None and isinstance(block, base.SpikingBlock):
                 block.delay_shift = False
             # the input is already what the input block makes of it
-            y = block._fire(y / 64) if isinstance(block, base.Input) and block.neuron is not None else block(y)
+            y = block._fire(y / 64) if isinstance(block, synaptic.Input) and block.neuron is not None else block(y)
             outputs.append(y.numpy())
     report.seconds["slayer"] = time.perf_counter() - began
     compare_outputs(report, network, run, outputs, starts, shifted=interval is None)

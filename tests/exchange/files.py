@@ -72,6 +72,33 @@ def conv_net() -> dict[str, Any]:
     }
 
 
+def resonator_net() -> dict[str, Any]:
+    """Dense 4-3 of CUBA, recurrent 3-3 of RF with two parts of everything."""
+    part = np.arange(9, dtype=np.float32).reshape(3, 3)
+    vector = np.arange(3, dtype=np.float32)
+    return {
+        **dense(0, 4, 3),
+        "layer/1/type": kind("dense_rec"),
+        "layer/1/shape": np.array([3]),
+        "layer/1/inFeatures": 3,
+        "layer/1/outFeatures": 3,
+        "layer/1/weight/real": part,
+        "layer/1/weight/imag": -part,
+        "layer/1/weight_rec/real": part.T,
+        "layer/1/weight_rec/imag": -part.T,
+        "layer/1/bias/real": vector,
+        "layer/1/bias/imag": -vector,
+        "layer/1/delay": vector,
+        "layer/1/neuron/type": "RF_PHASE",
+        "layer/1/neuron/sinDecay": 2167,
+        "layer/1/neuron/cosDecay": 2982,
+        "layer/1/neuron/vThMant": 64,
+        "layer/1/neuron/gradedSpike": False,
+        "layer/1/neuron/weight_exp": np.array([1], np.float32),
+        "layer/1/neuron/weight_exp_imag": np.array([-1], np.float32),
+    }
+
+
 def store(path: Path, entries: Mapping[str, Any]) -> Path:
     """Write `entries` as datasets; an entry that is None is left out."""
     with h5py.File(path, "w") as file:

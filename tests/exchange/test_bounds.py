@@ -13,7 +13,7 @@ import pytest
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange import ExchangeError
-from tests.exchange.files import conv_net, dense_net, store
+from tests.exchange.files import conv_net, dense_net, resonator_net, store
 
 # ru_maxrss is in kilobytes on Linux.  A good file is read first, so imports are not counted.
 MEASURED = """
@@ -63,6 +63,14 @@ def test_a_dataset_that_claims_terabytes(tmp_path):
     path = with_weight(tmp_path / "x.net", shape=(2**22, 2**22), dtype="f4")
     assert path.stat().st_size < 30_000
     assert_cheap(path, "layer 1: weight: claims 70,368,744,177,664 bytes, more than")
+
+
+@pytest.mark.parametrize("key", ["weight/imag", "weight_rec/real", "weight_rec/imag", "bias/real", "bias/imag"])
+def test_a_part_that_claims_terabytes(tmp_path, key):
+    path = store(tmp_path / "x.net", resonator_net() | {f"layer/1/{key}": None})
+    with h5py.File(path, "a") as file:
+        file.create_dataset(f"layer/1/{key}", shape=(2**22, 2**22), dtype="f4")
+    assert_cheap(path, f"layer 1: {key}: claims 70,368,744,177,664 bytes, more than")
 
 
 def test_a_chunked_dataset_that_claims_terabytes(tmp_path):
@@ -162,7 +170,7 @@ def test_data_after_a_user_block(tmp_path):
     assert_cheap(path, "expected HDF5 data from the start, found it at 512")
 
 
-@pytest.mark.parametrize("net", [dense_net, conv_net])
+@pytest.mark.parametrize("net", [dense_net, conv_net, resonator_net])
 def test_flipped_bytes_give_a_legal_network_or_one_error(tmp_path, net):
     original = store(tmp_path / "good.net", net()).read_bytes()
     path = tmp_path / "x.net"

@@ -1,14 +1,22 @@
 """Descriptions that are not legal are refused before anything is written."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange import FAMILIES, ExchangeError, Network, Neuron, check
+from tests.exchange.networks import networks
 
 CUBA = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 80})
 RF = Neuron("RF_PHASE", {"sin_decay": 2167, "cos_decay": 2982, "threshold": 64})
+SDNN = Neuron("SDNN", {"threshold": 6, "activation": "relu"})
+NEVER = 2**18 - 1  # the threshold that Lava-DL gives neurons that are read out
 ONES = np.ones((3, 2), np.int64)
+SQUARE = np.ones((3, 3), np.int64)
+ZEROS = np.zeros(3, np.int64)
 
 
 def dense(**changes):
@@ -18,6 +26,14 @@ def dense(**changes):
 def conv(**changes):
     values = {"shape": (4, 2, 2), "weight": np.ones((4, 2, 3, 3), np.int64), "neuron": CUBA}
     return exchange.Conv(**(values | changes))
+
+
+def recurrent(**changes):
+    return exchange.Recurrent(**({"shape": (3,), "weight": ONES, "weight_rec": SQUARE, "neuron": CUBA} | changes))
+
+
+def pool(**changes):
+    return exchange.Pool(**({"shape": (4, 2, 2), "weight": np.ones((1, 1, 2, 2), np.int64), "neuron": CUBA} | changes))
 
 
 @pytest.mark.parametrize(
@@ -70,10 +86,6 @@ def conv(**changes):
             r"layer 0: weight/imag: expected shape \(3, 2\), found \(3, 1\)",
         ),
         (
-            (dense(neuron=RF, weight_imag=ONES, bias=np.zeros(3, np.int64)),),
-            "layer 0: bias: expected none where the input is complex",
-        ),
-        (
             (exchange.Recurrent(shape=(3,), weight=ONES, weight_rec=ONES, neuron=CUBA),),
             r"layer 0: weight_rec: expected shape \(3, 3\), found \(3, 2\)",
         ),
@@ -108,6 +120,163 @@ def conv(**changes):
 def test_refused(layers, expected):
     with pytest.raises(ExchangeError, match=f"^{expected}"):
         check(Network(layers))
+
+
+COMPLEX = [name for name, family in FAMILIES.items() if family.complex_input]
+REAL = [name for name, family in FAMILIES.items() if not family.complex_input]
+
+
+def of_family(name):
+    """A neuron with the least that its family asks for."""
+    values = {field.name: 6 for field in FAMILIES[name].fields if field.required}
+    return Neuron(name, {**values, **({"threshold": 6, "activation": "relu"} if name == "SDNN" else {})})
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+@pytest.mark.parametrize(
+    ("make", "changes", "expected"),
+    [
+        (dense, {}, "weight/imag: missing; X neurons have complex input"),
+        (dense, {"weight_imag": ONES, "bias": ZEROS}, "bias/imag: missing; X neurons have complex input"),
+        (dense, {"weight_imag": ONES, "bias_imag": ZEROS}, "bias/real: missing; X neurons have complex input"),
+        (
+            dense,
+            {"weight_imag": ONES, "bias": ZEROS, "bias_imag": ZEROS[:2]},
+            r"bias/imag: expected shape \(3,\), found \(2,\)",
+        ),
+        (
+            dense,
+            {"weight_imag": ONES, "bias": ZEROS + 2**31, "bias_imag": ZEROS},
+            r"bias/real: expected integers in \[-2147483648, 2147483647\], found 2147483648",
+        ),
+        (dense, {"weight_imag": ONES + 511}, r"weight/imag: expected integers in \[-512, 511\], found 512"),
+        (dense, {"weight_imag": ONES.astype(float)}, "weight/imag: expected an int64 array, found float64"),
+        (recurrent, {}, "weight/imag: missing; X neurons have complex input"),
+        (recurrent, {"weight_imag": ONES}, "weight_rec/imag: missing; X neurons have complex input"),
+        (
+            recurrent,
+            {"weight_imag": ONES, "weight_rec_imag": ONES},
+            r"weight_rec/imag: expected shape \(3, 3\), found \(3, 2\)",
+        ),
+        (
+            recurrent,
+            {"weight_imag": ONES, "weight_rec_imag": SQUARE, "input_bias": ZEROS},
+            "inputBias: expected none; X neurons have bias in that place",
+        ),
+        (conv, {}, "weight/imag: missing; X neurons have complex input"),
+        (
+            conv,
+            {"weight_imag": np.ones((4, 2, 3, 2), np.int64)},
+            r"weight/imag: expected shape \(4, 2, 3, 3\), found \(4, 2, 3, 2\)",
+        ),
+        (pool, {}, "weight/imag: missing; X neurons have complex input"),
+        (
+            pool,
+            {"weight_imag": np.ones((1, 1, 2, 2), np.int64), "bias_imag": np.zeros(4, np.int64)},
+            "bias: expected none in a layer of type 'pool'",
+        ),
+    ],
+)
+def test_complex_input_asks_for_both_parts(name, make, changes, expected):
+    with pytest.raises(ExchangeError, match=f"^layer 0: {expected.replace('X', name)}$"):
+        check(Network((make(neuron=of_family(name), **changes),)))
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize(
+    ("make", "changes", "key"),
+    [
+        (dense, {"weight_imag": ONES}, "weight/imag"),
+        (dense, {"bias_imag": ZEROS}, "bias/imag"),
+        (dense, {"bias": ZEROS, "bias_imag": ZEROS}, "bias/imag"),
+        (recurrent, {"weight_imag": ONES}, "weight/imag"),
+        (recurrent, {"weight_rec_imag": SQUARE}, "weight_rec/imag"),
+        (conv, {"weight_imag": np.ones((4, 2, 3, 3), np.int64)}, "weight/imag"),
+        (conv, {"bias_imag": np.zeros(4, np.int64)}, "bias/imag"),
+        (pool, {"weight_imag": np.ones((1, 1, 2, 2), np.int64)}, "weight/imag"),
+    ],
+)
+def test_real_input_has_no_imaginary_part(name, make, changes, key):
+    if name == "SDNN" and make is recurrent:
+        key, why = "neuron/type", "neurons that spike in a layer of type 'dense_rec', found SDNN"
+        changes = {}
+    else:
+        why = f"none; {name} neurons have real input"
+    with pytest.raises(ExchangeError, match=f"^layer 0: {key}: expected {why}$"):
+        check(Network((make(neuron=of_family(name), **changes),)))
+
+
+@pytest.mark.parametrize("field", ["weight_imag", "bias_imag"])
+def test_a_layer_without_neurons_has_no_imaginary_part(field):
+    values = {"weight_imag": ONES, "bias_imag": ZEROS}
+    key = field.replace("_", "/")
+    with pytest.raises(ExchangeError, match=f"^layer 0: {key}: expected none; a layer without neurons has real input$"):
+        check(Network((dense(neuron=None, **{field: values[field]}),)))
+
+
+@pytest.mark.parametrize(
+    ("neuron", "expected"),
+    [
+        (Neuron("CUBA", {**CUBA.parameters, "weight_exp_imag": 1}), "neuron: CUBA has no parameter weight_exp_imag"),
+        (Neuron("SDNN", {**SDNN.parameters, "weight_exp_imag": 1}), "neuron: SDNN has no parameter weight_exp_imag"),
+        (Neuron("RF_PHASE", {**RF.parameters, "cum_error": True}), "neuron: RF_PHASE has no parameter cum_error"),
+        (
+            Neuron("RF_PHASE", {**RF.parameters, "weight_exp_imag": 65}),
+            r"neuron/weight_exp_imag: expected integers in \[-64, 64\], found 65",
+        ),
+        (
+            Neuron("RF_PHASE", {**RF.parameters, "threshold": np.array([1, 2, 3])}),
+            "neuron/vThMant: expected an integer, found array",
+        ),
+        (Neuron("SDNN", {**SDNN.parameters, "cum_error": 1}), "neuron/cum_error: expected a bool, found 1"),
+        (
+            Neuron("SDNN", {**SDNN.parameters, "threshold": np.array([1, 2])}),
+            r"neuron/vThMant: expected shape \(3,\), found \(2,\)",
+        ),
+        (
+            Neuron("SDNN", {**SDNN.parameters, "threshold": np.array([1, 2, -1])}),
+            r"neuron/vThMant: expected integers in \[0, 16777216\], found -1",
+        ),
+        (Neuron("SDNN", {"threshold": 6}), "neuron/activation: missing; SDNN neurons need it unless sigma_output"),
+        (Neuron("SDNN", {"activation": "relu"}), "neuron/vThMant: missing; SDNN neurons need it unless sigma_output"),
+    ],
+)
+def test_refused_neuron(neuron, expected):
+    imag = ONES if neuron.type == "RF_PHASE" else None
+    with pytest.raises(ExchangeError, match=f"^layer 0: {expected}"):
+        check(Network((dense(neuron=neuron, weight_imag=imag),)))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(network=networks())
+def test_no_part_of_a_legal_layer_is_dispensable(network):
+    for index, layer in enumerate(network.layers):
+        for name in ("weight_imag", "weight_rec_imag", "bias_imag", "bias"):
+            if getattr(layer, "weight_imag", None) is None or getattr(layer, name, None) is None:
+                continue
+            layers = list(network.layers)
+            layers[index] = dataclasses.replace(layer, **{name: None})
+            key = name.replace("_imag", "/imag") if name != "bias" else "bias/real"
+            with pytest.raises(ExchangeError, match=f"^layer {index}: {key}: missing; {layer.neuron.type} neurons"):
+                check(Network(tuple(layers)))
+
+
+def test_refused_input_bias():
+    for values, expected in (
+        (ZEROS[:2], r"expected shape \(3,\), found \(2,\)"),
+        (ZEROS.astype(float), "expected an int64 array, found float64"),
+        (ZEROS - 2**31 - 1, "expected integers in"),
+    ):
+        with pytest.raises(ExchangeError, match=f"^layer 0: inputBias: {expected}"):
+            check(Network((recurrent(input_bias=values),)))
+    with pytest.raises(ExchangeError, match=r"^layer 0: inputBias: expected none; ALIF neurons have bias"):
+        check(Network((recurrent(neuron=of_family("ALIF"), input_bias=ZEROS),)))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_neurons_that_never_spike_are_legal_in_every_family(name):
+    neuron = Neuron(name, {**of_family(name).parameters, "threshold": NEVER})
+    check(Network((dense(neuron=neuron, weight_imag=ONES if name in COMPLEX else None, delay_shift=False),)))
 
 
 def test_simulation_entries_are_checked():

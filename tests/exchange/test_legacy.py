@@ -124,6 +124,7 @@ def test_detector_head_has_neither_threshold_nor_activation(tmp_path):
         "activation": None,
         "threshold": None,
         "sigma_output": True,
+        "cum_error": False,
         "weight_exp": 0,
     }
     with pytest.raises(ExchangeError, match="layer 0: neuron/vThMant: missing"):

@@ -8,7 +8,7 @@ import pytest
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange import ExchangeError
-from tests.exchange.files import conv_net, dense_net, kind, store
+from tests.exchange.files import conv_net, dense_net, kind, resonator_net, store
 
 
 def message(path):
@@ -133,6 +133,95 @@ def test_bad_dataset(tmp_path, changes, expected):
 )
 def test_bad_convolution(tmp_path, changes, expected):
     assert message(store(tmp_path / "x.net", conv_net() | changes)).startswith(expected)
+
+
+PARTS = np.arange(9, dtype=np.float32).reshape(3, 3)
+
+
+def without(entries, start):
+    return {key: value for key, value in entries.items() if not key.startswith(start)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"layer/1/weight/imag": None}, "layer 1: weight/imag: missing"),
+        ({"layer/1/weight/real": None}, "layer 1: weight/real: missing"),
+        ({"layer/1/weight_rec/imag": None}, "layer 1: weight_rec/imag: missing"),
+        ({"layer/1/bias/imag": None}, "layer 1: bias/imag: missing"),
+        ({"layer/1/bias/real": None}, "layer 1: bias/real: missing"),
+        ({"layer/1/weight_rec/angle": PARTS}, "layer 1: weight_rec/angle: unknown key; known are imag, real"),
+        ({"layer/1/bias/angle": PARTS}, "layer 1: bias/angle: unknown key; known are imag, real"),
+        (
+            {"layer/1/weight/imag": PARTS[:, :2]},
+            "layer 1: weight/imag: expected shape (3, 3), found (3, 2)",
+        ),
+        ({"layer/1/weight_rec/imag": PARTS[:2]}, "layer 1: weight_rec/imag: expected shape (3, 3), found (2, 3)"),
+        ({"layer/1/weight_rec/imag": PARTS * 100}, "layer 1: weight_rec/imag: expected integers in [-512, 511]"),
+        ({"layer/1/bias/imag": PARTS[0] / 2}, "layer 1: bias/imag: expected finite integers, found 0.5 at (1,)"),
+        ({"layer/1/bias/imag": PARTS}, "layer 1: bias/imag: expected shape (3,), found (3, 3)"),
+        ({"layer/1/inputBias": PARTS[0]}, "layer 1: inputBias: expected none; RF_PHASE neurons have bias"),
+        (
+            {"layer/1/neuron/weight_exp_imag": np.float32(0.5)},
+            "layer 1: neuron/weight_exp_imag: expected finite integers, found 0.5",
+        ),
+        (
+            {"layer/1/neuron/weight_exp_imag": np.zeros(3)},
+            "layer 1: neuron/weight_exp_imag: expected one value, found shape (3,)",
+        ),
+        ({"layer/1/neuron/cum_error": True}, "layer 1: neuron/cum_error: unknown key; known are "),
+        ({"layer/1/neuron/thDecay": 3}, "layer 1: neuron/thDecay: unknown key; known are "),
+        ({"layer/0/neuron/weight_exp_imag": 0}, "layer 0: neuron/weight_exp_imag: unknown key; known are "),
+        ({"layer/0/weight_rec": PARTS}, "layer 0: weight_rec: unknown key; known are "),
+        ({"layer/0/inputBias": PARTS[0]}, "layer 0: inputBias: unknown key; known are "),
+        ({"layer/0/weight": None, "layer/0/weight/real": 1}, "layer 0: weight/imag: missing"),
+        (
+            {"layer/0/bias/real": PARTS[0], "layer/0/bias/imag": PARTS[0]},
+            "layer 0: bias/imag: expected none; CUBA neurons have real input",
+        ),
+    ],
+)
+def test_bad_parts(tmp_path, changes, expected):
+    assert message(store(tmp_path / "x.net", resonator_net() | changes)).startswith(expected)
+
+
+@pytest.mark.parametrize(("key", "shape"), [("weight", (3, 3)), ("weight_rec", (3, 3)), ("bias", (3,))])
+def test_one_part_in_place_of_two(tmp_path, key, shape):
+    entries = without(resonator_net(), f"layer/1/{key}/") | {f"layer/1/{key}": np.zeros(shape, np.float32)}
+    wanted = f"layer 1: {key}/imag: missing; RF_PHASE neurons have complex input"
+    assert message(store(tmp_path / "x.net", entries)) == wanted
+
+
+def test_only_recurrent_layers_have_feedback(tmp_path):
+    path = store(tmp_path / "x.net", resonator_net())
+    assert isinstance(exchange.read(path).layers[1], exchange.Recurrent)
+    path = store(tmp_path / "y.net", resonator_net() | {"layer/1/type": kind("dense")})
+    assert message(path).startswith("layer 1: weight_rec: unknown key; known are ")
+
+
+@pytest.mark.parametrize("key", ["bias", "weight_rec"])
+def test_links_and_cycles_in_place_of_parts(tmp_path, key):
+    path = store(tmp_path / "x.net", without(resonator_net(), f"layer/1/{key}/"))
+    with h5py.File(path, "a") as file:
+        file[f"layer/1/{key}"] = file["layer"]
+    assert message(path).startswith(f"layer 1: {key}/0: unknown key")
+    with h5py.File(path, "a") as file:
+        del file[f"layer/1/{key}"]
+        file[f"layer/1/{key}"] = h5py.SoftLink("/layer/1/weight")
+    assert message(path) == f"layer 1: {key}: expected data in this file, found a SoftLink"
+    with h5py.File(path, "a") as file:
+        del file[f"layer/1/{key}"]
+        file[f"layer/1/{key}/real"] = file["layer/1/weight/real"]
+        file[f"layer/1/{key}/imag"] = file["layer"]
+    assert message(path) == f"layer 1: {key}/imag: expected a dataset, found a group"
+
+
+def test_a_group_in_place_of_an_input_bias(tmp_path):
+    entries = dense_net() | {"layer/1/type": kind("dense_rec"), "layer/1/weight_rec": np.zeros((3, 3))}
+    path = store(tmp_path / "x.net", entries | {"layer/1/inputBias/real": np.zeros(3)})
+    assert message(path) == "layer 1: inputBias: expected a dataset, found a group"
+    path = store(tmp_path / "y.net", entries | {"layer/1/inputBias": np.zeros(2)})
+    assert message(path) == "layer 1: inputBias: expected shape (3,), found (2,)"
 
 
 def test_missing_layer(tmp_path):

@@ -1,13 +1,17 @@
 """What is written is read back, and lies in the file as Lava-DL lays it."""
 
+import dataclasses
+import itertools
+
 import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from lavadl_ref import exchange
-from lavadl_ref.exchange import ExchangeError, Network, Neuron
-from tests.exchange.networks import networks, same
+from lavadl_ref.exchange import FAMILIES, ExchangeError, Network, Neuron
+from lavadl_ref.testing.strategies import networks
+from tests.exchange.networks import same
 
 CUBA = Neuron(
     "CUBA",
@@ -31,6 +35,130 @@ def test_read_returns_what_was_written(tmp_path_factory, network):
     again = path.with_name("y.net")
     exchange.write(again, network)
     assert again.read_bytes() == path.read_bytes()
+
+
+KINDS = ("input", "dense", "dense_rec", "conv", "convT", "pool", "unpool")
+CASES = [(name, kind) for name in FAMILIES for kind in KINDS if (name, kind) != ("SDNN", "dense_rec")]
+
+
+def full_neuron(name, channels, per_channel):
+    """Every field away from its default, and different from every other."""
+    values = {}
+    for index, field in enumerate(FAMILIES[name].fields):
+        if field.kind == "bool":
+            values[field.name] = not field.default
+        elif field.kind == "str":
+            values[field.name] = "tanh"
+        elif field.low == field.high:
+            values[field.name] = field.low
+        elif field.per_channel and per_channel:
+            values[field.name] = 10 * index + 1 + np.arange(channels)
+        else:
+            values[field.name] = field.high - index
+    return Neuron(name, values)
+
+
+def full_layer(name, kind, per_channel, shift):
+    """A layer with every key that its kind and its family have, no two numbers alike."""
+    counter = itertools.count(-200)
+
+    def numbers(*shape):
+        return np.array([next(counter) for _ in range(np.prod(shape))]).reshape(shape)
+
+    dense, pooling = kind.startswith("dense"), kind in ("pool", "unpool")
+    shape = {"input": (3, 2, 2), "dense": (3,), "dense_rec": (3,)}.get(kind, (3, 5, 4))
+    values = {"shape": shape, "neuron": full_neuron(name, 3, per_channel), "delay_shift": shift}
+    if kind == "input":
+        return exchange.Input(**values, weight=-77, bias=12345)
+    weight = (3, 4) if dense else (1, 1, 2, 3) if pooling else (3, 3, 2, 3)
+    for part in ("", "_imag") if FAMILIES[name].complex_input else ("",):
+        values[f"weight{part}"] = numbers(*weight)
+        if not pooling:
+            values[f"bias{part}"] = numbers(3)
+        if kind == "dense_rec":
+            values[f"weight_rec{part}"] = numbers(3, 3)
+    if kind == "dense_rec" and name == "CUBA":
+        values["input_bias"] = numbers(3)
+    if not dense:
+        values |= {"stride": (2, 1), "padding": (0, 1), "dilation": (1, 2)}
+    return exchange.LAYERS[kind](**values, delay=np.array([0, 7, 62]))
+
+
+@pytest.mark.parametrize("per_channel", [False, True], ids=["shared", "per channel"])
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_every_family_survives_in_every_kind_of_layer(tmp_path, name, kind, per_channel):
+    for shift in (True, False):
+        layer = full_layer(name, kind, per_channel, shift)
+        exchange.write(tmp_path / "x.net", Network((layer,)))
+        back = exchange.read(tmp_path / "x.net").layers[0]
+        assert back.shifts == layer.shifts == shift
+        if shift == FAMILIES[name].delay_shift:
+            assert back.delay_shift is None
+            back = dataclasses.replace(back, delay_shift=shift)
+        assert same(back, layer)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_neurons_in_the_ordinary_case_have_the_keys_of_lava_dl(tmp_path, name):
+    upstream = {
+        "CUBA": ("iDecay", "vDecay", "vThMant", "refDelay", "gradedSpike"),
+        "ALIF": ("iDecay", "vDecay", "thDecay", "refDecay", "vThMant", "vThStep", "refDelay", "gradedSpike"),
+        "RF_PHASE": ("sinDecay", "cosDecay", "vThMant", "gradedSpike"),
+        "RF_IZHIKEVICH": ("sinDecay", "cosDecay", "vThMant", "gradedSpike"),
+        "ADRF_PHASE": ("sinDecay", "cosDecay", "thDecay", "refDecay", "vThMant", "vThStep", "gradedSpike"),
+        "ADRF_IZHIKEVICH": ("sinDecay", "cosDecay", "thDecay", "refDecay", "vThMant", "vThStep", "gradedSpike"),
+        "SDNN": ("activation", "vThMant"),
+    }
+    usual = {
+        field.name: value
+        for field, value in ((field, full_neuron(name, 3, False)[field.name]) for field in FAMILIES[name].fields)
+        if field.required or field.key in ("activation", "vThMant")
+    }
+    for parameters in (usual, {field.name: field.default for field in FAMILIES[name].fields} | usual):
+        imag = np.zeros((3, 2), np.int64) if FAMILIES[name].complex_input else None
+        exchange.write(tmp_path / "x.net", Network((dense(neuron=Neuron(name, parameters), weight_imag=imag),)))
+        found = listing(tmp_path / "x.net")
+        types = dict.fromkeys(upstream[name], ("int64", ())) | {"type": ("object", ())}
+        types |= {key: ("bool", ()) for key in types if key == "gradedSpike"}
+        types |= {key: ("object", ()) for key in types if key == "activation"}
+        assert {key[15:]: value for key, value in found.items() if "/neuron/" in key} == types
+
+
+def test_layers_of_complex_input_hold_two_parts(tmp_path):
+    def keys(kind, per_channel=False):
+        exchange.write(tmp_path / "x.net", Network((full_layer("ADRF_PHASE", kind, per_channel, True),)))
+        return {key[8:]: value for key, value in listing(tmp_path / "x.net").items()}
+
+    recurrent = {
+        "type": ("|S10", (1,)),
+        "shape": ("int64", (1,)),
+        "inFeatures": ("int64", ()),
+        "outFeatures": ("int64", ()),
+        "weight/real": ("float32", (3, 4)),
+        "weight/imag": ("float32", (3, 4)),
+        "weight_rec/real": ("float32", (3, 3)),
+        "weight_rec/imag": ("float32", (3, 3)),
+        "bias/real": ("float32", (3,)),
+        "bias/imag": ("float32", (3,)),
+        "delay": ("float32", (3,)),
+    }
+    found = keys("dense_rec")
+    assert {key: value for key, value in found.items() if "neuron" not in key} == recurrent
+    assert found["neuron/weight_exp"] == found["neuron/weight_exp_imag"] == ("float32", (1,))
+    pool = keys("pool")
+    assert pool["weight/real"] == pool["weight/imag"] == ("float32", (1, 1, 2, 3))
+    assert "bias" not in {key.split("/")[0] for key in pool}
+
+
+def test_input_bias_is_in_a_dataset_of_its_own(tmp_path):
+    exchange.write(tmp_path / "x.net", Network((full_layer("CUBA", "dense_rec", False, True),)))
+    found = listing(tmp_path / "x.net")
+    assert found["layer/0/inputBias"] == found["layer/0/bias"] == ("float32", (3,))
+    with h5py.File(tmp_path / "x.net") as file:
+        assert file["layer/0/inputBias"][()].tolist() != file["layer/0/bias"][()].tolist()
+    without = dataclasses.replace(full_layer("CUBA", "dense_rec", False, True), input_bias=None)
+    exchange.write(tmp_path / "x.net", Network((without,)))
+    assert "layer/0/inputBias" not in listing(tmp_path / "x.net")
 
 
 def dense(**changes):
@@ -113,7 +241,8 @@ def test_sparse_fields_are_written_only_away_from_their_default(tmp_path):
         exchange.write(tmp_path / "x.net", Network((dense(neuron=neuron),)))
         return {key[15:] for key in listing(tmp_path / "x.net") if "/neuron/" in key}
 
-    assert keys() == keys(sigma_output=False, weight_exp=0) == {"type", "activation", "vThMant"}
+    assert keys() == keys(sigma_output=False, cum_error=False, weight_exp=0) == {"type", "activation", "vThMant"}
+    assert keys(cum_error=True) == {"type", "activation", "vThMant", "cum_error"}
     assert keys(sigma_output=True, weight_exp=-2) == {
         "type",
         "activation",

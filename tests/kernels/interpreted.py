@@ -6,8 +6,9 @@ import pytest
 from lavadl_kernels import cuba, delay, leaky_integrator, spike, synapse
 
 from tests import naive
-from tests.kernels import test_cuba
-from tests.kernels.cases import Case
+from tests.kernels import test_cuba, test_families
+from tests.kernels.cases import Case, Neurons
+from tests.kernels.test_families import every
 
 
 def test_nothing_is_compiled():
@@ -56,6 +57,45 @@ def test_cuba_backward():
     _, expected = test_cuba_gradient.differentiate(case, 1.0, np.float32(0.1), grad)
     for a, e in zip(actual, expected, strict=True):
         test_cuba_gradient.close(a, e, 6)
+
+
+def small_neurons(family, graded):
+    """Ten lanes: of feedback, two samples of five units."""
+    rng = np.random.default_rng(6)
+    x = tuple((rng.integers(-(2**13), 2**13, (5, 10)) / 4096).astype(np.float32) for _ in range(family.parts))
+    state = rng.integers(-4096, 4096, (len(family.states), 10))
+    decay = rng.integers(0, 2500, (family.rows, 10))
+    return Neurons(family, x, state, decay, 4096, 640, graded)
+
+
+@every
+@pytest.mark.parametrize("graded", [False, True])
+def test_family_forward(family, graded):
+    case = small_neurons(family, graded)
+    test_families.check_forward(case)
+    case.x[-1][0, 0] = 2.0**28
+    test_families.check_forward(case)
+
+
+@every
+@pytest.mark.parametrize("graded", [False, True])
+def test_family_backward(family, graded):
+    pytest.importorskip("torch")
+    from tests.kernels import test_families_gradient
+
+    test_families_gradient.check_gradients(small_neurons(family, graded), 1.0, 0.5, with_traces=True)
+
+
+@every
+def test_family_feedback(family):
+    pytest.importorskip("torch")
+    from tests.kernels import test_feedback
+
+    rng = np.random.default_rng(7)
+    weights = tuple((2 * rng.integers(-128, 128, (family.parts, 5, 5)) / 64).astype(np.float32))
+    net = test_feedback.Net(small_neurons(family, False), weights)
+    test_feedback.check_forward(net)
+    test_feedback.check_gradients(net, 1.0, with_traces=False)
 
 
 def test_the_others():

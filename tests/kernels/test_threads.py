@@ -4,11 +4,15 @@ import os
 import subprocess
 import sys
 import textwrap
+from functools import partial
 
 import lavadl_kernels
 import numpy as np
 import pytest
 from lavadl_kernels import _jit, cuba, delay, leaky_integrator, spike, synapse
+
+from tests.kernels.cases import draw_decays
+from tests.kernels.families import FAMILIES
 
 LANES, STEPS = 5 * 512 + 77, 40
 
@@ -52,11 +56,35 @@ def everything(seed):
     return [*out, spikes, currents, voltages, exceeded]
 
 
-def test_same_bits_for_any_number_of_threads(threads):
+def family(name, units):
+    """The outputs of one family, flat; with feedback between `units` units if there are any."""
+    rng, steps = np.random.default_rng(1), 20
+    this, lanes = FAMILIES[name], units * (LANES // units) if units else LANES
+    x = tuple(rng.normal(scale=3, size=(this.parts, steps, lanes)).astype(np.float32))
+    state = rng.integers(-4096, 4097, (len(this.states), lanes))
+    parameters = this.kernel.Parameters(draw_decays(this, rng, lanes, False), *(4096, 640)[: 1 + this.adaptive])
+    grad = rng.normal(size=(len(this.states) + 1, steps, lanes)).astype(np.float32)
+    weights = tuple(rng.normal(size=(this.parts, units, units)).astype(np.float32)) if units else ()
+    transposed = tuple(np.ascontiguousarray(weight.T) for weight in weights)
+    run = this.driver.forward(parameters, x, state, traces=True, feedback=transposed)
+    gradients = this.driver.backward(parameters, run.x, state, 1.0, 0.5, grad[0], grad[1:], feedback=weights)
+    return [run.spike, run.trace, run.state, *run.x, *gradients.x, gradients.decay]
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        pytest.param(lambda: everything(0), id="the rest"),
+        *(pytest.param(partial(family, name, 0), id=name) for name in FAMILIES),
+        *(pytest.param(partial(family, name, 9), id=f"{name} with feedback") for name in FAMILIES),
+    ],
+)
+def test_same_bits_for_any_number_of_threads(threads, monkeypatch, outputs):
+    monkeypatch.setattr(_jit, "PROCESSORS", 3)
     results = []
-    for count in (1, 2, lavadl_kernels.get_num_threads()):
+    for count in (1, 2, 3):
         threads(count)
-        results.append(everything(0))
+        results.append(outputs())
     for other in results[1:]:
         for actual, expected in zip(other, results[0], strict=True):
             np.testing.assert_array_equal(actual.view(np.uint8), expected.view(np.uint8))

@@ -38,9 +38,17 @@ def make(**options):
 # -- parameters -------------------------------------------------------------------------------
 
 
+def changed(message, **options):
+    """A neuron whose parameters are not nearly those asked for, and says so once."""
+    with pytest.warns(UserWarning, match=message) as warned:
+        n = make(**options)
+    assert len(warned) == 1
+    return n
+
+
 @pytest.mark.parametrize(("asked", "mantissa"), [(0.1, 6), (1, 64), (0.999, 63), (1.25, 80), (0, 0), (0.01, 0)])
 def test_threshold_is_truncated(asked, mantissa):
-    n = make(threshold=asked)
+    n = changed("threshold 0.01 .* 0.0 is used", threshold=asked) if asked == 0.01 else make(threshold=asked)
     assert n.v_th_mant == mantissa
     assert n.threshold == mantissa / 64
     assert (f"threshold={mantissa / 64} (asked {asked})" in repr(n)) == (mantissa / 64 != asked)
@@ -51,12 +59,19 @@ def test_threshold_can_not_be_set():
         make().threshold = 2
 
 
-@pytest.mark.parametrize(("decay", "integer"), [(0.3, 1229), (0.1, 410), (0, 0), (1, 4096), (0.5, 2048), (1.5, 4096)])
-def test_decays_are_rounded_and_kept_in_range(decay, integer):
+@pytest.mark.parametrize(("decay", "integer"), [(0.3, 1229), (0.1, 410), (0, 0), (1, 4096), (0.5, 2048)])
+def test_decays_are_rounded(decay, integer):
     n = make(current_decay=decay, voltage_decay=decay)
     assert n.cx_current_decay == n.cx_voltage_decay == integer
     assert np.ndim(n.cx_current_decay) == 0
     assert (f"current_decay={integer / 4096} (asked {decay})" in repr(n)) == (integer / 4096 != decay)
+
+
+@pytest.mark.parametrize(("decay", "integer"), [(1.5, 4096), (-0.1, 0)])
+def test_decays_out_of_range_are_clipped_with_a_warning(decay, integer):
+    n = changed(rf"current_decay {decay} .* 0 to 1 is used", current_decay=decay)
+    assert n.cx_current_decay == integer
+    assert f"current_decay={integer / 4096} (asked {decay})" in repr(n)
 
 
 def test_decays_round_half_to_even():
@@ -103,7 +118,7 @@ def test_own_parameters_from_an_array():
 
 
 def test_draws_stay_in_range():
-    n = make(current_decay=1.0, voltage_decay=(-0.5, 0.0), shared_param=False)
+    n = changed("voltage_decay", current_decay=1.0, voltage_decay=(-0.5, 0.0), shared_param=False)
     n(signal((1, 100, 2)))
     assert n.current_decay.max() <= 4096
     assert n.voltage_decay.tolist() == [0] * 100
@@ -374,7 +389,7 @@ def test_a_neuron_without_spikes():
 
 def test_threshold_zero_runs_but_does_not_train():
     for options in ({}, {"norm": MeanOnlyBatchNorm}):
-        n = make(threshold=0.01, **options)
+        n = changed("threshold 0.01", threshold=0.01, **options)
         assert n(signal()).any()
         with pytest.raises(ValueError, match=r"threshold 0 has no surrogate gradient, asked was 0\.01"):
             n(signal().requires_grad_())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -77,13 +78,11 @@ class Neuron(LazyShapes):
         for name, value in (("tau_grad", tau_grad), ("scale_grad", scale_grad)):
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive and finite, got {value}")
-        if not math.isfinite(threshold):
-            raise ValueError(f"threshold must be finite, got {threshold}")
         self.p_scale = p_scale
         self.w_scale = w_scale
         self.s_scale = s_scale
-        self._threshold = int(threshold * w_scale) / w_scale
-        self._asked: dict[str, Any] = {"threshold": threshold}
+        self._asked: dict[str, Any] = {}
+        self._threshold = self._quantised_level("threshold", threshold)
         self.tau_rho = tau_grad * self._threshold
         self.scale_rho = scale_grad
         self.shared_param = shared_param
@@ -92,11 +91,42 @@ class Neuron(LazyShapes):
         self.complex = complex
         self.shape: torch.Size | None = None
         self.num_neurons: int | None = None
-        normaliser: Any = None if norm is None else norm()
-        if normaliser is not None:
-            normaliser.pre_hook_fx = self.quantize_8bit
-        self.norm: Any = normaliser
+        #: one norm, or where the input is complex one for each part
+        self.norm: Any = None if complex else self._normaliser(norm)
+        self.real_norm: Any = self._normaliser(norm) if complex else None
+        self.imag_norm: Any = self._normaliser(norm) if complex else None
         self.drop = dropout
+
+    def _normaliser(self, norm: Callable[..., torch.nn.Module] | None) -> Any:
+        if norm is None:
+            return None
+        normaliser: Any = norm()
+        normaliser.pre_hook_fx = self.quantize_8bit
+        return normaliser
+
+    def _quantised_level(self, name: str, value: float) -> float:
+        """`value` truncated to a multiple of 1 / w_scale."""
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite, got {value}")
+        level = int(value * self.w_scale) / self.w_scale
+        self._asked[name] = value
+        if value > 0 and level == 0:
+            self._warn(name, value, level)
+        return level
+
+    def _warn(self, name: str, asked: Any, used: Any) -> None:
+        """Say that a parameter is far from what was asked for."""
+        warnings.warn(f"{type(self).__module__}: {name} {asked} cannot be had, {used} is used", stacklevel=2)
+
+    @staticmethod
+    def silenced(neuron_params: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a neuron that never fires, for layers that are read out."""
+        return {**neuron_params, "threshold": -1}
+
+    def driven(self, input: Tensor) -> Tensor:
+        """Spikes of the network's own input (N, C, ..., T); resonators take it as their real input."""
+        spikes: Tensor = self((input, torch.zeros_like(input)) if self.complex else input)
+        return spikes
 
     @property
     def threshold(self) -> float:
@@ -163,6 +193,8 @@ class Neuron(LazyShapes):
             low, high = (bounds.min(), bounds.max()) if bounds.size > 1 else (bounds[0] * 0.99, bounds[0] * 1.01)
             self._ranges = {**getattr(self, "_ranges", {}), name: (low, high)}
             start = np.array([low])
+        if (start < 0).any() or (start > 1).any():
+            self._warn(name, value, "the nearest number from 0 to 1")
         initial = torch.tensor(self.p_scale * start, dtype=torch.float32).clamp(0, self.p_scale)
         self.register_parameter(name, torch.nn.Parameter(initial, requires_grad=self.requires_grad))
 
@@ -182,10 +214,7 @@ class Neuron(LazyShapes):
                 f"neuron was built for inputs of shape (N, {', '.join(map(str, self.shape))}, T), "
                 f"got {tuple(input.shape)}"
             )
-        for name, (low, high) in getattr(self, "_ranges", {}).items():
-            drawn = self.p_scale * (low + (high - low) * torch.rand(shape[0]))
-            getattr(self, name).data = drawn.clamp(0, self.p_scale)
-        self._ranges = {}
+        self._draw(shape[0])
         for name in self._lazy:
             if getattr(self, name).numel() not in (1, shape[0]):
                 raise ValueError(
@@ -196,6 +225,13 @@ class Neuron(LazyShapes):
             state = getattr(self, name)
             if state is not None and state.shape != input.shape[:-1]:
                 setattr(self, name, None)
+
+    def _draw(self, channels: int) -> None:
+        """Draw the decays of each channel that were given by a range."""
+        for name, (low, high) in getattr(self, "_ranges", {}).items():
+            drawn = self.p_scale * (low + (high - low) * torch.rand(channels))
+            getattr(self, name).data = drawn.clamp(0, self.p_scale)
+        self._ranges = {}
 
     def _decay(self, name: str) -> Tensor:
         """The rounded decay with a straight-through gradient, kept in range while it is trained."""

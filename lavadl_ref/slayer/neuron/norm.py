@@ -85,6 +85,15 @@ class MeanOnlyBatchNorm(LazyShapes):
         """Normalise `inp` (N, C, ..., T)."""
         return inp - self._broadcast(self._hooked(self._mean(inp)), inp.ndim)
 
+    def offset(self, inp: Tensor) -> Tensor:
+        """What evaluation adds to `inp` (N, C, ..., T): minus the running mean, (1, C, 1, ...)."""
+        self._allocate(inp.shape[1])
+        return -self._broadcast(self._hooked(self.running_mean), inp.ndim)
+
+    def observe(self, inp: Tensor) -> None:
+        """Gather the statistics of `inp` (N, C, ..., T) without normalising it."""
+        self._mean(inp)
+
     def extra_repr(self) -> str:
         return f"num_features={self.num_features}, momentum={self.momentum}"
 

@@ -1,5 +1,6 @@
 """Synapses: weighted sums over neurons, step by step."""
 
+from lavadl_ref.slayer.synapse import complex as complex
 from lavadl_ref.slayer.synapse.layer import Conv, ConvTranspose, Dense, GenericLayer, Pool, Unpool
 
-__all__ = ["Conv", "ConvTranspose", "Dense", "GenericLayer", "Pool", "Unpool"]
+__all__ = ["Conv", "ConvTranspose", "Dense", "GenericLayer", "Pool", "Unpool", "complex"]

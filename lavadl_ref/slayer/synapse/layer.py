@@ -53,6 +53,7 @@ class GenericLayer(torch.nn.Module):
     """What all synapses share: the weight, its normalisation and its quantiser."""
 
     weight: Tensor
+    complex = False  # whether there is a real and an imaginary weight, as in `synapse.complex`
 
     def __init__(self, shape: tuple[int, ...], weight_norm: bool, pre_hook_fx: Hook | None) -> None:
         super().__init__()

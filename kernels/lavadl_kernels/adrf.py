@@ -1,0 +1,148 @@
+"""ADRF: a resonate-and-fire neuron whose threshold rises and which is held back after a spike.
+
+Recurrence, in integers of 1/4096, with sine and cosine of the rotation, times what the decay leaves, and the
+two decays in 1/4096; re and im are not reset::
+
+    re[t], im[t] = rotate(re[t-1], im[t-1]) + a[t]                    see `lavadl_kernels.resonator`
+    s[t] = re[t] >= th[t] + r[t] and im[t] >= 0 and im[t-1] < 0       th, r: see `lavadl_kernels.adaptation`
+
+The `slayer` integers have no width limit.  The `loihi` integers clip re and im to 24 bits, as Lava's RF
+process model does; inside that width the two are the same.
+
+Backward is the gradient of the surrogate model, with the spikes in th and r as constants: the slopes of
+`lavadl_kernels.spike.phase_surrogate` to re[t] and im[t], and minus the first of them to th[t] + r[t].
+Source: Lava-DL's adaptive RF neuron.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lavadl_kernels import adaptation, dynamics, resonator
+from lavadl_kernels._jit import scalar
+from lavadl_kernels.fixed_point import fixed
+from lavadl_kernels.spike import phase_surrogate
+
+STATES = ("real", "imag", "threshold", "refractory")
+DECAYS = ("sin_decay", "cos_decay", "threshold_decay", "refractory_decay")
+
+
+@scalar
+def step(
+    re, im, th, r, a_re, a_im, sin_decay, cos_decay, threshold_decay, refractory_decay, threshold, threshold_step, loihi
+):
+    """One step of one neuron.
+
+    Parameters
+    ----------
+    re, im, th, r : int
+        Real and imaginary part, threshold and refractory state, 1/4096.
+    a_re, a_im : int
+        Synaptic input to real and imaginary part, bias included, 1/4096.
+    sin_decay, cos_decay : int
+        Sine and cosine of the angle of a step times what the decay leaves, 1/4096.
+    threshold_decay, refractory_decay : int
+        0 (perfect memory) to 4096 (none).
+    threshold, threshold_step : int
+        Threshold at rest and its rise by a spike, 1/4096.
+    loihi : bool
+        Whether re and im have the chip's 24 bits.
+
+    Returns
+    -------
+    re, im, th, r, spike, level_th, level_r
+        The new state, the spike, and the threshold and refractory state that re was compared with.
+    """
+    new_re, new_im = resonator.rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi)
+    level_th, level_r = adaptation.relax(th, r, threshold_decay, refractory_decay, threshold)
+    spike = new_re >= level_th + level_r and new_im >= 0 and im < 0
+    th, r = adaptation.fire(level_th, level_r, spike, threshold_step)
+    return new_re, new_im, th, r, spike, level_th, level_r
+
+
+def forward(neuron, x, state, graded=False, traces=False, feedback=()):
+    """Run inputs (real, imag), each (T, M), through neurons; see `dynamics.forward`.
+
+    A graded spike has the size of the real part.
+    """
+    return dynamics.forward(neuron, x, state, graded, traces, feedback, stages=1)
+
+
+def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, feedback=()):
+    """Gradients of `forward`; see `dynamics.backward`."""
+    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, feedback)
+
+
+def advancing(step, part):
+    """`advance` of an adaptive resonator with this `step`, graded spikes having the size of state `part`."""
+
+    def advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
+        n = spike.size
+        return lanes(
+            state[0, :n], state[1, :n], state[2, :n], state[3, :n],
+            decay[0, :n], decay[1, :n], decay[2, :n], decay[3, :n], neuron.threshold, neuron.threshold_step,
+            x[0], x[1], spike, trace[0, t, lo : lo + n], trace[1, t, lo : lo + n], trace[2, t, lo : lo + n],
+            trace[3, t, lo : lo + n], graded, bound,
+        )  # fmt: skip
+
+    @scalar
+    def lanes(
+        re, im, th, r, sin, cos, td, rd, threshold, threshold_step,
+        x_re, x_im, spike, re_row, im_row, th_row, r_row, graded, bound,
+    ):  # fmt: skip
+        beyond = np.int32(0)
+        for i in range(spike.size):
+            beyond |= np.int32(not (abs(x_re[i] * np.float32(4096.0)) < bound))
+            beyond |= np.int32(not (abs(x_im[i] * np.float32(4096.0)) < bound))
+            a_re, a_im = fixed(x_re[i], re[i]), fixed(x_im[i], re[i])
+            re[i], im[i], th[i], r[i], s, level_th, level_r = step(
+                re[i], im[i], th[i], r[i], a_re, a_im, sin[i], cos[i], td[i], rd[i], threshold, threshold_step, False
+            )
+            re_row[i], im_row[i] = re[i] * (1 / 4096), im[i] * (1 / 4096)
+            th_row[i], r_row[i] = level_th * (1 / 4096), level_r * (1 / 4096)
+            value = im_row[i] if part else re_row[i]
+            size = value if graded else np.float32(1)
+            spike[i] = size if s else np.float32(0)
+        return beyond
+
+    return advance
+
+
+def _retreat(
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+):
+    n = grad_spike.size
+    _slopes(
+        grad_spike, trace[0, t, :n], trace[1, t, :n], trace[2, t, :n], trace[3, t, :n],
+        grad_x[0], grad_x[1], tau, scale, graded,
+    )  # fmt: skip
+    adaptation.adjoint(
+        grad_x[0], share, np.float32(neuron.threshold / 4096), np.float32(neuron.threshold_step / 4096),
+        trace, spike, t, 2, grad_trace, gt, glo, adjoint, grad_decay, lo,
+    )  # fmt: skip
+    resonator.adjoint(share, trace, spike, t, np.float32(np.nan), grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo)
+
+
+@scalar
+def _slopes(grad_spike, re, im, th, r, grad_re, grad_im, tau, scale, graded):
+    for i in range(grad_spike.size):
+        to_re, to_im = phase_surrogate(re[i], im[i], th[i] + r[i], tau, scale, graded)
+        grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im
+
+
+@dynamics.family(advancing(step, 0), _retreat)
+class Adrf(NamedTuple):
+    """Parameters of a layer, integers of 1/4096."""
+
+    decay: np.ndarray[Any, Any]  #: (4, M) int64, in the order of `DECAYS`
+    threshold: int
+    threshold_step: int
+
+    def reach(self, state: np.ndarray[Any, Any], steps: int) -> int:
+        """What threshold and refractory state can come to, 1/4096."""
+        return int(adaptation.reach(self, state, steps))
+
+
+Parameters = Adrf

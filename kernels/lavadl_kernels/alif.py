@@ -1,0 +1,143 @@
+"""ALIF: a leaky integrate-and-fire neuron whose threshold rises and which is held back after a spike.
+
+Recurrence, in integers of 1/4096, with decays in 1/4096; nothing is reset::
+
+    u[t] = leak(u[t-1], current_decay) + a[t]
+    v[t] = leak(v[t-1], voltage_decay) + u[t]
+    s[t] = v[t] >= th[t] + r[t]                    th, r: see `lavadl_kernels.adaptation`
+
+The `slayer` integers have no width limit.  The `loihi` integers fold u into 24 bits and clip v to 24
+bits, as Lava's process model does; inside those widths the two are the same.
+
+Backward is the gradient of the surrogate model, with the spikes in th and r as constants::
+
+    g[t]  = gs[t] * surrogate(v[t] - th[t] - r[t])
+    gv[t] = g[t] + (1 - voltage_decay / 4096) gv[t+1]
+    gu[t] = gv[t] + (1 - current_decay / 4096) gu[t+1]
+    g_current_decay = -sum_t gu[t] u[t-1] / 4096,   g_voltage_decay = -sum_t gv[t] v[t-1] / 4096
+
+and those of threshold and refractory decay as in `adaptation`.  Source: Lava's ATRLIF process
+model, Lava-DL's ALIF neuron.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lavadl_kernels import adaptation, dynamics, leaky_integrator
+from lavadl_kernels._jit import scalar
+from lavadl_kernels.fixed_point import clip24, fixed, leak, wrap24
+from lavadl_kernels.spike import surrogate
+
+STATES = ("current", "voltage", "threshold", "refractory")
+DECAYS = ("current_decay", "voltage_decay", "threshold_decay", "refractory_decay")
+
+
+@scalar
+def step(
+    u, v, th, r, a, current_decay, voltage_decay, threshold_decay, refractory_decay, threshold, threshold_step, loihi
+):
+    """One step of one neuron.
+
+    Parameters
+    ----------
+    u, v, th, r : int
+        Current, voltage, threshold and refractory state, 1/4096.
+    a : int
+        Synaptic input, bias included, 1/4096.
+    current_decay, voltage_decay, threshold_decay, refractory_decay : int
+        0 (perfect memory) to 4096 (none).
+    threshold, threshold_step : int
+        Threshold at rest and its rise by a spike, 1/4096.
+    loihi : bool
+        Whether u and v have the chip's 24 bits.
+
+    Returns
+    -------
+    u, v, th, r, spike, level_th, level_r
+        The new state, the spike, and the threshold and refractory state that v was compared with.
+    """
+    u = leak(u, current_decay) + a
+    if loihi:
+        u = wrap24(u)
+    v = leak(v, voltage_decay) + u
+    if loihi:
+        v = clip24(v)
+    level_th, level_r = adaptation.relax(th, r, threshold_decay, refractory_decay, threshold)
+    spike = v >= level_th + level_r
+    th, r = adaptation.fire(level_th, level_r, spike, threshold_step)
+    return u, v, th, r, spike, level_th, level_r
+
+
+def forward(neuron, x, state, graded=False, traces=False, feedback=()):
+    """Run real inputs (T, M) through neurons; see `dynamics.forward`.  A graded spike has the size of the voltage."""
+    return dynamics.forward(neuron, x, state, graded, traces, feedback)
+
+
+def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, feedback=()):
+    """Gradients of `forward`; see `dynamics.backward`."""
+    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, feedback)
+
+
+def _advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
+    n = spike.size
+    return _advance_lanes(
+        state[0, :n], state[1, :n], state[2, :n], state[3, :n],
+        decay[0, :n], decay[1, :n], decay[2, :n], decay[3, :n], neuron.threshold, neuron.threshold_step,
+        x[0], spike, trace[0, t, lo : lo + n], trace[1, t, lo : lo + n], trace[2, t, lo : lo + n],
+        trace[3, t, lo : lo + n], graded, bound,
+    )  # fmt: skip
+
+
+@scalar
+def _advance_lanes(
+    u, v, th, r, cd, vd, td, rd, threshold, threshold_step, x, spike, u_row, v_row, th_row, r_row, graded, bound
+):
+    beyond = np.int32(0)
+    for i in range(x.size):
+        beyond |= np.int32(not (abs(x[i] * np.float32(4096.0)) < bound))
+        a = fixed(x[i], u[i])
+        u[i], v[i], th[i], r[i], s, level_th, level_r = step(
+            u[i], v[i], th[i], r[i], a, cd[i], vd[i], td[i], rd[i], threshold, threshold_step, False
+        )
+        u_row[i], v_row[i] = u[i] * (1 / 4096), v[i] * (1 / 4096)
+        th_row[i], r_row[i] = level_th * (1 / 4096), level_r * (1 / 4096)
+        size = np.float32(v[i] * (1 / 4096)) if graded else np.float32(1)
+        spike[i] = size if s else np.float32(0)
+    return beyond
+
+
+def _retreat(
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+):
+    n = grad_spike.size
+    _slopes(grad_spike, trace[1, t, :n], trace[2, t, :n], trace[3, t, :n], grad_x[0], tau, scale, graded)
+    adaptation.adjoint(
+        grad_x[0], share, np.float32(neuron.threshold / 4096), np.float32(neuron.threshold_step / 4096),
+        trace, spike, t, 2, grad_trace, gt, glo, adjoint, grad_decay, lo,
+    )  # fmt: skip
+    leaky_integrator.adjoint(share, trace, spike, t, False, grad_trace, gt, glo, adjoint, grad_x[0], grad_decay, lo)
+
+
+@scalar
+def _slopes(grad_spike, v, th, r, grad_v, tau, scale, graded):
+    for i in range(grad_spike.size):
+        grad_v[i] = grad_spike[i] * surrogate(v[i] - th[i] - r[i], tau, scale, graded)
+
+
+@dynamics.family(_advance, _retreat)
+class Alif(NamedTuple):
+    """Parameters of a layer, integers of 1/4096."""
+
+    decay: np.ndarray[Any, Any]  #: (4, M) int64, in the order of `DECAYS`
+    threshold: int
+    threshold_step: int
+
+    def reach(self, state: np.ndarray[Any, Any], steps: int) -> int:
+        """What threshold and refractory state can come to, 1/4096."""
+        return int(adaptation.reach(self, state, steps))
+
+
+Parameters = Alif

@@ -1,0 +1,68 @@
+"""The damped rotation that the resonate-and-fire families share.
+
+Recurrence, in integers of 1/4096; sine and cosine carry the decay, in 1/4096, and every product
+is rounded toward zero by itself::
+
+    re[t] = cos re[t-1] - sin im[t-1] + a_re[t]
+    im[t] = sin re[t-1] + cos im[t-1] + a_im[t]
+
+Backward, with g the gradients that arrive at re[t] and im[t] from elsewhere::
+
+    g_re[t] =  cos g_re[t+1] + sin g_im[t+1] + g
+    g_im[t] = -sin g_re[t+1] + cos g_im[t+1] + g
+    g_sin = sum_t (g_im[t] re[t-1] - g_re[t] im[t-1]) / 4096
+    g_cos = sum_t (g_re[t] re[t-1] + g_im[t] im[t-1]) / 4096
+
+Source: the fixed-point resonators of Lava and Lava-DL.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lavadl_kernels._jit import scalar
+from lavadl_kernels.fixed_point import clip24, shift_to_zero, wrap32
+
+
+@scalar
+def rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi):
+    """One step of one resonator; `loihi` clips both parts to the chip's 24 bits."""
+    if loihi:
+        a_re, a_im = wrap32(a_re), wrap32(a_im)
+    new_re = shift_to_zero(cos_decay * re) - shift_to_zero(sin_decay * im) + a_re
+    new_im = shift_to_zero(sin_decay * re) + shift_to_zero(cos_decay * im) + a_im
+    if loihi:
+        return clip24(new_re), clip24(new_im)
+    return new_re, new_im
+
+
+@scalar
+def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, grad_decay, lo):
+    """Adjoint of one step of `rotate` over lanes: `grad_x` holds the gradients through the spike, and is replaced.
+
+    Rows 0 and 1 of `share` and `grad_decay` are sine and cosine, of `trace` and `state` the two parts.
+    After a spike the next step sees re = 0 and im = `reset` in units of 1, if that is not NaN.
+    """
+    n = grad_x[0].size
+    _adjoint(
+        share[0, :n], share[1, :n], trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n], reset,
+        grad_trace[0, gt, glo : glo + n], grad_trace[1, gt, glo : glo + n], state[0, :n], state[1, :n],
+        grad_x[0], grad_x[1], grad_decay[0, lo : lo + n], grad_decay[1, lo : lo + n],
+    )  # fmt: skip
+
+
+@scalar
+def _adjoint(
+    sin_decay, cos_decay, re_before, im_before, s_before, reset, grad_re, grad_im, gre, gim, gx_re, gx_im, g_sin, g_cos
+):
+    resets = not np.isnan(reset)
+    for i in range(gx_re.size):
+        re = cos_decay[i] * gre[i] + sin_decay[i] * gim[i] + gx_re[i] + grad_re[i]
+        im = cos_decay[i] * gim[i] - sin_decay[i] * gre[i] + gx_im[i] + grad_im[i]
+        gre[i], gim[i] = re, im
+        gx_re[i], gx_im[i] = re, im
+        gone = resets and s_before[i] != 0
+        was_re = np.float32(0) if gone else re_before[i]
+        was_im = reset if gone else im_before[i]
+        g_sin[i] += np.float64(im * was_re - re * was_im) * (1 / 4096)
+        g_cos[i] += np.float64(re * was_re + im * was_im) * (1 / 4096)

@@ -1,0 +1,123 @@
+"""RF-IZ: a resonate-and-fire neuron in the way of Izhikevich: it spikes on its imaginary part and is reset.
+
+Recurrence, in integers of 1/4096, with sine and cosine of the rotation, times what the decay leaves, in 1/4096::
+
+    re[t], im[t] = rotate(re[t-1], im[t-1]) + a[t]               see `lavadl_kernels.resonator`
+    s[t] = im[t] >= threshold                                    equality spikes
+    re[t], im[t] = 0, threshold - 1 if s[t]
+
+The `slayer` integers have no width limit.  The `loihi` integers clip both parts to 24 bits, as Lava's
+process model does; inside that width the two are the same.
+
+Backward is the gradient of the surrogate model: the slope `lavadl_kernels.spike.surrogate` to im[t] before
+its reset, the reset itself as identity, carried back as `resonator` says.  Source: Lava's RF_IZ process
+model, Lava-DL's RF-IZ neuron.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lavadl_kernels import dynamics, resonator
+from lavadl_kernels._jit import scalar
+from lavadl_kernels.fixed_point import fixed
+from lavadl_kernels.spike import surrogate
+
+STATES = ("real", "imag")
+DECAYS = ("sin_decay", "cos_decay")
+
+
+@scalar
+def step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
+    """One step of one neuron.
+
+    Parameters
+    ----------
+    re, im : int
+        Real and imaginary state, 1/4096.
+    a_re, a_im : int
+        Synaptic input to the two, bias included, 1/4096.
+    sin_decay, cos_decay : int
+        Sine and cosine of the angle of a step times what the decay leaves, 1/4096.
+    threshold : int
+        1/4096.
+    loihi : bool
+        Whether the states have the chip's 24 bits.
+
+    Returns
+    -------
+    re, im, spike, real, imag
+        The new state, the spike, and real and imaginary part before the reset.
+    """
+    real, imag = resonator.rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi)
+    spike = imag >= threshold
+    return (0 if spike else real), (threshold - 1 if spike else imag), spike, real, imag
+
+
+def forward(neuron, x, state, graded=False, traces=False, feedback=()):
+    """Run inputs (real, imag), each (T, M), through neurons; see `dynamics.forward`.
+
+    A graded spike has the size of the imaginary part.
+    """
+    return dynamics.forward(neuron, x, state, graded, traces, feedback, stages=1)
+
+
+def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, feedback=()):
+    """Gradients of `forward`; see `dynamics.backward`."""
+    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, feedback)
+
+
+def _advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
+    n = spike.size
+    return _advance_lanes(
+        state[0, :n], state[1, :n], decay[0, :n], decay[1, :n], neuron.threshold,
+        x[0], x[1], spike, trace[0, t, lo : lo + n], trace[1, t, lo : lo + n], graded, bound,
+    )  # fmt: skip
+
+
+@scalar
+def _advance_lanes(re, im, sin, cos, threshold, x_re, x_im, spike, re_row, im_row, graded, bound):
+    beyond = np.int32(0)
+    for i in range(spike.size):
+        beyond |= np.int32(not (abs(x_re[i] * np.float32(4096.0)) < bound))
+        beyond |= np.int32(not (abs(x_im[i] * np.float32(4096.0)) < bound))
+        a_re, a_im = fixed(x_re[i], re[i]), fixed(x_im[i], re[i])
+        re[i], im[i], s, real, imag = step(re[i], im[i], a_re, a_im, sin[i], cos[i], threshold, False)
+        re_row[i], im_row[i] = real * (1 / 4096), imag * (1 / 4096)
+        size = np.float32(imag * (1 / 4096)) if graded else np.float32(1)
+        spike[i] = size if s else np.float32(0)
+    return beyond
+
+
+def _retreat(
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+):
+    n = grad_spike.size
+    level = np.float32(neuron.threshold / 4096)
+    _slopes(grad_spike, trace[1, t, :n], level, grad_x[0], grad_x[1], tau, scale, graded)
+    rest = np.float32((neuron.threshold - 1) / 4096)
+    resonator.adjoint(share, trace, spike, t, rest, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo)
+
+
+@scalar
+def _slopes(grad_spike, im, level, grad_re, grad_im, tau, scale, graded):
+    for i in range(grad_spike.size):
+        grad_re[i] = 0
+        grad_im[i] = grad_spike[i] * surrogate(im[i] - level, tau, scale, graded)
+
+
+@dynamics.family(_advance, _retreat)
+class RfIz(NamedTuple):
+    """Parameters of a layer, integers of 1/4096."""
+
+    decay: np.ndarray[Any, Any]  #: (2, M) int64, in the order of `DECAYS`
+    threshold: int
+
+    def reach(self, state: np.ndarray[Any, Any], steps: int) -> int:
+        """No state moves away from rest without input."""
+        return 0
+
+
+Parameters = RfIz

@@ -1,0 +1,295 @@
+"""Sigma-delta: a neuron that sums the changes it receives and sends the changes of its activation.
+
+Recurrence, in integers of 1/2**18 with messages in 1/4096::
+
+    sigma[t]  = sigma[t-1] + a[t]
+    act[t]    = f(sigma[t] + bias)                     f the identity or max(., 0)
+    d[t]      = act[t] - act[t-1] + residue[t-1]
+    c[t]      = d[t], or with cum_error error[t-1] + d[t]
+    m[t]      = d[t] if |c[t]| >= threshold else 0     at equality a message is sent
+    residue[t] = d[t] - m[t]
+    error[t]  = 0 if m[t] is not 0, else c[t]          with cum_error only
+    message[t] = floor(m[t] / 64)                      what is cut off is lost
+
+The `slayer` integers have no width limit.  The `loihi` integers wrap at 32 bits everywhere,
+as Lava's process model does; inside that width the two are the same.
+
+In training the neuron falls into Sigma, its activation, and Delta, which sends multiples of
+1 / scale.  Both calculate in float64, exact for multiples of 2**-18 below 2**34.
+
+Backward is the gradient of the surrogate model.  What Delta does between activation and message
+counts as the identity of the change, and the residue as constant::
+
+    Sigma:  ga[t]   = gsigma[t] + ga[t+1]
+    Delta:  gact[t] = gm[t] - gm[t+1]
+            g_threshold = -sum_t gm[t] * (d[t] * scale_grad * exp(-(|c[t]| - threshold) / tau_grad) / threshold
+                                          if |c[t]| > threshold else sign(d[t]))
+
+where the threshold of the last formula is at least 1 / scale.  It is that of Lava-DL, which
+has no gradient for cum_error.
+
+Arrays are time-major: (T, M), where the M lanes are independent neurons.  Signals are float32
+in units of 1, states and thresholds float64 in units of 1, one per lane.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lavadl_kernels import leaky_integrator
+from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels.fixed_point import wrap32
+from lavadl_kernels.spike import exp_negative
+
+CHUNK = leaky_integrator.CHUNK
+LIMIT = 2.0**34  #: magnitude below which float64 holds the multiples of 2**-18 exactly
+
+
+@scalar
+def encode(activation, before, residue, error, threshold, cum_error, loihi):
+    """One step of Delta, on integers or on real numbers.
+
+    Parameters
+    ----------
+    activation, before : int or float
+        The activation now and one step ago.
+    residue, error : int or float
+        What was not sent yet, and the sum of all changes since the last message.
+    threshold : int or float
+        In the unit of the activation.
+    cum_error : bool
+        Whether `error` is compared with the threshold instead of the change.
+    loihi : bool
+        Whether integers wrap at 32 bits.
+
+    Returns
+    -------
+    residue, error, message, change, compared
+        The new states; the message before it is cut to the scale of messages; the change it is
+        made of, and the value whose magnitude was compared.
+    """
+    change = activation - before + residue
+    if loihi:
+        change = wrap32(change)
+    compared = error + change if cum_error else change
+    if loihi:
+        compared = wrap32(compared)
+    size = abs(compared)
+    if loihi:
+        size = wrap32(size)  # the most negative integer has no magnitude in 32 bits, and stays negative
+    message = change if size >= threshold else change - change
+    if cum_error:
+        sent = abs(message)
+        if loihi:
+            sent = wrap32(sent)
+        error = change - change if sent > 0 else compared
+    return change - message, error, message, change, compared
+
+
+@scalar
+def step(sigma, activation, residue, error, a, bias, threshold, relu, cum_error, loihi):
+    """One step of one neuron.
+
+    Parameters
+    ----------
+    sigma, activation, residue, error : int
+        States, 1/2**18.
+    a, bias : int
+        Synaptic input, and constant added to sigma, 1/2**18.
+    threshold : int
+        1/2**18.
+    relu : bool
+        Whether the activation is max(., 0) instead of the identity.
+    cum_error : bool
+        Whether the sum of the changes since the last message is compared with the threshold.
+    loihi : bool
+        Whether states wrap at 32 bits.
+
+    Returns
+    -------
+    sigma, activation, residue, error, message
+        The new states, and the message in 1/4096.
+    """
+    sigma = sigma + a
+    if loihi:
+        sigma = wrap32(sigma)
+    value = sigma + bias
+    if loihi:
+        value = wrap32(value)
+    if relu:
+        value = max(value, 0)
+    residue, error, message, _, _ = encode(value, activation, residue, error, threshold, cum_error, loihi)
+    return sigma, value, residue, error, message >> 6
+
+
+def _refused(what, x):
+    with np.errstate(invalid="ignore"):
+        worst = float(np.abs(x).max(initial=0))
+    return ValueError(f"{what} must be finite and stay below {LIMIT:.3g} in magnitude, found an input of {worst}")
+
+
+def sigma_forward(x, sigma):
+    """Sum over time.
+
+    Parameters
+    ----------
+    x : ndarray
+        (T, M) float32, units of 1.
+    sigma : ndarray
+        (M,) float64, the sum so far.
+
+    Returns
+    -------
+    y : ndarray
+        (T, M) float32, the sums.
+    sigma : ndarray
+        (M,) float64, the last one.
+
+    Raises
+    ------
+    ValueError
+        If an input or a sum is not finite or at least 2**34 in magnitude.
+    """
+    y, after = np.empty_like(x), sigma.copy()
+    if not _sigma_forward(sigma.size, x, after, y):
+        raise _refused("the sum of a sigma", x)
+    return y, after
+
+
+@kernel
+def _sigma_forward(begin, end, x, state, y):
+    beyond = np.int32(0)
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        total = state[lo:hi]
+        for t in range(x.shape[0]):
+            xr, yr = x[t, lo:hi], y[t, lo:hi]
+            for i in range(hi - lo):
+                total[i] += np.float64(xr[i])
+                beyond |= np.int32(not (abs(total[i]) < LIMIT))
+                yr[i] = np.float32(total[i])
+    return bool(beyond == 0)
+
+
+def sigma_backward(grad_y):
+    """Gradient of `sigma_forward` to its input: the sum of `grad_y` (T, M) float32 over all later steps."""
+    grad_x = np.empty_like(grad_y)
+    _sigma_backward(grad_y.shape[1], grad_y, grad_x)
+    return grad_x
+
+
+@kernel
+def _sigma_backward(begin, end, grad_y, grad_x):
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        total = np.zeros(hi - lo)
+        for t in range(grad_y.shape[0] - 1, -1, -1):
+            gyr, gxr = grad_y[t, lo:hi], grad_x[t, lo:hi]
+            for i in range(hi - lo):
+                total[i] += np.float64(gyr[i])
+                gxr[i] = np.float32(total[i])
+
+
+def delta_forward(x, before, residue, error, threshold, scale, cum_error=False):
+    """Send the changes of a signal.
+
+    Parameters
+    ----------
+    x : ndarray
+        (T, M) float32, units of 1.
+    before, residue, error : ndarray
+        (M,) float64: the last input, what was not sent yet, and with `cum_error` the sum of the
+        changes since the last message.
+    threshold : ndarray
+        (M,) float64.
+    scale : float
+        Messages are rounded down to multiples of 1 / scale.
+    cum_error : bool
+        Whether `error` is compared with the threshold.
+
+    Returns
+    -------
+    message : ndarray
+        (T, M) float32.
+    before, residue, error : ndarray
+        (M,) float64, the states after the last step.
+
+    Raises
+    ------
+    ValueError
+        If an input is not finite or at least 2**34 in magnitude.
+    """
+    message = np.empty_like(x)
+    after = before.copy(), residue.copy(), error.copy()
+    if not _delta_forward(before.size, x, *after, threshold, np.float64(scale), cum_error, message):
+        raise _refused("the input of a delta", x)
+    return message, *after
+
+
+@kernel
+def _delta_forward(begin, end, x, before, residue, error, threshold, scale, cum_error, message):
+    beyond = np.int32(0)
+    unit = 1 / scale
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        b, r, e, th = before[lo:hi], residue[lo:hi], error[lo:hi], threshold[lo:hi]
+        for t in range(x.shape[0]):
+            xr, mr = x[t, lo:hi], message[t, lo:hi]
+            for i in range(hi - lo):
+                now = np.float64(xr[i])
+                beyond |= np.int32(not (abs(now) < LIMIT))
+                r[i], e[i], sent, _, _ = encode(now, b[i], r[i], e[i], th[i], cum_error, False)
+                b[i] = now
+                mr[i] = np.float32(np.floor(sent * scale) * unit)
+    return bool(beyond == 0)
+
+
+def delta_backward(grad_message):
+    """Gradient of `delta_forward` to its input: `grad_message` (T, M) float32 less itself one step later."""
+    grad_x = grad_message.copy()
+    grad_x[:-1] -= grad_message[1:]
+    return grad_x
+
+
+def threshold_backward(x, before, residue, error, threshold, scale, cum_error, tau_grad, scale_grad, grad_message):
+    """Gradient of `delta_forward` to its thresholds, recomputing its changes from what it was given.
+
+    Parameters
+    ----------
+    tau_grad, scale_grad : float
+        Width and height of the surrogate.
+    grad_message : ndarray
+        (T, M) float32.
+
+    Returns
+    -------
+    ndarray
+        (M,) float64, per lane.
+    """
+    grad = np.zeros(threshold.shape, np.float64)
+    states = before.copy(), residue.copy(), error.copy()
+    _threshold_backward(
+        grad.size, x, *states, threshold, np.float64(scale), cum_error, np.float32(tau_grad), np.float32(scale_grad),
+        grad_message, grad,
+    )  # fmt: skip
+    return grad
+
+
+@kernel
+def _threshold_backward(
+    begin, end, x, before, residue, error, threshold, scale, cum_error, tau_grad, scale_grad, grad_message, grad
+):
+    least = 1 / scale
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        b, r, e, th, g = before[lo:hi], residue[lo:hi], error[lo:hi], threshold[lo:hi], grad[lo:hi]
+        for t in range(x.shape[0]):
+            xr, gm = x[t, lo:hi], grad_message[t, lo:hi]
+            for i in range(hi - lo):
+                now = np.float64(xr[i])
+                r[i], e[i], _, change, compared = encode(now, b[i], r[i], e[i], th[i], cum_error, False)
+                b[i] = now
+                level = max(th[i], least)
+                distance = abs(compared) - level
+                slope = change * np.float64(scale_grad * exp_negative(-abs(np.float32(distance)) / tau_grad)) / level
+                g[i] -= np.float64(gm[i]) * (slope if distance > 0 else np.sign(change))

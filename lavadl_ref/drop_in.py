@@ -1,0 +1,193 @@
+"""Scripts written for Lava-DL, run on this package without a change.
+
+After `install`, ``lava.lib.dl.slayer``, ``lava.lib.dl.netx``, ``lava.lib.dl.bootstrap`` and every module below them
+are names of this package's modules of the same path: the same objects, not copies. What this package has no
+module for is an ImportError that says so; nothing comes from an installed lava-dl unnoticed.
+
+Nothing is imported before a script asks for it. The first import of ``lava.magma`` or ``lava.proc`` prepares lava-nc
+for the running Python, as `lavadl_ref.netx` does, so a script may import either first. ``lava`` and ``lava.lib``
+remain what lava-nc and other Lava libraries make them; where none is installed, they are empty packages in which one
+installed later is found.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+_ROOT = "lava.lib.dl"
+_OURS = "lavadl_ref"
+_ABOVE = ("lava", "lava.lib")
+#: Where the first import of lava-nc's that matters passes through.
+_LAVA = ("lava.magma", "lava.proc")
+#: What of lava-dl stands directly in `_ROOT`.
+_PARTS = ("bootstrap", "netx", "slayer")
+#: Modules of lava-dl that do something else here, or nothing.
+_INSTEAD = {
+    "netx.blocks": "layers are made of Lava's own processes, see lavadl_ref.netx.layers",
+    "slayer.jitconfig": "there is no CUDA code to configure",
+    "slayer.neuron.dynamics": "the dynamics are compiled in lavadl_kernels",
+}
+
+
+def install() -> None:
+    """Let ``lava.lib.dl`` mean this package, until `uninstall`; harmless when called again.
+
+    Raises
+    ------
+    RuntimeError
+        A part of lava-dl is imported already: it would be mixed with this package.
+    """
+    if _ALIASES in sys.meta_path:
+        return
+    foreign = sorted(
+        name
+        for name, module in list(sys.modules.items())
+        if name.startswith(_ROOT + ".") and module is not None and not _is_ours(module)
+    )
+    if foreign:
+        raise RuntimeError(
+            f"lava-dl is imported already ({foreign[0]}); call lavadl_ref.drop_in.install() before anything imports it"
+        )
+    _forget(_ROOT)
+    sys.meta_path.insert(0, _ALIASES)
+    sys.meta_path.append(_PARENTS)
+
+
+def uninstall() -> None:
+    """Undo `install`; harmless without one.
+
+    Modules a script holds stay alive. A new import of ``lava.lib.dl`` finds lava-dl, or nothing.
+    """
+    if _ALIASES not in sys.meta_path:
+        return
+    sys.meta_path.remove(_ALIASES)
+    sys.meta_path.remove(_PARENTS)
+    for name in [name for name in list(sys.modules) if name.startswith(_ROOT + ".")]:
+        del sys.modules[name]
+    _forget(_ROOT)
+    for name in reversed(_ABOVE):
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        in_use = any(other.startswith(name + ".") for other in sys.modules)
+        if spec is not None and spec.loader is _PARENTS and not in_use:
+            _forget(name)
+
+
+def _is_ours(module: ModuleType) -> bool:
+    return module.__name__ == _OURS or module.__name__.startswith(_OURS + ".")
+
+
+def _forget(name: str) -> None:
+    """Take a module out of the interpreter's table and out of the package above it."""
+    sys.modules.pop(name, None)
+    above, _, child = name.rpartition(".")
+    if above in sys.modules:
+        vars(sys.modules[above]).pop(child, None)
+
+
+class _Loaded(Loader):
+    """Gives a module that was loaded while its name was looked up, instead of loading it once more."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        sys.modules[module.__name__] = self.module
+
+
+class _Aliases(MetaPathFinder, Loader):
+    """Finds ``lava.lib.dl`` and what is below it, before anybody else."""
+
+    preparing = False
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == _ROOT:
+            return ModuleSpec(fullname, self, is_package=True)
+        if fullname in _LAVA and not self.preparing:
+            return self._prepared(fullname)
+        if not fullname.startswith(_ROOT + "."):
+            return None
+        inner = fullname.removeprefix(_ROOT + ".")
+        ours = f"{_OURS}.{inner}"
+        if inner.split(".")[0] not in _PARTS:
+            raise ImportError(f"lava-dl has {', '.join(_PARTS)}, but no {fullname}", name=fullname)
+        found = importlib.util.find_spec(ours)
+        if found is None:
+            reason = "".join(f": {text}" for name, text in _INSTEAD.items() if f"{inner}.".startswith(f"{name}."))
+            raise ImportError(
+                f"lavadl_ref, which stands in for lava-dl here, has no {ours} for {fullname}{reason}", name=fullname
+            )
+        return ModuleSpec(fullname, self, origin=ours, is_package=found.submodule_search_locations is not None)
+
+    def _prepared(self, fullname: str) -> ModuleSpec | None:
+        """Prepare lava-nc; the spec of `fullname` if that imported it, else None."""
+        self.preparing = True
+        try:
+            importlib.import_module(f"{_OURS}.netx")
+        finally:
+            self.preparing = False
+        # importlib would load a module a second time that it finds in the table now.
+        module = sys.modules.pop(fullname, None)
+        return None if module is None else ModuleSpec(fullname, _Loaded(module), is_package=True)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Put the module of ours in the place of the empty `module`."""
+        alias = module.__name__
+        if alias == _ROOT:
+            return
+        ours = _OURS + alias.removeprefix(_ROOT)
+        sys.modules[alias] = importlib.import_module(ours)
+        # Importing a name sets it in its package: there it would replace a function called like its module, as
+        # slayer.utils.quantize. What is in the table already is not set again.
+        for name in [name for name in list(sys.modules) if name.startswith(ours + ".")]:
+            sys.modules.setdefault(_ROOT + name.removeprefix(_OURS), sys.modules[name])
+
+
+class _Portions:
+    """The folders a namespace package has at the moment it is asked."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __iter__(self) -> Iterator[str]:
+        above = self.name.rpartition(".")[0]
+        spec = PathFinder.find_spec(self.name, sys.modules[above].__path__ if above else None)
+        return iter((spec.submodule_search_locations if spec else None) or ())
+
+
+class _Parents(MetaPathFinder, Loader):
+    """Finds ``lava`` and ``lava.lib`` if nobody else does."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in _ABOVE:
+            return None
+        spec = ModuleSpec(fullname, self, is_package=True)
+        portions: Any = _Portions(fullname)
+        spec.submodule_search_locations = portions
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass
+
+
+_ALIASES = _Aliases()
+_PARENTS = _Parents()

@@ -1,0 +1,155 @@
+"""Delta: send what changed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lavadl_ref.slayer._sigma_delta import DeltaFunction, Stateful
+
+#: One number, the (min, max) of a range, or an array with one number per channel.
+Threshold = float | tuple[float, float] | list[float] | NDArray[np.floating]
+
+
+class Delta(Stateful):
+    """Send the change of a signal where it is large, with the arithmetic of `lavadl_kernels.sigma_delta`.
+
+    A change of at least the threshold is sent, rounded down to a multiple of 1 / scale; a smaller
+    one is added to the next.
+
+    Parameters
+    ----------
+    threshold : float, (float, float) or ndarray
+        Smallest change that is sent, not rounded; at least 1 / scale.
+    scale : int
+        Messages per unit.
+    tau_grad, scale_grad : float
+        Width and height of the surrogate gradient to the threshold.
+    cum_error : bool
+        Whether the sum of all changes since the last message is compared with the threshold.
+    shared_param : bool
+        One threshold for all channels. If False every channel has its own, drawn at the first
+        forward pass from the (min, max) range given, or within 1 % of one number, or as an
+        array gives them.
+    persistent_state : bool
+        Whether a call starts from the state after the last one.
+    requires_grad : bool
+        Whether the threshold is trained.
+
+    Attributes
+    ----------
+    threshold : Parameter
+        (1,) or (C,) float32, raised to 1 / scale where it is below.
+    pre_state, residual_state, error_state : Tensor or None
+        (N, C, *spatial) float64: the last input, what was not sent yet, and the sum of changes
+        of `cum_error`, where they persist.
+
+    Raises
+    ------
+    ValueError
+        For parameters that are not finite, negative, or of the wrong form.
+    """
+
+    _lazy = ("threshold",)
+    _what = "delta"
+    _states = ("pre_state", "residual_state", "error_state")
+
+    def __init__(
+        self,
+        threshold: Threshold,
+        scale: int = 1 << 6,
+        tau_grad: float = 1,
+        scale_grad: float = 1,
+        cum_error: bool = False,
+        shared_param: bool = True,
+        persistent_state: bool = False,
+        requires_grad: bool = False,
+    ) -> None:
+        super().__init__(persistent_state)
+        for name, value in (("scale", scale), ("tau_grad", tau_grad), ("scale_grad", scale_grad)):
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be positive and finite, got {value}")
+        self.scale = scale
+        self.tau_grad = tau_grad
+        self.scale_grad = scale_grad
+        self.cum_error = cum_error
+        self.shared_param = shared_param
+        self.requires_grad = requires_grad
+        self._range: tuple[float, float] | None = None  # thresholds still to be drawn
+        start = torch.tensor(self._first(threshold), dtype=torch.float32)
+        self.threshold = torch.nn.Parameter(start, requires_grad=requires_grad)
+        self.clamp()
+
+    def _first(self, threshold: Threshold) -> NDArray[np.float64]:
+        """The thresholds to begin with; notes the range of those that are drawn later."""
+        values = np.atleast_1d(np.asarray(threshold, dtype=np.float64))
+        if values.ndim != 1 or not values.size or not np.isfinite(values).all() or (values < 0).any():
+            raise ValueError(f"threshold must be finite and not negative, got {threshold!r}")
+        if self.shared_param:
+            if values.size != 1:
+                raise ValueError(f"threshold must be one number where shared_param is True, got {threshold!r}")
+            return values
+        if isinstance(threshold, np.ndarray) and threshold.ndim:
+            return values
+        if values.size > 2:
+            raise ValueError(f"threshold must be one number, a (min, max) pair or an array, got {threshold!r}")
+        low, high = (values.min(), values.max()) if values.size == 2 else (values[0] * 0.99, values[0] * 1.01)
+        self._range = float(low), float(high)
+        return np.array([low])
+
+    def _loaded(self, name: str, value: Tensor) -> None:
+        if value.numel() > 1 or bool(value != self.threshold):
+            self._range = None
+
+    def clamp(self) -> None:
+        """Raise thresholds to at least 1 / scale."""
+        self.threshold.data.clamp_(min=1 / self.scale)
+
+    def _levels(self) -> Tensor:
+        """The thresholds that changes are compared with, (1,) or (C,)."""
+        return self.threshold
+
+    def _draw(self, input: Tensor) -> None:
+        channels = input.shape[1]
+        if self._range is not None:
+            low, high = self._range
+            self.threshold.data = low + (high - low) * torch.rand(channels)
+            self._range = None
+        self.clamp()
+        if self.threshold.numel() not in (1, channels):
+            raise ValueError(
+                f"threshold has {self.threshold.numel()} values, one per channel, but the input has "
+                f"{channels} channels: {tuple(input.shape)}"
+            )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Messages (N, C, ..., T) for a signal of that shape, float32.
+
+        Raises
+        ------
+        TypeError
+            If `input` is not a float32 tensor on the CPU.
+        ValueError
+            If it has another shape than the first input, or a value is not finite or beyond 2**34.
+        """
+        held: list[Any] = self._held(input)
+        self._draw(input)
+        message: Tensor
+        message, *states = DeltaFunction.apply(
+            input, self._levels(), *held, self.scale, self.cum_error, self.tau_grad, self.scale_grad
+        )
+        self._hold(states)
+        return message
+
+    def extra_repr(self) -> str:
+        count = self.threshold.numel()
+        value = f"{self.threshold.item():.6g}" if count == 1 else f"{count} values"
+        return (
+            f"threshold={value}, scale={self.scale}, cum_error={self.cum_error}, "
+            f"persistent_state={self.persistent_state}, requires_grad={self.requires_grad}"
+        )

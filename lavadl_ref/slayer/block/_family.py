@@ -1,0 +1,45 @@
+"""The blocks of one family, made of the blocks for any family."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, TypeVar
+
+from lavadl_ref.slayer.block.base import Block
+from lavadl_ref.slayer.neuron.base import Neuron
+
+B = TypeVar("B", bound=Block)
+
+
+class Family:
+    """What makes a block a block of a family.
+
+    Parameters
+    ----------
+    module : str
+        Where its blocks are.
+    neuron_class : type
+        Its neuron.
+    synapses : module
+        Its synapses: `slayer.synapse`, or `slayer.synapse.complex`.
+    default_shift : bool
+        Whether its blocks shift their output by one step unless told otherwise.
+    """
+
+    def __init__(
+        self, module: str, neuron_class: type[Neuron], synapses: ModuleType, default_shift: bool = True
+    ) -> None:
+        self.module = module
+        self.attributes: dict[str, Any] = {
+            "neuron_class": neuron_class,
+            "synapses": synapses,
+            "default_shift": default_shift,
+        }
+
+    def __call__(self, block: type[B]) -> type[B]:
+        """`block` with this family's neurons."""
+        name = self.module.rpartition(".")[2]
+        summary, _, rest = (block.__doc__ or "").partition("\n")
+        doc = f"{summary}\n\n    With neurons of `slayer.neuron.{name}`.\n{rest}"
+        attributes = {**self.attributes, "__module__": self.module, "__qualname__": block.__name__, "__doc__": doc}
+        return type(block.__name__, (block,), attributes)

@@ -1,0 +1,57 @@
+"""The block that a sigma-delta network ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from lavadl_ref import exchange
+from lavadl_ref.slayer import dendrite
+from lavadl_ref.slayer.block import describe
+from lavadl_ref.slayer.block.base import Output as Result
+from lavadl_ref.slayer.block.base import SpikingBlock
+from lavadl_ref.slayer.synapse.layer import Size
+
+
+class Output(SpikingBlock):
+    """Sums over time of weighted messages: neither bias, nor activation, nor messages.
+
+    Parameters
+    ----------
+    neuron_params : mapping
+        Arguments of the neuron, of which only the scale and the persistence of the state are used.
+    in_neurons, out_neurons, weight_scale, weight_norm
+        As in `synapse.Dense`.
+    count_log : bool
+        Whether to return an event rate too.
+    """
+
+    def __init__(
+        self,
+        neuron_params: Mapping[str, Any],
+        in_neurons: Size,
+        out_neurons: int,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        count_log: bool = False,
+    ) -> None:
+        super().__init__({**neuron_params, "norm": None, "dropout": None}, False, False, count_log)
+        assert self.neuron is not None
+        self.synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
+        self.synapse.pre_hook_fx = self.neuron.quantize_8bit
+        self.sigma = dendrite.Sigma(self.neuron.persistent_state)
+
+    def reset(self) -> None:
+        super().reset()
+        self.sigma.reset()
+
+    def forward(self, x: Tensor) -> Result:
+        """Sums (N, out, T) of the messages `x`."""
+        z = self.sigma(self.synapse(x))
+        self.shape = z.shape[1:-1]
+        return self._counted(z)
+
+    def describe(self) -> exchange.Layer:
+        return describe.output(self)

@@ -1,0 +1,166 @@
+"""What resonators share: the rotation's two parameters, from period and decay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lavadl_ref.slayer.neuron import base, spiking
+from lavadl_ref.slayer.utils import quantize
+
+#: One number, the (min, max) of a range, or an array with one number per channel.
+Period = base.Decay
+
+LARGEST = 4095  #: of what a step leaves of the state, in 1/4096
+
+
+def resonance_of(type: str, device_params: Mapping[str, Any], scale: int, p_scale: int) -> dict[str, Any]:
+    """Device parameters as constructors of resonators take them; see `spiking.parameters_of`.
+
+    Raises
+    ------
+    ValueError
+        If sine or cosine are those of a period below 4, or of no decay, which resonators here do not have.
+    """
+    params = spiking.parameters_of(type, device_params, scale, p_scale)
+    sine, cosine = params.pop("sin_decay"), params.pop("cos_decay")
+    # rounding can leave a rotation a little beyond the largest gain: aim at the inner edge of what rounds to it
+    inward = np.where(np.hypot(sine, cosine) > LARGEST / p_scale, 0.499 / p_scale, 0)
+    sine, cosine = sine - inward, np.maximum(cosine - inward, np.minimum(cosine, 0))
+    gain = np.hypot(sine, cosine)
+    if (sine <= 0).any() or (cosine < 0).any() or (gain > (LARGEST + 0.001) / p_scale).any():
+        raise ValueError(
+            f"sinDecay must be positive, cosDecay not negative and the root sum of their squares at most {LARGEST}, "
+            f"got {device_params['sinDecay']} and {device_params['cosDecay']}"
+        )
+    params["period"], params["decay"] = 2 * np.pi / np.arctan2(sine, cosine), 1 - gain
+    if np.ndim(gain) == 0:
+        params["period"], params["decay"] = float(params["period"]), float(params["decay"])
+    return params
+
+
+class Resonant(spiking.Neuron):
+    """Base of the resonators; subclasses call `_register_resonance`."""
+
+    def __init__(self, log_init: bool, **options: Any) -> None:
+        super().__init__(complex=True, **options)
+        self.log_init = log_init
+        self._bounds: tuple[tuple[float, float], tuple[float, float]] | None = None
+
+    def _register_resonance(self, period: Period, decay: base.Decay) -> None:
+        """Make the parameters `sin_decay` and `cos_decay`, in integers of 1 / p_scale."""
+        self._asked.update(period=period, decay=decay)
+        values: dict[str, NDArray[np.float64]] = {}
+        for name, value in (("period", period), ("decay", decay)):
+            values[name] = self._bounds_of(name, value)
+        if (values["period"] < 4).any():
+            raise ValueError(f"period must be at least 4 steps, got {period!r}")
+        if (values["decay"] < 0).any() or (values["decay"] > 1).any():
+            self._warn("decay", decay, "the nearest number from 0 to 1")
+            values["decay"] = values["decay"].clip(0, 1)
+        per_channel = [isinstance(value, np.ndarray) and value.ndim > 0 for value in (period, decay)]
+        if all(per_channel) and values["period"].size != values["decay"].size:
+            raise ValueError(f"period and decay must have one length, got {period!r} and {decay!r}")
+        if not self.shared_param and not all(per_channel):
+            if any(per_channel):
+                raise ValueError("period and decay must both be arrays of one number per channel, or neither")
+            low_high = [(v.min(), v.max()) if v.size > 1 else (v[0] * 0.99, v[0] * 1.01) for v in values.values()]
+            self._bounds = (max(4.0, low_high[0][0]), low_high[0][1]), (low_high[1][0], min(1.0, low_high[1][1]))
+            values = {name: v[:1] for name, v in values.items()}
+        sine, cosine = self._rotation(1 / values["period"], values["decay"])
+        self.sin_decay = torch.nn.Parameter(sine, requires_grad=self.requires_grad)
+        self.cos_decay = torch.nn.Parameter(cosine, requires_grad=self.requires_grad)
+        self.clamp()
+
+    def _bounds_of(self, name: str, value: base.Decay) -> NDArray[np.float64]:
+        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        array = isinstance(value, np.ndarray) and value.ndim > 0
+        longest = 1 if self.shared_param else numbers.size if array else 2
+        if numbers.ndim != 1 or numbers.size > longest or not np.isfinite(numbers).all():
+            wanted = "one number" if self.shared_param else "one number, a (min, max) pair or an array"
+            raise ValueError(
+                f"{name} must be {wanted}, finite, where shared_param is {self.shared_param}, got {value!r}"
+            )
+        return numbers
+
+    def _rotation(self, frequency: NDArray[np.float64], decay: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+        gain = self.p_scale * (1 - decay)
+        angle = 2 * math.pi * frequency
+        return (
+            torch.tensor(np.sin(angle) * gain, dtype=torch.float32),
+            torch.tensor(np.cos(angle) * gain, dtype=torch.float32),
+        )
+
+    def _loaded(self, name: str, value: Tensor) -> None:
+        super()._loaded(name, value)
+        if name == "sin_decay" and (value.numel() > 1 or bool(value != self.sin_decay)):
+            self._bounds = None
+
+    def _draw(self, channels: int) -> None:
+        super()._draw(channels)
+        if self._bounds is None:
+            return
+        (shortest, longest), (least, most) = self._bounds
+        if self.log_init:
+            frequency = np.geomspace(1 / longest, 1 / shortest, channels)
+        else:
+            frequency = 1 / longest + (1 / shortest - 1 / longest) * torch.rand(channels).double().numpy()
+        decay = least + (most - least) * torch.rand(channels).double().numpy()
+        self.sin_decay.data, self.cos_decay.data = self._rotation(frequency, decay)
+        self._bounds = None
+        self.clamp()
+
+    def clamp(self) -> None:
+        """Bring sine and cosine back to those of a damped rotation by less than a quarter turn."""
+        sine, cosine = self.sin_decay.data, self.cos_decay.data
+        gain = torch.hypot(sine, cosine)
+        ratio = torch.where(gain > LARGEST, LARGEST / gain.clamp(min=1), torch.ones_like(gain))
+        self.sin_decay.data = (sine * ratio).clamp(min=1)
+        self.cos_decay.data = (cosine * ratio).clamp(min=0)
+
+    def _decay(self, name: str) -> Tensor:
+        if name not in ("sin_decay", "cos_decay"):
+            return super()._decay(name)
+        if self.requires_grad:
+            self.clamp()
+        return quantize(getattr(self, name))
+
+    @property
+    def cx_sin_decay(self) -> Any:
+        """Sine as the device has it: an integer of 1/4096, or one per channel."""
+        return self._cx("sin_decay")
+
+    @property
+    def cx_cos_decay(self) -> Any:
+        """Cosine as the device has it: an integer of 1/4096, or one per channel."""
+        return self._cx("cos_decay")
+
+    @property
+    def decay(self) -> Any:
+        """What the rounded rotation takes off the state in one step, 0 to 1."""
+        return 1 - np.hypot(self.cx_sin_decay, self.cx_cos_decay) / self.p_scale
+
+    @property
+    def lam(self) -> Any:
+        """The same as a continuous rate: -log(1 - decay) per step."""
+        return -np.log(1 - self.decay)
+
+    @property
+    def frequency(self) -> Any:
+        """Turns per step of the rounded rotation."""
+        return np.arctan2(self.cx_sin_decay, self.cx_cos_decay) / (2 * np.pi)
+
+    @property
+    def period(self) -> Any:
+        """Steps per turn of the rounded rotation."""
+        return 1 / self.frequency
+
+    def _quantised(self) -> dict[str, Any]:
+        values = super()._quantised()
+        return {**values, "period": self.period, "decay": self.decay}

@@ -1,0 +1,71 @@
+"""The damped rotation: real and imaginary part of RF and RF-IZ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lavadl_kernels import rf, rf_iz
+from torch import Tensor
+
+from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer.neuron.dynamics._grid import Grid
+
+
+def dynamics(
+    real_input: Tensor,
+    imag_input: Tensor,
+    sin_decay: Tensor,
+    cos_decay: Tensor,
+    real_state: Tensor,
+    imag_state: Tensor,
+    w_scale: float,
+    threshold: float | None = None,
+    debug: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Rotate and damp a state in each step, with the arithmetic of `lavadl_kernels.resonator`.
+
+    Parameters
+    ----------
+    real_input, imag_input : Tensor
+        float32 (N, C, T) or (N, C, H, W, T), units of 1; truncated to 1 / w_scale.
+    sin_decay, cos_decay : Tensor
+        float32 (1,) or (C,), integers -4096 to 4096: sine and cosine of a step times what the decay leaves.
+    real_state, imag_state : Tensor
+        The state before the first step, one element or (N, C, ...).
+    w_scale : int
+        Integers per unit of the state, a power of two.
+    threshold : float, optional
+        Truncated to 1 / w_scale.  Where the imaginary part reaches it the next step starts from 0 and just below
+        the threshold; never if it is negative.
+    debug : bool
+        Has no effect: there is one implementation.
+
+    Returns
+    -------
+    real, imag : Tensor
+        float32, shape of the inputs, before each reset.  The gradient takes a reset as constant.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of other types, shapes or ranges, or values beyond the fixed-point range.
+    """
+    grid = Grid(w_scale, real_input=real_input, imag_input=imag_input)
+    states = grid.state("real_state", real_state), grid.state("imag_state", imag_state)
+    decays = grid.decay("sin_decay", sin_decay, -4096), grid.decay("cos_decay", cos_decay, -4096)
+    resets = threshold is not None and threshold >= 0
+    level = grid.level("threshold", threshold) if resets else 0  # type: ignore[arg-type]
+    # without a threshold the spikes of `rf` act on nothing
+    setting = _autograd.Setting(rf_iz if resets else rf, (level,), 1, 1, False, True, inputs=2)
+    values: Any = _autograd.Neurons.apply(setting, states, grid.up(real_input), grid.up(imag_input), *decays)
+    return grid.down(values[1]), grid.down(values[2])
+
+
+def persistent_real_state(real_state: Tensor, spike: Tensor) -> Tensor:
+    """The real part after the last step's `spike`: 0 where there was one."""
+    return real_state.masked_fill(spike > 0, 0)
+
+
+def persistent_imag_state(imag_state: Tensor, spike: Tensor, threshold: float, scale: float) -> Tensor:
+    """The imaginary part after the last step's `spike`: threshold - 1 / scale where there was one."""
+    return imag_state.masked_fill(spike > 0, threshold - 1 / scale)

@@ -1,0 +1,314 @@
+"""The sigma-delta neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lavadl_ref.slayer._sigma_delta import Stateful
+from lavadl_ref.slayer.axon.delta import Delta, Threshold
+from lavadl_ref.slayer.dendrite import Sigma
+from lavadl_ref.slayer.neuron import base
+from lavadl_ref.slayer.utils import quantize
+from lavadl_ref.slayer.utils.quantize import MODE
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def identity(input: Tensor) -> Tensor:
+    """`input` itself: the activation of a linear sigma-delta neuron."""
+    return input
+
+
+#: Activations that a file can name: functions of one value, of torch.nn.functional or torch, and `identity`.
+#: A list of names and not any name, so that no file makes us call anything else.
+ACTIVATIONS = frozenset({
+    "abs", "atan", "celu", "cos", "elu", "erf", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "identity", "leaky_relu", "mish", "relu", "relu6", "selu", "sigmoid", "sign", "silu", "sin", "sinh",
+    "softplus", "softshrink", "softsign", "square", "tanh", "tanhshrink",
+})  # fmt: skip
+
+
+def named_activation(name: str) -> Activation:
+    """The activation that a file calls `name`, one of `ACTIVATIONS`.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(sorted(ACTIVATIONS))}; got {name!r}")
+    if name == "identity":
+        return identity
+    function: Activation = getattr(torch.nn.functional, name, None) or getattr(torch, name)
+    return function
+
+
+def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6) -> dict[str, Any]:
+    """The arguments of `Neuron` that give these device parameters: the inverse of ``Neuron.device_params``.
+
+    Parameters
+    ----------
+    device_params : mapping
+        With ``vThMant``, ``activation``, and optionally ``cum_error``.
+    scale : int
+        Integers per unit of thresholds.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    ValueError
+        If the activation is not one of `ACTIVATIONS`.
+    """
+    params = {
+        "threshold": device_params["vThMant"] / scale,
+        "activation": named_activation(device_params["activation"]),
+    }
+    if "cum_error" in device_params:
+        params["cum_error"] = bool(device_params["cum_error"])
+    return params
+
+
+class _DeployedDelta(Delta):
+    """Delta with the threshold that the device has."""
+
+    w_scale: int
+
+    def _levels(self) -> Tensor:
+        return quantize(self.threshold, step=1 / self.w_scale, mode=MODE.FLOOR)
+
+
+class Neuron(base.Neuron):
+    """Sigma-delta neuron: sums the changes it receives and sends the changes of its activation.
+
+    In units of 1, with the arithmetic of `lavadl_kernels.sigma_delta`::
+
+        sigma[t] = sigma[t-1] + x[t]
+        value[t] = activation(norm(sigma[t]) + bias)
+        d[t]     = value[t] - value[t-1] + residue[t-1]
+        sent[t]  = d[t] if abs(d[t]) >= threshold else 0, and residue[t] = d[t] - sent[t]
+
+    What leaves is `sent` rounded down to a multiple of 1/4096.
+
+    Parameters
+    ----------
+    threshold : float, (float, float) or ndarray
+        Smallest change that is sent; not negative. Trained as a real number and compared
+        truncated to a multiple of 1 / scale, as a file has it; at 0 every change is sent.
+    activation : callable
+        Function of a tensor, value by value. A file can have those of `ACTIVATIONS`.
+    tau_grad, scale_grad : float
+        Width and height of the surrogate gradient to the threshold.
+    scale : int
+        Integers per unit of weight.
+    cum_error : bool
+        Whether the sum of all changes since the last message is compared with the threshold.
+    norm : callable, optional
+        Class or factory from `neuron.norm`, applied to the sum.
+    dropout : Module, optional
+        Applied to the messages, see `neuron.Dropout`.
+    shared_param : bool
+        One threshold for all channels. If False every channel has its own, drawn at the first
+        forward pass from the (min, max) range given, or within 1 % of one number, or as an
+        array gives them.
+    persistent_state : bool
+        Whether a call starts from the state after the last one.
+    requires_grad : bool
+        Whether threshold and bias are trained.
+
+    Attributes
+    ----------
+    sigma : dendrite.Sigma
+    delta : axon.Delta
+    bias : Parameter
+        (1,) or (C,) float32, rounded to 1 / scale where it is added; not used before `set_bias`.
+
+    Raises
+    ------
+    TypeError
+        If the activation is not callable.
+    ValueError
+        For parameters that are not finite or of the wrong form.
+    """
+
+    _lazy = ("bias",)
+
+    def __init__(
+        self,
+        threshold: Threshold,
+        activation: Activation,
+        tau_grad: float = 1,
+        scale_grad: float = 1,
+        scale: int = 1 << 6,
+        cum_error: bool = False,
+        norm: Callable[..., torch.nn.Module] | None = None,
+        dropout: torch.nn.Module | None = None,
+        shared_param: bool = True,
+        persistent_state: bool = False,
+        requires_grad: bool = False,
+    ) -> None:
+        super().__init__(
+            threshold=float(np.max(threshold)),
+            tau_grad=tau_grad,
+            scale_grad=scale_grad,
+            w_scale=scale,
+            s_scale=scale * (1 << 6),
+            norm=norm,
+            dropout=dropout,
+            persistent_state=persistent_state,
+            shared_param=shared_param,
+            requires_grad=requires_grad,
+        )
+        if self.s_scale != 1 << 12:
+            raise ValueError(f"scale must be 64, the weight scale of the device, got {scale}")
+        if not callable(activation):
+            raise TypeError(f"activation must be a function of a tensor, got {activation!r}")
+        self._asked["threshold"] = threshold
+        self.activation = activation
+        self.cum_error = cum_error
+        self.graded_spike = True
+        self.bias = torch.nn.Parameter(torch.zeros(1), requires_grad=requires_grad)
+        self.bias_is_set = False
+        self.sigma = Sigma(persistent_state)
+        # the bounds of a range are not thresholds yet
+        start: Any = threshold
+        if not isinstance(threshold, (tuple, list)):
+            start = np.trunc(np.multiply(threshold, scale)) / scale
+        self.delta = _DeployedDelta(
+            start, self.s_scale, tau_grad, scale_grad, cum_error, shared_param, persistent_state, requires_grad
+        )
+        self.delta.w_scale = scale
+
+    @property
+    def persistent_state(self) -> bool:
+        """Whether a call starts from the state after the last one."""
+        return self._persistent
+
+    @persistent_state.setter
+    def persistent_state(self, value: bool) -> None:
+        self._persistent = value
+        for part in self.children():
+            if isinstance(part, Stateful):
+                part.persistent_state = value
+
+    @property
+    def threshold(self) -> Any:
+        """The threshold as it is trained: a parameter (1,) or (C,), at least 1/4096."""
+        return self.delta.threshold
+
+    @property
+    def v_th_mant(self) -> Any:
+        """The threshold's mantissa: an integer of 1 / w_scale, or an array with one per channel."""
+        mantissas = self._mantissas()
+        return int(mantissas[0]) if mantissas.size == 1 else mantissas
+
+    def _mantissas(self) -> np.ndarray[Any, Any]:
+        return (self.delta._levels().detach() * self.w_scale).numpy().astype(np.int64)
+
+    @property
+    def scale(self) -> int:
+        """Integers per unit of weight."""
+        return self.w_scale
+
+    @property
+    def device_params(self) -> dict[str, Any]:
+        """The parameters as a ``.net`` file names them.
+
+        Raises
+        ------
+        ValueError
+            If the activation is not one of `ACTIVATIONS`.
+        """
+        name = getattr(self.activation, "__name__", None)
+        if name not in ACTIVATIONS:
+            raise ValueError(
+                f"a file names an activation by its function, one of {', '.join(sorted(ACTIVATIONS))}; "
+                f"got {self.activation!r}"
+            )
+        params = {"type": "SDNN", "activation": name, "vThMant": self.v_th_mant}
+        return {**params, "cum_error": True} if self.cum_error else params
+
+    def _quantised(self) -> dict[str, Any]:
+        values = self._mantissas() / self.w_scale
+        return {"threshold": float(values[0]) if values.size == 1 else values}
+
+    def extra_repr(self) -> str:
+        name = getattr(self.activation, "__name__", None)
+        shown = [] if name is None else [f"activation={name}"]
+        return ", ".join([super().extra_repr(), *shown, f"cum_error={self.cum_error}"])
+
+    def set_bias(self, bias: Tensor) -> None:
+        """Add a constant to the sum of each channel, before the activation.
+
+        Parameters
+        ----------
+        bias : Tensor
+            One value, or one per channel: (C,), or (C, 1, 1) with axes of length 1; units of 1.
+
+        Raises
+        ------
+        ValueError
+            If `bias` is not finite or has another shape.
+        """
+        values = torch.as_tensor(bias, dtype=torch.float32).detach()
+        if any(extent != 1 for extent in values.shape[1:]) or not values.numel():
+            raise ValueError(f"bias must have one value per channel, (C,) or (C, 1, 1), got {tuple(values.shape)}")
+        if not values.isfinite().all():
+            raise ValueError(f"bias must be finite, got {bias}")
+        # the parameter remains, so that an optimiser made before goes on training it
+        self.bias.data = values.reshape(-1).clone()
+        self.bias_is_set = True
+
+    @property
+    def quantised_bias(self) -> Tensor:
+        """The bias as it is added, (1,) or (C,): rounded to 1 / w_scale; the gradient passes unchanged."""
+        return quantize(self.bias, step=1 / self.w_scale)
+
+    def _loaded(self, name: str, value: Tensor) -> None:
+        if value.numel() > 1 or bool(value != 0):
+            self.bias_is_set = True
+
+    def reset(self) -> None:
+        """Forget the persistent state."""
+        self.sigma.reset()
+        self.delta.reset()
+
+    def dynamics(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        """The sum of the input, and the value of the activation, over time.
+
+        Parameters
+        ----------
+        input : Tensor
+            float32 (N, C, T) or (N, C, H, W, T), units of 1.
+
+        Returns
+        -------
+        sigma, value : Tensor
+            Shape of `input`.
+        """
+        self._observe(input)
+        sigma = self.sigma(input)
+        value = sigma if self.norm is None else self.norm(sigma)
+        if self.bias_is_set:
+            value = value + self.quantised_bias.reshape(-1, *[1] * (input.ndim - 2))
+        return sigma, self.activation(value)
+
+    @staticmethod
+    def silenced(neuron_params: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as they are: what is read out is the activation, which no threshold changes."""
+        return dict(neuron_params)
+
+    def driven(self, input: Tensor) -> Tensor:
+        """The changes of the network's own input (N, C, ..., T), without sum, bias and activation."""
+        self._observe(input)
+        return self._dropped(self.delta(input))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Messages over time: multiples of 1/4096, of the shape of `input`."""
+        return self._dropped(self.delta(self.dynamics(input)[1]))

@@ -1,0 +1,343 @@
+"""What the families of `lavadl_kernels.dynamics` share: one run of a kernel, and their device parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from lavadl_kernels import cuba
+from lavadl_kernels.fixed_point import NEVER
+from torch import Tensor
+
+from lavadl_ref import exchange
+from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer._layout import layout_of
+from lavadl_ref.slayer.neuron import base
+
+#: Neurons take one tensor, or real and imaginary part.
+Signal = Tensor | tuple[Tensor, Tensor]
+
+
+def parameters_of(type: str, device_params: Mapping[str, Any], scale: int, p_scale: int) -> dict[str, Any]:
+    """Device parameters in units of 1, by the names that constructors take.
+
+    Parameters
+    ----------
+    type : str
+        The family's name in a ``.net`` file.
+    device_params : mapping
+        By the keys of the file.
+    scale, p_scale : int
+        Integers per unit of thresholds and of decays.
+
+    Returns
+    -------
+    dict
+        Decays are floats, or arrays of one float per channel with ``shared_param`` False.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    """
+    params: dict[str, Any] = {}
+    for field in exchange.FAMILIES[type].fields:
+        if field.per_channel:
+            values = np.asarray(device_params[field.key], dtype=np.float64).reshape(-1) / p_scale
+            params[field.name] = float(values[0]) if values.size == 1 else values
+        elif field.name in ("threshold", "threshold_step"):
+            params[field.name] = device_params[field.key] / scale
+        elif field.name == "graded_spike" and field.key in device_params:
+            params[field.name] = bool(device_params[field.key])
+    if any(np.ndim(value) for value in params.values()):
+        params["shared_param"] = False
+    return params
+
+
+class Neuron(base.Neuron):
+    """Base of the spiking neurons that run on a kernel; the arguments are those of `base.Neuron`.
+
+    Subclasses name their kernel, their family and the surrogate's factors, and register their decays.
+    """
+
+    kernel: ModuleType  #: module of `lavadl_kernels`
+    membrane: ModuleType  #: kernel of the same states without adaptation
+    family: str  #: the family's name in a ``.net`` file
+    fires_on: int = 0  #: the part of a complex input that brings it to its threshold
+    tau_mult: float = 100  #: factors that make tau_grad = scale_grad = 1 a good start
+    scale_mult: float = 0.1
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "kernel" in cls.__dict__:
+            cls._lazy = cls.kernel.DECAYS
+            cls._states = tuple(f"{name}_state" for name in cls.kernel.STATES)
+
+    def __init__(self, *, scale: int, graded_spike: bool, threshold_step: float | None = None, **options: Any) -> None:
+        super().__init__(p_scale=1 << 12, w_scale=scale, s_scale=scale * (1 << 6), **options)
+        if self.s_scale != 1 << 12:
+            raise ValueError(f"scale must be 64, the weight scale of the device, got {scale}")
+        self.graded_spike = graded_spike
+        self._step: float | None = None
+        if threshold_step is not None:
+            self._step = self._quantised_level("threshold_step", threshold_step)
+            if self._step < 0:
+                raise ValueError(f"threshold_step must not be negative, got {threshold_step}")
+        for name in self._states:
+            self.register_buffer(name, None, persistent=False)
+        self.ref_delay = 1
+        self._imag_last: Tensor | int = 0
+
+    @property
+    def scale(self) -> int:
+        """Integers per unit of weight."""
+        return self.w_scale
+
+    @property
+    def threshold_step(self) -> float:
+        """The quantised rise of the threshold by a spike, of adaptive neurons."""
+        if self._step is None:
+            raise AttributeError(f"{self.family} neurons have no threshold_step")
+        return self._step
+
+    @property
+    def v_th_step(self) -> int:
+        """The mantissa of `threshold_step`: an integer of 1 / w_scale."""
+        return int(self.threshold_step * self.w_scale)
+
+    @property
+    def device_params(self) -> dict[str, Any]:
+        """The parameters as a ``.net`` file names them."""
+        params: dict[str, Any] = {"type": self.family}
+        for field in exchange.FAMILIES[self.family].fields:
+            if field.per_channel:
+                params[field.key] = self._cx(field.name)
+            elif field.name in _SCALARS:
+                params[field.key] = getattr(self, _SCALARS[field.name])
+        return params
+
+    def clamp(self) -> None:
+        """Bring decays that were trained back to 0..1."""
+        for name in self._lazy:
+            getattr(self, name).data.clamp_(0, self.p_scale)
+
+    @property
+    def _never(self) -> bool:
+        return self.threshold < 0
+
+    @property
+    def _surrogate(self) -> tuple[float, float, bool]:
+        if self._never:
+            return 1.0, 0.0, False
+        return self.tau_mult * self.tau_rho, self.scale_mult * self.scale_rho, self.graded_spike
+
+    @property
+    def _level(self) -> int:
+        """The threshold in the integers of states."""
+        return NEVER if self._never else self.v_th_mant * (self.s_scale // self.w_scale)
+
+    def _parts(self, input: Signal) -> tuple[Tensor, ...]:
+        """The input as one tensor or two of the same shape."""
+        if self.complex:
+            if not (isinstance(input, (tuple, list)) and len(input) == 2):
+                raise TypeError(f"{self.family} neurons take a pair (real, imag) of tensors, got {_kind(input)}")
+            real, imag = input
+            layout_of(real, "real input"), layout_of(imag, "imaginary input")
+            if real.shape != imag.shape:
+                raise ValueError(f"real and imag must have one shape, got {tuple(real.shape)} and {tuple(imag.shape)}")
+            parts: tuple[Tensor, ...] = (real, imag)
+        else:
+            if not isinstance(input, Tensor):
+                raise TypeError(f"{self.family} neurons take one tensor, got {_kind(input)}")
+            parts = (input,)
+        self._observe(parts[0])
+        return parts
+
+    def _norms(self) -> tuple[Any, ...]:
+        """The norm of each part of the input, None where there is none."""
+        return (self.real_norm, self.imag_norm) if self.complex else (self.norm,)
+
+    def _normed(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(x if norm is None else norm(x) for x, norm in zip(parts, self._norms(), strict=True))
+
+    def _rest(self, name: str) -> Tensor | int:
+        """The state `name` to start from."""
+        held = self._held(name)
+        return (self._level if name == "threshold_state" else 0) if held is None else held
+
+    def _run(
+        self,
+        parts: tuple[Tensor, ...],
+        traces: bool,
+        weights: tuple[Tensor, ...] = (),
+        bias: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Spikes, and the values of the states if `traces`."""
+        adaptive = self._step is not None
+        kernel = self.membrane if adaptive and self._never else self.kernel
+        constants: tuple[int, ...] = (self._level,)
+        if adaptive and not self._never:
+            constants = (self._level, self.v_th_step * (self.s_scale // self.w_scale))
+        count = len(kernel.STATES)
+        decays = [self._decay(name) for name in kernel.DECAYS]
+        if kernel is cuba:
+            decays.append(torch.zeros(1) if bias is None else bias)
+        names = self._states[:count]
+        setting = _autograd.Setting(kernel, constants, *self._surrogate, traces, len(parts), bool(weights))
+        start = tuple(self._rest(name) for name in names)
+        self._imag_last = start[1]
+        spikes, *rest = _autograd.Neurons.apply(setting, start, *parts, *weights, *decays)
+        for name, state in zip(names, rest[-count:], strict=True):
+            self._hold(name, state)
+        values = tuple(rest[:count]) if traces else ()
+        if traces and kernel is not self.kernel:
+            values += (torch.full_like(values[0], math.inf), torch.zeros_like(values[0]))
+        return spikes, values
+
+    def dynamics(self, input: Signal) -> tuple[Tensor, ...]:
+        """The states over time, as the threshold was compared with them; what a spike does to them follows.
+
+        Parameters
+        ----------
+        input : Tensor or (Tensor, Tensor)
+            float32 (N, C, T) or (N, C, H, W, T), synaptic input in units of 1; truncated to 1/4096.  Two
+            of them, real and imaginary part, for neurons of complex input.
+
+        Returns
+        -------
+        tuple of Tensor
+            Shape of `input`, one for each state of the family.
+        """
+        return self._run(self._normed(self._parts(input)), traces=True)[1]
+
+    def forward(self, input: Signal) -> Tensor:
+        """Spikes over time, (N, C, ..., T), of an input as `dynamics` takes it."""
+        parts = self._parts(input)
+        self._check_fires(*parts)
+        return self._dropped(self._run(self._normed(parts), traces=False)[0])
+
+    def recurrent(self, input: Signal, weight: Tensor | tuple[Tensor, Tensor], last: Tensor | None = None) -> Tensor:
+        """Spikes of neurons that feed back to each other: s[t] = f(z[t] + R s[t-1]).
+
+        Parameters
+        ----------
+        input : Tensor or (Tensor, Tensor)
+            z, float32 (N, O, T) or (N, O, 1, 1, T), as `dynamics` takes it.
+        weight : Tensor or (Tensor, Tensor)
+            R, (O, O) or with axes of length 1 behind; real and imaginary part for neurons of complex input.
+        last : Tensor, optional
+            (N, O, ...) spikes of the step before the first; none by default.
+
+        Returns
+        -------
+        Tensor
+            Spikes of the shape of `input`, without dropout.  Gradients flow back through feedback and states.
+
+        Notes
+        -----
+        A norm subtracts its running mean, in training too, because the mean over a run is not known
+        while it feeds back; in training it gathers the mean after the run.
+        """
+        parts = self._parts(input)
+        self._check_fires(*parts)
+        weights = tuple(w.flatten(1) for w in (weight if isinstance(weight, (tuple, list)) else (weight,)))
+        units = parts[0].shape[1]
+        for matrix in weights:
+            if tuple(matrix.shape) != (units, units) or parts[0].shape[2:-1].numel() != 1:
+                raise ValueError(
+                    f"feedback among {units} neurons needs weights ({units}, {units}) and input (N, {units}, T), "
+                    f"got {tuple(matrix.shape)} and {tuple(parts[0].shape)}"
+                )
+        if last is not None:
+            parts = tuple(_begun(x, w, last) for x, w in zip(parts, weights, strict=True))
+        return self._fed_back(parts, weights)
+
+    def _fed_back(self, parts: tuple[Tensor, ...], weights: tuple[Tensor, ...]) -> Tensor:
+        norms = self._norms()
+        shifted = tuple(x if norm is None else x + norm.offset(x) for x, norm in zip(parts, norms, strict=True))
+        spikes = self._run(shifted, False, weights)[0]
+        for x, w, norm in zip(parts, weights, norms, strict=True):
+            if norm is not None and self.training:
+                norm.observe(x.detach() + _received(w.detach(), spikes.detach()))
+        return spikes
+
+    def _real_level(self) -> Tensor:
+        return torch.tensor(self.threshold, dtype=torch.float32)
+
+    def _fired(self, value: Tensor, level: Tensor) -> Tensor:
+        """Spikes where `value` >= `level`; the gradient goes to both."""
+        self._check_fires(value)
+        tau, scale, graded = self._surrogate
+        return self._dropped(_autograd.Spike.apply(value, level, tau, scale, graded, 1))
+
+    def _crossed(self, real: Tensor, imag: Tensor, level: Tensor) -> Tensor:
+        """Spikes where `imag` comes from below zero while `real` >= `level`."""
+        self._check_fires(real)
+        before = self._imag_last
+        first = torch.zeros_like(imag[..., 0]) if isinstance(before, int) else before / self.s_scale
+        tau, scale, graded = self._surrogate
+        return self._dropped(_autograd.PhaseSpike.apply(real, imag, level, tau, scale, graded, first, 1))
+
+    def _check_fires(self, *parts: Tensor) -> None:
+        if self._never:
+            raise ValueError(f"a neuron with negative threshold {self.threshold} has no spikes")
+        for x in parts:
+            self._check_surrogate(x)
+
+    def _quantised(self) -> dict[str, Any]:
+        values: dict[str, Any] = {"threshold": self.threshold}
+        if self._step is not None:
+            values["threshold_step"] = self._step
+        for name in self.kernel.DECAYS:
+            if name in self._asked:
+                values[name] = self._cx(name) / self.p_scale
+        return values
+
+
+class Adaptive(Neuron):
+    """Base of the neurons whose threshold adapts; subclasses call `_register_adaptation`."""
+
+    def _register_adaptation(self, threshold_decay: base.Decay, refractory_decay: base.Decay) -> None:
+        for name, value in (("threshold_decay", threshold_decay), ("refractory_decay", refractory_decay)):
+            exactly = not self.shared_param and np.ndim(value) == 0
+            self._register_decay(name, (value, value) if exactly else value)  # type: ignore[arg-type]
+            self._asked[name] = value
+
+    @property
+    def cx_threshold_decay(self) -> Any:
+        """Threshold decay as the device has it: an integer 0..4096, or one per channel."""
+        return self._cx("threshold_decay")
+
+    @property
+    def cx_refractory_decay(self) -> Any:
+        """Refractory decay as the device has it: an integer 0..4096, or one per channel."""
+        return self._cx("refractory_decay")
+
+
+#: How a family's scalars in a file are called here.
+_SCALARS = {
+    "threshold": "v_th_mant",
+    "threshold_step": "v_th_step",
+    "refractory_delay": "ref_delay",
+    "graded_spike": "graded_spike",
+}
+
+
+def _kind(value: Any) -> str:
+    return f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
+
+
+def _begun(x: Tensor, weight: Tensor, last: Tensor) -> Tensor:
+    """`x` with what `last` sends to its first step."""
+    first = x[..., :1] + (last.flatten(1) @ weight.t()).reshape(x[..., :1].shape)
+    return torch.cat([first, x[..., 1:]], dim=-1)
+
+
+def _received(weight: Tensor, spikes: Tensor) -> Tensor:
+    """What each step receives of the spikes one step before, in the shape of `spikes`."""
+    sums = torch.einsum("oi,nit->not", weight, spikes.flatten(1, -2)).reshape(spikes.shape)
+    return torch.nn.functional.pad(sums, (1, 0))[..., :-1]

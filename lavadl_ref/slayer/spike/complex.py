@@ -1,0 +1,50 @@
+"""Spike of complex-valued neurons."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lavadl_ref.slayer import _autograd
+
+
+class Spike:
+    """Spike generation at a phase, called as ``Spike.apply``."""
+
+    @staticmethod
+    def apply(
+        real: Tensor,
+        imag: Tensor,
+        threshold: float | Tensor,
+        tau_rho: float,
+        scale_rho: float,
+        graded_spike: bool,
+        imag_last: float | Tensor,
+        scale: float = 1,
+    ) -> Tensor:
+        """Spikes where `imag` comes from below zero while `real` is at or above the threshold.
+
+        Parameters
+        ----------
+        real, imag : Tensor
+            float32, (N, C, ..., T).
+        threshold : float or Tensor
+            A number, or one per element of `real`.
+        tau_rho, scale_rho : float
+            Width and height of the surrogate gradient, see `lavadl_kernels.spike.phase_surrogate`.
+        graded_spike : bool
+            Whether a spike has the size real / scale instead of 1.
+        imag_last : float or Tensor
+            Imaginary part before the first step, a number or (N, C, ...).
+        scale : float
+            Divisor of graded spikes.
+
+        Returns
+        -------
+        Tensor
+            float32, shape of `real`.  No gradient flows to the threshold.
+        """
+        level = torch.as_tensor(threshold, dtype=torch.float32).detach()
+        last = torch.as_tensor(imag_last, dtype=torch.float32).detach()
+        spikes: Tensor = _autograd.PhaseSpike.apply(real, imag, level, tau_rho, scale_rho, graded_spike, last, scale)
+        return spikes

@@ -1,0 +1,249 @@
+"""Drawing neurons, layers and chains of layers, from the tables of the ``.net`` format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from lavadl_ref.exchange import (
+    FAMILIES,
+    LAYERS,
+    Average,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Field,
+    Flatten,
+    Input,
+    Kernel,
+    Layer,
+    Network,
+    Neuron,
+    Pool,
+    Recurrent,
+    TimeDecimation,
+    Unpool,
+    layout,
+)
+from lavadl_ref.exchange.families import DECAY_ONE
+
+USUAL_THRESHOLD, USUAL_BIAS, USUAL_DELAY = 512, 256, 62
+ACTIVATIONS = ("identity", "relu")
+CACHED = 1024  #: strategies kept: Hypothesis looks at each new one at length
+
+
+@lru_cache(CACHED)
+def integers(low: int, high: int, usual: tuple[int, int], extreme: bool) -> st.SearchStrategy[int]:
+    """Integers of the usual range; if `extreme`, also the edges of the legal one and what lies between."""
+    if not extreme:
+        return st.integers(*usual)
+    edges = sorted({n for n in (0, 1, low, low + 1, high - 1, high) if low <= n <= high}, key=abs)
+    return st.one_of(st.integers(*usual), st.sampled_from(edges), st.integers(low, high))
+
+
+@lru_cache(CACHED)
+def _array(shape: int | tuple[int, ...], elements: st.SearchStrategy[int]) -> st.SearchStrategy[NDArray[np.int64]]:
+    return arrays(np.int64, shape, elements=elements)
+
+
+@lru_cache(CACHED)
+def _value(field: Field, channels: int, extreme: bool) -> st.SearchStrategy[Any]:
+    """A legal value of a neuron's field."""
+    if field.sparse and not extreme:
+        return st.just(field.default)
+    if field.kind == "bool":
+        return st.booleans()
+    if field.kind == "str":
+        return st.sampled_from(ACTIVATIONS)
+    bound = DECAY_ONE if field.high <= DECAY_ONE else USUAL_THRESHOLD
+    number = integers(field.low, field.high, (max(field.low, -bound), min(field.high, bound)), extreme)
+    if field.per_channel and channels > 1:
+        return st.one_of(number, _array(channels, number))
+    return number
+
+
+@st.composite
+def neuron(draw: st.DrawFn, family: str, channels: int, extreme: bool) -> Neuron:
+    """Neurons of `family` with every field."""
+    fields = FAMILIES[family].fields
+    values = {field.name: draw(_value(field, channels, extreme)) for field in fields}
+    # Neurons that only sum need neither threshold nor activation.
+    if values.get("sigma_output") and draw(st.booleans()):
+        values |= {field.name: None for field in fields if not field.required and field.default is None}
+    return Neuron(family, values)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `network` may draw: see `lavadl_ref.testing.strategies.networks`."""
+
+    families: tuple[str, ...]
+    kinds: tuple[str, ...]
+    max_layers: int
+    max_extent: int
+    extreme: bool
+
+    def families_of(self, kind: str) -> tuple[str, ...]:
+        """The families whose neurons a layer of this kind may have."""
+        return tuple(name for name in self.families if kind != "dense_rec" or name != "SDNN")
+
+    def following(self, shape: tuple[int, ...], first: bool) -> list[str]:
+        """The kinds that can take input of this shape."""
+        fits = []
+        for kind in LAYERS:
+            cls = LAYERS[kind]
+            if kind not in self.kinds or not self.families_of(kind):
+                continue
+            if issubclass(cls, Kernel):
+                fits += [kind, kind] if len(shape) == 3 else []  # twice as often: little else keeps three axes
+            elif cls is not Input or first:
+                fits.append(kind)
+        # A network opens with neurons if it may have any.
+        opening = [kind for kind in fits if kind not in ("flatten", "average", "time_decimation")]
+        return opening if first and opening else fits
+
+
+@st.composite
+def network(draw: st.DrawFn, options: Options) -> Network:
+    """Layers that fit one another, now and then with the legacy simulation numbers."""
+    extent = st.integers(1, options.max_extent)
+    shapes: list[st.SearchStrategy[tuple[int, ...]]] = [
+        st.tuples(*[extent] * rank) for rank in (1, 3, 3) if options.following((1,) * rank, True)
+    ]
+    shape = draw(st.one_of(shapes))
+    layers: list[Layer] = []
+    count = draw(st.integers(1, options.max_layers))
+    while len(layers) < count and (kinds := options.following(shape, not layers)):
+        make = _Maker(draw, options, draw(st.sampled_from(kinds)), last=len(layers) == count - 1)
+        layers.append(make.layer(shape))
+        shape = layers[-1].shape
+    simulation = draw(st.sampled_from([{}, {"Ts": 1, "tSample": 64}])) if options.extreme else {}
+    return Network(tuple(layers), simulation)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Draws one layer of a kind."""
+
+    draw: st.DrawFn
+    options: Options
+    kind: str
+    last: bool
+
+    def layer(self, shape: tuple[int, ...]) -> Layer:
+        """A layer that takes input of `shape`."""
+        size = int(np.prod(shape))
+        cls = LAYERS[self.kind]
+        if cls is Input:
+            return self._input(shape)
+        if cls is Flatten:
+            return Flatten(shape=(size,))
+        if cls is Average:
+            return Average(shape=(self._one([n for n in range(1, size + 1) if size % n == 0]),))
+        if cls is TimeDecimation:
+            return TimeDecimation(shape=shape, factor=self._integer(1, layout.WINDOW_LIMIT, (1, 8)))
+        if issubclass(cls, Kernel):
+            return self._kernel(cls, shape)
+        return self._dense(cls, size)
+
+    def _one(self, choices: Sequence[Any]) -> Any:
+        return self.draw(st.sampled_from(choices))
+
+    def _flag(self) -> bool:
+        return self.draw(st.booleans())
+
+    def _integer(self, low: int, high: int, usual: tuple[int, int]) -> int:
+        return self.draw(integers(low, high, usual, self.options.extreme))
+
+    def _integers(self, shape: int | tuple[int, ...], low: int, high: int, usual: tuple[int, int]) -> Any:
+        return self.draw(_array(shape, integers(low, high, usual, self.options.extreme)))
+
+    def _weights(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        if self.options.extreme:
+            return self._integers(shape, layout.WEIGHT_LOW, layout.WEIGHT_HIGH, (-256, 254))
+        return 2 * self._integers(shape, -128, 127, (-128, 127))
+
+    def _biases(self, channels: int) -> NDArray[np.int64]:
+        limit = layout.BIAS_LIMIT
+        return self._integers(channels, -limit, limit - 1, (-USUAL_BIAS, USUAL_BIAS))
+
+    def _neurons(self, channels: int) -> dict[str, Any]:
+        """Neuron and delay, and the shift where it is not the family's own."""
+        family = self._one(self.options.families_of(self.kind))
+        values: dict[str, Any] = {"neuron": self.draw(neuron(family, channels, self.options.extreme))}
+        if self._flag():
+            values["delay_shift"] = not FAMILIES[family].delay_shift
+        if "delay" in layout.LAYER_KEYS[self.kind] and self._flag():
+            values["delay"] = self._integers(channels, 0, layout.DELAY_LIMIT, (0, USUAL_DELAY))
+        return values
+
+    def _parts(self, values: dict[str, Any], name: str, make: Callable[[], Any]) -> None:
+        """Add an array by `name`, and its imaginary part if the neurons have complex input."""
+        found = values.get("neuron")
+        values[name] = make()
+        if found is not None and FAMILIES[found.type].complex_input:
+            values[f"{name}_imag"] = make()
+
+    def _input(self, shape: tuple[int, ...]) -> Input:
+        weight = self._integer(layout.WEIGHT_LOW, layout.WEIGHT_HIGH, (-256, 254))
+        bias = self._integer(-layout.BIAS_LIMIT, layout.BIAS_LIMIT - 1, (-USUAL_BIAS, USUAL_BIAS))
+        return Input(shape=shape, weight=weight, bias=bias, **self._neurons(shape[0]))
+
+    def _dense(self, cls: type[Layer], inputs: int) -> Layer:
+        outputs = self.draw(st.integers(1, self.options.max_extent))
+        values: dict[str, Any] = {} if cls is Dense and self.last and self._flag() else self._neurons(outputs)
+        self._parts(values, "weight", lambda: self._weights((outputs, inputs)))
+        if self._flag():
+            self._parts(values, "bias", lambda: self._biases(outputs))
+        if issubclass(cls, Recurrent):
+            self._parts(values, "weight_rec", lambda: self._weights((outputs, outputs)))
+            if values["neuron"].type == "CUBA" and self._flag():
+                values["input_bias"] = self._biases(outputs)
+        return cls(shape=(outputs,), **values)
+
+    def _kernel(self, cls: type[Kernel], shape: tuple[int, ...]) -> Kernel:
+        pooling = issubclass(cls, (Pool, Unpool))
+        groups = 1 if pooling else self._one([g for g in (1, 2, 3) if shape[0] % g == 0])
+        outputs = shape[0] if pooling else groups * self.draw(st.integers(1, 2))
+        past = cls is Pool and self._flag()
+        axes = [self._window(cls, extent, past) for extent in shape[1:]]
+        if any(out is None for *_, out in axes):
+            axes = [(1, 1, 0, 1, extent) for extent in shape[1:]]
+        size, stride, padding, dilation, extents = (tuple(pair) for pair in zip(*axes, strict=True))
+        weight = {
+            Conv: (outputs, shape[0] // groups, *size),
+            ConvTranspose: (shape[0], outputs // groups, *size),
+        }.get(cls, (1, 1, *size))
+        values = self._neurons(outputs)
+        self._parts(values, "weight", lambda: self._weights(weight))
+        if not pooling and self._flag():
+            self._parts(values, "bias", lambda: self._biases(outputs))
+        values |= {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return cls(shape=(outputs, *extents), **values)
+
+    def _window(self, cls: type[Kernel], extent: int, past: bool) -> tuple[int, int, int, int, int | None]:
+        """Kernel size, stride, padding and dilation of one axis, and what is left of `extent`.
+
+        `past` counts a last window that reaches past the edge, if it begins before the edge;
+        None is left where the layer would have no extent or one larger than wanted.
+        """
+        kernel, stride, padding, dilation = (
+            self.draw(st.integers(low, high)) for low, high in ((1, 3), (1, 3), (0, 2), (1, 2))
+        )
+        reach = dilation * (kernel - 1)
+        if issubclass(cls, (ConvTranspose, Unpool)):
+            left = (extent - 1) * stride - 2 * padding + reach + 1
+        else:
+            room = extent + 2 * padding - reach - 1
+            left = room // stride + 1
+            begin = -(-room // stride) * stride
+            if past and room >= 0 and begin < extent + padding:
+                left = begin // stride + 1
+        return kernel, stride, padding, dilation, left if 1 <= left <= self.options.max_extent else None

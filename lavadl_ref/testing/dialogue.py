@@ -1,0 +1,156 @@
+"""One line to another program's standard input, one line back, and no waiting for ever."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+LINE_LIMIT = 2**26  #: bytes of an answer
+TAIL = 2000  #: characters of what the program wrote to its standard error that are shown
+
+
+class DialogueError(RuntimeError):
+    """The other program did not start, ended, took too long, or answered something that is not a line."""
+
+
+class Dialogue:
+    """A program that is asked line by line; a context manager that ends it.
+
+    Parameters
+    ----------
+    command : str or sequence of str
+        Split like a shell would, but run without one.
+    timeout : float
+        Seconds for one question and its answer.
+
+    Raises
+    ------
+    DialogueError
+        If the program cannot be started.
+    ValueError
+        If `command` is empty or `timeout` not positive.
+    """
+
+    def __init__(self, command: str | Sequence[str], timeout: float) -> None:
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+        if not words or not timeout > 0:
+            raise ValueError(f"expected a command and a positive timeout, found {command!r} and {timeout}")
+        self._timeout = timeout
+        self._received = bytearray()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            # a session of its own, so that what it starts can be ended with it
+            self._process = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                start_new_session=True,
+                bufsize=0,
+            )
+        except OSError as error:
+            self._errors.close()
+            raise DialogueError(f"cannot run {shlex.join(words)}: {error.strerror or error}") from None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        for pipe in (self._stdin, self._stdout):
+            os.set_blocking(pipe.fileno(), False)
+
+    def __enter__(self) -> Dialogue:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def ask(self, line: str) -> str:
+        """Send `line` and return the line that comes back, both without their ends.
+
+        Raises
+        ------
+        DialogueError
+            If there is no answer in time, or the program ended.
+        """
+        if self._received:
+            raise DialogueError(f"expected one line for each, found another: {bytes(self._received[:60])!r}")
+        deadline = time.monotonic() + self._timeout
+        outgoing = memoryview(f"{line}\n".encode())
+        end = -1  # of the answer
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdin, selectors.EVENT_WRITE)
+            selector.register(self._stdout, selectors.EVENT_READ)
+            while outgoing or end < 0:
+                ready = [key.fileobj for key, _ in selector.select(max(0.0, deadline - time.monotonic()))]
+                if not ready:
+                    raise DialogueError(self._told(f"no answer within {self._timeout:g} s"))
+                if self._stdin in ready:
+                    outgoing = outgoing[self._send(outgoing) :]
+                    if not outgoing:
+                        selector.unregister(self._stdin)
+                if self._stdout in ready:
+                    found = self._receive()
+                    end = found if end < 0 else end
+        answer = bytes(self._received[:end])
+        del self._received[: end + 1]
+        try:
+            return answer.decode()
+        except UnicodeDecodeError:
+            raise DialogueError(self._told(f"expected a line of text, found {answer[:40]!r}")) from None
+
+    def close(self) -> None:
+        """Tell the program that nothing more comes; kill it and what it started unless it ends soon."""
+        self._stdin.close()
+        self._ended(min(1.0, self._timeout))
+        # not yet waited for, so that its group's number is still its own
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._stdout.close()
+        self._errors.close()
+
+    def _ended(self, seconds: float) -> Any:
+        """How the program ended, without forgetting it; None if it has not after `seconds`."""
+        deadline = time.monotonic() + seconds
+        options = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        while (found := os.waitid(os.P_PID, self._process.pid, options)) is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return found
+
+    def _send(self, data: memoryview) -> int:
+        try:
+            return os.write(self._stdin.fileno(), data[:65536])
+        except BrokenPipeError:
+            raise DialogueError(self._told(self._ending())) from None
+
+    def _receive(self) -> int:
+        """Take what has come; where the first line ends, or -1."""
+        data = os.read(self._stdout.fileno(), 65536)
+        if not data:
+            raise DialogueError(self._told(self._ending()))
+        before = len(self._received)
+        self._received += data
+        if len(self._received) > LINE_LIMIT:
+            raise DialogueError(self._told(f"expected an answer of at most {LINE_LIMIT:,} bytes"))
+        return self._received.find(b"\n", before)
+
+    def _ending(self) -> str:
+        found = self._ended(1.0)
+        if found is None:
+            return "the program closed its input or output"
+        how = "exit status" if found.si_code == os.CLD_EXITED else "signal"
+        return f"the program ended without an answer, {how} {found.si_status}"
+
+    def _told(self, message: str) -> str:
+        """`message` and the end of what the program wrote to its standard error."""
+        self._errors.seek(0)
+        text = self._errors.read().decode(errors="replace").strip()
+        return f"{message}; it wrote: {text[-TAIL:]}" if text else message

@@ -1,0 +1,232 @@
+"""Neurons that feed back on each other: `dynamics` with feedback against the oracle and torch autograd."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.kernels import unrolled
+from tests.kernels.cases import Neurons, neurons
+from tests.kernels.test_cuba_gradient import close
+from tests.kernels.test_families import every, uniform
+from tests.kernels.test_families_gradient import doubles, gradients, unrolled_step
+
+
+@dataclass
+class Net:
+    """Lane n * O + o of `case` is unit o of sample n; for each input one R (O, O), row o what unit o receives."""
+
+    case: Neurons
+    weights: tuple[np.ndarray, ...]
+
+    @property
+    def units(self):
+        return len(self.weights[0])
+
+    @property
+    def transposed(self):
+        return tuple(np.ascontiguousarray(weight.T) for weight in self.weights)
+
+    def forward(self, **options):
+        return self.case.forward(feedback=self.transposed, **options)
+
+    def backward(self, x, tau, scale, grad_spike, grad_trace=None):
+        case = self.case
+        return case.family.driver.backward(
+            case.parameters, x, case.state, tau, scale, grad_spike, grad_trace, case.graded, self.weights
+        )
+
+    def with_weight(self, weight):
+        return Net(self.case, (weight,) * len(self.weights))
+
+    def received(self, spike):
+        """What spikes (M,) send to each input; their products and sums are exact in float64."""
+        sent = spike.astype(np.float64).reshape(-1, self.units)
+        return [(sent @ weight.T.astype(np.float64)).reshape(-1) for weight in self.weights]
+
+
+@st.composite
+def nets(draw, family, units=None, samples=None):
+    """A random `Net` of which every sum is exact in float32."""
+    units = units or draw(st.sampled_from([1, 3, 5, 8]))
+    samples = samples or draw(st.sampled_from([1, 4]))
+    case = draw(neurons(family, (4096, 2**13), off_grid=False, lanes=samples * units))
+    case = replace(case, x=tuple(part[:6] for part in case.x))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (units, units)
+    if case.graded:
+        # what is sent stays a multiple of 1/4096, and small: at most one unit each
+        weights = [rng.choice([-1.0, 1.0], units)[:, None] * np.eye(units)[rng.permutation(units)] for _ in case.x]
+    else:
+        weights = [2 * rng.integers(-128, 128, shape) * (rng.random(shape) < 0.7) / 64 for _ in case.x]
+    return Net(case, tuple(weight.astype(np.float32) for weight in weights))
+
+
+def oracle(net):
+    """Inputs with the feedback in them, traces, spikes as they are sent, and states after."""
+    case, sent = net.case, np.zeros(net.case.state.shape[1])
+    rows, state = [], case.state
+    for t in range(len(case.x[0])):
+        exact = [part[t].astype(np.float64) + more for part, more in zip(case.x, net.received(sent), strict=True)]
+        fed = [part.astype(np.float32)[None] for part in exact]
+        for part, rounded in zip(exact, fed, strict=True):
+            np.testing.assert_array_equal(rounded[0], part)
+        trace, spike, state = replace(case, x=tuple(fed), state=state).oracle()
+        sent = spike[0] * (trace[case.family.size, 0] / 4096) if case.graded else spike[0]
+        rows.append((fed, trace, sent))
+    fed, traces, spikes = zip(*rows, strict=True)
+    return [np.concatenate(part) for part in zip(*fed, strict=True)], np.concatenate(traces, 1), np.array(spikes), state
+
+
+def check_forward(net):
+    run = net.forward(traces=True)
+    fed, traces, spikes, after = oracle(net)
+    np.testing.assert_array_equal(run.spike, spikes.astype(np.float32))
+    np.testing.assert_array_equal(run.trace, (traces / 4096).astype(np.float32))
+    np.testing.assert_array_equal(run.state, after)
+    for actual, expected in zip(run.x, fed, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_array_equal(net.forward().spike, run.spike)
+
+
+@every
+@settings(max_examples=20)
+@given(st.data())
+def test_forward(family, data):
+    check_forward(data.draw(nets(family)))
+
+
+def check_gradients(net, tau, with_traces):
+    case, units = net.case, net.units
+    rng = np.random.default_rng(3)
+    steps, lanes = case.x[0].shape
+    grad_spike = rng.normal(size=(steps, lanes)).astype(np.float32)
+    grad_trace = rng.normal(size=(len(case.state), steps, lanes)).astype(np.float32) if with_traces else None
+    run = net.forward(traces=True)
+    actual = net.backward(run.x, tau, 0.5, grad_spike, grad_trace)
+
+    step, decays = unrolled_step(case, np.float32(tau), 0.5)
+    x, weights = [doubles(part) for part in case.x], [doubles(weight) for weight in net.weights]
+
+    def flat(inputs, states):
+        """The step of M lanes as one of (N, O)."""
+        spike, traces, states = step(tuple(part.reshape(-1) for part in inputs), states)
+        return spike.reshape(-1, units), traces, states
+
+    folded = [part.reshape(steps, -1, units) for part in x]
+    nothing = torch.zeros(lanes // units, units, dtype=torch.float64)
+    spike, traces, _ = unrolled.recurrent(flat, folded, weights, tuple(torch.tensor(case.state / 4096)), nothing)
+    spike = spike.reshape(steps, lanes)
+    loss = (spike * torch.tensor(grad_spike)).sum()
+    if with_traces:
+        loss = loss + (torch.stack(traces) * torch.tensor(grad_trace)).sum()
+    loss.backward()
+
+    np.testing.assert_array_equal(run.spike, spike.detach().numpy().astype(np.float32))
+    terms = 4 * steps * units
+    for a, e in zip(actual.x, gradients(x), strict=True):
+        close(a, e, terms)
+    for a, e in zip(actual.decay[: len(decays)], gradients(decays), strict=True):
+        close(a, e, terms)
+    before = run.spike[:-1].reshape(-1, units).astype(np.float64)
+    for to_x, expected in zip(actual.x, gradients(weights), strict=True):
+        close(to_x[1:].reshape(-1, units).T.astype(np.float64) @ before, expected, terms * lanes)
+
+
+@every
+@settings(max_examples=25)
+@given(st.data(), st.sampled_from([0.3, 1.0, 30.0]), st.booleans())
+def test_gradients(family, data, tau, with_traces):
+    check_gradients(data.draw(nets(family)), tau, with_traces)
+
+
+@every
+def test_the_membrane_is_in_the_gradient(family):
+    """An input under the threshold reaches what a neighbour does later only through spikes that did not happen."""
+    case = uniform(family, 0, 400, 4096, steps=4)
+    case.decay, case.state = case.decay.repeat(2, 1), case.state.repeat(2, 1)
+    case.x = tuple(np.full((4, 2), 0.0625, np.float32) for _ in case.x)
+    weight = np.array([[0, 0], [1, 0]], np.float32)  # from unit 0 to unit 1
+    net = Net(case, (weight, -weight)[: family.parts])
+    run = net.forward()
+    assert not run.spike.any()
+    grad = np.zeros((4, 2), np.float32)
+    grad[3, 1] = 1
+    part = family.size if family.complex else 0
+    fed = net.backward(run.x, 1.0, 1.0, grad).x[part]
+    alone = net.with_weight(0 * weight).backward(run.x, 1.0, 1.0, grad).x[part]
+    assert fed[0, 0] != 0
+    assert fed[3, 0] == 0
+    assert alone[0, 0] == 0
+    np.testing.assert_array_equal(fed[:, 1], alone[:, 1])
+
+
+@every
+@settings(max_examples=8)
+@given(st.data())
+def test_no_weights_are_no_feedback(family, data):
+    net = data.draw(nets(family))
+    silent, case = net.with_weight(np.zeros_like(net.weights[0])), net.case
+    run, plain = silent.forward(traces=True), case.forward(traces=True)
+    for actual, expected in zip(run.x, case.x, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    for field in ("spike", "trace", "state"):
+        np.testing.assert_array_equal(getattr(run, field), getattr(plain, field))
+    grad = np.random.default_rng(1).normal(size=run.spike.shape).astype(np.float32)
+    actual = silent.backward(run.x, 1.0, 1.0, grad)
+    expected = case.family.driver.backward(case.parameters, case.x, case.state, 1.0, 1.0, grad, None, case.graded)
+    for a, e in zip((*actual.x, actual.decay), (*expected.x, expected.decay), strict=True):
+        np.testing.assert_array_equal(a, e)
+
+
+@every
+@settings(max_examples=8)
+@given(st.data())
+def test_samples_do_not_meet(family, data):
+    """Sample by sample gives what all at once do."""
+    net = data.draw(nets(family, units=3, samples=4))
+    case, whole = net.case, net.forward(traces=True)
+    grad = np.random.default_rng(1).normal(size=whole.spike.shape).astype(np.float32)
+    gradient = net.backward(whole.x, 1.0, 1.0, grad)
+    for lo in range(0, 12, 3):
+        lanes = np.arange(lo, lo + 3)
+        parts = {"state": case.state[:, lanes].copy(), "decay": case.decay[:, lanes].copy()}
+        one = Net(replace(case, x=tuple(part[:, lanes].copy() for part in case.x), **parts), net.weights)
+        run = one.forward(traces=True)
+        np.testing.assert_array_equal(run.spike, whole.spike[:, lanes])
+        np.testing.assert_array_equal(run.state, whole.state[:, lanes])
+        alone = one.backward(run.x, 1.0, 1.0, grad[:, lanes].copy())
+        np.testing.assert_array_equal(alone.x[0], gradient.x[0][:, lanes])
+        np.testing.assert_array_equal(alone.decay, gradient.decay[:, lanes])
+
+
+@every
+@settings(max_examples=8)
+@given(st.data())
+def test_chunks_in_time_are_the_whole(family, data):
+    """The caller adds to a chunk's first input what the last spikes before it send."""
+    net = data.draw(nets(family))
+    whole, steps = net.forward(traces=True), len(net.case.x[0])
+    cut = data.draw(st.integers(0, steps))
+    first = Net(replace(net.case, x=tuple(part[:cut] for part in net.case.x)), net.weights).forward()
+    later = [part[cut:].copy() for part in net.case.x]
+    if 0 < cut < steps:
+        for part, more in zip(later, net.received(first.spike[-1]), strict=True):
+            part[0] += more.astype(np.float32)
+    second = Net(replace(net.case, x=tuple(later), state=first.state), net.weights).forward()
+    np.testing.assert_array_equal(np.concatenate([first.spike, second.spike]), whole.spike)
+    np.testing.assert_array_equal(second.state, whole.state)
+
+
+@every
+@settings(max_examples=6)
+@given(st.data())
+def test_beyond_float64(family, data):
+    """One unit that receives nothing is given more than float64 states can take: int64, with feedback as before."""
+    net = data.draw(nets(family))
+    for weight in net.weights:
+        weight[0] = 0
+    net.case.x[0][-1, 0] = 2.0**28
+    check_forward(net)

@@ -1,0 +1,124 @@
+"""Programs that misbehave: the comparison ends, says what happened at which case, and leaves nothing running."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import psutil
+import pytest
+
+from lavadl_ref.testing import vectors
+from lavadl_ref.testing.dialogue import Dialogue, DialogueError
+
+START = "import json, os, subprocess, sys, time\nask = json.loads(input())\nT, M = ask['steps'], ask['lanes']\n"
+ZEROS = "rows = [[0] * M] * T\nanswer = {'spike': rows, 'states': {'current': rows, 'voltage': rows}}\n"
+
+
+def failure(script, timeout=20.0):
+    """Why the comparison with a program stopped at its first case."""
+    report = vectors.check([sys.executable, "-c", START + ZEROS + script], "CUBA", timeout=timeout)
+    assert not report.exact
+    assert (report.total, report.equal, report.divergences) == (14, 0, ())
+    assert report.failure.startswith("CUBA/usual-slayer: ")
+    assert f"stopped: {report.failure}\n0 of 14 cases exact, 0 integers compared" == str(report)
+    return report.failure.removeprefix("CUBA/usual-slayer: ")
+
+
+def gone(pid):
+    """Whether a process has ended, waited for or not, within a few seconds."""
+    end = time.monotonic() + 5
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path):
+    note = tmp_path / "pids"
+    script = (
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        f"open({str(note)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
+        "print('thinking', file=sys.stderr, flush=True)\n"
+        "time.sleep(600)"
+    )
+    begin = time.monotonic()
+    assert failure(script, 1.5) == "no answer within 1.5 s; it wrote: thinking"
+    assert time.monotonic() - begin < 10
+    assert all(gone(int(pid)) for pid in note.read_text().split())
+
+
+def test_a_program_that_ends_leaves_nothing_either(tmp_path):
+    note = tmp_path / "pid"
+    script = (
+        "child = subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL)\n"
+        f"open({str(note)!r}, 'w').write(str(child.pid))"
+    )
+    assert failure(script) == "the program ended without an answer, exit status 0"
+    assert gone(int(note.read_text()))
+
+
+def test_a_program_that_never_reads():
+    sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with Dialogue(sleeper, 1.0) as dialogue, pytest.raises(DialogueError, match=r"^no answer within 1 s$"):
+        dialogue.ask("x" * 2**20)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("sys.exit(3)", "the program ended without an answer, exit status 3"),
+        ("os.kill(os.getpid(), 9)", "the program ended without an answer, signal 9"),
+        ("sys.exit('no such neuron')", "the program ended without an answer, exit status 1; it wrote: no such neuron"),
+        ("os.close(1); time.sleep(600)", "the program closed its input or output"),
+        ("print('{')", "expected a JSON object on one line, found '{': "),
+        ("print('hello')", "expected a JSON object on one line, found 'hello': "),
+        ("print()", "expected a JSON object on one line, found '': "),
+        ("print('[' * 100000)", "expected a JSON object on one line, found '[[[["),
+        ("sys.stdout.buffer.write(b'\\xff\\n')", "expected a line of text, found b'\\xff'"),
+        ("print([1, 2])", "the answer: expected a JSON object, found a list of 2: [1, 2]"),
+        ("print('{}')", "the answer: expected the keys spike, states, found none"),
+        ("answer['v'] = 1", "the answer: expected the keys spike, states, found spike, states, v"),
+        ("answer['states'] = 3", "states: expected a JSON object, found 3"),
+        ("del answer['states']['voltage']", "states: expected the keys current, voltage, found current"),
+        ("answer['spike'] = 0", "spike: expected a list of 48 steps, found 0"),
+        ("answer['spike'] = rows[1:]", "spike: expected a list of 48 steps, found a list of 47: [["),
+        ("answer['spike'] = rows[1:] + [[0]]", "spike: expected a list of 8 lanes at step 47, found a list of 1: [0]"),
+        ("answer['spike'] = [[0.0] * M] * T", "spike: expected an integer at step 0, lane 0, found 0.0"),
+        ("answer['spike'] = [[False] * M] * T", "spike: expected an integer at step 0, lane 0, found false"),
+        (
+            "answer['states']['voltage'] = [[None] * M] * T",
+            "voltage: expected an integer at step 0, lane 0, found null",
+        ),
+    ],
+)
+def test_what_is_no_answer(script, message):
+    end = "" if "print" in script or "write" in script else "\nprint(json.dumps(answer))"
+    assert failure(script + end).startswith(message)
+
+
+def test_an_answer_without_end():
+    assert failure("\nwhile True: sys.stdout.write('0' * 2**20)") == "expected an answer of at most 67,108,864 bytes"
+
+
+def test_an_answer_too_many():
+    right = (
+        "from tests.testing.foreign import answer\nprint(json.dumps(answer(ask)), 'and more', sep='\\n', flush=True)"
+    )
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, '.')\n{START}{right}\ntime.sleep(600)"]
+    report = vectors.check(command, "CUBA")
+    assert report.equal == 1
+    assert report.failure == "CUBA/usual-loihi: expected one line for each, found another: b'and more\\n'"
+
+
+def test_a_program_that_is_not_there():
+    report = vectors.check("./nowhere/port --fast", "CUBA")
+    assert report.failure == "cannot run ./nowhere/port --fast: No such file or directory"
+    assert not report.exact
+
+
+@pytest.mark.parametrize(("command", "timeout"), [("", 1.0), ([], 1.0), ("cat", 0.0), ("cat", float("nan"))])
+def test_commands_and_timeouts_that_make_no_sense(command, timeout):
+    with pytest.raises(ValueError, match=r"expected a command and a positive timeout, found"):
+        vectors.check(command, "CUBA", timeout=timeout)

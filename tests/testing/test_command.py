@@ -1,0 +1,69 @@
+"""``lavadl-ref vectors``: what it prints and how it ends."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from lavadl_ref import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+FOREIGN = shlex.join([sys.executable, "-m", "tests.testing.foreign"])
+
+
+def run(*arguments):
+    return CliRunner(env={"COLUMNS": "300", "NO_COLOR": "1"}).invoke(cli.app, ["vectors", *map(str, arguments)])
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_write(tmp_path):
+    result = run(tmp_path / "out", "--family", "RF_PHASE", "--family", "CUBA")
+    assert result.exit_code == 0
+    assert result.stdout.strip() == f"wrote 28 cases below {tmp_path / 'out'}"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["CUBA", "RF_PHASE", "index.json"]
+
+
+def test_an_exact_program():
+    result = run("--check", FOREIGN, "--family", "SDNN", "--widths", "loihi")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("7 of 7 cases exact, ")
+
+
+def test_a_program_that_differs():
+    result = run("--check", f"{FOREIGN} equality", "--family", "CUBA")
+    assert result.exit_code == 1
+    assert "first divergence: CUBA/ties-slayer: voltage at step 1, lane 0: expected " in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("10 of 14 cases exact, ")
+
+
+def test_a_program_that_ends():
+    result = run("--check", f"{sys.executable} -c 0", "--family", "CUBA")
+    assert result.exit_code == 1
+    assert "stopped: CUBA/usual-slayer: the program ended without an answer, exit status 0" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "expected either a folder or --check CMD"),
+        (("out", "--check", "cat"), "expected either a folder or --check CMD"),
+        (("--check", "cat", "--family", "LIF"), "family: expected some of CUBA, "),
+        (("--check", "cat", "--timeout", "0"), "expected a command and a positive timeout"),
+        (("--check", "'"), "No closing quotation"),
+        (("README.md/x",), "Not a directory"),
+    ],
+)
+def test_what_is_refused(arguments, message):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line

@@ -1,0 +1,235 @@
+"""What the strategies draw is legal, reaches the limits, shrinks, and breaks files without breaking the reader."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import strategies as st
+
+from lavadl_ref import exchange
+from lavadl_ref.exchange import FAMILIES, LAYERS, ExchangeError
+from lavadl_ref.exchange.check import check_neuron
+from lavadl_ref.testing.strategies import corrupted_net_files, net_files, networks, neurons, spike_trains
+
+SHRINKING = settings(max_examples=400, deadline=None, database=None, derandomize=True)
+SEARCH = settings(SHRINKING, max_examples=2000, phases=[Phase.generate])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("family", [None, *FAMILIES])
+def test_neurons_are_legal_and_whole(family, channels):
+    @given(neuron=neurons(family, channels))
+    def legal(neuron):
+        assert family in (None, neuron.type)
+        assert set(neuron.parameters) == {field.name for field in FAMILIES[neuron.type].fields}
+        check_neuron(neuron, channels)
+
+    legal()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_field_reaches_its_edges(family):
+    seen = {field.name: set() for field in FAMILIES[family].fields}
+    apart = set()
+
+    @settings(max_examples=300)
+    @given(neuron=neurons(family, 2))
+    def look(neuron):
+        for name, value in neuron.parameters.items():
+            if isinstance(value, np.ndarray):
+                seen[name].update(value.tolist())
+                apart.update([name] if value[0] != value[1] else [])
+            else:
+                seen[name].add(value)
+
+    look()
+    for field in FAMILIES[family].fields:
+        wanted = {"bool": {False, True}, "str": {"identity", "relu"}, "int": {field.low, field.high}}[field.kind]
+        assert wanted <= seen[field.name]
+        assert field.required or field.default in seen[field.name]
+    assert apart == {field.name for field in FAMILIES[family].fields if field.per_channel}
+
+
+def test_neurons_shrink():
+    found = find(neurons(), lambda neuron: neuron.parameters.get("voltage_decay", 0) > 99, settings=SHRINKING)
+    assert found.type == "CUBA"
+    assert [value for value in found.parameters.values() if value] == [100, 1]
+
+
+def test_usual_neurons_are_those_of_trained_networks():
+    @given(neuron=neurons(extreme=False))
+    def usual(neuron):
+        fields = {field.name: field for field in FAMILIES[neuron.type].fields}
+        assert neuron.parameters.get("threshold", 0) <= 512
+        assert all(neuron[name] == field.default for name, field in fields.items() if field.sparse)
+
+    usual()
+
+
+@settings(max_examples=80)
+@given(network=networks())
+def test_networks_are_legal(network):
+    exchange.check(network)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_every_kind_of_layer_is_drawn(kind):
+    find(networks(), lambda network: any(layer.kind == kind for layer in network.layers), settings=SEARCH)
+
+
+@pytest.mark.parametrize("kind", ["dense", "flatten"])
+def test_networks_shrink(kind):
+    found = find(networks(), lambda network: any(layer.kind == kind for layer in network.layers), settings=SHRINKING)
+    opens = kind != "flatten"
+    assert [layer.kind for layer in found.layers][not opens :] == [kind]
+    assert found.layers[-1].size == 1
+    assert not np.any(getattr(found.layers[-1], "weight", 0))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_drawn_in_every_layer_that_can_have_it(family):
+    for kind, cls in LAYERS.items():
+        if kind in ("flatten", "average", "time_decimation") or (kind, family) == ("dense_rec", "SDNN"):
+            continue
+        found = find(networks(family, kind, max_layers=1), lambda n: n.layers[0].neuron is not None, settings=SEARCH)
+        (layer,) = found.layers
+        assert (type(layer), layer.neuron.type) == (cls, family)
+        if kind != "input":
+            assert (layer.weight_imag is not None) == FAMILIES[family].complex_input
+
+
+def test_optional_parts_are_drawn():
+    def has(test, **options):
+        find(networks(**options), lambda network: any(map(test, network.layers)), settings=SEARCH)
+
+    has(lambda layer: layer.delay is not None and layer.delay.max() > 62)
+    has(lambda layer: layer.delay_shift is not None)
+    has(lambda layer: layer.bias is not None and layer.bias.min() == -(2**31), kinds=["dense", "conv"])
+    has(lambda layer: layer.bias_imag is not None, kinds="conv")
+    has(lambda layer: layer.input_bias is not None, kinds="dense_rec")
+    has(lambda layer: layer.weight_rec_imag is not None, kinds="dense_rec")
+    has(lambda layer: layer.groups > 1 and layer.dilation == (2, 1) and layer.padding[0] == 2, kinds="conv")
+    has(lambda layer: layer.neuron is None, kinds="dense")
+    has(lambda layer: isinstance(layer.neuron.parameters["voltage_decay"], np.ndarray), families="CUBA", kinds="input")
+
+
+@settings(max_examples=30)
+@given(network=networks(["CUBA", "ALIF"], ["dense", "conv", "flatten"], max_layers=3, max_extent=4, extreme=False))
+def test_options_of_networks_hold(network):
+    assert len(network.layers) <= 3
+    for layer in network.layers:
+        assert layer.kind in ("dense", "conv", "flatten")
+        assert max(layer.shape[1:], default=0) <= 4
+        assert layer.neuron is None or layer.neuron.type in ("CUBA", "ALIF")
+        if layer.kind != "flatten":
+            assert np.all(layer.weight % 2 == 0)
+            assert np.all((layer.weight >= -256) & (layer.weight <= 254))
+            assert layer.delay is None or layer.delay.max() <= 62
+
+
+def test_spike_trains():
+    @given(train=spike_trains((2, 3), 7))
+    def binary(train):
+        assert (train.shape, train.dtype) == ((2, 3, 7), np.int64)
+        assert set(train.ravel().tolist()) <= {0, 1}
+
+    @given(train=spike_trains(5, 9, graded=True, magnitude=40, dtype=np.float32))
+    def graded(train):
+        assert (train.shape, train.dtype) == ((5, 9), np.float32)
+        assert np.all(np.abs(train) <= 40)
+        assert np.all(train == np.trunc(train))
+
+    binary()
+    graded()
+    for share in (0.0, 0.5, 1.0):
+        find(spike_trains((2, 3), 8), lambda train, share=share: train.mean() == share, settings=SEARCH)
+    find(spike_trains(5, 9, graded=True), lambda train: train.min() == -127 and train.max() == 127, settings=SEARCH)
+    find(spike_trains((2, 16, 16), 20), lambda train: train.mean() > 0.9, settings=SEARCH)
+    large = find(spike_trains((2, 16, 16), 20), lambda train: 0 < train.mean() < 0.5, settings=SHRINKING)
+    assert large.sum() == 1
+
+
+@settings(max_examples=20)
+@given(data=net_files(networks("SDNN", max_layers=2)))
+def test_net_files_are_read(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("net") / "x.net"
+    path.write_bytes(data)
+    assert {layer.neuron.type for layer in exchange.read(path).layers if layer.neuron} <= {"SDNN"}
+
+
+def test_a_damaged_file_is_a_legal_network_or_one_error(tmp_path):
+    outcomes = Counter()
+    path = tmp_path / "x.net"
+
+    @settings(max_examples=150, suppress_health_check=list(HealthCheck))
+    @given(data=corrupted_net_files(networks(max_layers=3)))
+    def read(data):
+        path.write_bytes(data)
+        try:
+            exchange.check(exchange.read(path))
+            outcomes["legal"] += 1
+        except ExchangeError as error:
+            text = str(error)
+            assert text.startswith(f"{path}: ")
+            assert "\n" not in text
+            place = text.removeprefix(f"{path}: ")
+            outcomes["refused"] += 1
+            outcomes["in a layer"] += place.startswith("layer ")
+            for words in (
+                "missing",
+                "unknown key",
+                "damaged file",
+                "found a SoftLink",
+                "found a group",
+                "finite integers",
+            ):
+                outcomes[words] += words in place
+
+    read()
+    assert outcomes["refused"] > outcomes["legal"] > 0
+    assert min(outcomes.values()) > 0, outcomes
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: neurons("LIF"), "family: expected some of CUBA, ALIF, .*, found LIF"),
+        (lambda: neurons("CUBA", 0), "channels: expected at least 1, found 0"),
+        (lambda: networks(["CUBA", "RF"]), "family: expected some of .*, found RF"),
+        (lambda: networks(kinds="lstm"), "kind of layer: expected some of .*, found lstm"),
+        (lambda: networks(kinds=[]), "kind of layer: expected some of .*, found none"),
+        (lambda: networks(max_layers=0), "expected max_layers and max_extent of at least 1, found 0 and 5"),
+        (lambda: networks("SDNN", "dense_rec"), "expected a family whose neurons spike"),
+        (lambda: spike_trains(3, 0), "expected steps and magnitude of at least 1, found 0 and 127"),
+    ],
+)
+def test_arguments_are_checked_at_once(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_without_hypothesis_there_is_one_clear_error():
+    code = "import sys; sys.modules['hypothesis'] = None; import lavadl_ref.testing.strategies"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stderr.strip().splitlines()[-1] == (
+        "ImportError: lavadl_ref.testing.strategies needs Hypothesis: pip install 'hypothesis>=6.100'"
+    )
+
+
+def test_neither_torch_nor_lava_is_needed():
+    code = "import sys; sys.modules.update(torch=None, lava=None); import lavadl_ref.testing.strategies"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@settings(max_examples=10)
+@given(st.data())
+def test_the_same_choices_give_the_same_file(data):
+    network = data.draw(networks())
+    first, second = (data.draw(net_files(st.just(network))) for _ in range(2))
+    assert first == second
