@@ -29,10 +29,11 @@ LINES = {
     "lavadl_ref.slayer": (("lavadl_kernels", "lavadl_ref.exchange"), ("lava",)),
     "lavadl_ref.bootstrap": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer"), ("lava",)),
     "lavadl_ref.netx": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch",)),
+    "lavadl_ref.testing": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
 }
 #: What takes long to import, or may be absent: late, inside the functions that use it.
 HEAVY = ("torch", "lava", "numba", "scipy", "sklearn", "matplotlib", "h5py", *OURS)
-LIGHT_AT_START = ("lavadl_ref.cli", "lavadl_ref.doctor")
+LIGHT_AT_START = ("lavadl_ref.cli", "lavadl_ref.doctor", "lavadl_ref.drop_in")
 
 
 def part_of(name: str, parts) -> str | None:
@@ -119,7 +120,9 @@ def test_late_imports_are_told_from_early_ones():
     assert imports("m", source) == {"torch", "lava", "numba"}
 
 
-@pytest.mark.parametrize("module", ["lavadl_kernels.cuba", "lavadl_ref.exchange", "lavadl_ref.reference"])
+@pytest.mark.parametrize(
+    "module", ["lavadl_kernels.cuba", "lavadl_ref.exchange", "lavadl_ref.reference", "lavadl_ref.testing.vectors"]
+)
 def test_imports_where_torch_and_lava_are_blocked(module):
     code = (
         f"import sys; sys.modules.update(torch=None, lava=None); import {module}; "

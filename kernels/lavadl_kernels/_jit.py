@@ -30,7 +30,7 @@ _FILES = sorted(Path(__file__).parent.glob("*.py"))
 _STAMP = tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in _FILES)
 
 WORTH = 1 << 17  #: elements of the largest array from which on a second thread pays
-ALIGN = 64  #: pieces begin at multiples of this many items, so that they share no cache line
+ALIGN = 64  #: unless told otherwise, pieces begin at multiples of this many items, and share no cache line
 
 _forked = False
 _pool: ThreadPoolExecutor | None = None
@@ -88,7 +88,7 @@ def inlined(function: Callable[..., Any]) -> Any:
 class Kernel:
     """A compiled ``function(lo, hi, *arrays)``, called as ``kernel(size, *arrays)``.
 
-    A call returns whether no piece returned False.
+    Pieces begin at multiples of ``align`` items.  A call returns whether no piece returned False.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -100,12 +100,12 @@ class Kernel:
         if hasattr(cache_file, "_source_stamp"):
             cache_file._source_stamp = _STAMP
 
-    def __call__(self, size: int, *arrays: Any) -> bool:
+    def __call__(self, size: int, *arrays: Any, align: int = ALIGN) -> bool:
         threads = get_num_threads()
         if threads == 1 or max(getattr(a, "size", 0) for a in arrays) < WORTH:
             return self.compiled(0, size, *arrays) is not False
-        blocks = -(-size // ALIGN)
-        edges = [min(blocks * i // threads * ALIGN, size) for i in range(threads)] + [size]
+        blocks = -(-size // align)
+        edges = [min(blocks * i // threads * align, size) for i in range(threads)] + [size]
         first, *rest = pairwise(edges)
         futures = [_helpers().submit(self.compiled, *piece, *arrays) for piece in rest]
         try:

@@ -25,7 +25,7 @@ from __future__ import annotations
 import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar
-from lavadl_kernels.fixed_point import NEVER, exact, fixed, leak
+from lavadl_kernels.fixed_point import exact, fixed, leak, wrap32
 from lavadl_kernels.leaky_integrator import CHUNK
 
 
@@ -36,15 +36,16 @@ def relax(th, r, threshold_decay, refractory_decay, threshold):
 
 
 @scalar
-def fire(th, r, spike, threshold_step):
-    """Threshold and refractory state after the spike, if there was one."""
-    return th + (threshold_step if spike else 0), r + (2 * th if spike else 0)
+def fire(th, r, spike, threshold_step, loihi):
+    """Threshold and refractory state after the spike, if there was one; `loihi` gives them 32 bits."""
+    new_th, new_r = th + (threshold_step if spike else 0), r + (2 * th if spike else 0)
+    if loihi:
+        return wrap32(new_th), wrap32(new_r)
+    return new_th, new_r
 
 
 def reach(neuron, state, steps):
     """The largest magnitude that threshold and refractory state can have within `steps` steps, 1/4096."""
-    if neuron.threshold == NEVER:
-        return 0
     return _growth(state[2:], int(neuron.threshold), int(neuron.threshold_step), steps)
 
 
@@ -150,7 +151,7 @@ def _levels(
                 level_th, level_r = relax(thc[i], rc[i], td[i], rd[i], threshold)
                 th_row[i], r_row[i] = level_th * (1 / 4096), level_r * (1 / 4096)
                 s_row[i] = fixed(row[i], zero) >= level_th + level_r and (allowed.shape[0] == 0 or allowed[t, lo + i])
-                thc[i], rc[i] = fire(level_th, level_r, s_row[i], threshold_step)
+                thc[i], rc[i] = fire(level_th, level_r, s_row[i], threshold_step, False)
     return beyond == 0
 
 

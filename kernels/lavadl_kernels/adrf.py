@@ -48,7 +48,7 @@ def step(
     threshold, threshold_step : int
         Threshold at rest and its rise by a spike, 1/4096.
     loihi : bool
-        Whether re and im have the chip's 24 bits.
+        Whether re and im have the chip's 24 bits, and th and r its 32.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def step(
     new_re, new_im = resonator.rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi)
     level_th, level_r = adaptation.relax(th, r, threshold_decay, refractory_decay, threshold)
     spike = new_re >= level_th + level_r and new_im >= 0 and im < 0
-    th, r = adaptation.fire(level_th, level_r, spike, threshold_step)
+    th, r = adaptation.fire(level_th, level_r, spike, threshold_step, loihi)
     return new_re, new_im, th, r, spike, level_th, level_r
 
 

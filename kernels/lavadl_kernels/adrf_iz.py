@@ -36,7 +36,7 @@ def step(
     re, im = resonator.rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi)
     level_th, level_r = adaptation.relax(th, r, threshold_decay, refractory_decay, threshold)
     spike = im >= level_th + level_r
-    th, r = adaptation.fire(level_th, level_r, spike, threshold_step)
+    th, r = adaptation.fire(level_th, level_r, spike, threshold_step, loihi)
     return re, im, th, r, spike, level_th, level_r
 
 

@@ -52,7 +52,7 @@ def step(
     threshold, threshold_step : int
         Threshold at rest and its rise by a spike, 1/4096.
     loihi : bool
-        Whether u and v have the chip's 24 bits.
+        Whether u and v have the chip's 24 bits, and th and r its 32.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def step(
         v = clip24(v)
     level_th, level_r = adaptation.relax(th, r, threshold_decay, refractory_decay, threshold)
     spike = v >= level_th + level_r
-    th, r = adaptation.fire(level_th, level_r, spike, threshold_step)
+    th, r = adaptation.fire(level_th, level_r, spike, threshold_step, loihi)
     return u, v, th, r, spike, level_th, level_r
 
 

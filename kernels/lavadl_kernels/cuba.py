@@ -251,7 +251,8 @@ def _slopes(grad_spike, voltage, level, grad_voltage, tau, scale, graded):
 class Cuba(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""
 
-    decay: np.ndarray[Any, Any]  #: (3, M) int64: current decay, voltage decay, and the bias of the voltage
+    #: (3, M) int64: current decay, voltage decay, and the bias of the voltage, which gets no gradient
+    decay: np.ndarray[Any, Any]
     threshold: int
 
     def reach(self, state: np.ndarray[Any, Any], steps: int) -> int:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._jit import ALIGN, kernel, scalar
 from lavadl_kernels.fixed_point import exact
 
 CHUNK = 512  #: lanes per task: their states stay in the first-level cache
@@ -116,10 +116,13 @@ def forward(neuron, x, state, graded=False, traces=False, feedback=(), stages=2)
     after = np.empty_like(state)
     fed = tuple(np.empty_like(part) for part in x) if feedback else x
     weights = feedback or tuple(np.empty((0, 0), np.float32) for _ in x)
-    units = len(weights[0]) or 1
 
     def run(bound, zero):
-        return _forward(lanes // units, neuron, x, state, graded, bound, zero, weights, spike, trace, after, fed)
+        # a thread's share of lanes ends where a sample does, if its units hear each other
+        return _forward(
+            lanes, neuron, x, state, graded, bound, zero, weights, spike, trace, after, fed,
+            align=len(weights[0]) or ALIGN,
+        )  # fmt: skip
 
     exact(run, x, state, stages, neuron.reach(state, steps))
     return Run(spike, trace, after, fed)
@@ -128,7 +131,6 @@ def forward(neuron, x, state, graded=False, traces=False, feedback=(), stages=2)
 @kernel
 def _forward(begin, end, neuron, x, state, graded, bound, zero, feedback, spike, trace, after, fed):
     units = feedback[0].shape[0]
-    begin, end = begin * max(units, 1), end * max(units, 1)
     width = units if units > 0 else CHUNK
     held = np.full((state.shape[0], width), zero)
     decay = np.full((neuron.decay.shape[0], width), zero)
@@ -220,14 +222,13 @@ def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=F
     """
     steps, lanes = grad_spike.shape
     weights = feedback or tuple(np.empty((0, 0), np.float32) for _ in x)
-    units = len(weights[0]) or 1
     traces = np.empty((0, 0, 0), np.float32) if grad_trace is None else grad_trace
     width = int(max(16, min(CHUNK, HISTORY // ((len(state) + 1) * (steps + 1))) // 16 * 16))
     grad_x = tuple(np.empty((steps, lanes), np.float32) for _ in x)
     grad_decay = np.zeros(neuron.decay.shape, np.float64)
     _backward(
-        lanes // units, neuron, x, state, np.float32(tau), np.float32(scale), graded, weights,
-        grad_spike, traces, width, grad_x, grad_decay,
+        lanes, neuron, x, state, np.float32(tau), np.float32(scale), graded, weights,
+        grad_spike, traces, width, grad_x, grad_decay, align=len(weights[0]) or ALIGN,
     )  # fmt: skip
     return Gradients(grad_x, grad_decay)
 
@@ -237,7 +238,6 @@ def _backward(
     begin, end, neuron, x, state, tau, scale, graded, feedback, grad_spike, grad_trace, width, grad_x, grad_decay
 ):
     units = feedback[0].shape[0]
-    begin, end = begin * max(units, 1), end * max(units, 1)
     if units > 0:
         width = units
     steps, count, size = x[0].shape[0], state.shape[0], neuron.decay.shape[0]

@@ -134,6 +134,8 @@ def exact(run, x, state, stages, extra=0):
             return
     if extra >= input_bound(0, 1, True):
         raise ValueError(f"thresholds can grow to {extra / 4096:.3g} over {steps} steps, beyond any fixed-point type")
+    if largest >= bound:
+        raise ValueError(f"states must start below {bound / 4096:.3g} in magnitude, found {largest / 4096:.3g}")
     with np.errstate(invalid="ignore"):
         worst = max(float(np.abs(part).max(initial=0)) for part in x)
     raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from types import ModuleType
 from typing import Any
@@ -69,10 +70,11 @@ class SequentialNetwork(torch.nn.Module):
         network = config if isinstance(config, exchange.Network) else exchange.read(config)
         self.reduction = reduction
         self.count_log = count_log
-        self.blocks = torch.nn.ModuleList(
-            _block(position, layer, persistent_state, weight_norm, count_log)
-            for position, layer in enumerate(network.layers)
-        )
+        before: tuple[int, ...] = ()
+        self.blocks = torch.nn.ModuleList()
+        for position, layer in enumerate(network.layers):
+            self.blocks.append(_block(position, layer, before, persistent_state, weight_norm, count_log))
+            before = layer.shape
 
     def forward(self, spike: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Output (N, ..., T), or (N, ...) if reduced; with ``count_log`` also the event rates, (1, blocks)."""
@@ -126,7 +128,15 @@ class _Sized:
         return result
 
 
-def _block(position: int, layer: exchange.Layer, persistent: bool, weight_norm: bool, count_log: bool) -> base.Block:
+def _block(
+    position: int,
+    layer: exchange.Layer,
+    before: tuple[int, ...],
+    persistent: bool,
+    weight_norm: bool,
+    count_log: bool,
+) -> base.Block:
+    """The block for `layer`, which is behind one of the shape `before`."""
     if isinstance(layer, exchange.Flatten):
         return block.cuba.Flatten(count_log)
     if isinstance(layer, exchange.Average):
@@ -136,7 +146,7 @@ def _block(position: int, layer: exchange.Layer, persistent: bool, weight_norm: 
     if isinstance(layer, (exchange.Dense, exchange.Kernel)):
         if layer.neuron is None and not (type(layer) is exchange.Dense and layer.bias is None):
             raise NotImplementedError(f"layer {position} ({layer.kind}) has no neurons: slayer has no block for that")
-        return _fill(_synaptic(layer, persistent, count_log), layer, weight_norm)
+        return _fill(_synaptic(layer, before, persistent, count_log), layer, weight_norm)
     assert isinstance(layer, exchange.Input)
     gains = {"weight": layer.weight / 64, "bias": layer.bias / 64}
     params = None if layer.neuron is None else _params(layer, persistent)
@@ -146,19 +156,20 @@ def _block(position: int, layer: exchange.Layer, persistent: bool, weight_norm: 
     return built
 
 
-def _synaptic(layer: exchange.Dense | exchange.Kernel, persistent: bool, count_log: bool) -> Any:
+def _synaptic(
+    layer: exchange.Dense | exchange.Kernel, before: tuple[int, ...], persistent: bool, count_log: bool
+) -> Any:
     """The block for `layer`, still with weights of its own."""
     neuron = layer.neuron
     if neuron is None:
         assert isinstance(layer, exchange.Dense)
         bare = {"threshold": 1, "current_decay": 0.0, "voltage_decay": 0.0}
-        outputs, inputs = layer.weight.shape
-        return block.cuba.Affine(bare, inputs, outputs, dynamics=False, count_log=count_log)
+        return block.cuba.Affine(bare, *_sizes(layer, before), dynamics=False, count_log=count_log)
     blocks: Any = _BLOCKS[neuron.type]
     params = _params(layer, persistent)
     shift: dict[str, Any] = {"delay": layer.delay is not None, "delay_shift": layer.shifts, "count_log": count_log}
     if isinstance(layer, exchange.Dense):
-        sizes = layer.weight.shape[1], layer.weight.shape[0]
+        sizes = _sizes(layer, before)
         if isinstance(layer, exchange.Recurrent):
             return blocks.Recurrent(params, *sizes, **shift)
         if neuron.parameters.get("sigma_output"):
@@ -176,6 +187,12 @@ def _synaptic(layer: exchange.Dense | exchange.Kernel, persistent: bool, count_l
         sized = type("Pool", (_Sized, blocks.Pool), {"size": layer.shape[1:], "__module__": blocks.__name__})
         return sized(params, *window, **shift)
     return blocks.Unpool(params, *window, **shift)
+
+
+def _sizes(layer: exchange.Dense, before: tuple[int, ...]) -> tuple[Any, int]:
+    """Inputs and outputs of a dense block; a frame before it that nothing has flattened as (x, y, z)."""
+    outputs, inputs = layer.weight.shape
+    return (before[::-1] if len(before) == 3 and math.prod(before) == inputs else inputs), outputs
 
 
 def _params(layer: exchange.Layer, persistent: bool) -> dict[str, Any]:

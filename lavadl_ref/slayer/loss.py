@@ -204,6 +204,10 @@ class SpikeMax(torch.nn.Module):
 class SpikeMoid(torch.nn.Module):
     """Binary cross entropy of ``sigmoid((rate - theta) / alpha)``: each class on its own, several may hold.
 
+    The sigmoid is rounded to the dtype of the input and a term is at most 100, so that a class missed with
+    certainty costs 100. The gradient is that of the cross entropy in exact numbers,
+    ``(sigmoid - label) / alpha`` to the rate: it never dies, and is largest where the miss is certain.
+
     Parameters
     ----------
     moving_window : int, optional
@@ -255,7 +259,9 @@ class SpikeMoid(torch.nn.Module):
         rate = Rate.rate(x) if self.window is None else self.window.rate(x)
         logit = (rate - self.theta) / self.alpha
         terms = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
-        return _reduce(terms, self.reduction)
+        # The value of the rounded sigmoid, whose own gradient is 0 where it rounds to 0 or 1.
+        rounded = F.binary_cross_entropy(torch.sigmoid(logit.detach()), target, reduction="none")
+        return _reduce(terms + (rounded - terms.detach()), self.reduction)
 
 
 class SparsityEnforcer:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange import FAMILIES, ExchangeError, Network, Neuron, check
-from tests.exchange.networks import networks
+from lavadl_ref.testing.strategies import networks
 
 CUBA = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 80})
 RF = Neuron("RF_PHASE", {"sin_decay": 2167, "cos_decay": 2982, "threshold": 64})

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -230,3 +231,15 @@ def test_beyond_float64(family, data):
         weight[0] = 0
     net.case.x[0][-1, 0] = 2.0**28
     check_forward(net)
+
+
+@every
+def test_feedback_without_a_fixed_point_value(family):
+    """What is fed back is bounded as inputs are."""
+    case = uniform(family, 2**14, 4096, 64, steps=3)
+    case.state[1] = -1
+    if family.complex:
+        case.decay[:2] = 0
+    for bad in (2.0**50, np.nan):
+        with pytest.raises(ValueError, match="must be finite and below"):
+            Net(case, (np.full((1, 1), bad, np.float32),) * family.parts).forward()

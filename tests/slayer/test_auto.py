@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lavadl_ref import exchange, reference
-from lavadl_ref.exchange import ConvTranspose, Dense, Network, Neuron, Pool, Recurrent
+from lavadl_ref.exchange import ConvTranspose, Dense, Network, Neuron, Pool
 from lavadl_ref.slayer.auto import SequentialNetwork
-from lavadl_ref.slayer.block import base, cuba
+from lavadl_ref.slayer.block import cuba, synaptic
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 from tests import random_networks
 from tests.exchange.networks import same
@@ -157,7 +157,7 @@ def outputs_of(rebuilt, x):
     outputs = []
     with torch.no_grad():
         for block in rebuilt.blocks:
-            x = block._fire(x / 64) if isinstance(block, base.Input) else block(x)
+            x = block._fire(x / 64) if isinstance(block, synaptic.Input) else block(x)
             outputs.append(x)
     return outputs
 
@@ -272,22 +272,23 @@ def test_refuses_a_bad_file(tmp_path):
 def test_refuses_what_has_no_block():
     neuron = Neuron("CUBA", {"current_decay": 900, "voltage_decay": 300, "threshold": 41})
     first = Dense(shape=(2,), weight=np.full((2, 2), 2), neuron=neuron)
-    two_by_two = np.full((2, 2), 2)
     for last, message in [
-        (Recurrent(shape=(2,), weight=two_by_two, weight_rec=two_by_two, neuron=neuron), r"layer 1 \(dense_rec\)"),
-        (Dense(shape=(2,), weight=two_by_two, neuron=Neuron("ALIF", {})), r"layer 1 \(dense\) has ALIF"),
-        (ConvTranspose(shape=(1, 2, 2), weight=np.full((1, 1, 1, 1), 2)), r"layer 1 \(convT\) has no block"),
-        (Pool(shape=(1, 2, 2), weight=np.full((1, 1, 1, 1), 2)), r"layer 1 \(pool\) has no block"),
+        (Dense(shape=(2,), weight=np.full((2, 2), 2), bias=np.ones(2, int)), r"layer 1 \(dense\) has no neurons"),
+        (ConvTranspose(shape=(1, 2, 2), weight=np.full((1, 1, 1, 1), 2)), r"layer 1 \(convT\) has no neurons"),
+        (Pool(shape=(1, 2, 2), weight=np.full((1, 1, 1, 1), 2)), r"layer 1 \(pool\) has no neurons"),
     ]:
         with pytest.raises(NotImplementedError, match=message):
             SequentialNetwork(Network((first, last)))
 
 
-def test_refuses_scaled_weights(tmp_path):
-    """A power of two between synapse and neuron has no block that applies it."""
-    block = cuba.Dense({**NEURON, "norm": WgtScaleBatchNorm}, 12, 5, weight_scale=8)
-    block(spikes(FLAT))
+@pytest.mark.parametrize("scale", [0.05, 8])
+def test_scaled_weights(scale):
+    """A power of two between synapse and neuron comes back as the norm that gives it."""
+    block = cuba.Dense({**NEURON, "norm": WgtScaleBatchNorm}, 12, 5, weight_scale=scale)
+    x = spikes(FLAT)
+    block(x)
     description = block.eval().describe()
     assert description.neuron["weight_exp"] != 0
-    with pytest.raises(NotImplementedError, match=r"layer 0 \(dense\).*cannot be rebuilt"):
-        SequentialNetwork(Network((description,)))
+    rebuilt = SequentialNetwork(Network((description,))).eval()
+    assert torch.equal(rebuilt(x), block(x))
+    assert same(rebuilt.blocks[0].describe(), description)

@@ -454,7 +454,14 @@ def test_export_of_blocks_without_neurons(tmp_path):
     assert layer.factor == 4
 
 
-@pytest.mark.parametrize("name", [*SPIKING, "Input", "Affine"])
+@pytest.mark.parametrize("name", ["Dense", "Affine"])
+def test_export_of_a_known_size(name, tmp_path):
+    """Where the number of neurons is an argument no input is needed."""
+    block, _ = make(name)
+    assert exported(block, tmp_path / "a.net").shape == (block.synapse.out_channels,)
+
+
+@pytest.mark.parametrize("name", [*(name for name in SPIKING if name != "Dense"), "Input"])
 def test_export_needs_an_input_first(name, tmp_path):
     block, _ = make(name)
     with pytest.raises(RuntimeError, match="pass one sample through the network before exporting"):

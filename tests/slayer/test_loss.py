@@ -92,6 +92,17 @@ def test_spike_moid_is_the_cross_entropy_of_each_class(shape, window, reduction)
     check(loss.SpikeMoid(window, reduction, alpha=2, theta=0.3).double()(x, label), terms, reduction)
 
 
+@pytest.mark.parametrize(("wanted", "cost", "slope"), [(0.0, 100.0, 50.0), (1.0, 0.0, 0.0)])
+def test_spike_moid_that_is_certain(wanted, cost, slope):
+    # (1 - 0.5) / 0.02 = 25: in float32 sigmoid(25) is 1, and 1 - 1 has no logarithm
+    x = torch.ones(1, 1, STEPS, requires_grad=True)
+    value = loss.SpikeMoid(alpha=0.02, theta=0.5)(x, torch.tensor([[wanted]]))
+    assert value.item() == cost
+    value.backward()
+    # d/dx of the rate is 1 / steps; the slope is (sigmoid - label) / alpha
+    assert x.grad.flatten().tolist() == pytest.approx([slope / STEPS] * STEPS, abs=1e-6)
+
+
 def test_labels_may_change_over_time_with_a_window():
     x = spikes()
     label = LABEL[:, None].repeat(1, STEPS)

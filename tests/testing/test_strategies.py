@@ -149,8 +149,8 @@ def test_spike_trains():
     for share in (0.0, 0.5, 1.0):
         find(spike_trains((2, 3), 8), lambda train, share=share: train.mean() == share, settings=SEARCH)
     find(spike_trains(5, 9, graded=True), lambda train: train.min() == -127 and train.max() == 127, settings=SEARCH)
-    find(spike_trains((2, 16, 16), 20), lambda train: train.mean() > 0.9, settings=SEARCH)
-    large = find(spike_trains((2, 16, 16), 20), lambda train: 0 < train.mean() < 0.5, settings=SHRINKING)
+    find(spike_trains((2, 8, 8), 10), lambda train: train.mean() > 0.9, settings=SEARCH)
+    large = find(spike_trains((2, 8, 8), 10), lambda train: 0 < train.mean() < 0.5, settings=SHRINKING)
     assert large.sum() == 1
 
 

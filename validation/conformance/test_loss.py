@@ -85,6 +85,26 @@ def test_spike_moid(reduction):
     agree("SpikeMoid", (4, reduction, 2, 0.1), spikes(), HOT[..., None].repeat(1, 1, STEPS))
 
 
+@reductions
+@pytest.mark.parametrize("wanted", ["no class", "every class", "one-hot"])
+@pytest.mark.parametrize("window", [None, 4])
+def test_spike_moid_value_where_the_sigmoid_saturates(window, wanted, reduction):
+    label = {"no class": torch.zeros(2, 3), "every class": torch.ones(2, 3), "one-hot": HOT}[wanted]
+    # the rates reach 0 and 1 in the window: logits of +-50, far beyond what float32 tells from certainty
+    x, arguments = spikes(), (window, reduction, 0.01, 0.5)
+    values = [root.SpikeMoid(*arguments)(x, label) for root in (loss, theirs.loss)]
+    torch.testing.assert_close(values[0], values[1], rtol=1e-5, atol=1e-5)
+
+
+def test_spike_moid_learns_from_a_certain_miss_where_lava_dl_does_not():
+    slopes = []
+    for root in (loss, theirs.loss):
+        x = torch.ones(1, 1, STEPS, requires_grad=True)
+        root.SpikeMoid(alpha=0.01, theta=0.5)(x, torch.zeros(1, 1)).backward()
+        slopes.append(x.grad.sum().item())
+    assert slopes == [pytest.approx(100), 0]
+
+
 def test_sparsity_enforcer():
     values = []
     for root in (loss, theirs.loss):

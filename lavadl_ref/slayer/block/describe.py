@@ -102,12 +102,11 @@ def bias(module: Neuron | None, channels: int) -> Arrays:
     return {} if value is None else {"bias": value}
 
 
-def _common(block: base.SpikingBlock) -> dict[str, Any]:
-    delay = block.delay
+def _common(block: base.SpikingBlock, shape: tuple[int, ...]) -> dict[str, Any]:
     return {
-        "shape": block._known_shape(),
+        "shape": shape,
         "neuron": None if block.neuron is None else neuron(block.neuron),
-        "delay": None if delay is None else delay.steps(block._known_shape()[0]),
+        "delay": None if block.delay is None else block.delay.steps(shape[0]),
         "delay_shift": None if block.neuron is None else block.delay_shift,
     }
 
@@ -128,7 +127,7 @@ def input(block: synaptic.Input) -> exchange.Input:
         parameter = getattr(block, name)
         if parameter is not None:
             values[name] = int(integers(block._quantised(parameter) * 64, f"input {name}")[0])
-    return exchange.Input(**_common(block), **values)
+    return exchange.Input(**_common(block, block._known_shape()), **values)
 
 
 def dense(block: synaptic.Dense) -> exchange.Dense:
@@ -202,7 +201,7 @@ _FEEDBACK = {"weight": "weight_rec", "weight_imag": "weight_rec_imag"}
 
 
 def _with_units(block: base.SpikingBlock, synapse: Any) -> dict[str, Any]:
-    return {**_common(block), "shape": (synapse.out_channels,)}
+    return _common(block, (synapse.out_channels,))
 
 
 def _bias(block: base.SpikingBlock, synapse: Any) -> Arrays:
@@ -213,7 +212,7 @@ def kernel(block: Any, layer: type[exchange.Kernel]) -> exchange.Kernel:
     """A convolutional or pooling block."""
     synapse = block.synapse
     return layer(
-        **_common(block),
+        **_common(block, block._known_shape()),
         **weight(synapse),
         **bias(block.neuron, block._known_shape()[0]),
         stride=synapse.stride[:2],

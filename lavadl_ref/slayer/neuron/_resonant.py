@@ -76,7 +76,7 @@ class Resonant(spiking.Neuron):
         sine, cosine = self._rotation(1 / values["period"], values["decay"])
         self.sin_decay = torch.nn.Parameter(sine, requires_grad=self.requires_grad)
         self.cos_decay = torch.nn.Parameter(cosine, requires_grad=self.requires_grad)
-        self.clamp()
+        self._clamp_rotation()
 
     def _bounds_of(self, name: str, value: base.Decay) -> NDArray[np.float64]:
         numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
@@ -114,10 +114,13 @@ class Resonant(spiking.Neuron):
         decay = least + (most - least) * torch.rand(channels).double().numpy()
         self.sin_decay.data, self.cos_decay.data = self._rotation(frequency, decay)
         self._bounds = None
-        self.clamp()
+        self._clamp_rotation()
 
     def clamp(self) -> None:
-        """Bring sine and cosine back to those of a damped rotation by less than a quarter turn."""
+        """Bring sine and cosine back to those of a damped rotation by at most a quarter turn."""
+        self._clamp_rotation()
+
+    def _clamp_rotation(self) -> None:
         sine, cosine = self.sin_decay.data, self.cos_decay.data
         gain = torch.hypot(sine, cosine)
         ratio = torch.where(gain > LARGEST, LARGEST / gain.clamp(min=1), torch.ones_like(gain))
@@ -128,7 +131,7 @@ class Resonant(spiking.Neuron):
         if name not in ("sin_decay", "cos_decay"):
             return super()._decay(name)
         if self.requires_grad:
-            self.clamp()
+            self._clamp_rotation()
         return quantize(getattr(self, name))
 
     @property

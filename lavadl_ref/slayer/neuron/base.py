@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -116,7 +117,10 @@ class Neuron(LazyShapes):
 
     def _warn(self, name: str, asked: Any, used: Any) -> None:
         """Say that a parameter is far from what was asked for."""
-        warnings.warn(f"{type(self).__module__}: {name} {asked} cannot be had, {used} is used", stacklevel=2)
+        level, frame = 1, sys._getframe()
+        while frame.f_back is not None and frame.f_globals["__name__"].startswith("lavadl_ref."):
+            level, frame = level + 1, frame.f_back
+        warnings.warn(f"{type(self).__module__}: {name} {asked} cannot be had, {used} is used", stacklevel=level)
 
     @staticmethod
     def silenced(neuron_params: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,10 +175,10 @@ class Neuron(LazyShapes):
         for name in self._states:
             setattr(self, name, None)
 
-    def _register_decay(self, name: str, value: Decay) -> None:
+    def _register_decay(self, name: str, value: Decay, spread: float = 0.01) -> None:
         """Make the trainable decay `name`, in integers of 1 / p_scale.
 
-        A scalar is shared, or spreads by 1 % over channels if ``shared_param`` is off; a pair
+        A scalar is shared, or varies by the factor `spread` over channels if ``shared_param`` is off; a pair
         gives the range that channels are drawn from, an array the decay of each channel.
         """
         self._asked[name] = value
@@ -190,7 +194,9 @@ class Neuron(LazyShapes):
         elif bounds.size > 2:
             raise ValueError(f"{name} must be one number, a (min, max) pair or an array, got {value!r}")
         else:
-            low, high = (bounds.min(), bounds.max()) if bounds.size > 1 else (bounds[0] * 0.99, bounds[0] * 1.01)
+            low, high = bounds.min(), bounds.max()
+            if bounds.size == 1:
+                low, high = low * (1 - spread), high * (1 + spread)
             self._ranges = {**getattr(self, "_ranges", {}), name: (low, high)}
             start = np.array([low])
         if (start < 0).any() or (start > 1).any():

@@ -17,6 +17,7 @@ from lavadl_ref import exchange
 from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer._layout import layout_of
 from lavadl_ref.slayer.neuron import base
+from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
 
 #: Neurons take one tensor, or real and imaginary part.
 Signal = Tensor | tuple[Tensor, Tensor]
@@ -244,6 +245,8 @@ class Neuron(base.Neuron):
         """
         parts = self._parts(input)
         self._check_fires(*parts)
+        if any(isinstance(norm, WgtScaleBatchNorm) for norm in self._norms()):
+            raise ValueError("neurons that feed back cannot have WgtScaleBatchNorm: its scale would change as they run")
         weights = tuple(w.flatten(1) for w in (weight if isinstance(weight, (tuple, list)) else (weight,)))
         units = parts[0].shape[1]
         for matrix in weights:
@@ -302,10 +305,14 @@ class Adaptive(Neuron):
     """Base of the neurons whose threshold adapts; subclasses call `_register_adaptation`."""
 
     def _register_adaptation(self, threshold_decay: base.Decay, refractory_decay: base.Decay) -> None:
-        for name, value in (("threshold_decay", threshold_decay), ("refractory_decay", refractory_decay)):
-            exactly = not self.shared_param and np.ndim(value) == 0
-            self._register_decay(name, (value, value) if exactly else value)  # type: ignore[arg-type]
-            self._asked[name] = value
+        self._register_decay("threshold_decay", threshold_decay, spread=0)
+        self._register_decay("refractory_decay", refractory_decay, spread=0)
+
+    def clamp(self) -> None:
+        """Bring decays that were trained back to 0..1."""
+        super().clamp()
+        for name in ("threshold_decay", "refractory_decay"):
+            getattr(self, name).data.clamp_(0, self.p_scale)
 
     @property
     def cx_threshold_decay(self) -> Any:

@@ -4,7 +4,7 @@
 the module of the same name.
 """
 
-from lavadl_ref.slayer.utils import filter, int_utils, time
+from lavadl_ref.slayer.utils import filter, int_utils, recurrent, time
 from lavadl_ref.slayer.utils.assistant import Assistant
 from lavadl_ref.slayer.utils.quantize import MODE as QUANTIZE_MODE
 from lavadl_ref.slayer.utils.quantize import quantize, quantize_hook_fx
@@ -23,6 +23,7 @@ __all__ = [
     "int_utils",
     "quantize",
     "quantize_hook_fx",
+    "recurrent",
     "staticproperty",
     "time",
 ]

@@ -81,7 +81,7 @@ class Grid:
         plain = value.detach()
         if not ((plain >= low) & (plain <= STATE_ONE) & (plain == plain.round())).all():
             raise ValueError(
-                f"{name} must hold integers of 1/{STATE_ONE} from {low} to {STATE_ONE}, got {plain.flatten().tolist()}: "
-                "use slayer.utils.quantize to round them"
+                f"{name} must hold integers from {low} to {STATE_ONE}, got {plain.flatten().tolist()}: "
+                "slayer.utils.quantize rounds them"
             )
         return value.reshape(-1)

@@ -74,20 +74,22 @@ class _Levels(torch.autograd.Function):
         state = tuple(layout.state(part).copy() for part in states)
         rates = tuple(layout.per_lane(decay.detach().to(torch.int64).numpy()) for decay in decays)
         allowed = np.empty((0, 0), np.bool_) if imag is None else _crossings(*imag, layout)
-        th, r, spike = adaptation.levels(layout.lanes(value), allowed, *state, *rates, *levels)
+        given: Any = *state, *rates, *levels
+        th, r, spike = adaptation.levels(layout.lanes(value), allowed, *given)
         result = layout.logical(th), layout.logical(r)
         ctx.save_for_backward(*result, *decays)
-        ctx.run = layout, spike, state, rates, levels
+        ctx.run = layout, spike, state, (*rates, *levels)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         lavadl_kernels.set_num_threads(torch.get_num_threads())
-        layout, spike, state, rates, levels = ctx.run
+        layout, spike, state, given = ctx.run
         th, r, *decays = ctx.saved_tensors
         traces = layout.lanes(th), layout.lanes(r), spike
-        lanes = adaptation.levels_backward(*map(layout.lanes, grads), traces, state, *rates, *levels)
+        arguments: Any = *map(layout.lanes, grads), traces, state, *given
+        lanes = adaptation.levels_backward(*arguments)
         return *[None] * 4, *(layout.per_channel(g, d.numel()) for g, d in zip(lanes, decays, strict=True))
 
 

@@ -1,0 +1,261 @@
+"""Recurrent and KWTA blocks: forward as the loop over steps, gradients as autograd of the unrolled model."""
+
+import copy
+
+import pytest
+import torch
+
+from lavadl_ref import exchange
+from lavadl_ref.exchange import Network
+from lavadl_ref.slayer import block as blocks
+from lavadl_ref.slayer.auto import SequentialNetwork
+from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
+from tests.exchange.networks import same
+from tests.kernels import unrolled
+from tests.slayer.matrix import COMPLEX, FAMILIES, SPIKING, Case
+
+families = pytest.mark.parametrize("family", SPIKING)
+own = pytest.mark.parametrize("per_channel", [False, True], ids=["shared", "own"])
+
+
+def parts(value):
+    return value if isinstance(value, tuple) else (value,)
+
+
+def paired(values):
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def stepped(neuron, z, weight):
+    """Spikes (N, O, T) of s[t] = f(z[t] + R s[t-1]), one step at a time."""
+    neuron = copy.deepcopy(neuron).eval()
+    neuron.persistent_state = True
+    neuron.reset()
+    spike = torch.zeros_like(parts(z)[0][..., 0])
+    spikes = []
+    for t in range(parts(z)[0].shape[-1]):
+        fed = [(x[..., t] + spike @ r.T).unsqueeze(-1) for x, r in zip(parts(z), parts(weight), strict=True)]
+        spike = neuron(paired(fed))[..., 0]
+        spikes.append(spike)
+    return torch.stack(spikes, -1)
+
+
+# -- Recurrent ----------------------------------------------------------------------------------
+
+
+@families
+@own
+@pytest.mark.parametrize("norm", [None, MeanOnlyBatchNorm], ids=["plain", "norm"])
+@pytest.mark.parametrize("graded", [False, True], ids=["binary", "graded"])
+@torch.no_grad()
+def test_recurrent_is_the_loop_over_steps(family, per_channel, norm, graded):
+    case = Case(family, "Recurrent", "dense", per_channel=per_channel)
+    block = case.build(norm=norm, delay_shift=False)
+    block.neuron.graded_spike = graded
+    if graded:  # what is fed back stays small, and the sums exact
+        for synapse in (block.recurrent_synapse.real, block.recurrent_synapse.imag) if family in COMPLEX else (
+            block.recurrent_synapse,
+        ):
+            synapse.weight.data *= 2**-4
+    for seed in range(3):
+        block(case.input(seed))
+    block.eval()
+    z = block.input_synapse(case.input())
+    weights = [r.flatten(1) for r in parts(block.recurrent_synapse.hooked_weight)]
+    y = block(case.input())
+    assert 0 < y.count_nonzero() < y.numel()
+    assert torch.equal(y, stepped(block.neuron, z, paired(weights)))
+    assert not torch.equal(y, block.neuron(z))
+
+
+def unrolled_step(neuron, decays):
+    """The family's step in float64, with `decays` as its parameters."""
+    tau, scale, graded = neuron._surrogate
+    levels = [neuron.threshold] + ([neuron.threshold_step] if "threshold_step" in FAMILIES[neuron_name(neuron)] else [])
+    return getattr(unrolled, f"{neuron_name(neuron)}_step")(*decays, *levels, tau, scale, graded)
+
+
+def neuron_name(neuron):
+    return type(neuron).__module__.rpartition(".")[2]
+
+
+@families
+@own
+def test_gradients_of_recurrent(family, per_channel):
+    case = Case(family, "Recurrent", "dense", per_channel=per_channel)
+    block = case.build(delay_shift=False)
+    synapses = [block.input_synapse, block.recurrent_synapse]
+    if family in COMPLEX:
+        synapses = [part for synapse in synapses for part in (synapse.real, synapse.imag)]
+    for synapse in synapses:
+        synapse.weight.data = synapse.hooked_weight.detach()
+    neuron = block.neuron
+    x = case.input(steps=10).requires_grad_()
+    y = block(x)
+    torch.manual_seed(3)
+    cotangent = torch.randn(y.shape)
+    (y * cotangent).sum().backward()
+
+    given = x.detach().double().requires_grad_()
+    weights = [synapse.weight.detach().flatten(1).double().requires_grad_() for synapse in synapses]
+    inward, feedback = weights[: len(weights) // 2], weights[len(weights) // 2 :]
+    decays = [neuron._decay(name).detach().double().requires_grad_() for name in neuron.kernel.DECAYS]
+    z = tuple(torch.einsum("oi,nit->tno", weight, given) for weight in inward)
+    rest = torch.zeros(2, 5, dtype=torch.float64)
+    states = tuple(
+        rest + neuron.threshold if name == "threshold" else rest.clone() for name in neuron.kernel.STATES
+    )
+    spikes, _, _ = unrolled.recurrent(unrolled_step(neuron, decays), z, feedback, states, rest)
+    assert torch.equal(spikes.permute(1, 2, 0).float(), y)
+    assert y.any()
+    (spikes.permute(1, 2, 0) * cotangent.double()).sum().backward()
+
+    pairs = [(x.grad, given.grad)]
+    pairs += [(synapse.weight.grad.flatten(1), w.grad) for synapse, w in zip(synapses, weights, strict=True)]
+    pairs += [(getattr(neuron, n).grad, d.grad) for n, d in zip(neuron.kernel.DECAYS, decays, strict=True)]
+    for actual, expected in pairs:
+        largest = expected.abs().max().item()
+        assert largest > 0
+        torch.testing.assert_close(actual.double(), expected, rtol=1e-4, atol=1e-5 * largest)
+
+
+@families
+@pytest.mark.parametrize("name", ["Recurrent", "KWTA"])
+def test_feedback_that_is_not_trained(family, name):
+    case = Case(family, name, "dense")
+    block = case.build(requires_grad=False)
+    (block(case.input()) * torch.randn(2, 5, 24)).sum().backward()
+    frozen = {key for key, p in block.named_parameters() if not p.requires_grad}
+    assert frozen == {
+        key for key, _ in block.named_parameters() if key.startswith(("recurrent_synapse", "self_excitation"))
+    }
+    assert len(frozen) == (2 if name == "Recurrent" and family in COMPLEX else 1)
+    for key, p in block.named_parameters():
+        assert (p.grad is None) if key in frozen else p.grad.any(), key
+
+
+@families
+@pytest.mark.parametrize("name", ["Recurrent", "KWTA"])
+def test_persistent_feedback_trains_in_chunks(family, name):
+    case = Case(family, name, "dense", persistent=True)
+    block = case.build(norm=MeanOnlyBatchNorm)
+    for part in case.input().split(8, -1):
+        block(part).square().sum().backward()
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in block.parameters())
+
+
+# -- KWTA ---------------------------------------------------------------------------------------
+
+
+def kwta(family, neurons=6, winners=2, excitation=0.5, threshold=4.0, **options):
+    torch.manual_seed(5)
+    params = {**FAMILIES[family], "threshold": threshold}
+    return getattr(blocks, family).KWTA(params, 12, neurons, winners, excitation, 20, **options)
+
+
+@families
+@torch.no_grad()
+def test_kwta_is_the_loop_with_its_feedback(family):
+    block = kwta(family, delay_shift=False)
+    matrix = 1.5 * torch.eye(6) - 1
+    assert torch.equal(block.feedback, matrix)
+    assert block.offset.item() == 2 / 64  # 4 (6 - 4) / 6 / 64, rounded
+    silent = torch.zeros(6, 6)
+    at = block.neuron.fires_on
+    x = Case(family, "KWTA", "dense").input()
+    z = [part + (block.offset if i == at or family not in COMPLEX else 0) for i, part in enumerate(parts(block.synapse(x)))]
+    weights = [matrix] if family not in COMPLEX else [matrix if i == at else silent for i in (0, 1)]
+    y = block(x)
+    assert y.any()
+    assert torch.equal(y, stepped(block.neuron, paired(z), paired(weights)))
+
+
+@families
+@torch.no_grad()
+def test_winners_keep_the_others_down(family):
+    block = kwta(family, threshold=0.5)
+    block.synapse_of = None
+    x = Case(family, "KWTA", "dense").input()
+    together = block(x)
+    apart = block.neuron(block.synapse(x))
+    assert 0 < together.sum() < apart.sum()
+
+
+@families
+def test_fewer_winners_have_a_larger_constant(family):
+    values = [kwta(family, winners=k, threshold=40.0).offset.item() * 64 for k in range(1, 7)]
+    assert values == [26, 14, 0, -14, -26, -40]
+
+
+@families
+def test_self_excitation_stays_in_range(family):
+    block = kwta(family)
+    for value, kept in ((3.0, 1.0), (-0.5, 0.0)):
+        block.self_excitation.data.fill_(value)
+        block(Case(family, "KWTA", "dense").input())
+        assert block.self_excitation.item() == kept
+        assert torch.equal(block.feedback, (1 + kept) * torch.eye(6) - 1)
+
+
+@families
+def test_the_self_excitation_has_the_gradient_of_the_diagonal(family):
+    """a enters R on its diagonal alone."""
+    block = kwta(family, threshold=0.5)
+    weights = []
+    feed_back = block._feed_back
+
+    def watched(z, weight):
+        weight = parts(weight)[block.neuron.fires_on if family in COMPLEX else 0]
+        weight.retain_grad()
+        weights.append(weight)
+        return feed_back(z, paired([weight if w is weight else w for w in all_of]))
+
+    def spy(z, weight):
+        nonlocal all_of
+        all_of = parts(weight)
+        return watched(z, weight)
+
+    all_of = ()
+    block._feed_back = spy
+    y = block(Case(family, "KWTA", "dense").input())
+    (y * torch.randn(y.shape)).sum().backward()
+    torch.testing.assert_close(block.self_excitation.grad, weights[0].grad.diagonal().sum().reshape(1))
+
+
+@families
+@own
+@pytest.mark.parametrize("threshold", [0.5, 4.0])
+@pytest.mark.parametrize("norm", [None, MeanOnlyBatchNorm], ids=["plain", "norm"])
+def test_kwta_comes_back_with_its_constant(family, per_channel, threshold, norm, tmp_path):
+    case = Case(family, "KWTA", "dense", per_channel=per_channel)
+    torch.manual_seed(5)
+    block = case.module.KWTA({**case.params, "threshold": threshold, "norm": norm}, 12, 6, 2, 0.5, 20)
+    for seed in range(2):
+        block(case.input(seed))
+    block.eval()
+    y = block(case.input())
+    assert y.any()
+    assert (block.offset != 0) == (threshold == 4)
+    described = Network((block.describe(),))
+    layer = described.layers[0]
+    if threshold == 4 and norm is None:
+        held = layer.input_bias if family == "cuba" else layer.bias_imag if block.neuron.fires_on else layer.bias
+        assert held.tolist() == [2] * 6
+    exchange.write(tmp_path / "x.net", described)
+    rebuilt = SequentialNetwork(tmp_path / "x.net").eval()
+    assert torch.equal(rebuilt(case.input()), y)
+    assert same(Network((rebuilt.blocks[0].describe(),)), described)
+
+
+@families
+@pytest.mark.parametrize("winners", [0, 7, -1])
+def test_winners_out_of_range(family, winners):
+    with pytest.raises(ValueError, match=f"num_winners must be 1 to 6, the number of neurons, got {winners}"):
+        kwta(family, winners=winners)
+
+
+@families
+@pytest.mark.parametrize("excitation", [-0.1, 1.5])
+def test_self_excitation_out_of_range(family, excitation):
+    with pytest.raises(ValueError, match=f"self_excitation must be 0 to 1, got {excitation}"):
+        kwta(family, excitation=excitation)

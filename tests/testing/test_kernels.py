@@ -1,0 +1,99 @@
+"""The compiled kernels give the golden integers, run piece by piece."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import numpy as np
+import pytest
+from lavadl_kernels import adrf, adrf_iz, alif, cuba, dynamics, rf, rf_iz, sigma_delta
+
+from lavadl_ref.testing import vectors
+
+SPIKING = {
+    "CUBA": cuba,
+    "ALIF": alif,
+    "RF_PHASE": rf,
+    "RF_IZHIKEVICH": rf_iz,
+    "ADRF_PHASE": adrf,
+    "ADRF_IZHIKEVICH": adrf_iz,
+}
+EXACT = 2**24  #: below it every integer is a float32
+
+
+def pieces(case):
+    """The slices of time in which a case is run."""
+    ends = list(accumulate(case.chunks))
+    return [slice(end - length, end) for end, length in zip(ends, case.chunks, strict=True)]
+
+
+def column(rows, lane, dtype=np.int64):
+    """What one lane has over time, (T, 1)."""
+    return np.array(rows, dtype)[:, lane : lane + 1]
+
+
+@pytest.mark.parametrize("name", ["usual", "chunks", "ties", "negative", "edges", "zero-threshold"])
+@pytest.mark.parametrize("family", SPIKING)
+def test_spiking_neurons_as_in_training(family, name):
+    (case,) = (case for case in vectors.cases(family, "slayer") if case.name == name)
+    kernel = SPIKING[family]
+    decays = (*kernel.DECAYS, "bias") if family == "CUBA" else kernel.DECAYS
+    stages = 1 if "sin_decay" in decays else 2
+    assert max(abs(value) for rows in case.inputs.values() for row in rows for value in row) < EXACT
+    for lane in range(case.lanes):
+        scalars = [case.parameters[key][lane] for key in ("threshold", "threshold_step") if key in case.parameters]
+        rows = np.array([[case.parameters[key][lane]] for key in decays], np.int64)
+        state = np.array([[case.state[key][lane]] for key in kernel.STATES], np.int64)
+        for piece in pieces(case):
+            x = tuple((column(rows, lane)[piece] / 4096).astype(np.float32) for rows in case.inputs.values())
+            run = dynamics.forward(kernel.Parameters(rows, *scalars), x, state, stages=stages)
+            assert np.array_equal(run.spike, column(case.spike, lane)[piece])
+            state = run.state
+            assert state[:, 0].tolist() == [case.states[key][piece.stop - 1][lane] for key in kernel.STATES]
+
+
+@pytest.mark.parametrize("name", ["usual", "chunks", "ties", "negative", "edges", "zero-threshold", "wide"])
+def test_cuba_as_deployed(name):
+    (case,) = (case for case in vectors.cases("CUBA", "loihi") if case.name == name)
+    for lane in range(case.lanes):
+
+        def of(values, lane=lane):
+            return np.array([values[lane]], np.int64)
+
+        u, v, parameters = of(case.state["current"]), of(case.state["voltage"]), case.parameters
+        for piece in pieces(case):
+            a = column(case.inputs["input"], lane)[piece]
+            spike, exceeded = np.empty(a.shape, np.uint8), np.empty(1, np.int64)
+            current, voltage = np.empty(a.shape, np.int32), np.empty(a.shape, np.int32)
+            cuba.run(
+                a, of(parameters["bias"]), u, v, of(parameters["current_decay"]), of(parameters["voltage_decay"]),
+                parameters["threshold"][lane], 0, np.zeros(len(a), bool), spike, current, voltage, exceeded,
+            )  # fmt: skip
+            assert np.array_equal(spike, column(case.spike, lane)[piece])
+            assert np.array_equal(current, column(case.states["current"], lane)[piece])
+            assert np.array_equal(voltage, column(case.states["voltage"], lane)[piece])
+
+
+# Not the ties: to meet the threshold again and again, activations leave what float32 holds.
+@pytest.mark.parametrize("name", ["usual", "chunks", "negative", "edges", "zero-threshold"])
+def test_sigma_delta_as_in_training(name):
+    (case,) = (case for case in vectors.cases("SDNN", "slayer") if case.name == name)
+    one = 2**18
+    for lane in range(case.lanes):
+        given = {key: values[lane] for key, values in case.parameters.items()}
+        state = {key: np.array([values[lane] / one]) for key, values in case.state.items()}
+        for piece in pieces(case):
+            x = (column(case.inputs["input"], lane)[piece] / one).astype(np.float32)
+            y, state["sigma"] = sigma_delta.sigma_forward(x, state["sigma"])
+            y = y + np.float32(given["bias"] / one)
+            y = np.maximum(y, 0) if given["relu"] else y
+            assert np.array_equal(y * one, column(case.states["activation"], lane)[piece])
+            message, *after = sigma_delta.delta_forward(
+                y, state["activation"], state["residue"], state["error"],
+                np.array([given["threshold"] / one]), 4096.0, bool(given["cum_error"]),
+            )  # fmt: skip
+            assert np.array_equal(message * 4096, column(case.spike, lane)[piece])
+            state |= dict(zip(("activation", "residue", "error"), after, strict=True))
+            assert {key: int(value[0] * one) for key, value in state.items()} == {
+                key: rows[piece.stop - 1][lane] for key, rows in case.states.items()
+            }
