@@ -26,6 +26,11 @@ def paired(values):
     return values[0] if len(values) == 1 else tuple(values)
 
 
+def halves(synapse):
+    """A synapse, or the two parts of a complex one."""
+    return [synapse.real, synapse.imag] if synapse.complex else [synapse]
+
+
 def stepped(neuron, z, weight):
     """Spikes (N, O, T) of s[t] = f(z[t] + R s[t-1]), one step at a time."""
     neuron = copy.deepcopy(neuron).eval()
@@ -53,9 +58,7 @@ def test_recurrent_is_the_loop_over_steps(family, per_channel, norm, graded):
     block = case.build(norm=norm, delay_shift=False)
     block.neuron.graded_spike = graded
     if graded:  # what is fed back stays small, and the sums exact
-        for synapse in (block.recurrent_synapse.real, block.recurrent_synapse.imag) if family in COMPLEX else (
-            block.recurrent_synapse,
-        ):
+        for synapse in halves(block.recurrent_synapse):
             synapse.weight.data *= 2**-4
     for seed in range(3):
         block(case.input(seed))
@@ -68,15 +71,10 @@ def test_recurrent_is_the_loop_over_steps(family, per_channel, norm, graded):
     assert not torch.equal(y, block.neuron(z))
 
 
-def unrolled_step(neuron, decays):
+def unrolled_step(family, neuron, decays):
     """The family's step in float64, with `decays` as its parameters."""
-    tau, scale, graded = neuron._surrogate
-    levels = [neuron.threshold] + ([neuron.threshold_step] if "threshold_step" in FAMILIES[neuron_name(neuron)] else [])
-    return getattr(unrolled, f"{neuron_name(neuron)}_step")(*decays, *levels, tau, scale, graded)
-
-
-def neuron_name(neuron):
-    return type(neuron).__module__.rpartition(".")[2]
+    step = [neuron.threshold_step] if "threshold_step" in FAMILIES[family] else []
+    return getattr(unrolled, f"{family}_step")(*decays, neuron.threshold, *step, *neuron._surrogate)
 
 
 @families
@@ -84,9 +82,7 @@ def neuron_name(neuron):
 def test_gradients_of_recurrent(family, per_channel):
     case = Case(family, "Recurrent", "dense", per_channel=per_channel)
     block = case.build(delay_shift=False)
-    synapses = [block.input_synapse, block.recurrent_synapse]
-    if family in COMPLEX:
-        synapses = [part for synapse in synapses for part in (synapse.real, synapse.imag)]
+    synapses = halves(block.input_synapse) + halves(block.recurrent_synapse)
     for synapse in synapses:
         synapse.weight.data = synapse.hooked_weight.detach()
     neuron = block.neuron
@@ -102,10 +98,8 @@ def test_gradients_of_recurrent(family, per_channel):
     decays = [neuron._decay(name).detach().double().requires_grad_() for name in neuron.kernel.DECAYS]
     z = tuple(torch.einsum("oi,nit->tno", weight, given) for weight in inward)
     rest = torch.zeros(2, 5, dtype=torch.float64)
-    states = tuple(
-        rest + neuron.threshold if name == "threshold" else rest.clone() for name in neuron.kernel.STATES
-    )
-    spikes, _, _ = unrolled.recurrent(unrolled_step(neuron, decays), z, feedback, states, rest)
+    states = tuple(rest + neuron.threshold if name == "threshold" else rest.clone() for name in neuron.kernel.STATES)
+    spikes, _, _ = unrolled.recurrent(unrolled_step(family, neuron, decays), z, feedback, states, rest)
     assert torch.equal(spikes.permute(1, 2, 0).float(), y)
     assert y.any()
     (spikes.permute(1, 2, 0) * cotangent.double()).sum().backward()
@@ -163,8 +157,11 @@ def test_kwta_is_the_loop_with_its_feedback(family):
     silent = torch.zeros(6, 6)
     at = block.neuron.fires_on
     x = Case(family, "KWTA", "dense").input()
-    z = [part + (block.offset if i == at or family not in COMPLEX else 0) for i, part in enumerate(parts(block.synapse(x)))]
-    weights = [matrix] if family not in COMPLEX else [matrix if i == at else silent for i in (0, 1)]
+    if family not in COMPLEX:
+        z, weights = [block.synapse(x) + block.offset], [matrix]
+    else:
+        z = [part + (block.offset if i == at else 0) for i, part in enumerate(block.synapse(x))]
+        weights = [matrix if i == at else silent for i in (0, 1)]
     y = block(x)
     assert y.any()
     assert torch.equal(y, stepped(block.neuron, paired(z), paired(weights)))
@@ -174,7 +171,6 @@ def test_kwta_is_the_loop_with_its_feedback(family):
 @torch.no_grad()
 def test_winners_keep_the_others_down(family):
     block = kwta(family, threshold=0.5)
-    block.synapse_of = None
     x = Case(family, "KWTA", "dense").input()
     together = block(x)
     apart = block.neuron(block.synapse(x))
@@ -199,27 +195,28 @@ def test_self_excitation_stays_in_range(family):
 
 @families
 def test_the_self_excitation_has_the_gradient_of_the_diagonal(family):
-    """a enters R on its diagonal alone."""
+    """A Recurrent block with the same weights; the self-excitation enters the diagonal of R alone."""
     block = kwta(family, threshold=0.5)
-    weights = []
-    feed_back = block._feed_back
-
-    def watched(z, weight):
-        weight = parts(weight)[block.neuron.fires_on if family in COMPLEX else 0]
-        weight.retain_grad()
-        weights.append(weight)
-        return feed_back(z, paired([weight if w is weight else w for w in all_of]))
-
-    def spy(z, weight):
-        nonlocal all_of
-        all_of = parts(weight)
-        return watched(z, weight)
-
-    all_of = ()
-    block._feed_back = spy
-    y = block(Case(family, "KWTA", "dense").input())
-    (y * torch.randn(y.shape)).sum().backward()
-    torch.testing.assert_close(block.self_excitation.grad, weights[0].grad.diagonal().sum().reshape(1))
+    assert block.offset == 0
+    twin = getattr(blocks, family).Recurrent({**FAMILIES[family], "threshold": 0.5}, 12, 6)
+    given, fed = halves(block.synapse), halves(twin.recurrent_synapse)
+    for source, target, feedback in zip(given, halves(twin.input_synapse), fed, strict=True):
+        target.weight.data = source.weight.detach().clone()
+        feedback.weight.data.zero_()
+    heard = fed[block.neuron.fires_on if family in COMPLEX else 0]
+    heard.weight.data = block.feedback.detach().reshape(heard.shape)
+    x = Case(family, "KWTA", "dense").input()
+    y, again = block(x), twin(x)
+    assert y.any()
+    assert torch.equal(y, again)
+    cotangent = torch.randn(y.shape)
+    (y * cotangent).sum().backward()
+    (again * cotangent).sum().backward()
+    expected = heard.weight.grad.flatten(1).diagonal().sum().reshape(1)
+    assert expected != 0
+    torch.testing.assert_close(block.self_excitation.grad, expected)
+    for source, target in zip(given, halves(twin.input_synapse), strict=True):
+        torch.testing.assert_close(source.weight.grad, target.weight.grad)
 
 
 @families

@@ -1,4 +1,4 @@
-"""``python -m validation.benchmarks``: CUBA neurons and the N-MNIST training step next to lava-dl 0.6.0."""
+"""``python -m validation.benchmarks``: neurons, feedback and the N-MNIST training step next to lava-dl 0.6.0."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ from validation.benchmarks.measure import Job, Ratio, compare
 from validation.conformance import upstream
 
 NEURON: dict[str, Any] = {"threshold": 1.0, "current_decay": 0.25, "voltage_decay": 0.03, "requires_grad": True}
+_ADAPTATION: dict[str, Any] = {"threshold_step": 0.1, "threshold_decay": 0.1, "refractory_decay": 0.2}
+_ROTATION: dict[str, Any] = {"threshold": 1.0, "period": 12, "decay": 0.1, "requires_grad": True}
+# lava-dl's adrf_iz cannot run
+FAMILIES: dict[str, dict[str, Any]] = {
+    "cuba": NEURON,
+    "alif": {**NEURON, **_ADAPTATION},
+    "rf": _ROTATION,
+    "rf_iz": _ROTATION,
+    "adrf": {**_ROTATION, **_ADAPTATION},
+    "sigma_delta": {"threshold": 0.1, "activation": torch.nn.functional.relu, "requires_grad": True},
+}
 # the published N-MNIST recipe
 NMNIST: dict[str, Any] = {
     "threshold": 1.25,
@@ -33,20 +44,34 @@ NMNIST: dict[str, Any] = {
 }
 
 
-def neuron_jobs(slayer: ModuleType, x: Tensor) -> tuple[Job, Job]:
-    """Forward, and forward with backward, of CUBA neurons alone."""
-    neuron = slayer.neuron.cuba.Neuron(**NEURON)
-    tracked = x.clone(memory_format=torch.preserve_format).requires_grad_()
+def neuron_jobs(slayer: ModuleType, family: str, x: Tensor) -> tuple[Job, Job]:
+    """Forward, and forward with backward, of one family's neurons alone."""
+    neuron = getattr(slayer.neuron, family).Neuron(**FAMILIES[family])
+    inputs = 2 if neuron.complex else 1
+    tracked = [x.clone(memory_format=torch.preserve_format).requires_grad_() for _ in range(inputs)]
 
     def forward() -> None:
         with torch.no_grad():
-            neuron(x)
+            neuron((x, x) if inputs == 2 else x)
 
     def both() -> None:
-        tracked.grad = None
-        neuron(tracked).sum().backward()
+        for part in tracked:
+            part.grad = None
+        neuron(tuple(tracked) if inputs == 2 else tracked[0]).sum().backward()
 
     return forward, both
+
+
+def recurrent_job(slayer: ModuleType, spikes: Tensor) -> Job:
+    """Forward and backward of a recurrent block; lava-dl's leaves out the way through the membrane."""
+    torch.manual_seed(0)
+    width = spikes.shape[1]
+    block = slayer.block.cuba.Recurrent(dict(NEURON), width, width)
+
+    def both() -> None:
+        block(spikes).sum().backward()
+
+    return both
 
 
 def nmnist_jobs(slayer: ModuleType, x: Tensor, labels: Tensor) -> tuple[Job, Job]:
@@ -88,9 +113,16 @@ def ratios(rounds: int, quick: bool) -> Iterator[Ratio]:
     native = x.permute(2, 0, 1).contiguous().permute(1, 2, 0)
     shape = f"{batch}x{width}xT{steps}"
     for layout, given in (("time-major", native), ("N C T contiguous", x)):
-        own, other = neuron_jobs(ours, given), neuron_jobs(theirs, x)
+        own, other = neuron_jobs(ours, "cuba", given), neuron_jobs(theirs, "cuba", x)
         yield compare(f"CUBA {shape} forward, {layout}", own[0], other[0], rounds)
         yield compare(f"CUBA {shape} forward + backward, {layout}", own[1], other[1], rounds)
+    for family in list(FAMILIES)[1:]:
+        own, other = neuron_jobs(ours, family, native), neuron_jobs(theirs, family, x)
+        yield compare(f"{family} {shape} forward, time-major", own[0], other[0], rounds)
+        yield compare(f"{family} {shape} forward + backward, time-major", own[1], other[1], rounds)
+    spikes = (torch.rand(batch, width, steps, generator=generator) < 0.05).float()
+    name = f"cuba.Recurrent {width}, batch {batch}, T {steps}: forward + backward"
+    yield compare(name, recurrent_job(ours, spikes), recurrent_job(theirs, spikes), rounds)
     steps = 20 if quick else 300
     for density in (0.05, 0.01):
         spikes = (torch.rand(batch, 34 * 34 * 2, steps, generator=generator) < density).float()
