@@ -209,6 +209,12 @@ def _range(values: Any) -> str:
     return str(low) if low == high else f"{low}..{high}"
 
 
+def _ranges(layer: Any, **units: str) -> str:
+    """The ranges of those arrays of `layer` that are there, each with what follows it."""
+    found = {name: getattr(layer, name, None) for name in units}
+    return ", ".join(_range(value) + units[name] for name, value in found.items() if value is not None) or "-"
+
+
 @app.command(epilog="Example: lavadl-ref inspect digits.net")
 def inspect(file: Annotated[Path, typer.Argument(help="The .net file.")]) -> None:
     """Show a file's layers, quantised parameters, value ranges, and the Lava process each layer becomes."""
@@ -225,8 +231,8 @@ def inspect(file: Annotated[Path, typer.Argument(help="The .net file.")]) -> Non
                 str(position),
                 layer.kind,
                 "x".join(map(str, layer.shape)),
-                _range(getattr(layer, "weight", None)),
-                _range(getattr(layer, "bias", None)),
+                _ranges(layer, weight="", weight_imag="i", weight_rec=" back", weight_rec_imag="i back"),
+                _ranges(layer, bias="", bias_imag="i", input_bias=" to input"),
                 _range(layer.delay),
                 str(start),
                 processes[position],
@@ -251,9 +257,10 @@ def _parameters(neuron: Any) -> str:
     usual = {field.name: field.default for field in FAMILIES[neuron.type].fields if not field.required}
     parts = []
     for name, value in neuron.parameters.items():
-        if name in usual and (value is None or value == usual[name]):
+        whole = isinstance(value, (bool, str, int)) or value is None
+        if name in usual and (value is None or (whole and value == usual[name])):
             continue
-        unit = {"threshold": 64}.get(name, 4096 if name.endswith("_decay") else None)
+        unit = {"threshold": 64, "threshold_step": 64}.get(name, 4096 if name.endswith("_decay") else None)
         text = str(value) if isinstance(value, (bool, str)) or value is None else _range(value)
         if unit and ".." not in text:
             text += f" ({int(text) / unit:.4g})"

@@ -198,6 +198,22 @@ def test_inspect_says_what_lava_cannot_run(tmp_path):
     assert "not available on Lava: layer 0 (pool)" in result.stdout
 
 
+def test_inspect_shows_both_parts_and_feedback(tmp_path):
+    one = np.full((2, 2), 2)
+    rotation = {"sin_decay": 700, "cos_decay": 3000, "threshold": np.int64(64)}
+    resonators = exchange.Recurrent(
+        shape=(2,), weight=one, weight_imag=-one, weight_rec=2 * one, weight_rec_imag=-2 * one,
+        bias=np.array([3, 4]), bias_imag=np.array([5, 5]), neuron=exchange.Neuron("RF_PHASE", rotation),
+    )  # fmt: skip
+    channels = {"activation": "relu", "threshold": np.array([6, 7])}
+    changes = exchange.Dense(shape=(2,), weight=one, neuron=exchange.Neuron("SDNN", channels))
+    exchange.write(tmp_path / "a.net", exchange.Network((resonators, changes)))
+    out = run("inspect", tmp_path / "a.net").stdout
+    assert "2, -2i, 4 back, -4i back" in out
+    assert "3..4, 5i" in out
+    assert "threshold 6..7" in out
+
+
 def test_inspect_a_recorded_network(data):
     result = run("inspect", data / "pilotnet_lif" / "network.net")
     assert result.exit_code == 0

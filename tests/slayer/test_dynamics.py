@@ -314,6 +314,14 @@ def test_debug_has_no_effect():
 
 
 @every
+def test_fractions_of_decays_are_ignored(case):
+    x, d, s = draw(case, (2, 3, 12))
+    between = [rate + torch.where(rate < 0, -0.75, 0.75) for rate in d]
+    for actual, whole in zip(case.call(x, between, s, ONE), case.call(x, d, s, ONE), strict=True):
+        assert torch.equal(actual, whole)
+
+
+@every
 def test_errors_name_what_was_given(case):
     x, d, s = draw(case, (2, 3, 20))
     with pytest.raises(ValueError, match="w_scale must be a power of two, got 1000"):
@@ -328,8 +336,8 @@ def test_errors_name_what_was_given(case):
         case.call(x, d, [*s[:-1], torch.zeros(3)], ONE)
     with pytest.raises(ValueError, match="state must be finite"):
         case.call(x, d, [*s[:-1], torch.tensor([float("nan")])], ONE)
-    for bad in (0.5, 4097.0, case.decays[0][0] - 1.0):
-        with pytest.raises(ValueError, match=rf"decay must hold integers from -?\d+ to 4096, got \[{bad}\]"):
+    for bad in (float("nan"), 4097.0, case.decays[0][0] - 1.0):
+        with pytest.raises(ValueError, match=rf"decay must be from -?\d+ to 4096, got \[{bad}\]"):
             case.call(x, [torch.tensor([bad]), *d[1:]], s, ONE)
     for part in range(case.inputs):
         wrong = [p.clone() for p in x]

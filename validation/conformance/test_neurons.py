@@ -140,7 +140,7 @@ def test_device_parameters(name, seed, graded):
 @SEEDS
 def test_device_parameters_and_back(name, seed):
     """lava-dl's alif takes the threshold for its step; some of its adrf and adrf_iz are tuples."""
-    params = pair(name, seed)[1].device_params
+    params = pair(name, seed, **({"threshold_step": 0.75} if name == "alif" else {}))[1].device_params
     actual, expected = (getattr(root.neuron, name).neuron_params(params) for root in BOTH)
     for key in expected.keys() - {"threshold_step"}:
         assert actual[key] == pytest.approx(expected[key], rel=1e-5, abs=1e-6)
@@ -259,6 +259,20 @@ def test_own_parameters(name, seed):
     for key, value in results[1][2].items():
         assert type(results[0][2][key]) is type(value)
         np.testing.assert_array_equal(results[0][2][key], value)
+
+
+@pytest.mark.parametrize("name", ["rf", "adrf"])
+@SHAPES
+@SEEDS
+def test_gradients_of_the_rotation(name, shape, seed):
+    """lava-dl's are 4096 times the gradient of the loss."""
+    grads = []
+    for n in pair(name, seed, requires_grad=True):
+        n(signal(name, shape, seed)).backward(gradient(shape))
+        grads.append((n.sin_decay.grad, n.cos_decay.grad))
+    for actual, expected in zip(*grads, strict=True):
+        torch.testing.assert_close(4096 * actual, expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
+        assert expected.any()
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if is_complex(name)])

@@ -252,13 +252,18 @@ class Neuron(LazyShapes):
         return values[0] if values.size == 1 else values
 
     def _held(self, name: str) -> Tensor | None:
-        """The persistent state `name`, None where the neuron starts at rest."""
+        """The persistent state `name` in integers of 1 / s_scale, None where the neuron starts at rest."""
         state: Tensor | None = getattr(self, name)
-        return state if self.persistent_state else None
+        if state is None or not self.persistent_state:
+            return None
+        if not state.isfinite().all():
+            raise ValueError(f"{name} must be finite")
+        return (state.double() * self.s_scale).to(torch.int64)
 
     def _hold(self, name: str, state: Tensor) -> None:
+        """Keep integers of 1 / s_scale as the persistent state `name`, which is in units of 1."""
         if self.persistent_state:
-            setattr(self, name, state)
+            setattr(self, name, state.double() / self.s_scale)
 
     def _check_surrogate(self, x: Tensor) -> None:
         """The width of the surrogate gradient is proportional to the threshold: at 0 there is none."""

@@ -71,7 +71,7 @@ class Grid:
         return int(float(value) * self.w_scale)
 
     def decay(self, name: str, value: Tensor, low: int = 0) -> Tensor:
-        """Decay integers, (1,) or (C,)."""
+        """Decays, (1,) or (C,); kernels ignore their fractions."""
         if not (isinstance(value, Tensor) and value.dtype == torch.float32):
             raise TypeError(f"{name} must be a float32 tensor, got {getattr(value, 'dtype', type(value).__name__)}")
         if value.numel() not in (1, self._shape[1]):
@@ -79,9 +79,6 @@ class Grid:
                 f"{name} must have one element or one for each of {self._shape[1]} channels, got {tuple(value.shape)}"
             )
         plain = value.detach()
-        if not ((plain >= low) & (plain <= STATE_ONE) & (plain == plain.round())).all():
-            raise ValueError(
-                f"{name} must hold integers from {low} to {STATE_ONE}, got {plain.flatten().tolist()}: "
-                "slayer.utils.quantize rounds them"
-            )
+        if not ((plain >= low) & (plain <= STATE_ONE)).all():
+            raise ValueError(f"{name} must be from {low} to {STATE_ONE}, got {plain.flatten().tolist()}")
         return value.reshape(-1)

@@ -34,7 +34,7 @@ def dynamics(
     im_state, ref_state, th_state : Tensor
         Imaginary part, refractory state and threshold before the first step, one element or (N, C, ...).
     ref_decay, th_decay : Tensor
-        float32 (1,) or (C,), integers 0 to 4096.
+        float32 (1,) or (C,), 0 to 4096, truncated to integers.
     th_scale : float
         Rise of the threshold by a spike, truncated to 1 / w_scale.
     th0 : float

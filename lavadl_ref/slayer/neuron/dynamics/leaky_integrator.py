@@ -20,7 +20,7 @@ def dynamics(
     input : Tensor
         float32 (N, C, T) or (N, C, H, W, T), units of 1; truncated to 1 / w_scale.
     decay : Tensor
-        float32 (1,) or (C,), integers 0 to 4096.
+        float32 (1,) or (C,), 0 to 4096, truncated to integers.
     state : Tensor
         y before the first step, one element or (N, C, ...).
     w_scale : int

@@ -29,7 +29,8 @@ def dynamics(
     real_input, imag_input : Tensor
         float32 (N, C, T) or (N, C, H, W, T), units of 1; truncated to 1 / w_scale.
     sin_decay, cos_decay : Tensor
-        float32 (1,) or (C,), integers -4096 to 4096: sine and cosine of a step times what the decay leaves.
+        float32 (1,) or (C,), -4096 to 4096, truncated to integers: sine and cosine of a step times what the
+        decay leaves.
     real_state, imag_state : Tensor
         The state before the first step, one element or (N, C, ...).
     w_scale : int

@@ -1,0 +1,274 @@
+"""Blocks of every family against lava-dl: its checkpoints and files load, and give equal outputs.
+
+Where lava-dl's block runs: its resonators have no working Input, Affine, Recurrent and KWTA, its adrf_iz no
+forward pass, and of its files it cannot read back most.  The tests of the blocks say what is right there.
+"""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from lavadl_ref import exchange
+from lavadl_ref import slayer as ours
+from lavadl_ref.netx import lava_support
+from tests.slayer import matrix
+from tests.slayer.matrix import BLOCKS, COMPLEX, Case
+from validation.conformance import upstream
+
+pytestmark = [
+    pytest.mark.upstream,
+    # what lava-dl itself uses: a deprecated weight norm, and logarithms of what never fired
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+theirs = upstream.slayer()
+
+WINDOWS = {"Conv", "ConvT", "Pool", "Unpool"}
+PLAIN = {"Flatten", "Average", "TimeDecimation"}
+FEEDBACK = {"Recurrent", "KWTA"}
+RUNS = {
+    "cuba": {"Input", "Affine", "Dense"} | WINDOWS | FEEDBACK | PLAIN,
+    "alif": {"Input", "Dense"} | WINDOWS | FEEDBACK | PLAIN,
+    "rf": {"Dense"} | WINDOWS | PLAIN,
+    "rf_iz": {"Dense"} | WINDOWS | PLAIN,
+    "adrf": {"Dense"} | WINDOWS | PLAIN,
+    "adrf_iz": PLAIN,
+    "sigma_delta": {"Input", "Dense", "Output", "Flatten", "Average"} | WINDOWS,
+}
+# Classes that are missing, or raise when they are made.
+UNMADE = {("sigma_delta", "TimeDecimation"), ("adrf_iz", "ConvT")} | {
+    (family, "Affine") for family in matrix.FAMILIES if family != "cuba"
+}
+UNFILED = {"KWTA", "Average", "TimeDecimation"}
+CASES = matrix.cases(states=False) + matrix.cases(neurons=False)
+
+
+def forms(case):
+    """Whether lava-dl takes the form of input: flat ones do not enter Flatten, nor frames what feeds back."""
+    return case.form == ("spatial" if case.block == "Flatten" else "dense") or case.block in {
+        *WINDOWS,
+        "Input",
+        "Dense",
+    }
+
+
+RUNNING = [case for case in CASES if case.block in RUNS[case.family] and forms(case)]
+running = pytest.mark.parametrize("case", RUNNING, ids=str)
+THRESHOLDS = {"sigma_delta": [0.125, 0.5]}
+
+
+def build(case, root, seed=1, **changes):
+    """The block of either package; changes to the neuron's arguments, or a norm by name."""
+    torch.manual_seed(seed)
+    module, arguments = getattr(root.block, case.family), BLOCKS[case.block].inputs[case.form][0]
+    options = {name: changes.pop(name) for name in ("delay", "weight_norm", "mask") if name in changes}
+    if not BLOCKS[case.block].neurons:
+        return getattr(module, case.block)(*arguments)
+    params = {**matrix.FAMILIES[case.family], **changes}
+    if isinstance(params.get("norm"), str):
+        params["norm"] = getattr(root.neuron.norm, params["norm"])
+    return getattr(module, case.block)(params, *arguments, **options)
+
+
+@torch.no_grad()
+def ran(case, block, batches=2):
+    """`block` after a few batches, so that its norms and delays have values; then in evaluation."""
+    feeds_back = case.block in FEEDBACK
+    for seed in range(batches):
+        block(case.input(10 + seed))
+    if getattr(block, "delay", None) is not None:
+        block.delay.delay.data *= 6
+    if feeds_back:  # lava-dl goes on from the state of the last batch
+        block.neuron.persistent_state = True
+    return block.eval()
+
+
+def loaded(case, block, **changes):
+    """Our block with the state of lava-dl's `block`, in evaluation."""
+    again = build(case, ours, seed=2, **changes)
+    again.load_state_dict(block.state_dict(), strict=True)
+    return again.eval()
+
+
+def levels(cases):
+    """Each with a low threshold and a high one."""
+    return [
+        pytest.param(case, level, id=f"{case}-{level}")
+        for case in cases
+        for level in (THRESHOLDS.get(case.family, [0.5, 1.25]) if BLOCKS[case.block].neurons else [None])
+    ]
+
+
+# -- outputs ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("case", "threshold"), levels(RUNNING))
+@torch.no_grad()
+def test_same_output(case, threshold):
+    changes = {} if threshold is None else {"threshold": threshold}
+    expected = build(case, theirs, **changes).eval()
+    actual = loaded(case, expected, **changes)
+    y = expected(case.input())
+    assert len(y.unique()) > 1
+    assert torch.equal(actual(case.input()), y)
+    assert case.block == "TimeDecimation" or tuple(actual.shape) == tuple(expected.shape)
+
+
+@pytest.mark.parametrize("case", [c for c in RUNNING if BLOCKS[c.block].delays and c.block != "Recurrent"], ids=str)
+@torch.no_grad()
+def test_same_delays(case):
+    expected = ran(case, build(case, theirs, delay=True))
+    actual = loaded(case, expected, delay=True)
+    assert len(actual.delay.delay.floor().unique()) > 1
+    y = expected(case.input())
+    assert y.any()
+    assert torch.equal(actual(case.input()), y)
+
+
+@pytest.mark.parametrize("norm", ["MeanOnlyBatchNorm", "WgtScaleBatchNorm"])
+@pytest.mark.parametrize("case", [c for c in RUNNING if c.block in ("Dense", "Conv", "ConvT")], ids=str)
+@torch.no_grad()
+def test_same_norms(case, norm):
+    expected = ran(case, build(case, theirs, norm=norm))
+    actual = loaded(case, expected, norm=norm)
+    y = expected(case.input())
+    assert y.any()
+    assert torch.equal(actual(case.input()), y)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.9, 1.25, 4.0, 30.0])
+@pytest.mark.parametrize("winners", [1, 4])
+@pytest.mark.parametrize("family", ["cuba", "alif"])
+@torch.no_grad()
+def test_same_winners(family, winners, threshold):
+    blocks = []
+    for root in (ours, theirs):
+        torch.manual_seed(1)
+        params = {**matrix.FAMILIES[family], "threshold": threshold}
+        block = getattr(root.block, family).KWTA(params, 12, 5, winners, 0.7, weight_scale=6 * threshold)
+        blocks.append(block.eval())
+    x = Case(family, "KWTA", "dense").input()
+    actual, expected = (block(x) for block in blocks)
+    assert expected.any()
+    assert torch.equal(actual, expected)
+
+
+# -- checkpoints --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("per_channel", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize("case", [c for c in CASES if (c.family, c.block) not in UNMADE], ids=str)
+def test_checkpoint(case, per_channel, tmp_path):
+    """A state dict that torch saved loads into a network that never ran, with nothing missing and nothing left."""
+    runs = case in RUNNING
+    changes = {}
+    if BLOCKS[case.block].neurons and case.block != "Input":
+        changes["norm"] = "MeanOnlyBatchNorm"
+        changes["weight_norm"] = case.block not in ("Pool", "Unpool")
+    if BLOCKS[case.block].delays:
+        changes["delay"] = True
+    if case.block in ("Dense", "Affine"):
+        changes["mask"] = torch.ones(5, 12) if case.form == "dense" else torch.ones(5, 2, 3, 2, 1).transpose(2, 3)
+    if per_channel and BLOCKS[case.block].neurons:
+        changes["shared_param"] = False
+        runs = runs and case.form == "dense"  # frames make its parameters broadcast over the wrong axis
+    block = build(case, theirs, **changes)
+    if runs:
+        ran(case, block)
+    torch.save(block.state_dict(), tmp_path / "theirs.pt")
+    state = torch.load(tmp_path / "theirs.pt", weights_only=True)
+    again = build(case, ours, seed=2, **changes).eval()
+    again.load_state_dict(state, strict=True)
+    held = again.state_dict()
+    for name, value in state.items():
+        if name in held:
+            assert torch.equal(held[name].reshape(-1), value.reshape(-1).to(held[name].dtype)), name
+    assert state.keys() - held.keys() <= {"spike_state"}
+    y = again(case.input())
+    if runs and case.block not in FEEDBACK:
+        assert torch.equal(y, block.eval()(case.input()))
+
+
+# -- files --------------------------------------------------------------------------------------
+
+
+def filed(case):
+    return case.block not in UNFILED and (case.block in ("Dense", "Flatten") or case.family not in COMPLEX)
+
+
+@pytest.mark.parametrize("norm", [None, "MeanOnlyBatchNorm"])
+@pytest.mark.parametrize("case", [c for c in RUNNING if filed(c)], ids=str)
+@torch.no_grad()
+def test_its_file_rebuilt(case, norm, tmp_path):
+    changes = {"delay": True} if BLOCKS[case.block].delays and case.block != "Recurrent" else {}
+    if norm is not None:
+        if case.family in COMPLEX or case.block not in ("Dense", "Conv", "ConvT"):
+            pytest.skip("it has no norm, or none that its file holds")
+        changes["norm"] = norm
+    block = build(case, theirs, **changes).eval()
+    if case.block != "Recurrent":
+        block = ran(case, block.train())
+    y = block(case.input())
+    assert len(y.unique()) > 1
+    with h5py.File(tmp_path / "theirs.net", "w") as file:
+        block.export_hdf5(file.create_group("layer/0"))
+    rebuilt = ours.auto.SequentialNetwork(tmp_path / "theirs.net").eval()
+    x = case.input()
+    if case.block == "Dense":
+        x, y = x.flatten(1, -2), y.flatten(1, -2)
+    assert torch.equal(rebuilt(x), y)
+
+
+@torch.no_grad()
+def test_our_file_rebuilt_by_lava_dl(tmp_path):
+    """Of what it rebuilds: dense CUBA layers without bias."""
+    params = matrix.FAMILIES["cuba"]
+    net = [ours.block.cuba.Dense(params, 12, 8, 3, delay=True), ours.block.cuba.Dense(params, 8, 5, 4)]
+    y = x = Case("cuba", "Dense", "dense").input()
+    for block in net:
+        y = block(y)
+    assert y.any()
+    exchange.write(tmp_path / "ours.net", exchange.Network(tuple(block.describe() for block in net)))
+    assert torch.equal(theirs.auto.SequentialNetwork(str(tmp_path / "ours.net")).eval()(x), y)
+
+
+def netx(path, **options):
+    """lava-dl's own processes for a file; only made, not run."""
+    if not lava_support.available()[0]:
+        pytest.skip(lava_support.available()[1])
+    lava_support.enable()
+    from lava.lib.dl.netx import hdf5
+
+    return hdf5.Network(net_config=str(path), **options).layers
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("family", ["cuba", "rf", "rf_iz", "sigma_delta"])
+def test_our_file_as_processes_of_lava_dl(family, tmp_path):
+    """The families and layers that its netx takes: it has the same weights and parameters."""
+    module, params = getattr(ours.block, family), matrix.FAMILIES[family]
+    net, x = [module.Dense(params, 80, 8, 3), module.Dense(params, 8, 5, 4)], torch.ones(1, 80, 4)
+    options = {}
+    if family not in COMPLEX:
+        net = [module.Conv(params, 2, 4, 3, weight_scale=3), module.Flatten(), *net]
+        x, options = torch.ones(1, 2, 6, 7, 4), {"input_shape": (7, 6, 2)}
+    for block in net:
+        x = block(x)
+    layers = [block.describe() for block in net]
+    exchange.write(tmp_path / "ours.net", exchange.Network(tuple(layers)))
+    made = netx(tmp_path / "ours.net", **options)
+    described = [layer for layer in layers if layer.neuron is not None]
+    assert len(made) == len(described)
+    for process, layer in zip(made, described, strict=True):
+        for name, value in of_process(process, layer.neuron).items():
+            assert layer.neuron[name] == value, name
+        if family in COMPLEX:
+            continue
+        weight = layer.weight
+        if isinstance(layer, exchange.Conv):  # (out, x, y, in)
+            actual = process.synapse.weight.init
+            weight = weight.transpose(0, 3, 2, 1)
+        else:
+            actual = process.synapse.weights.init
+        np.testing.assert_array_equal(actual * 2.0 ** process.synapse.proc_params.get("weight_exp", 0), weight)
