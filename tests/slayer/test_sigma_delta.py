@@ -121,12 +121,12 @@ def test_device_parameters_must_be_complete():
         sigma_delta.neuron_params({"activation": "relu"})
 
 
-def test_different_thresholds_are_not_exported():
-    n = make(np.array([0.5, 0.25, 0.5]), shared_param=False)
-    with pytest.raises(ValueError, match=r"one threshold for all channels .* got 3 from 16 to 32 in 1/64"):
-        _ = n.device_params
-    equal = make(np.array([0.5, 0.51, 0.505]), shared_param=False)
-    assert equal.device_params["vThMant"] == 32
+def test_device_parameters_of_channels_and_back():
+    n = make(np.array([0.5, 0.25, 0.51]), shared_param=False)
+    params = n.device_params
+    assert params["vThMant"].tolist() == [32, 16, 32]
+    again = sigma_delta.Neuron(**sigma_delta.neuron_params(params)).device_params
+    assert again["vThMant"].tolist() == [32, 16, 32]
 
 
 @pytest.mark.parametrize(

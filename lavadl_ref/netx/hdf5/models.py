@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lava.magma.core.decorator import implements
+from lava.magma.core.decorator import implements, tag
 from lava.magma.core.model.sub.model import AbstractSubProcessModel
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
@@ -11,6 +11,7 @@ from lavadl_ref.netx.hdf5.process import Network
 
 
 @implements(proc=Network, protocol=LoihiProtocol)
+@tag("fixed_pt")
 class NetworkModel(AbstractSubProcessModel):
     """Names the processes that the network has already built."""
 

@@ -47,6 +47,12 @@ class Output(SpikingBlock):
         super().reset()
         self.sigma.reset()
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any) -> None:
+        # Lava-DL keeps, and saves, a norm that it does not use
+        for key in [key for key in state_dict if key.startswith(prefix + "neuron.norm.")]:
+            del state_dict[key]
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
     def forward(self, x: Tensor) -> Result:
         """Sums (N, out, T) of the messages `x`."""
         z = self.sigma(self.synapse(x))

@@ -66,10 +66,13 @@ def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6) -> dict
     ValueError
         If the activation is not one of `ACTIVATIONS`.
     """
+    threshold = np.asarray(device_params["vThMant"], dtype=np.float64) / scale
     params = {
-        "threshold": device_params["vThMant"] / scale,
+        "threshold": threshold if threshold.ndim else float(threshold),
         "activation": named_activation(device_params["activation"]),
     }
+    if threshold.ndim:
+        params["shared_param"] = False
     if "cum_error" in device_params:
         params["cum_error"] = bool(device_params["cum_error"])
     return params
