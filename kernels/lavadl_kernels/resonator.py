@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from lavadl_kernels._jit import scalar
-from lavadl_kernels.fixed_point import clip24, shift_to_zero, wrap32
+from lavadl_kernels.fixed_point import clip24, fixed, shift_to_zero, wrap32
 
 
 @scalar
@@ -34,6 +34,37 @@ def rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi):
     if loihi:
         return clip24(new_re), clip24(new_im)
     return new_re, new_im
+
+
+def advancing(step, part):
+    """`advance` of a resonator; graded spikes have the size of the real part (`part` 0) or the imaginary (1).
+
+    `step` takes both states, both inputs, both decays, the threshold and `loihi`; it returns the new states,
+    the spike, and both parts as they were compared.
+    """
+
+    def advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
+        n = spike.size
+        return lanes(
+            state[0, :n], state[1, :n], decay[0, :n], decay[1, :n], neuron.threshold,
+            x[0], x[1], spike, trace[0, t, lo : lo + n], trace[1, t, lo : lo + n], graded, bound,
+        )  # fmt: skip
+
+    @scalar
+    def lanes(re, im, sin, cos, threshold, x_re, x_im, spike, re_row, im_row, graded, bound):
+        beyond = np.int32(0)
+        for i in range(spike.size):
+            beyond |= np.int32(not (abs(x_re[i] * np.float32(4096.0)) < bound))
+            beyond |= np.int32(not (abs(x_im[i] * np.float32(4096.0)) < bound))
+            a_re, a_im = fixed(x_re[i], re[i]), fixed(x_im[i], re[i])
+            re[i], im[i], s, real, imag = step(re[i], im[i], a_re, a_im, sin[i], cos[i], threshold, False)
+            re_row[i], im_row[i] = real * (1 / 4096), imag * (1 / 4096)
+            value = im_row[i] if part else re_row[i]
+            size = value if graded else np.float32(1)
+            spike[i] = size if s else np.float32(0)
+        return beyond
+
+    return advance
 
 
 @scalar

@@ -20,7 +20,6 @@ import numpy as np
 
 from lavadl_kernels import dynamics, resonator
 from lavadl_kernels._jit import scalar
-from lavadl_kernels.fixed_point import fixed
 from lavadl_kernels.spike import phase_surrogate
 
 STATES = ("real", "imag")
@@ -66,26 +65,11 @@ def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=F
     return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, feedback)
 
 
-def _advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
-    n = spike.size
-    return _advance_lanes(
-        state[0, :n], state[1, :n], decay[0, :n], decay[1, :n], neuron.threshold,
-        x[0], x[1], spike, trace[0, t, lo : lo + n], trace[1, t, lo : lo + n], graded, bound,
-    )  # fmt: skip
-
-
 @scalar
-def _advance_lanes(re, im, sin, cos, threshold, x_re, x_im, spike, re_row, im_row, graded, bound):
-    beyond = np.int32(0)
-    for i in range(spike.size):
-        beyond |= np.int32(not (abs(x_re[i] * np.float32(4096.0)) < bound))
-        beyond |= np.int32(not (abs(x_im[i] * np.float32(4096.0)) < bound))
-        a_re, a_im = fixed(x_re[i], re[i]), fixed(x_im[i], re[i])
-        re[i], im[i], s = step(re[i], im[i], a_re, a_im, sin[i], cos[i], threshold, False)
-        re_row[i], im_row[i] = re[i] * (1 / 4096), im[i] * (1 / 4096)
-        size = np.float32(re[i] * (1 / 4096)) if graded else np.float32(1)
-        spike[i] = size if s else np.float32(0)
-    return beyond
+def _step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
+    """`step`, and both parts again as they were compared."""
+    re, im, spike = step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi)
+    return re, im, spike, re, im
 
 
 def _retreat(
@@ -106,7 +90,7 @@ def _slopes(grad_spike, re, im, level, grad_re, grad_im, tau, scale, graded):
         grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im
 
 
-@dynamics.family(_advance, _retreat)
+@dynamics.family(resonator.advancing(_step, 0), _retreat)
 class Rf(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""
 

@@ -22,7 +22,6 @@ import numpy as np
 
 from lavadl_kernels import dynamics, resonator
 from lavadl_kernels._jit import scalar
-from lavadl_kernels.fixed_point import fixed
 from lavadl_kernels.spike import surrogate
 
 STATES = ("real", "imag")
@@ -69,28 +68,6 @@ def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=F
     return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, feedback)
 
 
-def _advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
-    n = spike.size
-    return _advance_lanes(
-        state[0, :n], state[1, :n], decay[0, :n], decay[1, :n], neuron.threshold,
-        x[0], x[1], spike, trace[0, t, lo : lo + n], trace[1, t, lo : lo + n], graded, bound,
-    )  # fmt: skip
-
-
-@scalar
-def _advance_lanes(re, im, sin, cos, threshold, x_re, x_im, spike, re_row, im_row, graded, bound):
-    beyond = np.int32(0)
-    for i in range(spike.size):
-        beyond |= np.int32(not (abs(x_re[i] * np.float32(4096.0)) < bound))
-        beyond |= np.int32(not (abs(x_im[i] * np.float32(4096.0)) < bound))
-        a_re, a_im = fixed(x_re[i], re[i]), fixed(x_im[i], re[i])
-        re[i], im[i], s, real, imag = step(re[i], im[i], a_re, a_im, sin[i], cos[i], threshold, False)
-        re_row[i], im_row[i] = real * (1 / 4096), imag * (1 / 4096)
-        size = np.float32(imag * (1 / 4096)) if graded else np.float32(1)
-        spike[i] = size if s else np.float32(0)
-    return beyond
-
-
 def _retreat(
     neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
 ):
@@ -108,7 +85,7 @@ def _slopes(grad_spike, im, level, grad_re, grad_im, tau, scale, graded):
         grad_im[i] = grad_spike[i] * surrogate(im[i] - level, tau, scale, graded)
 
 
-@dynamics.family(_advance, _retreat)
+@dynamics.family(resonator.advancing(step, 1), _retreat)
 class RfIz(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""
 

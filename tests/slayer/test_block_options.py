@@ -276,3 +276,36 @@ def test_state_dict_into_a_fresh_block(case, tmp_path):
     assert len(y.unique()) > 1
     assert torch.equal(fresh.eval()(case.input(3)), y)
     assert all(torch.equal(value, block.state_dict()[name]) for name, value in fresh.state_dict().items())
+
+
+def test_what_lava_dl_saves_without_need_is_left_out():
+    """The last spikes of a block that feeds back, and a norm that an output does not use; the dict stays as it is."""
+    for case, key in (
+        (Case("cuba", "Recurrent", "dense"), "spike_state"),
+        (Case("rf", "KWTA", "dense"), "spike_state"),
+        (Case("sigma_delta", "Output", "dense"), "neuron.norm.running_mean"),
+    ):
+        block = case.build()
+        state = {**block.state_dict(), key: torch.ones(5)}
+        fresh = case.build(seed=2)
+        fresh.load_state_dict(state, strict=True)
+        assert key in state
+        assert torch.equal(fresh(case.input()), block(case.input()))
+
+
+# -- state with norms ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Dense", "Recurrent", "KWTA"])
+@pytest.mark.parametrize("family", SPIKING)
+@torch.no_grad()
+def test_persistent_chunks_with_a_norm(family, name):
+    case = Case(family, name, "dense", per_channel=True, persistent=True)
+    block = case.build(norm=MeanOnlyBatchNorm)
+    for seed in range(2):
+        block(case.input(seed))
+    block.eval().reset()
+    whole = block(case.input())
+    assert whole.any()
+    block.reset()
+    assert torch.equal(torch.cat([block(part) for part in case.input().split(5, -1)], -1), whole)
