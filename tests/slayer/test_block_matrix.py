@@ -141,6 +141,22 @@ def test_norms_come_back(case, norm, tmp_path):
     through_a_file(case, block.eval(), x, tmp_path)
 
 
+@pytest.mark.parametrize("block", ["Dense", "Conv", "Affine"])
+def test_bias_and_accumulated_error_of_sigma_delta_come_back(block, tmp_path):
+    case = matrix.Case("sigma_delta", block, "spatial" if block == "Conv" else "dense")
+    arguments, _ = BLOCKS[block].inputs[case.form]
+    torch.manual_seed(1)
+    made = getattr(case.module, block)({**case.params, "cum_error": True}, *arguments)
+    plain = made(case.input())
+    made.neuron.set_bias(torch.arange(plain.shape[1]) / 16)
+    y = made(case.input())
+    assert not torch.equal(y, plain)
+    (y * torch.randn(y.shape)).sum().backward()
+    assert made.neuron.bias.grad.all()
+    rebuilt = through_a_file(case, made, case.input(), tmp_path)
+    assert rebuilt.neuron.cum_error is True
+
+
 # -- blocks without -----------------------------------------------------------------------------
 
 

@@ -171,14 +171,15 @@ def test_many_lanes_and_values_at_the_threshold(case):
         assert 0.5 < fired.float().mean() < 1
 
 
-def test_a_phase_counts_in_integers():
+@pytest.mark.parametrize("before", [0.0, -1 / ONE, -0.5 / ONE])
+def test_a_phase_counts_in_integers(before):
     """What is truncated to 0 is not below zero."""
-    case = CASES["phase"]
-    imag = torch.tensor([-1, -0.9, 0.9, -1.1, -0.5, -1, 0, -2, 1]).reshape(1, 1, -1) / ONE
+    imag = torch.tensor([0.9, -1, -0.9, 0.9, -1.1, -0.5, -0.9, 0.5, -1, 0, -2, 1, 1]).reshape(1, 1, -1) / ONE
     x = [torch.full_like(imag, 50.0), imag]
-    for before in (0.0, -1 / ONE, -0.5 / ONE):
-        threshold, _ = check(case, x, [torch.tensor([4096.0])] * 2, [torch.tensor([v]) for v in (before, LEVEL, 0.0)])
-    assert (threshold >= LEVEL).all()
+    states = [torch.tensor([value]) for value in (before, LEVEL, 0.0)]
+    threshold, _ = check(CASES["phase"], x, [torch.zeros(1)] * 2, states)
+    fired = (threshold.diff() > 0).flatten().tolist()
+    assert fired == [before == -1 / ONE, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0, 1]
 
 
 @every

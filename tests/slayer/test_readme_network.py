@@ -22,18 +22,18 @@ class Network(torch.nn.Module):
     def __init__(self, delay=True, **options):
         super().__init__()
         sdnn_params, rf_params, alif_params, cuba_params = ({**p, **options} for p in (SDNN, RF, ALIF, CUBA))
-        sigma_delta, rf_iz, alif, cuba = (getattr(slayer.block, name) for name in "sigma_delta rf_iz alif cuba".split())
+        block = slayer.block
         self.blocks = torch.nn.ModuleList(
             [
-                sigma_delta.Input(sdnn_params),
-                sigma_delta.Conv(sdnn_params, 3, 24, 3),
-                sigma_delta.Conv(sdnn_params, 24, 36, 3),
-                rf_iz.Conv(rf_params, 36, 64, 3, delay=delay),
-                rf_iz.Conv(rf_params, 64, 64, 3, delay=delay),
-                rf_iz.Flatten(),
-                alif.Dense(alif_params, 64 * 40, 100, delay=delay),
-                cuba.Recurrent(cuba_params, 100, 50),
-                cuba.KWTA(cuba_params, 50, 50, num_winners=5),
+                block.sigma_delta.Input(sdnn_params),
+                block.sigma_delta.Conv(sdnn_params, 3, 24, 3),
+                block.sigma_delta.Conv(sdnn_params, 24, 36, 3),
+                block.rf_iz.Conv(rf_params, 36, 64, 3, delay=delay),
+                block.rf_iz.Conv(rf_params, 64, 64, 3, delay=delay),
+                block.rf_iz.Flatten(),
+                block.alif.Dense(alif_params, 64 * 40, 100, delay=delay),
+                block.cuba.Recurrent(cuba_params, 100, 50),
+                block.cuba.KWTA(cuba_params, 50, 50, num_winners=5),
             ]
         )
 
@@ -101,7 +101,9 @@ def test_gradients_reach_every_parameter():
     net = network()
     slayer.loss.SpikeMax()(net(bars()), LABEL).backward()
     gradients = {name: p.grad for name, p in net.named_parameters() if p.requires_grad and p.grad is not None}
-    trained = {name for name, _ in net.named_parameters() if name.rpartition(".")[2] in ("weight", "delay", "threshold")}
+    trained = {
+        name for name, _ in net.named_parameters() if name.rpartition(".")[2] in ("weight", "delay", "threshold")
+    }
     assert trained <= set(gradients)
     for name, gradient in gradients.items():
         assert torch.isfinite(gradient).all(), name
@@ -122,7 +124,9 @@ def test_the_exported_network_is_rebuilt_with_equal_output(training, tmp_path):
     net.eval()
     net.export_hdf5(tmp_path / "network.net")
     rebuilt = slayer.auto.SequentialNetwork(tmp_path / "network.net").eval()
-    assert [type(block).__name__ for block in rebuilt.blocks[:-1]] == [type(block).__name__ for block in net.blocks[:-1]]
+    assert [type(block).__name__ for block in rebuilt.blocks[:-1]] == [
+        type(block).__name__ for block in net.blocks[:-1]
+    ]
     with torch.no_grad():
         expected = net(bars())
         assert expected.sum() > 0

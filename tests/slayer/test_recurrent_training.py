@@ -34,9 +34,7 @@ def cues():
 
 def network(family, feedback=True):
     torch.manual_seed(1)
-    block = getattr(slayer.block, family).Recurrent(
-        FORGETFUL[family], 3, UNITS, weight_scale=2, requires_grad=feedback
-    )
+    block = getattr(slayer.block, family).Recurrent(FORGETFUL[family], 3, UNITS, weight_scale=2, requires_grad=feedback)
     if not feedback:
         for weight in block.recurrent_synapse.parameters():
             weight.data.zero_()

@@ -1,4 +1,4 @@
-"""Files of the blocks of every family: lava-dl's come back as ours with equal output, and it reads ours where it can."""
+"""Files of blocks of every family: lava-dl's come back as ours with equal output, and it reads ours where it can."""
 
 import h5py
 import numpy as np

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -45,16 +45,90 @@ def resonance_of(type: str, device_params: Mapping[str, Any], scale: int, p_scal
     return params
 
 
-class Resonant(spiking.Neuron):
-    """Base of the resonators; subclasses call `_register_resonance`."""
+def _with_parameters(cls: type, base: type) -> None:
+    """Give the docstring of a family, which has the recurrence, what its base says of the parameters."""
+    own, common = cls.__doc__ or "", base.__doc__ or ""
+    cls.__doc__ = own.rstrip() + "\n\n    " + common[common.index("Parameters\n") :]
 
-    def __init__(self, log_init: bool, **options: Any) -> None:
-        super().__init__(complex=True, **options)
+
+class Resonant(spiking.Neuron):
+    """Base of the resonators.
+
+    Parameters
+    ----------
+    threshold : float
+        Truncated to a multiple of 1 / scale.
+    period : float, (float, float) or ndarray
+        Steps per turn, at least 4.
+    decay : float, (float, float) or ndarray
+        What a step takes off the state, 0 to 1; at least 1/4096.
+    tau_grad, scale_grad : float
+        Relative width and height of the surrogate gradient.
+    scale : int
+        Integers per unit of weight.
+    norm : callable, optional
+        Class or factory from `neuron.norm`, applied to real and imaginary input, each its own.
+    dropout : Module, optional
+        Applied to the spikes, see `neuron.Dropout`.
+    shared_param : bool
+        One set of period and decay for all channels. If False every channel has its own, drawn at the first
+        forward pass: decays from the (min, max) range given or within 1 % of one number, periods spread over
+        their range; or as arrays give them.
+    persistent_state : bool
+        Whether a call starts from the state after the last one.
+    requires_grad : bool
+        Whether period and decay are trained.
+    graded_spike : bool
+        Whether a spike has the size of the part that is compared with the threshold.
+    log_init : bool
+        Whether the frequencies of channels are spread evenly on a logarithmic scale; else drawn uniformly.
+
+    Raises
+    ------
+    ValueError
+        For parameters that are not finite or of the wrong form, or a period below 4.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "kernel" in cls.__dict__:
+            _with_parameters(cls, cls.__mro__[1])
+
+    def __init__(
+        self,
+        threshold: float,
+        period: Period,
+        decay: base.Decay,
+        tau_grad: float = 1,
+        scale_grad: float = 1,
+        scale: int = 1 << 6,
+        norm: Callable[..., torch.nn.Module] | None = None,
+        dropout: torch.nn.Module | None = None,
+        shared_param: bool = True,
+        persistent_state: bool = False,
+        requires_grad: bool = False,
+        graded_spike: bool = False,
+        log_init: bool = True,
+    ) -> None:
+        super().__init__(
+            complex=True,
+            threshold=threshold,
+            tau_grad=tau_grad,
+            scale_grad=scale_grad,
+            scale=scale,
+            norm=norm,
+            dropout=dropout,
+            persistent_state=persistent_state,
+            shared_param=shared_param,
+            requires_grad=requires_grad,
+            graded_spike=graded_spike,
+        )
+        self._register_rotation(period, decay, log_init)
+
+    def _register_rotation(self, period: Period, decay: base.Decay, log_init: bool) -> None:
+        """Make the parameters `sin_decay` and `cos_decay`, in integers of 1 / p_scale."""
         self.log_init = log_init
         self._bounds: tuple[tuple[float, float], tuple[float, float]] | None = None
-
-    def _register_resonance(self, period: Period, decay: base.Decay) -> None:
-        """Make the parameters `sin_decay` and `cos_decay`, in integers of 1 / p_scale."""
         self._asked.update(period=period, decay=decay)
         values: dict[str, NDArray[np.float64]] = {}
         for name, value in (("period", period), ("decay", decay)):
@@ -167,3 +241,81 @@ class Resonant(spiking.Neuron):
     def _quantised(self) -> dict[str, Any]:
         values = super()._quantised()
         return {**values, "period": self.period, "decay": self.decay}
+
+
+class AdaptiveResonant(spiking.Adaptive, Resonant):
+    """Base of the resonators with adaptive threshold.
+
+    Parameters
+    ----------
+    threshold, threshold_step : float
+        Threshold at rest and its rise by a spike; truncated to multiples of 1 / scale.
+    period : float, (float, float) or ndarray
+        Steps per turn, at least 4.
+    decay : float, (float, float) or ndarray
+        What a step takes off the state, 0 to 1; at least 1/4096.
+    threshold_decay, refractory_decay : float, (float, float) or ndarray
+        0 (no decay) to 1 (no memory), rounded to 1/4096; clipped to that range with a warning.
+    tau_grad, scale_grad : float
+        Relative width and height of the surrogate gradient.
+    scale : int
+        Integers per unit of weight.
+    norm : callable, optional
+        Class or factory from `neuron.norm`, applied to real and imaginary input, each its own.
+    dropout : Module, optional
+        Applied to the spikes, see `neuron.Dropout`.
+    shared_param : bool
+        One set of them for all channels. If False every channel has its own, drawn at the first forward pass:
+        decays from the (min, max) range given or within 1 % of one number, periods spread over
+        their range; or as arrays give them.
+    persistent_state : bool
+        Whether a call starts from the state after the last one.
+    requires_grad : bool
+        Whether they are trained.
+    graded_spike : bool
+        Whether a spike has the size of the part that is compared with the threshold.
+    log_init : bool
+        Whether the frequencies of channels are spread evenly on a logarithmic scale; else drawn uniformly.
+
+    Raises
+    ------
+    ValueError
+        For parameters that are not finite or of the wrong form, or a period below 4.
+    """
+
+    def __init__(
+        self,
+        threshold: float,
+        threshold_step: float,
+        period: Period,
+        decay: base.Decay,
+        threshold_decay: base.Decay,
+        refractory_decay: base.Decay,
+        tau_grad: float = 1,
+        scale_grad: float = 1,
+        scale: int = 1 << 6,
+        norm: Callable[..., torch.nn.Module] | None = None,
+        dropout: torch.nn.Module | None = None,
+        shared_param: bool = True,
+        persistent_state: bool = False,
+        requires_grad: bool = False,
+        graded_spike: bool = False,
+        log_init: bool = True,
+    ) -> None:
+        spiking.Neuron.__init__(
+            self,
+            complex=True,
+            threshold=threshold,
+            threshold_step=threshold_step,
+            tau_grad=tau_grad,
+            scale_grad=scale_grad,
+            scale=scale,
+            norm=norm,
+            dropout=dropout,
+            persistent_state=persistent_state,
+            shared_param=shared_param,
+            requires_grad=requires_grad,
+            graded_spike=graded_spike,
+        )
+        self._register_rotation(period, decay, log_init)
+        self._register_adaptation(threshold_decay, refractory_decay)

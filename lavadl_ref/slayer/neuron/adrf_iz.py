@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from lavadl_kernels import adrf_iz, rf_iz
 from torch import Tensor
 
-from lavadl_ref.slayer.neuron import base, spiking
-from lavadl_ref.slayer.neuron._resonant import Period, Resonant, resonance_of
+from lavadl_ref.slayer.neuron._resonant import AdaptiveResonant, resonance_of
 
 
 def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6, p_scale: int = 1 << 12) -> dict[str, Any]:
@@ -39,7 +37,7 @@ def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6, p_scale
     return resonance_of("ADRF_IZHIKEVICH", device_params, scale, p_scale)
 
 
-class Neuron(spiking.Adaptive, Resonant):
+class Neuron(AdaptiveResonant):
     """Adaptive resonate-and-fire neuron that spikes on its imaginary part.
 
     In units of 1, with the arithmetic of `lavadl_kernels.adrf_iz`::
@@ -52,84 +50,12 @@ class Neuron(spiking.Adaptive, Resonant):
     th decays to threshold and r to 0.  re and im are not reset.
 
     Sine and cosine of the rotation are those of 2 pi / period times 1 - decay, rounded to 1/4096.
-
-    Parameters
-    ----------
-    threshold, threshold_step : float
-        Threshold at rest and its rise by a spike; truncated to multiples of 1 / scale.
-    period : float, (float, float) or ndarray
-        Steps per turn, at least 4.
-    decay : float, (float, float) or ndarray
-        What a step takes off the state, 0 to 1; at least 1/4096.
-    threshold_decay, refractory_decay : float, (float, float) or ndarray
-        0 (no decay) to 1 (no memory), rounded to 1/4096; clipped to that range with a warning.
-    tau_grad, scale_grad : float
-        Relative width and height of the surrogate gradient.
-    scale : int
-        Integers per unit of weight.
-    norm : callable, optional
-        Class or factory from `neuron.norm`, applied to real and imaginary input, each its own.
-    dropout : Module, optional
-        Applied to the spikes, see `neuron.Dropout`.
-    shared_param : bool
-        One set of them for all channels. If False every channel has its own, drawn at the first forward pass:
-        decays from the (min, max) range given or within 1 % of one number, periods spread over
-        their range; or as arrays give them.
-    persistent_state : bool
-        Whether a call starts from the state after the last one.
-    requires_grad : bool
-        Whether they are trained.
-    graded_spike : bool
-        Whether a spike has the size of the imaginary part.
-    log_init : bool
-        Whether the frequencies of channels are spread evenly on a logarithmic scale; else drawn uniformly.
-
-    Raises
-    ------
-    ValueError
-        For parameters that are not finite or of the wrong form, or a period below 4.
     """
 
     kernel = adrf_iz
     membrane = rf_iz
     family = "ADRF_IZHIKEVICH"
     fires_on = 1
-
-    def __init__(
-        self,
-        threshold: float,
-        threshold_step: float,
-        period: Period,
-        decay: base.Decay,
-        threshold_decay: base.Decay,
-        refractory_decay: base.Decay,
-        tau_grad: float = 1,
-        scale_grad: float = 1,
-        scale: int = 1 << 6,
-        norm: Callable[..., torch.nn.Module] | None = None,
-        dropout: torch.nn.Module | None = None,
-        shared_param: bool = True,
-        persistent_state: bool = False,
-        requires_grad: bool = False,
-        graded_spike: bool = False,
-        log_init: bool = True,
-    ) -> None:
-        super().__init__(
-            log_init=log_init,
-            threshold=threshold,
-            threshold_step=threshold_step,
-            tau_grad=tau_grad,
-            scale_grad=scale_grad,
-            scale=scale,
-            norm=norm,
-            dropout=dropout,
-            persistent_state=persistent_state,
-            shared_param=shared_param,
-            requires_grad=requires_grad,
-            graded_spike=graded_spike,
-        )
-        self._register_resonance(period, decay)
-        self._register_adaptation(threshold_decay, refractory_decay)
 
     def spike(self, real: Tensor, imag: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
         """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included."""
