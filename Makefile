@@ -18,7 +18,7 @@ READY := $(VENV)/.ready
 WITH_UPSTREAM := $(VENV)/.upstream
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types validate bench clean
+.PHONY: help demo test check lint types validate bench docs clean
 
 # Targets share .venv and use every core already: -j changes nothing.
 .NOTPARALLEL:
@@ -29,6 +29,7 @@ help:
 	@echo 'make check     ruff, mypy and the tests'
 	@echo 'make validate  agreement of all paths, and with lava-dl where it installs'
 	@echo 'make bench     speed next to lava-dl'
+	@echo 'make docs      docs/blocks.md, from the list that the tests run over'
 	@echo 'make clean     remove .venv and everything generated'
 
 demo: $(READY)
@@ -51,6 +52,9 @@ validate: $(WITH_UPSTREAM)
 
 bench: $(WITH_UPSTREAM)
 	@$(BIN)/python -m validation.benchmarks
+
+docs: $(READY)
+	@$(BIN)/python -m tests.slayer.matrix docs/blocks.md
 
 clean:
 	rm -rf $(VENV) $(VENV)-* build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -345,6 +345,17 @@ def test_a_neuron_that_never_ran_is_still_to_be_drawn(name):
     assert all(row.shape == (3,) for row in decays(fresh, name))
 
 
+@pytest.mark.parametrize("name", [name for name in FAMILIES if "sin_decay" in FAMILIES[name].kernel.DECAYS])
+def test_rotations_that_lava_dl_saved_before_it_drew_them(name):
+    """It saves NaN for them."""
+    fresh = make(name, own=True)
+    state = fresh.state_dict()
+    state.update({key: torch.full((1,), torch.nan) for key in ("sin_decay", "cos_decay")})
+    fresh.load_state_dict(state)
+    fresh(signal(name))
+    assert all(np.isfinite(row).all() and row.shape == (3,) for row in decays(fresh, name))
+
+
 @every
 def test_states_are_not_saved_and_a_copy_is_its_own(name):
     n = make(name, persistent_state=True)

@@ -173,7 +173,9 @@ class Resonant(spiking.Neuron):
 
     def _loaded(self, name: str, value: Tensor) -> None:
         super()._loaded(name, value)
-        if name == "sin_decay" and (value.numel() > 1 or bool(value != self.sin_decay)):
+        # Lava-DL saves NaN for decays that are still to be drawn
+        drawn = value.numel() > 1 or bool(value != self.sin_decay)
+        if name == "sin_decay" and drawn and not value.isnan().any():
             self._bounds = None
 
     def _draw(self, channels: int) -> None:

@@ -48,6 +48,11 @@ class GenericLayer(torch.nn.Module):
         x = _autograd.time_first(input)  # once for both
         return self.real(x), self.imag(x)
 
+    @property
+    def weight_norm_enabled(self) -> bool:
+        """Whether length and direction of the weights are trained."""
+        return self.real.weight_norm_enabled
+
     def enable_weight_norm(self) -> None:
         """Train length and direction of each output's weights, in both parts on its own."""
         self.real.enable_weight_norm()

@@ -93,6 +93,11 @@ class GenericLayer(torch.nn.Module):
         self.weight = weight
 
     @property
+    def weight_norm_enabled(self) -> bool:
+        """Whether ``weight_g`` and ``weight_v`` are trained instead of ``weight``."""
+        return "weight_g" in self._parameters
+
+    @property
     def pre_hook_fx(self) -> Hook | None:
         """The function that the weight passes before use, typically a quantiser."""
         return self._pre_hook_fx

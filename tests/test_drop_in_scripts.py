@@ -1,0 +1,174 @@
+"""Scripts as written for Lava-DL, each in an interpreter of its own after ``drop_in.install()``."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from lavadl_ref.netx import lava_support
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TRAIN = """
+    import os
+    import h5py
+    import torch
+    import lava.lib.dl.slayer as slayer
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            neuron_params = {
+                'threshold': 0.5, 'current_decay': 0.25, 'voltage_decay': 0.03,
+                'tau_grad': 0.1, 'scale_grad': 3, 'requires_grad': True,
+            }
+            drop_params = {**neuron_params, 'dropout': slayer.neuron.Dropout(p=0.05)}
+            self.blocks = torch.nn.ModuleList([
+                slayer.block.cuba.Dense(drop_params, 12, 24, weight_norm=True, delay=True),
+                slayer.block.cuba.Dense(neuron_params, 24, 2, weight_norm=True),
+            ])
+
+        def forward(self, spike):
+            count = []
+            for block in self.blocks:
+                spike = block(spike)
+                count.append(torch.mean(spike).item())
+            return spike, torch.FloatTensor(count).reshape((1, -1))
+
+        def grad_flow(self, path):
+            def grad_norm(block):
+                weight = block.synapse.weight_g if block.synapse.weight_norm_enabled else block.synapse.weight
+                return torch.norm(weight.grad).item()
+            return [grad_norm(block) for block in self.blocks if hasattr(block, 'synapse')]
+
+        def export_hdf5(self, filename):
+            h = h5py.File(filename, 'w')
+            layer = h.create_group('layer')
+            for i, block in enumerate(self.blocks):
+                block.export_hdf5(layer.create_group(f'{i}'))
+
+    torch.manual_seed(4)
+    label = torch.arange(16) % 2
+    input = (torch.rand(16, 12, 20) < 0.4 * (torch.arange(12)[None, :, None] // 6 == label[:, None, None])).float()
+    net = Network()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    error = slayer.loss.SpikeRate(true_rate=0.4, false_rate=0.05, reduction='sum')
+    stats = slayer.utils.LearningStats()
+    assistant = slayer.utils.Assistant(
+        net, error, optimizer, stats, classifier=slayer.classifier.Rate.predict, count_log=True
+    )
+    for epoch in range(10):
+        output, count = assistant.train(input, label)
+        print(f'\\r[Epoch {epoch:2d}] {stats}', end='')
+        output, count = assistant.test(input, label)
+        if stats.testing.best_accuracy:
+            torch.save(net.state_dict(), 'network.pt')
+        stats.update()
+        stats.save('./')
+        assert len(net.grad_flow('./')) == 2
+    loss = stats.training.loss_log
+    assert loss[-1] < 0.5 * loss[0], loss
+    assert stats.testing.max_accuracy > 0.8, stats.testing.max_accuracy
+    assert os.path.exists('accuracy.txt') and os.path.exists('loss.txt')
+
+    fresh = Network()
+    fresh.load_state_dict(torch.load('network.pt', weights_only=True))
+    net.load_state_dict(torch.load('network.pt', weights_only=True))
+    net.eval(), fresh.eval()
+    assert torch.equal(fresh(input)[0], net(input)[0]) and net(input)[0].sum() > 0
+    net.export_hdf5('network.net')
+"""
+
+REGRESS = """
+    import torch
+    from lava.lib.dl import slayer
+
+    torch.manual_seed(1)
+    params = {'threshold': 0.1, 'current_decay': 0.9, 'voltage_decay': 0.9, 'requires_grad': False, 'scale_grad': 1.5}
+    net = torch.nn.Sequential(
+        slayer.block.cuba.Input(params),
+        slayer.block.cuba.Dense(params, 2, 16),
+        slayer.block.cuba.Affine(params, 16, 1, dynamics=False),
+    )
+    x = torch.tensor([[0., 0.], [0., 1.], [1., 0.], [1., 1.]])[..., None].repeat(1, 1, 10)
+    target = torch.tensor([0., 1., 1., 2.])
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(40):
+        loss = torch.nn.functional.mse_loss(net(x).mean(-1).flatten(), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0], losses
+
+    # a sequence in two calls, its state set to rest as scripts do
+    neuron = slayer.neuron.alif.Neuron(
+        threshold=0.5, threshold_step=0.25, current_decay=0.2, voltage_decay=0.1, threshold_decay=0.1,
+        refractory_decay=0.3, persistent_state=True,
+    )
+    current = torch.rand(1, 3, 30)
+    whole = neuron(current)
+    for state in (neuron.current_state, neuron.voltage_state, neuron.threshold_state, neuron.refractory_state):
+        state *= 0
+    neuron.threshold_state += neuron.threshold
+    parts = [neuron(current[..., :11]), neuron(current[..., 11:])]
+    assert torch.equal(torch.cat(parts, -1), whole) and whole.sum() > 0
+    neuron.voltage_state += float('nan')
+    try:
+        neuron(current)
+    except ValueError as error:
+        assert 'voltage_state must be finite' in str(error), error
+    else:
+        raise AssertionError
+"""
+
+LOAD = """
+    from lava.lib.dl.netx.hdf5 import Network
+    from lava.lib.dl import netx
+
+    net = netx.hdf5.Network(net_config='network.net')
+    assert type(net) is Network and len(net) == 2
+    assert net.inp.shape == (12,) and net.out.shape == net.layers[-1].shape == (2,)
+    print(net)
+"""
+
+
+def run(code, folder):
+    """Run a script in `folder`; every warning is an error."""
+    script = folder / "script.py"
+    script.write_text("from lavadl_ref import drop_in\ndrop_in.install()\n" + textwrap.dedent(code))
+    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script.name],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("script")
+    return folder, run(TRAIN, folder)
+
+
+def test_train_save_load_and_export(trained):
+    assert "[Epoch  9] Train loss" in trained[1]
+
+
+def test_regression_and_states(tmp_path):
+    """Input block, readout without dynamics, states set by hand."""
+    run(REGRESS, tmp_path)
+
+
+@pytest.mark.skipif(not lava_support.available()[0], reason="lava-nc is not installed")
+def test_the_exported_file_in_netx(trained):
+    assert "Dense" in run(LOAD, trained[0])
