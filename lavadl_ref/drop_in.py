@@ -32,7 +32,7 @@ _PARTS = ("bootstrap", "netx", "slayer")
 _INSTEAD = {
     "netx.blocks": "layers are made of Lava's own processes, see lavadl_ref.netx.layers",
     "slayer.jitconfig": "there is no CUDA code to configure",
-    "slayer.neuron.dynamics": "the dynamics are compiled in lavadl_kernels",
+    "slayer.object_detection": "there is no object detection here",
 }
 
 

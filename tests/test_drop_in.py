@@ -209,6 +209,7 @@ ABSENT = """
         "lava.lib.dl.netx.absent": "has no lavadl_ref.netx.absent for lava.lib.dl.netx.absent",
         "lava.lib.dl.slayer.absent.deeper": "has no lavadl_ref.slayer.absent",
         "lava.lib.dl.slayer.jitconfig": "no CUDA code to configure",
+        "lava.lib.dl.slayer.object_detection.metrics": "there is no object detection here",
         "lava.lib.dl.exchange": "lava-dl has bootstrap, netx, slayer, but no lava.lib.dl.exchange",
     }.items():
         try:

@@ -116,3 +116,12 @@ def test_errors_are_those_of_the_real_one():
         synapse.complex.Dense(3, 0)
     with pytest.raises(ValueError, match="dense synapse expects input"):
         synapse.complex.Dense(3, 4)(torch.zeros(1, 2, 5))
+
+
+def test_weight_norm_enabled():
+    layer = synapse.complex.Dense(3, 2, weight_norm=True)
+    assert layer.weight_norm_enabled
+    assert layer.real.weight_norm_enabled
+    layer.disable_weight_norm()
+    assert not layer.weight_norm_enabled
+    assert not layer.imag.weight_norm_enabled

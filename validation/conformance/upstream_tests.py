@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import types
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -84,14 +85,11 @@ def run(which: str, folder: Path, timeout: float = 240) -> dict[str, str]:
             start_new_session=True,
         )
         try:
-            child.wait(timeout)
-        except subprocess.TimeoutExpired:
-            pass
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout)
         finally:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             child.wait()
     outcomes = folder / "outcomes.json"
     if not outcomes.exists():
