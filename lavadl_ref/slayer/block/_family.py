@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -41,5 +42,17 @@ class Family:
         name = self.module.rpartition(".")[2]
         summary, _, rest = (block.__doc__ or "").partition("\n")
         doc = f"{summary}\n\n    With neurons of `slayer.neuron.{name}`.\n{rest}"
-        attributes = {**self.attributes, "__module__": self.module, "__qualname__": block.__name__, "__doc__": doc}
-        return type(block.__name__, (block,), attributes)
+        made = type(block.__name__, (block,), {**self.attributes, "__module__": self.module, "__doc__": doc})
+        made.__signature__ = self._signature(block)  # type: ignore[attr-defined]
+        return made
+
+    def _signature(self, block: type[Block]) -> inspect.Signature:
+        """The arguments of `block`, with this family's default shift."""
+        signature = inspect.signature(block)
+        shift = self.attributes["default_shift"]
+        return signature.replace(
+            parameters=[
+                p.replace(default=shift, annotation=bool) if p.name == "delay_shift" else p
+                for p in signature.parameters.values()
+            ]
+        )

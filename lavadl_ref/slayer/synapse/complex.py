@@ -16,7 +16,7 @@ from lavadl_ref.slayer.synapse.layer import Hook
 _GEOMETRY = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
 
 
-class GenericLayer(torch.nn.Module):
+class ComplexLayer(torch.nn.Module):
     """A synapse of `synapse` twice, with the same arguments.
 
     Attributes
@@ -89,31 +89,31 @@ class GenericLayer(torch.nn.Module):
         return self.real.shape
 
 
-class Dense(GenericLayer):
+class Dense(ComplexLayer):
     """Complex `synapse.Dense`."""
 
     synapse = layer.Dense
 
 
-class Conv(GenericLayer):
+class Conv(ComplexLayer):
     """Complex `synapse.Conv`."""
 
     synapse = layer.Conv
 
 
-class Pool(GenericLayer):
+class Pool(ComplexLayer):
     """Complex `synapse.Pool`."""
 
     synapse = layer.Pool
 
 
-class ConvTranspose(GenericLayer):
+class ConvTranspose(ComplexLayer):
     """Complex `synapse.ConvTranspose`."""
 
     synapse = layer.ConvTranspose
 
 
-class Unpool(GenericLayer):
+class Unpool(ComplexLayer):
     """Complex `synapse.Unpool`."""
 
     synapse = layer.Unpool
