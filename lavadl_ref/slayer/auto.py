@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer import block
+from lavadl_ref.slayer import neuron as neurons
 from lavadl_ref.slayer.block import base
 from lavadl_ref.slayer.block.describe import NEVER_MANTISSA
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
@@ -89,15 +91,42 @@ class SequentialNetwork(torch.nn.Module):
         return (spike, torch.tensor(counts).reshape(1, -1)) if self.count_log else spike
 
 
-def blocks_of(type: str) -> ModuleType:
-    """The module of `slayer.block` for a family, by its name in a ``.net`` file.
+def get_classes(neuron_type: str | None = None) -> tuple[ModuleType, ModuleType]:
+    """The neuron's and the blocks' module of a family.
+
+    Parameters
+    ----------
+    neuron_type : str, optional
+        The family's name in a ``.net`` file; CUBA if not given.
 
     Raises
     ------
     KeyError
         If no family has that name.
     """
-    return _BLOCKS[exchange.family(type).type]
+    blocks = _BLOCKS[exchange.family(neuron_type or "CUBA").type]
+    return getattr(neurons, blocks.__name__.rpartition(".")[2]), blocks
+
+
+def get_neuron_params(neuron_handle: Mapping[str, Any], neuron_class: ModuleType) -> dict[str, Any]:
+    """The arguments of a family's neuron from the ``neuron`` group of a layer in an open file.
+
+    Parameters
+    ----------
+    neuron_handle : h5py.Group
+        E.g. ``file["layer/0/neuron"]``.
+    neuron_class : module
+        The family's, e.g. ``slayer.neuron.cuba``.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    """
+    values = {key: dataset[()] for key, dataset in neuron_handle.items()}
+    texts = {key: v.decode() if isinstance(v, bytes) else v for key, v in values.items()}
+    params: dict[str, Any] = neuron_class.neuron_params(texts)
+    return params
 
 
 _BLOCKS: dict[str, ModuleType] = {

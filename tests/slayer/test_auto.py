@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange, reference, slayer
 from lavadl_ref.exchange import ConvTranspose, Dense, Network, Neuron, Pool
-from lavadl_ref.slayer.auto import SequentialNetwork
+from lavadl_ref.slayer.auto import SequentialNetwork, get_classes, get_neuron_params
 from lavadl_ref.slayer.block import cuba, synaptic
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 from tests import random_networks
 from tests.exchange.networks import same
+from tests.slayer.matrix import FAMILIES
 
 NEURON = {"threshold": 0.6, "current_decay": 0.4, "voltage_decay": 0.15}
 PER_CHANNEL = {**NEURON, "current_decay": (0.1, 0.9), "voltage_decay": (0.05, 0.5), "shared_param": False}
@@ -292,3 +294,17 @@ def test_scaled_weights(scale):
     rebuilt = SequentialNetwork(Network((description,))).eval()
     assert torch.equal(rebuilt(x), block(x))
     assert same(rebuilt.blocks[0].describe(), description)
+
+
+@pytest.mark.parametrize("name", ["cuba", "alif", "rf", "rf_iz", "adrf", "adrf_iz", "sigma_delta"])
+def test_parts_of_a_file_by_hand(name, tmp_path):
+    """What Lava-DL's own rebuilding offers as functions."""
+    dense = getattr(slayer.block, name).Dense(FAMILIES[name], 4, 3)
+    with h5py.File(tmp_path / "a.net", "w") as file:
+        dense.export_hdf5(file.create_group("layer/0"))
+        group = file["layer/0/neuron"]
+        neurons, blocks = get_classes(group["type"][()].decode())
+        again = neurons.Neuron(**get_neuron_params(group, neurons))
+    assert blocks is getattr(slayer.block, name)
+    assert again.device_params == dense.neuron.device_params
+    assert get_classes() == (slayer.neuron.cuba, slayer.block.cuba)

@@ -6,6 +6,7 @@ import inspect
 from types import ModuleType
 from typing import Any, TypeVar
 
+from lavadl_ref.slayer.block import recurrent, synaptic
 from lavadl_ref.slayer.block.base import Block
 from lavadl_ref.slayer.neuron.base import Neuron
 
@@ -36,6 +37,32 @@ class Family:
             "synapses": synapses,
             "default_shift": default_shift,
         }
+
+    def blocks(
+        self,
+    ) -> tuple[
+        type[synaptic.Input],
+        type[synaptic.Affine],
+        type[synaptic.Dense],
+        type[synaptic.Conv],
+        type[synaptic.ConvT],
+        type[synaptic.Pool],
+        type[synaptic.Unpool],
+        type[recurrent.Recurrent],
+        type[recurrent.KWTA],
+    ]:
+        """The blocks that every family has, with its neurons."""
+        return (
+            self(synaptic.Input),
+            self(synaptic.Affine),
+            self(synaptic.Dense),
+            self(synaptic.Conv),
+            self(synaptic.ConvT),
+            self(synaptic.Pool),
+            self(synaptic.Unpool),
+            self(recurrent.Recurrent),
+            self(recurrent.KWTA),
+        )
 
     def __call__(self, block: type[B]) -> type[B]:
         """`block` with this family's neurons."""
