@@ -8,7 +8,7 @@ import torch
 from lavadl_ref.slayer import axon
 from tests import naive
 
-SHAPES = pytest.mark.parametrize("shape", [(2, 3, 9), (2, 3, 2, 4, 9)])
+SHAPES = pytest.mark.parametrize("shape", [(2, 3, 9), (2, 3, 4, 9), (2, 3, 2, 4, 9)])
 
 
 def signal(shape, seed=0):
