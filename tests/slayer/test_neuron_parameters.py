@@ -297,6 +297,17 @@ def test_own_parameters_come_back(name, shape):
 
 
 @every
+def test_one_number_beside_one_for_each_channel_comes_back(name):
+    params = make(name).device_params
+    own = "cosDecay" if "cosDecay" in params else "vDecay"
+    params[own] = params[own] - np.arange(3)
+    n = again(name, params)
+    n(signal(name))
+    for key, value in n.device_params.items():
+        assert np.array_equal(value, np.broadcast_to(params[key], np.shape(value))), key
+
+
+@every
 def test_device_parameters_need_not_be_complete(name):
     params = make(name, threshold=1.25).device_params
     del params["gradedSpike"], params["type"]

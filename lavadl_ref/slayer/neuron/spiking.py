@@ -54,9 +54,16 @@ def parameters_of(type: str, device_params: Mapping[str, Any], scale: int, p_sca
             params[field.name] = device_params[field.key] / scale
         elif field.name == "graded_spike" and field.key in device_params:
             params[field.name] = bool(device_params[field.key])
-    if any(np.ndim(value) for value in params.values()):
-        params["shared_param"] = False
+    channels = max(np.size(value) for value in params.values())
+    if channels > 1:
+        # one number would be spread over the channels
+        decays = {name: np.full(channels, params[name]) for name in _decays(type) if np.ndim(params[name]) == 0}
+        params.update(decays, shared_param=False)
     return params
+
+
+def _decays(type: str) -> list[str]:
+    return [field.name for field in exchange.FAMILIES[type].fields if field.per_channel]
 
 
 class Neuron(base.Neuron):
