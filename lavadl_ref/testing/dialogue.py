@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import shlex
@@ -81,6 +82,9 @@ class Dialogue:
         DialogueError
             If there is no answer in time, or the program ended.
         """
+        # what comes later than this is taken for the next answer, which it then is not
+        with contextlib.suppress(BlockingIOError):
+            self._received += os.read(self._stdout.fileno(), 65536)
         if self._received:
             raise DialogueError(f"expected one line for each, found another: {bytes(self._received[:60])!r}")
         deadline = time.monotonic() + self._timeout
