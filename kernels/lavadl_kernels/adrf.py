@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels import adaptation, dynamics, resonator
+from lavadl_kernels import adaptation, deployed, dynamics, resonator
 from lavadl_kernels._jit import scalar
-from lavadl_kernels.fixed_point import fixed
+from lavadl_kernels.fixed_point import fixed, wrap32
 from lavadl_kernels.spike import phase_surrogate
 
 STATES = ("real", "imag", "threshold", "refractory")
@@ -110,6 +110,23 @@ def advancing(step, part):
     return advance
 
 
+def deploying(step, part):
+    """The deployed `advance` of an adaptive resonator with this `step`; `part` as in `advancing`."""
+
+    def deploy(neuron, state, i, a, b, loihi):
+        re, im, th, r, d = state[0, i], state[1, i], state[2, i], state[3, i], neuron.decay
+        rest, rise = neuron.threshold, neuron.threshold_step
+        fre, fim, fth, fr, fs, _, _ = step(re, im, th, r, a, b, d[0, i], d[1, i], d[2, i], d[3, i], rest, rise, False)
+        nre, nim, nth, nr, ns, _, _ = step(
+            re, im, th, r, wrap32(a), wrap32(b), d[0, i], d[1, i], d[2, i], d[3, i], rest, rise, True
+        )
+        state[0, i], state[1, i], state[2, i], state[3, i] = (nre, nim, nth, nr) if loihi else (fre, fim, fth, fr)
+        far = fre != nre or fim != nim or fth != nth or fr != nr
+        return (ns if loihi else fs), state[part, i], far
+
+    return deploy
+
+
 def _retreat(
     neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
 ):
@@ -132,6 +149,7 @@ def _slopes(grad_spike, re, im, th, r, grad_re, grad_im, tau, scale, graded):
         grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im
 
 
+@deployed.family(deploying(step, 0))
 @dynamics.family(advancing(step, 0), _retreat)
 class Adrf(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels import adaptation, dynamics, resonator
+from lavadl_kernels import adaptation, deployed, dynamics, resonator
 from lavadl_kernels._jit import scalar
-from lavadl_kernels.adrf import DECAYS, STATES, advancing, backward, forward
+from lavadl_kernels.adrf import DECAYS, STATES, advancing, backward, deploying, forward
 from lavadl_kernels.spike import surrogate
 
 __all__ = ["DECAYS", "STATES", "Parameters", "backward", "forward", "step"]
@@ -59,6 +59,7 @@ def _slopes(grad_spike, im, th, r, grad_re, grad_im, tau, scale, graded):
         grad_im[i] = grad_spike[i] * surrogate(im[i] - th[i] - r[i], tau, scale, graded)
 
 
+@deployed.family(deploying(step, 1))
 @dynamics.family(advancing(step, 1), _retreat)
 class AdrfIz(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""

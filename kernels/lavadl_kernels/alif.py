@@ -26,9 +26,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels import adaptation, dynamics, leaky_integrator
+from lavadl_kernels import adaptation, deployed, dynamics, leaky_integrator
 from lavadl_kernels._jit import scalar
-from lavadl_kernels.fixed_point import clip24, fixed, leak, wrap24
+from lavadl_kernels.fixed_point import clip24, fixed, leak, wrap24, wrap32
 from lavadl_kernels.spike import surrogate
 
 STATES = ("current", "voltage", "threshold", "refractory")
@@ -127,6 +127,16 @@ def _slopes(grad_spike, v, th, r, grad_v, tau, scale, graded):
         grad_v[i] = grad_spike[i] * surrogate(v[i] - th[i] - r[i], tau, scale, graded)
 
 
+def _deploy(neuron, state, i, a, b, loihi):
+    u, v, th, r, d = state[0, i], state[1, i], state[2, i], state[3, i], neuron.decay
+    rest, rise = neuron.threshold, neuron.threshold_step
+    fu, fv, fth, fr, fs, _, _ = step(u, v, th, r, a, d[0, i], d[1, i], d[2, i], d[3, i], rest, rise, False)
+    nu, nv, nth, nr, ns, _, _ = step(u, v, th, r, wrap32(a), d[0, i], d[1, i], d[2, i], d[3, i], rest, rise, True)
+    state[0, i], state[1, i], state[2, i], state[3, i] = (nu, nv, nth, nr) if loihi else (fu, fv, fth, fr)
+    return (ns if loihi else fs), state[1, i], fu != nu or fv != nv or fth != nth or fr != nr
+
+
+@deployed.family(_deploy)
 @dynamics.family(_advance, _retreat)
 class Alif(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""

@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels import dynamics, leaky_integrator
+from lavadl_kernels import deployed, dynamics, leaky_integrator
 from lavadl_kernels._jit import kernel, scalar
-from lavadl_kernels.fixed_point import exact, fixed, leak, saturate24, wrap24, wrap32
+from lavadl_kernels.fixed_point import exact, fixed, leak, saturate24, scaled, wrap24, wrap32
 from lavadl_kernels.spike import surrogate
 
 CHUNK = leaky_integrator.CHUNK
@@ -60,14 +60,28 @@ def step(u, v, a, bias, current_decay, voltage_decay, threshold, loihi):
     u, v, spike, voltage
         The new state, the spike, and the voltage before its reset.
     """
+    u = charge(u, a, current_decay, loihi)
+    v, spike, voltage = fire(v, u + bias, voltage_decay, threshold, loihi)
+    return u, v, spike, voltage
+
+
+@scalar
+def charge(u, a, current_decay, loihi):
+    """The current after a step."""
     u = leak(u, current_decay) + a
     if loihi:
         u = wrap24(u)
-    voltage = leak(v, voltage_decay) + u + bias
+    return u
+
+
+@scalar
+def fire(v, drive, voltage_decay, threshold, loihi):
+    """The voltage after a step with input `drive`, whether it spikes, and the voltage before its reset."""
+    voltage = leak(v, voltage_decay) + drive
     if loihi:
         voltage = saturate24(voltage)
     spike = voltage > threshold
-    return u, (0 if spike else voltage), spike, voltage
+    return (0 if spike else voltage), spike, voltage
 
 
 def forward(x, u, v, current_decay, voltage_decay, threshold, graded=False):
@@ -247,6 +261,24 @@ def _slopes(grad_spike, voltage, level, grad_voltage, tau, scale, graded):
         grad_voltage[i] = grad_spike[i] * surrogate(voltage[i] - level, tau, scale, graded)
 
 
+@scalar
+def _deployed(u, v, a, bias, current_decay, voltage_decay, threshold, exponent, loihi):
+    """`step` with a norm between current and voltage that divides by 2**exponent."""
+    u = charge(u, a, current_decay, loihi)
+    v, spike, voltage = fire(v, scaled(u + bias, -exponent), voltage_decay, threshold, loihi)
+    return u, v, spike, voltage
+
+
+def _deploy(neuron, state, i, a, b, loihi):
+    decay, threshold, exponent = neuron.decay, neuron.threshold, neuron.exponent
+    u, v, bias, cd, vd = state[0, i], state[1, i], decay[2, i], decay[0, i], decay[1, i]
+    fu, fv, fs, fw = _deployed(u, v, a, bias, cd, vd, threshold, exponent, False)
+    nu, nv, ns, nw = _deployed(u, v, wrap32(a), bias, cd, vd, threshold, exponent, True)
+    state[0, i], state[1, i] = (nu, nv) if loihi else (fu, fv)
+    return (ns if loihi else fs), (nw if loihi else fw), fu != nu or fw != nw
+
+
+@deployed.family(_deploy)
 @dynamics.family(_advance, _retreat)
 class Cuba(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""
@@ -254,6 +286,7 @@ class Cuba(NamedTuple):
     #: (3, M) int64: current decay, voltage decay, and the bias of the voltage, which gets no gradient
     decay: np.ndarray[Any, Any]
     threshold: int
+    exponent: int = 0  #: deployed neurons only: current and bias are divided by 2**exponent on the way to the voltage
 
     def reach(self, state: np.ndarray[Any, Any], steps: int) -> int:
         """What the bias alone can bring the voltage to, 1/4096."""
@@ -261,67 +294,3 @@ class Cuba(NamedTuple):
 
 
 Parameters = Cuba
-
-
-def run(a, bias, u, v, current_decay, voltage_decay, threshold, start, reset, spike, current, voltage, exceeded):
-    """Run integer inputs through neurons with the chip's widths: the deployed neuron.
-
-    Parameters
-    ----------
-    a : ndarray
-        (T, M) int64 synaptic sums in 1/4096.
-    bias : ndarray
-        (M,) int64 in 1/4096.
-    u, v : ndarray
-        (M,) int64 states, updated in place.
-    current_decay, voltage_decay : ndarray
-        (M,) int64.
-    threshold : int
-        1/4096.
-    start : int
-        Steps before this one leave the neurons at rest and silent.
-    reset : ndarray
-        (T,) bool: at these steps u and v become 0 before the update.
-    spike : ndarray
-        (T, M) uint8, filled.
-    current, voltage : ndarray
-        (T, M) int32, filled with u and with v after its reset; (0, M) to record nothing.
-    exceeded : ndarray
-        (M,) int64, filled with the first step at which a width was exceeded, or -1.
-    """
-    _run(
-        u.size, a, bias, u, v, current_decay, voltage_decay, threshold, start, reset,
-        spike, current, voltage, exceeded,
-    )  # fmt: skip
-
-
-@kernel
-def _run(
-    begin, end, a, bias, u, v, current_decay, voltage_decay, threshold, start, reset,
-    spike, current, voltage, exceeded,
-):  # fmt: skip
-    for lo in range(begin, end, CHUNK):
-        hi = min(lo + CHUNK, end)
-        uc, vc, cd, vd = u[lo:hi], v[lo:hi], current_decay[lo:hi], voltage_decay[lo:hi]
-        b, beyond = bias[lo:hi], exceeded[lo:hi]
-        beyond[:] = -1
-        for t in range(a.shape[0]):
-            ar, sr = a[t, lo:hi], spike[t, lo:hi]
-            if reset[t]:
-                uc[:] = 0
-                vc[:] = 0
-            for i in range(hi - lo):
-                if t < start:
-                    sr[i] = 0
-                else:
-                    # what the widths would have to hold
-                    ui = leak(uc[i], cd[i]) + ar[i]
-                    un, vn, s, w = step(uc[i], vc[i], wrap32(ar[i]), b[i], cd[i], vd[i], threshold, True)
-                    wi = leak(vc[i], vd[i]) + un + b[i]
-                    if beyond[i] < 0 and (ui != un or wi != w):
-                        beyond[i] = t
-                    uc[i], vc[i] = un, vn
-                    sr[i] = s
-                if current.shape[0] > 0:
-                    current[t, lo + i] = uc[i]
-                    voltage[t, lo + i] = vc[i]

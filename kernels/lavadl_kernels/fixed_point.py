@@ -64,10 +64,31 @@ def leak(state, decay):
     return shift_to_zero(state * (4096 - decay))
 
 
-@scalar
 def wrap32(value):
     """The signed 32-bit integer congruent to `value` modulo 2**32."""
-    return value - (value + 2147483648) // 4294967296 * 4294967296
+    return ((value + 2147483648) & 4294967295) - 2147483648
+
+
+@overload(wrap32)
+def _wrap32(value):
+    if isinstance(value, types.Float):
+        return lambda value: value - np.floor((value + 2147483648) / 4294967296) * 4294967296
+    return lambda value: ((value + 2147483648) & 4294967295) - 2147483648
+
+
+@scalar
+def wrap(value, bits):
+    """The signed integer of `bits` bits congruent to `value` modulo 2**bits."""
+    half = 1 << (bits - 1)
+    return ((value + half) & (2 * half - 1)) - half
+
+
+@scalar
+def scaled(value, up):
+    """`value` * 2**up, rounded toward zero."""
+    if up >= 0:
+        return value << up
+    return -(-value >> -up) if value < 0 else value >> -up
 
 
 @scalar

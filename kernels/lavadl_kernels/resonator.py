@@ -67,6 +67,20 @@ def advancing(step, part):
     return advance
 
 
+def deploying(step, part):
+    """The deployed `advance` of a resonator with this `step`; `part` as in `advancing`."""
+
+    def deploy(neuron, state, i, a, b, loihi):
+        re, im, sin, cos, threshold = state[0, i], state[1, i], neuron.decay[0, i], neuron.decay[1, i], neuron.threshold
+        fre, fim, fs, freal, fimag = step(re, im, a, b, sin, cos, threshold, False)
+        nre, nim, ns, nreal, nimag = step(re, im, wrap32(a), wrap32(b), sin, cos, threshold, True)
+        state[0, i], state[1, i] = (nre, nim) if loihi else (fre, fim)
+        real, imag = (nreal, nimag) if loihi else (freal, fimag)
+        return (ns if loihi else fs), (imag if part else real), freal != nreal or fimag != nimag
+
+    return deploy
+
+
 @scalar
 def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, grad_decay, lo):
     """Adjoint of one step of `rotate` over lanes: `grad_x` holds the gradients through the spike, and is replaced.

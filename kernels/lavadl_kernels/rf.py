@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels import dynamics, resonator
+from lavadl_kernels import deployed, dynamics, resonator
 from lavadl_kernels._jit import scalar
 from lavadl_kernels.spike import phase_surrogate
 
@@ -90,6 +90,7 @@ def _slopes(grad_spike, re, im, level, grad_re, grad_im, tau, scale, graded):
         grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im
 
 
+@deployed.family(resonator.deploying(_step, 0))
 @dynamics.family(resonator.advancing(_step, 0), _retreat)
 class Rf(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""

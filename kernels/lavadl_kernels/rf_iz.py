@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels import dynamics, resonator
+from lavadl_kernels import deployed, dynamics, resonator
 from lavadl_kernels._jit import scalar
 from lavadl_kernels.spike import surrogate
 
@@ -85,6 +85,7 @@ def _slopes(grad_spike, im, level, grad_re, grad_im, tau, scale, graded):
         grad_im[i] = grad_spike[i] * surrogate(im[i] - level, tau, scale, graded)
 
 
+@deployed.family(resonator.deploying(step, 1))
 @dynamics.family(resonator.advancing(step, 1), _retreat)
 class RfIz(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""

@@ -34,14 +34,18 @@ in units of 1, states and thresholds float64 in units of 1, one per lane.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from lavadl_kernels import leaky_integrator
+from lavadl_kernels import deployed, leaky_integrator
 from lavadl_kernels._jit import kernel, scalar
 from lavadl_kernels.fixed_point import wrap32
 from lavadl_kernels.spike import exp_negative
 
 CHUNK = leaky_integrator.CHUNK
+STATES = ("sigma", "activation", "residue", "error")
+CUT = 6  #: bits between the scale of the states and that of the messages
 LIMIT = 2.0**34  #: magnitude below which float64 holds the multiples of 2**-18 exactly
 
 
@@ -110,16 +114,23 @@ def step(sigma, activation, residue, error, a, bias, threshold, relu, cum_error,
     sigma, activation, residue, error, message
         The new states, and the message in 1/4096.
     """
+    sigma, value = integrate(sigma, a, bias, 0, relu, loihi)
+    residue, error, message, _, _ = encode(value, activation, residue, error, threshold, cum_error, loihi)
+    return sigma, value, residue, error, message >> CUT
+
+
+@scalar
+def integrate(sigma, a, bias, up, relu, loihi):
+    """The sum after a step, and its activation, which `up` multiplies by 2**up before it is rectified."""
     sigma = sigma + a
     if loihi:
         sigma = wrap32(sigma)
-    value = sigma + bias
+    value = (sigma + bias) << up
     if loihi:
         value = wrap32(value)
     if relu:
         value = max(value, 0)
-    residue, error, message, _, _ = encode(value, activation, residue, error, threshold, cum_error, loihi)
-    return sigma, value, residue, error, message >> 6
+    return sigma, value
 
 
 def _refused(what, x):
@@ -293,3 +304,69 @@ def _threshold_backward(
                 distance = abs(compared) - level
                 slope = change * np.float64(scale_grad * exp_negative(-abs(np.float32(distance)) / tau_grad)) / level
                 g[i] -= np.float64(gm[i]) * (slope if distance > 0 else np.sign(change))
+
+
+# Deployed neurons.  A norm that divides by 2**exponent makes the unit of everything behind the sum finer by
+# that many bits, so that nothing is rounded; a negative exponent multiplies.
+
+
+def _deploy(neuron, state, i, a, b, loihi):
+    up, cut, relu, cum_error = max(-neuron.exponent, 0), CUT + max(neuron.exponent, 0), neuron.relu, neuron.cum_error
+    sigma, before, residue, error = state[0, i], state[1, i], state[2, i], state[3, i]
+    bias, threshold = neuron.bias[i], neuron.threshold[i]
+    fsum, fact = integrate(sigma, a, bias, up, relu, False)
+    fres, ferr, fsent, _, fcompared = encode(fact, before, residue, error, threshold, cum_error, False)
+    nsum, nact = integrate(sigma, wrap32(a), bias, up, relu, True)
+    nres, nerr, nsent, _, ncompared = encode(nact, before, residue, error, threshold, cum_error, True)
+    far = fsum != nsum or fact != nact or fcompared != ncompared or fsent != nsent or fres != nres or ferr != nerr
+    if loihi:
+        state[0, i], state[1, i], state[2, i], state[3, i] = nsum, nact, nres, nerr
+        return True, nsent >> cut, far
+    state[0, i], state[1, i], state[2, i], state[3, i] = fsum, fact, fres, ferr
+    return True, fsent >> cut, far
+
+
+@deployed.family(_deploy)
+class SigmaDelta(NamedTuple):
+    """Parameters of a deployed layer; states sigma, activation, residue, error."""
+
+    threshold: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the activation
+    bias: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the sum
+    relu: bool
+    cum_error: bool
+    exponent: int = 0  #: sum and bias are divided by 2**exponent
+
+
+def _deploy_delta(neuron, state, i, a, b, loihi):
+    before, residue, error, threshold = state[0, i], state[1, i], state[2, i], neuron.threshold[i]
+    narrow = wrap32(a)
+    fres, ferr, fsent, _, fcompared = encode(a, before, residue, error, threshold, neuron.cum_error, False)
+    nres, nerr, nsent, _, ncompared = encode(narrow, before, residue, error, threshold, neuron.cum_error, True)
+    far = narrow != a or fcompared != ncompared or fsent != nsent or fres != nres or ferr != nerr
+    if loihi:
+        state[0, i], state[1, i], state[2, i] = narrow, nres, nerr
+        return True, nsent >> CUT, far
+    state[0, i], state[1, i], state[2, i] = a, fres, ferr
+    return True, fsent >> CUT, far
+
+
+@deployed.family(_deploy_delta)
+class Delta(NamedTuple):
+    """Parameters of a deployed input layer, which sends the changes of its input; states activation, residue, error."""
+
+    threshold: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the input
+    cum_error: bool
+
+
+def _deploy_sigma(neuron, state, i, a, b, loihi):
+    sigma, free = integrate(state[0, i], a, neuron.bias[i], 0, False, False)
+    narrow, value = integrate(state[0, i], wrap32(a), neuron.bias[i], 0, False, True)
+    state[0, i] = narrow if loihi else sigma
+    return True, (value if loihi else free), sigma != narrow or free != value
+
+
+@deployed.family(_deploy_sigma)
+class Sigma(NamedTuple):
+    """Parameters of a deployed layer that is read out: it sends its sum and bias; state sigma."""
+
+    bias: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the sum

@@ -1,13 +1,16 @@
 """A few small cases for the interpreter: `test_threads` runs this file with the compiler switched off."""
 
+from dataclasses import replace
+
 import numba
 import numpy as np
 import pytest
 from lavadl_kernels import cuba, delay, leaky_integrator, spike, synapse
 
 from tests import naive
-from tests.kernels import test_cuba, test_families
+from tests.kernels import naive_deployed, test_cuba, test_families
 from tests.kernels.cases import Case, Neurons
+from tests.kernels.deployment import STATES, same, uniform
 from tests.kernels.test_families import every
 
 
@@ -35,16 +38,14 @@ def test_cuba_forward(magnitude):
     test_cuba.check_forward(small(magnitude, graded=True))
 
 
-def test_cuba_run():
-    case, zeros = small(2**14), np.zeros(3, np.int64)
-    u, v, spikes, exceeded = case.u.copy(), case.v.copy(), np.empty((6, 3), np.uint8), np.empty(3, np.int64)
-    record = np.empty((6, 3), np.int32), np.empty((6, 3), np.int32)
-    a, reset = np.array(case.integers), np.zeros(6, bool)
-    cuba.run(a, zeros, u, v, *test_cuba.parameters(case), 0, reset, spikes, *record, exceeded)
-    us, _, vs, expected = test_cuba.oracle(case, loihi=True)
-    np.testing.assert_array_equal(spikes, expected)
-    np.testing.assert_array_equal(record[0], us)
-    np.testing.assert_array_equal(record[1], vs)
+@pytest.mark.parametrize("kind", STATES)
+@pytest.mark.parametrize("units", [0, 3])
+@pytest.mark.parametrize("loihi", [True, False])
+def test_deployed(kind, units, loihi):
+    case = replace(uniform(kind, 6, 8, 5, units), loihi=loihi)
+    same(case.run(), naive_deployed.run(case))
+    case.total[:] *= 2**12
+    same(case.run(), naive_deployed.run(case))
 
 
 def test_cuba_backward():

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from functools import partial
 
 import lavadl_kernels
@@ -12,6 +13,7 @@ import pytest
 from lavadl_kernels import _jit, cuba, delay, leaky_integrator, spike, synapse
 
 from tests.kernels.cases import draw_decays
+from tests.kernels.deployment import STATES, uniform
 from tests.kernels.families import FAMILIES
 
 LANES, STEPS = 5 * 512 + 77, 40
@@ -49,11 +51,7 @@ def everything(seed):
     weight = rng.integers(-128, 128, (4, 4, 3, 3))
     out += [gradient, synapse.dense(frames.reshape(STEPS, -1), rng.integers(-9, 9, (7, 120)))]
     out += [synapse.conv(frames, weight), synapse.conv_transpose(frames, weight)]
-    spikes, currents, voltages = np.empty(x.shape, np.uint8), np.empty(x.shape, np.int32), np.empty(x.shape, np.int32)
-    a, exceeded = rng.integers(-(2**22), 2**22, x.shape), np.empty(LANES, np.int64)
-    resets = rng.random(STEPS) < 0.1
-    cuba.run(a, states[0], *states, *decays, 2**20, 2, resets, spikes, currents, voltages, exceeded)
-    return [*out, spikes, currents, voltages, exceeded]
+    return out
 
 
 def family(name, units):
@@ -71,12 +69,21 @@ def family(name, units):
     return [run.spike, run.trace, run.state, *run.x, *gradients.x, gradients.decay]
 
 
+def deployed(kind, units):
+    """The outputs of deployed neurons with the device's widths and without, flat."""
+    lanes = units * (LANES // units) if units else LANES
+    case = uniform(kind, lanes, 12, 2, units)
+    return [*case.run(), *replace(case, loihi=False).run(), *case.run(record=False)]
+
+
 @pytest.mark.parametrize(
     "outputs",
     [
         pytest.param(lambda: everything(0), id="the rest"),
         *(pytest.param(partial(family, name, 0), id=name) for name in FAMILIES),
         *(pytest.param(partial(family, name, 9), id=f"{name} with feedback") for name in FAMILIES),
+        *(pytest.param(partial(deployed, kind, 0), id=f"deployed {kind}") for kind in STATES),
+        *(pytest.param(partial(deployed, kind, 9), id=f"deployed {kind} with feedback") for kind in STATES),
     ],
 )
 def test_same_bits_for_any_number_of_threads(threads, monkeypatch, outputs):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from dataclasses import replace
+from itertools import accumulate, product
 
 import numpy as np
 import pytest
 from lavadl_kernels import adrf, adrf_iz, alif, cuba, dynamics, rf, rf_iz, sigma_delta
 
 from lavadl_ref.testing import vectors
+from tests.kernels.deployment import deploy
 
 SPIKING = {
     "CUBA": cuba,
@@ -52,26 +54,47 @@ def test_spiking_neurons_as_in_training(family, name):
             assert state[:, 0].tolist() == [case.states[key][piece.stop - 1][lane] for key in kernel.STATES]
 
 
-@pytest.mark.parametrize("name", ["usual", "chunks", "ties", "negative", "edges", "zero-threshold", "wide"])
-def test_cuba_as_deployed(name):
-    (case,) = (case for case in vectors.cases("CUBA", "loihi") if case.name == name)
-    for lane in range(case.lanes):
+def deployed_neuron(case, lane):
+    """Parameters of one lane of a case."""
+    given = {key: values[lane] for key, values in case.parameters.items()}
+    if case.family == "SDNN":
+        threshold, bias = np.array([given["threshold"]]), np.array([given["bias"]])
+        return sigma_delta.SigmaDelta(threshold, bias, bool(given["relu"]), bool(given["cum_error"]))
+    kernel = SPIKING[case.family]
+    rows = [given[key] for key in (*kernel.DECAYS, *("bias",) * (case.family == "CUBA"))]
+    scalars = [given[key] for key in ("threshold", "threshold_step") if key in given]
+    return kernel.Parameters(np.array([rows], np.int64).T, *scalars)
 
-        def of(values, lane=lane):
-            return np.array([values[lane]], np.int64)
 
-        u, v, parameters = of(case.state["current"]), of(case.state["voltage"]), case.parameters
-        for piece in pieces(case):
-            a = column(case.inputs["input"], lane)[piece]
-            spike, exceeded = np.empty(a.shape, np.uint8), np.empty(1, np.int64)
-            current, voltage = np.empty(a.shape, np.int32), np.empty(a.shape, np.int32)
-            cuba.run(
-                a, of(parameters["bias"]), u, v, of(parameters["current_decay"]), of(parameters["voltage_decay"]),
-                parameters["threshold"][lane], 0, np.zeros(len(a), bool), spike, current, voltage, exceeded,
-            )  # fmt: skip
-            assert np.array_equal(spike, column(case.spike, lane)[piece])
-            assert np.array_equal(current, column(case.states["current"], lane)[piece])
-            assert np.array_equal(voltage, column(case.states["voltage"], lane)[piece])
+SIZES = {
+    "CUBA": "voltage_before_reset",
+    "ALIF": "voltage",
+    "RF_PHASE": "real",
+    "RF_IZHIKEVICH": "imag_before_reset",
+    "ADRF_PHASE": "real",
+    "ADRF_IZHIKEVICH": "imag",
+}  #: what a graded spike carries
+
+
+@pytest.mark.parametrize("widths", vectors.WIDTHS)
+@pytest.mark.parametrize("family", vectors.DEFINITIONS)
+def test_as_deployed(family, widths):
+    """Every case, lane by lane and piece by piece; graded spikes too."""
+    for case in vectors.cases(family, widths):
+        shown = {**case.states, **case.compared}
+        size = np.array(shown[SIZES[family]]) if family in SIZES else 1
+        expected = {graded: np.array(case.spike) * (size if graded else 1) for graded in (False, True)}
+        states = np.array(list(case.states.values()))
+        total, before = np.array(list(case.inputs.values())), np.array(list(case.state.values()))
+        for lane, graded in product(range(case.lanes), (False, True) if family in SIZES else (True,)):
+            one = slice(lane, lane + 1)
+            whole = deploy(deployed_neuron(case, lane), total[..., one], before[:, one], graded=graded)
+            whole.loihi = widths == "loihi"
+            for piece in pieces(case):
+                ran = replace(whole, total=whole.total[:, piece].copy(), reset=whole.reset[piece]).run()
+                assert np.array_equal(ran.message, expected[graded][piece, one]), (case.label, lane)
+                assert np.array_equal(ran.record, states[:, piece, one]), (case.label, lane)
+                whole.state = ran.state
 
 
 # Not the ties: to meet the threshold again and again, activations leave what float32 holds.

@@ -1,0 +1,246 @@
+"""Deployed neurons of every family against the oracle, with ==."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from lavadl_kernels import sigma_delta
+
+from tests import naive
+from tests.kernels import naive_deployed
+from tests.kernels.deployment import STATES, UNITS, deploy, deployments, same
+from tests.kernels.families import FAMILIES
+
+every = pytest.mark.parametrize("kind", STATES)
+either = pytest.mark.parametrize("loihi", [True, False], ids=["loihi", "slayer"])
+
+
+def check(case):
+    expected = naive_deployed.run(case)
+    assume(case.loihi or naive_deployed.bounded(expected))
+    same(case.run(), expected)
+
+
+@every
+@either
+@given(st.data())
+def test_the_oracle(kind, loihi, data):
+    check(data.draw(deployments(kind, loihi)))
+
+
+@every
+@given(st.data())
+def test_recording_changes_nothing(kind, data):
+    case = data.draw(deployments(kind))
+    recorded = case.run()
+    same(case.run(record=False), recorded._replace(record=recorded.record[:, :0]))
+
+
+@every
+@given(st.data())
+def test_pieces_of_time_are_the_whole(kind, data):
+    case = data.draw(deployments(kind))
+    whole, cut = case.run(), data.draw(st.integers(0, len(case.reset)))
+    first = replace(case, total=case.total[:, :cut].copy(), reset=case.reset[:cut]).run()
+    total = case.total[:, cut:].copy()
+    if case.weights is not None and 0 < cut < len(case.reset):  # what the last messages send is the caller's to add
+        sent = first.message[-1].reshape(-1, UNITS).astype(np.int64)
+        total[:, 0] += np.stack([(sent @ part.T).reshape(-1) for part in case.weights])
+    rest = replace(case, total=total, reset=case.reset[cut:], start=case.start - cut, state=first.state).run()
+    later = np.where(rest.exceeded < 0, -1, rest.exceeded + cut)
+    exceeded = np.where(first.exceeded < 0, later, first.exceeded)
+    message = np.concatenate([first.message, rest.message])
+    same((message, np.concatenate([first.record, rest.record], axis=1), rest.state, exceeded), whole)
+
+
+@every
+@given(st.data())
+def test_the_profiles_agree_until_a_width_matters(kind, data):
+    case = data.draw(deployments(kind, loihi=True))
+    narrow, free = case.run(), replace(case, loihi=False).run()
+    units = 1 if case.weights is None else UNITS
+    first = narrow.exceeded.reshape(-1, units).astype(np.uint64).min(1)  # -1 is the largest
+    np.testing.assert_array_equal(free.exceeded.reshape(-1, units).astype(np.uint64).min(1), first)
+    before = np.arange(len(case.reset), dtype=np.uint64)[:, None] < np.repeat(first, units)
+    np.testing.assert_array_equal(narrow.message[before], free.message[before])
+    np.testing.assert_array_equal(narrow.record[:, before], free.record[:, before])
+
+
+@every
+@either
+@pytest.mark.parametrize(("steps", "lanes"), [(0, 3), (3, 0)])
+def test_nothing_to_do(kind, loihi, steps, lanes):
+    case = build(kind, np.zeros((2, steps, lanes)), loihi=loihi)
+    ran = case.run()
+    assert (ran.message.shape, ran.exceeded.tolist()) == ((steps, lanes), [-1] * lanes)
+    np.testing.assert_array_equal(ran.state, case.state)
+
+
+@given(deployments("cuba", loihi=True, feedback=False))
+def test_cuba_in_one_go(case):
+    """The oracle's own `start` and `resets`, over all steps at once."""
+    case = replace(case, up=np.zeros(1, np.int64), bits=32, rest=0 * case.rest, bias=0 * case.bias, graded=False)
+    case.neuron = case.neuron._replace(exponent=0)
+    ran, lane = case.run(), 0
+    current_decay, voltage_decay, bias = case.neuron.decay[:, lane].tolist()
+    us, _, vs, spikes = naive.cuba(
+        case.total[0, :, lane].tolist(),
+        current_decay,
+        voltage_decay,
+        case.neuron.threshold,
+        bias,
+        *case.state[:, lane].tolist(),
+        loihi=True,
+        start=case.start,
+        resets=set(np.flatnonzero(case.reset).tolist()),
+    )
+    assert ran.record[:, :, lane].tolist() == [us, vs]
+    assert ran.message[:, lane].tolist() == spikes
+
+
+def build(kind, total, **options):
+    """Neurons without decay or rotation at threshold 100; of `total` (2, T, M) they take the parts they need."""
+    lanes = np.shape(total)[2]
+    of = np.full(lanes, 100)
+    if kind in FAMILIES:
+        family = FAMILIES[kind]
+        decay = np.zeros((family.rows, lanes), np.int64)
+        decay[1] = 4096 * family.complex
+        neuron = family.kernel.Parameters(decay, 100, *[10] * family.adaptive)
+        total = total[: family.parts]
+    else:
+        neuron = {
+            "sigma_delta": sigma_delta.SigmaDelta(of, 0 * of, False, False),
+            "delta": sigma_delta.Delta(of, False),
+            "sigma": sigma_delta.Sigma(0 * of),
+        }[kind]
+        total = total[:1]
+    state = np.zeros((STATES[kind], lanes), np.int64)
+    if kind in FAMILIES and FAMILIES[kind].adaptive:
+        state[2] = 100
+    case = deploy(neuron, total, state, graded=kind not in FAMILIES, **options)
+    case.rest[:] = state
+    return case
+
+
+# -- the numbers of a step, one by one ------------------------------------------------------
+
+
+def over_time(*values):
+    """The same real and imaginary input of one lane, (2, T, 1)."""
+    return np.array([[[value] for value in values]] * 2)
+
+
+@pytest.mark.parametrize(
+    ("bits", "total", "kept", "exceeded"),
+    [
+        (24, 2**23 - 1, 2**23 - 1, -1),
+        (24, 2**23, -(2**23), 0),
+        (24, -(2**23), -(2**23), -1),
+        (24, -(2**23) - 1, 2**23 - 1, 0),
+        (24, 2**24 + 5, 5, 0),
+        (32, 2**24 + 5, 2**24 + 5, -1),
+        (32, 2**31 - 1, 2**31 - 1, -1),
+        (32, 2**31, -(2**31), 0),
+        (32, -(2**31) - 1, 2**31 - 1, 0),
+    ],
+)
+def test_width_of_a_sum(bits, total, kept, exceeded):
+    ran = build("sigma", over_time(total), bits=bits).run()
+    assert (ran.message[0, 0], ran.exceeded[0]) == (kept, exceeded)
+    ran = build("sigma", over_time(total), bits=bits, loihi=False).run()
+    assert (ran.message[0, 0], ran.exceeded[0]) == (total, exceeded)
+
+
+@pytest.mark.parametrize(("total", "exceeded"), [(49, -1), (50, 1)])
+def test_what_feeds_back_counts_to_the_width_of_the_sum(total, exceeded):
+    """A spike adds 2**23 - 50 at the next step."""
+    case = build("alif", over_time(200 * 64, total), bits=24, weights=np.array([[[2**23 - 50]]]))
+    case.up[0] = -6
+    ran = case.run()
+    assert (ran.message[0, 0], ran.exceeded[0]) == (1, exceeded)
+
+
+@pytest.mark.parametrize(
+    ("total", "bias", "up", "kept"),
+    [
+        (-1, 0, -1, 0),
+        (1, 0, -1, 0),
+        (-3, 0, -1, -1),
+        (-64, 1, -6, 0),
+        (-65, 1, -6, -1),
+        (-5, 2, 6, -192),
+        (2**25 - 1, 0, 6, 2**31 - 64),
+        (2**25, 0, 6, -(2**31)),
+        (2**31 - 1, 1, 0, -(2**31)),
+    ],
+)
+def test_scale_of_the_input(total, bias, up, kept):
+    """Sum and bias are scaled together, toward zero, to 32 bits."""
+    case = build("sigma", over_time(total))
+    case.bias[0], case.up[0] = bias, up
+    ran, exact = case.run(), (total + bias) * 2**up if up >= 0 else kept
+    assert (ran.message[0, 0], ran.exceeded[0]) == (kept, -1 if kept == exact else 0)
+    assert replace(case, loihi=False).run().message[0, 0] == exact
+
+
+@pytest.mark.parametrize("kind", ["sigma_delta", "sigma"])
+def test_an_input_wider_than_the_sum_it_gives(kind):
+    """2**25 << 6 has no place in 32 bits, although the sum with the state has."""
+    case = build(kind, over_time(2**25))
+    case.up[0], case.state[0] = 6, -5
+    ran = case.run()
+    assert (ran.state[0, 0], ran.exceeded[0]) == (2**31 - 5, 0)
+
+
+@pytest.mark.parametrize("kind", ["sigma_delta", "sigma"])
+@pytest.mark.parametrize(("total", "bias", "exceeded"), [(4, 0, -1), (10, 0, 0), (10, -10, 0), (0, 10, 0), (0, 4, -1)])
+def test_width_of_a_sum_over_time(kind, total, bias, exceeded):
+    """The sum by itself, also where the bias brings it back, and the sum with its bias."""
+    case = build(kind, over_time(total))
+    case.state[0], case.neuron.bias[0] = 2**31 - 5, bias
+    ran = case.run()
+    assert (ran.state[0, 0], ran.exceeded[0]) == (naive.wrap32(2**31 - 5 + total), exceeded)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_width_of_the_state(kind):
+    """A current folds, everything else is clipped."""
+    folds = kind in ("cuba", "alif")
+    for value, kept in ((2**23 - 1, 2**23 - 1), (2**23 + 5, 5 - 2**23 if folds else 2**23 - 1)):
+        case = build(kind, over_time(value))
+        ran = replace(case, neuron=case.neuron._replace(threshold=2**40)).run()
+        assert (ran.record[0, 0, 0], ran.exceeded[0]) == (kept, -1 if kept == value else 0)
+
+
+@pytest.mark.parametrize("kind", ["alif", "adrf", "adrf_iz"])
+@pytest.mark.parametrize(
+    ("threshold", "refractory", "exceeded"),
+    [(2**31 - 20, 20 - 2**31, -1), (2**31 - 5, 5 - 2**31, 0), (2**31 - 20, 120 - 2**31, 0)],
+)
+def test_width_of_threshold_and_refractory_state(kind, threshold, refractory, exceeded):
+    """A spike adds 10 to the one and twice the threshold to the other, in 32 bits."""
+    case = build(kind, over_time(2**20))
+    case.state[1:, 0] = -1, threshold, refractory
+    ran = case.run()
+    assert ran.state[2:, 0].tolist() == [naive.wrap32(threshold + 10), naive.wrap32(refractory + 2 * threshold)]
+    assert (ran.message[0, 0], ran.exceeded[0]) == (1, exceeded)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "before", "error", "value"),
+    [
+        (100, 0, 5, -(2**31)),  # its magnitude is negative in 32 bits, so the message does not clear the error
+        (2**31 - 1, -1, -5, 2**31 - 1),  # the change wraps, the error wraps back, and the residue is another
+    ],
+)
+def test_states_that_differ_behind_the_same_message(threshold, before, error, value):
+    case = build("delta", over_time(value))
+    case.neuron = sigma_delta.Delta(np.array([threshold]), True)
+    case.state[:, 0] = before, 0, error
+    ran, free = case.run(), replace(case, loihi=False).run()
+    assert ran.message.tolist() == free.message.tolist()
+    assert ran.state.tolist() != free.state.tolist()
+    assert (ran.exceeded[0], free.exceeded[0]) == (0, 0)
