@@ -21,7 +21,8 @@ from lavadl_ref.exchange.describe import (
     TimeDecimation,
     Unpool,
 )
-from lavadl_ref.exchange.errors import ExchangeError
+from lavadl_ref.exchange.digest import digest
+from lavadl_ref.exchange.errors import ExchangeError, LegacyKeyWarning
 from lavadl_ref.exchange.families import FAMILIES, LEGACY_KEYS, Family, Field, family
 from lavadl_ref.exchange.read import read
 from lavadl_ref.exchange.write import write, write_layer

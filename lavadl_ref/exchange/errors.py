@@ -1,4 +1,4 @@
-"""The one exception of this package, and how it learns where it happened."""
+"""The one exception of this package, how it learns where it happened, and the one warning."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ class ExchangeError(ValueError):
     The message names the file, the layer and the field, what was found and what was
     expected, e.g. ``x.net: layer 2: weight: expected shape (10, 64), found (10, 32)``.
     """
+
+
+class LegacyKeyWarning(UserWarning):
+    """A file holds keys of older exporters that do not bear on a run; the message names them and the layers."""
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Where things lie in a ``.net`` file: the keys of each kind of layer, and the limits.
 
 ``/layer/<k>`` holds layer k, ``/layer/<k>/neuron`` its neurons, ``/simulation`` two legacy
-numbers.  Everything is a dataset; attributes are not used.  Keys that are not listed here
-or in `lavadl_ref.exchange.families` are refused.
+numbers, ``/digest`` what all of it comes to.  Everything is a dataset; attributes are not used.  Keys that
+are not listed here or in `lavadl_ref.exchange.families` are refused.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ LAYER_KEYS: dict[str, frozenset[str]] = {
     "unpool": _POOL,
 }
 
+DIGEST_KEY = "digest"
 SIMULATION_KEYS = frozenset({"Ts", "tSample"})
 
 #: How many axes ``shape`` has, legacy spellings already reduced.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from lavadl_ref.exchange import layout
 from lavadl_ref.exchange.check import check
 from lavadl_ref.exchange.describe import LAYERS, Dense, Kernel, Layer, Network, Neuron
-from lavadl_ref.exchange.errors import ExchangeError, within
+from lavadl_ref.exchange.digest import digest
+from lavadl_ref.exchange.errors import ExchangeError, LegacyKeyWarning, within
 from lavadl_ref.exchange.families import LEGACY_KEYS, family
 from lavadl_ref.exchange.heap import Heaps
 from lavadl_ref.exchange.storage import Budget, Folder, reading, shown
@@ -24,7 +26,8 @@ def read(path: str | os.PathLike[str]) -> Network:
     """Read and check a ``.net`` file.
 
     The file is not trusted: it is read within bounded time and memory, follows no link,
-    and holds nothing that is not understood.
+    and holds nothing that is not understood.  If it has a digest, as files of `write` have, then
+    exactly what was written is returned or an error raised.
 
     Parameters
     ----------
@@ -43,6 +46,11 @@ def read(path: str | os.PathLike[str]) -> Network:
     ExchangeError
         If the file is missing, not HDF5, damaged, or not a legal network.  The message names
         the file, the layer and the field, what was found and what was expected.
+
+    Warns
+    -----
+    LegacyKeyWarning
+        If the file holds any of `LEGACY_KEYS`, which say nothing about a run.
     """
     with reading(os.fspath(path)):
         size = _file_size(Path(path))
@@ -50,11 +58,42 @@ def read(path: str | os.PathLike[str]) -> Network:
             if file.userblock_size:
                 raise ExchangeError(f"expected HDF5 data from the start, found it at {file.userblock_size}")
             root = Folder(file, Budget(Heaps(raw), stored=size))
-            root.only({"layer", "simulation"})
-            network = Network(_read_layers(root.folder("layer")), _read_simulation(root))
+            root.only({"layer", "simulation", layout.DIGEST_KEY})
+            expected = root.text(layout.DIGEST_KEY) if layout.DIGEST_KEY in root else None
+            layers = root.folder("layer")
+            network = Network(_read_layers(layers), _read_simulation(root))
+            unused = _legacy_keys(layers)
     with within(os.fspath(path)):
         check(network)
+        if expected is not None:
+            _check_digest(expected, digest(network))
+    if unused:
+        keys = {found: [key for key in unused if unused[key] == found] for found in unused.values()}
+        places = "; ".join(f"{', '.join(names)} in layers {', '.join(map(str, at))}" for at, names in keys.items())
+        warnings.warn(
+            f"{os.fspath(path)}: keys of older exporters, which say nothing about a run, are not used: {places}",
+            LegacyKeyWarning,
+            stacklevel=2,
+        )
     return network
+
+
+def _legacy_keys(folder: Folder) -> dict[str, tuple[int, ...]]:
+    """The layers in which each of `LEGACY_KEYS` is."""
+    found: dict[str, tuple[int, ...]] = {}
+    for index in range(len(folder.names)):
+        layer = folder.folder(str(index))
+        for key in sorted(LEGACY_KEYS.intersection(layer.folder("neuron").names)) if "neuron" in layer else ():
+            found[key] = (*found.get(key, ()), index)
+    return found
+
+
+def _check_digest(expected: str, found: str) -> None:
+    if expected != found:
+        raise ExchangeError(
+            f"{layout.DIGEST_KEY}: expected {shown(expected[:12])}, found {found[:12]}; the file is damaged, "
+            f"or was edited: then delete {layout.DIGEST_KEY} from it"
+        )
 
 
 def _file_size(path: Path) -> int:
@@ -109,8 +148,7 @@ def _read_layer(folder: Folder) -> Layer:
     if "neuron" in folder:
         values["neuron"] = _read_neuron(folder.folder("neuron"), channels)
     if "delay" in folder:
-        delay = folder.integers("delay")
-        values["delay"] = np.broadcast_to(delay, channels).copy() if delay.size == 1 else delay
+        values["delay"] = folder.vector("delay", channels)
     if "delayShift" in folder:
         values["delay_shift"] = _read_shift(folder, values.get("neuron"))
     if kind == "input":
@@ -123,7 +161,7 @@ def _read_layer(folder: Folder) -> Layer:
 
 
 def _read_shape(folder: Folder, kind: str) -> tuple[int, ...]:
-    found = folder.integers("shape")
+    found = folder.few_integers("shape")
     if found.shape not in ((1,), (3,)) or found.min() < 1:
         raise ExchangeError(f"shape: expected (N,) or (C, H, W), found {found.tolist()}")
     shape = tuple(int(extent) for extent in found)
@@ -183,7 +221,7 @@ def _read_synapse(folder: Folder, cls: type[Layer], outputs: int) -> dict[str, A
         values["input_bias"] = _vector(folder.integers("inputBias"), outputs)
     if axes == 4:
         for key in ("stride", "padding", "dilation"):
-            values[key] = tuple(int(extent) for extent in folder.integers(key).reshape(-1))
+            values[key] = tuple(int(extent) for extent in folder.few_integers(key).reshape(-1))
         if "groups" in layout.LAYER_KEYS[cls.kind]:
             values["groups"] = folder.integer("groups")
     _check_declared(folder, cls, values)
@@ -238,7 +276,7 @@ def _check_declared(folder: Folder, cls: type[Layer], values: dict[str, Any]) ->
             expected[axis] = count // divided
             declared.append(key)
     if "kernelSize" in folder:
-        kernel = folder.integers("kernelSize")
+        kernel = folder.few_integers("kernelSize")
         if kernel.shape != (2,):
             raise ExchangeError(f"kernelSize: expected (height, width), found {kernel.tolist()}")
         expected[2:] = kernel.tolist()

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import h5py
 import numpy as np
@@ -25,6 +24,7 @@ from lavadl_ref.exchange.layout import LAYER_LIMIT, NAME_LIMIT
 DECODED_LIMIT = 2**30  # bytes of all integers of a file once they are int64
 PACKED_LIMIT = 2**26  # the same, for those stored in chunks or compressed
 CHUNK_COUNT_LIMIT = 2**14
+FEW = 16  # numbers where two or three are expected: they may stand in a message
 EXACT_LIMIT = 2**53  # integers a float64 holds exactly
 
 # With checksums left out.  Gzip must come once and last, for its output to be bounded here.
@@ -119,15 +119,32 @@ class Folder:
         with reading(self._prefix + key):
             return _whole(self._read(self._open(key, h5py.Dataset), "iuf"))
 
+    def few_integers(self, key: str) -> NDArray[np.int64]:
+        """The numbers of dataset `key`, of any shape, but no more than can be shown."""
+        with reading(self._prefix + key):
+            dataset = self._open(key, h5py.Dataset)
+            if dataset.shape is not None and math.prod(dataset.shape) > FEW:
+                raise ExchangeError(f"expected at most {FEW} numbers, found shape {dataset.shape}")
+            return _whole(self._read(dataset, "iuf"))
+
+    def vector(self, key: str, count: int) -> NDArray[np.int64]:
+        """The numbers of dataset `key`; a single one is repeated `count` times."""
+        values = self.integers(key)
+        if values.size != 1:
+            return values
+        with reading(self._prefix + key):
+            self._budget.take("packed", 8 * count)
+            return np.full(count, values.reshape(-1)[0])
+
     def integer(self, key: str) -> int:
         """The one number of dataset `key`, of shape () or (1,)."""
         with reading(self._prefix + key):
-            return int(_single(_whole(self._read(self._open(key, h5py.Dataset), "iuf"))))
+            return int(_whole(self._single(key, "iuf"))[0])
 
     def boolean(self, key: str) -> bool:
         """The one truth value of dataset `key`."""
         with reading(self._prefix + key):
-            value = _single(self._read(self._open(key, h5py.Dataset), "biuf"))
+            (value,) = self._single(key, "biuf")
             if value not in (0, 1):
                 raise ExchangeError(f"expected a bool, found {value}")
             return bool(value)
@@ -135,7 +152,7 @@ class Folder:
     def text(self, key: str) -> str:
         """The one string of dataset `key`, of fixed or variable length, ASCII."""
         with reading(self._prefix + key):
-            value = _single(self._read(self._open(key, h5py.Dataset), "SO"))
+            (value,) = self._single(key, "SO")
             text = value.decode("ascii", "backslashreplace") if isinstance(value, bytes) else str(value)
             if len(text) > NAME_LIMIT:
                 raise ExchangeError(f"expected at most {NAME_LIMIT} characters, found {len(text)}")
@@ -151,6 +168,13 @@ class Folder:
         if not isinstance(found, wanted):
             raise ExchangeError(f"expected a {wanted.__name__.lower()}, found a {type(found).__name__.lower()}")
         return found
+
+    def _single(self, key: str, kinds: str) -> NDArray:
+        """The one value of dataset `key`, of shape () or (1,), as shape (1,)."""
+        dataset = self._open(key, h5py.Dataset)
+        if dataset.shape not in (None, (), (1,)):
+            raise ExchangeError(f"expected one {'string' if 'S' in kinds else 'value'}, found shape {dataset.shape}")
+        return self._read(dataset, kinds).reshape(1)
 
     def _read(self, dataset: h5py.Dataset, kinds: str) -> NDArray:
         """All of a dataset whose NumPy kind is in `kinds`, once its claims are believable."""
@@ -171,11 +195,8 @@ class Folder:
         else:
             self._take_packed(dataset, count)
         self._budget.take("decoded", 8 * count)
-        if string:
-            if count != 1:
-                raise ExchangeError(f"expected one string, found shape {shape}")
-            if string.length is None:
-                return np.array([self._string(dataset)])
+        if string and string.length is None:
+            return np.array([self._string(dataset)])
         return np.asarray(dataset[()])
 
     def _string(self, dataset: h5py.Dataset) -> bytes:
@@ -199,9 +220,13 @@ class Folder:
         filters = [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
         if tuple(number for number in filters if number != h5py.h5z.FILTER_FLETCHER32) not in _PIPELINES:
             raise ExchangeError(f"expected no compression but gzip, found HDF5 filters {filters}")
-        chunks = dataset.id.get_num_chunks()
+        # HDF5 also takes time and memory for each chunk that is not there.
+        chunks = math.prod(-(-extent // step) for extent, step in zip(dataset.shape, dataset.chunks, strict=True))
         if chunks > CHUNK_COUNT_LIMIT:
-            raise ExchangeError(f"expected at most {CHUNK_COUNT_LIMIT} chunks, found {chunks}")
+            raise ExchangeError(f"expected at most {CHUNK_COUNT_LIMIT} chunks, found {chunks:,}")
+        written = dataset.id.get_num_chunks()
+        if written != chunks:
+            raise ExchangeError(f"expected {chunks} chunks of data, found {written}")
         for index in range(chunks):
             info = dataset.id.get_chunk_info(index)
             self._budget.take("stored", info.size)
@@ -229,15 +254,12 @@ def _whole(values: NDArray) -> NDArray[np.int64]:
         if bad.any():
             where = tuple(int(axis) for axis in np.argwhere(bad)[0])
             raise ExchangeError(f"expected finite integers, found {values[where]} at {where}")
-    if values.size and not (values.min() > -EXACT_LIMIT and values.max() < EXACT_LIMIT):
-        raise ExchangeError(f"expected integers below 2**53, found {values.min()} to {values.max()}")
+    if values.size:
+        # as Python's numbers: a narrow type does not hold the limit
+        low, high = values.min().item(), values.max().item()
+        if not (low > -EXACT_LIMIT and high < EXACT_LIMIT):
+            raise ExchangeError(f"expected integers below 2**53, found {low} to {high}")
     return values.astype(np.int64)
-
-
-def _single(values: NDArray) -> Any:
-    if values.shape not in ((), (1,)):
-        raise ExchangeError(f"expected one value, found shape {values.shape}")
-    return values.reshape(-1)[0]
 
 
 def _described(kinds: str) -> str:

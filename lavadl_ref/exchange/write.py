@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lavadl_ref.exchange import layout
 from lavadl_ref.exchange.check import check, check_layer
 from lavadl_ref.exchange.describe import (
     Average,
@@ -27,6 +28,7 @@ from lavadl_ref.exchange.describe import (
     TimeDecimation,
     Unpool,
 )
+from lavadl_ref.exchange.digest import digest
 from lavadl_ref.exchange.errors import ExchangeError, within
 from lavadl_ref.exchange.families import FAMILIES
 
@@ -34,7 +36,8 @@ from lavadl_ref.exchange.families import FAMILIES
 def write(path: str | os.PathLike[str], network: Network) -> None:
     """Check `network` and write it to `path`, replacing what is there.
 
-    The file appears complete or not at all: it is written beside its place and moved there.
+    The file appears complete or not at all: it is written beside its place and moved there.  It holds the
+    `digest` of `network`, by which `read` knows that nothing was changed since.
 
     Raises
     ------
@@ -52,6 +55,7 @@ def write(path: str | os.PathLike[str], network: Network) -> None:
                     _write_layer(layers.create_group(str(index)), layer)
                 for key, value in network.simulation.items():
                     file.create_dataset(f"simulation/{key}", data=np.int64(value))
+                file.create_dataset(layout.DIGEST_KEY, data=np.bytes_(digest(network)))
             part.replace(target)
         except OSError as error:
             raise ExchangeError(f"cannot be written: {error}") from None
@@ -67,7 +71,8 @@ def write_layer(group: h5py.Group, layer: Layer) -> None:
     group : h5py.Group
         Open for writing, e.g. ``file.create_group("layer/0")``.
     layer : Layer
-        Checked by itself; how it fits its neighbours is checked on reading.
+        Checked by itself; how it fits its neighbours is checked on reading.  A file put together layer by
+        layer has no digest.
 
     Raises
     ------

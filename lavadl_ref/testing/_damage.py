@@ -1,4 +1,7 @@
-"""Ways in which a ``.net`` file can be wrong, drawn by Hypothesis."""
+"""Ways in which a ``.net`` file can be wrong: its bytes, and its entries one at a time.
+
+Each takes the choices to be made and the content of a whole file, and gives that of a damaged one.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-from hypothesis import strategies as st
+
+from lavadl_ref.testing._choices import Choices
+
+Edit = Callable[[Choices, h5py.File, str], None]
 
 ODD = (2**62, -(2**62), 2**40, 5000, -1)  #: added to numbers, to leave their range
 NAMES = ("extra", "bias", "weight", "iDecay", "delayShift", "0", "1024")  #: keys where none or others belong
@@ -29,91 +35,66 @@ ENTRIES: tuple[Any, ...] = (
 )
 
 
-def damaged(data: bytes) -> st.SearchStrategy[bytes]:
-    """`data` with some damage."""
-    # twice as often where a change surely matters
-    return st.one_of(edited(data), edited(data), flipped(data), overwritten(data), truncated(data))
-
-
-def truncated(data: bytes) -> st.SearchStrategy[bytes]:
+def truncated(choose: Choices, data: bytes) -> bytes:
     """The beginning of `data`."""
-    return st.integers(0, len(data) - 1).map(lambda end: data[:end])
+    return data[: choose.integer(0, len(data) - 1)]
 
 
-@st.composite
-def flipped(draw: st.DrawFn, data: bytes) -> bytes:
+def flipped(choose: Choices, data: bytes) -> bytes:
     """`data` with up to eight bytes changed."""
-    change = st.tuples(st.integers(0, len(data) - 1), st.integers(1, 255))
     result = bytearray(data)
-    for position, bits in draw(st.lists(change, min_size=1, max_size=8, unique_by=lambda pair: pair[0])):
+    count = choose.integer(1, 8)
+    changes = {choose.integer(0, len(data) - 1): choose.integer(1, 255) for _ in range(count)}
+    for position, bits in changes.items():
         result[position] ^= bits
     return bytes(result)
 
 
-@st.composite
-def overwritten(draw: st.DrawFn, data: bytes) -> bytes:
+def overwritten(choose: Choices, data: bytes) -> bytes:
     """`data` with a stretch of it replaced by another, or by zeros."""
-    length = draw(st.integers(1, min(256, len(data))))
-    target = draw(st.integers(0, len(data) - length))
-    piece = bytes(length) if draw(st.booleans()) else _piece(data, draw(st.integers(0, len(data) - length)), length)
+    length = choose.integer(1, min(256, len(data)))
+    target = choose.integer(0, len(data) - length)
+    piece = bytes(length)
+    if choose.one((False, True)):
+        start = choose.integer(0, len(data) - length)
+        piece = data[start : start + length]
     return data[:target] + piece + data[target + length :]
 
 
-def _piece(data: bytes, start: int, length: int) -> bytes:
-    return data[start : start + length]
+def shifted(choose: Choices, data: bytes) -> bytes:
+    """`data` with some bytes taken out, or put in."""
+    length = choose.integer(1, min(256, len(data)))
+    target = choose.integer(0, len(data) - length)
+    if choose.one((False, True)):
+        return data[:target] + data[target + length :]
+    return data[:target] + bytes(length) + data[target:]
 
 
-@st.composite
-def edited(draw: st.DrawFn, data: bytes) -> bytes:
+def edited(choose: Choices, data: bytes) -> bytes:
     """`data` as an HDF5 file of which one entry is not what it should be."""
+    edit = choose.one(tuple(EDITS.values()))
+    return applied(edit, edit is _change, choose, data)
+
+
+def applied(edit: Edit, numbers_only: bool, choose: Choices, data: bytes) -> bytes:
+    """`data` as an HDF5 file, an entry of which, or a dataset of numbers, goes through `edit`."""
     buffer = io.BytesIO(data)
     with h5py.File(buffer, "r+") as file:
         names: list[str] = []
         file.visit(names.append)
-        edit = draw(st.sampled_from(EDITS))
-        numbers = [name for name in names if isinstance(file[name], h5py.Dataset) and file[name].dtype.kind in "iuf"]
-        edit(draw, file, draw(st.sampled_from(sorted(numbers if edit is _change else names))))
+        if numbers_only:
+            names = [name for name in names if isinstance(file[name], h5py.Dataset) and file[name].dtype.kind in "iuf"]
+        edit(choose, file, choose.one(sorted(names)))
     return buffer.getvalue()
 
 
-def _remove(draw: st.DrawFn, file: h5py.File, name: str) -> None:
-    del file[name]
-
-
-def _rename(draw: st.DrawFn, file: h5py.File, name: str) -> None:
-    parent = file[name].parent
-    new = draw(st.sampled_from([key for key in NAMES if key not in parent]))
-    parent.move(name.rpartition("/")[2], new)
-
-
-def _copy(draw: st.DrawFn, file: h5py.File, name: str) -> None:
-    parent = file[name].parent
-    file.copy(name, parent, draw(st.sampled_from([key for key in NAMES if key not in parent])))
-
-
-def _link(draw: st.DrawFn, file: h5py.File, name: str) -> None:
-    del file[name]
-    links = (h5py.SoftLink("/layer"), h5py.SoftLink("/nowhere"), h5py.ExternalLink("other.net", name))
-    file[name] = draw(st.sampled_from(links))
-
-
-def _group(draw: st.DrawFn, file: h5py.File, name: str) -> None:
-    del file[name]
-    file.create_group(name)
-
-
-def _replace(draw: st.DrawFn, file: h5py.File, name: str) -> None:
-    del file[name]
-    file.create_dataset(name, data=draw(st.sampled_from(ENTRIES)))
-
-
-def _change(draw: st.DrawFn, file: h5py.File, name: str) -> None:
-    """Change a value, the shape or the type of a dataset of numbers."""
+def _change(choose: Choices, file: h5py.File, name: str) -> None:
+    """Change the values, the shape or the type of a dataset of numbers."""
     values = np.asarray(file[name][()], np.float64)
     del file[name]
-    change = draw(st.sampled_from(("range", "half", "longer", "axis", "type")))
+    change = choose.one(("range", "half", "longer", "axis", "type"))
     if change == "range":
-        values = values + draw(st.sampled_from(ODD))
+        values = values + choose.one(ODD)
     elif change == "half":
         values = values + 0.5
     elif change == "longer":
@@ -121,16 +102,76 @@ def _change(draw: st.DrawFn, file: h5py.File, name: str) -> None:
     elif change == "axis":
         values = np.stack([values, values])
     else:
-        values = values.astype(draw(st.sampled_from(("S8", "c16", "f2", ">i8", "u1"))))
+        with np.errstate(all="ignore"):
+            values = values.astype(choose.one(("S8", "c16", "f2", ">i8", "u1")))
     file.create_dataset(name, data=values)
 
 
-EDITS: tuple[Callable[[st.DrawFn, h5py.File, str], None], ...] = (
-    _change,
-    _replace,
-    _remove,
-    _rename,
-    _copy,
-    _link,
-    _group,
-)
+def _replace(choose: Choices, file: h5py.File, name: str) -> None:
+    del file[name]
+    file.create_dataset(name, data=choose.one(ENTRIES))
+
+
+def _remove(choose: Choices, file: h5py.File, name: str) -> None:
+    del file[name]
+
+
+def _rename(choose: Choices, file: h5py.File, name: str) -> None:
+    parent = file[name].parent
+    parent.move(name.rpartition("/")[2], _other_name(choose, parent))
+
+
+def _copy(choose: Choices, file: h5py.File, name: str) -> None:
+    parent = file[name].parent
+    file.copy(name, parent, _other_name(choose, parent))
+
+
+def _other_name(choose: Choices, group: h5py.Group) -> str:
+    return choose.one([key for key in NAMES if key not in group])
+
+
+def _link(choose: Choices, file: h5py.File, name: str) -> None:
+    del file[name]
+    links = (h5py.SoftLink("/layer"), h5py.SoftLink("/nowhere"), h5py.ExternalLink("other.net", name))
+    file[name] = choose.one(links)
+
+
+def _group(choose: Choices, file: h5py.File, name: str) -> None:
+    del file[name]
+    file.create_group(name)
+
+
+def nudge(choose: Choices, file: h5py.File, name: str) -> None:
+    """Change one number by one: most often it is still legal."""
+    dataset = file[name]
+    values = np.array(dataset[()])
+    values.reshape(-1)[choose.integer(0, values.size - 1)] += choose.one((-1, 1))
+    dataset[...] = values
+
+
+def exchange_entries(choose: Choices, file: h5py.File, name: str) -> None:
+    """Let an entry and a neighbour of it change places."""
+    parent, key = file[name].parent, name.rpartition("/")[2]
+    other = choose.one(sorted(parent))
+    parent.move(key, "aside")
+    if other != key:
+        parent.move(other, key)
+    parent.move("aside", other)
+
+
+def attribute(choose: Choices, file: h5py.File, name: str) -> None:
+    """Attach what a file of ours never has."""
+    values = ("text", np.zeros(5000), h5py.Empty("f4"), file.ref, np.array([(1, 2.0)], [("a", "i4"), ("b", "f4")]))
+    for index in range(choose.integer(1, 40)):
+        file[name].attrs[f"{choose.one(NAMES)} {index}"] = choose.one(values)
+
+
+EDITS: dict[str, Edit] = {
+    "type or shape": _change,
+    "other data": _replace,
+    "removed": _remove,
+    "renamed": _rename,
+    "extra": _copy,
+    "link": _link,
+    "group": _group,
+}

@@ -49,6 +49,19 @@ def test_other_spellings_read_as_the_current_one(tmp_path, net, changes):
     assert same(read(tmp_path, net() | changes), expected)
 
 
+def test_keys_that_are_not_used_are_named(tmp_path):
+    keys = {"layer/1/neuron/theta": 1600, "layer/1/neuron/tauRho": 0.5, "layer/0/neuron/theta": 1600}
+    place = store(tmp_path / "x.net", dense_net() | keys)
+    expected = "x.net: keys of older exporters, .*: theta in layers 0, 1; tauRho in layers 1$"
+    with pytest.warns(exchange.LegacyKeyWarning, match=expected):
+        exchange.read(place)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_current_file_gives_no_warning(tmp_path):
+    read(tmp_path, dense_net())
+
+
 @pytest.mark.parametrize("shape", [(60,), (60, 1, 1), (1, 1, 60)])
 def test_flatten_keeps_the_total_size(tmp_path, shape):
     entries = {key: value for key, value in conv_net().items() if key.startswith("layer/0/")}

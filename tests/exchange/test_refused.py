@@ -97,7 +97,7 @@ HALF = np.array([[0, 1, 2, 3], [0, 0.5, 2, 3], [0, 1, 2, 3]], np.float32)
         ({"layer/1/neuron/messageBits": 8}, "layer 1: neuron/messageBits: unknown key; known are "),
         ({"layer/1/colour": 8}, "layer 1: colour: unknown key; known are "),
         ({"layer/0/delay": np.zeros(4)}, "layer 0: delay: unknown key; known are "),
-        ({"extra": 1}, "extra: unknown key; known are layer, simulation"),
+        ({"extra": 1}, "extra: unknown key; known are digest, layer, simulation"),
         ({"simulation/x": 1}, "simulation/x: unknown key; known are Ts, tSample"),
         ({"layer/01/type": kind("flatten")}, "layer 3: missing; layers are numbered from 0, found 0, 01"),
         ({"layer/4/type": kind("flatten")}, "layer 3: missing; layers are numbered from 0, found 0, 1"),

@@ -167,13 +167,15 @@ def dense(**changes):
 
 
 def listing(path):
+    """Type and shape of every dataset but the digest."""
     found = {}
+
+    def add(name, node):
+        if isinstance(node, h5py.Dataset) and name != "digest":
+            found[name] = (str(node.dtype), node.shape)
+
     with h5py.File(path) as file:
-        file.visititems(
-            lambda name, node: (
-                found.__setitem__(name, (str(node.dtype), node.shape)) if isinstance(node, h5py.Dataset) else None
-            )
-        )
+        file.visititems(add)
     return found
 
 

@@ -1,0 +1,72 @@
+"""One short text for all that a description says, by which a file tells that it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from lavadl_ref.exchange.describe import Layer, Network
+from lavadl_ref.exchange.families import FAMILIES
+
+
+def digest(network: Network) -> str:
+    """SHA-256 of a description, 64 hexadecimal digits.
+
+    Two legal descriptions have the same digest if and only if they say the same.  What has its default
+    is left out, whether it is written down or not, so that fields yet to come change no digest.
+
+    Parameters
+    ----------
+    network : Network
+        Legal in the sense of `check`.
+
+    Returns
+    -------
+    str
+        Of the entries in the order of their names, layer by layer: ``layer/0/type=dense`` and a line
+        feed for a text; for numbers ``layer/0/weight(3, 4)`` and a line feed, with the shape as Python writes a
+        tuple, then each as eight bytes, least significant first.
+    """
+    found = hashlib.sha256()
+    for name, value in _entries(network):
+        if isinstance(value, str):
+            found.update(f"{name}={value}\n".encode())
+        else:
+            numbers = np.ascontiguousarray(value, "<i8").reshape(np.shape(value))
+            found.update(f"{name}{numbers.shape}\n".encode())
+            found.update(numbers.data)
+    return found.hexdigest()
+
+
+def _entries(network: Network) -> Iterator[tuple[str, Any]]:
+    for index, layer in enumerate(network.layers):
+        for name, value in sorted(_layer(layer)):
+            yield f"layer/{index}/{name}", value
+    for key in sorted(network.simulation):
+        yield f"simulation/{key}", network.simulation[key]
+
+
+def _layer(layer: Layer) -> Iterator[tuple[str, Any]]:
+    """What is not as it is by default."""
+    yield "type", layer.kind
+    for entry in fields(layer):
+        value = getattr(layer, entry.name)
+        if entry.name not in ("neuron", "delay_shift") and _differs(value, entry.default):
+            yield entry.name, value
+    if layer.neuron is not None:
+        family = FAMILIES[layer.neuron.type]
+        if layer.shifts != family.delay_shift:
+            yield "delay_shift", layer.shifts
+        yield "neuron/type", family.type
+        for field in family.fields:
+            value = layer.neuron.parameters.get(field.name)
+            if value is not None and _differs(value, field.default):
+                yield f"neuron/{field.name}", value
+
+
+def _differs(value: Any, default: Any) -> bool:
+    return isinstance(value, np.ndarray) or bool(value != default)

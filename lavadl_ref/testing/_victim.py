@@ -1,0 +1,79 @@
+"""The process that reads damaged files: one line asks for one file, one line says what came of it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from lavadl_ref import exchange
+from lavadl_ref.testing._same import same
+
+ADDRESSES = 2**32  #: bytes of address space, so that nothing else on the machine suffers
+MESSAGE_LIMIT = 1000  #: characters of an error
+
+
+def main(folder: str, reader: str, seconds_each: str) -> None:
+    """Answer until nothing more is asked, or one file takes longer than `seconds_each`."""
+    os.chdir(folder)
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    module, _, name = reader.partition(":")
+    read = getattr(importlib.import_module(module), name)
+    bases: dict[str, exchange.Network] = {}
+    for line in sys.stdin:
+        path, base = json.loads(line)
+        if base not in bases:
+            bases[base] = exchange.read(base)
+        if not path:
+            print("ready", flush=True)
+            continue
+        # nothing handles this signal, so it ends the process wherever it is
+        signal.setitimer(signal.ITIMER_REAL, float(seconds_each))
+        _forget_peak()
+        start = time.perf_counter()
+        outcome, message = _outcome(read, path, bases[base])
+        seconds = time.perf_counter() - start
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(json.dumps([outcome, message, seconds, _peak()]), flush=True)
+
+
+def _outcome(read: Any, path: str, base: exchange.Network) -> tuple[str, str]:
+    try:
+        network = read(path)
+        exchange.check(network)
+        return ("same" if same(network, base) else "different"), ""
+    except exchange.ExchangeError as error:
+        text = str(error)
+        good = text.startswith(f"{path}: ") and text.isprintable() and len(text) <= MESSAGE_LIMIT
+        return ("refused" if good else "bad message"), text[: 2 * MESSAGE_LIMIT]
+    except BaseException as error:
+        return "exception", f"{type(error).__name__}: {error}"[:MESSAGE_LIMIT]
+
+
+def _forget_peak() -> None:
+    """Let the largest memory be counted anew, where the system can."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak() -> float:
+    """Megabytes that this process held at most."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    except (OSError, IndexError):
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest / (2**20 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,128 @@
+"""The reader survives corrupted files, and what would not be seen as such."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from lavadl_ref import cli, exchange
+from lavadl_ref.exchange import FAMILIES, LAYERS
+from lavadl_ref.testing import _bases, fuzz
+
+FILES = 300
+
+
+@pytest.fixture(scope="module")
+def report():
+    return fuzz.run(FILES, seed=1)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return fuzz.Corpus(tmp_path_factory.mktemp("corpus"), seed=1)
+
+
+def test_the_reader_survives(report):
+    assert [str(failure) for failure in report.failures] == []
+    assert [found.index for found in report.outcomes] == list(range(FILES))
+    assert sum(sum(counts.values()) for counts in report.counts.values()) == FILES
+    assert len(report.counts) == len(fuzz.DAMAGES)
+    assert {name for counts in report.counts.values() for name in counts} == set(fuzz.SURVIVED)
+    assert 30 < report.slowest.megabytes <= report.largest.megabytes < 300
+
+
+def test_what_is_refused_and_what_is_the_same(report):
+    refused = ("truncation", "shift", "renamed", "link", "claim", "inflating chunk", "data elsewhere", "shared data")
+    assert {name for name in refused if set(report.counts[name]) != {"refused"}} == set()
+    assert set(report.counts["attribute"]) == {"same"}
+    assert set(report.counts["bytes"]) == {"same", "refused"}
+    assert all(found.message for found in report.outcomes if found.outcome == "refused")
+
+
+@pytest.mark.parametrize(
+    ("reader", "outcome", "message"),
+    [
+        ("crash", "crash", "the program ended without an answer, signal 6"),
+        ("hang", "hang", "no answer within 1 s"),
+        ("memory", "memory", " MB"),
+        ("another_exception", "exception", "KeyError: 'weight'"),
+        ("no_name", "bad message", "bad file"),
+        ("two_lines", "bad message", "bad\nfile"),
+        ("another_network", "different", ""),
+    ],
+)
+def test_a_bad_reader_is_seen(reader, outcome, message):
+    timeout = 1 if reader == "hang" else 60
+    found = fuzz.run(2, workers=1, timeout=timeout, reader=f"tests.testing.bad_readers:{reader}")
+    assert [one.outcome for one in found.failures] == [outcome] * 2
+    assert all(message in one.message for one in found.failures)
+    assert outcome in fuzz.FAILURES
+
+
+def test_every_family_and_kind_of_layer_is_damaged():
+    networks = _bases.networks(3)
+    seen = {(layer.kind, layer.neuron and layer.neuron.type) for network in networks for layer in network.layers}
+    wanted = {(kind, family) for kind in LAYERS if "neuron" in exchange.layout.LAYER_KEYS[kind] for family in FAMILIES}
+    assert wanted - {("dense_rec", "SDNN")} <= seen
+    assert {kind for kind, _ in seen} == set(LAYERS)
+
+
+def test_files_depend_on_seed_and_number_only(corpus, tmp_path):
+    again = fuzz.Corpus(tmp_path, seed=1)
+    for index in (0, 7, 5):
+        assert again.file(index)[2] == corpus.file(index)[2]
+    assert corpus.file(0)[2] != corpus.file(1)[2]
+    assert fuzz.corrupted(7, seed=1) == corpus.file(7)[2] != fuzz.corrupted(7, seed=2)
+
+
+@pytest.mark.parametrize("layout", _bases.LAYOUTS)
+def test_each_layout_says_the_same(corpus, layout, tmp_path):
+    _, base, _ = corpus.file(0)
+    (tmp_path / "x.net").write_bytes(_bases.laid_out(base, layout))
+    assert exchange.digest(exchange.read(tmp_path / "x.net")) == exchange.digest(exchange.read(base))
+    assert (base.read_bytes() == (tmp_path / "x.net").read_bytes()) == (layout == "as written")
+
+
+@pytest.mark.parametrize("name", fuzz.DAMAGES)
+def test_each_damage_changes_the_file(corpus, name):
+    _, base, _ = corpus.file(0)
+    whole = base.read_bytes()
+    made = [fuzz.DAMAGES[name](fuzz.Seeded(np.random.default_rng(seed)), whole) for seed in range(3)]
+    assert any(data != whole for data in made)
+
+
+@pytest.mark.parametrize(
+    "options", [{"files": 0}, {"seed": -1}, {"megabytes": 0}, {"timeout": 0}, {"workers": 0}, {"megabytes": np.nan}]
+)
+def test_arguments_are_checked(options):
+    with pytest.raises(ValueError, match="expected positive files, workers, megabytes and timeout and a seed"):
+        fuzz.run(**options)
+
+
+def run(*arguments):
+    return CliRunner(env={"COLUMNS": "300", "NO_COLOR": "1"}).invoke(cli.app, ["fuzz", *map(str, arguments)])
+
+
+def test_command():
+    result = run("--files", 20, "--seed", 4)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "20 files, seed 4" in result.stdout
+    assert result.stdout.splitlines()[-1] == "no failures"
+
+
+def test_command_with_too_little_memory():
+    result = run("--files", 3, "--memory-mb", 1, "--json")
+    assert (result.exit_code, result.stderr) == (1, "")
+    found = json.loads(result.stdout)
+    assert (found["files"], found["survived"], len(found["failures"])) == (3, False, 3)
+    assert {failure["outcome"] for failure in found["failures"]} == {"memory"}
+    assert sum(sum(counts.values()) for counts in found["counts"].values()) == 3
+
+
+def test_command_refuses():
+    result = run("--memory-mb", 0)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: expected positive files, workers, megabytes")
