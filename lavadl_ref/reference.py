@@ -1,43 +1,55 @@
 """A ``.net`` file run on the kernels, integers only: no torch, no Lava.
 
 `Network.run` computes what the deployed network computes, step by step on the device's time
-base, with the device's widths.  Step n here is Lava's ``time_step`` n + 1:
+base, with the device's widths or without.  Step n here is Lava's ``time_step`` n + 1:
 
 - a synapse hands on what it received one step earlier;
 - an axonal delay of d steps comes on top, on what leaves a layer;
 - with ``time_base="slayer"`` a layer rests until its start step (`exchange.Network.start_steps`),
   which makes the run equal to slayer's blocks, biases included; with ``time_base="lava"``
   every layer integrates its bias from step 0, as Lava's own processes do;
-- with ``reset_interval`` R, layer i forgets u and v before step n if
+- with ``reset_interval`` R, the neurons of layer i go to rest before step n if
   (n + 1) % R == (reset_offset + 1 + i) % R, where i counts the layers that become processes.
+
+Messages are integers: spikes are 0 and 1, graded spikes and sigma-delta messages are in 1/4096.
+`lavadl_ref.deployment` has the scales, `lavadl_kernels.deployed` the neurons.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from lavadl_kernels import cuba, delay, synapse
-from lavadl_kernels.fixed_point import STATE_ONE, WEIGHT_ONE
+from lavadl_kernels import delay, deployed
 from numpy.typing import ArrayLike, NDArray
 
-from lavadl_ref import exchange
-from lavadl_ref.exchange import Average, Conv, ConvTranspose, Dense, Flatten, Input, Kernel, Layer, Pool, Unpool
+from lavadl_ref import deployment, exchange
+from lavadl_ref._sums import weighted_sums
+from lavadl_ref.deployment import SPIKE_EXP
+from lavadl_ref.exchange import Dense, Flatten, Input, Kernel, Layer
 from lavadl_ref.exchange.geometry import check_link
 
 Integers = NDArray[np.int64]
 Array = NDArray[Any]
+Beyond = tuple[tuple[int, ...], int, int]  # neuron, step, number of neurons
 
 TIME_BASES = ("slayer", "lava")
-RECORDABLE = ("spikes", "current", "voltage")
+PROFILES = ("loihi", "slayer")
+SPIKE_EXP_LIMIT = 12  # states of 12 + spike_exp fractional bits, in 32
+#: Spikes, and the states of all families; of a layer those are recorded that it has.
+RECORDABLE = (
+    "spikes", "current", "voltage", "threshold", "refractory", "real", "imag",
+    "sigma", "activation", "residue", "error",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Exceeded:
-    """The first time a layer's current or voltage did not fit the device's 24 bits."""
+    """The first time a weighted sum, an input or a state of a layer did not fit the device's width."""
 
     layer: int  #: position in the file
     neuron: tuple[int, ...]  #: index within the layer's shape
@@ -46,29 +58,38 @@ class Exceeded:
 
     def __str__(self) -> str:
         return (
-            f"layer {self.layer}, neuron {self.neuron}, step {self.step}: state exceeded 24 bits "
+            f"layer {self.layer}, neuron {self.neuron}, step {self.step}: a sum or state left its width "
             f"({self.count} neurons in all)"
         )
 
 
 @dataclass(frozen=True, eq=False)
 class LayerRun:
-    """What one layer did; arrays are (\\*shape, T), or (B, \\*shape, T) for a batch."""
+    """What one layer did; arrays are (\\*shape, T), or (B, \\*shape, T) for a batch.
+
+    States are attributes too, by their names in `RECORDABLE`: integers of 1/4096 after each step, resets
+    included; of sigma-delta neurons of 1 / 2**(12 + spike_exp).  What was not recorded is None.
+    """
 
     layer: Layer
-    spikes: NDArray[np.uint8] | None = None
-    current: NDArray[np.int32] | None = None  #: u in 1/4096
-    voltage: NDArray[np.int32] | None = None  #: v after its reset, in 1/4096
-    weighted: Integers | None = None  #: weighted sums in 1/64 of a layer without neurons
+    spikes: Array | None = None  #: what neurons sent, before the axonal delay: uint8 spikes, or integer messages
+    weighted: Integers | None = None  #: weighted sums of a layer without neurons
+    states: Mapping[str, Array] = field(default_factory=dict)  #: by name
+
+    def __getattr__(self, name: str) -> Array | None:
+        if name in RECORDABLE:
+            return self.states.get(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """What a network did."""
 
-    output: NDArray[np.int64]  #: what leaves the network: spikes after the last axonal delay, or weighted sums
+    output: Integers  #: what leaves the network: messages after the last axonal delay, or weighted sums
     layers: tuple[LayerRun, ...]  #: one entry per layer of the file
-    exceeded: tuple[Exceeded, ...]  #: at most one entry per layer; empty if every state fitted the device
+    exceeded: tuple[Exceeded, ...]  #: at most one entry per layer; empty if everything fitted the device
+    unit: Fraction = Fraction(1)  #: what 1 in `output` is in slayer's units
 
 
 class Network:
@@ -83,19 +104,24 @@ class Network:
     skip_layers : int
         Leave out this many entries at the beginning.
     reset_interval : int, optional
-        Steps between resets of u and v.
+        Steps between resets of the neurons.
     reset_offset : int
         When the first of them happens, as Lava counts; a network that begins with a synapse
         and gets its first input at step 0 needs 1.
     time_base : {'slayer', 'lava'}
         When a layer starts, see the module.
+    profile : {'loihi', 'slayer'}
+        Whether sums and states have the device's widths, or none. Within the widths the two are the
+        same; either run tells where the other would begin to differ.
+    spike_exp : int
+        Sigma-delta messages are integers of 2**-(6 + spike_exp); slayer's are those of 6.
 
     Raises
     ------
     exchange.ExchangeError
         If the file is not a legal network.
-    NotImplementedError
-        If a layer has no integer dynamics here; the layer is named.
+    UnsupportedLayer
+        If a layer has no integer dynamics; a NotImplementedError that names the layer and says why.
     ValueError
         If an option is out of range.
     """
@@ -108,9 +134,15 @@ class Network:
         reset_interval: int | None = None,
         reset_offset: int = 0,
         time_base: str = "slayer",
+        profile: str = "loihi",
+        spike_exp: int = SPIKE_EXP,
     ) -> None:
         if time_base not in TIME_BASES:
             raise ValueError(f"time_base must be one of {TIME_BASES}, got {time_base!r}")
+        if profile not in PROFILES:
+            raise ValueError(f"profile must be one of {PROFILES}, got {profile!r}")
+        if not 0 <= spike_exp <= SPIKE_EXP_LIMIT:
+            raise ValueError(f"spike_exp must be in 0..{SPIKE_EXP_LIMIT}, got {spike_exp}")
         for name, low, value in (
             ("num_layers", 1, num_layers),
             ("skip_layers", 0, skip_layers),
@@ -128,8 +160,10 @@ class Network:
         starts = self.description.start_steps
         self._starts = starts if time_base == "slayer" else (0,) * len(starts)
         self._first = skip_layers
-        for i, layer in enumerate(self.layers):
-            _check_supported(i + skip_layers, layer)
+        self.profile = profile
+        self.spike_exp = spike_exp
+        deployment.check_supported(self.layers, skip_layers, spike_exp)
+        self._incoming = deployment.incoming_bits(self.layers, spike_exp)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -151,11 +185,12 @@ class Network:
         ----------
         spikes : array_like of int
             (\\*shape, T), or (B, \\*shape, T) for B independent samples.  Messages to the first
-            synapse: 0 and 1, or graded; for a network that begins with an input layer, its
-            input current in 1/64, its gain and offset already applied.
+            synapse: 0 and 1, or graded; integers of 2**-(6 + spike_exp) where sigma-delta neurons
+            receive them; for a network that begins with an input layer, its input current in 1/64, its
+            gain and offset already applied, which drives the real part of complex neurons.
         bias : array_like of int, optional
-            Input layers only: constant input to the voltage of each of its neurons in 1/64,
-            (\\*shape); a way to drive it without messages.
+            Input layers of spiking neurons only: constant input to each of them in 1/64, (\\*shape), to the
+            voltage of CUBA neurons and to the input of others; a way to drive it without messages.
         steps : int, optional
             Number of steps where `spikes` is not given.
         record : collection of {'spikes', 'current', 'voltage'}
@@ -182,25 +217,92 @@ class Network:
         runs: list[LayerRun] = []
         exceeded: list[Exceeded] = []
         index = 0
-        for position, (layer, start) in enumerate(zip(self.layers, self._starts, strict=True), self._first):
+        before: tuple[int, ...] = ()
+        for i, (layer, start) in enumerate(zip(self.layers, self._starts, strict=True)):
+            position = self._first + i
             kept = set(record) if layers is None or position in layers else set()
+            before = x.shape[2:]
             if isinstance(layer, Flatten):
                 x = x.reshape(*x.shape[:2], layer.size)
                 runs.append(LayerRun(layer, spikes=_outside(x, batched) if "spikes" in kept else None))
                 continue
-            a = _synapse(layer, x)
+            sums = weighted_sums(layer, x)
+            beyond: Beyond | None
             if layer.neuron is None:
-                x = a
-                runs.append(LayerRun(layer, weighted=_outside(a, batched) if kept else None))
+                x, beyond = self._bare(i, sums[0], start)
+                runs.append(LayerRun(layer, weighted=_outside(x, batched) if kept else None))
             else:
-                x, states, beyond = _neurons(layer, a, start, self._resets(a.shape[0], index), offset, kept)
-                if beyond is not None:
-                    exceeded.append(Exceeded(position, *beyond))
-                runs.append(LayerRun(layer, **{name: _outside(value, batched) for name, value in states.items()}))
+                resets = self._resets(x.shape[0], index)
+                x, states, beyond = self._neurons(i, sums, start, resets, offset, kept)
+                seen = {name: _outside(value, batched) for name, value in states.items()}
+                runs.append(LayerRun(layer, _outside(x, batched) if "spikes" in kept else None, states=seen))
                 x = _delayed(layer, x)
+            if beyond is not None:
+                exceeded.append(Exceeded(position, *beyond))
             if not isinstance(layer, Input) or layer.neuron is not None:
                 index += 1
-        return Run(_outside(x, batched).astype(np.int64), tuple(runs), tuple(exceeded))
+        unit = deployment.message_unit(self.layers[-1], self._incoming[-1], before, self.spike_exp)
+        return Run(_outside(x, batched).astype(np.int64), tuple(runs), tuple(exceeded), unit)
+
+    def _bare(self, i: int, sums: Integers, start: int) -> tuple[Integers, Beyond | None]:
+        """What a layer without neurons sends, its sums and its bias on their scale; and the first excess."""
+        layer = self.layers[i]
+        narrow = _wrapped(sums, deployment.sum_bits(layer))
+        steps = np.argwhere((narrow != sums).reshape(len(sums), -1))
+        beyond = None
+        if len(steps):
+            where = np.unravel_index(int(steps[0, 1]) % layer.size, layer.shape)
+            beyond = tuple(map(int, where)), int(steps[0, 0]), len(np.unique(steps[:, 1]))
+        sums = narrow if self.profile == "loihi" else sums
+        bias = getattr(layer, "bias", None)
+        if bias is None or isinstance(layer, Input):
+            return sums, beyond
+        sums = sums.copy()
+        sums[start:] += _per_lane(bias, layer, 1).reshape(layer.shape) << self._incoming[i]
+        return (_wrapped(sums, 32) if self.profile == "loihi" else sums), beyond
+
+    def _neurons(
+        self,
+        i: int,
+        sums: tuple[Integers, ...],
+        start: int,
+        resets: NDArray[np.bool_],
+        offset: Integers | None,
+        kept: set[str],
+    ) -> tuple[Array, dict[str, Array], Beyond | None]:
+        """Messages, states to be recorded, and the first excess of a width as (neuron, step, count)."""
+        layer = self.layers[i]
+        steps, batch = sums[0].shape[:2]
+        made = deployment.deploy(
+            layer,
+            self._incoming[i],
+            batch=batch,
+            bias=offset if isinstance(layer, Input) else None,
+            spike_exp=self.spike_exp,
+        )
+        narrow = self.profile == "loihi"
+        dtype = np.int32 if narrow else np.int64
+        lanes = batch * layer.size
+        total = [np.ascontiguousarray(part).reshape(steps, lanes) << made.sum_shift for part in sums]
+        # an input layer drives the real part alone
+        total += [np.zeros((steps, lanes), np.int64)] * (len(made.bias) - len(total))
+        message = np.empty((steps, lanes), dtype)
+        recorded = kept & set(made.states)
+        record = np.empty((len(made.states), steps if recorded else 0, lanes), dtype)
+        first = np.empty(lanes, np.int64)
+        deployed.run(
+            made.neuron, tuple(total), made.bias, made.up, made.rest.copy(), made.rest, start, resets, narrow,
+            made.graded, made.bits, made.feedback, message, record, first,
+        )  # fmt: skip
+        shape = (steps, batch, *layer.shape)
+        states = {name: row.reshape(shape) for name, row in zip(made.states, record, strict=True) if name in recorded}
+        beyond = None
+        if (first >= 0).any():
+            lane = int(np.where(first >= 0, first, steps).argmin())
+            where = tuple(int(i) for i in np.unravel_index(lane % layer.size, layer.shape))
+            beyond = where, int(first[lane]), int((first >= 0).sum())
+        sent = message if made.graded else message.astype(np.uint8)
+        return sent.reshape(shape), states, beyond
 
     def _resets(self, steps: int, index: int) -> NDArray[np.bool_]:
         if self.reset_interval is None:
@@ -252,28 +354,13 @@ class Network:
         values = np.asarray(bias)
         if not isinstance(first, Input) or first.neuron is None:
             raise ValueError(f"bias drives an input layer, but the network begins with a {first.kind} layer")
+        if first.neuron.type == "SDNN":
+            raise ValueError("bias drives spiking neurons, but the input layer sends changes: give it as spikes")
         if values.dtype.kind not in "ui" or values.shape != first.shape:
             raise ValueError(
                 f"bias must be integers of shape {first.shape}, got {values.dtype} of shape {values.shape}"
             )
         return values.astype(np.int64)
-
-
-def _check_supported(position: int, layer: Layer) -> None:
-    where = f"layer {position} ({layer.kind})"
-    if isinstance(layer, Average) or layer.kind in ("time_decimation", "dense_rec"):
-        raise NotImplementedError(f"{where} is not part of the integer reference")
-    neuron = layer.neuron
-    if getattr(layer, "weight_imag", None) is not None or (neuron is not None and neuron.type != "CUBA"):
-        raise NotImplementedError(f"{where} has {neuron.type if neuron else 'complex'} neurons, only CUBA runs here")
-    if neuron is not None and neuron.parameters.get("graded_spike"):
-        raise NotImplementedError(f"{where} sends graded spikes, which have no integer message format")
-    if neuron is not None and neuron.parameters.get("weight_exp"):
-        raise NotImplementedError(f"{where} has weight_exp {neuron['weight_exp']}, only 0 runs here")
-    if neuron is not None and neuron.parameters.get("refractory_delay", 1) not in (None, 1):
-        raise NotImplementedError(f"{where} has refDelay {neuron['refractory_delay']}, only 1 runs here")
-    if neuron is None and getattr(layer, "bias", None) is not None and np.any(layer.bias):  # type: ignore[attr-defined]
-        raise NotImplementedError(f"{where} has a bias but no neurons to add it")
 
 
 def _outside(x: Array, batched: bool) -> Array:
@@ -282,105 +369,22 @@ def _outside(x: Array, batched: bool) -> Array:
     return np.ascontiguousarray(y if batched else y[0])
 
 
+def _wrapped(values: Integers, bits: int) -> Integers:
+    """`values` in `bits` bits, two's complement."""
+    half = 1 << (bits - 1)
+    return ((values + half) & (2 * half - 1)) - half
+
+
 def _per_lane(values: ArrayLike, layer: Layer, batch: int) -> Integers:
-    """One value, or one per channel, or one per neuron, for every lane of a batch."""
+    """One value, or one per channel, for every lane of a batch."""
     array = np.asarray(values, np.int64)
     if array.ndim == 1:
         array = array.reshape(-1, *[1] * (len(layer.shape) - 1))
     return np.ascontiguousarray(np.broadcast_to(array, (batch, *layer.shape))).reshape(-1)
 
 
-def _synapse(layer: Layer, x: Array) -> Integers:
-    """Weighted sums (T, B, \\*shape) in 1/64 of messages `x`, one step later where there is a synapse."""
-    steps, batch = x.shape[:2]
-    if not isinstance(layer, (Dense, Kernel)):
-        return x.astype(np.int64)
-    z = np.zeros((steps, batch, *layer.shape), np.int64)
-    messages = np.ascontiguousarray(x[:-1]).reshape((steps - 1) * batch, *x.shape[2:])
-    if isinstance(layer, Dense):
-        sums = synapse.dense(messages.reshape(len(messages), layer.weight.shape[1]), layer.weight)
-    else:
-        sums = _kernel_sums(layer, messages)
-    z[1:] = sums.reshape(steps - 1, batch, *layer.shape)
-    return z
-
-
-def _kernel_sums(layer: Kernel, x: Array) -> Integers:
-    window = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
-    if isinstance(layer, Conv):
-        return synapse.conv(x, layer.weight, **window, groups=layer.groups)
-    if isinstance(layer, ConvTranspose):
-        return synapse.conv_transpose(x, layer.weight, **window, groups=layer.groups)
-    frames = x.reshape(-1, 1, *x.shape[2:])  # channel by channel
-    if isinstance(layer, Unpool):
-        sums = synapse.conv_transpose(frames, layer.weight, **window)
-    else:
-        assert isinstance(layer, Pool)
-        # a last window that reaches past the edge counts: pad up to what the shape needs
-        pads = [
-            max(0, (out - 1) * s + d * (k - 1) + 1 - n - 2 * p)
-            for out, n, k, s, p, d in zip(
-                layer.shape[1:],
-                x.shape[2:],
-                layer.kernel_size,
-                layer.stride,
-                layer.padding,
-                layer.dilation,
-                strict=True,
-            )
-        ]
-        frames = np.pad(frames, ((0, 0), (0, 0), (0, pads[0]), (0, pads[1])))
-        sums = synapse.conv(frames, layer.weight, **window)[..., : layer.shape[1], : layer.shape[2]]
-    return sums.reshape(len(x), *layer.shape)
-
-
-def _neurons(
-    layer: Layer,
-    a: Integers,
-    start: int,
-    resets: NDArray[np.bool_],
-    offset: Integers | None,
-    kept: set[str],
-) -> tuple[NDArray[np.uint8], dict[str, Array], tuple[tuple[int, ...], int, int] | None]:
-    """Spikes, what is to be recorded, and the first excess of a width as (neuron, step, count)."""
-    steps, batch = a.shape[:2]
-    neuron = layer.neuron
-    assert neuron is not None
-    lanes = batch * layer.size
-    spikes = np.empty((steps, lanes), np.uint8)
-    recorded = steps if kept & {"current", "voltage"} else 0
-    current, voltage = np.empty((recorded, lanes), np.int32), np.empty((recorded, lanes), np.int32)
-    first = np.empty(lanes, np.int64)
-    bias = offset if isinstance(layer, Input) else getattr(layer, "bias", None)
-    unit = STATE_ONE // WEIGHT_ONE
-    cuba.run(
-        a.reshape(steps, lanes) * unit,
-        _per_lane(0 if bias is None else bias, layer, batch) * unit,
-        np.zeros(lanes, np.int64),
-        np.zeros(lanes, np.int64),
-        _per_lane(neuron["current_decay"], layer, batch),
-        _per_lane(neuron["voltage_decay"], layer, batch),
-        int(neuron["threshold"]) * unit,
-        start,
-        resets,
-        spikes,
-        current,
-        voltage,
-        first,
-    )
-    shape = (steps, batch, *layer.shape)
-    everything = {"spikes": spikes, "current": current, "voltage": voltage}
-    states = {name: everything[name].reshape(shape) for name in kept}
-    beyond = None
-    if (first >= 0).any():
-        lane = int(np.where(first >= 0, first, steps).argmin())
-        where = tuple(int(i) for i in np.unravel_index(lane % layer.size, layer.shape))
-        beyond = where, int(first[lane]), int((first >= 0).sum())
-    return spikes.reshape(shape), states, beyond
-
-
-def _delayed(layer: Layer, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Spikes after the layer's axonal delay."""
+def _delayed(layer: Layer, x: Array) -> Array:
+    """Messages after the layer's axonal delay."""
     if layer.delay is None:
         return x
     steps, batch = x.shape[:2]

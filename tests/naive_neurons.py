@@ -15,6 +15,12 @@ def leak(state, decay):
     return sign * (abs(product) >> 12)
 
 
+def scaled(value, bits):
+    """value * 2**bits, cut toward zero."""
+    sign = -1 if value < 0 else 1
+    return value << bits if bits >= 0 else sign * (abs(value) >> -bits)
+
+
 def leaky_integrator(x, decay, threshold=None, state=0):
     """y and the state after the last step; `x` is a list over time."""
     ys = []
@@ -51,11 +57,12 @@ def voltage24(value):
     return saturate24(wrap32(value))
 
 
-def cuba(a, current_decay, voltage_decay, threshold, bias=0, u=0, v=0, loihi=False, start=0, resets=()):
+def cuba(a, current_decay, voltage_decay, threshold, bias=0, u=0, v=0, loihi=False, start=0, resets=(), weight_exp=0):
     """One CUBA neuron over time.
 
     Returns lists over time: current u, voltage before reset, voltage after reset, spike.
     `start` steps long it is at rest; at the steps in `resets` u and v are cleared first.
+    Current and bias reach the voltage divided by 2**weight_exp.
     """
     us, ws, vs, spikes = [], [], [], []
     for t, value in enumerate(a):
@@ -67,7 +74,7 @@ def cuba(a, current_decay, voltage_decay, threshold, bias=0, u=0, v=0, loihi=Fal
         u = leak(u, current_decay) + value
         if loihi:
             u = current24(u)
-        w = leak(v, voltage_decay) + u + bias
+        w = leak(v, voltage_decay) + scaled(u + bias, -weight_exp)
         if loihi:
             w = voltage24(w)
         spike = 1 if w > threshold else 0
@@ -220,12 +227,12 @@ def adrf_iz(x_re, x_im, *parameters, **states):
     return _adaptive_resonator(fires, x_re, x_im, *parameters, **states)
 
 
-def delta(activation, threshold, cum_error=False, act=0, res=0, err=0, loihi=False):
+def delta(activation, threshold, cum_error=False, act=0, res=0, err=0, loihi=False, fraction=18, cut=6):
     """Sends the change of `activation` where it is large; what was not sent is tried again.
 
-    Activations, deltas and states are integers in 1/2**18, `threshold` in 1/64, messages in 1/4096: the bits
-    below are dropped by a floor and lost.  With `cum_error` the sum of the deltas since the last message is compared.
-    Returns lists over time: delta, message; and the carried act, res, err.
+    Activations, deltas and states are integers in 2**-fraction, `threshold` in 1/64, messages coarser by `cut`
+    bits: those are dropped by a floor and lost.  With `cum_error` the sum of the deltas since the last message
+    is compared.  Returns lists over time: delta, message; and the carried act, res, err.
     """
 
     def fit(value):
@@ -236,27 +243,42 @@ def delta(activation, threshold, cum_error=False, act=0, res=0, err=0, loihi=Fal
         change = fit(value - act + res)
         err = fit(err + change) if cum_error else err
         compared = fit(abs(err if cum_error else change))
-        sent = change if compared >= threshold * 2**12 else 0
+        sent = change if compared >= threshold * 2 ** (fraction - 6) else 0
         act, res = value, change - sent
         err = 0 if sent else err
-        trace.append((change, sent // 64))
+        trace.append((change, sent // 2**cut))
     return columns(trace, 2), (act, res, err)
 
 
 def sigma_delta(
-    x, threshold, bias=0, activation="identity", cum_error=False, sigma=0, act=0, res=0, err=0, loihi=False
+    x,
+    threshold,
+    bias=0,
+    activation="identity",
+    cum_error=False,
+    sigma=0,
+    act=0,
+    res=0,
+    err=0,
+    loihi=False,
+    spike_exp=6,
+    weight_exp=0,
 ):
-    """Sums its input, adds a bias (1/64), applies 'identity' or 'relu' and sends as `delta`; `x` in 1/2**18.
+    """Sums its input, adds a bias (1/64), divides by 2**weight_exp, applies 'identity' or 'relu', sends as `delta`.
 
+    `x` and sigma are in 2**-(12 + spike_exp), act and delta finer by weight_exp bits where that is positive,
+    messages in 2**-(6 + spike_exp).
     Returns lists over time: sigma, act, delta, message; and the carried sigma, act, res, err.
     """
+    finer = max(weight_exp, 0)
     sigmas, acts = [], []
     for value in x:
         sigma += value
-        biased = sigma + bias * 2**12
+        biased = (sigma + bias * 2 ** (6 + spike_exp)) * 2 ** (finer - weight_exp)
         if loihi:
             sigma, biased = wrap32(sigma), wrap32(biased)
         sigmas.append(sigma)
         acts.append({"identity": biased, "relu": max(biased, 0)}[activation])
-    (deltas, messages), carried = delta(acts, threshold, cum_error, act, res, err, loihi)
+    scale = {"fraction": 12 + spike_exp + finer, "cut": 6 + finer}
+    (deltas, messages), carried = delta(acts, threshold, cum_error, act, res, err, loihi, **scale)
     return (sigmas, acts, deltas, messages), (sigma, *carried)

@@ -1,4 +1,4 @@
-"""Random deployed networks of CUBA neurons with an input, alive enough that a wrong step shows."""
+"""Random deployed networks with an input, alive enough that a wrong step shows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from lavadl_ref.exchange import Conv, ConvTranspose, Dense, Flatten, Input, Layer, Network, Neuron, Pool, Unpool, check
-from tests import naive_network
+from tests import naive_network, random_families
+from tests.random_families import ALL_FAMILIES, EVERY
+from tests.random_windows import divisor, windows
 
 NEVER = 2**18 - 1  #: threshold of a layer that is read out and never spikes
 ON_LAVA = ("conv", "dense")
 ALL = ("conv", "dense", "convT", "pool", "unpool")
+__all__ = ["ALL", "ALL_FAMILIES", "EVERY", "NEVER", "ON_LAVA", "Case", "as_arrays", "case", "exceeded", "oracle", "run"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,32 @@ class Case:
         )
 
 
-def case(seed: int, kinds: tuple[str, ...] = ALL, steps: int = 30) -> Case:
-    """Network number `seed` with 1 to 4 layers besides flattening."""
+def case(
+    seed: int,
+    kinds: tuple[str, ...] | None = None,
+    steps: int = 30,
+    families: tuple[str, ...] | None = None,
+    wild: bool = False,
+    trained: bool = False,
+) -> Case:
+    """Network number `seed`.
+
+    Without `families`, 1 to 4 layers of plain CUBA neurons of `ALL` kinds besides flattening.  With families,
+    1 to 5 layers of any of them and `EVERY` kind, with everything that a file can say.  Unless they are
+    `wild`, sums and states of these stay inside every width, and float32 holds them.  `trained` networks
+    have only what blocks of slayer have.
+    """
+    if families is None and not wild and not trained:
+        return _plain(seed, kinds or ALL, steps)
+    rng = np.random.default_rng((seed, 1))
+    layers, inputs, options = random_families.draw(rng, kinds or EVERY, steps, families or ALL_FAMILIES, wild, trained)
+    network = Network(layers)
+    check(network)
+    return Case(network, inputs, options)
+
+
+def _plain(seed, kinds, steps):
+    """The networks of CUBA neurons with binary messages."""
     rng = np.random.default_rng(seed)
     spatial = rng.random() < 0.75
     shape = tuple(int(n) for n in (rng.integers([1, 4, 3], [4, 7, 6]) if spatial else rng.integers(3, 9, 1)))
@@ -108,43 +135,47 @@ def _readout(rng, layer):
 
 def _kernel(rng, kind, shape):
     """A layer of any window that fits."""
-    transposed = kind in ("convT", "unpool")
-    partial = kind == "pool" and rng.random() < 0.5  # whether a last window past the edge counts
-    size, window, extents = [], [], []
-    for extent in shape[1:]:
-        stride, dilation = (int(n) for n in rng.integers(1, 3, 2))
-        k, padding = int(rng.integers(1, 4)), int(rng.integers(0, 2))
-        if transposed:
-            out = (extent - 1) * stride - 2 * padding + dilation * (k - 1) + 1
-        else:
-            room = extent + 2 * padding - dilation * (k - 1) - 1
-            out = room // stride + 1
-            # the next window counts if some of it is inside
-            out += partial and room >= 0 and room % stride > 0 and out * stride < extent + padding
-        if not 1 <= out <= 6:  # the window that changes nothing always fits
-            k, stride, padding, dilation, out = 1, 1, 0, 1, extent
-        size.append(k), window.append((stride, padding, dilation)), extents.append(out)
-    stride, padding, dilation = (tuple(pair) for pair in zip(*window, strict=True))
+    size, window, extents = windows(rng, kind, shape)
     groups = 1
     if kind in ("pool", "unpool"):
         channels = shape[0]
         fields = _synapse(rng, (1, 1, *size), channels, bias=False)
         fields["weight"] = np.full((1, 1, *size), 2 * int(rng.integers(30, 90)))
     else:
-        groups = int(rng.choice([n for n in (1, 2, 3) if shape[0] % n == 0]))
+        groups = divisor(rng, shape[0], (1, 2, 3))
         channels = groups * int(rng.integers(1, 3))
         front = (shape[0], channels // groups) if kind == "convT" else (channels, shape[0] // groups)
         fields = _synapse(rng, (*front, *size), channels)
     cls = {"conv": Conv, "convT": ConvTranspose, "pool": Pool, "unpool": Unpool}[kind]
-    window = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return cls(shape=(channels, *extents), **window, **fields)
+    return cls(shape=(channels, *extents), groups=groups, **window, **fields)
+
+
+def run(case, **more):
+    """Records and output of the naive network as it gives them, nested lists."""
+    frames = np.moveaxis(case.inputs, -1, 0).tolist()
+    return naive_network.network(case.network.layers, frames, **{**case.options, **more})
+
+
+def as_arrays(case, records):
+    """Records of `run` as arrays (\\*shape, T); `exceeded`, (\\*shape), where something left a width."""
+    arrays = []
+    for layer, record, steps in zip(case.network.layers, records, exceeded(case, records), strict=True):
+        kept = {name: values for name, values in record.items() if name != "exceeded"}
+        arrays.append({name: np.array(values).T.reshape(*layer.shape, -1) for name, values in kept.items()})
+        if steps is not None and (steps >= 0).any():
+            arrays[-1]["exceeded"] = steps
+    return arrays
 
 
 def oracle(case, **more):
     """Records and output of the naive network, as arrays like those of `reference.Run`."""
-    frames = np.moveaxis(case.inputs, -1, 0).tolist()
-    records, left = naive_network.network(case.network.layers, frames, **case.options, **more)
-    arrays = []
-    for layer, record in zip(case.network.layers, records, strict=True):
-        arrays.append({name: np.array(values).T.reshape(*layer.shape, -1) for name, values in record.items()})
-    return arrays, np.moveaxis(np.array(left), 0, -1)
+    records, left = run(case, **more)
+    return as_arrays(case, records), np.moveaxis(np.array(left), 0, -1)
+
+
+def exceeded(case, records):
+    """For each layer the first step at which each neuron left a width, -1 for never; None where nothing can."""
+    return [
+        None if "exceeded" not in record else np.array(record["exceeded"]).reshape(layer.shape)
+        for layer, record in zip(case.network.layers, records, strict=True)
+    ]

@@ -25,10 +25,15 @@ OURS = ("lavadl_ref", "lavadl_kernels")
 LINES = {
     "lavadl_kernels": ((), ("torch", "h5py", "lava")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
-    "lavadl_ref.reference": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref._sums": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref.reference": (
+        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums"),
+        ("torch", "lava"),
+    ),
     "lavadl_ref.slayer": (("lavadl_kernels", "lavadl_ref.exchange"), ("lava",)),
     "lavadl_ref.bootstrap": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer"), ("lava",)),
-    "lavadl_ref.netx": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch",)),
+    "lavadl_ref.netx": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment"), ("torch",)),
     "lavadl_ref.testing": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
 }
 #: What takes long to import, or may be absent: late, inside the functions that use it.

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from lavadl_kernels import deployed, rf_iz
 
 from lavadl_ref import exchange, reference
-from lavadl_ref.exchange import Dense, Network, Neuron
+from lavadl_ref.exchange import Conv, Dense, Network, Neuron
+from validation.conformance import upstream_tests
 
 EVERYTHING = reference.RECORDABLE
 STEPS = 24
@@ -127,3 +129,137 @@ def test_pilotnet_output_of_the_other_run(folder, pilotnet):
     np.testing.assert_array_equal(last.voltage, load(folder, "fc-3-v"))
     np.testing.assert_array_equal(last.spikes, load(folder, "fc-3-s"))
     assert last.voltage.min() == -5376
+
+
+# -- tinynet_sdnn: layers that receive any message as one unit of 1/4096 ------------------------
+
+
+def sigma_delta(**parameters):
+    return Neuron("SDNN", {"activation": "relu", "threshold": 20, **parameters})
+
+
+def test_tinynet_sdnn_convolution(data):
+    """Kernel O, W, H, C; the bias acts from step 0."""
+    folder = data / "tinynet_sdnn"
+    x = np.pad(load(folder, "input") != 0, [(0, 0)] * 3 + [(0, 1)]).astype(np.int64)
+    weight = np.load(folder / "layer1_kernel.npy").transpose(0, 3, 2, 1)
+    bias = np.load(folder / "layer1_bias.npy")
+    conv = Conv(shape=(24, 6, 6), weight=np.ascontiguousarray(weight), stride=(2, 2), bias=bias, neuron=sigma_delta())
+    run = reference.Network(Network((conv,)), time_base="lava").run(x)
+    np.testing.assert_array_equal(run.output, load(folder, "layer1"))
+    assert run.output.any()
+
+
+def test_tinynet_sdnn_output(data):
+    """What arrives at the 100 outputs is summed and sent."""
+    folder = data / "tinynet_sdnn"
+    x = (np.load(folder / "layer1.npy").reshape(-1, 16) != 0).astype(np.int64)
+    weight = np.load(folder / "layer2_weight.npy").astype(np.int64)
+    dense = Dense(shape=(100,), weight=weight, neuron=sigma_delta(sigma_output=True))
+    run = reference.Network(Network((dense,)), time_base="lava").run(x)
+    np.testing.assert_array_equal(run.output, load(folder, "layer2"))
+    assert run.output.any()
+
+
+# -- what Lava-DL's package brings along --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def gts():
+    """The folder of Lava-DL's recordings."""
+    folder = upstream_tests.INSTALLED / "netx" / "gts"
+    if not folder.is_dir():
+        pytest.skip("lava-dl with its tests is not installed")
+    return folder
+
+
+def rotation(period, decay=0.05):
+    """Sine and cosine in 1/4096, cut off as Lava does."""
+    angle = 2 * np.pi / period
+    return {
+        "sin_decay": int((1 - decay) * np.sin(angle) * 4096),
+        "cos_decay": int((1 - decay) * np.cos(angle) * 4096),
+    }
+
+
+@pytest.mark.upstream
+def test_complex_dense(gts):
+    """200 to 256 resonators of period 11, threshold 25, 2000 steps."""
+    folder = gts / "complex_dense"
+    real, imag = (load(folder, f"weight_{part}") for part in ("r", "img"))
+    neuron = Neuron("RF_PHASE", {**rotation(11), "threshold": 25})
+    dense = Dense(shape=(256,), weight=real, weight_imag=imag, neuron=neuron)
+    run = reference.Network(Network((dense,))).run(load(folder, "in"))
+    np.testing.assert_array_equal(run.output, load(folder, "out"))
+    assert run.output.sum() == 41_512
+
+
+@pytest.mark.upstream
+def test_complex_input(gts):
+    """Both parts of 200 resonators of period 7 driven; the threshold 1.1 is none that a file can say."""
+    x = np.ascontiguousarray(load(gts / "complex_dense", "in").T)
+    decay = np.repeat(np.array([list(rotation(7).values())]).T, 200, axis=1)
+    steps, lanes = x.shape
+    spikes, none = np.empty(x.shape, np.int32), np.zeros((0, 0), np.int64)
+    deployed.run(
+        rf_iz.Parameters(decay, int(1.1 * 64)), (x, x), np.zeros((2, lanes), np.int64), np.full(2, 6),
+        np.zeros((2, lanes), np.int64), np.zeros((2, lanes), np.int64), 0, np.zeros(steps, bool), True, False, 32,
+        (none, none), spikes, np.empty((2, 0, lanes), np.int32), np.empty(lanes, np.int64),
+    )  # fmt: skip
+    np.testing.assert_array_equal(spikes.T, load(gts / "complex_dense", "current"))
+    assert spikes.any()
+
+
+@pytest.mark.upstream
+def test_pilotnet_sdnn(gts):
+    """The sums of the first two convolutions, from the messages of the input layer, 20 steps."""
+    folder = gts / "pilotnet_sdnn"
+    network = reference.Network(folder / "network.net", skip_layers=1, num_layers=3, time_base="lava")
+    run = network.run(load(folder, "act0"), record=EVERYTHING)
+    for ran, name in zip(run.layers, ("sigma1", "sigma2"), strict=True):
+        np.testing.assert_array_equal(ran.sigma, load(folder, name))
+    assert run.exceeded == ()
+
+
+@pytest.mark.upstream
+def test_pilotnet_sdnn_output(gts):
+    """What the whole network says of a picture that stays, biases acting from step 0."""
+    folder = gts / "pilotnet_sdnn"
+    recorded = load(folder, "output")
+    picture = np.repeat(load(folder, "input"), recorded.shape[-1], axis=-1)
+    run = reference.Network(folder / "network.net", time_base="lava").run(picture)
+    np.testing.assert_array_equal(run.output, recorded)
+    assert run.unit.denominator == 2**18
+
+
+@pytest.mark.upstream
+def test_pilotnet_sdnn_square(gts):
+    """All four convolutions behind a square cut of the same messages."""
+    folder = gts / "pilotnet_sdnn"
+    network = reference.Network(folder / "square_network.net", skip_layers=1, time_base="lava")
+    run = network.run(load(folder, "act0")[:, :, :33], record=EVERYTHING)
+    for position, ran in enumerate(run.layers, 1):
+        np.testing.assert_array_equal(ran.sigma, load(folder, f"sigma{position}_square"))
+    assert run.exceeded == ()
+
+
+@pytest.mark.upstream
+def test_ntidigits(gts):
+    """Three layers with axonal delays of up to 62 steps; the recorded run began one step later."""
+    folder = gts / "ntidigits"
+    x, recorded = load(folder, "input"), load(folder, "output")
+    network = reference.Network(folder / "ntidigits.net", num_layers=5)
+    spikes = network.run(x.reshape(1, 1, 64, -1)).output
+    np.testing.assert_array_equal(spikes[:, :-1], recorded[:, 1:])
+    assert recorded.sum() == 22_572
+
+
+@pytest.mark.upstream
+def test_ntidigits_average(gts):
+    """The last layer of the file counts the spikes of groups of 22."""
+    folder = gts / "ntidigits"
+    x = load(folder, "input").reshape(1, 1, 64, -1)
+    whole = reference.Network(folder / "ntidigits.net").run(x)
+    spikes = reference.Network(folder / "ntidigits.net", num_layers=5).run(x).output
+    np.testing.assert_array_equal(whole.output, spikes.reshape(11, 22, -1).sum(1))
+    assert whole.unit.denominator == 22
