@@ -4,6 +4,11 @@ After `install`, ``lava.lib.dl.slayer``, ``lava.lib.dl.netx``, ``lava.lib.dl.boo
 are names of this package's modules of the same path: the same objects, not copies. What this package has no
 module for is an ImportError that says so; nothing comes from an installed lava-dl unnoticed.
 
+Lava-DL's documentation imports five things from where lava-nc does not have them: ``lava.magma.run_configs`` and
+``lava.magma.run_conditions``, which are in ``lava.magma.core``, and ``InputLoader``, ``BiasWriter`` and
+``OutputReader`` of ``lava.proc.io``, which are in `lavadl_ref.netx.io`. After `install` they can be imported from
+there as well.
+
 Nothing is imported before a script asks for it. The first import of ``lava.magma`` or ``lava.proc`` prepares lava-nc
 for the running Python, as `lavadl_ref.netx` does, so a script may import either first. ``lava`` and ``lava.lib``
 remain what lava-nc and other Lava libraries make them; where none is installed, they are empty packages in which one
@@ -28,6 +33,14 @@ _ABOVE = ("lava", "lava.lib")
 _LAVA = ("lava.magma", "lava.proc")
 #: What of lava-dl stands directly in `_ROOT`.
 _PARTS = ("bootstrap", "netx", "slayer")
+#: What Lava-DL's documentation imports from lava-nc, and the module, and what of it, that it gets.
+_ELSEWHERE: dict[str, tuple[str, str | None]] = {
+    "lava.magma.run_conditions": ("lava.magma.core.run_conditions", None),
+    "lava.magma.run_configs": ("lava.magma.core.run_configs", None),
+    "lava.proc.io.BiasWriter": (f"{_OURS}.netx.io", "BiasWriter"),
+    "lava.proc.io.InputLoader": (f"{_OURS}.netx.io", "InputLoader"),
+    "lava.proc.io.OutputReader": (f"{_OURS}.netx.io", "OutputReader"),
+}
 #: Modules of lava-dl that do something else here, or nothing.
 _INSTEAD = {
     "netx.blocks": "layers are made of Lava's own processes, see lavadl_ref.netx.layers",
@@ -71,7 +84,8 @@ def uninstall() -> None:
     sys.meta_path.remove(_PARENTS)
     for name in [name for name in list(sys.modules) if name.startswith(_ROOT + ".")]:
         del sys.modules[name]
-    _forget(_ROOT)
+    for name in (_ROOT, *_ELSEWHERE):
+        _forget(name)
     for name in reversed(_ABOVE):
         spec = getattr(sys.modules.get(name), "__spec__", None)
         in_use = any(other.startswith(name + ".") for other in sys.modules)
@@ -92,9 +106,9 @@ def _forget(name: str) -> None:
 
 
 class _Loaded(Loader):
-    """Gives a module that was loaded while its name was looked up, instead of loading it once more."""
+    """Gives what was loaded while its name was looked up, a module or a class, instead of loading it once more."""
 
-    def __init__(self, module: ModuleType) -> None:
+    def __init__(self, module: Any) -> None:
         self.module = module
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -116,19 +130,23 @@ class _Aliases(MetaPathFinder, Loader):
             return ModuleSpec(fullname, self, is_package=True)
         if fullname in _LAVA and not self.preparing:
             return self._prepared(fullname)
+        if fullname in _ELSEWHERE:
+            name, part = _ELSEWHERE[fullname]
+            found: Any = importlib.import_module(name)
+            return ModuleSpec(fullname, _Loaded(found if part is None else getattr(found, part)), origin=name)
         if not fullname.startswith(_ROOT + "."):
             return None
         inner = fullname.removeprefix(_ROOT + ".")
         ours = f"{_OURS}.{inner}"
         if inner.split(".")[0] not in _PARTS:
             raise ImportError(f"lava-dl has {', '.join(_PARTS)}, but no {fullname}", name=fullname)
-        found = importlib.util.find_spec(ours)
-        if found is None:
+        spec = importlib.util.find_spec(ours)
+        if spec is None:
             reason = "".join(f": {text}" for name, text in _INSTEAD.items() if f"{inner}.".startswith(f"{name}."))
             raise ImportError(
                 f"lavadl_ref, which stands in for lava-dl here, has no {ours} for {fullname}{reason}", name=fullname
             )
-        return ModuleSpec(fullname, self, origin=ours, is_package=found.submodule_search_locations is not None)
+        return ModuleSpec(fullname, self, origin=ours, is_package=spec.submodule_search_locations is not None)
 
     def _prepared(self, fullname: str) -> ModuleSpec | None:
         """Prepare lava-nc; the spec of `fullname` if that imported it, else None."""

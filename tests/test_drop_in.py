@@ -165,6 +165,66 @@ def test_a_script_may_import_lava_first(first):
     )
 
 
+ELSEWHERE = """
+    from lava.magma import run_configs as rcfg
+    from lava.magma import run_conditions as rcnd
+    import lava.magma.run_configs
+    from lava.proc.io import InputLoader, BiasWriter, OutputReader
+    from lava.proc import io
+
+    import lava.magma.core.run_conditions, lava.magma.core.run_configs
+    import lavadl_ref.netx.io as ours
+    assert rcfg is lava.magma.core.run_configs is lava.magma.run_configs
+    assert rcnd is lava.magma.core.run_conditions
+    assert (InputLoader, BiasWriter, OutputReader) == (ours.InputLoader, ours.BiasWriter, ours.OutputReader)
+    assert io.sink.RingBuffer.__module__ == "lava.proc.io.sink"
+    assert io.__file__.endswith("__init__.py") and "site-packages" in io.__file__
+"""
+
+
+@needs_lava
+@pytest.mark.parametrize("first", ["", "import lava.proc.io", "import lavadl_ref.netx"])
+def test_what_documentation_imports_from_where_lava_does_not_have_it(first):
+    """Also where Lava was imported before; nothing of it stays."""
+    run(
+        "" if first.startswith("import lava.") else first,
+        INSTALL,
+        first,
+        ELSEWHERE,
+        """
+        drop_in.uninstall()
+        import sys
+        for name in ("lava.magma.run_configs", "lava.magma.run_conditions", "lava.proc.io.InputLoader"):
+            above, _, child = name.rpartition(".")
+            assert name not in sys.modules and child not in vars(sys.modules[above]), name
+            try:
+                exec(f"from {above} import {child}")
+            except ImportError as error:
+                assert "cannot import name" in str(error), error
+            else:
+                raise AssertionError(name)
+        import lava.magma.core.run_configs
+        assert lava.magma.core.run_configs is rcfg
+        """,
+    )
+
+
+def test_without_lava_its_documentation_fails_as_lava_would():
+    run(
+        HIDE_LAVA,
+        INSTALL,
+        """
+        for code in ("from lava.magma import run_configs", "from lava.proc.io import InputLoader"):
+            try:
+                exec(code)
+            except ModuleNotFoundError as error:
+                assert error.name in ("lava.magma", "lava.proc"), error
+            else:
+                raise AssertionError(code)
+        """,
+    )
+
+
 WALK = """
     import importlib, pkgutil, sys
     import lavadl_ref.{part} as package

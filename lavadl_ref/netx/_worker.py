@@ -85,6 +85,7 @@ def _run(job: Any, prefix: Path) -> Any:
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.proc.io.source import RingBuffer
 
+    from lavadl_ref.netx.layers import states_now
     from lavadl_ref.netx.processes import Recorder
     from lavadl_ref.netx.runtime import Records
 
@@ -102,8 +103,7 @@ def _run(job: Any, prefix: Path) -> Any:
         record(layer.neuron.s_out, f"spikes{i}") if layer.neuron is not None and "spikes" in job.record else None
         for i, layer in enumerate(net.layers)
     ]
-    final = [layer.neuron if "states" in job.record else None for layer in net.layers]
-    states = {}
+    between: dict[tuple[int, int], dict[str, NDArray[np.int32]]] = {}
     began = time.perf_counter()
     config = Loihi2SimCfg(select_tag="fixed_pt")
     try:
@@ -113,19 +113,16 @@ def _run(job: Any, prefix: Path) -> Any:
             done = stop
             for layer, step in job.states_at:
                 if step + 1 == stop:
-                    neuron = net.layers[layer].neuron
-                    states[layer, step] = (_state(neuron.u), _state(neuron.v))
+                    between[layer, step] = dict(states_now(net.layers[layer]))
         seconds = time.perf_counter() - began
-        current = [None if neuron is None else _state(neuron.u) for neuron in final]
-        voltage = [None if neuron is None else _state(neuron.v) for neuron in final]
+        final = [dict(states_now(layer)) if "states" in job.record else {} for layer in net.layers]
     finally:
         net.stop()
     return Records(
         output=_time_last(output.read()),
         spikes=[None if recorder is None else _time_last(recorder.read()) for recorder in spikes],
-        current=current,
-        voltage=voltage,
-        states=states,
+        states=final,
+        states_at=between,
         table=str(net),
         seconds=seconds,
     )
@@ -142,10 +139,6 @@ def _frames(inputs: NDArray[Any], steps: int, shape: tuple[int, ...]) -> NDArray
 def _time_last(frames: NDArray[np.int32]) -> NDArray[np.int32]:
     """(T, W, H, C) as (C, H, W, T), and (T, N) as (N, T)."""
     return np.ascontiguousarray(frames.transpose())
-
-
-def _state(var: Any) -> NDArray[np.int32]:
-    return np.ascontiguousarray(var.get().astype(np.int32).transpose())
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Lava on the Pythons and NumPys of today.
 
-lava-nc 0.10.0 declares Python < 3.11 and NumPy < 2.  It runs on later ones with three small
+lava-nc 0.10.0 declares Python < 3.11 and NumPy < 2.  It runs on later ones with small
 patches, each a named function below with the version that makes it needed:
 
 ===========================  =================  ====================================================
 `patch_byte_encoder`         Python >= 3.11     a dataclass used as another's default must be hashable
 `patch_reshape_port`         NumPy >= 2.0       ``np.reshape`` calls its argument ``shape``
 `patch_conv_parameters`      NumPy >= 2.0       8-bit hyper-parameters overflow instead of promoting
+`patch_conv_sums`            any                sums beyond 32 bits end as C casts them, which it leaves open
 ===========================  =================  ====================================================
 
-On Python 3.10 with NumPy 1 none of them does anything.  The patches change the installed
+On Python 3.10 with NumPy 1 only the last of them does anything.  The patches change the installed
 package in memory only, nothing on disk.
 """
 
@@ -81,6 +82,7 @@ def enable() -> None:
         if _NUMPY >= (2, 0):
             patch_reshape_port()
             patch_conv_parameters()
+        patch_conv_sums()
 
 
 @contextlib.contextmanager
@@ -164,3 +166,23 @@ def patch_conv_parameters() -> None:
     for name in ("kernel_size", "stride", "padding", "dilation", "groups"):
         setattr(AbstractPyConvModel, name, LavaPyType(np.ndarray, np.int32, precision=8))
     applied.append("conv_parameters")
+
+
+def patch_conv_sums() -> None:
+    """Let sums of a convolution beyond 32 bits reach the wrap at 24 bits as they are.
+
+    Graded messages can make them.  Lava casts them from float64 to int32 first, and what that gives for numbers
+    that do not fit is the processor's choice.
+    """
+    if "conv_sums" in applied:
+        return
+    from lava.proc.conv import utils
+
+    original = utils.conv
+
+    @functools.wraps(original)
+    def conv(input_: Any, weight: Any, *window: Any) -> Any:
+        return original(input_, weight.astype(np.int64) if weight.dtype.kind == "i" else weight, *window)
+
+    utils.conv = conv
+    applied.append("conv_sums")

@@ -5,22 +5,30 @@ Axes are Lava's: (W, H, C), and C last.  The file's are (C, H, W).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lavadl_ref.exchange.describe import Conv, Dense, Flatten, Input, Layer, Network
-from lavadl_ref.netx.choice import (
-    Choice,
-    Shape,
-    delay_choice,
-    neuron_choice,
-    refusal,
-    synapse_choice,
+from lavadl_ref.deployment import SPIKE_EXP, check_supported, incoming_bits, message_bits, refusal, states_of
+from lavadl_ref.exchange.describe import (
+    Average,
+    ConvTranspose,
+    Dense,
+    Flatten,
+    Input,
+    Layer,
+    Network,
+    TimeDecimation,
+    Unpool,
 )
+from lavadl_ref.exchange.errors import ExchangeError
+from lavadl_ref.exchange.geometry import check_link
+from lavadl_ref.netx.choice import Choice, Shape
+from lavadl_ref.netx.neurons import Situation, neuron_choice
+from lavadl_ref.netx.synapses import SIGMA_DELTA_BITS, Synapses, declared_bits, delay_choice, synapses
 
 TIME_BASES = ("slayer", "lava")
 
@@ -34,14 +42,36 @@ class LayerPlan:
     input_shape: Shape  #: (W, H, C) or (N,), what the layer receives
     shape: Shape  #: (W, H, C) or (N,), its neurons
     flatten: bool  #: whether (W, H, C) arrives and is read in the file's order C, H, W
-    synapse: Choice | None
+    outgoing: int  #: fractional bits of what leaves the layer
+    synapses: Synapses
     neuron: Choice | None
+    offset: Choice | None  #: adds the bias of a layer without neurons
     line: Choice | None  #: delays what leaves the layer, where the next synapse cannot
+
+    @property
+    def synapse(self) -> Choice | None:
+        """The synapse, its real part where there are two; None for an input layer."""
+        return self.synapses.real
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the neurons' states; () without neurons."""
+        return states_of(self.layer)
 
     @property
     def processes(self) -> str:
         """The processes in the order data passes them."""
-        return " + ".join(str(choice) for choice in (self.synapse, self.neuron, self.line) if choice is not None)
+        return " + ".join(self._named())
+
+    def _named(self) -> Iterator[str]:
+        pairs = (
+            (self.synapses.real, self.synapses.imag, ""),
+            (self.synapses.feedback, self.synapses.feedback_imag, " (feedback)"),
+        )
+        for real, imag, role in pairs:
+            if real is not None:
+                yield f"{'' if imag is None else '2 '}{real}{role}"
+        yield from (str(choice) for choice in (self.neuron, self.offset, self.line) if choice is not None)
 
 
 @dataclass(frozen=True)
@@ -54,6 +84,7 @@ class Options:
     input_shape: Shape | None = None
     reset_interval: int | None = None
     reset_offset: int = 0
+    spike_exp: int = SPIKE_EXP
     sparse_fc_layer: bool = False
     time_base: str = "slayer"
 
@@ -68,6 +99,8 @@ class Options:
             raise ValueError(f"reset_offset must not be negative, got {self.reset_offset}")
         if not 0 <= self.input_message_bits <= 24:
             raise ValueError(f"input_message_bits must be in 0..24, got {self.input_message_bits}")
+        if not 0 <= self.spike_exp <= 12:
+            raise ValueError(f"spike_exp must be in 0..12, got {self.spike_exp}")
 
     def reset(self, index: int) -> dict[str, int] | None:
         """Arguments of the reset of generated layer `index`, or None if there is none."""
@@ -98,36 +131,46 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
     options = options or Options()
     last = len(network.layers) if options.num_layers is None else min(options.num_layers, len(network.layers))
     chosen = [(i, network.layers[i]) for i in range(options.skip_layers, last)]
+    layers = [layer for _, layer in chosen]
+    check_supported(layers, options.skip_layers, options.spike_exp)
     kept = [(i, layer) for i, layer in chosen if not _only_shape(i, layer)]
     if not kept:
         raise ValueError(
             f"no layer is left of {len(network.layers)} with num_layers={options.num_layers} "
             f"and skip_layers={options.skip_layers}"
         )
-    starts = dict(zip((i for i, _ in chosen), Network(tuple(x for _, x in chosen)).start_steps, strict=True))
-    if options.time_base == "lava":
-        starts = dict.fromkeys(starts, 0)
+    positions = [i for i, _ in chosen]
+    starts = dict.fromkeys(positions, 0)
+    if options.time_base == "slayer":
+        starts = dict(zip(positions, Network(tuple(layers)).start_steps, strict=True))
+    arriving = dict(zip(positions, incoming_bits(layers, options.spike_exp), strict=True))
 
     plans: list[LayerPlan] = []
     before = _incoming_shape(network.layers[: kept[0][0]], options)
     delay: NDArray[np.int64] | None = None  # of the previous layer's neurons, left to this layer's synapse
+    bits = options.input_message_bits
+    if not bits and arriving[kept[0][0]]:
+        bits = SIGMA_DELTA_BITS  # sigma-delta neurons take no spikes
     for index, (position, layer) in enumerate(kept):
         following = kept[index + 1][1] if index + 1 < len(kept) else None
-        if layer.neuron is None and following is not None:
-            raise refusal(position, layer, "has no neurons, which only the last layer may do")
         shape = _shape(layer)
-        bits = options.input_message_bits if index == 0 else 0
+        incoming = arriving[position]
         input_shape, flatten = _received(position, layer, before, index == 0)
-        synapse = synapse_choice(position, layer, input_shape, shape, delay, bits, options.sparse_fc_layer)
-        neuron = neuron_choice(position, layer, shape, starts[position], options.reset(index))
+        found = synapses(layer, input_shape, delay, bits, options.sparse_fc_layer)
+        situation = Situation(layer, shape, incoming, starts[position], options.reset(index), options.spike_exp)
+        neuron = neuron_choice(situation)
+        offset = None
+        if neuron is None and situation.biased:
+            offset = Choice("AddBias", {"bias": situation.bias << incoming, "start": starts[position]})
         delay, line = delay_choice(position, layer, following, shape)
-        plans.append(LayerPlan(position, layer, input_shape, shape, flatten, synapse, neuron, line))
-        before = shape
+        outgoing = message_bits(layer, incoming, options.spike_exp)
+        plans.append(LayerPlan(position, layer, input_shape, shape, flatten, outgoing, found, neuron, offset, line))
+        before, bits = shape, declared_bits(layer)
     return plans
 
 
 def _only_shape(position: int, layer: Layer) -> bool:
-    """Whether the layer generates nothing; refuses what netx does not know."""
+    """Whether the layer generates nothing."""
     if isinstance(layer, Flatten):
         return True
     if isinstance(layer, Input) and layer.neuron is None:
@@ -136,14 +179,10 @@ def _only_shape(position: int, layer: Layer) -> bool:
                 position, layer, f"has weight {layer.weight} and bias {layer.bias} but no neurons to apply them"
             )
         return True
-    if type(layer) not in (Input, Dense, Conv):
-        raise refusal(position, layer, "is not yet available on Lava; input, dense, conv and flatten are")
     return False
 
 
 def _shape(layer: Layer) -> Shape:
-    if isinstance(layer, Dense):
-        return (layer.size,)
     return tuple(int(n) for n in layer.shape[::-1])
 
 
@@ -151,30 +190,27 @@ def _incoming_shape(skipped: Sequence[Layer], options: Options) -> Shape | None:
     """Shape of what enters the first generated layer, as far as it is known before that layer is seen."""
     if options.input_shape is not None:
         return tuple(int(n) for n in options.input_shape)
-    known = [layer for layer in skipped if not isinstance(layer, Flatten)]
+    known = [layer for layer in skipped if not isinstance(layer, (Flatten, TimeDecimation))]
     return _shape(known[-1]) if known else None
 
 
 def _received(position: int, layer: Layer, before: Shape | None, first: bool) -> tuple[Shape, bool]:
     """Shape of the layer's input, and whether it has to be flattened on the way."""
+    name = f"layer {position} ({layer.kind})"
     if isinstance(layer, Input):
         if not first:
             raise refusal(position, layer, "stands behind another layer; an input layer can only be the first")
         return _shape(layer), False
-    if isinstance(layer, Dense):
-        inputs = int(layer.weight.shape[1])
-        if before is not None and int(np.prod(before)) != inputs:
-            raise ValueError(f"layer {position} (dense) takes {inputs} inputs, what precedes it has shape {before}")
+    if before is None and not isinstance(layer, Dense):
+        raise ValueError(f"{name} has an input whose shape the file does not tell: give input_shape=(W, H, C)")
+    if before is not None:
+        try:
+            check_link(layer, Input(shape=before[::-1]))
+        except ExchangeError as error:
+            raise ValueError(f"{name} does not fit what precedes it: {error} (C, H, W)") from None
+    if isinstance(layer, (Dense, Average)):
+        size = int(layer.weight.shape[1]) if isinstance(layer, Dense) else int(np.prod(before or ()))
         # The first layer is fed from outside, where the file's order is the caller's.
-        return (inputs,), not first and before is not None and len(before) > 1
-    assert isinstance(layer, Conv)
-    if before is None:
-        raise ValueError(
-            f"layer {position} (conv) has an input whose shape the file does not tell: give input_shape=(W, H, C)"
-        )
-    if len(before) != 3:
-        raise ValueError(f"layer {position} (conv) takes (W, H, C), what precedes it has shape {before}")
-    channels = int(layer.weight.shape[1]) * layer.groups
-    if before[2] != channels:
-        raise ValueError(f"layer {position} (conv) takes {channels} channels, what precedes it has shape {before}")
-    return before, False
+        return (size,), not first and before is not None and len(before) > 1
+    assert before is not None
+    return before, isinstance(layer, (ConvTranspose, Unpool))

@@ -53,14 +53,14 @@ class Job:
     net_config : path or exchange.describe.Network
         The network.
     inputs : ndarray
-        (C, H, W, T) or (N, T) integers at each step: what `hdf5.Network.inp` takes, spikes, or for an
-        input layer values in 1/64 after its transform.  After T steps the input is 0.
+        (C, H, W, T) or (N, T) integers at each step: what `hdf5.Network.inp` takes, spikes, sigma-delta messages, or
+        for an input layer values in 1/64 after its transform.  After T steps the input is 0.
     steps : int
         Steps to run.
     record : tuple of str
-        ``spikes``: those of every layer at each step; ``states``: u and v of every layer after the last step.
+        ``spikes``: what the neurons of every layer send at each step; ``states``: theirs after the last step.
     states_at : sequence of (layer, step)
-        Generated layers and 0-based steps after which to read u and v as well.
+        Generated layers and 0-based steps after which to read the states as well.
     arguments : dict
         Further arguments of `hdf5.Network`.
     """
@@ -85,12 +85,21 @@ class Records:
     """What a run produced.  Arrays are int32, (C, H, W) or (N,) per step, lists run over the generated layers."""
 
     output: NDArray[np.int32]  #: what left the network, delays included, (..., T)
-    spikes: list[NDArray[np.int32] | None]  #: spikes of the neurons themselves, (..., T); None if not recorded
-    current: list[NDArray[np.int32] | None]  #: u after the last step, in 1/4096; None without neurons
-    voltage: list[NDArray[np.int32] | None]  #: v after the last step, in 1/4096
-    states: dict[tuple[int, int], tuple[NDArray[np.int32], NDArray[np.int32]]]  #: u and v after (layer, step)
+    spikes: list[NDArray[np.int32] | None]  #: what the neurons themselves send, (..., T); None if not recorded
+    states: list[dict[str, NDArray[np.int32]]]  #: by name, after the last step; {} without neurons
+    states_at: dict[tuple[int, int], dict[str, NDArray[np.int32]]]  #: by name, after (layer, step)
     table: str  #: the network's layers and processes
     seconds: float  #: time of the steps alone
+
+    @property
+    def current(self) -> list[NDArray[np.int32] | None]:
+        """The state of that name of each layer; None where there is none."""
+        return [states.get("current") for states in self.states]
+
+    @property
+    def voltage(self) -> list[NDArray[np.int32] | None]:
+        """The state of that name of each layer; None where there is none."""
+        return [states.get("voltage") for states in self.states]
 
 
 def run(
@@ -165,8 +174,7 @@ def _check(job: Job) -> None:
     unknown = set(job.record) - set(RECORDS)
     if unknown:
         raise ValueError(f"record must be some of {RECORDS}, got {sorted(unknown)}")
-    options = {name: value for name, value in job.arguments.items() if name != "spike_exp"}
-    plans = plan(load(job.net_config), Options(**options))
+    plans = plan(load(job.net_config), Options(**job.arguments))
     taken = plans[0].input_shape[::-1]
     given = inputs.shape[:-1] if len(taken) == 3 else (int(np.prod(inputs.shape[:-1])),)
     if given != taken:

@@ -1,4 +1,4 @@
-"""The one place where netx's own processes call a neuron's update."""
+"""The one place where netx's own processes call the kernels."""
 
 from __future__ import annotations
 
@@ -7,64 +7,64 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref.deployment import Deployment
 
-def cuba_update(
-    a: NDArray[Any],
-    u: NDArray[np.int32],
-    v: NDArray[np.int32],
-    bias: NDArray[np.int32],
-    current_decay: NDArray[np.int32],
-    voltage_decay: NDArray[np.int32],
-    threshold: int,
-) -> NDArray[np.uint8]:
-    """One step of CUBA neurons with the chip's widths, updating `u` and `v` in place.
+Integers = NDArray[np.int64]
+
+
+def update(
+    deployment: Deployment, sums: tuple[NDArray[Any], ...], states: list[NDArray[Any]], started: bool, reset: bool
+) -> NDArray[np.int32]:
+    """One step of neurons with the device's widths.
 
     Parameters
     ----------
-    a : ndarray
-        Synaptic input in 1/64, any shape.
-    u, v : ndarray
-        States in 1/4096, same shape.
-    bias : ndarray
-        In 1/64, same shape.
-    current_decay, voltage_decay : ndarray
-        0 to 4096, same shape.
-    threshold : int
-        In 1/64.
+    deployment : Deployment
+        Of M lanes and K states.
+    sums : tuple of ndarray
+        For each part the weighted sums, feedback included, of M elements on the scale that the deployment takes.
+    states : list of ndarray
+        K arrays of M elements, updated in place.
+    started : bool
+        Whether the neurons have begun; before, they do not move.
+    reset : bool
+        Whether they are at rest before the update.
 
     Returns
     -------
     ndarray
-        Spikes, 0 or 1, same shape.
+        (M,) what they send.
     """
     # Imported late: only networks with a process of ours wait for the compiler.
-    from lavadl_kernels import cuba
+    from lavadl_kernels import deployed
 
-    lanes = int(u.size)
-    current, voltage = (x.astype(np.int64).reshape(-1) for x in (u, v))
-    spike = np.empty((1, lanes), np.uint8)
-    unrecorded = np.empty((0, lanes), np.int32)
-    cuba.run(
-        a.astype(np.int64).reshape(1, -1) << 6,
-        bias.astype(np.int64).reshape(-1) << 6,
-        current,
-        voltage,
-        current_decay.astype(np.int64).reshape(-1),
-        voltage_decay.astype(np.int64).reshape(-1),
-        threshold << 6,
-        0,
-        np.zeros(1, np.bool_),
-        spike,
-        unrecorded,
-        unrecorded.copy(),
+    lanes = deployment.rest.shape[1]
+    state = np.stack([values.reshape(-1) for values in states]).astype(np.int64)
+    total = tuple(np.ascontiguousarray(part, np.int64).reshape(1, lanes) for part in sums)
+    message = np.empty((1, lanes), np.int32)
+    deployed.run(
+        deployment.neuron,
+        total,
+        deployment.bias,
+        deployment.up,
+        state,
+        deployment.rest,
+        0 if started else 1,
+        np.array([reset]),
+        True,
+        deployment.graded,
+        deployment.bits,
+        tuple(np.zeros((0, 0), np.int64) for _ in total),
+        message,
+        np.empty((len(state), 0, lanes), np.int32),
         np.empty(lanes, np.int64),
     )
-    u[...] = current.reshape(u.shape)
-    v[...] = voltage.reshape(v.shape)
-    return spike.reshape(u.shape)
+    for values, row in zip(states, state, strict=True):
+        values[...] = row.reshape(values.shape)
+    return message[0]
 
 
-def compile_ahead() -> None:
+def compile_ahead(deployment: Deployment) -> None:
     """Compile the update in this process, so that forked actors find it ready."""
-    one = np.zeros(1, np.int32)
-    cuba_update(one, one.copy(), one.copy(), one, one, one, 0)
+    sums = tuple(np.zeros(deployment.rest.shape[1], np.int64) for _ in deployment.bias)
+    update(deployment, sums, [row.astype(np.int32) for row in deployment.rest], False, False)

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref.exchange.describe import Pool
+
 
 def dense_encoding(weight: NDArray[np.int64]) -> dict[str, Any] | None:
     """Arguments of a Lava synapse that multiplies with exactly `weight`, or None if there are none.
@@ -48,3 +50,33 @@ def _arguments(weight: NDArray[np.int64], exponent: int, sign_mode: str) -> dict
 def kernel_weight(weight: NDArray[np.int64]) -> NDArray[np.int64]:
     """The file's correlation kernel (O, I, kh, kw) as Lava's convolution kernel (O, kw, kh, I)."""
     return np.ascontiguousarray(weight[:, :, ::-1, ::-1].transpose(0, 3, 2, 1))
+
+
+Pair = tuple[int, int]
+
+
+def pool_window(layer: Pool, weight: NDArray[np.int64], size: Pair) -> tuple[NDArray[np.int64], Pair, Pair]:
+    """Kernel, padding and dilation of the convolution that gives as many windows as a pool layer has.
+
+    Where a last window reaches past the edge, a convolution has to pad by more, on both sides; taps of 0 in front
+    of the kernel take the padding on the near side back.
+
+    Parameters
+    ----------
+    layer : Pool
+        Its window and shape.
+    weight : ndarray
+        (1, 1, kh, kw).
+    size : tuple of int
+        (height, width) of the input.
+    """
+    padding, dilation = list(layer.padding), list(layer.dilation)
+    for axis in (0, 1):
+        d, reach = dilation[axis], dilation[axis] * (layer.kernel_size[axis] - 1) + 1
+        missing = (layer.shape[1 + axis] - 1) * layer.stride[axis] + reach - size[axis] - 2 * padding[axis]
+        if missing <= 0:
+            continue
+        wide = np.zeros([1, 1, *weight.shape[2 : 2 + axis], missing + reach, *weight.shape[3 + axis :]], np.int64)
+        wide[(slice(None),) * (2 + axis) + (slice(missing, None, d),)] = weight
+        weight, padding[axis], dilation[axis] = wide, padding[axis] + missing, 1
+    return weight, (padding[0], padding[1]), (dilation[0], dilation[1])

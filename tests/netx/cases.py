@@ -75,7 +75,7 @@ def bias_that_cannot_spike_early(rng):
     return chain(rng, bias=(-30, 60))
 
 
-@case(["Dense + GatedLIF (own)", "Dense + GatedLIF (own)"])
+@case(["Dense + ExactLIF (own)", "Dense + ExactLIF (own)"])
 def bias_that_would_spike_early(rng):
     return chain(rng, bias=(100, 200))
 
@@ -90,7 +90,7 @@ def reset(rng):
     return chain(rng)
 
 
-@case(["Dense + GatedLIF (own)", "Dense + GatedLIF (own)"], reset_interval=7, reset_offset=9)
+@case(["Dense + ExactLIF (own)", "Dense + ExactLIF (own)"], reset_interval=7, reset_offset=9)
 def reset_and_bias(rng):
     return chain(rng, bias=(-30, 130))
 
@@ -113,7 +113,7 @@ def layers_without_shift(rng):
     return [first, layers[1]], x
 
 
-@case(["Dense + GatedLIF (own)"])
+@case(["Dense + ExactLIF (own)"])
 def bias_beyond_16_bits(rng):
     neuron = cuba(threshold=100000)
     return [Dense(shape=(4,), neuron=neuron, weight=even(rng, 4, 3), bias=np.array([40000, -40000, 1, 0]))], spikes(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lavadl_ref.exchange.describe import Average, Conv, Dense, Flatten, Input, Neuron, Pool, Recurrent
+from lavadl_ref.exchange.describe import Average, Conv, Dense, Flatten, Input, Neuron, Pool, TimeDecimation
 from lavadl_ref.netx.choice import UnsupportedLayer
 from lavadl_ref.netx.plan import Options, plan
 from lavadl_ref.netx.table import table
-from lavadl_ref.netx.weights import dense_encoding, kernel_weight
+from lavadl_ref.netx.transposed import transposed_matrix
+from lavadl_ref.netx.weights import dense_encoding, kernel_weight, pool_window
+from tests.netx import families
 from tests.netx.cases import cuba
+from tests.netx.families import COMPLEX, FAMILIES, OWN, STOCK, neuron
 from tests.netx.oracle import network
 
 
@@ -25,22 +28,20 @@ def conv(**more):
     return Conv(shape=(2, 3, 4), weight=np.full((2, 1, 2, 2), 2), **more)
 
 
+SUM = Neuron("SDNN", {"activation": None, "threshold": None, "sigma_output": True})
+
+
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([Pool(shape=(1, 1, 1), weight=np.full((1, 1, 2, 2), 2))], r"layer 0 \(pool\).*not yet available"),
-        ([dense(), Average(shape=(1, 1, 1))], r"layer 1 \(average\).*not yet available"),
-        ([Recurrent(shape=(1,), neuron=cuba(), weight=np.eye(1), weight_rec=np.eye(1))], r"layer 0 \(dense_rec\)"),
-        ([dense(neuron=Neuron("ALIF", {}))], r"layer 0 \(dense\) has ALIF neurons.*not yet available"),
-        ([dense(), dense(5, 3, neuron=Neuron("SDNN", {}))], r"layer 1 \(dense\) has SDNN neurons"),
-        ([dense(neuron=Neuron("CUBA", {"graded_spike": True}))], "graded spikes"),
-        ([dense(neuron=Neuron("CUBA", {"weight_exp": 2}))], "weight_exp 2"),
-        ([dense(neuron=Neuron("CUBA", {"refractory_delay": 3}))], "refractory_delay 3"),
-        ([dense(neuron=None), dense(5, 3)], r"layer 0 \(dense\) has no neurons"),
-        ([dense(neuron=None, bias=np.array([0, 1, 0]))], "has a bias but no neurons"),
-        ([dense(weight_imag=np.zeros((3, 4), int))], "complex weights"),
-        ([dense(1, 2, weight=np.array([[300, 2]]))], r"weight\[0, 0\] = 300 \(-256 to 255"),
-        ([dense(1, 2, weight=np.array([[-200, 3]]))], r"weight\[0, 1\] = 3 \(odd weights"),
+        ([TimeDecimation(shape=(4,), factor=2), dense()], r"layer 0 \(time_decimation\) averages over bins of time"),
+        ([dense(), Average(shape=(1,)), dense(2, 1)], r"layer 1 \(average\) averages, which .* only the last layer"),
+        ([dense(neuron=None), dense(5, 3)], r"layer 0 \(dense\) has no neurons, which only the last layer may do"),
+        ([dense(neuron=SUM), dense(5, 3)], r"layer 0 \(dense\) sends its sums, which only the last layer may do"),
+        ([dense(), dense(5, 3, neuron=neuron("SDNN", activation="tanh"))], r"layer 1 \(dense\) .*activation 'tanh'"),
+        ([dense(neuron=neuron("SDNN", threshold=2**20))], "threshold 1048576, which leaves 32 bits"),
+        ([dense(neuron=neuron("ALIF", weight_exp=40))], r"layer 0 \(dense\) has a weight exponent of 40"),
+        ([dense(neuron=cuba(), delay=np.array([0, -1, 0]))], r"layer 0 \(dense\) has a negative delay, -1"),
         ([dense(), Input(shape=(3,), neuron=cuba())], r"layer 1 \(input\) stands behind"),
         ([Input(shape=(1, 4, 5), weight=2), conv()], "weight 2 and bias 0 but no neurons"),
     ],
@@ -53,16 +54,19 @@ def test_refuses_what_lava_cannot_do(layers, message):
 @pytest.mark.parametrize(
     ("layers", "options", "message"),
     [
-        ([conv()], {}, r"input_shape=\(W, H, C\)"),
-        ([conv()], {"input_shape": (5, 4, 3)}, r"takes 1 channels.*\(5, 4, 3\)"),
-        ([conv()], {"input_shape": (6, 4, 1)}, r"turns \(6, 4, 1\) into \(5, 3, 2\), the file says \(4, 3, 2\)"),
-        ([conv()], {"input_shape": (20,)}, r"takes \(W, H, C\)"),
-        ([dense(), dense(2, 5)], {}, r"layer 1 \(dense\) takes 5 inputs.*\(3,\)"),
+        ([conv()], {}, r"layer 0 \(conv\) .*input_shape=\(W, H, C\)"),
+        ([Average(shape=(3,))], {}, r"layer 0 \(average\) .*input_shape=\(W, H, C\)"),
+        ([conv()], {"input_shape": (5, 4, 3)}, r"layer 0 \(conv\) does not fit .*the input is \(3, 4, 5\) \(C, H, W\)"),
+        ([conv()], {"input_shape": (6, 4, 1)}, r"expected shape \(2, 3, 5\), found \(2, 3, 4\)"),
+        ([conv()], {"input_shape": (20,)}, r"expects input \(C, H, W\), found \(20,\)"),
+        ([dense(), dense(2, 5)], {}, r"layer 1 \(dense\) does not fit .*\(2, 3\), found \(2, 5\)"),
         ([dense()], {"skip_layers": 1}, "no layer is left of 1"),
         ([dense()], {"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ([dense()], {"reset_interval": 0}, "reset_interval must be at least 1, got 0"),
         ([dense()], {"reset_offset": -1}, "reset_offset must not be negative, got -1"),
         ([dense()], {"time_base": "chip"}, "time_base must be one of .*got 'chip'"),
+        ([dense()], {"spike_exp": 13}, r"spike_exp must be in 0\.\.12, got 13"),
+        ([dense()], {"input_message_bits": 25}, r"input_message_bits must be in 0\.\.24, got 25"),
     ],
 )
 def test_refuses_what_does_not_fit(layers, options, message):
@@ -140,3 +144,137 @@ def test_table():
         "|Conv      |    4|    3|    2| 2, 2| 1, 1| 0, 0| 1, 1|    1|True | Conv + LIF",
         "|Dense     |    1|    1|    4|     |     |     |     |     |False| DelayDense + LIF",
     ]
+
+
+def processes(*layers, **options):
+    """Names of the processes of each layer."""
+    return [entry.processes for entry in plan(network(*layers), Options(**options))]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("change", "stock"),
+    [
+        ({}, FAMILIES),
+        ({"neurons": {"weight_exp": 1}}, ()),
+        ({"neurons": {"graded_spike": True}}, ()),
+        ({"bias": np.array([150, 100, 0])}, ()),
+        ({"bias": np.array([-100, -100, 0])}, ("CUBA", "SDNN")),
+        ({"bias": np.array([2**18, 0, 0])}, ()),
+        ({"reset_interval": 5}, ("CUBA",)),
+        ({"time_base": "lava", "bias": np.array([100, 100, 0])}, ("CUBA", "SDNN")),
+        ({"time_base": "lava", "bias": np.array([2**19, 0, 0])}, ()),
+        ({"neurons": {"threshold": 0}}, ("CUBA", "RF_PHASE", "SDNN")),
+        ({"time_base": "lava", "neurons": {"threshold": 0}}, FAMILIES),
+    ],
+)
+def test_which_neurons_are_lavas(family, change, stock):
+    """CUBA with a bias that would spike before the start is ours too."""
+    options = {name: change[name] for name in ("reset_interval", "time_base") if name in change}
+    layer = families.dense(family, **{name: value for name, value in change.items() if name not in options})
+    (found,) = processes(layer, **options)
+    expected = STOCK[family] if family in stock and STOCK[family] else f"{OWN[family]} (own)"
+    resets = options.get("reset_interval") or (family == "CUBA" and "bias" in change and "time_base" not in options)
+    name = "LIFReset" if expected == "LIF" and resets else expected
+    assert found == f"{'2 ' if family in COMPLEX else ''}Dense + {name}"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("before", FAMILIES)
+def test_messages_of_another_scale_need_own_neurons(before, family):
+    (_, found) = plan(network(families.dense(before, 4, 4), families.dense(family)))
+    same = (before == "SDNN") == (family == "SDNN")
+    assert found.neuron.process == ((same and STOCK[family]) or OWN[family])
+    assert found.synapse.arguments["num_message_bits"] == (16 if before == "SDNN" else 0)
+
+
+def test_graded_spikes_are_told_to_every_synapse_behind_them():
+    graded = {"graded_spike": True}
+    (again, after) = plan(network(families.recurrent("RF_PHASE", neurons=graded), families.dense("ALIF", 3, 3)))
+    assert again.synapses.real.arguments["num_message_bits"] == 0
+    assert again.synapses.imag.arguments["num_message_bits"] == 0
+    assert again.synapses.feedback.arguments["num_message_bits"] == 24
+    assert again.synapses.feedback_imag.arguments["num_message_bits"] == 24
+    assert after.synapse.arguments["num_message_bits"] == 24
+    assert (again.outgoing, after.outgoing) == (12, 0)
+    assert after.neuron.process == "ExactALIF"
+    assert after.neuron.arguments["incoming"] == 12
+
+
+@pytest.mark.parametrize(("spike_exp", "outgoing"), [(0, 6), (6, 12), (9, 15)])
+def test_scale_of_sigma_delta(spike_exp, outgoing):
+    (one, two) = plan(network(families.dense("SDNN", 4), families.dense("SDNN")), Options(spike_exp=spike_exp))
+    for entry in (one, two):
+        assert entry.outgoing == outgoing
+        assert entry.neuron.arguments["spike_exp"] == spike_exp
+        assert entry.neuron.arguments["state_exp"] == 6
+        assert entry.synapse.arguments["num_message_bits"] == 16
+
+
+def test_complex_delays_are_in_both_parts():
+    delay = np.array([0, 3, 1, 1])
+    (_, after) = plan(network(families.dense("RF_PHASE", 4, delay=delay), families.recurrent("RF_IZHIKEVICH")))
+    for part in (after.synapses.real, after.synapses.imag):
+        assert part.process == "DelayDense"
+        assert (part.arguments["delays"] == delay).all()
+    for part in (after.synapses.feedback, after.synapses.feedback_imag):
+        assert part.process == "Dense"
+
+
+def test_weights_of_the_widest_range_are_ours():
+    assert processes(dense(1, 2, weight=np.array([[300, 2]]))) == ["ExactSparse (own) + LIF"]
+    assert processes(dense(1, 2, weight=np.array([[-200, 3]]))) == ["ExactSparse (own) + LIF"]
+    odd = dense(1, 2, weight=np.array([[-20, 3]]))
+    assert processes(odd) == ["Dense + LIF"]
+    assert processes(odd, input_message_bits=8) == ["ExactSparse (own) + LIF"]  # sums would leave 31 bits early
+
+
+def windows(rng, plane, layer, weight, padding, dilation):
+    """Sums over the windows of a plane, as many as a convolution has."""
+    padded = np.pad(plane, [(p, p) for p in padding])
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape, strict=True)]
+    size = [(n - r) // s + 1 for n, r, s in zip(padded.shape, reach, layer.stride, strict=True)]
+    out = np.zeros(size, np.int64)
+    for y, x in np.ndindex(*size):
+        corner = y * layer.stride[0], x * layer.stride[1]
+        spans = [slice(c, c + r, d) for c, r, d in zip(corner, reach, dilation, strict=True)]
+        out[y, x] = (padded[spans[0], spans[1]] * weight).sum()
+    return out
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_windows_past_the_edge_become_ordinary_ones(seed):
+    rng = np.random.default_rng(seed)
+    size, kernel = rng.integers(3, 9, 2), rng.integers(1, 4, 2)
+    stride, dilation, padding = rng.integers(1, 4, 2), rng.integers(1, 4, 2), rng.integers(0, 2, 2)
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    starts = np.maximum(-(-room // stride), 0)  # of the last window, if it may reach past the edge
+    weight = rng.integers(-9, 9, (1, 1, *kernel))
+    shape = (1, *(starts + 1).tolist())
+    layer = Pool(
+        shape=shape, weight=weight, stride=tuple(stride.tolist()), padding=tuple(padding.tolist()),
+        dilation=tuple(dilation.tolist()),
+    )  # fmt: skip
+    plane = rng.integers(-9, 9, size)
+    wide, pads, steps = pool_window(layer, weight, tuple(size.tolist()))
+    found = windows(rng, plane, layer, wide[0, 0], pads, steps)
+    far = np.pad(plane, [(p, p + 40) for p in padding])
+    expected = windows(rng, far, layer, weight[0, 0], (0, 0), dilation)[: shape[1], : shape[2]]
+    assert found.shape == shape[1:]
+    assert (found == expected).all()
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_transposed_matrix_is_the_transposed_convolution(groups):
+    from lavadl_kernels import synapse
+
+    from lavadl_ref.exchange.describe import ConvTranspose
+
+    rng = np.random.default_rng(groups)
+    weight, x = rng.integers(-9, 9, (4, 3, 2, 3)), rng.integers(-3, 9, (5, 4, 3, 4))
+    window = {"stride": (2, 1), "padding": (1, 0), "dilation": (2, 1), "groups": groups}
+    sums = synapse.conv_transpose(x, weight, **window)
+    layer = ConvTranspose(shape=sums.shape[1:], weight=weight, **window)
+    matrix = transposed_matrix(layer, weight, (4, 3, 4))
+    found = np.array([matrix @ frame.reshape(-1) for frame in x])
+    assert (found.reshape(5, *layer.shape[::-1]).transpose(0, 3, 2, 1) == sums).all()

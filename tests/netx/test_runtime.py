@@ -127,9 +127,9 @@ def test_refusals_need_no_child():
     conv = CASES["convolution_of_a_wide_picture"]
     with pytest.raises(ValueError, match=r"input_shape=\(W, H, C\)"):
         runtime.run(conv.net_config, conv.inputs, 3)
-    alif = network(Dense(shape=(1,), weight=np.ones((1, 2), int), neuron=Neuron("ALIF", {})))
-    with pytest.raises(UnsupportedLayer, match="ALIF"):
-        runtime.run(alif, np.zeros((2, 3), int), 3)
+    tanh = Neuron("SDNN", {"activation": "tanh", "threshold": 1})
+    with pytest.raises(UnsupportedLayer, match=r"layer 0 \(dense\) has the activation 'tanh'"):
+        runtime.run(network(Dense(shape=(1,), weight=np.ones((1, 2), int), neuron=tanh)), np.zeros((2, 3), int), 3)
 
 
 @pytest.mark.parametrize(

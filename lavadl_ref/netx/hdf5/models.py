@@ -17,7 +17,5 @@ class NetworkModel(AbstractSubProcessModel):
 
     def __init__(self, proc: AbstractProcess) -> None:
         for index, layer in enumerate(proc.layers):
-            for part in ("synapse", "neuron", "line"):
-                process = getattr(layer, part)
-                if process is not None:
-                    setattr(self, f"layer_{index}_{part}", process)
+            for name, process in layer.processes.items():
+                setattr(self, f"layer_{index}_{name}", process)

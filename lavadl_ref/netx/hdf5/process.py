@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from os import PathLike
+from typing import Any
 
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 
 from lavadl_ref.exchange import describe
-from lavadl_ref.netx.layers import LavaLayer, build_layer, connect
+from lavadl_ref.netx.layers import LavaLayer, build_layer, feed, outgoing
+from lavadl_ref.netx.net_config import NetConfig
 from lavadl_ref.netx.plan import Options, load, plan
 from lavadl_ref.netx.table import table
 
@@ -16,8 +19,7 @@ from lavadl_ref.netx.table import table
 class Network(AbstractProcess):
     """The network that a ``.net`` file describes, built from Lava processes.
 
-    Connect a source to `inp` and a sink to `out` and ``run`` it with a fixed-point
-    configuration, ``Loihi2SimCfg(select_tag="fixed_pt")``.
+    Connect a source to `inp` and a sink to `out` and `run` it.
 
     Parameters
     ----------
@@ -28,16 +30,17 @@ class Network(AbstractProcess):
     skip_layers : int
         Leave out this many entries at the front.
     input_message_bits : int
-        Bits of graded spikes entering the first synapse; 0: any non-zero message is one spike.
+        Bits of graded messages entering the first synapse; 0: any non-zero message is one spike.  Synapses of
+        sigma-delta neurons take messages as they are either way.
     input_shape : tuple of int, optional
-        (W, H, C) of the input, needed where the first generated layer is a convolution.
+        (W, H, C) of the input, needed where the first generated layer has a window.
     reset_interval : int, optional
-        Generated layer i forgets u and v before the update of each step with
+        States of generated layer i are at rest before the update of each step with
         ``time_step % reset_interval == (reset_offset + 1 + i) % reset_interval``.
     reset_offset : int
         Phase of the reset.
     spike_exp : int
-        Scale of graded spikes of sigma-delta neurons; binary spikes have none.
+        Scale of messages of sigma-delta neurons, 2**(6 + spike_exp); 0 to 12.
     sparse_fc_layer : bool
         Hold the weights of fully connected layers as sparse matrices.
     time_base : {"slayer", "lava"}
@@ -48,13 +51,14 @@ class Network(AbstractProcess):
     ----------
     inp, out : port
         (W, H, C) or (N,).  An input layer takes integers in 1/64 that its ``transform`` has been
-        applied to; a synapse takes spikes.
+        applied to; a synapse takes spikes, or before sigma-delta neurons integers in 2**-(6 + spike_exp).
     layers : list of LavaLayer
-        Each with ``inp``, ``out``, ``synapse``, ``neuron``, ``shape``.
+        Each with ``inp``, ``out``, ``synapse``, ``neuron``, ``shape``, ``states``, and where the layer has them
+        ``real_synapse``, ``imag_synapse``, ``rec_synapse``.
     in_layer, out_layer : LavaLayer
         First and last of them.
-    net_config : exchange.describe.Network
-        What the file says.
+    net_config : NetConfig
+        What the file says: an `exchange.Network` that can be read with the file's keys as well.
 
     Raises
     ------
@@ -78,7 +82,8 @@ class Network(AbstractProcess):
         time_base: str = "slayer",
     ) -> None:
         super().__init__()
-        self.net_config = load(net_config)
+        described = load(net_config)
+        self.net_config = NetConfig(described.layers, described.simulation)
         self.num_layers = num_layers
         self.skip_layers = skip_layers
         self.input_message_bits = input_message_bits
@@ -97,6 +102,7 @@ class Network(AbstractProcess):
                 input_shape=input_shape,
                 reset_interval=reset_interval,
                 reset_offset=reset_offset,
+                spike_exp=spike_exp,
                 sparse_fc_layer=sparse_fc_layer,
                 time_base=time_base,
             ),
@@ -104,12 +110,30 @@ class Network(AbstractProcess):
         self.net_str = table(plans)
         self.layers: list[LavaLayer] = [build_layer(entry) for entry in plans]
         for before, after in zip(self.layers, self.layers[1:], strict=False):
-            connect(before, after)
+            feed(outgoing(before), after)
         self.in_layer, self.out_layer = self.layers[0], self.layers[-1]
-        self.inp = InPort(shape=self.in_layer.inp.shape)
-        self.out = OutPort(shape=self.out_layer.out.shape)
-        self.inp.connect(self.in_layer.inp)
-        self.out_layer.out.connect(self.out)
+        self.inp = InPort(shape=plans[0].input_shape)
+        self.out = OutPort(shape=plans[-1].shape)
+        feed(self.inp, self.in_layer)
+        outgoing(self.out_layer).connect(self.out)
+
+    def run(self, condition: Any, run_cfg: Any = None, compile_config: dict[str, Any] | None = None) -> None:
+        """Run the network and all that is connected to it.
+
+        Parameters
+        ----------
+        condition : RunSteps or RunContinuous
+            For how long.
+        run_cfg : Loihi1SimCfg or Loihi2SimCfg, optional
+            Needed the first time.  The network is in integers: where the configuration does not select the tag
+            ``fixed_pt``, a copy that does, and is the same otherwise, is run.
+        compile_config : dict, optional
+            Handed to Lava's compiler.
+        """
+        if getattr(run_cfg, "select_tag", "fixed_pt") != "fixed_pt":
+            run_cfg = copy.copy(run_cfg)
+            run_cfg.select_tag = "fixed_pt"
+        super().run(condition, run_cfg, compile_config)
 
     def __str__(self) -> str:
         return self.net_str

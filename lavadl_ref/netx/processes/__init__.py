@@ -8,4 +8,16 @@ from lavadl_ref.netx import lava_support
 
 lava_support.enable()  # says what to type where Lava is missing
 
-from lavadl_ref.netx.processes.process import DelayLine, GatedLIF, Recorder  # noqa: E402
+from lavadl_ref.netx.processes.neurons import (  # noqa: E402
+    ExactADRF,
+    ExactADRFIZ,
+    ExactALIF,
+    ExactDelta,
+    ExactLIF,
+    ExactNeuron,
+    ExactRF,
+    ExactRFIZ,
+    ExactSigma,
+    ExactSigmaDelta,
+)
+from lavadl_ref.netx.processes.process import AddBias, DelayLine, ExactSparse, GroupSum, Recorder  # noqa: E402

@@ -12,42 +12,138 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from lavadl_ref.netx.processes.process import DelayLine, GatedLIF, Recorder
-from lavadl_ref.netx.update import cuba_update
+from lavadl_ref.deployment import Deployment, deploy, message_bits
+from lavadl_ref.exchange.describe import Recurrent
+from lavadl_ref.netx.processes.neurons import (
+    ExactADRF,
+    ExactADRFIZ,
+    ExactALIF,
+    ExactDelta,
+    ExactLIF,
+    ExactNeuron,
+    ExactRF,
+    ExactRFIZ,
+    ExactSigma,
+    ExactSigmaDelta,
+)
+from lavadl_ref.netx.processes.process import AddBias, DelayLine, ExactSparse, GroupSum, Recorder
+from lavadl_ref.netx.update import update
 
 
-@implements(proc=GatedLIF, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
-class PyGatedLIFModel(PyLoihiProcessModel):
-    """`GatedLIF` in the integers of the reference."""
+class _Exact(PyLoihiProcessModel):
+    """An `ExactNeuron` in the integers of the reference."""
 
-    a_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=24)
-    s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=1)
-    u: np.ndarray = LavaPyType(np.ndarray, np.int32)
-    v: np.ndarray = LavaPyType(np.ndarray, np.int32)
-    current_decay: np.ndarray = LavaPyType(np.ndarray, np.int32)
-    voltage_decay: np.ndarray = LavaPyType(np.ndarray, np.int32)
-    bias: np.ndarray = LavaPyType(np.ndarray, np.int32)
-    threshold: np.ndarray = LavaPyType(np.ndarray, np.int32)
-    first_step: np.ndarray = LavaPyType(np.ndarray, np.int32)
-    reset_interval: np.ndarray = LavaPyType(np.ndarray, np.int32)
-    reset_offset: np.ndarray = LavaPyType(np.ndarray, np.int32)
+    PROCESS: type[ExactNeuron]
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.layer, self.incoming, self.spike_exp = (proc_params[k] for k in ("layer", "incoming", "spike_exp"))
+        self.first, self.interval = proc_params["start"], proc_params["reset_interval"]
+        self.offset = proc_params["reset_offset"]
+        self.deployment: Deployment | None = None
+        self.of_bias = np.empty(0)
+
+    def deployed(self) -> Deployment:
+        """What the layer is with the bias that it has now; input layers are driven through it."""
+        if self.deployment is None or not np.array_equal(self.of_bias, self.bias):
+            self.of_bias = self.bias.copy()
+            self.deployment = deploy(
+                self.layer, self.incoming, channels_last=True, bias=self.bias, spike_exp=self.spike_exp
+            )
+        return self.deployment
 
     def run_spk(self) -> None:
         """Update the neurons by one step."""
-        a = self.a_in.recv()
-        interval, offset = int(self.reset_interval[0]), int(self.reset_offset[0])
-        if interval and self.time_step % interval == offset % interval:
-            self.u[...] = 0
-            self.v[...] = 0
-        if self.time_step - 1 < self.first_step[0]:
-            spike = np.zeros_like(self.u)
-        else:
-            spike = cuba_update(
-                a, self.u, self.v, self.bias, self.current_decay, self.voltage_decay, int(self.threshold[0])
-            )
-        self.s_out.send(spike)
+        deployment = self.deployed()
+        sums = [getattr(self, port).recv().astype(np.int64) << deployment.sum_shift for port in self.PROCESS.INPUTS]
+        if isinstance(self.layer, Recurrent):
+            sent = message_bits(self.layer, self.incoming, self.spike_exp)
+            up = self.incoming + deployment.sum_shift - sent
+            fed_back = [getattr(self, port).recv().astype(np.int64) << up for port in self.PROCESS.FEEDBACK]
+            sums = [total + more for total, more in zip(sums, fed_back, strict=True)]
+        states = [getattr(self, name) for name in self.PROCESS.STATES]
+        reset = self.interval is not None and self.time_step % self.interval == self.offset % self.interval
+        message = update(deployment, tuple(sums), states, self.time_step > self.first, reset)
+        self.s_out.send(message.reshape(self.bias.shape))
+
+
+def _model(process: type[ExactNeuron]) -> type[_Exact]:
+    """The model of a process: ports and Vars of the names that the process gives them."""
+    members: dict[str, Any] = {"PROCESS": process, "__doc__": f"`{process.__name__}`.", "__module__": __name__}
+    for port in (*process.INPUTS, *process.FEEDBACK):
+        members[port] = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=32)
+    members["s_out"] = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=32)
+    for name in (*process.STATES, "bias"):
+        members[name] = LavaPyType(np.ndarray, np.int32)
+    model = type(f"Py{process.__name__}Model", (_Exact,), members)
+    return implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tag("fixed_pt")(model)))
+
+
+PyExactLIFModel = _model(ExactLIF)
+PyExactALIFModel = _model(ExactALIF)
+PyExactRFModel = _model(ExactRF)
+PyExactRFIZModel = _model(ExactRFIZ)
+PyExactADRFModel = _model(ExactADRF)
+PyExactADRFIZModel = _model(ExactADRFIZ)
+PyExactSigmaDeltaModel = _model(ExactSigmaDelta)
+PyExactDeltaModel = _model(ExactDelta)
+PyExactSigmaModel = _model(ExactSigma)
+
+
+@implements(proc=ExactSparse, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyExactSparseModel(PyLoihiProcessModel):
+    """`ExactSparse` in 64 bits, wrapped to 32."""
+
+    s_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=32)
+    a_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=32)
+    sums: np.ndarray = LavaPyType(np.ndarray, np.int32)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.matrix, self.binary = proc_params["weights"], proc_params["binary"]
+
+    def run_spk(self) -> None:
+        """Hand on the sums of the step before, so that networks may have loops, and take this step's messages."""
+        self.a_out.send(self.sums)
+        messages = self.s_in.recv()
+        self.sums = (self.matrix @ (messages != 0 if self.binary else messages).astype(np.int64)).astype(np.int32)
+
+
+@implements(proc=AddBias, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyAddBiasModel(PyLoihiProcessModel):
+    """`AddBias` in 32 bits."""
+
+    a_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=32)
+    s_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=32)
+    bias: np.ndarray = LavaPyType(np.ndarray, np.int32)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.first = proc_params["start"]
+
+    def run_spk(self) -> None:
+        """Hand one step on."""
+        data = self.a_in.recv()
+        self.s_out.send(data + self.bias if self.time_step > self.first else data)
+
+
+@implements(proc=GroupSum, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PyGroupSumModel(PyLoihiProcessModel):
+    """`GroupSum` in 32 bits."""
+
+    s_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=32)
+    a_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=32)
+
+    def run_spk(self) -> None:
+        """Sum one step."""
+        (outputs,) = self.a_out.shape
+        self.a_out.send(self.s_in.recv().reshape(outputs, -1).sum(axis=1))
 
 
 @implements(proc=DelayLine, protocol=LoihiProtocol)

@@ -9,62 +9,7 @@ import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
-
-from lavadl_ref.netx.update import compile_ahead
-
-
-class GatedLIF(AbstractProcess):
-    """Lava's LIF that stays at rest and silent until it starts, with optional periodic reset.
-
-    From step `start` on (0-based; Lava's ``time_step`` - 1) it computes what LIF computes.
-    Biases have 32 bits instead of 16.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Neurons.
-    current_decay, voltage_decay, bias : ndarray or int
-        Broadcast to `shape`; decays 0 to 4096, bias in 1/64.
-    threshold : int
-        In 1/64; a neuron spikes strictly above it.
-    start : int
-        First step at which the neurons are updated.
-    reset_interval : int, optional
-        u and v become 0 before the update when ``time_step % reset_interval ==
-        reset_offset % reset_interval``.
-    """
-
-    def __init__(
-        self,
-        *,
-        shape: tuple[int, ...],
-        current_decay: Any,
-        voltage_decay: Any,
-        threshold: int,
-        bias: Any = 0,
-        start: int = 0,
-        reset_interval: int | None = None,
-        reset_offset: int = 0,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(shape=shape, name=name)
-        compile_ahead()
-
-        def filled(value: Any) -> np.ndarray:
-            return np.broadcast_to(value, shape).astype(np.int32)
-
-        self.a_in = InPort(shape=shape)
-        self.s_out = OutPort(shape=shape)
-        self.u = Var(shape=shape, init=filled(0))
-        self.v = Var(shape=shape, init=filled(0))
-        self.current_decay = Var(shape=shape, init=filled(current_decay))
-        self.voltage_decay = Var(shape=shape, init=filled(voltage_decay))
-        self.bias = Var(shape=shape, init=filled(bias))
-        self.threshold = Var(shape=(1,), init=np.array([threshold], np.int32))
-        self.first_step = Var(shape=(1,), init=np.array([start], np.int32))
-        # An interval of 0 stands for no reset.
-        self.reset_interval = Var(shape=(1,), init=np.array([reset_interval or 0], np.int32))
-        self.reset_offset = Var(shape=(1,), init=np.array([reset_offset], np.int32))
+from scipy.sparse import csr_matrix
 
 
 class DelayLine(AbstractProcess):
@@ -112,3 +57,59 @@ class Recorder(AbstractProcess):
     def read(self) -> np.ndarray:
         """What was recorded: (steps, *shape) int32."""
         return np.fromfile(self.path, dtype="<i4").reshape(self.frames)
+
+
+class ExactSparse(AbstractProcess):
+    """Weighted sums with any integers as weights, handed on one step later; sums wrap at 32 bits.
+
+    Parameters
+    ----------
+    weights : ndarray or scipy.sparse matrix
+        (O, I) integers.
+    num_message_bits : int
+        0 if every message that is not 0 is one spike, otherwise messages are taken as they are.
+    """
+
+    def __init__(self, *, weights: Any, num_message_bits: int = 0, name: str | None = None) -> None:
+        matrix = csr_matrix(weights, dtype=np.int64)
+        super().__init__(weights=matrix, binary=num_message_bits == 0, name=name)
+        outputs, inputs = matrix.shape
+        self.s_in = InPort(shape=(inputs,))
+        self.a_out = OutPort(shape=(outputs,))
+        self.sums = Var(shape=(outputs,), init=np.zeros(outputs, np.int32))
+
+
+class AddBias(AbstractProcess):
+    """Adds a constant to weighted sums that no neurons receive, and hands them on in the same step.
+
+    Parameters
+    ----------
+    bias : ndarray
+        Integers on the scale of the sums; its shape is that of the process.
+    start : int
+        First step (0-based) at which the constant is there.
+    """
+
+    def __init__(self, *, bias: np.ndarray, start: int = 0, name: str | None = None) -> None:
+        super().__init__(start=int(start), name=name)
+        self.a_in = InPort(shape=bias.shape)
+        self.s_out = OutPort(shape=bias.shape)
+        # kept in 32 bits, in which the sums wrap
+        self.bias = Var(shape=bias.shape, init=np.asarray(bias, np.int64).astype(np.int32))
+
+
+class GroupSum(AbstractProcess):
+    """Sums of groups of consecutive elements, in the same step.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Elements that arrive, and groups that they fall into.
+    """
+
+    def __init__(self, *, inputs: int, outputs: int, name: str | None = None) -> None:
+        if outputs < 1 or inputs % outputs:
+            raise ValueError(f"outputs must divide the {inputs} inputs, got {outputs}")
+        super().__init__(name=name)
+        self.s_in = InPort(shape=(inputs,))
+        self.a_out = OutPort(shape=(outputs,))
