@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lavadl_ref import exchange, reference, verify
-from lavadl_ref.exchange import Conv, Dense, Flatten, Input, Network, Neuron, Pool, Recurrent
+from lavadl_ref.exchange import Conv, Dense, Flatten, Input, Network, Neuron, Recurrent, TimeDecimation
 from lavadl_ref.netx import lava_support, runtime
 from tests import random_networks
 
@@ -27,8 +27,9 @@ def on_lava(test):
     return test
 
 
-def cuba(threshold=120, current_decay=1000, voltage_decay=300):
-    return Neuron("CUBA", {"threshold": threshold, "current_decay": current_decay, "voltage_decay": voltage_decay})
+def cuba(threshold=120, current_decay=1000, voltage_decay=300, **more):
+    decays = {"current_decay": current_decay, "voltage_decay": voltage_decay}
+    return Neuron("CUBA", {"threshold": threshold, **decays, **more})
 
 
 def layer(outputs, inputs, seed=0, **more):
@@ -171,7 +172,7 @@ def test_a_wrong_slayer_is_found(monkeypatch, position, delay):
     run = reference.Network(network).run(x, record=("current", "voltage")).layers[position]
     u, v = run.current[divergence.neuron], run.voltage[divergence.neuron]
     near = range(divergence.step - 2, divergence.step + 3)
-    assert list(divergence.around) == [f"  step {n}: reference u {u[n]}, v {v[n]}" for n in near]
+    assert list(divergence.around) == [f"  step {n}: reference current {u[n]}, voltage {v[n]}" for n in near]
     assert str(divergence).startswith(
         f"layer {position}, neuron ({divergence.neuron[0]},), step {divergence.step}: "
         f"spikes reference {expected}, found {found} ({divergence.count} differ)\n  step"
@@ -238,10 +239,8 @@ def test_a_wrong_window_between_resets_names_the_sample(monkeypatch):
 
 
 def test_a_network_that_the_reference_cannot_run_is_an_error():
-    square = np.full((5, 5), 2)
-    recurrent = Recurrent(shape=(5,), weight=square, weight_rec=square, neuron=cuba())
-    with pytest.raises(NotImplementedError, match=r"layer 1 \(dense_rec\)"):
-        verify.verify(Network((layer(5, 6), recurrent)))
+    with pytest.raises(NotImplementedError, match=r"layer 1 \(time_decimation\)"):
+        verify.verify(Network((layer(5, 6), TimeDecimation(shape=(5,), factor=2))))
 
 
 def test_steps_must_be_positive():
@@ -257,11 +256,25 @@ def test_without_lava_the_reason_is_given(monkeypatch):
 
 
 def test_what_lava_does_not_have_is_skipped_with_the_reason():
-    pool = Pool(shape=(1, 2, 2), weight=np.full((1, 1, 2, 2), 64), stride=(2, 2), neuron=cuba())
-    report = verify.verify(Network((pool,)))
-    assert report.exact
+    bare = Input(shape=(6,), weight=32)
+    report = verify.verify(Network((bare, layer(5, 6))), slayer=False)
     if USABLE:
-        assert report.skipped["lava"].startswith("layer 0 (pool) is not yet available on Lava")
+        assert report.skipped["lava"].startswith("layer 0 (input) has weight 32 and bias 0 but no neurons to apply")
+
+
+def test_what_slayer_does_not_have_is_skipped_with_the_reason():
+    square = np.full((5, 5), 2)
+    scaled = Recurrent(shape=(5,), weight=square, weight_rec=square, neuron=cuba(weight_exp=1))
+    report = verify.verify(Network((scaled,)), lava=False)
+    reason = "layer 0 (dense_rec) has a weight exponent: slayer has no norm that scales in feedback"
+    assert report.skipped == {"slayer": reason}
+
+
+def test_resets_do_not_make_samples_of_a_network_with_feedback():
+    square = np.full((5, 5), 2)
+    recurrent = Recurrent(shape=(5,), weight=square, weight_rec=square, neuron=cuba())
+    report = verify.verify(Network((recurrent,)), lava=False, reset_interval=8, reset_offset=1)
+    assert report.skipped["slayer"].startswith("feedback carries spikes over the resets")
 
 
 def test_nothing_compared_is_not_exact():
@@ -327,10 +340,26 @@ def test_trained_counts_events():
     assert verify.trained(made, x).exact
 
 
+def test_trained_quantises_its_input_as_the_block_does():
+    made, x = blocks()
+    assert verify.trained(made, x + 0.3).exact
+
+
 def test_trained_refuses_input_that_has_no_integers():
     made, x = blocks()
+    with pytest.raises(ValueError, match=r"input current in 1/64 must be whole numbers, found"):
+        verify.trained([block.Input(NEURON, 1.25, 0.125).eval(), *made[1:]], x + 0.1)
     with pytest.raises(ValueError, match=r"network input must be whole numbers, found"):
-        verify.trained(made, x + 0.3)
+        verify.trained(made[1:], x + 0.3)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_networks_of_all_families(seed):
+    """As trained and as they come; Lava in this process."""
+    case = random_networks.case(seed, families=random_networks.ALL_FAMILIES, trained=True)
+    report = verify.verify(case.network, case.inputs, in_process=True)
+    assert report.divergences == [], case.label
+    assert report.skipped == ({} if USABLE else {"lava": lava_support.available()[1]})
 
 
 # -- random input -------------------------------------------------------------------------------
@@ -432,8 +461,8 @@ def test_a_wrong_lava_is_found_with_its_states(monkeypatch):
     assert calls == [None, [(1, n) for n in near]]
     left, right = (reference.Network(n).run(x, record=reference.RECORDABLE).layers[1] for n in (network, wrong))
     assert list(divergence.around) == [
-        f"  step {n}: reference u {left.current[neuron][n]}, v {left.voltage[neuron][n]}; "
-        f"found u {right.current[neuron][n]}, v {right.voltage[neuron][n]}"
+        f"  step {n}: reference current {left.current[neuron][n]}, voltage {left.voltage[neuron][n]}; "
+        f"found current {right.current[neuron][n]}, voltage {right.voltage[neuron][n]}"
         for n in near
     ]
 
@@ -446,8 +475,8 @@ def test_a_state_that_is_wrong_without_a_wrong_spike_is_found(monkeypatch):
     (divergence,) = verify.verify(silent, steps=20, slayer=False).divergences
     assert (divergence.layer, divergence.neuron, divergence.step, divergence.what) == (0, (1,), 19, "voltage")
     assert divergence.found > divergence.expected
-    assert divergence.around[-1].startswith(f"  step 19: reference u {divergence.around[-1].split()[4][:-1]}")
-    assert f"v {divergence.found}" in divergence.around[-1]
+    assert divergence.around[-1].startswith("  step 19: reference current ")
+    assert f"voltage {divergence.found}" in divergence.around[-1]
 
 
 @on_lava

@@ -166,6 +166,9 @@ def _block(
     count_log: bool,
 ) -> base.Block:
     """The block for `layer`, which is behind one of the shape `before`."""
+    reason = _lacking(layer)
+    if reason is not None:
+        raise NotImplementedError(f"layer {position} ({layer.kind}) {reason}")
     if isinstance(layer, exchange.Flatten):
         return block.cuba.Flatten(count_log)
     if isinstance(layer, exchange.Average):
@@ -173,8 +176,6 @@ def _block(
     if isinstance(layer, exchange.TimeDecimation):
         return block.cuba.TimeDecimation(layer.factor, count_log)
     if isinstance(layer, (exchange.Dense, exchange.Kernel)):
-        if layer.neuron is None and not (type(layer) is exchange.Dense and layer.bias is None):
-            raise NotImplementedError(f"layer {position} ({layer.kind}) has no neurons: slayer has no block for that")
         return _fill(_synaptic(layer, before, persistent, count_log), layer, weight_norm)
     assert isinstance(layer, exchange.Input)
     gains = {"weight": layer.weight / 64, "bias": layer.bias / 64}
@@ -183,6 +184,27 @@ def _block(
     built: base.Block = blocks.Input(params, **gains, delay_shift=layer.shifts, count_log=count_log)
     _give_parameters(built, layer)
     return built
+
+
+def _lacking(layer: exchange.Layer) -> str | None:
+    """What no block of slayer has of `layer`."""
+    neuron, plain = layer.neuron, type(layer) is exchange.Dense
+    if neuron is None:
+        bare = isinstance(layer, (exchange.Dense, exchange.Kernel)) and not (plain and layer.bias is None)
+        return "has no neurons: slayer has no block for that" if bare else None
+    if any(_exponents(neuron)):
+        if isinstance(layer, (exchange.Input, exchange.Pool, exchange.Unpool)):
+            return "has a weight exponent: slayer's block for it has no norm"
+        if isinstance(layer, exchange.Recurrent):
+            return "has a weight exponent: slayer has no norm that scales in feedback"
+    summed = bool(neuron.parameters.get("sigma_output"))
+    if summed and not plain:
+        return "sends its sums: slayer has a block for that with dense synapses only"
+    if summed and getattr(layer, "bias", None) is not None:
+        return "sends its sums and has a bias: slayer's block for that has none"
+    if plain and (summed or np.all(neuron["threshold"] == NEVER_MANTISSA)) and layer.delay is not None:
+        return "is read out and has axonal delays: slayer's blocks for that have none"
+    return None
 
 
 def _synaptic(

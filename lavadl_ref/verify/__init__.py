@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import deployment, exchange, reference
 from lavadl_ref.exchange import Input
 from lavadl_ref.verify.inputs import exact_integers, input_shape, padded, random_input
 from lavadl_ref.verify.lava_path import compare_lava
@@ -48,6 +48,7 @@ def verify(
     reset_interval: int | None = None,
     reset_offset: int = 0,
     timeout: float | None = None,
+    in_process: bool = False,
 ) -> Report:
     """Run one input through the reference, slayer and Lava and compare all integers.
 
@@ -56,8 +57,8 @@ def verify(
     net_config : path or exchange.Network
         The network.
     inputs : ndarray, optional
-        (\\*shape, T) integers: spikes, or for an input layer its current in 1/64;
-        `random_input` by default.
+        (\\*shape, T) integers as `reference.Network` takes them: spikes, sigma-delta messages, or
+        the current of an input layer; `random_input` by default.
     steps : int, optional
         Number of steps; the length of `inputs`, or 64.
     slayer, lava : bool
@@ -68,6 +69,9 @@ def verify(
         stagger of the resets stands for.
     timeout : float, optional
         Seconds that Lava may take; grows with the number of steps by default.
+    in_process : bool
+        Whether Lava's process models run in this process instead of one process each, which takes
+        milliseconds (`lavadl_ref.netx.inprocess`).
 
     Returns
     -------
@@ -102,7 +106,7 @@ def verify(
     if slayer:
         _attempt(report, "slayer", lambda: compare_slayer(report, network, run, x, reset_interval, reset_offset))
     if lava:
-        _attempt(report, "lava", lambda: compare_lava(report, network, run, x, resets, timeout))
+        _attempt(report, "lava", lambda: compare_lava(report, network, run, x, resets, timeout, in_process))
     return report
 
 
@@ -114,7 +118,7 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
     blocks : iterable of slayer blocks
         In order; put them into evaluation mode before.
     x : Tensor
-        float32 (B, \\*shape, T): spikes of B samples, or for an input block whatever it takes.
+        float32 (B, \\*shape, T): spikes or messages of B samples, or for an input block whatever it takes.
 
     Returns
     -------
@@ -133,10 +137,12 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
     seconds = time.perf_counter() - began
     network = exchange.Network(tuple(block.describe() for block in blocks))
     exchange.check(network)
-    inputs = exact_integers(x.numpy(), 1, "network input")
     first = network.layers[0]
-    if isinstance(first, Input):
-        inputs = exact_integers(x.numpy() * first.weight + first.bias, 1, "input current in 1/64")
+    if isinstance(first, Input) and first.neuron is not None:
+        gained = blocks[0]._quantised(x).numpy().astype(np.float64) * first.weight + first.bias
+        inputs = exact_integers(gained, 1, "input current in 1/64")
+    else:
+        inputs = exact_integers(x.numpy(), 2 ** deployment.input_bits(network.layers), "network input")
     run, report = _reference_batch(network, inputs)
     report.seconds["slayer"] = seconds
     compare_outputs(report, network, run, outputs, network.start_steps)

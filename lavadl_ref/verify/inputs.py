@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lavadl_ref import exchange
+from lavadl_ref import deployment, exchange
 from lavadl_ref.exchange import Conv, Dense, Input, Kernel
 from lavadl_ref.verify.report import Array
 
@@ -20,6 +20,8 @@ def input_shape(network: exchange.Network) -> tuple[int, ...]:
 def random_input(network: exchange.Network, steps: int, seed: int = 0) -> Array:
     """A reproducible input for `network`: spikes at 20 %, or integers in [0, 128) for an input layer.
 
+    Where sigma-delta neurons receive it, a fifth of it are messages between -1 and 1.
+
     Where a file begins with a convolution, which does not say how large its input is, the
     smallest input that gives the layer's shape is taken.
     """
@@ -27,7 +29,9 @@ def random_input(network: exchange.Network, steps: int, seed: int = 0) -> Array:
     rng = np.random.default_rng(seed)
     if isinstance(network.layers[0], Input):
         return rng.integers(0, 128, (*shape, steps))
-    return (rng.random((*shape, steps)) < 0.2).astype(np.int64)
+    present = (rng.random((*shape, steps)) < 0.2).astype(np.int64)
+    one = 1 << deployment.input_bits(network.layers)
+    return present if one == 1 else present * rng.integers(-one, one + 1, present.shape)
 
 
 def _smallest_input(layer: Kernel) -> tuple[int, ...]:
@@ -51,7 +55,7 @@ def padded(x: Array, steps: int) -> Array:
     return np.concatenate([x, np.zeros((*x.shape[:-1], steps - x.shape[-1]), x.dtype)], axis=-1)
 
 
-def exact_integers(values: Array, scale: int, what: str) -> Array:
+def exact_integers(values: Array, scale: float, what: str) -> Array:
     """`values` * `scale` as integers; refuses what is not whole."""
     scaled = np.asarray(values, np.float64) * scale
     whole = np.rint(scaled)

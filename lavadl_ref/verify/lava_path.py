@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ def compare_lava(
     x: Array,
     resets: dict[str, int | None],
     timeout: float | None,
+    in_process: bool = False,
 ) -> None:
     """Run `network` on `x` (\\*shape, T) on Lava and enter into `report` how its layers compare with `run`.
 
@@ -25,12 +27,12 @@ def compare_lava(
     ------
     lavadl_ref.netx.lava_support.LavaUnavailable
         If Lava cannot run here.
-    lavadl_ref.netx.choice.UnsupportedLayer
+    lavadl_ref.deployment.UnsupportedLayer
         If Lava cannot hold a layer exactly.
     lavadl_ref.netx.runtime.LavaRunError
         If Lava fails or does not finish.
     """
-    from lavadl_ref.netx import lava_support, runtime
+    from lavadl_ref.netx import lava_support
     from lavadl_ref.netx.plan import Options, plan
 
     usable, reason = lava_support.available()
@@ -39,11 +41,14 @@ def compare_lava(
     steps = x.shape[-1]
     shape = {"input_shape": x.shape[-2::-1]} if isinstance(network.layers[0], Kernel) else {}
     arguments: dict[str, Any] = {**{k: v for k, v in resets.items() if v is not None}, **shape}
-    if not isinstance(network.layers[0], Input) and x.size and (x.min() < 0 or x.max() > 1):
+    opening = network.layers[0]
+    driven = isinstance(opening, Input) and opening.neuron is not None
+    if not driven and x.size and (x.min() < 0 or x.max() > 1):
         arguments["input_message_bits"] = 24  # without it Lava takes any message for one spike
     plans = plan(network, Options(**arguments))
     limit = timeout or 60 + 0.05 * steps * len(plans)
-    records = runtime.run(network, x, steps, timeout=limit, **arguments)
+    run_lava = _runner(in_process)
+    records = run_lava(network, x, steps, timeout=limit, **arguments)
     report.seconds["lava"] = records.seconds
     for index, generated in enumerate(plans):
         result, ran = report.layers[generated.position], run.layers[generated.position]
@@ -52,11 +57,8 @@ def compare_lava(
         if spikes is None:
             pairs = [("weighted", ran.weighted, records.output)]
         else:
-            pairs = [
-                ("spikes", ran.spikes, spikes),
-                ("current", _last(ran.current), records.current[index]),
-                ("voltage", _last(ran.voltage), records.voltage[index]),
-            ]
+            last = [(name, values[..., -1:], records.states[index][name]) for name, values in ran.states.items()]
+            pairs = [("spikes", ran.spikes, spikes), *last]
         total, divergence = 0, None
         for what, expected, values in pairs:
             assert expected is not None
@@ -64,33 +66,26 @@ def compare_lava(
             total += expected.size
             first, count = first_difference(expected, found)
             if divergence is None and first is not None:
-                neuron, last = first[:-1], expected.shape[-1] == 1
-                step = steps - 1 if last else first[-1]
-                other = _states_around(network, x, index, neuron, step, limit, arguments) if spikes is not None else {}
+                neuron, at_end = first[:-1], expected.shape[-1] == 1
+                step = steps - 1 if at_end else first[-1]
+                other: dict[int, dict[str, int]] = {}
+                if spikes is not None:
+                    near = range(max(step - AROUND, 0), min(step + AROUND + 1, steps))
+                    states_at = [(index, n) for n in near]
+                    again = run_lava(network, x, near.stop, timeout=limit, record=(), states_at=states_at, **arguments)
+                    other = {n: {k: int(a[neuron]) for k, a in again.states_at[index, n].items()} for n in near}
                 around = states_near(ran, 0, neuron, step, other)
                 both = int(expected[first]), int(found[first])
                 divergence = Divergence(generated.position, neuron, step, what, *both, 0, count, around)
         result.paths["lava"] = Comparison(total, divergence)
 
 
-def _last(values: Array | None) -> Array:
-    assert values is not None
-    return values[..., -1:]
+def _runner(in_process: bool) -> Callable[..., Any]:
+    """What runs a network on Lava."""
+    if in_process:
+        from lavadl_ref.netx import inprocess
 
-
-def _states_around(
-    network: exchange.Network,
-    x: Array,
-    index: int,
-    neuron: tuple[int, ...],
-    step: int,
-    timeout: float,
-    arguments: dict[str, Any],
-) -> dict[int, tuple[int, int]]:
-    """Lava's u and v of one neuron near `step`, read in a second run."""
+        return inprocess.run
     from lavadl_ref.netx import runtime
 
-    near = range(max(step - AROUND, 0), min(step + AROUND + 1, x.shape[-1]))
-    states_at = [(index, n) for n in near]
-    again = runtime.run(network, x, near.stop, timeout=timeout, record=(), states_at=states_at, **arguments)
-    return {n: (int(u[neuron]), int(v[neuron])) for n in near for u, v in [again.states[index, n]]}
+    return runtime.run

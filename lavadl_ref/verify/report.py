@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,12 +23,12 @@ class Divergence:
     layer: int  #: position in the file
     neuron: tuple[int, ...]  #: index within the layer's shape
     step: int  #: 0-based, deployed time base
-    what: str  #: spikes, current, voltage or weighted
+    what: str  #: spikes, weighted, or the name of a state
     expected: int  #: the reference's value
     found: int  #: the other path's value
     sample: int = 0  #: index in a batch
     count: int = 1  #: number of differing values
-    around: tuple[str, ...] = ()  #: u and v of the neuron near the step, one line a step
+    around: tuple[str, ...] = ()  #: states of the neuron near the step, one line a step
 
     def __str__(self) -> str:
         where = f"layer {self.layer}, neuron {self.neuron}, step {self.step}"
@@ -109,17 +110,25 @@ def first_difference(expected: Array, found: Array) -> tuple[tuple[int, ...] | N
 
 
 def states_near(
-    ran: reference.LayerRun, sample: int, neuron: tuple[int, ...], step: int, other: dict[int, tuple[int, int]]
+    ran: reference.LayerRun,
+    sample: int,
+    neuron: tuple[int, ...],
+    step: int,
+    other: Mapping[int, Mapping[str, int]] | None = None,
 ) -> tuple[str, ...]:
-    """u and v of one neuron near `step`, of the reference and of the path that differs where it is known."""
-    if ran.current is None or ran.voltage is None:
+    """States of one neuron near `step`, of the reference and of the path that differs where they are known."""
+    if not ran.states:
         return ()
-    batched = ran.current.ndim == len(neuron) + 2
-    u, v = (a[sample] if batched else a for a in (ran.current, ran.voltage))
+    some = next(iter(ran.states.values()))
+    one = {name: a[sample] if some.ndim == len(neuron) + 2 else a for name, a in ran.states.items()}
     lines = []
-    for n in range(max(step - AROUND, 0), min(step + AROUND + 1, u.shape[-1])):
-        line = f"  step {n}: reference u {u[neuron][n]}, v {v[neuron][n]}"
-        if n in other:
-            line += f"; found u {other[n][0]}, v {other[n][1]}"
+    for n in range(max(step - AROUND, 0), min(step + AROUND + 1, some.shape[-1])):
+        line = f"  step {n}: reference " + _listed({name: a[neuron][n] for name, a in one.items()})
+        if other and n in other:
+            line += "; found " + _listed(other[n])
         lines.append(line)
     return tuple(lines)
+
+
+def _listed(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

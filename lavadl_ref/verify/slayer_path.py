@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref import exchange, reference
-from lavadl_ref.exchange import Flatten, Layer
+from lavadl_ref import deployment, exchange, reference
+from lavadl_ref.exchange import Average, Flatten, Input, Layer, Recurrent
 from lavadl_ref.verify.inputs import exact_integers, windows_of
 from lavadl_ref.verify.report import Array, Comparison, Divergence, Report, first_difference, states_near
 
@@ -31,7 +31,9 @@ def compare_slayer(
     rebuilt = SequentialNetwork(network).eval()
     windows, starts = x[None], network.start_steps
     if interval is not None:
-        begins = next(s for layer, s in zip(network.layers, starts, strict=True) if not isinstance(layer, Flatten))
+        if any(isinstance(layer, Recurrent) for layer in network.layers):
+            raise NotImplementedError("feedback carries spikes over the resets, which separate samples cannot show")
+        begins = next(s for layer, s in zip(network.layers, starts, strict=True) if _is_process(layer))
         if offset != begins:
             raise NotImplementedError(
                 f"resets with offset {offset} do not begin with the data; reset_offset={begins} would"
@@ -42,7 +44,7 @@ def compare_slayer(
         run = _windowed(network, run, interval, begins, len(windows))
         starts = (0,) * len(starts)
     outputs: list[Array] = []
-    y: Any = torch.from_numpy(windows.astype(np.float32))
+    y: Any = torch.from_numpy((windows / 2.0 ** deployment.input_bits(network.layers)).astype(np.float32))
     with torch.no_grad():
         rebuilt(y[..., :1])  # loads the kernels
         began = time.perf_counter()
@@ -50,7 +52,10 @@ def compare_slayer(
             if interval is not None and isinstance(block, base.SpikingBlock):
                 block.delay_shift = False
             # the input is already what the input block makes of it
-            y = block._fire(y / 64) if isinstance(block, synaptic.Input) and block.neuron is not None else block(y)
+            if isinstance(block, synaptic.Input) and block.neuron is not None:
+                y = block._sent(block.neuron.driven(y))
+            else:
+                y = block(y)
             outputs.append(y.numpy())
     report.seconds["slayer"] = time.perf_counter() - began
     compare_outputs(report, network, run, outputs, starts, shifted=interval is None)
@@ -61,15 +66,22 @@ def _windowed(network: exchange.Network, run: reference.Run, interval: int, star
     layers, index = [], 0
     for layer, ran in zip(network.layers, run.layers, strict=True):
         cut: dict[str, Array] = {}
-        for name in ("spikes", "voltage", "weighted"):
-            values = getattr(ran, name)
+        for name, values in (("spikes", ran.spikes), ("weighted", ran.weighted), *ran.states.items()):
             if values is not None:
-                values = values[..., start + index :]
-                whole = values.shape[-1] // interval
-                cut[name] = windows_of(values[..., : whole * interval], interval)[:count]
-        layers.append(reference.LayerRun(layer, **cut))
-        index += not isinstance(layer, Flatten)
+                # what acts in the step of the layer before it shares its windows
+                first = 0 if isinstance(layer, Input) else start + index - isinstance(layer, Average)
+                whole = (values.shape[-1] - first) // interval
+                values = values[..., first:][..., : max(whole, 0) * interval]
+                cut[name] = windows_of(values, interval)[:count]
+        spikes, weighted = cut.pop("spikes", None), cut.pop("weighted", None)
+        layers.append(reference.LayerRun(layer, spikes, weighted, cut))
+        index += _is_process(layer)
     return reference.Run(run.output, tuple(layers), run.exceeded)
+
+
+def _is_process(layer: Layer) -> bool:
+    """Whether the layer counts where resets are staggered."""
+    return not isinstance(layer, Flatten) and not (isinstance(layer, Input) and layer.neuron is None)
 
 
 def compare_outputs(
@@ -81,18 +93,27 @@ def compare_outputs(
     shifted: bool = True,
 ) -> None:
     """Compare block outputs (B, \\*shape, T) with what the reference's neurons did."""
-    for result, ran, out, start in zip(report.layers, run.layers, outputs, starts, strict=True):
+    shifting = False  # whether the block before shifts what an average receives
+    incoming = deployment.incoming_bits(network.layers)
+    for i, (result, ran, out, start) in enumerate(zip(report.layers, run.layers, outputs, starts, strict=True)):
         layer = result.layer
         if isinstance(layer, Flatten):
             continue
-        what, scale = _observed(layer)
+        what, unit = _observed(layer, incoming[i], network.layers[i - 1].shape if i else layer.shape)
         values = getattr(ran, what)
         batched = values if values.ndim == len(layer.shape) + 2 else values[None]
         count = min(len(batched), len(out))
         batched, out = batched[:count], out[:count].reshape(count, *layer.shape, out.shape[-1])
-        found = exact_integers(out, scale, f"slayer's output of layer {result.position}")
+        what_of = f"slayer's output of layer {result.position}"
+        if isinstance(layer, Average):
+            found = _mean_integers(out, unit, what_of)
+        else:
+            found = exact_integers(out, 1 / unit, what_of)
+        sends = what == "spikes" and not deployment.is_sigma_output(layer)  # what is read out does not shift
+        shifts = shifting if isinstance(layer, Average) else sends and layer.shifts
+        shifting = layer.shifts
         lags = np.zeros(layer.channels, int) if layer.delay is None else layer.delay
-        lags = lags + (1 if shifted and what == "spikes" and layer.shifts else 0)
+        lags = lags + (1 if shifted and shifts else 0)
         expected = np.zeros_like(found)
         for channel, lag in enumerate(lags):
             length = min(found.shape[-1] - lag, batched.shape[-1] - start)
@@ -105,16 +126,30 @@ def compare_outputs(
         if first is not None:
             # a spike that comes before any could is shown at step 0
             sample, neuron, step = first[0], first[1:-1], max(first[-1] + start - int(lags[first[1]]), 0)
-            around = states_near(ran, sample, neuron, step, {})
+            around = states_near(ran, sample, neuron, step)
             values = int(expected[first]), int(found[first])
             divergence = Divergence(result.position, neuron, step, what, *values, sample, count, around)
         result.paths["slayer"] = Comparison(expected.size, divergence)
 
 
-def _observed(layer: Layer) -> tuple[str, int]:
-    """What a block's output shows of its layer, and its scale."""
+def _observed(layer: Layer, incoming: int, before: tuple[int, ...]) -> tuple[str, float]:
+    """What a block's output shows of `layer`, and the size of its unit."""
     from lavadl_ref.slayer.block.describe import NEVER_MANTISSA
 
-    if layer.neuron is None:
-        return "weighted", 64
-    return ("voltage", 4096) if layer.neuron["threshold"] == NEVER_MANTISSA else ("spikes", 1)
+    neuron = layer.neuron
+    if neuron is None:
+        return "weighted", float(deployment.message_unit(layer, incoming, before))
+    read_out = type(layer) is exchange.Dense and not deployment.is_sigma_output(layer)
+    if not read_out or np.any(neuron["threshold"] != NEVER_MANTISSA):
+        return "spikes", 2.0 ** -deployment.message_bits(layer, incoming)
+    if neuron.type == "SDNN":
+        return "activation", 2.0 ** -(18 + max(neuron.parameters.get("weight_exp") or 0, 0))
+    return ("imag" if exchange.FAMILIES[neuron.type].complex_input else "voltage"), 1 / 4096
+
+
+def _mean_integers(means: Array, unit: float, what: str) -> Array:
+    """The sums that means are made of, which float32 has rounded where the number of terms is no power of two."""
+    sums = np.rint(np.asarray(means, np.float64) / unit)
+    if not np.array_equal((sums * unit).astype(np.float32), means):
+        raise ValueError(f"{what} must be means of whole numbers")
+    return sums.astype(np.int64)

@@ -17,9 +17,9 @@ def pytest_configure(config):
 def compared(request):
     """Count networks and integers that two paths agreed on: ``compared(path, path, integers)``."""
 
-    def count(left, right, integers):
+    def count(left, right, integers, networks=1):
         row = request.config.stash[_TABLE].setdefault(f"{left} = {right}", Counter())
-        row["networks"] += 1
+        row["networks"] += networks
         row["integers"] += integers
 
     return count
@@ -28,6 +28,6 @@ def compared(request):
 def pytest_terminal_summary(terminalreporter, config):
     if config.stash[_TABLE]:
         terminalreporter.section("equal integers")
-        terminalreporter.write_line(f"{'paths':<28}{'networks':>10}{'integers':>14}")
+        terminalreporter.write_line(f"{'paths':<36}{'networks':>10}{'integers':>14}")
         for paths, row in sorted(config.stash[_TABLE].items()):
-            terminalreporter.write_line(f"{paths:<28}{row['networks']:>10}{row['integers']:>14,}")
+            terminalreporter.write_line(f"{paths:<36}{row['networks']:>10}{row['integers']:>14,}")
