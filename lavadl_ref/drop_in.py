@@ -43,7 +43,6 @@ _ELSEWHERE: dict[str, tuple[str, str | None]] = {
 }
 #: Modules of lava-dl that do something else here, or nothing.
 _INSTEAD = {
-    "netx.blocks": "layers are made of Lava's own processes, see lavadl_ref.netx.layers",
     "slayer.jitconfig": "there is no CUDA code to configure",
     "slayer.object_detection": "there is no object detection here",
 }

@@ -273,6 +273,9 @@ def _deploy(neuron, state, i, a, b, loihi):
     decay, threshold, exponent = neuron.decay, neuron.threshold, neuron.exponent
     u, v, bias, cd, vd = state[0, i], state[1, i], decay[2, i], decay[0, i], decay[1, i]
     fu, fv, fs, fw = _deployed(u, v, a, bias, cd, vd, threshold, exponent, False)
+    if wrap32(a) == a and wrap24(fu) == fu and saturate24(fw) == fw:  # no width matters
+        state[0, i], state[1, i] = fu, fv
+        return fs, fw, False
     nu, nv, ns, nw = _deployed(u, v, wrap32(a), bias, cd, vd, threshold, exponent, True)
     state[0, i], state[1, i] = (nu, nv) if loihi else (fu, fv)
     return (ns if loihi else fs), (nw if loihi else fw), fu != nu or fw != nw

@@ -1,6 +1,7 @@
 """A ``.net`` file as a network of Lava processes.
 
-`lavadl_ref.netx.hdf5.Network` builds it, `lavadl_ref.netx.runtime.run` runs it safely.
+`lavadl_ref.netx.hdf5.Network` builds it, `lavadl_ref.netx.runtime.run` runs it safely.  Its layers are the blocks of
+`lavadl_ref.netx.blocks.process`, which can be built by hand as well.
 Importing this package prepares lava-nc for the running Python (`lava_support.enable`), so import it
 before anything of Lava's; where lava-nc is not installed, the parts that need it say what to type.
 """
@@ -15,7 +16,7 @@ from lavadl_ref.netx import lava_support
 if lava_support.available()[0]:
     lava_support.enable()
 
-_PARTS = ("hdf5", "io", "layers", "modules", "plan", "processes", "runtime", "sequential_modules", "utils")
+_PARTS = ("blocks", "hdf5", "io", "layers", "modules", "plan", "processes", "runtime", "sequential_modules", "utils")
 
 
 def __getattr__(name: str) -> ModuleType:

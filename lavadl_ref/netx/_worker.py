@@ -104,8 +104,9 @@ def _run(job: Any, prefix: Path) -> Any:
         for i, layer in enumerate(net.layers)
     ]
     between: dict[tuple[int, int], dict[str, NDArray[np.int32]]] = {}
-    began = time.perf_counter()
     config = Loihi2SimCfg(select_tag="fixed_pt")
+    net.create_runtime(run_cfg=config)
+    began = time.perf_counter()
     try:
         done = 0
         for stop in sorted({step + 1 for _, step in job.states_at} | {job.steps}):

@@ -72,7 +72,7 @@ def synapses(layer: Layer, input_shape: Shape, delay: NDArray[np.int64] | None, 
     if isinstance(layer, Dense):
 
         def connect(weight: NDArray[np.int64] | None, late: Any, message_bits: int) -> Choice | None:
-            return None if weight is None else _dense(weight, late, message_bits, sparse)
+            return None if weight is None else dense_choice(weight, late, message_bits, sparse)
 
         own = declared_bits(layer)
         rec = (layer.weight_rec, layer.weight_rec_imag) if isinstance(layer, Recurrent) else (None, None)
@@ -88,7 +88,8 @@ def synapses(layer: Layer, input_shape: Shape, delay: NDArray[np.int64] | None, 
     return Synapses(*(held(layer, weight, input_shape, bits) for weight in parts))
 
 
-def _dense(weight: NDArray[np.int64], delay: NDArray[np.int64] | None, bits: int, sparse: bool) -> Choice:
+def dense_choice(weight: NDArray[np.int64], delay: NDArray[np.int64] | None, bits: int, sparse: bool) -> Choice:
+    """The process that multiplies with exactly `weight` (O, I); no delays where only `ExactSparse` holds it."""
     encoding = _encoding(weight, bits)
     if encoding is None:
         assert delay is None

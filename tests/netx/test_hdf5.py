@@ -84,10 +84,10 @@ def test_parts_of_a_layer(family):
     assert layer.processes.keys() == expected
     synapses = [layer.processes[name] for name in expected - {"neuron"}]
     assert all(type(process) is Dense for process in synapses)
-    assert layer.inp is layer.synapse.s_in
+    assert layer.inp.out_connections == layer.inputs
     assert layer.inputs == [x.s_in for x in (layer.synapse, layer.imag_synapse) if x is not None]
     assert layer.real_synapse is (layer.synapse if family in families.COMPLEX else None)
-    assert layer.out is layer.neuron.s_out
+    assert layer.out.in_connections == [layer.neuron.s_out]
     assert tuple(layer.states) == naive_layers.STATES[family]
     assert all(var.shape == (3,) for var in layer.states.values())
     assert all(var.process is layer.neuron for var in layer.states.values())

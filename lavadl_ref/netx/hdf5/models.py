@@ -13,9 +13,8 @@ from lavadl_ref.netx.hdf5.process import Network
 @implements(proc=Network, protocol=LoihiProtocol)
 @tag("fixed_pt")
 class NetworkModel(AbstractSubProcessModel):
-    """Names the processes that the network has already built."""
+    """Names the layers that the network has already built."""
 
     def __init__(self, proc: AbstractProcess) -> None:
         for index, layer in enumerate(proc.layers):
-            for name, process in layer.processes.items():
-                setattr(self, f"layer_{index}_{name}", process)
+            setattr(self, f"layer_{index}", layer)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any
 
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 
 from lavadl_ref.exchange import describe
-from lavadl_ref.netx.layers import LavaLayer, build_layer, feed, outgoing
+from lavadl_ref.netx.blocks.process import AbstractBlock
+from lavadl_ref.netx.layers import build_layer
 from lavadl_ref.netx.net_config import NetConfig
+from lavadl_ref.netx.parts import feed
 from lavadl_ref.netx.plan import Options, load, plan
+from lavadl_ref.netx.single import Config, build_single, neuron_params
 from lavadl_ref.netx.table import table
 
 
@@ -52,11 +55,13 @@ class Network(AbstractProcess):
     inp, out : port
         (W, H, C) or (N,).  An input layer takes integers in 1/64 that its ``transform`` has been
         applied to; a synapse takes spikes, or before sigma-delta neurons integers in 2**-(6 + spike_exp).
-    layers : list of LavaLayer
-        Each with ``inp``, ``out``, ``synapse``, ``neuron``, ``shape``, ``states``, and where the layer has them
-        ``real_synapse``, ``imag_synapse``, ``rec_synapse``.
-    in_layer, out_layer : LavaLayer
+    layers : list of AbstractBlock
+        Blocks of `lavadl_ref.netx.blocks.process`, each with ``inp``, ``out``, ``synapse``, ``neuron``, ``shape``,
+        ``states``, and where the layer has them ``real_synapse``, ``imag_synapse``, ``rec_synapse``.
+    in_layer, out_layer : AbstractBlock
         First and last of them.
+    filename : str or None
+        The file, if there is one.
     net_config : NetConfig
         What the file says: an `exchange.Network` that can be read with the file's keys as well.
 
@@ -84,6 +89,7 @@ class Network(AbstractProcess):
         super().__init__()
         described = load(net_config)
         self.net_config = NetConfig(described.layers, described.simulation)
+        self.filename = None if isinstance(net_config, describe.Network) else fspath(net_config)
         self.num_layers = num_layers
         self.skip_layers = skip_layers
         self.input_message_bits = input_message_bits
@@ -108,14 +114,14 @@ class Network(AbstractProcess):
             ),
         )
         self.net_str = table(plans)
-        self.layers: list[LavaLayer] = [build_layer(entry) for entry in plans]
+        self.layers: list[AbstractBlock] = [build_layer(entry) for entry in plans]
         for before, after in zip(self.layers, self.layers[1:], strict=False):
-            feed(outgoing(before), after)
+            feed(before.out, after.inp)
         self.in_layer, self.out_layer = self.layers[0], self.layers[-1]
         self.inp = InPort(shape=plans[0].input_shape)
         self.out = OutPort(shape=plans[-1].shape)
-        feed(self.inp, self.in_layer)
-        outgoing(self.out_layer).connect(self.out)
+        self.inp.connect(self.in_layer.inp)
+        self.out_layer.out.connect(self.out)
 
     def run(self, condition: Any, run_cfg: Any = None, compile_config: dict[str, Any] | None = None) -> None:
         """Run the network and all that is connected to it.
@@ -140,3 +146,111 @@ class Network(AbstractProcess):
 
     def __len__(self) -> int:
         return len(self.layers)
+
+    @staticmethod
+    def get_neuron_params(
+        neuron_config: Config,
+        input: bool = False,
+        reset_interval: int | None = None,
+        reset_offset: int = 0,
+        spike_exp: int = 6,
+    ) -> dict[str, Any]:
+        """``neuron_params`` of blocks, from a ``neuron`` group.
+
+        Parameters
+        ----------
+        neuron_config : mapping or h5py.Group
+            The group, such as ``net.net_config["layer"][0]["neuron"]``.
+        input : bool
+            Whether the neurons are those of an input layer.
+        reset_interval, reset_offset : int, optional
+            As of Lava's LIFReset.
+        spike_exp : int
+            Scale of messages of sigma-delta neurons, 2**(6 + spike_exp).
+
+        Returns
+        -------
+        dict
+            For ``neuron_params`` of `lavadl_ref.netx.blocks.process`.  Sine and cosine of RF neurons are in it as the
+            file has them.
+
+        Raises
+        ------
+        UnsupportedLayer
+            If no process of Lava's own computes what these neurons do.
+        """
+        return neuron_params(neuron_config, input, reset_interval, reset_offset, spike_exp)
+
+    @staticmethod
+    def create_input(
+        layer_config: Config, reset_interval: int | None = None, reset_offset: int = 0, spike_exp: int = 6
+    ) -> tuple[AbstractBlock, str]:
+        """The block of an input layer, and its line of the table; arguments as of `create_dense`."""
+        options = Options(reset_interval=reset_interval, spike_exp=spike_exp, time_base="lava")
+        return build_single(layer_config, ("input",), options, reset_offset)
+
+    @staticmethod
+    def create_dense(
+        layer_config: Config,
+        input_message_bits: int = 0,
+        reset_interval: int | None = None,
+        reset_offset: int = 0,
+        spike_exp: int = 6,
+        sparse_synapse: bool = False,
+        rec: bool = False,
+    ) -> tuple[AbstractBlock, str]:
+        """The block of a fully connected layer, and its line of the table.
+
+        Parameters
+        ----------
+        layer_config : mapping, h5py.Group or exchange.Layer
+            The layer, such as ``net.net_config["layer"][1]``.
+        input_message_bits : int
+            Bits of messages that arrive, 0 for spikes.
+        reset_interval, reset_offset : int, optional
+            States are at rest before the update of steps with ``time_step % interval == offset % interval``.
+        spike_exp : int
+            Scale of messages of sigma-delta neurons, 2**(6 + spike_exp).
+        sparse_synapse : bool
+            Hold the weights as sparse matrices.
+        rec : bool
+            The layer must have feedback; layers that have it get it either way.
+
+        Returns
+        -------
+        AbstractBlock
+            It begins at the first step.
+        str
+            The line.
+        """
+        kinds = ("dense_rec",) if rec else ("dense", "dense_rec")
+        options = Options(
+            input_message_bits=input_message_bits,
+            reset_interval=reset_interval,
+            spike_exp=spike_exp,
+            sparse_fc_layer=sparse_synapse,
+            time_base="lava",
+        )
+        return build_single(layer_config, kinds, options, reset_offset)
+
+    @staticmethod
+    def create_conv(
+        layer_config: Config,
+        input_shape: tuple[int, int, int],
+        input_message_bits: int = 0,
+        reset_interval: int | None = None,
+        reset_offset: int = 0,
+        spike_exp: int = 6,
+    ) -> tuple[AbstractBlock, str]:
+        """The block of a convolution, and its line of the table.
+
+        ``input_shape`` is (W, H, C); all else as of `create_dense`.
+        """
+        options = Options(
+            input_message_bits=input_message_bits,
+            input_shape=tuple(input_shape),
+            reset_interval=reset_interval,
+            spike_exp=spike_exp,
+            time_base="lava",
+        )
+        return build_single(layer_config, ("conv",), options, reset_offset)
