@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +37,8 @@ def _plain_errors() -> Iterator[None]:
     from lavadl_ref.exchange import ExchangeError
 
     try:
-        yield
+        with _plain_notes():
+            yield
     except typer.Exit:  # a RuntimeError
         raise
     except (ExchangeError, ValueError, TypeError, NotImplementedError, OSError) as error:
@@ -47,6 +50,27 @@ def _plain_errors() -> Iterator[None]:
     except RuntimeError as error:
         errors.print(f"error: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(FAILED) from None
+
+
+@contextmanager
+def _plain_notes() -> Iterator[None]:
+    """Say what a file holds in vain in one line, once."""
+    from lavadl_ref.exchange import LegacyKeyWarning
+
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LegacyKeyWarning)
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, LegacyKeyWarning):
+                usual(message, category, *where, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                errors.print(f"note: {message}", markup=False, soft_wrap=True)
+
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager
@@ -80,22 +104,10 @@ def _waiting(text: str) -> Iterator[None]:
         yield
 
 
-def _paths_table(title: str, report: Report) -> Table:
-    paths = sorted({path for result in report.layers for path in result.paths}, reverse=True)
-    table = Table(title=title, title_justify="left")
-    for column in ("layer", "type", "neurons", "spikes", *(f"{path} = reference" for path in paths)):
-        table.add_column(column, justify="right" if column in ("layer", "neurons", "spikes") else "left")
-    for result in report.layers:
-        cells = [str(result.position), result.layer.kind, "x".join(map(str, result.layer.shape)), f"{result.spikes:,}"]
-        for path in paths:
-            comparison = result.paths.get(path)
-            cells.append("-" if comparison is None else f"{comparison} ({comparison.compared:,} integers)")
-        table.add_row(*cells)
-    return table
-
-
 def _show(title: str, report: Report) -> None:
-    console.print(_paths_table(title, report))
+    from lavadl_ref import _tables
+
+    console.print(_tables.paths(title, report))
     for divergence in report.divergences:
         console.print(f"first divergence: {divergence}", markup=False)
     for path, reason in report.skipped.items():
@@ -155,11 +167,14 @@ def verify(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps to run: the input's length, or 64.")] = None,
     slayer: Annotated[bool, typer.Option(help="Compare slayer, where the file can be rebuilt.")] = True,
     lava: Annotated[bool, typer.Option(help="Compare Lava.")] = True,
-    reset_interval: Annotated[int | None, typer.Option(min=1, help="Steps between resets of u and v.")] = None,
+    reset_interval: Annotated[int | None, typer.Option(min=1, help="Steps between resets of the neurons.")] = None,
     reset_offset: Annotated[int, typer.Option(min=0, help="Phase of the resets, as Lava counts.")] = 0,
     timeout: Annotated[float | None, typer.Option(help="Seconds that Lava may take.")] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run Lava's process models here: fast, without its runtime.")
+    ] = False,
 ) -> None:
-    """Run a file through the integer reference, Lava and slayer and compare every spike and final state."""
+    """Run a file through the integer reference, Lava and slayer and compare every message and final state."""
     with _plain_errors():
         from lavadl_ref import verify as job
 
@@ -174,6 +189,7 @@ def verify(
                 reset_interval=reset_interval,
                 reset_offset=reset_offset,
                 timeout=timeout,
+                in_process=in_process,
             )
         _show(f"{file}: {report.steps} steps", report)
         console.print(_speeds(report), soft_wrap=True)
@@ -200,88 +216,50 @@ def _load(path: Path) -> Any:
     return exact_integers(data, 1, str(path)) if data.dtype.kind == "f" else data
 
 
-def _range(values: Any) -> str:
-    import numpy as np
-
-    if values is None or np.size(values) == 0:
-        return "-"
-    low, high = int(np.min(values)), int(np.max(values))
-    return str(low) if low == high else f"{low}..{high}"
-
-
-def _ranges(layer: Any, **units: str) -> str:
-    """The ranges of those arrays of `layer` that are there, each with what follows it."""
-    found = {name: getattr(layer, name, None) for name in units}
-    return ", ".join(_range(value) + units[name] for name, value in found.items() if value is not None) or "-"
-
-
 @app.command(epilog="Example: lavadl-ref inspect digits.net")
 def inspect(file: Annotated[Path, typer.Argument(help="The .net file.")]) -> None:
     """Show a file's layers, quantised parameters, value ranges, and the Lava process each layer becomes."""
     with _plain_errors():
-        from lavadl_ref import exchange
+        from lavadl_ref import _tables, exchange
+        from lavadl_ref import audit as job
 
         network = exchange.read(file)
-        processes, reason = _processes(network)
-        table = Table(title=str(file), title_justify="left")
-        for column in ("layer", "type", "shape", "weights (1/64)", "bias (1/64)", "delay", "starts", "on Lava"):
-            table.add_column(column)
-        for position, (layer, start) in enumerate(zip(network.layers, network.start_steps, strict=True)):
-            table.add_row(
-                str(position),
-                layer.kind,
-                "x".join(map(str, layer.shape)),
-                _ranges(layer, weight="", weight_imag="i", weight_rec=" back", weight_rec_imag="i back"),
-                _ranges(layer, bias="", bias_imag="i", input_bias=" to input"),
-                _range(layer.delay),
-                str(start),
-                processes[position],
-            )
-        console.print(table)
-        neurons = Table(title="neurons: integers of the file", title_justify="left")
-        for column in ("layer", "family", "parameters"):
-            neurons.add_column(column)
-        for position, layer in enumerate(network.layers):
-            if layer.neuron is not None:
-                neurons.add_row(str(position), layer.neuron.type, _parameters(layer.neuron))
-        console.print(neurons)
+        processes, reason = job.processes(network)
+        console.print(_tables.layers(str(file), network, processes))
+        console.print(_tables.neurons(network))
         if reason:
             console.print(f"not available on Lava: {reason}", markup=False, soft_wrap=True)
         console.print("decays in 1/4096, thresholds in 1/64; a layer starts at the given step of a deployed run")
 
 
-def _parameters(neuron: Any) -> str:
-    """The parameters that are not their family's defaults."""
-    from lavadl_ref.exchange import FAMILIES
+@app.command(epilog="Example: lavadl-ref audit digits.net --steps 100")
+def audit(
+    file: Annotated[Path, typer.Argument(help="The .net file.")],
+    input: Annotated[
+        Path | None, typer.Option(help="Input: .npy of integers, (C, H, W, T) or (N, T); random if not given.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps to run: the input's length, or 64.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random input.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show what each layer becomes, what lava-dl's netx does with it, its head-room, and its work."""
+    with _plain_errors():
+        from lavadl_ref.audit import audit as job
+        from lavadl_ref.audit.tables import tables
 
-    usual = {field.name: field.default for field in FAMILIES[neuron.type].fields if not field.required}
-    parts = []
-    for name, value in neuron.parameters.items():
-        whole = isinstance(value, (bool, str, int)) or value is None
-        if name in usual and (value is None or (whole and value == usual[name])):
-            continue
-        unit = {"threshold": 64, "threshold_step": 64}.get(name, 4096 if name.endswith("_decay") else None)
-        text = str(value) if isinstance(value, (bool, str)) or value is None else _range(value)
-        if unit and ".." not in text:
-            text += f" ({int(text) / unit:.4g})"
-        parts.append(f"{name} {text}")
-    return ", ".join(parts)
-
-
-def _processes(network: Any) -> tuple[dict[int, str], str]:
-    """What each layer becomes on Lava, and why the network cannot go there."""
-    from lavadl_ref.exchange import Kernel
-    from lavadl_ref.netx.plan import Options, plan
-    from lavadl_ref.verify import input_shape
-
-    names = dict.fromkeys(range(len(network.layers)), "-")
-    first = network.layers[0]
-    shape = input_shape(network)[::-1] if isinstance(first, Kernel) else None
-    try:
-        names.update({p.position: p.processes for p in plan(network, Options(input_shape=shape))})
-    except (NotImplementedError, ValueError) as error:
-        return names, str(error)
-    return names, ""
+        data = None if input is None else _load(input)
+        with _waiting(f"running {file}"):
+            found = job(file, data, steps, seed)
+        if json:
+            console.print_json(data=asdict(found))
+            return
+        for table in tables(str(file), found):
+            console.print(table)
+        for name, reason in (("available on Lava", found.lava), ("run", found.reference)):
+            if reason:
+                console.print(f"not {name}: {reason}", markup=False, soft_wrap=True)
+        for beyond in found.exceeded:
+            console.print(f"width: {beyond}", markup=False)
 
 
 @app.command(epilog="Example: lavadl-ref doctor")
@@ -331,6 +309,44 @@ def vectors(
         console.print(str(report), markup=False, soft_wrap=True)
         if not report.exact:
             raise typer.Exit(DIFFERENT)
+
+
+@app.command(epilog="Example: lavadl-ref fuzz --files 10000 --seed 0")
+def fuzz(
+    files: Annotated[int, typer.Option(min=1, help="Corrupted files to read.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of networks and damage.")] = 0,
+    memory_mb: Annotated[float, typer.Option(help="Memory that reading a file may take, in megabytes.")] = 300.0,
+    json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Read corrupted .net files in processes of their own and count what came of each kind of damage."""
+    with _plain_errors():
+        try:
+            from lavadl_ref.testing import fuzz as job
+        except ImportError as error:
+            raise ValueError(str(error)) from None
+        with _bar("reading") as progress:
+            report = job.run(files, seed, megabytes=memory_mb, progress=progress)
+        if json:
+            console.print_json(data=report.as_dict())
+        else:
+            _show_damage(report)
+        if report.failures:
+            raise typer.Exit(DIFFERENT)
+
+
+def _show_damage(report: Any) -> None:
+    from lavadl_ref import _tables
+
+    console.print(_tables.damage(report))
+    for failure in report.failures:
+        console.print(f"failure: {failure}", markup=False, soft_wrap=True)
+    largest, slowest = report.largest, report.slowest
+    console.print(
+        f"{report.seconds:.0f} s; most memory {largest.megabytes:.0f} MB (file {largest.index}, {largest.damage}), "
+        f"longest {slowest.seconds:.2f} s (file {slowest.index}, {slowest.damage})",
+        soft_wrap=True,
+    )
+    console.print(f"{len(report.failures)} failures" if report.failures else "no failures")
 
 
 def main() -> None:

@@ -1,0 +1,199 @@
+"""What a ``.net`` file becomes, what lava-dl's netx makes of it, how much room its integers have, how much it works.
+
+`audit` looks at every layer without changing anything and needs neither torch nor Lava.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lavadl_ref import exchange, reference
+from lavadl_ref.audit import measure, upstream
+from lavadl_ref.audit.report import (
+    ALTERS,
+    LOADS,
+    OUTCOMES,
+    REFUSES,
+    Audit,
+    Finding,
+    HeadRoom,
+    LayerAudit,
+    Totals,
+    Work,
+)
+from lavadl_ref.exchange import Input, Kernel, Layer, Network
+from lavadl_ref.netx.plan import Options, plan
+from lavadl_ref.verify.inputs import input_shape, random_input
+
+__all__ = [
+    "ALTERS",
+    "LOADS",
+    "OUTCOMES",
+    "REFUSES",
+    "Audit",
+    "Finding",
+    "HeadRoom",
+    "LayerAudit",
+    "Totals",
+    "Work",
+    "audit",
+    "processes",
+]
+
+
+def audit(
+    net_config: str | os.PathLike[str] | Network,
+    inputs: ArrayLike | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+) -> Audit:
+    """Audit a network.
+
+    Head-room is that of a run without widths, so that it tells how many bits are missing where they do; messages and
+    operations are those of the deployed network.
+
+    Parameters
+    ----------
+    net_config : path or exchange.Network
+        The file, or its description.
+    inputs : array_like of int, optional
+        (\\*shape, T) as `reference.Network.run` takes them; `lavadl_ref.verify.random_input` by default.
+    steps : int, optional
+        Steps of the run: at most those of `inputs`, all of which are taken by default, or 64.
+    seed : int
+        Of the random input.
+
+    Returns
+    -------
+    Audit
+        Where the reference run cannot run the network, ``reference`` has the reason, and head-room is that of
+        the constants alone.
+
+    Raises
+    ------
+    exchange.ExchangeError
+        If the file is not a legal network.
+    TypeError, ValueError
+        If the input does not fit the network, see `reference.Network.run`.
+    """
+    network = net_config if isinstance(net_config, Network) else exchange.read(net_config)
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    becomes, lava = processes(network)
+    measured, unmeasured = None, None
+    try:
+        deployed = reference.Network(network)
+    except NotImplementedError as error:
+        unmeasured = str(error)
+    else:
+        measured = _measure(deployed, network, inputs, steps, seed)
+    layers = tuple(
+        LayerAudit(
+            position,
+            layer.kind,
+            layer.shape,
+            None if layer.neuron is None else layer.neuron.type,
+            becomes[position],
+            tuple(_options(layer)),
+            upstream.worst(found),
+            found,
+            (*measure.constants(layer), *(measured.head_room[position] if measured else ())),
+            measured.work[position] if measured else None,
+        )
+        for position, (layer, found) in enumerate(zip(network.layers, upstream.findings(network), strict=True))
+    )
+    return Audit(
+        layers,
+        upstream.worst(tuple(finding for layer in layers for finding in layer.findings)),
+        lava,
+        unmeasured,
+        measured.steps if measured else 0,
+        measured.outside if measured else None,
+        _totals([layer.work for layer in layers] + [measured.outside]) if measured else None,
+        measured.exceeded if measured else (),
+    )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    head_room: list[tuple[HeadRoom, ...]]
+    work: list[Work | None]
+    outside: Work | None
+    exceeded: tuple[str, ...]
+    steps: int
+
+
+def _measure(
+    deployed: reference.Network, network: Network, inputs: ArrayLike | None, steps: int | None, seed: int
+) -> _Measured:
+    x = random_input(network, steps or 64, seed) if inputs is None else np.asarray(inputs)
+    if x.ndim < 2 or x.shape[-1] < 1 or x.shape[-1] < (steps or 0):
+        wanted = f"at least {steps or 1} steps on its last axis"
+        raise ValueError(f"input must have neurons and {wanted}, got shape {x.shape}")
+    x = x[..., :steps]
+    run = deployed.run(x, record=reference.RECORDABLE)
+    if run.output.ndim != len(network.layers[-1].shape) + 1:
+        raise ValueError(f"input must be one sample without a batch axis, got shape {x.shape}")
+    found = list(measure.layers(network, x, run))
+    work = [done for _, done in found]
+    if run.exceeded:  # what is cut off by a width does not tell how far it would have gone
+        free = reference.Network(network, profile="slayer").run(x, record=reference.RECORDABLE)
+        found = list(measure.layers(network, x, free))
+    outside = None if isinstance(network.layers[0], Input) else Work(x[..., 0].size, measure.events(x.T), 0.0, 0)
+    return _Measured([room for room, _ in found], work, outside, tuple(map(str, run.exceeded)), x.shape[-1])
+
+
+def _totals(work: list[Work | None]) -> Totals:
+    done = [entry for entry in work if entry is not None]
+    neurons, macs = sum(entry.neurons for entry in done), sum(entry.macs for entry in done)
+    events, operations = sum(entry.events for entry in done), sum(entry.operations for entry in done)
+    return Totals(
+        neurons,
+        events,
+        operations,
+        macs,
+        neurons / events if events else None,
+        macs / operations if operations else None,
+    )
+
+
+def processes(network: Network) -> tuple[dict[int, str], str | None]:
+    """What each layer becomes on Lava, "-" for none, and why the network cannot go there."""
+    names = dict.fromkeys(range(len(network.layers)), "-")
+    shape = input_shape(network)[::-1] if isinstance(network.layers[0], Kernel) else None
+    try:
+        names.update({made.position: made.processes for made in plan(network, Options(input_shape=shape))})
+    except (NotImplementedError, ValueError) as error:
+        return names, str(error)
+    return names, None
+
+
+def _options(layer: Layer) -> Iterator[str]:
+    """What is set besides shape, weights, bias and the parameters that all neurons of a family have."""
+    if isinstance(layer, Kernel):
+        usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+        yield f"kernel {layer.kernel_size[0]}x{layer.kernel_size[1]}"
+        for name, value in usual.items():
+            set_to = getattr(layer, name)
+            if set_to != value:
+                yield f"{name} {set_to if name == 'groups' else 'x'.join(map(str, set_to))}"
+    for name in ("input_bias", "delay") if isinstance(layer, Input) else ("bias", "input_bias", "delay"):
+        values = getattr(layer, name, None)
+        if np.any(np.asarray(0 if values is None else values)):
+            yield name.replace("_", " ")
+    if layer.delay_shift is not None:
+        yield "shifts" if layer.delay_shift else "does not shift"
+    if layer.neuron is None:
+        return
+    for name in ("graded_spike", "cum_error", "sigma_output"):
+        if layer.neuron.parameters.get(name):
+            yield name
+    for name in ("weight_exp", "weight_exp_imag", "activation"):
+        value = layer.neuron.parameters.get(name)
+        if value:
+            yield f"{name} {value}"

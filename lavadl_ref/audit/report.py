@@ -1,0 +1,75 @@
+"""What an audit finds, as plain values: `dataclasses.asdict` gives the JSON of the command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOADS, ALTERS, REFUSES = OUTCOMES = ("loads", "alters", "refuses")  #: from good to bad
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that lava-dl's netx does with a layer."""
+
+    outcome: str  #: one of `OUTCOMES`; "loads" for what only has to be known
+    text: str
+
+
+@dataclass(frozen=True)
+class HeadRoom:
+    """How far a quantity stays below the width that Lava's processes hold it in."""
+
+    quantity: str
+    low: int  #: smallest integer that fits
+    high: int  #: largest integer that fits
+    smallest: int  #: met
+    largest: int  #: met
+    free: int | None  #: bits by which all values may still be shifted left, negative where they do not fit; None: all 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """Messages and synaptic operations of one layer, means over the steps of the run."""
+
+    neurons: int  #: activations that a dense network computes per step
+    events: float  #: messages other than 0 that left the layer per step
+    operations: float  #: events that entered the layer times the synapses they pass, per step
+    macs: int  #: multiplications of a dense network of the same shape per step: every synapse once
+
+
+@dataclass(frozen=True)
+class Totals(Work):
+    """Sums over a network, and how many times less than dense it works; None where nothing happened."""
+
+    events_ratio: float | None  #: neurons / events
+    operations_ratio: float | None  #: macs / operations
+
+
+@dataclass(frozen=True)
+class LayerAudit:
+    """What is known of one layer of the file."""
+
+    position: int
+    kind: str
+    shape: tuple[int, ...]  #: (C, H, W) or (N,)
+    family: str | None  #: of its neurons
+    becomes: str  #: Lava processes, or "-"
+    options: tuple[str, ...]  #: what is set besides shape, weights and the family's own parameters
+    upstream: str  #: one of `OUTCOMES`: what lava-dl's netx does with it, the worst of the findings
+    findings: tuple[Finding, ...]
+    head_room: tuple[HeadRoom, ...]
+    work: Work | None  #: None where the network was not run, and for flatten layers
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is known of a network."""
+
+    layers: tuple[LayerAudit, ...]
+    upstream: str  #: the worst of the layers
+    lava: str | None  #: why this package cannot bring it to Lava, None if it can
+    reference: str | None  #: why it was not run, None if it was
+    steps: int
+    outside: Work | None  #: what enters a network that does not begin with an input layer
+    totals: Totals | None
+    exceeded: tuple[str, ...]  #: where sums or states left the device's widths
