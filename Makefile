@@ -29,7 +29,7 @@ help:
 	@echo 'make check     ruff, mypy and the tests'
 	@echo 'make validate  agreement of all paths, and with lava-dl where it installs'
 	@echo 'make bench     speed next to lava-dl'
-	@echo 'make docs      docs/blocks.md, from the list that the tests run over'
+	@echo 'make docs      docs/blocks.md and docs/equivalence.md, made by what the tests run over'
 	@echo 'make clean     remove .venv and everything generated'
 
 demo: $(READY)
@@ -47,6 +47,7 @@ lint: $(READY)
 types: $(READY)
 	@$(BIN)/python -m mypy
 
+# writes docs/equivalence.md where it is out of date, and fails then
 validate: $(WITH_UPSTREAM)
 	@$(BIN)/python -m pytest validation --benchmark-skip
 
@@ -55,6 +56,7 @@ bench: $(WITH_UPSTREAM)
 
 docs: $(READY)
 	@$(BIN)/python -m tests.slayer.matrix docs/blocks.md
+	@$(BIN)/python -m validation.equivalence.matrix docs/equivalence.md
 
 clean:
 	rm -rf $(VENV) $(VENV)-* build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
