@@ -236,7 +236,7 @@ class Network:
                 x, states, beyond = self._neurons(i, sums, start, resets, offset, kept)
                 seen = {name: _outside(value, batched) for name, value in states.items()}
                 runs.append(LayerRun(layer, _outside(x, batched) if "spikes" in kept else None, states=seen))
-                x = _delayed(layer, x)
+                x = delayed(layer, x)
             if beyond is not None:
                 exceeded.append(Exceeded(position, *beyond))
             if not isinstance(layer, Input) or layer.neuron is not None:
@@ -383,7 +383,7 @@ def _per_lane(values: ArrayLike, layer: Layer, batch: int) -> Integers:
     return np.ascontiguousarray(np.broadcast_to(array, (batch, *layer.shape))).reshape(-1)
 
 
-def _delayed(layer: Layer, x: Array) -> Array:
+def delayed(layer: Layer, x: Array) -> Array:
     """Messages after the layer's axonal delay."""
     if layer.delay is None:
         return x

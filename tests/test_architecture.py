@@ -31,6 +31,13 @@ LINES = {
         ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums"),
         ("torch", "lava"),
     ),
+    "lavadl_ref.audit": (
+        (
+            *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums"),
+            *("lavadl_ref.reference", "lavadl_ref.netx", "lavadl_ref.verify"),
+        ),
+        ("torch", "lava"),
+    ),
     "lavadl_ref.slayer": (("lavadl_kernels", "lavadl_ref.exchange"), ("lava",)),
     "lavadl_ref.bootstrap": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer"), ("lava",)),
     "lavadl_ref.netx": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment"), ("torch",)),

@@ -365,6 +365,11 @@ def test_networks_of_all_families(seed):
 # -- random input -------------------------------------------------------------------------------
 
 
+def test_random_input_of_an_input_layer_without_neurons_is_spikes():
+    x = verify.random_input(Network((Input(shape=(4,)), layer(5, 4))), 50)
+    assert set(np.unique(x)) == {0, 1}
+
+
 def test_random_input_fits_the_first_layer():
     for first, shape in [
         (layer(5, 6), (6,)),

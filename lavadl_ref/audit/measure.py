@@ -104,7 +104,7 @@ def layers(network: Network, x: Array, run: Run) -> Iterator[tuple[tuple[HeadRoo
             low, high = (-limit, limit + 1) if name == CURRENT else (-limit, limit)
             found += head_room(name, low, high, values, _before_reset(layer, bits, name, ran, sums))
         yield tuple(found), _work(layer, arriving, sent)
-        arriving = reference._delayed(layer, sent)
+        arriving = reference.delayed(layer, sent)
 
 
 def _totals(layer: Layer, incoming: int, arriving: Array, sent: Array) -> tuple[Integers, ...]:

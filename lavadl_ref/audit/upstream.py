@@ -120,7 +120,7 @@ def _dense(layer: Dense) -> Iterator[Finding]:
     if changed:
         every = sum(matrix.size for group in groups for matrix in group)
         low, high = (int(f([f(matrix) for group in groups for matrix in group])) for f in (np.min, np.max))
-        yield Finding(ALTERS, f"{changed} of {every} weights changed: {low}..{high} do not fit netx's 8 bits")
+        yield Finding(ALTERS, f"{changed} of {every} weights changed, which are from {low} to {high}")
 
 
 def _neuron(layer: Layer) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ def input_shape(network: exchange.Network) -> tuple[int, ...]:
 
 
 def random_input(network: exchange.Network, steps: int, seed: int = 0) -> Array:
-    """A reproducible input for `network`: spikes at 20 %, or integers in [0, 128) for an input layer.
+    """A reproducible input for `network`: spikes at 20 %, or integers in [0, 128) for an input layer's neurons.
 
     Where sigma-delta neurons receive it, a fifth of it are messages between -1 and 1.
 
@@ -27,7 +27,8 @@ def random_input(network: exchange.Network, steps: int, seed: int = 0) -> Array:
     """
     shape = input_shape(network)
     rng = np.random.default_rng(seed)
-    if isinstance(network.layers[0], Input):
+    first = network.layers[0]
+    if isinstance(first, Input) and first.neuron is not None:
         return rng.integers(0, 128, (*shape, steps))
     present = (rng.random((*shape, steps)) < 0.2).astype(np.int64)
     one = 1 << deployment.input_bits(network.layers)
