@@ -59,7 +59,7 @@ class LayerResult:
 
     position: int
     layer: Layer
-    spikes: int = 0  #: in the reference run
+    spikes: int = 0  #: spikes, or messages that are not 0, in the reference run
     paths: dict[str, Comparison] = field(default_factory=dict)  #: by path: slayer, lava
 
 
@@ -95,7 +95,7 @@ class Report:
 def new_report(network: exchange.Network, run: reference.Run, steps: int, samples: int = 1) -> Report:
     """A report of a reference run with which nothing has been compared yet."""
     layers = [
-        LayerResult(i, layer, 0 if ran.spikes is None else int(ran.spikes.astype(np.int64).sum()))
+        LayerResult(i, layer, 0 if ran.spikes is None else int(np.count_nonzero(ran.spikes)))
         for i, (layer, ran) in enumerate(zip(network.layers, run.layers, strict=True))
     ]
     return Report(layers, steps, samples, exceeded=run.exceeded, run=run)
