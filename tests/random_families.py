@@ -40,7 +40,7 @@ class Growing:
 
     def append(self, layer):
         """Run `layer` until it is alive and its integers are small, and keep it."""
-        layer = as_trained(layer) if self.trained else layer
+        layer = as_trained(layer, bool(self.options)) if self.trained else layer
         starts = naive_network.start_steps([*self.layers, layer])
         processes = sum(x.kind != "flatten" and (x.neuron is not None or x.kind != "input") for x in self.layers)
         interval, offset = self.options.get("reset_interval"), self.options.get("reset_offset", 0)
@@ -106,7 +106,7 @@ def draw(rng, kinds, steps, families, wild, trained):
     order = [str(rng.choice(likely)) for _ in range(rng.integers(1, 6))]
     opening = "input" in kinds and rng.random() < 0.35
     x = inputs(rng, (*shape, steps), order[0], opening, wild)
-    growing = Growing(rng, options(rng, opening), wild, trained, [], np.moveaxis(x, -1, 0).tolist())
+    growing = Growing(rng, options(rng, opening, trained), wild, trained, [], np.moveaxis(x, -1, 0).tolist())
     if not opening:
         growing.bits = 12 if order[0] == "SDNN" else 0
         if "input" in kinds and rng.random() < 0.2:
@@ -132,6 +132,7 @@ def grow(growing, family, kinds, windowed, last, position):
     else:
         growing.flatten()
         feeds_back = "dense_rec" in kinds and ("dense" not in kinds or rng.random() < 0.45)
+        feeds_back = feeds_back and not (growing.trained and growing.options)  # samples share no spikes
         kind = "dense_rec" if feeds_back and family != "SDNN" else "dense"
     first = not any(layer.neuron is not None for layer in growing.layers)
     plain = kind == "dense" or not growing.trained
@@ -153,14 +154,16 @@ def grow(growing, family, kinds, windowed, last, position):
 
 def averages(layer):
     """Whether its messages may be averaged."""
-    return layer.neuron is not None and not layer.neuron.parameters.get("sigma_output")
+    if layer.neuron is None or layer.neuron.parameters.get("sigma_output"):
+        return False
+    return np.any(layer.neuron["threshold"] != 2**18 - 1)
 
 
-def options(rng, opening):
-    """Resets now and then; half of them in step with the data."""
+def options(rng, opening, trained):
+    """Resets now and then; half of them in step with the data, of `trained` networks all."""
     if rng.random() < 0.7:
         return {}
-    offset = (0 if opening else 1) if rng.random() < 0.5 else int(rng.integers(0, 9))
+    offset = (0 if opening else 1) if rng.random() < 0.5 or trained else int(rng.integers(0, 9))
     return {"reset_interval": int(rng.integers(4, 12)), "reset_offset": offset}
 
 

@@ -125,8 +125,13 @@ def recurrent(rng, layer, wild):
     return Recurrent(**values)
 
 
-def as_trained(layer):
-    """`layer` without what no block of slayer has: norms that scale where there are none, delays of what is read."""
+def as_trained(layer, resets):
+    """`layer` without what no block of slayer has: norms that scale where there are none, delays of what is read.
+
+    With `resets` between samples it has no delays at all, which would carry spikes over them.
+    """
+    if resets:
+        layer = replace(layer, delay=None)
     if layer.neuron is None:
         return replace(layer, bias=None) if layer.kind == "dense" else layer
     kept = dict(layer.neuron.parameters)
@@ -171,6 +176,8 @@ def smaller(layer):
     names = ("weight", "weight_imag", "weight_rec", "weight_rec_imag", "bias", "bias_imag", "input_bias")
     found = {name: getattr(layer, name, None) for name in names}
     halved = {
-        name: value // 4 * 2 if "weight" in name else value // 2 for name, value in found.items() if value is not None
+        name: np.sign(value) * (np.abs(value) // 4 * 2 if "weight" in name else np.abs(value) // 2)
+        for name, value in found.items()
+        if value is not None
     }
     return replace(layer, **halved)

@@ -270,6 +270,13 @@ def test_what_slayer_does_not_have_is_skipped_with_the_reason():
     assert report.skipped == {"slayer": reason}
 
 
+def test_what_is_read_out_can_only_be_last_in_slayer():
+    silent = layer(5, 6, neuron=cuba(threshold=2**18 - 1))
+    report = verify.verify(Network((silent, layer(4, 5))), lava=False)
+    assert report.skipped["slayer"].startswith("layer 0 (dense) is read out in slayer, whose values go on")
+    assert verify.verify(Network((layer(5, 6), replace(silent, weight=silent.weight[:, :5]))), lava=False).exact
+
+
 def test_resets_do_not_make_samples_of_a_network_with_feedback():
     square = np.full((5, 5), 2)
     recurrent = Recurrent(shape=(5,), weight=square, weight_rec=square, neuron=cuba())

@@ -28,6 +28,11 @@ def compare_slayer(
     from lavadl_ref.slayer.auto import SequentialNetwork
     from lavadl_ref.slayer.block import base, synaptic
 
+    for position, layer in enumerate(network.layers[:-1]):
+        if _is_read_out(layer):
+            raise NotImplementedError(
+                f"layer {position} ({layer.kind}) is read out in slayer, whose values go on; deployed, it never spikes"
+            )
     rebuilt = SequentialNetwork(network).eval()
     windows, starts = x[None], network.start_steps
     if interval is not None:
@@ -134,17 +139,23 @@ def compare_outputs(
 
 def _observed(layer: Layer, incoming: int, before: tuple[int, ...]) -> tuple[str, float]:
     """What a block's output shows of `layer`, and the size of its unit."""
-    from lavadl_ref.slayer.block.describe import NEVER_MANTISSA
-
     neuron = layer.neuron
     if neuron is None:
         return "weighted", float(deployment.message_unit(layer, incoming, before))
-    read_out = type(layer) is exchange.Dense and not deployment.is_sigma_output(layer)
-    if not read_out or np.any(neuron["threshold"] != NEVER_MANTISSA):
+    if not _is_read_out(layer):
         return "spikes", 2.0 ** -deployment.message_bits(layer, incoming)
     if neuron.type == "SDNN":
         return "activation", 2.0 ** -(18 + max(neuron.parameters.get("weight_exp") or 0, 0))
     return ("imag" if exchange.FAMILIES[neuron.type].complex_input else "voltage"), 1 / 4096
+
+
+def _is_read_out(layer: Layer) -> bool:
+    """Whether slayer has an `Affine` block for the layer, of which the values are read."""
+    from lavadl_ref.slayer.block.describe import NEVER_MANTISSA
+
+    if type(layer) is not exchange.Dense or layer.neuron is None or deployment.is_sigma_output(layer):
+        return False
+    return bool(np.all(layer.neuron["threshold"] == NEVER_MANTISSA))
 
 
 def _mean_integers(means: Array, unit: float, what: str) -> Array:
