@@ -141,6 +141,8 @@ def run(networks: int, first: int = 0, jobs: int = 2, show: bool = False, timeou
         for part in parts:
             part.kill()
             part.wait()
+            if part.stdout is not None:
+                part.stdout.close()
     if show:
         print(file=sys.stderr)
     if ended != len(parts):
