@@ -25,6 +25,7 @@ def mixed(seed, **options):
     return random_networks.case(seed, families=random_networks.ALL_FAMILIES, **options)
 
 
+@pytest.mark.timeout(3000)
 def test_random_networks_on_every_path(compared, capsys):
     found = many.run(NETWORKS)
     with capsys.disabled():
@@ -118,6 +119,7 @@ def shapes_only(layer):
     return isinstance(layer, exchange.Flatten) or (isinstance(layer, exchange.Input) and layer.neuron is None)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
 def test_on_the_multiprocessing_runtime(compared):

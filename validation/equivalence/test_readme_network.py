@@ -32,6 +32,7 @@ def test_as_trained(trained, compared):
     compared("slayer", "reference", report.compared)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
 @pytest.mark.parametrize("in_process", [True, False])
