@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from lavadl_kernels import delay, deployed
+from lavadl_kernels.fixed_point import wrap
 from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref import deployment, exchange
@@ -247,7 +248,7 @@ class Network:
     def _bare(self, i: int, sums: Integers, start: int) -> tuple[Integers, Beyond | None]:
         """What a layer without neurons sends, its sums and its bias on their scale; and the first excess."""
         layer = self.layers[i]
-        narrow = _wrapped(sums, deployment.sum_bits(layer))
+        narrow = wrap(sums, deployment.sum_bits(layer))
         steps = np.argwhere((narrow != sums).reshape(len(sums), -1))
         beyond = None
         if len(steps):
@@ -259,7 +260,7 @@ class Network:
             return sums, beyond
         sums = sums.copy()
         sums[start:] += _per_lane(bias, layer, 1).reshape(layer.shape) << self._incoming[i]
-        return (_wrapped(sums, 32) if self.profile == "loihi" else sums), beyond
+        return (wrap(sums, 32) if self.profile == "loihi" else sums), beyond
 
     def _neurons(
         self,
@@ -367,12 +368,6 @@ def _outside(x: Array, batched: bool) -> Array:
     """(T, B, \\*shape) as the caller sees it."""
     y = np.moveaxis(x, 0, -1)
     return np.ascontiguousarray(y if batched else y[0])
-
-
-def _wrapped(values: Integers, bits: int) -> Integers:
-    """`values` in `bits` bits, two's complement."""
-    half = 1 << (bits - 1)
-    return ((values + half) & (2 * half - 1)) - half
 
 
 def _per_lane(values: ArrayLike, layer: Layer, batch: int) -> Integers:
