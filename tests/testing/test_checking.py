@@ -112,7 +112,7 @@ def test_an_answer_too_many():
     # which of the two depends on whether it came before the next question
     assert report.failure.startswith(
         (
-            "CUBA/usual-loihi: expected one line for each, found another: b'and more\\n'",
+            "CUBA/usual-loihi: expected one line for each, found another: b'and more",
             "CUBA/usual-loihi: expected a JSON object on one line, found 'and more'",
         )
     )
