@@ -25,6 +25,7 @@ from __future__ import annotations
 import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._lanes import at, parameter, plus, row
 from lavadl_kernels.fixed_point import exact, fixed, leak, wrap32
 from lavadl_kernels.leaky_integrator import CHUNK
 
@@ -56,7 +57,7 @@ def _growth(state, threshold, threshold_step, steps):
 
 
 @scalar
-def adjoint(slope, share, base, threshold_step, trace, spike, t, first, grad_trace, gt, glo, state, grad_decay, lo):
+def adjoint(slope, share, base, threshold_step, trace, spike, t, first, grad_trace, gt, glo, state, grad_decay):
     """Adjoint of one step of `relax` and `fire` over lanes.
 
     `slope` is the gradient to the value through the spike; decays are rows `first`, `first + 1` of
@@ -65,11 +66,10 @@ def adjoint(slope, share, base, threshold_step, trace, spike, t, first, grad_tra
     """
     n = slope.size
     _adjoint(
-        slope, share[first, :n], share[first + 1, :n], base, threshold_step,
+        slope, parameter(share, first, n), parameter(share, first + 1, n), base, threshold_step,
         trace[first, t - 1, :n], trace[first + 1, t - 1, :n], spike[t - 1, :n], trace[first, t, :n], spike[t, :n],
-        grad_trace[first, gt, glo : glo + n], grad_trace[first + 1, gt, glo : glo + n],
-        state[first, :n], state[first + 1, :n],
-        grad_decay[first, lo : lo + n], grad_decay[first + 1, lo : lo + n],
+        row(grad_trace, first, gt, glo, n), row(grad_trace, first + 1, gt, glo, n),
+        state[first, :n], state[first + 1, :n], grad_decay[first, :n], grad_decay[first + 1, :n],
     )  # fmt: skip
 
 
@@ -79,14 +79,15 @@ def _adjoint(
     grad_th, grad_r, gth, gr, g_threshold_decay, g_refractory_decay,
 ):  # fmt: skip
     for i in range(slope.size):
-        later = (np.float32(1) - refractory_decay[i]) * gr[i]
+        later = (np.float32(1) - at(refractory_decay, i)) * gr[i]
         fired = np.float32(2) * later if s[i] != 0 else np.float32(0)
-        gth[i] = (np.float32(1) - threshold_decay[i]) * gth[i] + fired + grad_th[i] - slope[i]
-        gr[i] = later + grad_r[i] - slope[i]
+        to_th = plus((np.float32(1) - at(threshold_decay, i)) * gth[i] + fired, grad_th, i) - slope[i]
+        to_r = plus(later, grad_r, i) - slope[i]
+        gth[i], gr[i] = to_th, to_r
         raised = threshold_step if s_before[i] != 0 else np.float32(0)
         rested = np.float32(2) * th_before[i] if s_before[i] != 0 else np.float32(0)
-        g_threshold_decay[i] -= np.float64(gth[i] * (th_before[i] + raised - base)) * (1 / 4096)
-        g_refractory_decay[i] -= np.float64(gr[i] * (r_before[i] + rested)) * (1 / 4096)
+        g_threshold_decay[i] -= to_th * (th_before[i] + raised - base)
+        g_refractory_decay[i] -= to_r * (r_before[i] + rested)
 
 
 # The adaptation by itself, of values that are given: a family's `step` has its own way to them.
@@ -182,6 +183,7 @@ def levels_backward(grad_th, grad_r, traces, state, threshold_decay, refractory_
         share.shape[1], grad_th, grad_r, th, r, spike, first.astype(np.float32), share,
         np.float32(threshold / 4096), np.float32(threshold_step / 4096), grad_decay,
     )  # fmt: skip
+    grad_decay *= 1 / 4096
     return grad_decay[0], grad_decay[1]
 
 

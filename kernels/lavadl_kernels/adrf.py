@@ -22,6 +22,7 @@ import numpy as np
 
 from lavadl_kernels import adaptation, deployed, dynamics, resonator
 from lavadl_kernels._jit import scalar
+from lavadl_kernels._lanes import at, parameter, put, row
 from lavadl_kernels.fixed_point import fixed, wrap32
 from lavadl_kernels.spike import phase_surrogate
 
@@ -62,50 +63,47 @@ def step(
     return new_re, new_im, th, r, spike, level_th, level_r
 
 
-def forward(neuron, x, state, graded=False, traces=False, feedback=()):
+def forward(neuron, x, state, graded=False, traces=False, keep=False):
     """Run inputs (real, imag), each (T, M), through neurons; see `dynamics.forward`.
 
     A graded spike has the size of the real part.
     """
-    return dynamics.forward(neuron, x, state, graded, traces, feedback, stages=1)
+    return dynamics.forward(neuron, x, state, graded, traces, 1, keep)
 
 
-def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, feedback=()):
+def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, marks=None):
     """Gradients of `forward`; see `dynamics.backward`."""
-    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, feedback)
+    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, 1, marks)
 
 
 def advancing(step, part):
     """`advance` of an adaptive resonator with this `step`, graded spikes having the size of state `part`."""
 
-    def advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
+    def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
         n = spike.size
-        return lanes(
+        lanes(
             state[0, :n], state[1, :n], state[2, :n], state[3, :n],
-            decay[0, :n], decay[1, :n], decay[2, :n], decay[3, :n], neuron.threshold, neuron.threshold_step,
-            x[0], x[1], spike, trace[0, t, lo : lo + n], trace[1, t, lo : lo + n], trace[2, t, lo : lo + n],
-            trace[3, t, lo : lo + n], graded, bound,
+            parameter(decay, 0, n), parameter(decay, 1, n), parameter(decay, 2, n), parameter(decay, 3, n),
+            neuron.threshold, neuron.threshold_step, x[0], x[1], spike, row(trace, 0, t, lo, n),
+            row(trace, 1, t, lo, n), row(trace, 2, t, lo, n), row(trace, 3, t, lo, n), graded,
         )  # fmt: skip
 
     @scalar
     def lanes(
         re, im, th, r, sin, cos, td, rd, threshold, threshold_step,
-        x_re, x_im, spike, re_row, im_row, th_row, r_row, graded, bound,
+        x_re, x_im, spike, re_row, im_row, th_row, r_row, graded,
     ):  # fmt: skip
-        beyond = np.int32(0)
         for i in range(spike.size):
-            beyond |= np.int32(not (abs(x_re[i] * np.float32(4096.0)) < bound))
-            beyond |= np.int32(not (abs(x_im[i] * np.float32(4096.0)) < bound))
-            a_re, a_im = fixed(x_re[i], re[i]), fixed(x_im[i], re[i])
             re[i], im[i], th[i], r[i], s, level_th, level_r = step(
-                re[i], im[i], th[i], r[i], a_re, a_im, sin[i], cos[i], td[i], rd[i], threshold, threshold_step, False
-            )
-            re_row[i], im_row[i] = re[i] * (1 / 4096), im[i] * (1 / 4096)
-            th_row[i], r_row[i] = level_th * (1 / 4096), level_r * (1 / 4096)
-            value = im_row[i] if part else re_row[i]
-            size = value if graded else np.float32(1)
+                re[i], im[i], th[i], r[i], fixed(x_re[i], re[i]), fixed(x_im[i], re[i]),
+                at(sin, i), at(cos, i), at(td, i), at(rd, i), threshold, threshold_step, False,
+            )  # fmt: skip
+            put(re_row, i, re[i] * (1 / 4096))
+            put(im_row, i, im[i] * (1 / 4096))
+            put(th_row, i, level_th * (1 / 4096))
+            put(r_row, i, level_r * (1 / 4096))
+            size = np.float32((im[i] if part else re[i]) * (1 / 4096)) if graded else np.float32(1)
             spike[i] = size if s else np.float32(0)
-        return beyond
 
     return advance
 
@@ -128,7 +126,7 @@ def deploying(step, part):
 
 
 def _retreat(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
 ):
     n = grad_spike.size
     _slopes(
@@ -137,9 +135,9 @@ def _retreat(
     )  # fmt: skip
     adaptation.adjoint(
         grad_x[0], share, np.float32(neuron.threshold / 4096), np.float32(neuron.threshold_step / 4096),
-        trace, spike, t, 2, grad_trace, gt, glo, adjoint, grad_decay, lo,
+        trace, spike, t, 2, grad_trace, gt, glo, adjoint, grad_decay,
     )  # fmt: skip
-    resonator.adjoint(share, trace, spike, t, np.float32(np.nan), grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo)
+    resonator.adjoint(share, trace, spike, t, np.float32(np.nan), grad_trace, gt, glo, adjoint, grad_x, grad_decay)
 
 
 @scalar

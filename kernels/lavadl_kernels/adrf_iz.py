@@ -41,15 +41,15 @@ def step(
 
 
 def _retreat(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
 ):
     n = grad_spike.size
     _slopes(grad_spike, trace[1, t, :n], trace[2, t, :n], trace[3, t, :n], grad_x[0], grad_x[1], tau, scale, graded)
     adaptation.adjoint(
         grad_x[1], share, np.float32(neuron.threshold / 4096), np.float32(neuron.threshold_step / 4096),
-        trace, spike, t, 2, grad_trace, gt, glo, adjoint, grad_decay, lo,
+        trace, spike, t, 2, grad_trace, gt, glo, adjoint, grad_decay,
     )  # fmt: skip
-    resonator.adjoint(share, trace, spike, t, np.float32(np.nan), grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo)
+    resonator.adjoint(share, trace, spike, t, np.float32(np.nan), grad_trace, gt, glo, adjoint, grad_x, grad_decay)
 
 
 @scalar

@@ -28,6 +28,7 @@ import numpy as np
 
 from lavadl_kernels import adaptation, deployed, dynamics, leaky_integrator
 from lavadl_kernels._jit import scalar
+from lavadl_kernels._lanes import at, parameter, put, row
 from lavadl_kernels.fixed_point import clip24, fixed, leak, wrap24, wrap32
 from lavadl_kernels.spike import surrogate
 
@@ -71,54 +72,53 @@ def step(
     return u, v, th, r, spike, level_th, level_r
 
 
-def forward(neuron, x, state, graded=False, traces=False, feedback=()):
+def forward(neuron, x, state, graded=False, traces=False, keep=False):
     """Run real inputs (T, M) through neurons; see `dynamics.forward`.  A graded spike has the size of the voltage."""
-    return dynamics.forward(neuron, x, state, graded, traces, feedback)
+    return dynamics.forward(neuron, x, state, graded, traces, 2, keep)
 
 
-def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, feedback=()):
+def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, marks=None):
     """Gradients of `forward`; see `dynamics.backward`."""
-    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, feedback)
+    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, 2, marks)
 
 
-def _advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
+def _advance(neuron, state, decay, x, spike, trace, t, lo, graded):
     n = spike.size
-    return _advance_lanes(
+    _advance_lanes(
         state[0, :n], state[1, :n], state[2, :n], state[3, :n],
-        decay[0, :n], decay[1, :n], decay[2, :n], decay[3, :n], neuron.threshold, neuron.threshold_step,
-        x[0], spike, trace[0, t, lo : lo + n], trace[1, t, lo : lo + n], trace[2, t, lo : lo + n],
-        trace[3, t, lo : lo + n], graded, bound,
+        parameter(decay, 0, n), parameter(decay, 1, n), parameter(decay, 2, n), parameter(decay, 3, n),
+        neuron.threshold, neuron.threshold_step, x[0], spike, row(trace, 0, t, lo, n), row(trace, 1, t, lo, n),
+        row(trace, 2, t, lo, n), row(trace, 3, t, lo, n), graded,
     )  # fmt: skip
 
 
 @scalar
 def _advance_lanes(
-    u, v, th, r, cd, vd, td, rd, threshold, threshold_step, x, spike, u_row, v_row, th_row, r_row, graded, bound
+    u, v, th, r, cd, vd, td, rd, threshold, threshold_step, x, spike, u_row, v_row, th_row, r_row, graded
 ):
-    beyond = np.int32(0)
     for i in range(x.size):
-        beyond |= np.int32(not (abs(x[i] * np.float32(4096.0)) < bound))
-        a = fixed(x[i], u[i])
         u[i], v[i], th[i], r[i], s, level_th, level_r = step(
-            u[i], v[i], th[i], r[i], a, cd[i], vd[i], td[i], rd[i], threshold, threshold_step, False
-        )
-        u_row[i], v_row[i] = u[i] * (1 / 4096), v[i] * (1 / 4096)
-        th_row[i], r_row[i] = level_th * (1 / 4096), level_r * (1 / 4096)
+            u[i], v[i], th[i], r[i], fixed(x[i], u[i]), at(cd, i), at(vd, i), at(td, i), at(rd, i),
+            threshold, threshold_step, False,
+        )  # fmt: skip
+        put(u_row, i, u[i] * (1 / 4096))
+        put(v_row, i, v[i] * (1 / 4096))
+        put(th_row, i, level_th * (1 / 4096))
+        put(r_row, i, level_r * (1 / 4096))
         size = np.float32(v[i] * (1 / 4096)) if graded else np.float32(1)
         spike[i] = size if s else np.float32(0)
-    return beyond
 
 
 def _retreat(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
 ):
     n = grad_spike.size
     _slopes(grad_spike, trace[1, t, :n], trace[2, t, :n], trace[3, t, :n], grad_x[0], tau, scale, graded)
     adaptation.adjoint(
         grad_x[0], share, np.float32(neuron.threshold / 4096), np.float32(neuron.threshold_step / 4096),
-        trace, spike, t, 2, grad_trace, gt, glo, adjoint, grad_decay, lo,
+        trace, spike, t, 2, grad_trace, gt, glo, adjoint, grad_decay,
     )  # fmt: skip
-    leaky_integrator.adjoint(share, trace, spike, t, False, grad_trace, gt, glo, adjoint, grad_x[0], grad_decay, lo)
+    leaky_integrator.adjoint(share, trace, spike, t, False, grad_trace, gt, glo, adjoint, grad_x[0], grad_decay)
 
 
 @scalar

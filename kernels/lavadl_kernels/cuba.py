@@ -29,11 +29,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavadl_kernels import deployed, dynamics, leaky_integrator
-from lavadl_kernels._jit import kernel, scalar
-from lavadl_kernels.fixed_point import exact, fixed, leak, saturate24, scaled, wrap24, wrap32
+from lavadl_kernels._jit import scalar
+from lavadl_kernels._lanes import at, parameter, put, row
+from lavadl_kernels.fixed_point import fixed, leak, saturate24, scaled, wrap24, wrap32
 from lavadl_kernels.spike import surrogate
 
-CHUNK = leaky_integrator.CHUNK
 STATES = ("current", "voltage")
 DECAYS = ("current_decay", "voltage_decay")
 
@@ -110,39 +110,12 @@ def forward(x, u, v, current_decay, voltage_decay, threshold, graded=False):
     ValueError
         If an input is not finite or has no exact fixed-point value.
     """
-    spike = np.empty_like(x)
-    ua, va = np.empty_like(u), np.empty_like(v)
-
-    def run(bound, zero):
-        return _forward(u.size, x, u, v, current_decay, voltage_decay, threshold, graded, bound, zero, spike, ua, va)
-
-    exact(run, (x,), np.concatenate([u, v]), 2)
-    return spike, ua, va
+    run = dynamics.forward(_neuron(current_decay, voltage_decay, threshold), (x,), np.stack([u, v]), graded)
+    return run.spike, run.state[0], run.state[1]
 
 
-@kernel
-def _forward(
-    begin, end, x, u, v, current_decay, voltage_decay, threshold, graded, bound, zero, spike, u_after, v_after
-):
-    steps = x.shape[0]
-    beyond = np.int32(0)
-    for lo in range(begin, end, CHUNK):
-        hi = min(lo + CHUNK, end)
-        n = hi - lo
-        uc, vc, cd, vd = np.full(n, zero), np.full(n, zero), np.full(n, zero), np.full(n, zero)
-        for i in range(n):
-            uc[i], vc[i], cd[i], vd[i] = u[lo + i], v[lo + i], current_decay[lo + i], voltage_decay[lo + i]
-        for t in range(steps):
-            xr, sr = x[t, lo:hi], spike[t, lo:hi]
-            for i in range(n):
-                beyond |= np.int32(not (abs(xr[i] * np.float32(4096.0)) < bound))
-                un, vn, s, w = step(uc[i], vc[i], fixed(xr[i], zero), 0, cd[i], vd[i], threshold, False)
-                uc[i], vc[i] = un, vn
-                size = np.float32(w * (1 / 4096)) if graded else np.float32(1)
-                sr[i] = size if s else np.float32(0)
-        for i in range(n):
-            u_after[lo + i], v_after[lo + i] = np.int64(uc[i]), np.int64(vc[i])
-    return beyond == 0
+def _neuron(current_decay, voltage_decay, threshold):
+    return Cuba(np.stack([current_decay, voltage_decay, np.zeros_like(current_decay)]), threshold)
 
 
 def backward(x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded, grad_spike):
@@ -155,104 +128,35 @@ def backward(x, u, v, current_decay, voltage_decay, threshold, tau, scale, grade
     grad_current_decay, grad_voltage_decay : ndarray
         (M,) float64, per lane, per unit of the decay integers.
     """
-    steps, lanes = x.shape
-    # as many lanes at a time as keep both histories in the second-level cache
-    width = int(max(16, min(CHUNK, (1 << 17) // max(steps, 1)) // 16 * 16))
-    grad_x = np.empty((steps, lanes), np.float32)
-    grad_cd = np.zeros(lanes, np.float64)
-    grad_vd = np.zeros(lanes, np.float64)
-    _backward(
-        lanes, x, u, v, current_decay, voltage_decay, threshold, np.float32(tau), np.float32(scale), graded,
-        grad_spike, width, grad_x, grad_cd, grad_vd,
-    )  # fmt: skip
-    return grad_x, grad_cd, grad_vd
+    neuron = _neuron(current_decay, voltage_decay, threshold)
+    result = dynamics.backward(neuron, (x,), np.stack([u, v]), tau, scale, grad_spike, None, graded)
+    return result.x[0], result.decay[0], result.decay[1]
 
 
-@kernel
-def _backward(
-    begin, end, x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded,
-    grad_spike, width, grad_x, grad_current_decay, grad_voltage_decay,
-):  # fmt: skip
-    hu, hw = np.empty((x.shape[0], width), np.float32), np.empty((x.shape[0], width), np.float32)
-    _backward_lanes(
-        begin, end, x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded,
-        grad_spike, hu, hw, grad_x, grad_current_decay, grad_voltage_decay,
-    )  # fmt: skip
-
-
-@scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
-def _backward_lanes(
-    begin, end, x, u, v, current_decay, voltage_decay, threshold, tau, scale, graded,
-    grad_spike, hu, hw, grad_x, grad_current_decay, grad_voltage_decay,
-):  # fmt: skip
-    steps, width = hu.shape
-    level = np.float32(threshold / 4096)
-    uc, vc, cd, vd = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
-    gu, gw = np.empty(width, np.float32), np.empty(width, np.float32)
-    ku, kw = np.empty(width, np.float32), np.empty(width, np.float32)
-    for lo in range(begin, end, width):
-        hi = min(lo + width, end)
-        n = hi - lo
-        for i in range(n):
-            uc[i], vc[i], cd[i], vd[i] = u[lo + i], v[lo + i], current_decay[lo + i], voltage_decay[lo + i]
-            gu[i] = gw[i] = 0
-            ku[i] = np.float32(1) - np.float32(cd[i]) * np.float32(1 / 4096)
-            kw[i] = np.float32(1) - np.float32(vd[i]) * np.float32(1 / 4096)
-        for t in range(steps):
-            xr, hur, hwr = x[t, lo:hi], hu[t], hw[t]
-            for i in range(n):
-                un, vn, _, w = step(uc[i], vc[i], fixed(xr[i], 0.0), 0, cd[i], vd[i], threshold, False)
-                uc[i], vc[i] = un, vn
-                hur[i], hwr[i] = un * (1 / 4096), w * (1 / 4096)
-        gcd, gvd = grad_current_decay[lo:hi], grad_voltage_decay[lo:hi]
-        for t in range(steps - 1, -1, -1):
-            gsr, gxr, hwr = grad_spike[t, lo:hi], grad_x[t, lo:hi], hw[t]
-            for i in range(n):
-                gw[i] = kw[i] * gw[i] + gsr[i] * surrogate(hwr[i] - level, tau, scale, graded)
-                gu[i] = ku[i] * gu[i] + gw[i]
-                gxr[i] = gu[i]
-            if t > 0:
-                ub, wb = hu[t - 1], hw[t - 1]
-                for i in range(n):
-                    carried = np.float32(0) if wb[i] > level else wb[i]
-                    gcd[i] -= np.float64(gu[i] * ub[i]) * (1 / 4096)
-                    gvd[i] -= np.float64(gw[i] * carried) * (1 / 4096)
-            else:
-                for i in range(n):
-                    gcd[i] -= np.float64(gu[i]) * np.float64(u[lo + i]) * (1 / 16777216)
-                    gvd[i] -= np.float64(gw[i]) * np.float64(v[lo + i]) * (1 / 16777216)
-
-
-# The same neuron where its values are wanted, or where it feeds back: `forward` above is for spikes alone,
-# and about 1.4 times as fast.
-
-
-def _advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
+def _advance(neuron, state, decay, x, spike, trace, t, lo, graded):
     n = spike.size
-    return _advance_lanes(
-        state[0, :n], state[1, :n], decay[0, :n], decay[1, :n], decay[2, :n], neuron.threshold,
-        x[0], spike, trace[0, t, lo : lo + n], trace[1, t, lo : lo + n], graded, bound,
+    _advance_lanes(
+        state[0, :n], state[1, :n], parameter(decay, 0, n), parameter(decay, 1, n), parameter(decay, 2, n),
+        neuron.threshold, x[0], spike, row(trace, 0, t, lo, n), row(trace, 1, t, lo, n), graded,
     )  # fmt: skip
 
 
 @scalar
-def _advance_lanes(u, v, cd, vd, bias, threshold, x, spike, u_row, v_row, graded, bound):
-    beyond = np.int32(0)
+def _advance_lanes(u, v, cd, vd, bias, threshold, x, spike, u_row, v_row, graded):
     for i in range(x.size):
-        beyond |= np.int32(not (abs(x[i] * np.float32(4096.0)) < bound))
-        u[i], v[i], s, w = step(u[i], v[i], fixed(x[i], u[i]), bias[i], cd[i], vd[i], threshold, False)
-        u_row[i], v_row[i] = u[i] * (1 / 4096), w * (1 / 4096)
+        u[i], v[i], s, w = step(u[i], v[i], fixed(x[i], u[i]), at(bias, i), at(cd, i), at(vd, i), threshold, False)
+        put(u_row, i, u[i] * (1 / 4096))
+        put(v_row, i, w * (1 / 4096))
         size = np.float32(w * (1 / 4096)) if graded else np.float32(1)
         spike[i] = size if s else np.float32(0)
-    return beyond
 
 
 def _retreat(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
 ):
     n = grad_spike.size
     _slopes(grad_spike, trace[1, t, :n], np.float32(neuron.threshold / 4096), grad_x[0], tau, scale, graded)
-    leaky_integrator.adjoint(share, trace, spike, t, True, grad_trace, gt, glo, adjoint, grad_x[0], grad_decay, lo)
+    leaky_integrator.adjoint(share, trace, spike, t, True, grad_trace, gt, glo, adjoint, grad_x[0], grad_decay)
 
 
 @scalar

@@ -1,16 +1,12 @@
-"""Any family of spiking neurons run over time: forward, backward, and with feedback between neurons.
+"""Any family of spiking neurons run over time: forward and backward.
 
 A family gives its scalar `step` in a file of its own, and two functions over the lanes of one
 time step: `advance` runs `step`, `retreat` is its adjoint.  What is here is the same for all:
-the walk over time and over lanes, the choice of number type, the history that backward needs,
-and the feedback of recurrent layers::
+the walk over time and over lanes, the choice of number type, and what backward needs to know again.
 
-    a[t] = x[t] + R s[t-1]                  with feedback weights R, else a[t] = x[t]
-    s[t], state = step(state, a[t])
-    g_s[t] = grad_spike[t] + R' g_a[t+1]    backward
-
-Arrays are time-major (T, M), M lanes; with feedback a lane is one unit of one sample, samples
-slowest.  Inputs are tuples of such arrays: one, or real and imaginary part.
+Arrays are time-major (T, M), M lanes.  Inputs are tuples of such arrays: one, or real and imaginary
+part.  Backward recomputes the states, a segment of time at a time from marks that forward left, so
+that their history stays in the second-level cache.
 """
 
 from __future__ import annotations
@@ -21,11 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.extending import overload
 
-from lavadl_kernels._jit import ALIGN, kernel, scalar
+from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._memory import empty
 from lavadl_kernels.fixed_point import exact
 
-CHUNK = 512  #: lanes per task: their states stay in the first-level cache
-HISTORY = 1 << 17  #: values of history per task: they stay in the second-level cache
+CHUNK = 4096  #: lanes that forward takes at a time: rows long enough for the memory, states in the second-level cache
+SEGMENT = 16  #: steps from mark to mark
+PART = 1024  #: lanes that backward takes at a time: the history of a segment stays in the second-level cache
 
 _ADVANCE: dict[type, Callable[..., Any]] = {}
 _RETREAT: dict[type, Callable[..., Any]] = {}
@@ -44,29 +42,69 @@ def family(advance: Callable[..., Any], retreat: Callable[..., Any]) -> Callable
     return declare
 
 
-def advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
-    """One time step of the lanes of a chunk; returns whether an input was out of bounds."""
-    return _ADVANCE[type(neuron)](neuron, state, decay, x, spike, trace, t, lo, graded, bound)
+def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
+    """One time step of the lanes of a chunk.
+
+    Parameters
+    ----------
+    neuron : NamedTuple
+        Parameters of the family.
+    state : ndarray
+        (K, width) states of 1/4096, replaced by the new ones.
+    decay : ndarray
+        (P, width), or (P,) where all lanes share them, of the type of `state`.
+    x : tuple of ndarray
+        (n,) float32 each, units of 1.
+    spike : ndarray
+        (n,) float32, written.
+    trace : ndarray or None
+        (K, T, M) float32: values before a spike acts on them, written at [:, t, lo : lo + n].
+    t, lo : int
+        Where in `trace`.
+    graded : bool
+        Whether a spike carries its value.
+    """
+    _ADVANCE[type(neuron)](neuron, state, decay, x, spike, trace, t, lo, graded)
 
 
 @overload(advance, jit_options={"error_model": "numpy"})
-def _advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
+def _advance(neuron, state, decay, x, spike, trace, t, lo, graded):
     return _ADVANCE[neuron.instance_class]
 
 
 def retreat(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
 ):
-    """The adjoint of one time step of the lanes of a chunk."""
+    """The adjoint of one time step of the lanes of a chunk.
+
+    Parameters
+    ----------
+    share : ndarray
+        (P, width) or (P,) float32, the decays in units of 1.
+    trace, spike : ndarray
+        (K, S, width) and (S, width) float32: what `advance` wrote; row ``t - 1`` is the step before.
+    t : int
+        The step, as a row of the two.
+    grad_spike : ndarray
+        (n,) float32.
+    grad_trace : ndarray or None
+        (K, T, M) float32, read at [:, gt, glo : glo + n].
+    adjoint : ndarray
+        (K, width) float32: gradients to the states after this step, replaced by those before it.
+    grad_x : tuple of ndarray
+        (n,) float32 each, written.
+    grad_decay : ndarray
+        (P, width) float32, added to: the gradients to the decays in units of 1.
+    """
     _RETREAT[type(neuron)](
         neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo,
-        adjoint, grad_x, grad_decay, lo, tau, scale, graded,
+        adjoint, grad_x, grad_decay, tau, scale, graded,
     )  # fmt: skip
 
 
 @overload(retreat, jit_options={"error_model": "numpy"})
 def _retreat(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
 ):
     return _RETREAT[neuron.instance_class]
 
@@ -77,17 +115,17 @@ class Run(NamedTuple):
     spike: np.ndarray  #: (T, M) float32
     trace: np.ndarray  #: (K, T, M) float32, the values compared with the threshold, units of 1; or (0, T, M)
     state: np.ndarray  #: (K, M) int64, the states after the last step
-    x: tuple[np.ndarray, ...]  #: the inputs with the feedback in them
+    marks: np.ndarray  #: (S, K, M) float64, the states before every `SEGMENT` steps, 1/4096; or (0, K, M)
 
 
-def forward(neuron, x, state, graded=False, traces=False, feedback=(), stages=2):
+def forward(neuron, x, state, graded=False, traces=False, stages=2, keep=False):
     """Run real inputs through neurons.
 
     Parameters
     ----------
     neuron : NamedTuple
-        Parameters of a family: ``decay`` (P, M) int64 and its scalars, all integers of 1/4096;
-        ``reach(state, steps)`` bounds what its states can come to without input.
+        Parameters of a family: ``decay`` (P, M) int64, or (P,) for all lanes, and its scalars, all integers
+        of 1/4096; ``reach(state, steps)`` bounds what its states can come to without input.
     x : tuple of ndarray
         One or two (T, M) float32, units of 1.
     state : ndarray
@@ -96,10 +134,10 @@ def forward(neuron, x, state, graded=False, traces=False, feedback=(), stages=2)
         Whether a spike carries its value instead of 1.
     traces : bool
         Whether to return the values that the threshold was compared with.
-    feedback : tuple of ndarray
-        For each input the transpose of R, (O, O) float32 and C-contiguous: row j holds the weights of what
-        unit j sends.  Empty for none.  M is then N * O, lane n * O + o being unit o of sample n.  Nothing
-        is fed back at the first step: what the spikes before it send is the caller's to add to ``x[k][0]``.
+    stages : int
+        Number of integrators in a chain.
+    keep : bool
+        Whether to return the marks that `backward` would otherwise make itself.
 
     Returns
     -------
@@ -111,64 +149,112 @@ def forward(neuron, x, state, graded=False, traces=False, feedback=(), stages=2)
         If an input is not finite or has no exact fixed-point value.
     """
     steps, lanes = x[0].shape
-    spike = np.empty((steps, lanes), np.float32)
-    trace = np.empty((len(state) if traces else 0, steps, lanes), np.float32)
+    spike = empty((steps, lanes))
+    trace = empty((len(state), steps, lanes)) if traces else None
+    marks = empty((-(-steps // SEGMENT) if keep else 0, len(state), lanes), np.float64)
     after = np.empty_like(state)
-    fed = tuple(np.empty_like(part) for part in x) if feedback else x
-    weights = feedback or tuple(np.empty((0, 0), np.float32) for _ in x)
 
     def run(bound, zero):
-        # a thread's share of lanes ends where a sample does, if its units hear each other
-        return _forward(
-            lanes, neuron, x, state, graded, bound, zero, weights, spike, trace, after, fed,
-            align=len(weights[0]) or ALIGN,
-        )  # fmt: skip
+        if isinstance(zero, np.float64):
+            return _forward(lanes, neuron, x, state, graded, bound, zero, spike, trace, marks, after)
+        # rare: one compiled function for all of it
+        each = neuron._replace(decay=_per_lane(neuron.decay, lanes))
+        values = empty((len(state), steps, lanes)) if trace is None else trace
+        return _forward(lanes, each, x, state, graded, bound, zero, spike, values, marks, after)
 
     exact(run, x, state, stages, neuron.reach(state, steps))
-    return Run(spike, trace, after, fed)
+    return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, marks)
+
+
+def _per_lane(decay, lanes):
+    return decay if decay.ndim == 2 else np.repeat(decay[:, None], lanes, axis=1)
 
 
 @kernel
-def _forward(begin, end, neuron, x, state, graded, bound, zero, feedback, spike, trace, after, fed):
-    units = feedback[0].shape[0]
-    width = units if units > 0 else CHUNK
+def _forward(begin, end, neuron, x, state, graded, bound, zero, spike, trace, marks, after):
+    width = min(CHUNK, end - begin)
     held = np.full((state.shape[0], width), zero)
-    decay = np.full((neuron.decay.shape[0], width), zero)
-    values = np.empty((state.shape[0], 1, width), np.float32)
-    return _forward_lanes(
-        begin, end, neuron, x, state, graded, bound, zero, feedback, held, decay, values, spike, trace, after, fed
-    )
+    decay = lanes_of(neuron.decay, width, zero)
+    return _forward_lanes(begin, end, neuron, x, state, graded, bound, zero, held, decay, spike, trace, marks, after)
+
+
+def lanes_of(decay, width, zero):
+    """Room for decays (P, M) of `width` lanes, or for those (P,) that all lanes share."""
+    return np.full(decay.shape[0], zero) if decay.ndim == 1 else np.full((decay.shape[0], width), zero)
+
+
+@overload(lanes_of)
+def _lanes_of(decay, width, zero):
+    if decay.ndim == 1:
+        return lambda decay, width, zero: np.full(decay.shape[0], zero)
+    return lambda decay, width, zero: np.full((decay.shape[0], width), zero)
+
+
+def fetch(decay, lo, hi, factor, held):
+    """Write the decays of lanes `lo` to `hi`, times `factor`, to `held`, which is as `lanes_of` made it."""
+    if decay.ndim == 1:
+        held[:] = decay * factor
+    else:
+        held[:, : hi - lo] = decay[:, lo:hi] * factor
+
+
+@overload(fetch)
+def _fetch(decay, lo, hi, factor, held):
+    if decay.ndim == 1:
+
+        def shared(decay, lo, hi, factor, held):
+            for k in range(decay.shape[0]):
+                held[k] = decay[k] * factor
+
+        return shared
+
+    def each(decay, lo, hi, factor, held):
+        for k in range(decay.shape[0]):
+            for i in range(hi - lo):
+                held[k, i] = decay[k, lo + i] * factor
+
+    return each
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
-def _forward_lanes(
-    begin, end, neuron, x, state, graded, bound, zero, feedback, held, decay, values, spike, trace, after, fed
-):
-    units, width, silent = feedback[0].shape[0], held.shape[1], trace.shape[0] == 0
-    beyond = np.int32(0)
+def _forward_lanes(begin, end, neuron, x, state, graded, bound, zero, held, decay, spike, trace, marks, after):
+    width, largest = held.shape[1], np.int32(0)
     for lo in range(begin, end, width):
         hi = min(lo + width, end)
         n = hi - lo
         for k in range(held.shape[0]):
             for i in range(n):
                 held[k, i] = state[k, lo + i]
-        for k in range(decay.shape[0]):
-            for i in range(n):
-                decay[k, i] = neuron.decay[k, lo + i]
+        fetch(neuron.decay, lo, hi, 1, decay)
         for t in range(x[0].shape[0]):
-            if units > 0:
-                for k in range(len(x)):
-                    fed[k][t, lo:hi] = x[k][t, lo:hi]
-                    if t > 0:
-                        _spread(spike[t - 1, lo:hi], feedback[k], fed[k][t, lo:hi])
-            beyond |= advance(
-                neuron, held, decay, _rows(fed, t, lo, hi), spike[t, lo:hi],
-                values if silent else trace, 0 if silent else t, 0 if silent else lo, graded, bound,
-            )  # fmt: skip
+            if marks.shape[0] > 0 and t % SEGMENT == 0:
+                for k in range(held.shape[0]):
+                    for i in range(n):
+                        marks[t // SEGMENT, k, lo + i] = held[k, i]
+            inputs = _rows(x, t, lo, hi)
+            for k in range(len(inputs)):
+                largest = np.int32(max(largest, magnitude(inputs[k])))
+            advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
         for k in range(held.shape[0]):
             for i in range(n):
                 after[k, lo + i] = np.int64(held[k, i])
-    return beyond == 0
+    return _within(largest, bound)
+
+
+@scalar
+def _within(bits, bound):
+    """Whether the float32 of these bits is less than `bound`, in 1/4096."""
+    return np.int32(bits).view(np.float32) * np.float32(4096.0) < bound
+
+
+@scalar
+def magnitude(row):
+    """The bits of the largest magnitude of float32 numbers: integers in the same order, NaN above all others."""
+    largest = np.int32(0)
+    bits = row.view(np.int32)
+    for i in range(bits.size):
+        largest = max(largest, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
+    return largest
 
 
 @scalar
@@ -178,16 +264,6 @@ def _rows(parts, t, lo, hi):
     return (parts[0][t, lo:hi], parts[1][t, lo:hi])
 
 
-@scalar
-def _spread(spike, weights, total):
-    """Add to `total` what each unit that fired sends."""
-    for j in range(spike.size):
-        if spike[j] != 0:
-            size, row = spike[j], weights[j]
-            for i in range(total.size):
-                total[i] += size * row[i]
-
-
 class Gradients(NamedTuple):
     """What `backward` returns."""
 
@@ -195,109 +271,78 @@ class Gradients(NamedTuple):
     decay: np.ndarray  #: (P, M) float64, per lane, per unit of the decay integers
 
 
-def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, feedback=()):
+def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, stages=2, marks=None):
     """Gradients of `forward`, recomputing its states from the inputs and the initial states.
 
     Parameters
     ----------
-    neuron, state, graded
+    neuron, x, state, graded, stages
         What `forward` was given.
-    x : tuple of ndarray
-        The inputs with the feedback in them, `Run.x`.
     tau, scale : float
         Width and height of the surrogate gradient.
     grad_spike : ndarray
-        (T, M) float32.
+        (T, M) float32, or (1, M) if it is the same at every step.
     grad_trace : ndarray, optional
         (K, T, M) float32.
-    feedback : tuple of ndarray
-        For each input R itself, not the transpose that `forward` takes: (O, O) float32 and C-contiguous, row o
-        holding the weights of what unit o receives.
+    marks : ndarray, optional
+        `Run.marks` of a run with ``keep``.
 
     Returns
     -------
     Gradients
-        With feedback, the gradient to ``x`` holds what flows back through the feedback too; that to R is the
-        sum over samples and steps of the outer products of the gradient to ``x[k][t]`` and the spikes ``t - 1``.
     """
-    steps, lanes = grad_spike.shape
-    weights = feedback or tuple(np.empty((0, 0), np.float32) for _ in x)
-    traces = np.empty((0, 0, 0), np.float32) if grad_trace is None else grad_trace
-    width = int(max(16, min(CHUNK, HISTORY // ((len(state) + 1) * (steps + 1))) // 16 * 16))
-    grad_x = tuple(np.empty((steps, lanes), np.float32) for _ in x)
-    grad_decay = np.zeros(neuron.decay.shape, np.float64)
+    steps, lanes = x[0].shape
+    if marks is None:
+        marks = forward(neuron, x, state, graded, False, stages, keep=True).marks
+    grad_x = tuple(empty((steps, lanes)) for _ in x)
+    grad_decay = np.zeros((len(neuron.decay), lanes), np.float64)
     _backward(
-        lanes, neuron, x, state, np.float32(tau), np.float32(scale), graded, weights,
-        grad_spike, traces, width, grad_x, grad_decay, align=len(weights[0]) or ALIGN,
-    )  # fmt: skip
+        lanes, neuron, x, marks, np.float32(tau), np.float32(scale), graded, grad_spike, grad_trace, grad_x, grad_decay
+    )
     return Gradients(grad_x, grad_decay)
 
 
 @kernel
-def _backward(
-    begin, end, neuron, x, state, tau, scale, graded, feedback, grad_spike, grad_trace, width, grad_x, grad_decay
-):
-    units = feedback[0].shape[0]
-    if units > 0:
-        width = units
-    steps, count, size = x[0].shape[0], state.shape[0], neuron.decay.shape[0]
+def _backward(begin, end, neuron, x, marks, tau, scale, graded, grad_spike, grad_trace, grad_x, grad_decay):
+    count, size, width = marks.shape[1], neuron.decay.shape[0], min(PART, end - begin)
     _backward_lanes(
-        begin, end, neuron, x, state, tau, scale, graded, feedback, grad_spike, grad_trace,
-        np.empty((count, width)), np.empty((size, width)), np.empty((size, width), np.float32),
-        np.empty((count, steps + 1, width), np.float32), np.zeros((steps + 1, width), np.float32),
-        np.empty((count, width), np.float32), np.zeros((count, 1, width), np.float32), np.empty(width, np.float32),
-        grad_x, grad_decay,
+        begin, end, neuron, x, marks, tau, scale, graded, grad_spike, grad_trace,
+        np.empty((count, width)), lanes_of(neuron.decay, width, 0.0), lanes_of(neuron.decay, width, np.float32(0)),
+        np.empty((count, SEGMENT + 1, width), np.float32), np.zeros((SEGMENT + 1, width), np.float32),
+        np.empty((count, width), np.float32), np.empty((size, width), np.float32), grad_x, grad_decay,
     )  # fmt: skip
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
-    begin, end, neuron, x, state, tau, scale, graded, feedback, grad_spike, grad_trace,
-    held, decay, share, trace, spike, adjoint, nothing, back, grad_x, grad_decay,
+    begin, end, neuron, x, marks, tau, scale, graded, grad_spike, grad_trace,
+    held, decay, share, trace, spike, adjoint, gathered, grad_x, grad_decay,
 ):  # fmt: skip
-    units, width, steps, silent = feedback[0].shape[0], held.shape[1], x[0].shape[0], grad_trace.shape[0] == 0
+    width, steps, single = held.shape[1], x[0].shape[0], grad_spike.shape[0] == 1
     for lo in range(begin, end, width):
         hi = min(lo + width, end)
         n = hi - lo
-        for k in range(held.shape[0]):
-            for i in range(n):
-                held[k, i] = state[k, lo + i]
-                trace[k, 0, i] = held[k, i] * (1 / 4096)
-                adjoint[k, i] = 0
-        for k in range(decay.shape[0]):
-            for i in range(n):
-                decay[k, i] = neuron.decay[k, lo + i]
-                share[k, i] = decay[k, i] * (1 / 4096)
-        for t in range(steps):
-            # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
-            advance(
-                neuron, held, decay, _rows(x, t, lo, hi), spike[t + 1, :n], trace, t + 1, 0, False, np.float32(np.inf)
-            )
-        for t in range(steps - 1, -1, -1):
-            gs = grad_spike[t, lo:hi]
-            if units > 0:
-                back[:n] = gs
-                if t < steps - 1:
-                    for k in range(len(x)):
-                        _collect(grad_x[k][t + 1, lo:hi], feedback[k], back[:n])
-                gs = back[:n]
-            retreat(
-                neuron, share, trace, spike, t + 1, gs,
-                nothing if silent else grad_trace, 0 if silent else t, 0 if silent else lo,
-                adjoint, _rows(grad_x, t, lo, hi), grad_decay, lo, tau, scale, graded,
-            )  # fmt: skip
-
-
-@scalar
-def _collect(grad, weights, total):
-    """Add to `total`, for each unit, what comes back from all that it sends to: weights (to, from)."""
-    n, whole = total.size, grad.size // 4 * 4
-    for j in range(0, whole, 4):
-        g0, g1, g2, g3 = grad[j], grad[j + 1], grad[j + 2], grad[j + 3]
-        r0, r1, r2, r3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
-        for i in range(n):
-            total[i] += (g0 * r0[i] + g1 * r1[i]) + (g2 * r2[i] + g3 * r3[i])
-    for j in range(whole, grad.size):
-        g, row = grad[j], weights[j]
-        for i in range(n):
-            total[i] += g * row[i]
+        adjoint[:] = 0
+        fetch(neuron.decay, lo, hi, 1, decay)
+        fetch(neuron.decay, lo, hi, 1 / 4096, share)
+        for segment in range(marks.shape[0] - 1, -1, -1):
+            first = segment * SEGMENT
+            last = min(first + SEGMENT, steps)
+            for k in range(held.shape[0]):
+                for i in range(n):
+                    held[k, i] = marks[segment, k, lo + i]
+                    trace[k, 0, i] = held[k, i] * (1 / 4096)
+            for t in range(first, last):
+                # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
+                row = t - first + 1
+                advance(neuron, held, decay, _rows(x, t, lo, hi), spike[row, :n], trace, row, 0, False)
+            gathered[:] = 0
+            for t in range(last - 1, first - 1, -1):
+                gs = grad_spike[0 if single else t, lo:hi]
+                retreat(
+                    neuron, share, trace, spike, t - first + 1, gs, grad_trace, t, lo,
+                    adjoint, _rows(grad_x, t, lo, hi), gathered, tau, scale, graded,
+                )  # fmt: skip
+            for k in range(gathered.shape[0]):
+                for i in range(n):
+                    grad_decay[k, lo + i] += np.float64(gathered[k, i]) * (1 / 4096)

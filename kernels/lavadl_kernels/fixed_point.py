@@ -58,10 +58,23 @@ def _fixed(value, like):
     return lambda value, like: np.int64(value * np.float32(4096.0))
 
 
+def portion(state, share):
+    """`state` * `share` / 4096, rounded toward zero; of a float64 `state` as `shift_to_zero` has it."""
+    return shift_to_zero(state * share)
+
+
+@overload(portion)
+def _portion(state, share):
+    if isinstance(state, types.Float):
+        # a power of two scales exactly wherever it stands; here it leaves the loops over lanes that share it
+        return lambda state, share: np.trunc(state * (share * (1 / 4096)))
+    return lambda state, share: shift_to_zero(state * share)
+
+
 @scalar
 def leak(state, decay):
     """`state` after one step of exponential decay: state * (1 - decay / 4096), toward zero."""
-    return shift_to_zero(state * (4096 - decay))
+    return portion(state, 4096 - decay)
 
 
 def wrap32(value):

@@ -21,6 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._lanes import at, parameter, plus, row
 from lavadl_kernels.fixed_point import NEVER, exact, fixed, leak
 
 CHUNK = 512  # lanes per task: their states stay in the first-level cache
@@ -133,7 +134,7 @@ def _backward(begin, end, grad_y, y, state, decay, threshold, grad_x, grad_decay
 
 
 @scalar
-def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, grad_decay, lo):
+def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, grad_decay):
     """Adjoint over lanes of one step of two integrators in a chain: `grad_x` holds the gradient to the second's
     value through the spike, and is replaced by the one to the input.
 
@@ -142,9 +143,9 @@ def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, g
     """
     n = grad_x.size
     _adjoint(
-        share[0, :n], share[1, :n], trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n], reset,
-        grad_trace[0, gt, glo : glo + n], grad_trace[1, gt, glo : glo + n], state[0, :n], state[1, :n],
-        grad_x, grad_decay[0, lo : lo + n], grad_decay[1, lo : lo + n],
+        parameter(share, 0, n), parameter(share, 1, n), trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n],
+        reset, row(grad_trace, 0, gt, glo, n), row(grad_trace, 1, gt, glo, n), state[0, :n], state[1, :n],
+        grad_x, grad_decay[0, :n], grad_decay[1, :n],
     )  # fmt: skip
 
 
@@ -153,9 +154,9 @@ def _adjoint(
     first_decay, second_decay, u_before, v_before, s_before, reset, grad_u, grad_v, gu, gv, gx, g_first, g_second
 ):
     for i in range(gx.size):
-        gv[i] = (np.float32(1) - second_decay[i]) * gv[i] + grad_v[i] + gx[i]
-        gu[i] = (np.float32(1) - first_decay[i]) * gu[i] + grad_u[i] + gv[i]
-        gx[i] = gu[i]
+        to_v = plus((np.float32(1) - at(second_decay, i)) * gv[i], grad_v, i) + gx[i]
+        to_u = plus((np.float32(1) - at(first_decay, i)) * gu[i], grad_u, i) + to_v
+        gv[i], gu[i], gx[i] = to_v, to_u, to_u
         carried = np.float32(0) if reset and s_before[i] != 0 else v_before[i]
-        g_first[i] -= np.float64(gu[i] * u_before[i]) * (1 / 4096)
-        g_second[i] -= np.float64(gv[i] * carried) * (1 / 4096)
+        g_first[i] -= to_u * u_before[i]
+        g_second[i] -= to_v * carried

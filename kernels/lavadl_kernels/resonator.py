@@ -21,7 +21,8 @@ from __future__ import annotations
 import numpy as np
 
 from lavadl_kernels._jit import scalar
-from lavadl_kernels.fixed_point import clip24, fixed, shift_to_zero, wrap32
+from lavadl_kernels._lanes import at, parameter, plus, put, row
+from lavadl_kernels.fixed_point import clip24, fixed, portion, wrap32
 
 
 @scalar
@@ -29,8 +30,8 @@ def rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi):
     """One step of one resonator; `loihi` clips both parts to the chip's 24 bits."""
     if loihi:
         a_re, a_im = wrap32(a_re), wrap32(a_im)
-    new_re = shift_to_zero(cos_decay * re) - shift_to_zero(sin_decay * im) + a_re
-    new_im = shift_to_zero(sin_decay * re) + shift_to_zero(cos_decay * im) + a_im
+    new_re = portion(re, cos_decay) - portion(im, sin_decay) + a_re
+    new_im = portion(re, sin_decay) + portion(im, cos_decay) + a_im
     if loihi:
         return clip24(new_re), clip24(new_im)
     return new_re, new_im
@@ -43,26 +44,22 @@ def advancing(step, part):
     the spike, and both parts as they were compared.
     """
 
-    def advance(neuron, state, decay, x, spike, trace, t, lo, graded, bound):
+    def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
         n = spike.size
-        return lanes(
-            state[0, :n], state[1, :n], decay[0, :n], decay[1, :n], neuron.threshold,
-            x[0], x[1], spike, trace[0, t, lo : lo + n], trace[1, t, lo : lo + n], graded, bound,
+        lanes(
+            state[0, :n], state[1, :n], parameter(decay, 0, n), parameter(decay, 1, n), neuron.threshold,
+            x[0], x[1], spike, row(trace, 0, t, lo, n), row(trace, 1, t, lo, n), graded,
         )  # fmt: skip
 
     @scalar
-    def lanes(re, im, sin, cos, threshold, x_re, x_im, spike, re_row, im_row, graded, bound):
-        beyond = np.int32(0)
+    def lanes(re, im, sin, cos, threshold, x_re, x_im, spike, re_row, im_row, graded):
         for i in range(spike.size):
-            beyond |= np.int32(not (abs(x_re[i] * np.float32(4096.0)) < bound))
-            beyond |= np.int32(not (abs(x_im[i] * np.float32(4096.0)) < bound))
             a_re, a_im = fixed(x_re[i], re[i]), fixed(x_im[i], re[i])
-            re[i], im[i], s, real, imag = step(re[i], im[i], a_re, a_im, sin[i], cos[i], threshold, False)
-            re_row[i], im_row[i] = real * (1 / 4096), imag * (1 / 4096)
-            value = im_row[i] if part else re_row[i]
-            size = value if graded else np.float32(1)
+            re[i], im[i], s, real, imag = step(re[i], im[i], a_re, a_im, at(sin, i), at(cos, i), threshold, False)
+            put(re_row, i, real * (1 / 4096))
+            put(im_row, i, imag * (1 / 4096))
+            size = np.float32((imag if part else real) * (1 / 4096)) if graded else np.float32(1)
             spike[i] = size if s else np.float32(0)
-        return beyond
 
     return advance
 
@@ -82,7 +79,7 @@ def deploying(step, part):
 
 
 @scalar
-def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, grad_decay, lo):
+def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, grad_decay):
     """Adjoint of one step of `rotate` over lanes: `grad_x` holds the gradients through the spike, and is replaced.
 
     Rows 0 and 1 of `share` and `grad_decay` are sine and cosine, of `trace` and `state` the two parts.
@@ -90,9 +87,9 @@ def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, g
     """
     n = grad_x[0].size
     _adjoint(
-        share[0, :n], share[1, :n], trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n], reset,
-        grad_trace[0, gt, glo : glo + n], grad_trace[1, gt, glo : glo + n], state[0, :n], state[1, :n],
-        grad_x[0], grad_x[1], grad_decay[0, lo : lo + n], grad_decay[1, lo : lo + n],
+        parameter(share, 0, n), parameter(share, 1, n), trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n],
+        reset, row(grad_trace, 0, gt, glo, n), row(grad_trace, 1, gt, glo, n), state[0, :n], state[1, :n],
+        grad_x[0], grad_x[1], grad_decay[0, :n], grad_decay[1, :n],
     )  # fmt: skip
 
 
@@ -102,12 +99,13 @@ def _adjoint(
 ):
     resets = not np.isnan(reset)
     for i in range(gx_re.size):
-        re = cos_decay[i] * gre[i] + sin_decay[i] * gim[i] + gx_re[i] + grad_re[i]
-        im = cos_decay[i] * gim[i] - sin_decay[i] * gre[i] + gx_im[i] + grad_im[i]
+        sin, cos = at(sin_decay, i), at(cos_decay, i)
+        re = plus(cos * gre[i] + sin * gim[i] + gx_re[i], grad_re, i)
+        im = plus(cos * gim[i] - sin * gre[i] + gx_im[i], grad_im, i)
         gre[i], gim[i] = re, im
         gx_re[i], gx_im[i] = re, im
         gone = resets and s_before[i] != 0
         was_re = np.float32(0) if gone else re_before[i]
         was_im = reset if gone else im_before[i]
-        g_sin[i] += np.float64(im * was_re - re * was_im) * (1 / 4096)
-        g_cos[i] += np.float64(re * was_re + im * was_im) * (1 / 4096)
+        g_sin[i] += im * was_re - re * was_im
+        g_cos[i] += re * was_re + im * was_im

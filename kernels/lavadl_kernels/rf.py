@@ -52,17 +52,17 @@ def step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
     return new_re, new_im, new_re >= threshold and new_im >= 0 and im < 0
 
 
-def forward(neuron, x, state, graded=False, traces=False, feedback=()):
+def forward(neuron, x, state, graded=False, traces=False, keep=False):
     """Run inputs (real, imag), each (T, M), through neurons; see `dynamics.forward`.
 
     A graded spike has the size of the real part.
     """
-    return dynamics.forward(neuron, x, state, graded, traces, feedback, stages=1)
+    return dynamics.forward(neuron, x, state, graded, traces, 1, keep)
 
 
-def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, feedback=()):
+def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, marks=None):
     """Gradients of `forward`; see `dynamics.backward`."""
-    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, feedback)
+    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, 1, marks)
 
 
 @scalar
@@ -73,14 +73,14 @@ def _step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
 
 
 def _retreat(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
 ):
     n = grad_spike.size
     _slopes(
         grad_spike, trace[0, t, :n], trace[1, t, :n], np.float32(neuron.threshold / 4096),
         grad_x[0], grad_x[1], tau, scale, graded,
     )  # fmt: skip
-    resonator.adjoint(share, trace, spike, t, np.float32(np.nan), grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo)
+    resonator.adjoint(share, trace, spike, t, np.float32(np.nan), grad_trace, gt, glo, adjoint, grad_x, grad_decay)
 
 
 @scalar

@@ -55,27 +55,27 @@ def step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
     return (0 if spike else real), (threshold - 1 if spike else imag), spike, real, imag
 
 
-def forward(neuron, x, state, graded=False, traces=False, feedback=()):
+def forward(neuron, x, state, graded=False, traces=False, keep=False):
     """Run inputs (real, imag), each (T, M), through neurons; see `dynamics.forward`.
 
     A graded spike has the size of the imaginary part.
     """
-    return dynamics.forward(neuron, x, state, graded, traces, feedback, stages=1)
+    return dynamics.forward(neuron, x, state, graded, traces, 1, keep)
 
 
-def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, feedback=()):
+def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, marks=None):
     """Gradients of `forward`; see `dynamics.backward`."""
-    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, feedback)
+    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, 1, marks)
 
 
 def _retreat(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo, tau, scale, graded
+    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
 ):
     n = grad_spike.size
     level = np.float32(neuron.threshold / 4096)
     _slopes(grad_spike, trace[1, t, :n], level, grad_x[0], grad_x[1], tau, scale, graded)
     rest = np.float32((neuron.threshold - 1) / 4096)
-    resonator.adjoint(share, trace, spike, t, rest, grad_trace, gt, glo, adjoint, grad_x, grad_decay, lo)
+    resonator.adjoint(share, trace, spike, t, rest, grad_trace, gt, glo, adjoint, grad_x, grad_decay)
 
 
 @scalar

@@ -20,8 +20,28 @@ All values are float32 in units of 1.
 from __future__ import annotations
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic, overload
 
 from lavadl_kernels._jit import inlined, kernel, scalar
+
+
+def multiply_add(a, b, c):
+    """a * b + c in float32, rounded once where compiled; the interpreter rounds the double in between too."""
+    return np.float32(np.float64(a) * np.float64(b) + np.float64(c))
+
+
+@intrinsic
+def _fused(typing_context, a, b, c):
+    def generate(context, builder, signature, arguments):
+        return builder.fma(*arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
+
+
+@overload(multiply_add, inline="always")
+def _multiply_add(a, b, c):
+    return lambda a, b, c: _fused(a, b, c)
 
 
 @inlined
@@ -31,15 +51,15 @@ def exp_negative(x):
     2**n times a polynomial in the remainder, so that loops over it vectorise.
     """
     x = max(x, np.float32(-87.0))
-    n = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
-    r = x - n * np.float32(0.693359375) - n * np.float32(-2.12194440e-4)
-    p = np.float32(1.9875691500e-4)
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
-    p = p * r * r + r + np.float32(1.0)
+    n = np.floor(multiply_add(x, np.float32(1.4426950408889634), np.float32(0.5)))
+    r = multiply_add(n, np.float32(-0.693359375), x)
+    r = multiply_add(n, np.float32(2.12194440e-4), r)
+    p = multiply_add(np.float32(1.9875691500e-4), r, np.float32(1.3981999507e-3))
+    p = multiply_add(p, r, np.float32(8.3334519073e-3))
+    p = multiply_add(p, r, np.float32(4.1665795894e-2))
+    p = multiply_add(p, r, np.float32(1.6666665459e-1))
+    p = multiply_add(p, r, np.float32(5.0000001201e-1))
+    p = multiply_add(p * r, r, r) + np.float32(1.0)
     return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
@@ -47,20 +67,21 @@ def exp_negative(x):
 def surrogate(distance, tau, scale, graded):
     """ds/dv at `distance` = voltage - threshold."""
     if graded:
-        return scale * exp_negative(min(distance, np.float32(0)) / tau)
-    return scale / (np.float32(2) * tau) * exp_negative(-abs(distance) / tau)
+        return scale * exp_negative(min(distance, np.float32(0)) * (np.float32(1) / tau))
+    return scale / (np.float32(2) * tau) * exp_negative(-abs(distance) * (np.float32(1) / tau))
 
 
 @scalar
 def phase_surrogate(re, im, level, tau, scale, graded):
     """ds/dre and ds/dim of a resonator's spike."""
     distance = re - level
-    near = exp_negative(-abs(distance) / tau)
-    crossing = exp_negative(-abs(im) / tau) / (np.float32(2) * tau)
+    rate = np.float32(1) / tau  # products, which are faster than quotients
+    near = exp_negative(-abs(distance) * rate)
+    crossing = exp_negative(-abs(im) * rate) * (np.float32(0.5) * rate)
     height = np.float32(0.5) * near
     if distance > 0:
         height = np.float32(1) - height
-    slope = near / (np.float32(2) * tau)
+    slope = near * (np.float32(0.5) * rate)
     if graded:
         slope = np.float32(1) if distance > 0 else near
     side = np.float32(im > 0) - np.float32(im < 0)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import lavadl_kernels
 import numpy as np
 import torch
-from lavadl_kernels import cuba, delay, dynamics, leaky_integrator, spike
+from lavadl_kernels import delay, dynamics, leaky_integrator, spike
 from lavadl_kernels.fixed_point import NEVER
 from numpy.typing import NDArray
 from torch import Tensor
@@ -34,7 +34,7 @@ def _integers(parameter: Tensor) -> NDArray[np.int64]:
 
 def _initial(state: Tensor | None, layout: Layout) -> NDArray[np.int64]:
     if state is None:
-        return np.zeros(int(np.prod(layout.state_shape)), np.int64)
+        return np.zeros(layout.neurons, np.int64)
     return layout.state(state)
 
 
@@ -65,49 +65,6 @@ class LeakyIntegrator(torch.autograd.Function):
         return layout.logical(gx), layout.per_channel(gd, decay.numel()), None, None
 
 
-class Cuba(torch.autograd.Function):
-    """`lavadl_kernels.cuba` on tensors: returns spikes and the states u, v after the last step."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        current_decay: Tensor,
-        voltage_decay: Tensor,
-        u: Tensor | None,
-        v: Tensor | None,
-        threshold: int,
-        tau: float,
-        scale: float,
-        graded: bool,
-    ) -> Any:
-        _follow_torch()
-        layout = layout_of(x)
-        u0, v0 = _initial(u, layout), _initial(v, layout)
-        decays = layout.per_lane(_integers(current_decay)), layout.per_lane(_integers(voltage_decay))
-        spikes, ua, va = cuba.forward(layout.lanes(x), u0, v0, *decays, threshold, graded)
-        ctx.save_for_backward(x, current_decay, voltage_decay)
-        ctx.kernel = layout, u0, v0, decays, (threshold, tau, scale, graded)
-        result = layout.logical(spikes), layout.logical_state(ua), layout.logical_state(va)
-        ctx.mark_non_differentiable(*result[1:])
-        return result
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
-        x, current_decay, voltage_decay = ctx.saved_tensors
-        layout, u0, v0, decays, constants = ctx.kernel
-        arguments: Any = layout.lanes(x), u0, v0, *decays, *constants, layout.lanes(grads[0])
-        gx, gcd, gvd = cuba.backward(*arguments)
-        return (
-            layout.logical(gx),
-            layout.per_channel(gcd, current_decay.numel()),
-            layout.per_channel(gvd, voltage_decay.numel()),
-            *[None] * 6,
-        )
-
-
 class Setting(NamedTuple):
     """What `Neurons` needs besides tensors."""
 
@@ -118,52 +75,45 @@ class Setting(NamedTuple):
     graded: bool
     traces: bool  #: whether to return the values of each state over time, before a spike acts on them
     inputs: int = 1  #: how many of the tensors are inputs
-    feedback: bool = False  #: whether as many weights (O, O) follow, of neurons that feed back
+    after: bool = True  #: whether to return the states after the last step
 
 
 class Neurons(torch.autograd.Function):
     """A family of `lavadl_kernels.dynamics` on tensors.
 
-    Takes the states to start from, then the inputs, the weights of feedback if there is any, and the decays.
-    Returns spikes, traces if wanted, and the states after the last step.
+    Takes the states to start from, then the inputs and the decays.
+    Returns spikes, traces if wanted, and the states after the last step if wanted.
     """
 
     @staticmethod
     def forward(ctx: Any, setting: Setting, states: tuple[Tensor | int, ...], *tensors: Tensor) -> Any:
         _follow_torch()
         ctx.set_materialize_grads(False)
-        inputs, rest = tensors[: setting.inputs], tensors[setting.inputs :]
-        weights, decays = (rest[: setting.inputs], rest[setting.inputs :]) if setting.feedback else ((), rest)
-        # lanes of one sample beside each other, as feedback needs them
-        layout = Layout.channels_last(inputs[0].shape) if setting.feedback else layout_of(inputs[0])
+        inputs, decays = tensors[: setting.inputs], tensors[setting.inputs :]
+        layout = layout_of(inputs[0])
         initial = np.stack([_start(state, layout) for state in states])
-        neuron = setting.kernel.Parameters(
-            np.stack([layout.per_lane(_integers(decay)) for decay in decays]), *setting.constants
-        )
+        neuron = setting.kernel.Parameters(parameter_rows(decays, layout), *setting.constants)
         x = tuple(layout.lanes(part) for part in inputs)
-        matrices = tuple(weight.detach().contiguous().numpy() for weight in weights)
-        spread = tuple(np.ascontiguousarray(weight.T) for weight in matrices)
-        run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, spread, _stages(setting))
-        spikes = layout.logical(run.spike)
-        ctx.save_for_backward(*inputs, *weights, *decays, spikes)
-        ctx.run = layout, neuron, initial, matrices, run.x if setting.feedback else None
+        run = dynamics.forward(
+            neuron, x, initial, setting.graded, setting.traces, _stages(setting), any(ctx.needs_input_grad)
+        )
+        ctx.save_for_backward(*inputs, *decays)
+        ctx.run = layout, neuron, initial, run.marks
         ctx.setting = setting
-        after = tuple(layout.logical_state(state) for state in run.state)
+        after = tuple(layout.logical_state(state) for state in run.state) if setting.after else ()
         ctx.mark_non_differentiable(*after)
-        return spikes, *(layout.logical(trace) for trace in run.trace), *after
+        return layout.logical(run.spike), *(layout.logical(trace) for trace in run.trace), *after
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         _follow_torch()
         setting: Setting = ctx.setting
-        layout, neuron, initial, matrices, fed = ctx.run
-        *tensors, spikes = ctx.saved_tensors
-        inputs = tensors[: setting.inputs]
-        decays = tensors[setting.inputs * (2 if setting.feedback else 1) :]
-        x = tuple(layout.lanes(part) for part in inputs) if fed is None else fed
-        shape = len(x[0]), x[0].shape[1]
-        grad_spike = np.zeros(shape, np.float32) if grads[0] is None else layout.lanes(grads[0])
+        layout, neuron, initial, marks = ctx.run
+        inputs, decays = ctx.saved_tensors[: setting.inputs], ctx.saved_tensors[setting.inputs :]
+        x = tuple(layout.lanes(part) for part in inputs)
+        shape = x[0].shape
+        grad_spike = np.zeros((1, shape[1]), np.float32) if grads[0] is None else layout.lanes_or_one(grads[0])
         trace_grads = grads[1 : 1 + len(initial)] if setting.traces else ()
         grad_trace = None
         if any(grad is not None for grad in trace_grads):
@@ -172,24 +122,26 @@ class Neurons(torch.autograd.Function):
                 if grad is not None:
                     row[:] = layout.lanes(grad)
         result = dynamics.backward(
-            neuron, x, initial, setting.tau, setting.scale, grad_spike, grad_trace, setting.graded, matrices
+            neuron, x, initial, setting.tau, setting.scale, grad_spike, grad_trace, setting.graded, marks=marks
         )
-        to_weights = []
-        for gx, weight in zip(result.x, matrices, strict=False):
-            units = len(weight)
-            received = torch.from_numpy(gx[1:].reshape(-1, units))
-            sent = torch.from_numpy(layout.lanes(spikes)[:-1].reshape(-1, units))
-            to_weights.append(received.t() @ sent)
         to_decays = [
             layout.per_channel(lanes, decay.numel()) for lanes, decay in zip(result.decay, decays, strict=True)
         ]
-        return None, None, *(layout.logical(part) for part in result.x), *to_weights, *to_decays
+        return None, None, *(layout.logical(part) for part in result.x), *to_decays
+
+
+def parameter_rows(decays: tuple[Tensor, ...], layout: Layout) -> NDArray[np.int64]:
+    """Decays as kernels take them: one number each that all lanes share, (P,), or rows of lanes, (P, M)."""
+    values = [_integers(decay) for decay in decays]
+    if all(value.size == 1 for value in values):
+        return np.concatenate(values)
+    return np.stack([layout.per_lane(value) for value in values])
 
 
 def _start(state: Tensor | int, layout: Layout) -> NDArray[np.int64]:
     """A state in lane order; an integer is that of neurons at rest."""
     if isinstance(state, int):
-        return np.full(int(np.prod(layout.state_shape)), state, np.int64)
+        return np.full(layout.neurons, state, np.int64)
     return layout.state(state)
 
 

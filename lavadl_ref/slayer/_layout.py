@@ -34,6 +34,11 @@ class Layout(NamedTuple):
         """Logical shape of one value per neuron: (N, C, *spatial)."""
         return self.shape[:-1]
 
+    @property
+    def neurons(self) -> int:
+        """Number of lanes, M."""
+        return math.prod(self.shape[:-1])
+
     def logical(self, lanes: NDArray[np.generic]) -> Tensor:
         """A (T, M) array as a tensor of the logical shape, sharing its memory."""
         memory = lanes.reshape([self.shape[i] for i in self.order])
@@ -44,10 +49,17 @@ class Layout(NamedTuple):
         """A tensor of the logical shape as a (T, M) array, copied only if its memory is ordered otherwise."""
         x = x.detach()
         memory = x.permute(self.order)
-        steps, lanes = self.shape[-1], math.prod(self.state_shape)
+        steps, lanes = self.shape[-1], self.neurons
         if not memory.is_contiguous() and x.is_contiguous() and self.order[1:] == tuple(range(x.ndim - 1)):
             return time_first(x.view(lanes, steps).numpy())
         return memory.contiguous().view(steps, lanes).numpy()
+
+    def lanes_or_one(self, x: Tensor) -> NDArray[np.float32]:
+        """As `lanes`; (1, M) of a tensor that is expanded over time, as the gradient of a sum or mean is."""
+        if x.stride(-1) != 0 or x.shape[-1] <= 1:
+            return self.lanes(x)
+        step = x.detach()[..., 0].permute(self.order[1:])
+        return step.reshape(1, -1).contiguous().numpy()
 
     def state(self, x: Tensor) -> NDArray[np.int64]:
         """A state (N, C, *spatial) as a (M,) array in lane order."""
@@ -61,6 +73,8 @@ class Layout(NamedTuple):
 
     def per_lane(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
         """One value for all or one per channel, (1,) or (C,), spread over the lanes, (M,)."""
+        if values.size == 1:
+            return np.full(self.neurons, values.item())
         shape = [1] * (len(self.shape) - 1)
         shape[1] = values.size
         full = np.broadcast_to(values.reshape(shape), self.state_shape)

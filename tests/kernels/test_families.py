@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lavadl_kernels import dynamics
 from lavadl_kernels.fixed_point import NEVER, input_bound
 
 from tests.kernels.cases import MANY, Neurons, neurons
@@ -24,7 +25,6 @@ def check_forward(case):
     np.testing.assert_array_equal(run.spike, np.where(spikes == 1, size, 0))
     np.testing.assert_array_equal(run.trace, (traces / 4096).astype(np.float32))
     np.testing.assert_array_equal(run.state, after)
-    assert run.x is case.x
     assert silent.trace.shape == (0, *run.spike.shape)
     np.testing.assert_array_equal(silent.spike, run.spike)
     np.testing.assert_array_equal(silent.state, run.state)
@@ -49,6 +49,42 @@ def uniform(family, value, decay, threshold, steps=1, state=0, threshold_step=0,
 @given(st.data())
 def test_forward(family, data):
     check_forward(data.draw(neurons(family)))
+
+
+@every
+@few
+@given(st.data())
+def test_decays_that_all_lanes_share(family, data):
+    """(P,) decays are (P, M) of equal columns, forward and backward; marks change nothing."""
+    case = data.draw(neurons(family))
+    case = replace(case, decay=np.repeat(case.decay[:, :1], case.decay.shape[1], axis=1))
+    neuron, x, state = case.parameters, case.x, case.state
+    one = neuron._replace(decay=np.ascontiguousarray(neuron.decay[:, 0]))
+    each, shared = (
+        dynamics.forward(n, x, state, case.graded, stages=family.stages, keep=keep)
+        for n, keep in ((neuron, False), (one, True))
+    )
+    np.testing.assert_array_equal(each.spike, shared.spike)
+    np.testing.assert_array_equal(each.state, shared.state)
+    assert shared.marks.shape == (-(-len(x[0]) // dynamics.SEGMENT), *state.shape)
+    grad = np.random.default_rng(1).normal(size=x[0].shape).astype(np.float32)
+    options = {"graded": case.graded, "stages": family.stages}
+    a = dynamics.backward(neuron, x, state, 1.0, 0.5, grad, **options)
+    b = dynamics.backward(one, x, state, 1.0, 0.5, grad, **options, marks=shared.marks)
+    for left, right in zip((*a.x, a.decay), (*b.x, b.decay), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+@every
+def test_a_gradient_of_one_row_is_that_of_every_step(family):
+    case = uniform(family, 1000, 300, 4096, steps=dynamics.SEGMENT + 3)
+    grad = np.full(case.x[0].shape, 0.75, np.float32)
+    one, all_rows = (
+        dynamics.backward(case.parameters, case.x, case.state, 1.0, 0.5, rows, stages=family.stages)
+        for rows in (grad[:1], grad)
+    )
+    for left, right in zip((*one.x, one.decay), (*all_rows.x, all_rows.decay), strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
 @every

@@ -21,6 +21,26 @@ from lavadl_ref.slayer.utils import quantize
 Decay = float | tuple[float, float] | list[float] | NDArray[np.floating]
 
 
+def _nearest(parameter: Tensor, top: int) -> Tensor:
+    """The nearest integers from 0 to `top`, ties to even; NumPy is quicker than torch over few numbers."""
+    return torch.from_numpy(np.rint(parameter.detach().numpy()).clip(0, top))
+
+
+class _Rounded(torch.autograd.Function):
+    """`_nearest`, with the gradient of a clamp."""
+
+    @staticmethod
+    def forward(ctx: Any, parameter: Tensor, top: int) -> Tensor:
+        result = _nearest(parameter, top)
+        values = parameter.detach().round()
+        ctx.inside = None if torch.equal(values, result) else values == result
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return grads[0] if ctx.inside is None else grads[0] * ctx.inside, None
+
+
 class Neuron(LazyShapes):
     """Base of all neurons.
 
@@ -244,7 +264,10 @@ class Neuron(LazyShapes):
         parameter: Tensor = getattr(self, name)
         if self.requires_grad:
             parameter.data.clamp_(0, self.p_scale)
-        return quantize(parameter).clamp(0, self.p_scale)
+        if not (parameter.requires_grad and torch.is_grad_enabled()):
+            return _nearest(parameter, self.p_scale)
+        rounded: Tensor = _Rounded.apply(parameter, self.p_scale)
+        return rounded
 
     def _cx(self, name: str) -> Any:
         """The decay as the device has it: a numpy int64, or an array with one per channel."""

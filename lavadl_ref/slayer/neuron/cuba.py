@@ -159,18 +159,7 @@ class Neuron(spiking.Neuron):
             return self.spike(self.dynamics(input)[1])
         (x,) = self._parts(input)
         self._check_fires(x)
-        spikes, u, v = _autograd.Cuba.apply(
-            x,
-            self._decay("current_decay"),
-            self._decay("voltage_decay"),
-            self._held("current_state"),
-            self._held("voltage_state"),
-            self._level,
-            *self._surrogate,
-        )
-        self._hold("current_state", u)
-        self._hold("voltage_state", v)
-        return self._dropped(spikes)
+        return self._dropped(self._run((x,), traces=False)[0])
 
     def _fed_back(self, parts: tuple[Tensor, ...], weights: tuple[Tensor, ...]) -> Tensor:
         if self.norm is None:

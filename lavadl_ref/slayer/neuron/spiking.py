@@ -195,11 +195,12 @@ class Neuron(base.Neuron):
         if kernel is cuba:
             decays.append(torch.zeros(1) if bias is None else bias)
         names = self._states[:count]
-        setting = _autograd.Setting(kernel, constants, *self._surrogate, traces, len(parts), bool(weights))
+        keep = self.persistent_state
+        setting = _autograd.Setting(kernel, constants, *self._surrogate, traces, len(parts), keep)
         start = tuple(self._rest(name) for name in names)
         self._imag_last = start[1]
         spikes, *rest = _autograd.Neurons.apply(setting, start, *parts, *weights, *decays)
-        for name, state in zip(names, rest[-count:], strict=True):
+        for name, state in zip(names, rest[-count:] if keep else (), strict=keep):
             self._hold(name, state)
         values = tuple(rest[:count]) if traces else ()
         if traces and kernel is not self.kernel:

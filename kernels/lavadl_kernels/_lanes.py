@@ -1,0 +1,72 @@
+"""Rows of lanes as kernels see them: parts that are not there, and values that all lanes share, cost nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+
+def row(block, k, t, lo, n):
+    """Lanes ``lo`` to ``lo + n`` of ``block[k, t]``; None of no block."""
+    return None if block is None else block[k, t, lo : lo + n]
+
+
+@overload(row)
+def _row(block, k, t, lo, n):
+    if isinstance(block, types.NoneType):
+        return lambda block, k, t, lo, n: None
+    return lambda block, k, t, lo, n: block[k, t, lo : lo + n]
+
+
+def put(row, i, value):
+    """``row[i] = value``, if there is a row."""
+    if row is not None:
+        row[i] = value
+
+
+@overload(put)
+def _put(row, i, value):
+    if isinstance(row, types.NoneType):
+        return lambda row, i, value: None
+
+    def write(row, i, value):
+        row[i] = value
+
+    return write
+
+
+def plus(value, row, i):
+    """``value + row[i]``, if there is a row."""
+    return value if row is None else value + row[i]
+
+
+@overload(plus)
+def _plus(value, row, i):
+    if isinstance(row, types.NoneType):
+        return lambda value, row, i: value
+    return lambda value, row, i: value + row[i]
+
+
+def parameter(values, k, n):
+    """Row k of (P, M), the first `n` lanes; of (P,) the one value that all lanes share."""
+    return values[k] if values.ndim == 1 else values[k, :n]
+
+
+@overload(parameter)
+def _parameter(values, k, n):
+    if values.ndim == 1:
+        return lambda values, k, n: values[k]
+    return lambda values, k, n: values[k, :n]
+
+
+def at(values, i):
+    """A lane's value of what `parameter` gave."""
+    return values[i] if isinstance(values, np.ndarray) else values
+
+
+@overload(at)
+def _at(values, i):
+    if isinstance(values, types.Array):
+        return lambda values, i: values[i]
+    return lambda values, i: values
