@@ -10,7 +10,7 @@ import torch
 from lavadl_kernels import cuba
 from torch import Tensor
 
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer import _autograd, _feedback
 from lavadl_ref.slayer.neuron import base, spiking
 from lavadl_ref.slayer.neuron.spiking import Signal
 
@@ -172,7 +172,7 @@ class Neuron(spiking.Neuron):
         self._hold("voltage_state", v)
         return self._dropped(spikes)
 
-    def _fed_back(self, parts: tuple[Tensor, ...], weights: tuple[Tensor, ...]) -> Tensor:
+    def _fed_back(self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...]) -> Tensor:
         if self.norm is None:
             return self._run(parts, False, weights)[0]
         # the norm is behind the current: its mean is a bias of the voltage
