@@ -116,6 +116,7 @@ class Run(NamedTuple):
     trace: np.ndarray  #: (K, T, M) float32, the values compared with the threshold, units of 1; or (0, T, M)
     state: np.ndarray  #: (K, M) int64, the states after the last step
     marks: np.ndarray  #: (S, K, M) float64, the states before every `SEGMENT` steps, 1/4096; or (0, K, M)
+    x: tuple[np.ndarray, ...]  #: the inputs
 
 
 def forward(neuron, x, state, graded=False, traces=False, stages=2, keep=False):
@@ -158,15 +159,16 @@ def forward(neuron, x, state, graded=False, traces=False, stages=2, keep=False):
         if isinstance(zero, np.float64):
             return _forward(lanes, neuron, x, state, graded, bound, zero, spike, trace, marks, after)
         # rare: one compiled function for all of it
-        each = neuron._replace(decay=_per_lane(neuron.decay, lanes))
+        each = neuron._replace(decay=per_lane(neuron.decay, lanes))
         values = empty((len(state), steps, lanes)) if trace is None else trace
         return _forward(lanes, each, x, state, graded, bound, zero, spike, values, marks, after)
 
     exact(run, x, state, stages, neuron.reach(state, steps))
-    return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, marks)
+    return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, marks, x)
 
 
-def _per_lane(decay, lanes):
+def per_lane(decay, lanes):
+    """Decays (P,) that all lanes share, or (P, M), as (P, M)."""
     return decay if decay.ndim == 2 else np.repeat(decay[:, None], lanes, axis=1)
 
 
@@ -231,18 +233,18 @@ def _forward_lanes(begin, end, neuron, x, state, graded, bound, zero, held, deca
                 for k in range(held.shape[0]):
                     for i in range(n):
                         marks[t // SEGMENT, k, lo + i] = held[k, i]
-            inputs = _rows(x, t, lo, hi)
+            inputs = rows(x, t, lo, hi)
             for k in range(len(inputs)):
                 largest = np.int32(max(largest, magnitude(inputs[k])))
             advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
         for k in range(held.shape[0]):
             for i in range(n):
                 after[k, lo + i] = np.int64(held[k, i])
-    return _within(largest, bound)
+    return within(largest, bound)
 
 
 @scalar
-def _within(bits, bound):
+def within(bits, bound):
     """Whether the float32 of these bits is less than `bound`, in 1/4096."""
     return np.int32(bits).view(np.float32) * np.float32(4096.0) < bound
 
@@ -258,7 +260,8 @@ def magnitude(row):
 
 
 @scalar
-def _rows(parts, t, lo, hi):
+def rows(parts, t, lo, hi):
+    """Lanes `lo` to `hi` at step `t` of each part of an input."""
     if len(parts) == 1:
         return (parts[0][t, lo:hi],)
     return (parts[0][t, lo:hi], parts[1][t, lo:hi])
@@ -335,14 +338,20 @@ def _backward_lanes(
             for t in range(first, last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
                 row = t - first + 1
-                advance(neuron, held, decay, _rows(x, t, lo, hi), spike[row, :n], trace, row, 0, False)
+                advance(neuron, held, decay, rows(x, t, lo, hi), spike[row, :n], trace, row, 0, False)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
                 gs = grad_spike[0 if single else t, lo:hi]
                 retreat(
                     neuron, share, trace, spike, t - first + 1, gs, grad_trace, t, lo,
-                    adjoint, _rows(grad_x, t, lo, hi), gathered, tau, scale, graded,
+                    adjoint, rows(grad_x, t, lo, hi), gathered, tau, scale, graded,
                 )  # fmt: skip
-            for k in range(gathered.shape[0]):
-                for i in range(n):
-                    grad_decay[k, lo + i] += np.float64(gathered[k, i]) * (1 / 4096)
+            collect(gathered, n, grad_decay, lo)
+
+
+@scalar
+def collect(gathered, n, grad_decay, lo):
+    """Add what `retreat` gathered over some steps, in units of 1, to the gradients of `n` lanes from `lo`."""
+    for k in range(gathered.shape[0]):
+        for i in range(n):
+            grad_decay[k, lo + i] += np.float64(gathered[k, i]) * (1 / 4096)

@@ -25,6 +25,7 @@ def check_forward(case):
     np.testing.assert_array_equal(run.spike, np.where(spikes == 1, size, 0))
     np.testing.assert_array_equal(run.trace, (traces / 4096).astype(np.float32))
     np.testing.assert_array_equal(run.state, after)
+    assert run.x is case.x
     assert silent.trace.shape == (0, *run.spike.shape)
     np.testing.assert_array_equal(silent.spike, run.spike)
     np.testing.assert_array_equal(silent.state, run.state)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref import exchange
+from lavadl_ref.slayer import _feedback
 from lavadl_ref.slayer.block import describe
 from lavadl_ref.slayer.block.base import Output, SpikingBlock
 from lavadl_ref.slayer.neuron import spiking
@@ -189,6 +190,14 @@ class KWTA(FeedbackBlock):
         return self.neuron.quantize_8bit((1 + self.self_excitation) * torch.eye(size) - torch.ones(size, size))
 
     @property
+    def _uniform(self) -> _feedback.Uniform:
+        """`feedback` as the two numbers it has."""
+        assert self.neuron is not None
+        self.self_excitation.data.clamp_(0, 1)
+        others = self.neuron.quantize_8bit(torch.tensor([-1.0]))
+        return _feedback.Uniform(self.neuron.quantize_8bit((1 + self.self_excitation) - 1), others.item())
+
+    @property
     def offset(self) -> Tensor:
         """b, (1,), as it is applied."""
         assert self.neuron is not None
@@ -199,10 +208,11 @@ class KWTA(FeedbackBlock):
         """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
         neuron = self.neuron
         assert isinstance(neuron, spiking.Neuron)
-        z, r = self.synapse(x), self.feedback
+        z, r = self.synapse(x), self._uniform
         if not neuron.complex:
             return self._feed_back(z + self.offset, r)
-        parts, weights = list(z), [torch.zeros_like(r), torch.zeros_like(r)]
+        silent = _feedback.Uniform(torch.zeros(1), 0.0)
+        parts, weights = list(z), [silent, silent]
         parts[neuron.fires_on] = parts[neuron.fires_on] + self.offset
         weights[neuron.fires_on] = r
         return self._feed_back(tuple(parts), tuple(weights))

@@ -10,7 +10,7 @@ import torch
 from lavadl_kernels import cuba
 from torch import Tensor
 
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer import _autograd, _feedback
 from lavadl_ref.slayer.neuron import base, spiking
 from lavadl_ref.slayer.neuron.spiking import Signal
 
@@ -161,7 +161,7 @@ class Neuron(spiking.Neuron):
         self._check_fires(x)
         return self._dropped(self._run((x,), traces=False)[0])
 
-    def _fed_back(self, parts: tuple[Tensor, ...], weights: tuple[Tensor, ...]) -> Tensor:
+    def _fed_back(self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...]) -> Tensor:
         if self.norm is None:
             return self._run(parts, False, weights)[0]
         # the norm is behind the current: its mean is a bias of the voltage

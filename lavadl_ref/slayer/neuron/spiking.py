@@ -14,7 +14,7 @@ from lavadl_kernels.fixed_point import NEVER
 from torch import Tensor
 
 from lavadl_ref import exchange
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer import _autograd, _feedback
 from lavadl_ref.slayer._layout import layout_of
 from lavadl_ref.slayer.neuron import base
 from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
@@ -181,7 +181,7 @@ class Neuron(base.Neuron):
         self,
         parts: tuple[Tensor, ...],
         traces: bool,
-        weights: tuple[Tensor, ...] = (),
+        weights: tuple[_feedback.Weight, ...] = (),
         bias: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Spikes, and the values of the states if `traces`."""
@@ -199,7 +199,10 @@ class Neuron(base.Neuron):
         setting = _autograd.Setting(kernel, constants, *self._surrogate, traces, len(parts), keep)
         start = tuple(self._rest(name) for name in names)
         self._imag_last = start[1]
-        spikes, *rest = _autograd.Neurons.apply(setting, start, *parts, *weights, *decays)
+        if weights:
+            spikes, *rest = _feedback.run(setting, start, parts, weights, decays)
+        else:
+            spikes, *rest = _autograd.Neurons.apply(setting, start, *parts, *decays)
         for name, state in zip(names, rest[-count:] if keep else (), strict=keep):
             self._hold(name, state)
         values = tuple(rest[:count]) if traces else ()
@@ -229,7 +232,12 @@ class Neuron(base.Neuron):
         self._check_fires(*parts)
         return self._dropped(self._run(self._normed(parts), traces=False)[0])
 
-    def recurrent(self, input: Signal, weight: Tensor | tuple[Tensor, Tensor], last: Tensor | None = None) -> Tensor:
+    def recurrent(
+        self,
+        input: Signal,
+        weight: _feedback.Weight | tuple[_feedback.Weight, _feedback.Weight],
+        last: Tensor | None = None,
+    ) -> Tensor:
         """Spikes of neurons that feed back to each other: s[t] = f(z[t] + R s[t-1]).
 
         Parameters
@@ -237,7 +245,8 @@ class Neuron(base.Neuron):
         input : Tensor or (Tensor, Tensor)
             z, float32 (N, O, T) or (N, O, 1, 1, T), as `dynamics` takes it.
         weight : Tensor or (Tensor, Tensor)
-            R, (O, O) or with axes of length 1 behind; real and imaginary part for neurons of complex input.
+            R, (O, O) or with axes of length 1 behind; real and imaginary part for neurons of complex input.  A part
+            may be a `slayer._feedback.Uniform` instead: one number on the diagonal and another beside it.
         last : Tensor, optional
             (N, O, ...) spikes of the step before the first; none by default.
 
@@ -255,25 +264,28 @@ class Neuron(base.Neuron):
         self._check_fires(*parts)
         if any(isinstance(norm, WgtScaleBatchNorm) for norm in self._norms()):
             raise ValueError("neurons that feed back cannot have WgtScaleBatchNorm: its scale would change as they run")
-        weights = tuple(w.flatten(1) for w in (weight if isinstance(weight, (tuple, list)) else (weight,)))
+        given = weight if isinstance(weight, (tuple, list)) else (weight,)
+        weights = tuple(w.flatten(1) if isinstance(w, Tensor) else w for w in given)
         units = parts[0].shape[1]
-        for matrix in weights:
-            if tuple(matrix.shape) != (units, units) or parts[0].shape[2:-1].numel() != 1:
+        for part in weights:
+            shape = tuple(part.shape) if isinstance(part, Tensor) else (units, units)
+            if shape != (units, units) or parts[0].shape[2:-1].numel() != 1:
                 raise ValueError(
                     f"feedback among {units} neurons needs weights ({units}, {units}) and input (N, {units}, T), "
-                    f"got {tuple(matrix.shape)} and {tuple(parts[0].shape)}"
+                    f"got {shape} and {tuple(parts[0].shape)}"
                 )
         if last is not None:
             parts = tuple(_begun(x, w, last) for x, w in zip(parts, weights, strict=True))
         return self._fed_back(parts, weights)
 
-    def _fed_back(self, parts: tuple[Tensor, ...], weights: tuple[Tensor, ...]) -> Tensor:
+    def _fed_back(self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...]) -> Tensor:
         norms = self._norms()
         shifted = tuple(x if norm is None else x + norm.offset(x) for x, norm in zip(parts, norms, strict=True))
         spikes = self._run(shifted, False, weights)[0]
         for x, w, norm in zip(parts, weights, norms, strict=True):
             if norm is not None and self.training:
-                norm.observe(x.detach() + _received(w.detach(), spikes.detach()))
+                with torch.no_grad():
+                    norm.observe(x + _received(w, spikes))
         return spikes
 
     def _real_level(self) -> Tensor:
@@ -346,13 +358,13 @@ def _kind(value: Any) -> str:
     return f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
 
 
-def _begun(x: Tensor, weight: Tensor, last: Tensor) -> Tensor:
+def _begun(x: Tensor, weight: _feedback.Weight, last: Tensor) -> Tensor:
     """`x` with what `last` sends to its first step."""
-    first = x[..., :1] + (last.flatten(1) @ weight.t()).reshape(x[..., :1].shape)
+    first = x[..., :1] + _feedback.sent(weight, last.flatten(1)).reshape(x[..., :1].shape)
     return torch.cat([first, x[..., 1:]], dim=-1)
 
 
-def _received(weight: Tensor, spikes: Tensor) -> Tensor:
+def _received(weight: _feedback.Weight, spikes: Tensor) -> Tensor:
     """What each step receives of the spikes one step before, in the shape of `spikes`."""
-    sums = torch.einsum("oi,nit->not", weight, spikes.flatten(1, -2)).reshape(spikes.shape)
+    sums = _feedback.sent(weight, spikes.flatten(1, -2)).reshape(spikes.shape)
     return torch.nn.functional.pad(sums, (1, 0))[..., :-1]
