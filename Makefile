@@ -10,12 +10,17 @@ TORCH ?= torch==2.13.0
 
 LAVA := lava-nc==0.10.0
 UPSTREAM := lava-dl==0.6.0
+PEERS_ARE := spikingjelly==2.0.0 sinabs==3.1.3 snntorch==1.0.0 norse==1.1.0
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 READY := $(VENV)/.ready
 WITH_UPSTREAM := $(VENV)/.upstream
+# the peers want versions of their own: they get an environment of their own
+PEERS_VENV := .venv-peers
+PEERS_PIP := $(PEERS_VENV)/bin/python -m pip --disable-pip-version-check --no-input
+WITH_PEERS := $(PEERS_VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types validate bench docs clean
@@ -82,3 +87,13 @@ $(WITH_UPSTREAM): $(READY)
 	else \
 	    printf '%s\n' "$$said" "$(UPSTREAM) cannot be installed (see above): what compares with it is skipped."; \
 	fi
+
+# Ours, and other libraries of spiking networks without most of what they declare: they are only timed, and
+# what they import for pictures, sounds and chips is replaced by validation/benchmarks/stubs.py.
+$(WITH_PEERS): pyproject.toml
+	@sh .ci/make_venv "$(PYTHON)" $(PEERS_VENV)
+	@echo "Installing $(firstword $(TORCH)) and $(PEERS_ARE) in $(PEERS_VENV)"
+	@$(PEERS_PIP) install --quiet $(TORCH)
+	@$(PEERS_PIP) install --quiet --editable . psutil pytest tqdm
+	@$(PEERS_PIP) install --quiet --no-deps $(PEERS_ARE)
+	@touch $@
