@@ -33,7 +33,7 @@ help:
 	@echo 'make test      the tests'
 	@echo 'make check     ruff, mypy and the tests'
 	@echo 'make validate  agreement of all paths, and with lava-dl where it installs'
-	@echo 'make bench     speed next to lava-dl'
+	@echo 'make bench     speed next to lava-dl; PEERS=1: and other libraries; writes docs/benchmarks.md'
 	@echo 'make docs      docs/blocks.md and docs/equivalence.md, made by what the tests run over'
 	@echo 'make clean     remove .venv and everything generated'
 
@@ -56,15 +56,20 @@ types: $(READY)
 validate: $(WITH_UPSTREAM)
 	@$(BIN)/python -m pytest validation --benchmark-skip
 
-bench: $(WITH_UPSTREAM)
-	@$(BIN)/python -m validation.benchmarks
+# `make bench PEERS=1` also compares with other libraries. What was measured stays in .benchmarks; the page is
+# written when all of it was measured in full.
+bench: $(WITH_UPSTREAM) $(if $(PEERS),$(WITH_PEERS))
+	@$(BIN)/python -m validation.benchmarks --json .benchmarks/results.json
+	@$(if $(PEERS),$(PEERS_VENV)/bin/python -m validation.benchmarks --only peers --json .benchmarks/peers.json)
+	@$(BIN)/python -m validation.benchmarks --out docs/benchmarks.md \
+	    .benchmarks/results.json $(if $(PEERS),.benchmarks/peers.json)
 
 docs: $(READY)
 	@$(BIN)/python -m tests.slayer.matrix docs/blocks.md
 	@$(BIN)/python -m validation.equivalence.matrix docs/equivalence.md
 
 clean:
-	rm -rf $(VENV) $(VENV)-* build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* $(PEERS_VENV) build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes first, so that what TORCH says is what is installed. lava-nc goes last and without its

@@ -32,7 +32,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=None, help="threads of torch and of the kernels")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, not how fast")
     parser.add_argument("--only", choices=PARTS, action="append", help="run this part; may be given again")
-    parser.add_argument("--json", type=Path, help="keep the results in this file, part by part")
+    parser.add_argument("--json", type=Path, help="keep the results in this file, row by row")
     parser.add_argument("--out", type=Path, help="write this page and its plots, if all was measured in full")
     found = parser.parse_args(arguments)
     if found.rounds < 1:
@@ -49,12 +49,12 @@ def header(part: Part) -> str:
 
 def line(part: Part, cells: list[str]) -> str:
     """A line of a part's table."""
-    widths = [62, *(max(10, len(column.head)) for column in part.columns[1:])]
+    widths = [74, *(max(column.width, len(column.head)) for column in part.columns[1:])]
     return "  ".join([cells[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))])
 
 
-def measured(part: Part, settings: Settings, table: Table, show: Show) -> str:
-    """Fill and show a table; why it is not complete, or nothing."""
+def measured(part: Part, settings: Settings, table: Table, show: Show, keep: Callable[[], object]) -> str:
+    """Fill and show a table, and keep it after each row; why it is not complete, or nothing."""
     show(f"\n{part.title}\n{header(part)}")
     watched = sys.stderr.isatty()
     try:
@@ -62,6 +62,7 @@ def measured(part: Part, settings: Settings, table: Table, show: Show) -> str:
             print("measuring ...", end="\r", file=sys.stderr, flush=True)
         for row in part.rows(settings):
             table.rows.append(row)
+            keep()
             show(line(part, part.cells(row)))
             if watched:
                 print("measuring ...", end="\r", file=sys.stderr, flush=True)
@@ -74,6 +75,7 @@ def measured(part: Part, settings: Settings, table: Table, show: Show) -> str:
     if starred:
         show(f"* {starred} of {len(table.rows)} rows were measured while other processes were at work")
     table.complete = not settings.quick
+    keep()
     return ""
 
 
@@ -87,16 +89,19 @@ def run(wanted: argparse.Namespace, show: Show) -> tuple[dict[str, Table], int]:
     settings = Settings(wanted.rounds, wanted.quick, torch.get_num_threads())
     tables: dict[str, Table] = {}
     missing = 0
+
+    def keep() -> None:
+        if wanted.json:
+            results.write(wanted.json, tables)
+
     for name, part in PARTS.items():
         if name not in wanted.only if wanted.only else part.optional:
             continue
         table = tables[name] = Table(machine)
-        reason = measured(part, settings, table, show)
+        reason = measured(part, settings, table, show, keep)
         if reason:
             missing += 1
             show(reason)
-        if wanted.json:
-            results.write(wanted.json, tables)
     return tables, missing
 
 

@@ -16,6 +16,7 @@ Timed = Callable[[], float]
 SHARE = 0.15  #: of a processor, used by other processes: a round with more is repeated
 GRAIN = 0.03  #: seconds that the system's count of processor time may be off in a round
 ENOUGH = 120.0  #: milliseconds of calls that make a sample
+WARM_UP = 2  #: rounds that do not count
 PATIENCE = 2.0  #: seconds to wait for quiet before a round is repeated
 
 
@@ -89,8 +90,8 @@ def wait_for_quiet(limit: float = PATIENCE) -> None:
             return
 
 
-def interleaved(jobs: Sequence[Timed], rounds: int, warm_up: int = 2, alone: bool = True) -> Rounds:
-    """Run jobs, which return their own time in milliseconds, in turn: `rounds` times after `warm_up` that do not count.
+def interleaved(jobs: Sequence[Timed], rounds: int, warm_up: int | None = None, alone: bool = True) -> Rounds:
+    """Run jobs, which return their own time in milliseconds, in turn.
 
     In a round a job runs as often as it takes to be measured over `ENOUGH`, at most 30 times; its median counts.  A
     round during which other processes were at work is repeated, at most `rounds` times in all: the `rounds`
@@ -100,15 +101,16 @@ def interleaved(jobs: Sequence[Timed], rounds: int, warm_up: int = 2, alone: boo
     ----------
     jobs : sequence of callable
         What is timed.
-    rounds, warm_up : int
-        Numbers of rounds.
+    rounds : int
+        Number of rounds that count.
+    warm_up : int, optional
+        Number of those before, at least 1; `WARM_UP` if not given.
     alone : bool
         Whether to look for other processes; not for jobs that are processes which outlive their parent.
     """
-    for _ in range(warm_up):
+    for _ in range(WARM_UP if warm_up is None else warm_up):
         cost = [job() for job in jobs]
-    # the fewest calls where a job is run twice only, as in tests
-    repeats = [max(1, min(30, round(min(ENOUGH, 10 * sum(cost)) / max(ms, 1e-3)))) for ms in cost]
+    repeats = [max(1, min(30, round(ENOUGH / max(ms, 1e-3)))) for ms in cost]
     found: list[tuple[float, tuple[float, ...]]] = []
     quiet = 0
     while quiet < rounds and len(found) < 2 * rounds:
@@ -128,6 +130,8 @@ def compare(name: str, ours: Job, theirs: Job, rounds: int) -> Ratio:
     return compare_timed(name, partial(once, ours), partial(once, theirs), rounds)
 
 
-def compare_timed(name: str, ours: Timed, theirs: Timed, rounds: int, warm_up: int = 2, alone: bool = True) -> Ratio:
+def compare_timed(
+    name: str, ours: Timed, theirs: Timed, rounds: int, warm_up: int | None = None, alone: bool = True
+) -> Ratio:
     """As `compare`, of jobs that return their own time in milliseconds, both of the same amount of work."""
     return ratio(name, interleaved((ours, theirs), rounds, warm_up, alone))

@@ -193,7 +193,7 @@ PART = Part(
     "C T. Neurons: ours is CUBA on time-major memory, with trained decays.",
     (
         Column("name", "workload", "{}"),
-        Column("peer", "library", "{}"),
+        Column("peer", "library", "{}", 33),
         *ratio_columns("theirs")[1:],
     ),
     rows,

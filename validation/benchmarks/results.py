@@ -30,6 +30,7 @@ class Column:
     key: str
     head: str
     form: str = "{:.2f}"  #: of its numbers
+    width: int = 10  #: at the least, on a terminal
 
 
 @dataclass(frozen=True)

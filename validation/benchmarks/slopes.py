@@ -95,7 +95,7 @@ PART = Part(
         Column("name", "workload", "{}"),
         Column("quantity", "against", "{}"),
         Column("slope", "slope"),
-        Column("text", "ms", "{}"),
+        Column("text", "ms", "{}", 60),
     ),
     rows,
 )

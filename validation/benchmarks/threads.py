@@ -24,7 +24,7 @@ def jobs(slayer: object, quick: bool) -> Iterator[tuple[str, Timed]]:
     cuba = neurons.passes(slayer, "cuba", neurons.time_major(x) if ours else x)  # type: ignore[arg-type]
     yield f"cuba {batch}x{width}xT{steps}: forward", cuba.forward
     yield f"cuba {batch}x{width}xT{steps}: forward + backward", cuba.both
-    for make in (workloads.nmnist, workloads.oxford, workloads.pilotnet):
+    for make in (workloads.nmnist,) if quick else (workloads.nmnist, workloads.oxford, workloads.pilotnet):
         job = make(slayer, quick)  # type: ignore[arg-type]
         yield f"{job.name}: training step", partial(once, job.train)
         yield f"{job.name}: inference", partial(once, job.infer)

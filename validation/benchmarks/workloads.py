@@ -66,7 +66,7 @@ NMNIST: dict[str, Any] = {
 
 def nmnist(slayer: ModuleType, quick: bool, density: float = 0.05) -> Workload:
     """2312-512-512-10 with weight norm, delays and dropout, random input."""
-    batch, width, steps = (4, 32, 20) if quick else (32, 512, 300)
+    batch, width, steps = (2, 16, 8) if quick else (32, 512, 300)
     torch.manual_seed(0)
     params = {**NMNIST, "dropout": slayer.neuron.Dropout(p=0.05)}
     dense = slayer.block.cuba.Dense
@@ -89,7 +89,7 @@ def nmnist_sparse(slayer: ModuleType, quick: bool) -> Workload:
 
 def oxford(slayer: ModuleType, quick: bool) -> Workload:
     """200-256-200, one sample, from spike trains to spike trains; both random, as dense as the tutorial's."""
-    width, steps = (32, 60) if quick else (256, 2000)
+    width, steps = (16, 20) if quick else (256, 2000)
     params = {"threshold": 0.1, "current_decay": 1, "voltage_decay": 0.1, "requires_grad": True}
     torch.manual_seed(0)
     dense = slayer.block.cuba.Dense
@@ -136,7 +136,7 @@ class _PilotNet(torch.nn.Module):
 
 
 def _pilotnet(slayer: ModuleType, quick: bool, family: str, params: dict[str, Any]) -> Workload:
-    batch, steps = (2, 3) if quick else (4, 16)
+    batch, steps = (2, 2) if quick else (4, 16)
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     # a picture that moves slowly, and the angle to be told
@@ -188,7 +188,7 @@ _FEEDBACK: dict[str, Any] = {"threshold": 1.0, "current_decay": 0.25, "voltage_d
 
 def recurrent(slayer: ModuleType, quick: bool) -> Workload:
     """512 neurons with trained feedback; lava-dl's leave out the way back through the membrane."""
-    batch, width, steps = (2, 32, 12) if quick else (32, 512, 100)
+    batch, width, steps = (2, 32, 5) if quick else (32, 512, 100)
     torch.manual_seed(0)
     net = slayer.block.cuba.Recurrent(dict(_FEEDBACK), width, width)
     x = spikes((batch, width, steps), 0.05)
@@ -197,7 +197,7 @@ def recurrent(slayer: ModuleType, quick: bool) -> Workload:
 
 def kwta(slayer: ModuleType, quick: bool) -> Workload:
     """512 neurons that inhibit each other."""
-    batch, width, steps = (2, 32, 12) if quick else (32, 512, 100)
+    batch, width, steps = (2, 32, 5) if quick else (32, 512, 100)
     torch.manual_seed(0)
     net = slayer.block.cuba.KWTA(dict(_FEEDBACK), width, width, width // 10, delay_shift=False)
     x = spikes((batch, width, steps), 0.05)
