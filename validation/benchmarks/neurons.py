@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -113,7 +113,7 @@ def rows(settings: Settings) -> Iterator[Row]:
             jobs = [mine, beside, copy] if cuba and arrays else [mine, beside]
             found = interleaved(jobs, settings.rounds)
             share = arrays * found.median(2) / found.median(0) if cuba and arrays else None
-            yield ratio_row(replace(ratio(f"{where}: {what}", found)), share=share)
+            yield ratio_row(ratio(f"{where}: {what}", found), share=share)
 
 
 PART = Part(

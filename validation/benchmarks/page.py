@@ -33,7 +33,7 @@ def markdown(part: str, table: Table) -> list[str]:
     starred = sum(busy(row) for row in table.rows)
     if starred:
         lines += ["", f"\\* {starred} of {len(table.rows)} rows were measured while other processes were at work."]
-    return [*lines, "", f"({table.machine}.)", ""]
+    return [*lines, ""]
 
 
 def write(path: Path, tables: dict[str, Table]) -> None:
@@ -41,11 +41,16 @@ def write(path: Path, tables: dict[str, Table]) -> None:
     folder = path.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     plots = draw(folder, tables)
+    machines = list(dict.fromkeys(table.machine for table in tables.values()))
     lines = [_INTRODUCTION]
+    if len(machines) == 1:
+        lines += [f"Measured on {machines[0]}.", ""]
     for part in PARTS:
         if part not in tables:
             continue
         lines += markdown(part, tables[part])
+        if len(machines) > 1:
+            lines += [f"Measured on {tables[part].machine}.", ""]
         lines += [f"![{PARTS[part].title}]({folder.name}/{plot})\n" for plot in plots.get(part, [])]
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
 
@@ -92,10 +97,13 @@ def _bars(rows: list[Row]) -> Any:
         [max(0.0, row["times"] - row["pairs"][0]) for row in rows],
         [max(0.0, row["pairs"][1] - row["times"]) for row in rows],
     ]
-    axis.barh(range(len(rows)), times, xerr=spread, color=_BLUE, ecolor=_GREY, error_kw={"linewidth": 0.8})
+    # from 1, so that what is slower points the other way
+    beyond = [ratio - 1 for ratio in times]
+    axis.barh(range(len(rows)), beyond, left=1, xerr=spread, color=_BLUE, ecolor=_GREY, error_kw={"linewidth": 0.8})
     axis.set_yticks(range(len(rows)), names)
     axis.invert_yaxis()
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter("{x:g}")
     axis.axvline(1, color="black", linewidth=0.8)
     axis.axvline(10, color=_ORANGE, linewidth=0.8, linestyle=":")
     axis.set_xlabel("times faster (bars: ratio of medians; lines: smallest and largest pair)")
@@ -117,16 +125,23 @@ def _threads(rows: list[Row]) -> Any:
 
 def _slopes(rows: list[Row]) -> Any:
     """Time against each quantity, both logarithmic."""
+    from matplotlib import ticker
+
     quantities = list(dict.fromkeys(row["quantity"] for row in rows))
-    figure, axes = _figure(9, 2.6, len(quantities))
+    figure, axes = _figure(10, 2.6, len(quantities))
     names = list(dict.fromkeys(row["name"] for row in rows))
     for axis, quantity in zip(axes, quantities, strict=True):
         for row in rows:
             if row["quantity"] == quantity:
                 color = f"C{names.index(row['name'])}"
                 axis.plot(row["values"], row["ms"], "o-", color=color, markersize=3, linewidth=1, label=row["name"])
+        values = next(row["values"] for row in rows if row["quantity"] == quantity)
         axis.set_xscale("log")
         axis.set_yscale("log")
+        axis.set_xticks(values, [f"{value:g}" for value in values])
+        axis.xaxis.set_minor_locator(ticker.NullLocator())
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(ticker.NullFormatter())
         axis.set_xlabel(quantity)
     axes[0].set_ylabel("ms")
     handles, labels = axes[0].get_legend_handles_labels()

@@ -66,15 +66,15 @@ class _Afresh(torch.nn.Module):
         return out
 
 
-def _spikingjelly(kind: str) -> torch.nn.Module:
-    neuron = getattr(importlib.import_module("spikingjelly.activation_based.neuron"), kind)()
+def _spikingjelly(kind: str, **parameters: Any) -> torch.nn.Module:
+    neuron = getattr(importlib.import_module("spikingjelly.activation_based.neuron"), kind)(**parameters)
     neuron.step_mode = "m"
     return _Afresh(neuron, "reset")
 
 
 def _sinabs() -> torch.nn.Module:
-    # currents of unlike time constants, as CUBA has; the threshold's scale makes a rate like that of the others
-    return _Afresh(importlib.import_module("sinabs.layers").LIF(tau_mem=30.0, tau_syn=4.0), "reset_states")
+    lif = importlib.import_module("sinabs.layers").LIF
+    return _Afresh(lif(tau_mem=30.0, tau_syn=4.0, norm_input=False), "reset_states")
 
 
 def _snntorch(kind: str, **decays: float) -> torch.nn.Module:
@@ -96,7 +96,7 @@ class Peer:
 
 
 PEERS = (
-    Peer("spikingjelly LIFNode", "spikingjelly", partial(_spikingjelly, "LIFNode")),
+    Peer("spikingjelly LIFNode", "spikingjelly", partial(_spikingjelly, "LIFNode", decay_input=False)),
     Peer("spikingjelly CUBALIFNode", "spikingjelly", partial(_spikingjelly, "CUBALIFNode")),
     Peer("sinabs LIF (membrane and synapse)", "sinabs", _sinabs, samples_first=True),
     Peer("snntorch Leaky", "snntorch", partial(_snntorch, "Leaky", beta=0.97)),

@@ -9,10 +9,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-NAMES = (
-    *("torchvision", "torchaudio", "cv2", "samna", "nir", "nirtorch", "nirtorch_sinabs", "loguru", "pbr", "einops"),
-    *("tensorboard", "tensorboardX", "cupy", "triton", "pandas"),
-)
+NAMES = ("torchvision", "torchaudio", "cv2", "samna", "nir", "nirtorch", "loguru", "pbr", "einops", "tensorboard")
 #: What is installed and refuses to load without one of those.
 REFUSING = ("torch.utils.tensorboard",)
 
