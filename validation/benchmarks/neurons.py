@@ -110,7 +110,7 @@ def rows(settings: Settings) -> Iterator[Row]:
         ):
             if what == "backward alone" and not cuba:
                 continue
-            jobs = [mine, beside, copy] if cuba and arrays else [mine, beside]
+            jobs: list[Timed] = [mine, beside, copy] if cuba and arrays else [mine, beside]
             found = interleaved(jobs, settings.rounds)
             share = arrays * found.median(2) / found.median(0) if cuba and arrays else None
             yield ratio_row(ratio(f"{where}: {what}", found), share=share)

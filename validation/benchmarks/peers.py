@@ -8,6 +8,7 @@ quantised weights or dropout, and gets its input in the order they work in; ours
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from torch import Tensor
 
 import lavadl_ref.slayer
 from validation.benchmarks import neurons, stubs, workloads
-from validation.benchmarks.measure import Job, interleaved, once, ratio
+from validation.benchmarks.measure import Job, compare, compare_timed, once
 from validation.benchmarks.results import Column, Part, Row, Settings, ratio_columns, ratio_row
 
 
@@ -167,20 +168,19 @@ def rows(settings: Settings) -> Iterator[Row]:
         for peer in there:
             forward, both = neuron_jobs(peer, x)
             for what, mine, theirs in (("forward", own.forward, forward), ("forward + backward", own.both, both)):
-                found = ratio(
-                    f"neuron {batch}x{width}xT{steps}: {what}", interleaved([mine, partial(once, theirs)], rounds)
-                )
+                name = f"neuron {batch}x{width}xT{steps}: {what}"
+                found = compare_timed(name, mine, partial(once, theirs), rounds)
                 yield ratio_row(found, peer=peer.name)
     ours = workloads.nmnist(lavadl_ref.slayer, settings.quick)
     for peer in there:
-        theirs_net = network(peer, ours.x, ours.net[0].synapse.weight.shape[0])  # type: ignore[index,union-attr]
+        theirs_net = network(peer, ours.x, ours.net[0].synapse.weight.shape[0])  # type: ignore[index]
         jobs: list[tuple[str, Job, Job]] = [
             ("training step", ours.train, theirs_net.train),
             (f"inference, batch {ours.x.shape[0]}", ours.infer, theirs_net.infer),
             ("inference, batch 1", partial(ours.infer, 1), partial(one_sample, peer, theirs_net)),
         ]
-        for what, mine, beside in jobs:
-            found = ratio(f"N-MNIST shapes: {what}", interleaved([partial(once, mine), partial(once, beside)], rounds))
+        for what, job, beside in jobs:
+            found = compare(f"N-MNIST shapes: {what}", job, beside, rounds)
             yield ratio_row(found, peer=peer.name)
 
 

@@ -53,5 +53,5 @@ class _Finder:
 def install() -> None:
     """Let imports of `NAMES` that are not installed succeed."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())  # type: ignore[arg-type]
+        sys.meta_path.append(_Finder())
         sys.modules.update({name: sys.modules.get(name, _Module(name)) for name in REFUSING})
