@@ -19,6 +19,8 @@ rounds, "times" is the ratio of the medians, "pairs" the smallest and largest ra
 faster than the other side. A round during which other processes used more than 15% of a processor is repeated, a
 limited number of times; where none could be had without, the row has a star.
 """
+#: Packages that are compared with, whose versions are told.
+BESIDE = ("lava-dl", "lava-nc", "spikingjelly", "sinabs", "snntorch", "norse")
 _BLUE, _ORANGE, _GREY = "#3b6ea5", "#d98032", "#888888"
 
 
@@ -152,16 +154,19 @@ def _slopes(rows: list[Row]) -> Any:
 def machine() -> str:
     """One line on what the figures are measured with."""
     import platform
+    from importlib import metadata
 
     import lavadl_kernels
     import numba
     import numpy as np
     import torch
 
+    there = {path.metadata["Name"]: path.version for path in metadata.distributions()}
+    beside = "".join(f", {name} {there[name]}" for name in BESIDE if name in there)
     return (
         f"{processor()}, {os.cpu_count()} processors, torch {torch.__version__} on {torch.get_num_threads()} "
         f"threads, kernels on {lavadl_kernels.get_num_threads()}, numba {numba.__version__}, "
-        f"numpy {np.__version__}, Python {platform.python_version()}"
+        f"numpy {np.__version__}, Python {platform.python_version()}{beside}"
     )
 
 

@@ -66,7 +66,7 @@ NMNIST: dict[str, Any] = {
 
 def nmnist(slayer: ModuleType, quick: bool, density: float = 0.05) -> Workload:
     """2312-512-512-10 with weight norm, delays and dropout, random input."""
-    batch, width, steps = (2, 16, 8) if quick else (32, 512, 300)
+    batch, width, steps = (1, 16, 8) if quick else (32, 512, 300)
     torch.manual_seed(0)
     params = {**NMNIST, "dropout": slayer.neuron.Dropout(p=0.05)}
     dense = slayer.block.cuba.Dense
@@ -136,7 +136,7 @@ class _PilotNet(torch.nn.Module):
 
 
 def _pilotnet(slayer: ModuleType, quick: bool, family: str, params: dict[str, Any]) -> Workload:
-    batch, steps = (2, 2) if quick else (4, 16)
+    batch, steps = (1, 2) if quick else (4, 16)
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     # a picture that moves slowly, and the angle to be told
