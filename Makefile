@@ -10,12 +10,17 @@ TORCH ?= torch==2.13.0
 
 LAVA := lava-nc==0.10.0
 UPSTREAM := lava-dl==0.6.0
+PEERS_ARE := spikingjelly==2.0.0 sinabs==3.1.3 snntorch==1.0.0 norse==1.1.0
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 READY := $(VENV)/.ready
 WITH_UPSTREAM := $(VENV)/.upstream
+# the peers want versions of their own: they get an environment of their own
+PEERS_VENV := .venv-peers
+PEERS_PIP := $(PEERS_VENV)/bin/python -m pip --disable-pip-version-check --no-input
+WITH_PEERS := $(PEERS_VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types validate bench docs clean
@@ -28,7 +33,7 @@ help:
 	@echo 'make test      the tests'
 	@echo 'make check     ruff, mypy and the tests'
 	@echo 'make validate  agreement of all paths, and with lava-dl where it installs'
-	@echo 'make bench     speed next to lava-dl'
+	@echo 'make bench     speed next to lava-dl; PEERS=1: and other libraries; writes docs/benchmarks.md'
 	@echo 'make docs      docs/blocks.md and docs/equivalence.md, made by what the tests run over'
 	@echo 'make clean     remove .venv and everything generated'
 
@@ -51,15 +56,20 @@ types: $(READY)
 validate: $(WITH_UPSTREAM)
 	@$(BIN)/python -m pytest validation --benchmark-skip
 
-bench: $(WITH_UPSTREAM)
-	@$(BIN)/python -m validation.benchmarks
+# `make bench PEERS=1` also compares with other libraries. What was measured stays in .benchmarks; the page is
+# written when all of it was measured in full.
+bench: $(WITH_UPSTREAM) $(if $(PEERS),$(WITH_PEERS))
+	@$(BIN)/python -m validation.benchmarks --json .benchmarks/results.json
+	@$(if $(PEERS),$(PEERS_VENV)/bin/python -m validation.benchmarks --only peers --json .benchmarks/peers.json)
+	@$(BIN)/python -m validation.benchmarks --out docs/benchmarks.md \
+	    .benchmarks/results.json $(if $(PEERS),.benchmarks/peers.json)
 
 docs: $(READY)
 	@$(BIN)/python -m tests.slayer.matrix docs/blocks.md
 	@$(BIN)/python -m validation.equivalence.matrix docs/equivalence.md
 
 clean:
-	rm -rf $(VENV) $(VENV)-* build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* $(PEERS_VENV) build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes first, so that what TORCH says is what is installed. lava-nc goes last and without its
@@ -82,3 +92,13 @@ $(WITH_UPSTREAM): $(READY)
 	else \
 	    printf '%s\n' "$$said" "$(UPSTREAM) cannot be installed (see above): what compares with it is skipped."; \
 	fi
+
+# Ours, and other libraries of spiking networks without most of what they declare: they are only timed, and
+# what they import for pictures, sounds and chips is replaced by validation/benchmarks/stubs.py.
+$(WITH_PEERS): pyproject.toml
+	@sh .ci/make_venv "$(PYTHON)" $(PEERS_VENV)
+	@echo "Installing $(firstword $(TORCH)) and $(PEERS_ARE) in $(PEERS_VENV)"
+	@$(PEERS_PIP) install --quiet $(TORCH)
+	@$(PEERS_PIP) install --quiet --editable . psutil pytest tqdm
+	@$(PEERS_PIP) install --quiet --no-deps $(PEERS_ARE)
+	@touch $@

@@ -23,6 +23,7 @@ from lavadl_ref import exchange, reference
 from lavadl_ref.exchange import Dense, Network, Neuron
 from lavadl_ref.netx import lava_support, runtime
 from validation.benchmarks.measure import Ratio, compare_timed
+from validation.benchmarks.results import Column, Part, Row, Settings, ratio_columns, ratio_row
 from validation.conformance import upstream_tests
 
 SHORT = 10  #: steps of the run that is subtracted
@@ -81,7 +82,7 @@ def tiny(steps: int, lava_steps: int) -> Case:
     return Case(f"tiny.net, a picture, T {steps}", network, x, lava_steps)
 
 
-def ratios(rounds: int, quick: bool) -> Iterator[Ratio]:
+def rows(settings: Settings) -> Iterator[Row]:
     """All figures in milliseconds per step, one after the other.
 
     Raises
@@ -94,11 +95,11 @@ def ratios(rounds: int, quick: bool) -> Iterator[Ratio]:
         raise ImportError(reason)
     for make, steps, lava_steps in ((dense, 500, 3000), (tiny, 200, 400)):
         try:
-            case = make(20, 40) if quick else make(steps, lava_steps)
+            case = make(20, 40) if settings.quick else make(steps, lava_steps)
         except FileNotFoundError as error:
             print(f"{make.__name__} is left out: {error}")
             continue
-        yield from measured(case, rounds)
+        yield from map(ratio_row, measured(case, settings.rounds))
 
 
 def measured(case: Case, rounds: int) -> Iterator[Ratio]:
@@ -128,7 +129,7 @@ def measured(case: Case, rounds: int) -> Iterator[Ratio]:
         check(found, expected)
         return found.seconds * 1e3 / x.shape[-1]
 
-    yield compare_timed(f"{case.name}, Lava's runtime", ours, lava, rounds, warm_up=1)
+    yield compare_timed(f"{case.name}, Lava's runtime", ours, lava, rounds, warm_up=1, alone=False)
     yield compare_timed(f"{case.name}, Lava in this process", ours, models, rounds)
 
 
@@ -136,3 +137,14 @@ def check(found: runtime.Records, expected: NDArray[Any]) -> None:
     """Raise unless the output is that of the reference."""
     if not np.array_equal(found.output, expected[..., : found.output.shape[-1]]):
         raise AssertionError("Lava and the reference differ")
+
+
+PART = Part(
+    "deployed",
+    "Deployed networks",
+    "The integer reference next to Lava on the same network and input, outputs equal, in milliseconds per step. "
+    "Lava records nothing but the network's output; the reference records all spikes. Lava's runtime is timed "
+    "without its start.",
+    ratio_columns("Lava", "ms/step", 4, name=Column("name", "network", "{}")),
+    rows,
+)

@@ -1,0 +1,63 @@
+"""Training steps and inference of networks next to lava-dl's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import ModuleType
+
+import lavadl_ref.slayer
+from validation.benchmarks import workloads
+from validation.benchmarks.measure import compare
+from validation.benchmarks.results import Part, Row, Settings, ratio_columns, ratio_row
+from validation.benchmarks.workloads import Workload
+from validation.conformance import upstream
+
+Make = Callable[[ModuleType, bool], Workload]
+
+#: Whether inference is measured, too: of all samples, and of one.
+WORKLOADS: dict[Make, bool] = {
+    workloads.nmnist: True,
+    workloads.nmnist_sparse: True,
+    workloads.oxford: True,
+    workloads.pilotnet: True,
+    workloads.pilotnet_cuba: True,
+    workloads.bootstrap_proxy: True,
+    workloads.recurrent: False,
+    workloads.kwta: False,
+    workloads.delay: False,
+}
+
+
+def rows(settings: Settings) -> Iterator[Row]:
+    """All networks, one after the other.
+
+    Raises
+    ------
+    ImportError
+        If lava-dl is not installed.
+    """
+    theirs = upstream.load()
+    warnings.filterwarnings("ignore", category=FutureWarning)  # lava-dl's use of torch's old weight norm
+    for make, inference in WORKLOADS.items():
+        own, other = make(lavadl_ref.slayer, settings.quick), make(theirs, settings.quick)
+        batch = own.x.shape[0]
+        yield ratio_row(compare(f"{own.name}: training step, batch {batch}", own.train, other.train, settings.rounds))
+        for samples in sorted({batch, 1}, reverse=True) if inference else ():
+            name = f"{own.name}: inference, batch {samples}"
+            found = compare(name, partial(own.infer, samples), partial(other.infer, samples), settings.rounds)
+            yield ratio_row(found)
+
+
+PART = Part(
+    "networks",
+    "Networks",
+    "A training step is forward, loss, backward and Adam's step. Inputs are random: spikes of the density given, "
+    "for PilotNet a moving picture. The networks are those of Lava-DL's tutorials, but for the bootstrap tutorial, "
+    "of which only the shapes are taken: 784-512-512-10 is a plain CUBA network on both sides, and says nothing of "
+    "bootstrap's own way of training. lava-dl's recurrent block leaves out the way back through the membrane, this "
+    "one does not. KWTA is measured without the shift, with which lava-dl's cannot run.",
+    ratio_columns("lava-dl"),
+    rows,
+)

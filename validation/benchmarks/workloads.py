@@ -1,0 +1,224 @@
+"""The networks that are measured, built alike from this package's slayer or from lava-dl's.
+
+A workload is made by ``make(slayer, quick)``: it holds a network, its input and what a training step does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+CLASSES = 10
+
+
+@dataclass
+class Workload:
+    """A network and its training step."""
+
+    name: str
+    net: torch.nn.Module
+    x: Tensor
+    error: Callable[[Any], Tensor]  #: the loss of what the network returns
+    optimizer: torch.optim.Optimizer
+
+    def train(self) -> None:
+        """One step: forward, loss, backward and the optimizer's."""
+        self.net.train()
+        self.optimizer.zero_grad()
+        self.error(self.net(self.x)).backward()
+        self.optimizer.step()
+
+    def infer(self, samples: int | None = None) -> None:
+        """The output for the first `samples` samples, for all if None."""
+        self.net.eval()
+        with torch.no_grad():
+            self.net(self.x[:samples])
+
+
+def spikes(shape: tuple[int, ...], density: float) -> Tensor:
+    """Random spikes, the same each time."""
+    return (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < density).float()
+
+
+def made(name: str, net: torch.nn.Module, x: Tensor, error: Callable[[Any], Tensor], rate: float = 1e-3) -> Workload:
+    """A workload whose parameters are all there: delays and shapes appear at the first pass."""
+    with torch.no_grad():
+        net(x[:1])
+    return Workload(name, net, x, error, torch.optim.Adam(net.parameters(), lr=rate))
+
+
+#: the published N-MNIST recipe
+NMNIST: dict[str, Any] = {
+    "threshold": 1.25,
+    "current_decay": 0.25,
+    "voltage_decay": 0.03,
+    "tau_grad": 0.03,
+    "scale_grad": 3,
+    "requires_grad": True,
+}
+
+
+def nmnist(slayer: ModuleType, quick: bool, density: float = 0.05) -> Workload:
+    """2312-512-512-10 with weight norm, delays and dropout, random input."""
+    batch, width, steps = (1, 16, 8) if quick else (32, 512, 300)
+    torch.manual_seed(0)
+    params = {**NMNIST, "dropout": slayer.neuron.Dropout(p=0.05)}
+    dense = slayer.block.cuba.Dense
+    net = torch.nn.Sequential(
+        dense(params, 34 * 34 * 2, width, weight_norm=True, delay=True),
+        dense(params, width, width, weight_norm=True, delay=True),
+        dense(params, width, CLASSES, weight_norm=True),
+    )
+    error = slayer.loss.SpikeRate(true_rate=0.2, false_rate=0.03, reduction="sum")
+    labels = torch.arange(batch) % CLASSES
+    x = spikes((batch, 34 * 34 * 2, steps), density)
+    name = f"N-MNIST-like 2312-{width}-{width}-10, T {steps}, {density:.0%} input"
+    return made(name, net, x, lambda out: error(out, labels))
+
+
+def nmnist_sparse(slayer: ModuleType, quick: bool) -> Workload:
+    """As `nmnist` with 1 % of the inputs spiking."""
+    return nmnist(slayer, quick, 0.01)
+
+
+def oxford(slayer: ModuleType, quick: bool) -> Workload:
+    """200-256-200, one sample, from spike trains to spike trains; both random, as dense as the tutorial's."""
+    width, steps = (16, 20) if quick else (256, 2000)
+    params = {"threshold": 0.1, "current_decay": 1, "voltage_decay": 0.1, "requires_grad": True}
+    torch.manual_seed(0)
+    dense = slayer.block.cuba.Dense
+    net = torch.nn.Sequential(dense(params, 200, width), dense(params, width, 200))
+    error = slayer.loss.SpikeTime(time_constant=2, length=100, filter_order=2)
+    x, target = spikes((1, 200, steps), 0.0047), spikes((1, 200, steps), 0.026)
+    return made(f"Oxford 200-{width}-200, T {steps}", net, x, lambda out: error(out, target))
+
+
+class _PilotNet(torch.nn.Module):
+    """Four convolutions and four dense layers; returns its output and the cost of its events."""
+
+    MAX_RATE = 0.01
+
+    def __init__(self, slayer: ModuleType, family: str, params: dict[str, Any]) -> None:
+        super().__init__()
+        block = getattr(slayer.block, family)
+        space = {**params, "norm": slayer.neuron.norm.MeanOnlyBatchNorm}
+        dense = {**space, "dropout": slayer.neuron.Dropout(p=0.2)}
+        options: dict[str, Any] = {"weight_scale": 2, "weight_norm": True}
+        readout = block.Output(dense, 10, 1, **options) if family == "sigma_delta" else None
+        self.blocks = torch.nn.ModuleList(
+            [
+                block.Input(params, weight=1, bias=0),
+                block.Conv(space, 3, 24, 3, padding=0, stride=2, **options),
+                block.Conv(space, 24, 36, 3, padding=0, stride=2, **options),
+                block.Conv(space, 36, 64, 3, padding=(1, 0), stride=(2, 1), **options),
+                block.Conv(space, 64, 64, 3, padding=0, stride=1, **options),
+                block.Flatten(),
+                block.Dense(dense, 64 * 40, 100, **options),
+                block.Dense(dense, 100, 50, **options),
+                block.Dense(dense, 50, 10, **options),
+                readout or block.Affine(dense, 10, 1, dynamics=False, **options),
+            ]
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        cost = x.new_zeros(())
+        for block in self.blocks:
+            x = block(x)
+            if getattr(block, "neuron", None) is not None:
+                cost = cost + functional.relu(x.abs().mean() - self.MAX_RATE) ** 2
+        return x, cost
+
+
+def _pilotnet(slayer: ModuleType, quick: bool, family: str, params: dict[str, Any]) -> Workload:
+    batch, steps = (1, 2) if quick else (4, 16)
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    # a picture that moves slowly, and the angle to be told
+    first = torch.rand(batch, 3, 33, 100, 1, generator=generator)
+    x = (first + 0.02 * torch.randn(batch, 3, 33, 100, steps, generator=generator).cumsum(-1)) / 2
+    angle = torch.rand(batch, 1, generator=generator)
+
+    def error(answer: tuple[Tensor, Tensor]) -> Tensor:
+        out, cost = answer
+        return functional.mse_loss(out.flatten(1).mean(-1, keepdim=True), angle) + 0.01 * cost
+
+    what = {"sigma_delta": "sigma-delta", "cuba": "CUBA"}[family]
+    return made(f"PilotNet {what}, 3x33x100, T {steps}", _PilotNet(slayer, family, params), x, error)
+
+
+def pilotnet(slayer: ModuleType, quick: bool) -> Workload:
+    """The tutorial's sigma-delta PilotNet on moving noise."""
+    params = {"threshold": 0.1, "tau_grad": 0.5, "scale_grad": 1, "requires_grad": True, "shared_param": True}
+    return _pilotnet(slayer, quick, "sigma_delta", {**params, "activation": functional.relu})
+
+
+def pilotnet_cuba(slayer: ModuleType, quick: bool) -> Workload:
+    """The same network of CUBA neurons."""
+    params = {"threshold": 0.1, "current_decay": 0.5, "voltage_decay": 0.1, "tau_grad": 0.5, "requires_grad": True}
+    return _pilotnet(slayer, quick, "cuba", params)
+
+
+def bootstrap_proxy(slayer: ModuleType, quick: bool) -> Workload:
+    """784-512-512-10 on still pictures: the shapes of the bootstrap tutorial with plain CUBA blocks on both sides."""
+    batch, width, steps = (2, 32, 4) if quick else (32, 512, 16)
+    params = {"threshold": 1.25, "current_decay": 1, "voltage_decay": 0.03, "requires_grad": True}
+    cuba = slayer.block.cuba
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        cuba.Input(params, weight=1, bias=0),
+        cuba.Dense(params, 784, width, weight_norm=True, weight_scale=2),
+        cuba.Dense(params, width, width, weight_norm=True, weight_scale=2),
+        cuba.Affine(params, width, CLASSES, weight_norm=True, dynamics=False),
+    )
+    pictures = torch.rand(batch, 784, 1, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(batch) % CLASSES
+    name = f"784-{width}-{width}-10 CUBA, T {steps} (proxy for the bootstrap tutorial)"
+    x = pictures.expand(-1, -1, steps).contiguous()
+    return made(name, net, x, lambda out: functional.cross_entropy(out.mean(-1), labels))
+
+
+_FEEDBACK: dict[str, Any] = {"threshold": 1.0, "current_decay": 0.25, "voltage_decay": 0.03, "requires_grad": True}
+
+
+def recurrent(slayer: ModuleType, quick: bool) -> Workload:
+    """512 neurons with trained feedback; lava-dl's leave out the way back through the membrane."""
+    batch, width, steps = (2, 32, 5) if quick else (32, 512, 100)
+    torch.manual_seed(0)
+    net = slayer.block.cuba.Recurrent(dict(_FEEDBACK), width, width)
+    x = spikes((batch, width, steps), 0.05)
+    return made(f"cuba.Recurrent {width}, T {steps}, 5% input", net, x, lambda out: out.mean())
+
+
+def kwta(slayer: ModuleType, quick: bool) -> Workload:
+    """512 neurons that inhibit each other."""
+    batch, width, steps = (2, 32, 5) if quick else (32, 512, 100)
+    torch.manual_seed(0)
+    net = slayer.block.cuba.KWTA(dict(_FEEDBACK), width, width, width // 10, delay_shift=False)
+    x = spikes((batch, width, steps), 0.05)
+    return made(f"cuba.KWTA {width}, T {steps}, 5% input", net, x, lambda out: out.mean())
+
+
+class _Delayed(torch.nn.Module):
+    def __init__(self, delay: torch.nn.Module, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.delay = delay
+        self.gain = torch.nn.Parameter(torch.ones(shape[1:]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.delay(x * self.gain)
+        return out
+
+
+def delay(slayer: ModuleType, quick: bool) -> Workload:
+    """Learnable delays of pictures' channels, with a gain before them so that the gradient goes through."""
+    shape = (2, 4, 8, 8, 10) if quick else (4, 32, 32, 32, 20)
+    torch.manual_seed(0)
+    x = spikes(shape, 0.1)
+    net = _Delayed(slayer.axon.Delay(max_delay=8), shape)
+    return made(f"axon.Delay of {'x'.join(map(str, shape))}", net, x, lambda out: (out * out).mean())
