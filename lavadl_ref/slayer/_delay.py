@@ -17,6 +17,8 @@ from lavadl_ref.slayer._layout import layout_of
 
 def whole_steps(value: Tensor, sampling_time: float) -> NDArray[np.int64]:
     """Delays in steps, cut to integers."""
+    if sampling_time == 1:
+        return value.detach().numpy().astype(np.int64)
     return torch.trunc(value.detach() / sampling_time).to(torch.int64).numpy()
 
 
