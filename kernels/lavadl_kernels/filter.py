@@ -1,4 +1,8 @@
-"""Causal filters whose response is a truncated exponential, or a power of one, as recurrences.
+"""Causal filters along time: of any taps, and as a recurrence of those that are exponential.
+
+    y[t] = sum_i taps[i] * x[t-i]
+
+A response that is a truncated exponential, or a power of one, needs no more than the last step::
 
     y_0[t] = x[t]
     y_k[t] = a * y_k[t-1] + y_{k-1}[t] - C(L + k - 2, k - 1) * a^L * x[t-L]        k = 1 .. order
@@ -7,7 +11,7 @@ y_k is x filtered by C(i + k - 1, k - 1) * a^i, i = 0 .. L - 1: for k = 1 the ex
 convolved with itself and cut to L steps.  With a = 1 and order 1 it is the sum over a window of L steps.
 
 States are float64, so that what the last term should cancel is gone to rounding of the float32 result, and sums of
-spikes are exact.  The adjoint is the same filter backward in time.
+spikes are exact.  The adjoint of a filter is the same filter backward in time.
 
 Arrays are time-major (T, M).
 """
@@ -101,3 +105,39 @@ def _read(state, scale, row, energy):
         value = scale * state[i]
         row[i] = value
         energy[i] += value * value
+
+
+def convolve(x, taps, adjoint=False):
+    """Filter each lane of `x` (T, M) float32 with `taps` (L,) float32, backward in time for the adjoint."""
+    y = np.empty_like(x)
+    _convolve(x.shape[1], x, taps, -1 if adjoint else 1, y)
+    return y
+
+
+@kernel
+def _convolve(begin, end, x, taps, later, y):
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        for t in range(len(x)):
+            count = min(len(taps), t + 1 if later > 0 else len(x) - t)
+            row = y[t, lo:hi]
+            row[:] = 0
+            whole = count // 4 * 4
+            for i in range(0, whole, 4):
+                a, b, c, d = t - later * i, t - later * (i + 1), t - later * (i + 2), t - later * (i + 3)
+                _add_four(row, x[a, lo:hi], x[b, lo:hi], x[c, lo:hi], x[d, lo:hi], taps[i : i + 4])
+            for i in range(whole, count):
+                _add(row, x[t - later * i, lo:hi], taps[i])
+
+
+@scalar
+def _add_four(row, a, b, c, d, taps):
+    first, second, third, fourth = taps[0], taps[1], taps[2], taps[3]
+    for i in range(row.size):
+        row[i] = (((row[i] + first * a[i]) + second * b[i]) + third * c[i]) + fourth * d[i]
+
+
+@scalar
+def _add(row, x, tap):
+    for i in range(row.size):
+        row[i] += tap * x[i]

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from lavadl_ref.slayer.classifier import MovingWindow, Rate
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.filter import FIR
-from lavadl_ref.slayer.utils.filter.exponential import Distance, batched
+from lavadl_ref.slayer.utils.filter.conv import batched
+from lavadl_ref.slayer.utils.filter.exponential import Distance
 from lavadl_ref.slayer.utils.time import replicate
 
 _REDUCTIONS = ("sum", "mean", "none")

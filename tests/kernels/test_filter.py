@@ -81,3 +81,12 @@ def test_what_is_not_finite_does_not_vanish(bad):
     y, _ = filter.exponential(x, 0.5, 2, 100)
     assert not np.isfinite(y[2:, 1]).any()
     assert (y[:, [0, 2]] == 0).all()
+
+
+@given(cases(), st.integers(1, 70))
+def test_any_taps(case, length):
+    """Small integers: every sum is exact."""
+    x = np.round(case[0] * 4)
+    taps = np.random.default_rng(length).integers(-9, 9, length).astype(np.float32)
+    np.testing.assert_array_equal(filter.convolve(x, taps), convolved(x, taps))
+    np.testing.assert_array_equal(filter.convolve(x, taps, adjoint=True), convolved(x[::-1], taps)[::-1])

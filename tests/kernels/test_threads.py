@@ -48,6 +48,7 @@ def everything(seed):
     out += [z := delay.forward(x, delays), *delay.backward(grad, z, delays)]
     out += [delay.shift(x, 3), delay.shift(x, -3), delay.shift(x, 2 * STEPS)]
     out += [*filter.exponential(x, 0.7, 2, 9), *filter.exponential(x, 1.0, 1, 9, adjoint=True)]
+    out += [filter.convolve(x, np.linspace(-1, 1, 11, dtype=np.float32))]
     gradient = spike.backward(x.reshape(-1), np.ones(1, np.float32), 1.0, 0.1, False, grad.reshape(-1))
     frames = rng.integers(0, 2, (STEPS, 4, 6, 5))
     weight = rng.integers(-128, 128, (4, 4, 3, 3))

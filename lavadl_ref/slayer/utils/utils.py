@@ -67,7 +67,7 @@ def event_rate(x: torch.Tensor) -> float:
         raise ValueError(f"event_rate needs at least one entry, but got shape {tuple(x.shape)}")
     if counted.dtype == torch.float32 and counted.device.type == "cpu":
         # NumPy counts booleans in the order of memory, many times as fast as torch
-        events = np.count_nonzero((counted.detach().numpy() != 0).ravel(order="K"))
+        events = int(np.count_nonzero((counted.detach().numpy() != 0).ravel(order="K")))
     else:
         events = int((counted != 0).sum())
     return events / counted.numel()

@@ -10,8 +10,7 @@ from lavadl_kernels import filter
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._autograd import _follow_torch
-from lavadl_ref.slayer._layout import layout_of
-from lavadl_ref.slayer.utils.filter.conv import conv
+from lavadl_ref.slayer.utils.filter.conv import batched, conv, time_major
 
 
 class Response(NamedTuple):
@@ -38,7 +37,7 @@ class Filtered(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, response: Response, scale: float, adjoint: bool) -> torch.Tensor:
         _follow_torch()
         ctx.kernel = response, scale, adjoint
-        layout = layout_of(x)
+        layout = time_major(x)
         return layout.logical(response.run(layout.lanes(x), scale, adjoint)[0])
 
     @staticmethod
@@ -55,7 +54,7 @@ class Distance(torch.autograd.Function):
         ctx: Any, x: torch.Tensor, desired: torch.Tensor, response: Response, scale: float, weight: float
     ) -> torch.Tensor:
         _follow_torch()
-        layout = layout_of(x)
+        layout = time_major(x)
         error, energy = response.run(layout.lanes(x) - layout.lanes(desired), scale, False)
         ctx.kernel = layout, error, response, scale, weight
         return torch.tensor(energy.sum() * weight, dtype=torch.float32)
@@ -68,11 +67,6 @@ class Distance(torch.autograd.Function):
         grad = layout.logical(response.run(error, 2 * weight * scale * float(grads[0]), True)[0])
         to_desired = -grad if ctx.needs_input_grad[1] else None
         return grad, to_desired, None, None, None
-
-
-def batched(x: torch.Tensor) -> torch.Tensor:
-    """`x` (..., T) with three axes or more."""
-    return x[(None,) * max(0, 3 - x.ndim)]
 
 
 def window_sum(x: torch.Tensor, length: int) -> torch.Tensor:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from lavadl_ref.slayer.utils import _validate
-from lavadl_ref.slayer.utils.filter.conv import conv, fir
-from lavadl_ref.slayer.utils.filter.exponential import Filtered, Response, batched
+from lavadl_ref.slayer.utils.filter.conv import batched, conv, fir
+from lavadl_ref.slayer.utils.filter.exponential import Filtered, Response
 
 
 class FIR(torch.nn.Module):
