@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from lavadl_kernels._jit import kernel
+from lavadl_kernels._jit import kernel, scalar
 
-CHUNK = 256  # lanes per task: whole cache lines, and rows of the window stay cached
+CHUNK = 1024  # lanes at a time: a few pages of each row, and a window of rows stays cached
 
 
 def forward(x, delay):
     """Shift each lane of `x` (T, M) later by `delay` (M,) steps; returns a new (T, M) array."""
+    if delay.size and delay.min() == delay.max():
+        return shift(x, int(delay[0]))
     y = np.empty_like(x)
     _shift(delay.size, x, delay, y)
     return y
@@ -42,42 +44,91 @@ def backward(grad_y, y, delay):
         (M,) float64, per step.
     """
     grad_x = np.empty_like(grad_y)
-    _shift(delay.size, grad_y, -delay, grad_x)
     grad_delay = np.zeros(delay.shape, np.float64)
-    _slope(delay.size, grad_y, y, grad_delay)
+    _backward(delay.size, grad_y, y, -delay, grad_x, grad_delay)
     return grad_x, grad_delay
+
+
+def shift(x, steps):
+    """All lanes of `x` (T, M) later by the same number of steps, earlier if negative; returns a new (T, M) array."""
+    y = np.empty_like(x)
+    far = max(-len(x), min(steps, len(x))) * x.shape[1]
+    _move(x.size, x.reshape(-1), far, y.reshape(-1))
+    return y
+
+
+@kernel
+def _move(begin, end, x, far, y):
+    first = max(begin, min(end, far))
+    last = end if far >= 0 else max(begin, min(end, y.size + far))
+    y[begin:first] = 0
+    _copied(x[first - far : last - far], y[first:last])
+    y[last:end] = 0
 
 
 @kernel
 def _shift(begin, end, x, delay, y):
-    steps = x.shape[0]
+    start = np.empty(CHUNK, np.int64)
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
         d = delay[lo:hi]
         least, most = d.min(), d.max()
-        for t in range(steps):
-            row = y[t, lo:hi]
-            if t - most >= 0 and t - least < steps:
-                if least == most:
-                    row[:] = x[t - most, lo:hi]
-                else:
-                    for i in range(hi - lo):
-                        row[i] = x[t - d[i], lo + i]
-            else:
-                for i in range(hi - lo):
-                    source = t - d[i]
-                    row[i] = x[source, lo + i] if 0 <= source < steps else 0
+        _starts(d, lo, x.shape[1], start)
+        for t in range(len(y)):
+            _gather(x, t, d, least, most, start, lo, hi, y[t, lo:hi])
 
 
 @kernel
-def _slope(begin, end, grad_y, y, grad_delay):
-    steps = y.shape[0]
+def _backward(begin, end, grad_y, y, delay, grad_x, grad_delay):
+    start = np.empty(CHUNK, np.int64)
+    none = np.zeros(CHUNK, np.float32)
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
-        total = grad_delay[lo:hi]
-        before = np.zeros(hi - lo, np.float32)
-        for t in range(steps):
-            gr, yr = grad_y[t, lo:hi], y[t, lo:hi]
-            for i in range(hi - lo):
-                total[i] -= np.float64(gr[i] * (yr[i] - before[i]))
-            before = yr
+        d = delay[lo:hi]
+        least, most = d.min(), d.max()
+        _starts(d, lo, y.shape[1], start)
+        before = none[: hi - lo]
+        for t in range(len(y)):
+            _slope(grad_y[t, lo:hi], y[t, lo:hi], before, grad_delay[lo:hi])
+            before = y[t, lo:hi]
+            _gather(grad_y, t, d, least, most, start, lo, hi, grad_x[t, lo:hi])
+
+
+@scalar
+def _slope(grad_row, row, before, total):
+    for i in range(row.size):
+        total[i] -= np.float64(grad_row[i] * (row[i] - before[i]))
+
+
+@scalar
+def _copied(x, y):
+    for i in range(y.size):  # assigning a slice would not vectorise
+        y[i] = x[i]
+
+
+@scalar
+def _starts(delay, lo, lanes, start):
+    """Where in flat memory each lane would be read at step 0."""
+    for i in range(delay.size):
+        start[i] = lo + i - delay[i] * lanes
+
+
+@scalar
+def _gather(x, t, delay, least, most, start, lo, hi, row):
+    """Step `t` of the lanes `lo` to `hi`, each from its own row of `x`."""
+    steps, lanes = x.shape
+    if t < least or t - most >= steps:
+        row[:] = 0
+        return
+    if least == most:
+        _copied(x[t - least, lo:hi], row)
+        return
+    flat, here = x.reshape(-1), t * lanes
+    # unsigned indices: of signed ones the compiler has to ask whether they count from the end
+    if t >= most and t - least < steps:
+        for i in range(row.size):
+            row[i] = flat[np.uint64(start[i] + here)]
+    else:
+        for i in range(row.size):
+            inside = 0 <= t - delay[i] < steps
+            row[i] = flat[np.uint64(start[i] + here)] if inside else 0

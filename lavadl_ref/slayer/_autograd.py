@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import lavadl_kernels
 import numpy as np
 import torch
-from lavadl_kernels import delay, dynamics, leaky_integrator, spike
+from lavadl_kernels import dynamics, leaky_integrator, spike
 from lavadl_kernels.fixed_point import NEVER
 from numpy.typing import NDArray
 from torch import Tensor
@@ -150,29 +150,6 @@ def _stages(setting: Setting) -> int:
     return 3 - setting.inputs
 
 
-class Delay(torch.autograd.Function):
-    """`lavadl_kernels.delay` on tensors; the gradient to the delay is multiplied by `grad_scale`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, steps: Tensor, grad_scale: float) -> Any:
-        _follow_torch()
-        layout = layout_of(x, "delay input")
-        lanes = layout.per_lane(_integers(steps))
-        y = layout.logical(delay.forward(layout.lanes(x), lanes))
-        ctx.save_for_backward(y, steps)
-        ctx.kernel = layout, lanes, grad_scale
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
-        y, steps = ctx.saved_tensors
-        layout, lanes, grad_scale = ctx.kernel
-        gx, gd = delay.backward(layout.lanes(grads[0]), layout.lanes(y), lanes)
-        return layout.logical(gx), layout.per_channel(gd, steps.numel()) * grad_scale, None
-
-
 class TimeFirst(torch.autograd.Function):
     """The same tensor in memory with time slowest; the gradient is passed as it comes."""
 
@@ -194,36 +171,6 @@ def time_first(x: Tensor) -> Tensor:
         return x
     rearranged: Tensor = TimeFirst.apply(x)
     return rearranged
-
-
-class Shift(torch.autograd.Function):
-    """Every neuron's signal later by the same number of steps, zero-filled; earlier if negative."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, steps: int) -> Tensor:
-        ctx.steps = steps
-        layout = layout_of(x, "shift input")
-        return layout.logical(_rows_later(layout.lanes(x), steps))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        layout = layout_of(grads[0], "shift gradient")
-        return layout.logical(_rows_later(layout.lanes(grads[0]), -ctx.steps)), None
-
-
-def _rows_later(x: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
-    """The rows of (T, M) moved down by `steps`."""
-    total = len(x)
-    y = np.empty_like(x)
-    kept = max(total - abs(steps), 0)
-    if steps >= 0:
-        y[: total - kept] = 0
-        y[total - kept :] = x[:kept]
-    else:
-        y[:kept] = x[total - kept :]
-        y[kept:] = 0
-    return y
 
 
 class Spike(torch.autograd.Function):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lavadl_ref.slayer.utils import _validate
-from lavadl_ref.slayer.utils.filter import conv
+from lavadl_ref.slayer.utils.filter.exponential import window_sum
 
 _MODES = ("probability", "softmax", "logsoftmax")
 
@@ -105,7 +105,7 @@ class MovingWindow(torch.nn.Module):
         """Spikes in the window divided by its length: (..., T) to (..., T)."""
         x = _validate.floating(spike, "spike")
         # Counting first keeps equal counts equal, whatever the order of the sums: ties stay ties.
-        return conv(x, x.new_ones(self.time_window)) / self.time_window
+        return window_sum(x, self.time_window) / self.time_window
 
     def confidence(self, spike: torch.Tensor, mode: str | None = None) -> torch.Tensor:
         """As `Rate.confidence` at each step, (N, C, ..., T) to (N, classes, T)."""

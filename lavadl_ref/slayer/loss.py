@@ -12,7 +12,9 @@ import torch.nn.functional as F
 
 from lavadl_ref.slayer.classifier import MovingWindow, Rate
 from lavadl_ref.slayer.utils import _validate
-from lavadl_ref.slayer.utils.filter import FIR, conv
+from lavadl_ref.slayer.utils.filter import FIR
+from lavadl_ref.slayer.utils.filter.conv import batched
+from lavadl_ref.slayer.utils.filter.exponential import Distance
 from lavadl_ref.slayer.utils.time import replicate
 
 _REDUCTIONS = ("sum", "mean", "none")
@@ -80,9 +82,7 @@ class SpikeTime(torch.nn.Module):
         order = _validate.integer(filter_order, "filter_order of SpikeTime", 1)
         self.reduction = _validate.choice(reduction, "reduction of SpikeTime", _REDUCTIONS)
         self.filter = FIR(time_constant=time_constant, length=length)
-        first = self.filter.filter
-        for _ in range(order - 1):
-            self.filter.filter = conv(self.filter.filter, first)
+        self.filter.raise_to(order)
 
     def forward(self, input: torch.Tensor, desired: torch.Tensor) -> torch.Tensor:
         """Loss of `input` (..., T) against `desired` of the same shape.
@@ -100,6 +100,13 @@ class SpikeTime(torch.nn.Module):
                 f"{tuple(target.shape)}"
             )
         # The filter is linear, so one pass over the difference does for both.
+        response = None if self.reduction == "none" else self.filter.recurrence(x)
+        if response is not None:
+            weight = 1.0 if self.reduction == "sum" else 1 / x.numel()
+            distance: torch.Tensor = Distance.apply(
+                batched(x), batched(target), response, self.filter.sampling_time, weight
+            )
+            return distance
         return _reduce(self.filter(x - target) ** 2, self.reduction)
 
 

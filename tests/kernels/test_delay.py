@@ -51,3 +51,19 @@ def test_gradient_to_the_delay_is_the_slope(case):
     e = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
     ((1 - e) * here + e * later).backward(torch.tensor(g, dtype=torch.float64))
     np.testing.assert_array_equal(grad_delay, e.grad)
+
+
+@given(cases(), st.integers(-15, 15))
+def test_one_shift_for_all(case, steps):
+    x, delays = case
+    expected = delay.forward(x, np.full(delays.shape, steps))
+    np.testing.assert_array_equal(delay.shift(x, steps), expected)
+    for i in range(min(3, delays.size)):
+        assert expected[:, i].tolist() == naive.delay(x[:, i].tolist(), steps)
+
+
+@given(cases(), st.integers(0, 5))
+def test_two_delays_are_one(case, steps):
+    x, delays = case
+    later = np.abs(delays)
+    np.testing.assert_array_equal(delay.forward(x, later + steps), delay.forward(delay.shift(x, steps), later))

@@ -10,7 +10,7 @@ from functools import partial
 import lavadl_kernels
 import numpy as np
 import pytest
-from lavadl_kernels import _jit, cuba, delay, leaky_integrator, spike, synapse
+from lavadl_kernels import _jit, cuba, delay, filter, leaky_integrator, spike, synapse
 
 from tests.kernels.cases import draw_decays
 from tests.kernels.deployment import STATES, uniform
@@ -46,6 +46,9 @@ def everything(seed):
     out += [y, after, *leaky_integrator.backward(grad, y, states[0], decays[0], 4096)]
     delays = rng.integers(-3, 9, LANES)
     out += [z := delay.forward(x, delays), *delay.backward(grad, z, delays)]
+    out += [delay.shift(x, 3), delay.shift(x, -3), delay.shift(x, 2 * STEPS)]
+    out += [*filter.exponential(x, 0.7, 2, 9), *filter.exponential(x, 1.0, 1, 9, adjoint=True)]
+    out += [filter.convolve(x, np.linspace(-1, 1, 11, dtype=np.float32))]
     gradient = spike.backward(x.reshape(-1), np.ones(1, np.float32), 1.0, 0.1, False, grad.reshape(-1))
     frames = rng.integers(0, 2, (STEPS, 4, 6, 5))
     weight = rng.integers(-128, 128, (4, 4, 3, 3))

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from lavadl_ref.slayer import axon
+from lavadl_ref.slayer import _delay, axon
 from tests import naive
 
 SHAPES = pytest.mark.parametrize("shape", [(2, 3, 9), (2, 3, 4, 9), (2, 3, 2, 4, 9)])
@@ -150,3 +150,61 @@ def test_what_is_under_way_carries_no_gradient():
     layer(second).sum().backward()
     assert first.grad is None
     assert second.grad.sum() == 9 * 3 - 3
+
+
+def channels_innermost(x):
+    """The same tensor in the memory that blocks leave it in."""
+    order = (x.ndim - 1, 0, *range(2, x.ndim - 1), 1)
+    return x.permute(order).contiguous().permute([order.index(i) for i in range(x.ndim)])
+
+
+@SHAPES
+@pytest.mark.parametrize("delays", [[0.9, 2.0, 3.7], [2.5], [1.0, 1.2, 1.9], [0.0, 8.0, 61.0]])
+@pytest.mark.parametrize("arrange", [torch.Tensor.contiguous, channels_innermost])
+def test_shift_and_delay_in_one_pass(shape, delays, arrange):
+    """Outputs and all gradients have the bits of the two steps after each other."""
+    results = []
+    for fused in (True, False):
+        layer, x = fixed(delays, max_delay=62, grad_scale=0.5), arrange(signal(shape)).requires_grad_()
+        y = layer(x, 1) if fused else layer(axon.delay(x, 1))
+        y.backward(arrange(signal(shape, 1)))
+        results.append((y, x.grad, layer.delay.grad))
+    for one, two in zip(*results, strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("steps", [-20, -9, -2, 0, 3, 9, 20])
+def test_gradients_in_float64(steps):
+    """Per-channel delays around `steps`, also negative or beyond the signal, against autograd over slices."""
+    x, g = signal((2, 3, 4, 2, 9)).requires_grad_(), signal((2, 3, 4, 2, 9), 1)
+    value = torch.tensor([steps - 1.0, steps, steps + 1.0], requires_grad=True)
+    y = _delay.Delay.apply(x, value, 1.0)
+    y.backward(g)
+    wide = x.detach().double().requires_grad_()
+    padded = torch.nn.functional.pad(wide, (40, 40))
+    shifted = torch.stack([padded[:, c, ..., 40 - d : 49 - d] for c, d in enumerate(value.long().tolist())], 1)
+    assert torch.equal(y.double(), shifted)
+    shifted.backward(g.double())
+    assert torch.equal(x.grad.double(), wide.grad)
+    slope = torch.diff(shifted.detach(), dim=-1, prepend=torch.zeros(2, 3, 4, 2, 1))
+    assert torch.equal(value.grad.double(), -(g * slope).movedim(1, 0).flatten(1).sum(1))
+
+
+def test_fixed_delays_need_no_slope():
+    x = signal((2, 3, 9)).requires_grad_()
+    layer = fixed([0.0, 2.0, 3.0])
+    layer.delay.requires_grad_(False)
+    layer(x, 1).backward(signal((2, 3, 9), 1))
+    other = signal((2, 3, 9)).requires_grad_()
+    fixed([1.0, 3.0, 4.0])(other).backward(signal((2, 3, 9), 1))
+    assert torch.equal(x.grad, other.grad)
+    assert layer.delay.grad is None
+
+
+@pytest.mark.parametrize("cuts", [(4,), (0, 1, 2), (3, 3)])
+def test_persistent_shift_and_delay(cuts):
+    layer = fixed([0.9, 2.0, 6.7])
+    layer.persistent_state = True
+    x = signal((2, 3, 9))
+    parts = [layer(x[..., lo:hi], 1) for lo, hi in itertools.pairwise([0, *cuts, 9])]
+    assert torch.equal(torch.cat(parts, -1), fixed([0.9, 2.0, 6.7])(axon.delay(x, 1)))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer import _autograd, _delay
 from lavadl_ref.slayer._layout import layout_of
 
 SHAPES = [(2, 3, 5), (1, 3, 5), (2, 1, 5), (1, 1, 5), (2, 3, 1), (2, 3, 4, 2, 5), (1, 3, 1, 2, 5), (2, 1, 4, 2, 5)]
@@ -69,7 +69,7 @@ def leaky(x, g):
 def delay(x, g):
     x = x.detach().requires_grad_()
     steps = torch.arange(x.shape[1]).float().requires_grad_()
-    y = _autograd.Delay.apply(x, steps, 1.0)
+    y = _delay.Delay.apply(x, steps, 1.0)
     (y * g).sum().backward()
     return [y.detach(), x.grad, steps.grad]
 
@@ -169,7 +169,7 @@ def test_a_change_in_place_before_backward_is_an_error(function):
         y, *_ = _autograd.Cuba.apply(x, torch.ones(1), torch.ones(1), None, None, 4096, 1.0, 1.0, False)
         x.mul_(0)
     else:
-        y = _autograd.Delay.apply(x, torch.ones(1, requires_grad=True), 1.0)
+        y = _delay.Delay.apply(x, torch.ones(1, requires_grad=True), 1.0)
         y.mul_(0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()

@@ -246,3 +246,32 @@ def test_sparsity_enforcer_adds_the_layers_up():
 def test_refuses(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def time_major(x):
+    return x.movedim(-1, 0).contiguous().movedim(0, -1)
+
+
+@reductions
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(STEPS,), (3, STEPS), (2, 3, STEPS), (2, 3, 2, 1, 150)])
+@pytest.mark.parametrize("arrange", [torch.Tensor.contiguous, time_major])
+def test_spike_time_of_float32_is_that_of_float64(arrange, shape, order, reduction):
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        x, desired = (spikes(shape, seed).to(dtype).requires_grad_() for seed in (0, 1))
+        value = loss.SpikeTime(5, 40, order, reduction).to(dtype)(arrange(x), arrange(desired))
+        (value * torch.linspace(1, 2, value.numel(), dtype=dtype).reshape(value.shape)).sum().backward()
+        assert torch.equal(desired.grad, -x.grad)
+        results.append((value.detach(), x.grad))
+    for narrow, wide in zip(*results, strict=True):
+        assert narrow.dtype == torch.float32
+        assert narrow.shape == wide.shape
+        torch.testing.assert_close(narrow.double(), wide, rtol=1e-5, atol=1e-6 * wide.abs().max().item())
+
+
+def test_spike_time_follows_a_filter_that_was_changed():
+    x, desired = spikes().float(), spikes(seed=1).float()
+    subject = loss.SpikeTime(2.5, 5)
+    subject.filter.filter.mul_(2)
+    torch.testing.assert_close(subject(x, desired), 4 * loss.SpikeTime(2.5, 5)(x, desired))

@@ -67,6 +67,29 @@ def test_conv_takes_any_shape_with_time_last(shape):
 
 
 @pytest.mark.parametrize("function", [conv, corr])
+@pytest.mark.parametrize("shape", [(150, 11), (3, 50, 11), (2, 4, 5, 4, 11)])
+@pytest.mark.parametrize("time_major", [False, True])
+@pytest.mark.parametrize("taps", [1, 6, 30])
+def test_many_float32_signals_filter_like_float64(function, shape, time_major, taps):
+    """Small integers, so that also the gradients and theirs are exact."""
+    random = np.random.default_rng(taps)
+    filter, g = random.integers(-9, 9, taps), torch.from_numpy(random.integers(-9, 9, shape))
+    given = torch.from_numpy(random.integers(-9, 9, shape))
+    if time_major:
+        given = given.movedim(-1, 0).contiguous().movedim(0, -1)
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        x, weight = given.to(dtype).requires_grad_(), g.to(dtype).requires_grad_()
+        y = function(x, torch.from_numpy(filter).to(dtype))
+        (first,) = torch.autograd.grad(y, x, weight, create_graph=True)
+        (second,) = torch.autograd.grad(first, weight, weight)
+        results.append([y, first, second])
+    for narrow, wide in zip(*results, strict=True):
+        assert narrow.dtype == torch.float32
+        assert torch.equal(narrow.double(), wide)
+
+
+@pytest.mark.parametrize("function", [conv, corr])
 @pytest.mark.parametrize("taps", [1, 3, 12])
 def test_gradients_to_signal_and_filter(function, taps, short_blocks):
     x = torch.rand(2, 10, dtype=torch.float64, requires_grad=True)

@@ -118,3 +118,16 @@ def test_replicate_gradient_and_errors():
         replicate(x, 0)
     with pytest.raises(TypeError, match=r"num_steps of replicate must be an integer, but got 2\.0"):
         replicate(x, 2.0)
+
+
+@pytest.mark.parametrize("time_major", [False, True])
+def test_float32_shifts_like_float64(time_major):
+    x = torch.rand(2, 3, 2, 2, 7)
+    if time_major:
+        x = x.movedim(-1, 0).contiguous().movedim(0, -1)
+    steps = np.arange(12) - 6
+    narrow, wide = x.clone().requires_grad_(), x.double().requires_grad_()
+    for given_value in (narrow, wide):
+        shift(given_value, steps).square().sum().backward()
+    assert torch.equal(shift(narrow, steps).double(), shift(wide, steps))
+    torch.testing.assert_close(narrow.grad.double(), wide.grad)

@@ -1,6 +1,7 @@
 """Helpers without a better home."""
 
 import copy
+import math
 import pickle
 
 import pytest
@@ -57,3 +58,13 @@ def test_staticproperty_needs_no_instance():
 
     assert Holder.value == 4
     assert Holder().value == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int32])
+def test_event_rate_of_any_memory(dtype):
+    x = torch.randint(-1, 2, (3, 4, 2, 2, 9)).to(dtype)
+    expected = (x[..., 1:] != 0).sum().item() / (3 * 4 * 2 * 2 * 8)
+    for order in ((0, 1, 2, 3, 4), (4, 0, 2, 3, 1), (4, 0, 1, 2, 3)):
+        arranged = x.permute(order).contiguous().permute([order.index(i) for i in range(5)])
+        assert event_rate(arranged) == expected
+    assert event_rate(torch.tensor([[[1.0, -0.0, math.nan]]], requires_grad=True)) == 0.5

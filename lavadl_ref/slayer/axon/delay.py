@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer import _delay
 from lavadl_ref.slayer._lazy import LazyShapes
 
 
@@ -28,7 +28,7 @@ def delay(input: Tensor, delay_val: float = 1, sampling_time: float = 1) -> Tens
     Tensor
         Shape of `input`; the gradient is the opposite shift.
     """
-    shifted: Tensor = _autograd.Shift.apply(input, int(delay_val / sampling_time))
+    shifted: Tensor = _delay.Shift.apply(input, int(delay_val / sampling_time))
     return shifted
 
 
@@ -84,16 +84,11 @@ class Delay(LazyShapes):
 
     def steps(self, channels: int) -> NDArray[np.int64]:
         """The whole number of steps by which each of `channels` channels is shifted."""
-        return self._steps().detach().expand(channels).numpy().astype(np.int64)
-
-    def _steps(self) -> Tensor:
         self.clamp()
-        # truncated in the gradient's shadow: its slope is that of the continuous delay
-        steps = torch.trunc(self.delay.detach() / self.sampling_time)
-        return steps + (self.delay - self.delay.detach()) / self.sampling_time
+        return np.broadcast_to(_delay.whole_steps(self.delay, self.sampling_time), channels).copy()
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Delay `input` (N, C, ..., T) channel by channel."""
+    def forward(self, input: Tensor, shift: int = 0) -> Tensor:
+        """Delay `input` (N, C, ..., T) channel by channel, and all by `shift` steps more, at least 0."""
         channels = input.shape[1]
         if not self.init:
             if not (self._given and channels == 1):
@@ -101,17 +96,19 @@ class Delay(LazyShapes):
             self.init = True
         elif self.delay.numel() not in (1, channels):
             raise ValueError(f"delay was built for {self.delay.numel()} channels, got input with {channels}")
-        steps = self._steps()
+        self.clamp()
         if not self.persistent_state:
-            delayed: Tensor = _autograd.Delay.apply(input, steps, self.grad_scale)
-            return delayed
-        window = int(steps.detach().max())
+            return self._delayed(input, shift)
+        window = int(_delay.whole_steps(self.delay, self.sampling_time).max()) + shift
         if self.history is None or self.history.shape[:-1] != input.shape[:-1]:
             self.history = input.new_zeros(*input.shape[:-1], 0)
         joined = torch.cat([self.history, input], dim=-1)
         self.history = joined[..., max(0, joined.shape[-1] - window) :].detach()
-        out: Tensor = _autograd.Delay.apply(joined, steps, self.grad_scale)
-        return out[..., joined.shape[-1] - input.shape[-1] :]
+        return self._delayed(joined, shift)[..., joined.shape[-1] - input.shape[-1] :]
+
+    def _delayed(self, x: Tensor, shift: int) -> Tensor:
+        delayed: Tensor = _delay.Delay.apply(x, self.delay, self.grad_scale, self.sampling_time, shift)
+        return delayed
 
     def extra_repr(self) -> str:
         return f"sampling_time={self.sampling_time}, max_delay={self.max_delay}, channels={self.delay.numel()}"

@@ -99,12 +99,16 @@ class SpikingBlock(Block):
             if part is not None:
                 part.reset()
 
+    @property
+    def _persists(self) -> bool:
+        return self.neuron is not None and self.neuron.persistent_state
+
     def _shifted(self, x: Tensor) -> Tensor:
         """`x` one step later; what leaves at the end enters the next call of a persistent block."""
         if not self.delay_shift:
             return x
         shifted = axon.delay(x, 1)
-        if self.neuron is None or not self.neuron.persistent_state:
+        if not self._persists:
             return shifted
         last, self.delay_buffer = self.delay_buffer, x[..., -1:].detach()
         if last is None or last.shape[:-1] != x.shape[:-1]:
@@ -118,9 +122,12 @@ class SpikingBlock(Block):
 
     def _sent(self, spikes: Tensor) -> Output:
         """What leaves the block for the spikes of its neurons."""
-        x = self._shifted(spikes)
-        if self.delay is not None:
-            x = self.delay(x)
+        if self.delay is None:
+            x = self._shifted(spikes)
+        elif self.delay_shift and not self._persists:
+            x = self.delay(spikes, 1)  # both in one pass
+        else:
+            x = self.delay(self._shifted(spikes))
         self.shape = x.shape[1:-1]
         return self._counted(x)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from lavadl_ref.slayer.utils import _validate
@@ -64,4 +65,9 @@ def event_rate(x: torch.Tensor) -> float:
     counted = x[..., 1:] if x.shape[-1] > 1 else x
     if counted.numel() == 0:
         raise ValueError(f"event_rate needs at least one entry, but got shape {tuple(x.shape)}")
-    return (counted != 0).sum().item() / counted.numel()
+    if counted.dtype == torch.float32 and counted.device.type == "cpu":
+        # NumPy counts booleans in the order of memory, many times as fast as torch
+        events = int(np.count_nonzero((counted.detach().numpy() != 0).ravel(order="K")))
+    else:
+        events = int((counted != 0).sum())
+    return events / counted.numel()

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
 
+import torch
+from lavadl_kernels import filter
+
+from lavadl_ref.slayer._autograd import _follow_torch
+from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer.utils import _validate
 
 # Up to here one T x T matrix is faster than blocks; beyond, blocks of at least _BLOCK steps.
 _WHOLE = 256
 _BLOCK = 128
+# Many float32 signals and few taps are filtered in the memory that they are in.
+_LANES = 128
+_LONG = 512
+
+
+class Convolved(torch.autograd.Function):
+    """`lavadl_kernels.filter.convolve` on (N, C, ..., T); its adjoint is the same backward in time."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, taps: torch.Tensor, adjoint: bool) -> torch.Tensor:
+        _follow_torch()
+        ctx.kernel = taps, adjoint
+        layout = time_major(x)
+        return layout.logical(filter.convolve(layout.lanes(x), taps.detach().numpy(), adjoint))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        taps, adjoint = ctx.kernel
+        return Convolved.apply(grads[0], taps, not adjoint), None, None
+
+
+def time_major(x: torch.Tensor) -> Layout:
+    """The layout that a float32 tensor with three axes or more reaches soonest."""
+    if x.is_contiguous():
+        return Layout(tuple(x.shape), (x.ndim - 1, *range(x.ndim - 1)))
+    return layout_of(x)
+
+
+def batched(x: torch.Tensor) -> torch.Tensor:
+    """`x` (..., T) with three axes or more."""
+    return x[(None,) * max(0, 3 - x.ndim)]
 
 
 def _toeplitz(filters: torch.Tensor, size: int, lag: int) -> torch.Tensor:
@@ -55,14 +91,18 @@ def fir(x: torch.Tensor, filters: torch.Tensor, adjoint: bool = False) -> torch.
     return out.transpose(1, 2).reshape(signals, count, blocks * size)[..., :steps]
 
 
-def _apply(input: torch.Tensor, filter: torch.Tensor, sampling_time: float, adjoint: bool) -> torch.Tensor:
+def _apply(input: torch.Tensor, response: torch.Tensor, sampling_time: float, adjoint: bool) -> torch.Tensor:
     name = "corr" if adjoint else "conv"
     x = _validate.floating(input, f"input of {name}")
-    taps = _validate.tensor(filter, f"filter of {name}", axes="(L,)")
+    taps = _validate.tensor(response, f"filter of {name}", axes="(L,)")
     if taps.numel() == 0 or taps.numel() != taps.shape[-1]:
         raise ValueError(f"filter of {name} must be one row of taps (L,), but got shape {tuple(taps.shape)}")
     step = _validate.positive(sampling_time, f"sampling_time of {name}")
     row = taps.to(x.dtype).reshape(1, -1) * step
+    plain = x.dtype == torch.float32 and x.device.type == "cpu" and not row.requires_grad
+    if plain and row.shape[1] <= _LONG and x.numel() >= _LANES * x.shape[-1] > 0:
+        filtered: torch.Tensor = Convolved.apply(batched(x), row.flatten(), adjoint)
+        return filtered.reshape(x.shape)
     return fir(x.unsqueeze(0).flatten(0, -2), row, adjoint).reshape(x.shape)
 
 

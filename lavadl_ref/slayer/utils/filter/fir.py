@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from lavadl_ref.slayer.utils import _validate
-from lavadl_ref.slayer.utils.filter.conv import conv, fir
+from lavadl_ref.slayer.utils.filter.conv import batched, conv, fir
+from lavadl_ref.slayer.utils.filter.exponential import Filtered, Response
 
 
 class FIR(torch.nn.Module):
@@ -43,10 +44,12 @@ class FIR(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.sampling_time = _validate.positive(sampling_time, "sampling_time of FIR")
+        self._response: Response | None = None
         if fir_response is None:
-            tail = torch.arange(_validate.integer(length, "length of FIR", 1), dtype=torch.float64)
-            taps = torch.exp(-tail / _validate.positive(time_constant, "time_constant of FIR"))
-            taps = taps.to(torch.get_default_dtype())
+            count = _validate.integer(length, "length of FIR", 1)
+            tau = _validate.positive(time_constant, "time_constant of FIR")
+            taps = torch.exp(-torch.arange(count, dtype=torch.float64) / tau).to(torch.get_default_dtype())
+            self._response = Response(tau, 1, count)
         else:
             taps = torch.as_tensor(fir_response).detach().clone()
             if taps.ndim == 0 or taps.numel() == 0 or taps.numel() != taps.shape[-1]:
@@ -55,10 +58,32 @@ class FIR(torch.nn.Module):
                 raise ValueError("fir_response of FIR must hold finite real numbers")
             taps = taps.reshape(-1).to(torch.get_default_dtype())
         self.register_buffer("filter", taps)
+        self._known = taps.clone()  # those that the response describes
+
+    def raise_to(self, order: int) -> None:
+        """Convolve the exponential with itself, ``order - 1`` times, and cut it to its length each time."""
+        first = self.filter
+        for _ in range(order - 1):
+            self.filter = conv(self.filter, first)
+        self._known = self.filter.clone()
+        if self._response is not None:
+            self._response = self._response._replace(order=order)
+
+    def recurrence(self, x: torch.Tensor) -> Response | None:
+        """How to filter `x` by a recurrence, None if that cannot be done or `filter` is not what it was made."""
+        response, taps = self._response, self.filter
+        if response is None or not response.fits(x) or taps.requires_grad:
+            return None
+        return response if taps.dtype == self._known.dtype and torch.equal(taps, self._known) else None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Filter `input` (..., T); the result has its shape."""
-        return conv(input, self.filter, self.sampling_time)
+        x = _validate.floating(input, "input of FIR")
+        response = self.recurrence(x)
+        if response is None:
+            return conv(x, self.filter, self.sampling_time)
+        filtered: torch.Tensor = Filtered.apply(batched(x), response, self.sampling_time, False)
+        return filtered.reshape(x.shape)
 
     def extra_repr(self) -> str:
         return f"taps={self.filter.numel()}, sampling_time={self.sampling_time:g}"

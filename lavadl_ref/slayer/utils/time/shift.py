@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from lavadl_kernels import delay
 
+from lavadl_ref.slayer._autograd import _follow_torch
 from lavadl_ref.slayer.utils import _validate
+from lavadl_ref.slayer.utils.filter.conv import time_major
 
 
 def _moved(x: torch.Tensor, steps: int) -> torch.Tensor:
@@ -21,6 +24,11 @@ def _moved(x: torch.Tensor, steps: int) -> torch.Tensor:
 
 def _moved_each(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
     """As `_moved`, with one entry of `steps` for each element between the first and the last axis."""
+    if x.dtype == torch.float32 and x.device.type == "cpu":
+        _follow_torch()
+        layout = time_major(x)
+        lanes = layout.state(steps.reshape(1, *x.shape[1:-1]).expand(x.shape[:-1]))
+        return layout.logical(delay.forward(layout.lanes(x), np.ascontiguousarray(lanes)))
     flat = x.reshape(x.shape[0], steps.numel(), x.shape[-1])
     source = torch.arange(x.shape[-1], device=x.device) - steps[:, None]
     inside = (source >= 0) & (source < x.shape[-1])

@@ -1,0 +1,78 @@
+"""`lavadl_kernels.filter` as torch autograd functions: exponential filters and window sums of float32 signals."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from lavadl_kernels import filter
+from torch.autograd.function import once_differentiable
+
+from lavadl_ref.slayer._autograd import _follow_torch
+from lavadl_ref.slayer.utils.filter.conv import batched, conv, time_major
+
+
+class Response(NamedTuple):
+    """The taps ``C(i + order - 1, order - 1) * exp(-i / time_constant)``, ``i = 0 .. length - 1``."""
+
+    time_constant: float  #: in steps; infinite for a window sum
+    order: int
+    length: int
+
+    def fits(self, x: torch.Tensor) -> bool:
+        """Whether the recurrence takes `x` and is as exact as float32."""
+        memory = min(self.time_constant, x.shape[-1])
+        plain = x.dtype == torch.float32 and x.device.type == "cpu" and x.numel() > 0
+        return plain and (self.order == 1 or memory**self.order < 2**24)
+
+    def run(self, x: Any, scale: float, adjoint: bool) -> Any:
+        return filter.exponential(x, math.exp(-1 / self.time_constant), self.order, self.length, scale, adjoint)
+
+
+class Filtered(torch.autograd.Function):
+    """`scale` times the response applied to `x` (N, C, ..., T); its adjoint is the same backward in time."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, response: Response, scale: float, adjoint: bool) -> torch.Tensor:
+        _follow_torch()
+        ctx.kernel = response, scale, adjoint
+        layout = time_major(x)
+        return layout.logical(response.run(layout.lanes(x), scale, adjoint)[0])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        response, scale, adjoint = ctx.kernel
+        return Filtered.apply(grads[0], response, scale, not adjoint), None, None, None
+
+
+class Distance(torch.autograd.Function):
+    """The sum of the squares of the filtered difference of `x` and `desired`, both (N, C, ..., T), times `weight`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, desired: torch.Tensor, response: Response, scale: float, weight: float
+    ) -> torch.Tensor:
+        _follow_torch()
+        layout = time_major(x)
+        error, energy = response.run(layout.lanes(x) - layout.lanes(desired), scale, False)
+        ctx.kernel = layout, error, response, scale, weight
+        return torch.tensor(energy.sum() * weight, dtype=torch.float32)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        _follow_torch()
+        layout, error, response, scale, weight = ctx.kernel
+        grad = layout.logical(response.run(error, 2 * weight * scale * float(grads[0]), True)[0])
+        to_desired = -grad if ctx.needs_input_grad[1] else None
+        return grad, to_desired, None, None, None
+
+
+def window_sum(x: torch.Tensor, length: int) -> torch.Tensor:
+    """The sum of the last `length` steps at each step of `x` (..., T), floating."""
+    window = Response(math.inf, 1, length)
+    if not window.fits(x):
+        return conv(x, x.new_ones(length))
+    summed: torch.Tensor = Filtered.apply(batched(x), window, 1.0, False)
+    return summed.reshape(x.shape)
