@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._memory import empty_like
 
 CHUNK = 1024  # lanes at a time: a few pages of each row, and a window of rows stays cached
 
@@ -21,7 +22,7 @@ def forward(x, delay):
     """Shift each lane of `x` (T, M) later by `delay` (M,) steps; returns a new (T, M) array."""
     if delay.size and delay.min() == delay.max():
         return shift(x, int(delay[0]))
-    y = np.empty_like(x)
+    y = empty_like(x)
     _shift(delay.size, x, delay, y)
     return y
 
@@ -43,7 +44,7 @@ def backward(grad_y, y, delay):
     grad_delay : ndarray
         (M,) float64, per step.
     """
-    grad_x = np.empty_like(grad_y)
+    grad_x = empty_like(grad_y)
     grad_delay = np.zeros(delay.shape, np.float64)
     _backward(delay.size, grad_y, y, -delay, grad_x, grad_delay)
     return grad_x, grad_delay
@@ -51,7 +52,7 @@ def backward(grad_y, y, delay):
 
 def shift(x, steps):
     """All lanes of `x` (T, M) later by the same number of steps, earlier if negative; returns a new (T, M) array."""
-    y = np.empty_like(x)
+    y = empty_like(x)
     far = max(-len(x), min(steps, len(x))) * x.shape[1]
     _move(x.size, x.reshape(-1), far, y.reshape(-1))
     return y

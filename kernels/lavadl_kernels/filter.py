@@ -23,6 +23,7 @@ import math
 import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._memory import empty_like
 
 CHUNK = 512  # lanes at a time: their states stay in the first-level cache
 TINY = 2.0**-120  # smaller states are 0: they would end as denormal numbers, which are slow
@@ -53,7 +54,7 @@ def exponential(x, factor, order, length, scale=1.0, adjoint=False):
     energy : ndarray
         (M,) float64, the sum of the squares of each lane's y before it is rounded.
     """
-    y, energy = np.empty_like(x), np.zeros(x.shape[1])
+    y, energy = empty_like(x), np.zeros(x.shape[1])
     last = 1.0
     for _ in range(min(length, len(x))):
         last *= factor  # as the states are multiplied, so that a lone spike is cancelled exactly
@@ -109,7 +110,7 @@ def _read(state, scale, row, energy):
 
 def convolve(x, taps, adjoint=False):
     """Filter each lane of `x` (T, M) float32 with `taps` (L,) float32, backward in time for the adjoint."""
-    y = np.empty_like(x)
+    y = empty_like(x)
     _convolve(x.shape[1], x, taps, -1 if adjoint else 1, y)
     return y
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from lavadl_kernels._jit import kernel
+from lavadl_kernels._memory import empty
 
 TILE = 64  # a tile of float32 fits the first-level cache and is whole cache lines
 
 
 def time_first(x):
     """The transpose of `x` (M, T) as a contiguous (T, M) array."""
-    y = np.empty(x.shape[::-1], x.dtype)
+    y = empty(x.shape[::-1], x.dtype)
     _transpose(x.shape[0], x, y)
     return y
 

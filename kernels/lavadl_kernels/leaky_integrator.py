@@ -22,6 +22,7 @@ import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar
 from lavadl_kernels._lanes import at, parameter, plus, row
+from lavadl_kernels._memory import empty_like
 from lavadl_kernels.fixed_point import NEVER, exact, fixed, leak
 
 CHUNK = 512  # lanes per task: their states stay in the first-level cache
@@ -54,7 +55,7 @@ def forward(x, state, decay, threshold=NEVER):
     state : ndarray
         (M,) int64, the state after the last step.
     """
-    y = np.empty_like(x)
+    y = empty_like(x)
     after = np.empty_like(state)
 
     def run(bound, zero):
@@ -103,7 +104,7 @@ def backward(grad_y, y, state, decay, threshold=NEVER):
     grad_decay : ndarray
         (M,) float64, per unit of the decay integer.
     """
-    grad_x = np.empty_like(grad_y)
+    grad_x = empty_like(grad_y)
     grad_decay = np.zeros(state.shape, np.float64)
     _backward(state.size, grad_y, y, state, decay, threshold, grad_x, grad_decay)
     return grad_x, grad_decay

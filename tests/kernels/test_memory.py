@@ -1,0 +1,99 @@
+"""Memory that is used again: by nobody else while anything still looks at it."""
+
+import threading
+
+import numpy as np
+import pytest
+from lavadl_kernels import _memory
+from lavadl_kernels._memory import ALIGN, LARGE, empty, empty_like
+
+SIZE = LARGE // 4 + 5
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept():
+    _memory._free.clear()
+    _memory._kept = 0
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+@pytest.mark.parametrize("shape", [0, 3, (2, 0), (4, 5), SIZE, (3, SIZE), (SIZE, 2, 1)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
+def test_arrays_are_ordinary(shape, dtype):
+    array = empty(shape, dtype)
+    like = np.empty(shape, dtype)
+    assert (array.shape, array.dtype, array.strides) == (like.shape, like.dtype, like.strides)
+    assert array.flags.writeable
+    assert array.flags.c_contiguous
+    array[...] = 7
+    assert (array == 7).all()
+    if array.nbytes >= LARGE:
+        assert address(array) % ALIGN == 0
+    assert empty_like(array).shape == array.shape
+
+
+def test_memory_is_used_again():
+    first = empty(SIZE)
+    place = address(first)
+    del first
+    assert address(empty(SIZE)) == place
+
+
+def test_not_while_a_view_is_left():
+    first = empty((SIZE, 2))
+    place, view = address(first), first.reshape(2, -1).transpose()[5:]
+    first[...] = 3
+    del first
+    other = empty((SIZE, 2))
+    other[...] = 4
+    assert address(other) != place
+    assert (view == 3).all()
+    del view
+    assert address(empty((SIZE, 2))) == place
+
+
+def test_not_while_a_tensor_is_left():
+    torch = pytest.importorskip("torch")
+    first = empty((SIZE, 2))
+    first[...] = 3
+    tensor = torch.from_numpy(first)[1:].t()
+    del first
+    empty((SIZE, 2))[...] = 4
+    assert bool((tensor == 3).all())
+
+
+def test_not_for_a_much_smaller_or_larger_array():
+    place = address(empty(8 * SIZE))
+    kept = [empty(SIZE), empty(6 * SIZE), empty(9 * SIZE)]
+    assert place not in map(address, kept)
+    assert address(empty(8 * SIZE)) == place
+
+
+def test_no_more_is_kept_than_said(monkeypatch):
+    monkeypatch.setattr(_memory, "KEEP", 3 * LARGE)
+    arrays = [empty(LARGE, np.uint8) for _ in range(5)]
+    arrays.clear()
+    assert len(_memory._free) == 2
+    assert _memory._kept == sum(block.size for block in _memory._free) <= 3 * LARGE
+
+
+def test_threads_do_not_share():
+    wrong = []
+
+    def work(value):
+        for _ in range(50):
+            array = empty(SIZE, np.int32)
+            array[:] = value
+            if (array != value).any():
+                wrong.append(value)
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert _memory._kept == sum(block.size for block in _memory._free)
