@@ -16,6 +16,9 @@ settings.load_profile("project")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests already run side by side: a worker takes one processor, and so do the programs that it starts.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A worker has no terminal; the size that readline finds for it would be taken for the user's wish.
+    os.environ.pop("COLUMNS", None)
+    os.environ.pop("LINES", None)
 
 
 def pytest_collection_modifyitems(items):

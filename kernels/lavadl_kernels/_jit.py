@@ -22,6 +22,7 @@ import numba
 from numba.extending import register_jitable
 
 from lavadl_kernels import _cache
+from lavadl_kernels._notice import NOTICE
 
 # fastmath stays off: the order and rounding of every operation is part of the contract.
 OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": False}
@@ -99,6 +100,7 @@ class Kernel:
         self.python = function
         self.compiled = numba.njit(**OPTIONS)(function)
         _cache.share(self.compiled, _STAMP)
+        NOTICE.watch(self.compiled, f"{function.__module__.rpartition('.')[2]}.{function.__name__}")
 
     def __call__(self, size: int, *arrays: Any, align: int = ALIGN) -> bool:
         threads = get_num_threads()
