@@ -4,9 +4,12 @@
 #   make TORCH='torch==2.9.0' test   another torch: any arguments that `pip install` takes
 #
 # Both count when .venv is made: `make clean` first to change them.
+#
+#   make WORKERS=0 test              tests in this one process. Else they run in one a processor, at most 8
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+WORKERS ?= logical
 
 LAVA := lava-nc==0.10.0
 UPSTREAM := lava-dl==0.6.0
@@ -16,6 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
 WITH_UPSTREAM := $(VENV)/.upstream
 # the peers want versions of their own: they get an environment of their own
 PEERS_VENV := .venv-peers
@@ -41,7 +45,7 @@ demo: $(READY)
 	@$(BIN)/lavadl-ref demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 check: lint types test
 
@@ -54,7 +58,7 @@ types: $(READY)
 
 # writes docs/equivalence.md where it is out of date, and fails then
 validate: $(WITH_UPSTREAM)
-	@$(BIN)/python -m pytest validation --benchmark-skip
+	@$(PYTEST) validation
 
 # `make bench PEERS=1` also compares with other libraries. What was measured stays in .benchmarks; the page is
 # written when all of it was measured in full.

@@ -1,4 +1,4 @@
-"""What all tests share: one Hypothesis profile, and the folder of recorded data."""
+"""What all tests share: one Hypothesis profile, threads, the order, and the folder of recorded data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,18 @@ settings.register_profile(
     "project", deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("project")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests already run side by side: a worker takes one processor, and so do the programs that it starts.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A worker has no terminal; the size that readline finds for it would be taken for the user's wish.
+    os.environ.pop("COLUMNS", None)
+    os.environ.pop("LINES", None)
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that may take long come first, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,9 @@ from typing import Any
 import numba
 from numba.extending import register_jitable
 
+from lavadl_kernels import _cache
+from lavadl_kernels._notice import NOTICE
+
 # fastmath stays off: the order and rounding of every operation is part of the contract.
 OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": False}
 
@@ -96,9 +99,8 @@ class Kernel:
         self.__name__ = function.__name__
         self.python = function
         self.compiled = numba.njit(**OPTIONS)(function)
-        cache_file: Any = getattr(getattr(self.compiled, "_cache", None), "_cache_file", None)
-        if hasattr(cache_file, "_source_stamp"):
-            cache_file._source_stamp = _STAMP
+        _cache.share(self.compiled, _STAMP)
+        NOTICE.watch(self.compiled, f"{function.__module__.rpartition('.')[2]}.{function.__name__}")
 
     def __call__(self, size: int, *arrays: Any, align: int = ALIGN) -> bool:
         threads = get_num_threads()

@@ -73,9 +73,9 @@ def test_leaves_nothing_after_success(traces):
 
 def test_leaves_nothing_after_a_timeout(traces):
     began = time.monotonic()
-    with pytest.raises(runtime.LavaTimeout, match=r"network of 2 layers did not finish within 6 s"):
-        runtime.run(SMALL.net_config, SMALL.inputs, 200_000, timeout=6, record=())
-    assert time.monotonic() - began < 12
+    with pytest.raises(runtime.LavaTimeout, match=r"network of 2 layers did not finish within 12 s"):
+        runtime.run(SMALL.net_config, SMALL.inputs, 200_000, timeout=12, record=())
+    assert time.monotonic() - began < 20
     assert_nothing_left(*traces)
 
 

@@ -13,23 +13,15 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
-    return upstream_tests.run("ours", tmp_path_factory.mktemp("ours"))
-
-
-def test_all_pass_that_are_not_listed(outcomes, capsys):
-    with capsys.disabled():
-        print(f"\nlava-dl's own tests on this package: {upstream_tests.summary(outcomes)}")
-    assert {test for test, outcome in outcomes.items() if outcome == "failed"} == set(upstream_tests.FAILS)
-    assert [test for test, outcome in outcomes.items() if outcome == "skipped"] == []
-
-
-def test_the_same_tests_on_lava_dl(outcomes, tmp_path, capsys):
-    """Those of slayer all pass there too; it is the same tests that ran."""
+@pytest.mark.timeout(1200)
+def test_all_pass_that_are_not_listed(tmp_path, say):
+    """On this package; those of slayer all pass on lava-dl too, where it is the same tests that run."""
     upstream.slayer()
-    theirs = upstream_tests.run("theirs", tmp_path)
-    with capsys.disabled():
-        print(f"\nlava-dl's own tests on lava-dl: {upstream_tests.summary(theirs)}")
-    assert theirs.keys() == {test for test in outcomes if not (test in upstream_tests.FAILS and "/netx/" in test)}
+    ours = upstream_tests.run("ours", tmp_path / "ours")
+    say(f"lava-dl's own tests on this package: {upstream_tests.summary(ours)}")
+    assert {test for test, outcome in ours.items() if outcome == "failed"} == set(upstream_tests.FAILS)
+    assert [test for test, outcome in ours.items() if outcome == "skipped"] == []
+    theirs = upstream_tests.run("theirs", tmp_path / "theirs")
+    say(f"lava-dl's own tests on lava-dl: {upstream_tests.summary(theirs)}")
+    assert theirs.keys() == {test for test in ours if not (test in upstream_tests.FAILS and "/netx/" in test)}
     assert [test for test, outcome in theirs.items() if outcome != "passed" and "/netx/" not in test] == []

@@ -20,30 +20,23 @@ from tests import random_networks  # noqa: E402
 from validation.equivalence import _cells, _networks, matrix  # noqa: E402
 
 
-@pytest.fixture(scope="module")
-def found():
-    return matrix.cells()
+@pytest.mark.timeout(1500)
+def test_every_cell_is_equal_or_explained_and_on_the_page():
+    """Where the page is another, it is written, for the next run and for the next commit.
 
-
-@pytest.mark.timeout(900)
-def test_every_cell_is_equal_or_explained(found):
+    Its marks must be the same; counts and footnotes may depend on how a processor rounds what is trained.
+    """
+    found = matrix.cells()
     assert matrix.differences(found) == []
     assert set(found) == set(matrix.keys())
     for key, cell in found.items():
         assert cell.mark == "=" or (cell.mark == "–" and cell.notes), key
-
-
-@pytest.mark.timeout(900)
-def test_the_page_is_what_the_matrix_gives(found):
-    """Where it is not, the page is written, for the next run and for the next commit.
-
-    Its marks must be the same; counts and footnotes may depend on how a processor rounds what is trained.
-    """
     page = Path(__file__).parents[2] / "docs" / "equivalence.md"
     before, now = page.read_text(encoding="utf-8"), matrix.page(found)
     if before != now:
         page.write_text(now, encoding="utf-8")
     assert rows(before) == rows(now)
+    no_place_is_empty(now)
 
 
 def rows(page):
@@ -51,9 +44,8 @@ def rows(page):
     return [re.sub(r"\d", "", line) for line in page.splitlines() if line.startswith("|")]
 
 
-@pytest.mark.timeout(900)
-def test_no_place_of_the_page_is_empty(found):
-    tables = rows(matrix.page(found))
+def no_place_is_empty(page):
+    tables = rows(page)
     assert len(tables) > 70
     for row in tables:
         assert all(place.strip() for place in row.strip("|").split("|")), row
