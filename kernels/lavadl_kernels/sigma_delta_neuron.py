@@ -34,7 +34,7 @@ SMALL = np.float32(64)  #: below it float32 holds the multiples of 2**-18 exactl
 NONE = np.zeros(1, np.float32)  #: no offset
 
 
-def forward(x, state, shift, bias, threshold, inner, scale, relu, cum_error, surrogate=None):
+def forward(x, state, shift, bias, threshold, inner, scale, relu, cum_error, surrogate=None, sums=True):
     """Run real inputs through neurons.
 
     Parameters
@@ -58,6 +58,8 @@ def forward(x, state, shift, bias, threshold, inner, scale, relu, cum_error, sur
         As in `sigma_delta.delta_forward`.
     surrogate : (float, float), optional
         Width and height of the surrogate; without it nothing is kept for backward.
+    sums : bool
+        Whether `x` holds changes to be summed, or the sum itself, as for a Delta alone.
 
     Returns
     -------
@@ -84,14 +86,24 @@ def forward(x, state, shift, bias, threshold, inner, scale, relu, cum_error, sur
         # of two values and a residue below 16, the change stays below 64
         bound = np.float32(48 if relu else 24)
         done = _forward(
-            lanes, x, np.empty((4, 0), np.float32), *given, np.float32(scale), np.float32(1 / scale), bound, *out
+            lanes,
+            x,
+            np.empty((4, 0), np.float32),
+            *given,
+            np.float32(sums),
+            np.float32(scale),
+            np.float32(1 / scale),
+            bound,
+            *out,
         )
     after = np.empty((4, 0)) if state is None else state.copy()
     if not done:
         bound = _bound(after, steps)
         if not (bound > 0 and all(bool((np.abs(v) < LIMIT / 4).all()) for v in (shift, bias))):
             return None
-        if not _forward(lanes, x, after, *given, np.float64(scale), np.float64(1 / scale), bound, *out):
+        if not _forward(
+            lanes, x, after, *given, np.float64(sums), np.float64(scale), np.float64(1 / scale), bound, *out
+        ):
             return None
     return message, None if state is None else after, None if surrogate is None else kept
 
@@ -104,20 +116,20 @@ def _narrow(shift, bias, threshold, scale):
 
 @kernel
 def _forward(
-    begin, end, x, state, shift, bias, threshold, inner, floor, cum_error, scale, unit, bound,
+    begin, end, x, state, shift, bias, threshold, inner, floor, cum_error, hold, scale, unit, bound,
     inverse_tau, height, message, kept,
 ):  # fmt: skip
     states = np.empty((6, CHUNK), state.dtype)  # and the threshold, as it is and as backward has it
     rows = np.empty((5, CHUNK), np.float32)
     return _forward_lanes(
-        begin, end, x, state, shift, bias, threshold, inner, floor, cum_error, scale, unit, bound,
+        begin, end, x, state, shift, bias, threshold, inner, floor, cum_error, hold, scale, unit, bound,
         inverse_tau, height, message, kept, states, rows,
     )  # fmt: skip
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _forward_lanes(
-    begin, end, x, state, shift, bias, threshold, inner, floor, cum_error, scale, unit, bound,
+    begin, end, x, state, shift, bias, threshold, inner, floor, cum_error, hold, scale, unit, bound,
     inverse_tau, height, message, kept, states, rows,
 ):  # fmt: skip
     carried, keeps = state.shape[1] > 0, kept.shape[1] > 0
@@ -136,13 +148,13 @@ def _forward_lanes(
         for t in range(x.shape[0]):
             if cum_error:
                 far = _advance_summed(
-                    x[t, lo:hi], states[0, :n], states[1, :n], states[2, :n], states[3, :n], states[4, :n],
+                    hold, x[t, lo:hi], states[0, :n], states[1, :n], states[2, :n], states[3, :n], states[4, :n],
                     states[5, :n], rows[0, :n], rows[1, :n], floor, scale, unit, bound, message[t, lo:hi],
                     rows[3, :n], rows[4, :n],
                 )  # fmt: skip
             else:
                 far = _advance(
-                    x[t, lo:hi], states[0, :n], states[1, :n], states[2, :n], states[4, :n],
+                    hold, x[t, lo:hi], states[0, :n], states[1, :n], states[2, :n], states[4, :n],
                     states[5, :n], rows[0, :n], rows[1, :n], floor, scale, unit, bound, message[t, lo:hi],
                     rows[3, :n], rows[4, :n],
                 )  # fmt: skip
@@ -203,11 +215,12 @@ def _far_by_type(x, sigma, value, bound):
 
 @scalar
 def _advance(
-    x, sigma, before, residue, threshold, level, shift, bias, floor, scale, unit, bound, message, changes, distances
+    hold, x, sigma, before, residue, threshold, level, shift, bias, floor, scale, unit, bound, message,
+    changes, distances,
 ):  # fmt: skip
     far = np.int32(0)
     for i in range(x.size):
-        sigma[i] += x[i]
+        sigma[i] = hold * sigma[i] + x[i]
         value = _value(sigma[i], shift[i], bias[i], floor)
         far = np.int32(far | _far(x[i], sigma[i], value, bound))
         residue[i], _, sent, change, compared = encode(
@@ -221,12 +234,12 @@ def _advance(
 
 @scalar
 def _advance_summed(
-    x, sigma, before, residue, error, threshold, level, shift, bias, floor, scale, unit, bound, message,
+    hold, x, sigma, before, residue, error, threshold, level, shift, bias, floor, scale, unit, bound, message,
     changes, distances,
 ):  # fmt: skip
     far = np.int32(0)
     for i in range(x.size):
-        sigma[i] += x[i]
+        sigma[i] = hold * sigma[i] + x[i]
         value = _value(sigma[i], shift[i], bias[i], floor)
         far = np.int32(far | _far(x[i], sigma[i], value, bound))
         residue[i], error[i], sent, change, compared = encode(
@@ -317,14 +330,14 @@ def _totals_row(x, bound, sums, total):
     return far != 0
 
 
-def backward(grad_message, kept, relu, inner, lift=None):
+def backward(grad_message, kept, relu, inner, lift=None, sums=True):
     """Gradients of `forward`.
 
     Parameters
     ----------
     grad_message, kept : ndarray
         (T, M) float32: the incoming gradient and what `forward` kept.
-    relu, inner
+    relu, inner, sums
         What `forward` was given.
     lift : callable, optional
         Gives for `grad_offset` (M,) a gradient that every sum of a channel has besides, (C,) float64.
@@ -343,7 +356,7 @@ def backward(grad_message, kept, relu, inner, lift=None):
     if lift is not None:
         _gather(lanes, grad_message, kept, always, grad_offset)
         more = lift(grad_offset)
-    _backward(lanes, grad_message, kept, always, more, inner, grad_x, grad_threshold, total)
+    _backward(lanes, grad_message, kept, always, float(sums), more, inner, grad_x, grad_threshold, total)
     return grad_x, grad_threshold, total if lift is None else grad_offset
 
 
@@ -381,16 +394,16 @@ def _gather_row(grad, later, kept, always, offset):
 
 
 @kernel
-def _backward(begin, end, grad_message, kept, always, lift, inner, grad_x, grad_threshold, total):
+def _backward(begin, end, grad_message, kept, always, hold, lift, inner, grad_x, grad_threshold, total):
     _backward_lanes(
-        begin, end, grad_message, kept, always, lift, inner, grad_x, grad_threshold, total,
+        begin, end, grad_message, kept, always, hold, lift, inner, grad_x, grad_threshold, total,
         np.zeros(CHUNK, np.float32), np.empty(CHUNK),
     )  # fmt: skip
 
 
 @scalar
 def _backward_lanes(
-    begin, end, grad_message, kept, always, lift, inner, grad_x, grad_threshold, total, zeros, lifts
+    begin, end, grad_message, kept, always, hold, lift, inner, grad_x, grad_threshold, total, zeros, lifts
 ):  # fmt: skip
     last = kept.shape[0] - 1
     for lo in range(begin, end, CHUNK):
@@ -400,14 +413,14 @@ def _backward_lanes(
         for t in range(last, -1, -1):
             later = grad_message[t + 1, lo:hi] if t < last else zeros[:n]
             _retreat(
-                grad_message[t, lo:hi], later, kept[t, lo:hi], always, lifts[:n], total[lo:hi],
+                grad_message[t, lo:hi], later, kept[t, lo:hi], always, hold, lifts[:n], total[lo:hi],
                 grad_threshold[lo:hi], grad_x[t, lo:hi],
             )  # fmt: skip
 
 
 @scalar
-def _retreat(grad, later, kept, always, lift, total, grad_threshold, grad_x):
+def _retreat(grad, later, kept, always, hold, lift, total, grad_threshold, grad_x):
     for i in range(grad.size):
-        total[i] += np.float64(_passed(grad[i], later[i], kept[i], always)) + lift[i]
+        total[i] = hold * total[i] + np.float64(_passed(grad[i], later[i], kept[i], always)) + lift[i]
         grad_threshold[i] -= np.float64(grad[i]) * np.float64(_factor(kept[i]))
         grad_x[i] = total[i]

@@ -110,8 +110,9 @@ class Setting(NamedTuple):
     tau_grad: float
     scale_grad: float
     keep: bool  #: whether there will be a backward
-    shift: Tensor | None  #: (1,) or (C,), added to the sum
-    norm: MeanOnlyBatchNorm | None  #: whose batch mean is subtracted
+    shift: Tensor | None = None  #: (1,) or (C,), added to the sum
+    norm: MeanOnlyBatchNorm | None = None  #: whose batch mean is subtracted
+    sums: bool = True  #: whether the input holds changes to be summed, or the sum itself
 
 
 class Beyond(Exception):
@@ -151,12 +152,13 @@ class NeuronFunction(torch.autograd.Function):
         level: Any = threshold.detach().to(torch.float64).numpy()
         surrogate = (setting.tau_grad, setting.scale_grad) if setting.keep else None
         result = sigma_delta_neuron.forward(
-            lanes, initial, shift, offset, level, inner, setting.scale, setting.relu, setting.cum_error, surrogate
-        )
+            lanes, initial, shift, offset, level, inner, setting.scale, setting.relu, setting.cum_error, surrogate,
+            setting.sums,
+        )  # fmt: skip
         if result is None:
             raise Beyond
         message, after, kept = result
-        ctx.kernel = layout, kept, setting.relu, inner
+        ctx.kernel = layout, kept, setting.relu, inner, setting.sums
         ctx.sizes = threshold.numel(), 0 if bias is None else bias.numel()
         if after is None:
             return layout.logical(message)
@@ -168,7 +170,7 @@ class NeuronFunction(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         _follow_torch()
-        layout, kept, relu, inner = ctx.kernel
+        layout, kept, relu, inner, sums = ctx.kernel
         channels = layout.shape[1]
         norm = getattr(ctx, "norm", None)
 
@@ -179,7 +181,7 @@ class NeuronFunction(torch.autograd.Function):
             return per_value
 
         to_x, to_threshold, to_bias = sigma_delta_neuron.backward(
-            layout.lanes(grads[0]), kept, relu, inner, None if norm is None else lift
+            layout.lanes(grads[0]), kept, relu, inner, None if norm is None else lift, sums
         )
         thresholds, biases = ctx.sizes
         return (
