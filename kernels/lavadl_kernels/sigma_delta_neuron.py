@@ -110,7 +110,7 @@ def forward(x, state, shift, bias, threshold, inner, scale, relu, cum_error, sur
 
 def _narrow(shift, bias, threshold, scale):
     """Whether float32 holds offsets, thresholds and messages exactly."""
-    fits = all(bool(((v + GRID) - GRID == v).all()) for v in (shift, bias))
+    fits = all(bool(((np.abs(v) < 16) & ((v + GRID) - GRID == v)).all()) for v in (shift, bias))
     return fits and bool((threshold <= 16).all()) and scale <= 1 << 18 and float(np.frexp(scale)[0]) == 0.5
 
 
@@ -347,7 +347,7 @@ def backward(grad_message, kept, relu, inner, lift=None, sums=True):
     grad_x : ndarray
         (T, M) float32.
     grad_threshold, grad_offset : ndarray
-        (M,) float64, per lane; the latter is that of `shift` and of `bias`.
+        (M,) float64, per lane; the latter is that of `shift` and of `bias`, where there are sums.
     """
     grad_x = np.empty_like(grad_message)
     lanes = grad_message.shape[1]

@@ -172,7 +172,7 @@ class NeuronFunction(torch.autograd.Function):
         _follow_torch()
         layout, kept, relu, inner, sums = ctx.kernel
         channels = layout.shape[1]
-        norm = getattr(ctx, "norm", None)
+        norm: Any = getattr(ctx, "norm", None)
 
         def lift(offset: NDArray[np.float64]) -> NDArray[np.float64]:
             leaf, hooked = norm
