@@ -1,4 +1,4 @@
-"""From time last to time first: the one rearrangement that contiguous (N, C, T) input needs."""
+"""From time last to time first: the rearrangements that contiguous (N, C, T) and (N, C, H, W, T) input needs."""
 
 from __future__ import annotations
 
@@ -25,3 +25,38 @@ def _transpose(begin, end, x, y):
                 row = y[t, lo:hi]
                 for i in range(hi - lo):
                     row[i] = x[lo + i, t]
+
+
+def quantised_frames(x, step, low, high):
+    """What an input block makes of contiguous frames, in the memory that blocks hand on.
+
+    Parameters
+    ----------
+    x : ndarray
+        (N, C, S, T) float32: S places.
+    step, low, high : float
+        The grid, its smallest and its largest value; `step` a power of two.
+
+    Returns
+    -------
+    ndarray
+        (T, N, S, C) float32: ``clip(round(x / step) * step, low, high)``, ties to even; NaN stays.
+    """
+    n, c, places, steps = x.shape
+    y = np.empty((steps, n, places, c), np.float32)
+    _quantise_frames(n * places, x, np.float32(1 / step), np.float32(step), np.float32(low), np.float32(high), y)
+    return y
+
+
+@kernel
+def _quantise_frames(begin, end, x, inverse, step, low, high, y):
+    places, steps = x.shape[2:]
+    for lo in range(begin, end, TILE):
+        for item in range(lo, min(lo + TILE, end)):
+            n, place = item // places, item % places
+            for c in range(x.shape[1]):
+                row = x[n, c, place]
+                for t in range(steps):
+                    value = np.rint(row[t] * inverse) * step
+                    value = low if value < low else value
+                    y[t, n, place, c] = high if value > high else value

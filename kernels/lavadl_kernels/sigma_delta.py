@@ -37,6 +37,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from lavadl_kernels import deployed, leaky_integrator
 from lavadl_kernels._jit import kernel, scalar
@@ -47,6 +49,17 @@ CHUNK = leaky_integrator.CHUNK
 STATES = ("sigma", "activation", "residue", "error")
 CUT = 6  #: bits between the scale of the states and that of the messages
 LIMIT = 2.0**34  #: magnitude below which float64 holds the multiples of 2**-18 exactly
+
+
+def folded(x, loihi):
+    """`x` in 32 bits where `loihi`; a real number has no width."""
+    return wrap32(x) if loihi else x
+
+
+@overload(folded, jit_options={"error_model": "numpy"})
+def _folded(x, loihi):
+    # by type, so that float32 stays what it is
+    return (lambda x, loihi: x) if isinstance(x, types.Float) else folded
 
 
 @scalar
@@ -72,21 +85,12 @@ def encode(activation, before, residue, error, threshold, cum_error, loihi):
         The new states; the message before it is cut to the scale of messages; the change it is
         made of, and the value whose magnitude was compared.
     """
-    change = activation - before + residue
-    if loihi:
-        change = wrap32(change)
-    compared = error + change if cum_error else change
-    if loihi:
-        compared = wrap32(compared)
-    size = abs(compared)
-    if loihi:
-        size = wrap32(size)  # the most negative integer has no magnitude in 32 bits, and stays negative
+    change = folded(activation - before + residue, loihi)
+    compared = folded(error + change, loihi) if cum_error else change
+    size = folded(abs(compared), loihi)  # the most negative integer has no magnitude in 32 bits, and stays negative
     message = change if size >= threshold else change - change
     if cum_error:
-        sent = abs(message)
-        if loihi:
-            sent = wrap32(sent)
-        error = change - change if sent > 0 else compared
+        error = change - change if folded(abs(message), loihi) > 0 else compared
     return change - message, error, message, change, compared
 
 
@@ -122,12 +126,8 @@ def step(sigma, activation, residue, error, a, bias, threshold, relu, cum_error,
 @scalar
 def integrate(sigma, a, bias, up, relu, loihi):
     """The sum after a step, and its activation, which `up` multiplies by 2**up before it is rectified."""
-    sigma = sigma + a
-    if loihi:
-        sigma = wrap32(sigma)
-    value = (sigma + bias) << up
-    if loihi:
-        value = wrap32(value)
+    sigma = folded(sigma + a, loihi)
+    value = folded((sigma + bias) << up, loihi)
     if relu:
         value = max(value, 0)
     return sigma, value

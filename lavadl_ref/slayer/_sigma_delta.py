@@ -6,11 +6,12 @@ As in `_autograd`, tensors have upstream's logical shapes.  States are float64 t
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from lavadl_kernels import sigma_delta
+from lavadl_kernels import sigma_delta, sigma_delta_neuron
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -18,6 +19,9 @@ from torch.autograd.function import once_differentiable
 from lavadl_ref.slayer._autograd import _follow_torch
 from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
+
+if TYPE_CHECKING:
+    from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
 
 
 def _initial(state: Tensor | None, layout: Layout) -> NDArray[np.float64]:
@@ -88,6 +92,105 @@ class DeltaFunction(torch.autograd.Function):
             lanes = sigma_delta.threshold_backward(*arguments)
             to_threshold = layout.per_channel(lanes, threshold.numel())
         return layout.logical(sigma_delta.delta_backward(grad)), to_threshold, *[None] * 7
+
+
+def watched(module: torch.nn.Module) -> bool:
+    """Whether a hook of the module waits for it to be called."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+class Setting(NamedTuple):
+    """What `NeuronFunction` needs besides tensors."""
+
+    relu: bool  #: whether the activation is max(., 0) instead of the identity
+    scale: float  #: messages per unit
+    cum_error: bool
+    tau_grad: float
+    scale_grad: float
+    keep: bool  #: whether there will be a backward
+    shift: Tensor | None = None  #: (1,) or (C,), added to the sum
+    norm: MeanOnlyBatchNorm | None = None  #: whose batch mean is subtracted
+    sums: bool = True  #: whether the input holds changes to be summed, or the sum itself
+
+
+class Beyond(Exception):
+    """The values are for the functions above, one after the other: they have no bound of their own, and say why not."""
+
+
+class NeuronFunction(torch.autograd.Function):
+    """`sigma_delta_neuron` on tensors: returns messages, and where states are given the four after the last step."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        setting: Setting,
+        states: list[Tensor | None] | None,
+        x: Tensor,
+        threshold: Tensor,
+        bias: Tensor | None,
+    ) -> Any:
+        _follow_torch()
+        layout = layout_of(x)
+        lanes = layout.lanes(x)
+        inner = math.prod(x.shape[i] for i in layout.order[layout.order.index(1) + 1 :])
+        initial = None if states is None else np.stack([_initial(state, layout) for state in states])
+        shift, hooked = sigma_delta_neuron.NONE, None
+        if setting.norm is not None:
+            mean = sigma_delta_neuron.mean_of_sums(lanes, None if initial is None else initial[0], inner, x.shape[1])
+            if mean is None:
+                raise Beyond
+            leaf = torch.from_numpy(mean.astype(np.float32)).requires_grad_(setting.keep)
+            with torch.set_grad_enabled(setting.keep):
+                hooked = setting.norm.subtracted(leaf)
+            shift = -hooked.detach().numpy()
+            ctx.norm = (leaf, hooked) if hooked.requires_grad else None
+        elif setting.shift is not None:
+            shift = setting.shift.detach().numpy()
+        offset: Any = sigma_delta_neuron.NONE if bias is None else bias.detach().numpy()
+        level: Any = threshold.detach().to(torch.float64).numpy()
+        surrogate = (setting.tau_grad, setting.scale_grad) if setting.keep else None
+        result = sigma_delta_neuron.forward(
+            lanes, initial, shift, offset, level, inner, setting.scale, setting.relu, setting.cum_error, surrogate,
+            setting.sums,
+        )  # fmt: skip
+        if result is None:
+            raise Beyond
+        message, after, kept = result
+        ctx.kernel = layout, kept, setting.relu, inner, setting.sums
+        ctx.sizes = threshold.numel(), 0 if bias is None else bias.numel()
+        if after is None:
+            return layout.logical(message)
+        ends = [layout.logical_state(state) for state in after]
+        ctx.mark_non_differentiable(*ends)
+        return layout.logical(message), *ends
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        _follow_torch()
+        layout, kept, relu, inner, sums = ctx.kernel
+        channels = layout.shape[1]
+        norm: Any = getattr(ctx, "norm", None)
+
+        def lift(offset: NDArray[np.float64]) -> NDArray[np.float64]:
+            leaf, hooked = norm
+            (to_mean,) = torch.autograd.grad(hooked, leaf, -layout.per_channel(offset, channels), retain_graph=True)
+            per_value: NDArray[np.float64] = to_mean.double().numpy() * (channels / math.prod(layout.shape))
+            return per_value
+
+        to_x, to_threshold, to_bias = sigma_delta_neuron.backward(
+            layout.lanes(grads[0]), kept, relu, inner, None if norm is None else lift, sums
+        )
+        thresholds, biases = ctx.sizes
+        return (
+            None,
+            None,
+            layout.logical(to_x),
+            layout.per_channel(to_threshold, thresholds) if ctx.needs_input_grad[3] else None,
+            layout.per_channel(to_bias, biases) if ctx.needs_input_grad[4] else None,
+        )
 
 
 class Stateful(LazyShapes):

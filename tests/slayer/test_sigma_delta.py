@@ -401,3 +401,100 @@ def test_training_lowers_a_loss():
         losses.append(loss.item())
     assert losses[-1] < 0.1 * losses[0]
     assert n.v_th_mant < 32
+
+
+# -- one walk over time -----------------------------------------------------------------------
+
+
+def relu_in_parts(x):
+    """An activation that no kernel knows."""
+    return torch.relu(x)
+
+
+def in_parts(x):
+    """The identity as another."""
+    return x * 1
+
+
+def memories(x):
+    order = (x.ndim - 1, 0, *range(2, x.ndim - 1), 1)
+    yield x
+    yield x.permute(order).contiguous().permute([order.index(i) for i in range(x.ndim)])
+    yield x.movedim(-1, 0).contiguous().movedim(0, -1)
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    "pair", [(torch.relu, relu_in_parts), (sigma_delta.identity, in_parts)], ids=["relu", "identity"]
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cum_error": True},
+        {"norm": MeanOnlyBatchNorm},
+        {"norm": MeanOnlyBatchNorm, "persistent_state": True},
+        {"shared_param": False, "threshold": np.array([0.1, 0.5, 0.9])},
+    ],
+    ids=["plain", "error", "mean", "persistent", "channels"],
+)
+@pytest.mark.parametrize("real", [False, True])
+def test_one_walk_is_the_parts(shape, pair, options, real):
+    """Messages, states and statistics bit for bit, gradients to rounding, whatever the memory, over two calls."""
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(3)) if real else signal(shape)
+    g = torch.randn(shape, generator=torch.Generator().manual_seed(4))
+    for given in memories(x):
+        results = []
+        for activation in pair:
+            n = make(**{"activation": activation, "requires_grad": True, **options})
+            n.set_bias(BIAS)
+            leaf = given.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+            n(leaf).backward(g)
+            second = n.eval()(given)
+            states = [
+                part for part in (n.sigma.pre_state, n.delta.pre_state, n.delta.residual_state) if part is not None
+            ]
+            means = [n.norm.running_mean] if n.norm is not None else []
+            results.append(([second.detach(), *states], means, [leaf.grad, n.bias.grad, n.threshold.grad]))
+        for actual, expected in zip(results[0][0], results[1][0], strict=True):
+            assert torch.equal(actual, expected)
+        for actual, expected in zip(results[0][1] + results[0][2], results[1][1] + results[1][2], strict=True):
+            torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_hooks_see_the_parts():
+    """Who hooks a part gets its values; the messages are the same."""
+    x, plain, hooked, seen = signal(), make(), make(), []
+    hooked.sigma.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    assert torch.equal(hooked(x), plain(x))
+    assert torch.equal(seen[0], x.cumsum(-1))
+
+
+def test_values_without_a_fixed_point_are_named_by_the_parts():
+    x = signal()
+    x[0, 1, 3] = float("nan")
+    for options in ({}, {"norm": MeanOnlyBatchNorm}):
+        n = make(**options)
+        with pytest.raises(ValueError, match="the sum of a sigma must be finite and stay below"):
+            n(x)
+        assert n.norm is None or torch.equal(n.norm.running_mean, torch.zeros_like(n.norm.running_mean))
+
+
+def test_messages_keep_the_memory_of_the_input():
+    _, x, _ = memories(signal((2, 3, 4, 5, 12)))
+    x.requires_grad_()
+    y = make(requires_grad=True, norm=MeanOnlyBatchNorm)(x)
+    assert y.permute(4, 0, 2, 3, 1).is_contiguous()
+    y.backward(torch.ones_like(y))
+    assert x.grad.permute(4, 0, 2, 3, 1).is_contiguous()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (2, 3, 7, 6), (2, 3, 6), (0, 3, 4, 5, 6)])
+def test_quantised_input(shape):
+    n, x = make(), torch.randn(shape) * 4
+    for given in memories(x) if x.ndim > 3 else (x,):
+        assert torch.equal(n.quantized_input(given), n.quantize_8bit(given))
+    tracked = x.clone().requires_grad_()
+    n.quantized_input(tracked).sum().backward()
+    assert tracked.grad is not None
+    assert torch.equal(n.quantized_input(x.double()), n.quantize_8bit(x.double()))

@@ -313,3 +313,43 @@ def test_errors_name_what_was_given(make, message):
 def test_numpy_integers_are_integers():
     assert synapse.Conv(np.int64(3), np.int32(5), np.int64(2)).weight.shape == (5, 3, 2, 2, 1)
     assert synapse.Dense(np.int64(3), np.int64(5)).weight.shape == (5, 3, 1, 1, 1)
+
+
+# -- memory -----------------------------------------------------------------------------------
+
+
+def channels_innermost(x):
+    """Whether memory has time slowest and channels fastest, so that frames are a channels_last view."""
+    return x.permute(4, 0, 2, 3, 1).is_contiguous()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: synapse.Conv(4, 6, 3, 2),
+        lambda: synapse.Conv(4, 6, (3, 2), 1, (1, 0), groups=2),
+        lambda: synapse.ConvTranspose(4, 6, 3, 2),
+        lambda: synapse.Pool(2),
+        lambda: synapse.Pool(3, 2, 1, weight_scale=0.5),
+        lambda: synapse.Unpool(2),
+    ],
+)
+def test_channels_stay_innermost(make):
+    """No synapse rearranges what the one before it left: neither the tensor, nor its gradient."""
+    _, x, _ = layouts(spikes((2, 4, 8, 9, 5)))
+    assert channels_innermost(x)
+    x.requires_grad_()
+    seen = synapse.layer.frames(x, "input")
+    assert seen.is_contiguous(memory_format=torch.channels_last)
+    assert seen.data_ptr() == x.data_ptr()
+    y = make()(x)
+    assert channels_innermost(y)
+    y.backward(torch.ones_like(y))
+    assert channels_innermost(x.grad)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 20])
+def test_pools_by_channel_are_pools_of_each(channels):
+    x = spikes((2, channels, 5, 7, 3))
+    for layer in (synapse.Pool(2), synapse.Pool((2, 3), 2, 1, weight_scale=0.25), synapse.Unpool(2, 3)):
+        agree(layer, x, lambda x, w, layer=layer: torch.cat([layer(c) for c in x.split(1, 1)], 1))

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lavadl_ref.slayer._sigma_delta import DeltaFunction, Stateful
+from lavadl_ref.slayer._sigma_delta import Beyond, DeltaFunction, NeuronFunction, Setting, Stateful
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
 Threshold = float | tuple[float, float] | list[float] | NDArray[np.floating]
@@ -139,10 +139,19 @@ class Delta(Stateful):
         """
         held: list[Any] = self._held(input)
         self._draw(input)
+        levels = self._levels()
+        constants = self.scale, self.cum_error, self.tau_grad, self.scale_grad
+        if input.numel() and not self.persistent_state:
+            keep = torch.is_grad_enabled() and (input.requires_grad or levels.requires_grad)
+            try:
+                alone: Tensor = NeuronFunction.apply(
+                    Setting(False, *constants, keep, sums=False), None, input, levels, None
+                )
+                return alone
+            except Beyond:
+                pass
         message: Tensor
-        message, *states = DeltaFunction.apply(
-            input, self._levels(), *held, self.scale, self.cum_error, self.tau_grad, self.scale_grad
-        )
+        message, *states = DeltaFunction.apply(input, levels, *held, *constants)
         self._hold(states)
         return message
 

@@ -51,7 +51,7 @@ class Input(SpikingBlock):
 
     def forward(self, x: Tensor) -> Output:
         """Spikes of `x` (N, C, ..., T)."""
-        z = self._quantised(x)
+        z = x if self.neuron is None else self.neuron.quantized_input(x)
         if self.weight is not None:
             z = z * self._quantised(self.weight)
         if self.bias is not None:

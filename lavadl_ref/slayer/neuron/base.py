@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from lavadl_kernels.layout import quantised_frames
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lavadl_ref.slayer._layout import layout_of
+from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils import quantize
 
@@ -189,6 +190,18 @@ class Neuron(LazyShapes):
         """
         quantized = quantize(weight, step=2 / self.w_scale).clamp(-256 / self.w_scale, 254 / self.w_scale)
         return quantized * self.w_scale if descale else quantized
+
+    def quantized_input(self, input: Tensor) -> Tensor:
+        """`quantize_8bit` of the network's input (N, C, ..., T), rearranged where blocks would do so next."""
+        frames = isinstance(input, Tensor) and input.ndim > 3 and input.is_contiguous()
+        whole = math.frexp(self.w_scale)[0] == 0.5  # a power of two: then the kernel rounds as torch does
+        if not (frames and whole and input.dtype == torch.float32 and input.device.type == "cpu"):
+            return self.quantize_8bit(input)
+        if input.requires_grad and torch.is_grad_enabled():
+            return self.quantize_8bit(input)
+        step = 1 / self.w_scale
+        rearranged = quantised_frames(input.detach().flatten(2, -2).numpy(), 2 * step, -256 * step, 254 * step)
+        return Layout.channels_last(input.shape).logical(rearranged)
 
     def reset(self) -> None:
         """Forget the persistent state."""

@@ -85,6 +85,10 @@ class MeanOnlyBatchNorm(LazyShapes):
         """Normalise `inp` (N, C, ..., T)."""
         return inp - self._broadcast(self._hooked(self._mean(inp)), inp.ndim)
 
+    def subtracted(self, mean: Tensor) -> Tensor:
+        """What `forward` subtracts in training from an input whose channels have these means, (C,)."""
+        return self._hooked(self._mean(mean.reshape(1, -1, 1)))
+
     def offset(self, inp: Tensor) -> Tensor:
         """What evaluation adds to `inp` (N, C, ..., T): minus the running mean, (1, C, 1, ...)."""
         self._allocate(inp.shape[1])

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lavadl_ref.slayer._sigma_delta import Stateful
+from lavadl_ref.slayer._sigma_delta import Beyond, NeuronFunction, Setting, Stateful, watched
 from lavadl_ref.slayer.axon.delta import Delta, Threshold
 from lavadl_ref.slayer.dendrite import Sigma
 from lavadl_ref.slayer.neuron import base
+from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
 from lavadl_ref.slayer.utils import quantize
 from lavadl_ref.slayer.utils.quantize import MODE
 
@@ -23,6 +24,8 @@ def identity(input: Tensor) -> Tensor:
     """`input` itself: the activation of a linear sigma-delta neuron."""
     return input
 
+
+_RELU = (torch.relu, torch.nn.functional.relu)
 
 #: Activations that a file can name: functions of one value, of torch.nn.functional or torch, and `identity`.
 #: A list of names and not any name, so that no file makes us call anything else.
@@ -312,6 +315,56 @@ class Neuron(base.Neuron):
         self._observe(input)
         return self._dropped(self.delta(input))
 
+    def _fusible(self, input: Tensor) -> bool:
+        """Whether one kernel does all that lies between input and message, and nobody waits for what is between."""
+        parts = [part for part in (self.sigma, self.delta, self.norm) if part is not None]
+        return (
+            input.numel() > 0
+            and self.activation in (identity, *_RELU)
+            and (self.norm is None or type(self.norm) is MeanOnlyBatchNorm)
+            and type(self).dynamics is Neuron.dynamics
+            and not any(watched(part) for part in parts)
+        )
+
+    def _messages(self, input: Tensor) -> Tensor:
+        """`forward` without dropout, in one walk over time.
+
+        Raises
+        ------
+        Beyond
+            Where the parts, one after the other, have to decide.
+        """
+        self._observe(input)
+        held = [*self.sigma._held(input), *self.delta._held(input)]
+        self.delta._draw(input)
+        levels, bias = self.delta._levels(), self.quantised_bias if self.bias_is_set else None
+        gathers = self.norm is not None and self.norm.training
+        shift = None if self.norm is None or gathers else self.norm.offset(input).reshape(-1)
+        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (input, levels, bias))
+        setting = Setting(
+            relu=self.activation is not identity,
+            scale=self.delta.scale,
+            cum_error=self.cum_error,
+            tau_grad=self.delta.tau_grad,
+            scale_grad=self.delta.scale_grad,
+            keep=keep,
+            shift=shift,
+            norm=self.norm if gathers else None,
+        )
+        persistent = self.sigma.persistent_state or self.delta.persistent_state
+        if not persistent:
+            message: Tensor = NeuronFunction.apply(setting, None, input, levels, bias)
+            return message
+        message, sigma, *delta = NeuronFunction.apply(setting, held, input, levels, bias)
+        self.sigma._hold([sigma])
+        self.delta._hold(delta)
+        return message
+
     def forward(self, input: Tensor) -> Tensor:
         """Messages over time: multiples of 1/4096, of the shape of `input`."""
+        if self._fusible(input):
+            try:
+                return self._dropped(self._messages(input))
+            except Beyond:
+                pass
         return self._dropped(self.delta(self.dynamics(input)[1]))

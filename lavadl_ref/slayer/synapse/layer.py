@@ -302,9 +302,9 @@ class _Window(_Kernel):
         super().reset_parameters()  # drawn and dropped: networks of one seed then equal Lava-DL's
         torch.nn.init.ones_(self.weight)
 
-    def _per_channel(self, input: Tensor) -> Tensor:
-        x = frames(input, "pooling input")
-        return x.reshape(-1, 1, *x.shape[2:])
+    def _per_channel(self, channels: int) -> Tensor:
+        """The weight of a convolution with one group for each channel, which leaves channels where they are."""
+        return self.hooked_weight.squeeze(-1).expand(channels, -1, -1, -1)
 
 
 class Pool(_Window):
@@ -330,7 +330,8 @@ class Pool(_Window):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool `input` (N, C, H, W, T)."""
-        x = self._per_channel(input)
+        x = frames(input, "pooling input")
+        channels = x.shape[1]
         extra = []
         for axis in (1, 0):
             extent, padding, stride = x.shape[2 + axis], self.padding[axis], self.stride[axis]
@@ -341,8 +342,8 @@ class Pool(_Window):
             extra += [0, max(last + span - extent - 2 * padding, 0)]
         if any(extra):
             x = F.pad(x, extra)
-        y = F.conv2d(x, self.hooked_weight.squeeze(-1), **self._geometry)
-        return unframed(y.reshape(-1, input.shape[1], *y.shape[2:]), input.shape[-1])
+        y = F.conv2d(x, self._per_channel(channels), groups=channels, **self._geometry)
+        return unframed(y, input.shape[-1])
 
 
 class Unpool(_Window):
@@ -350,5 +351,7 @@ class Unpool(_Window):
 
     def forward(self, input: Tensor) -> Tensor:
         """Unpool `input` (N, C, H, W, T)."""
-        y = F.conv_transpose2d(self._per_channel(input), self.hooked_weight.squeeze(-1), **self._geometry)
-        return unframed(y.reshape(-1, input.shape[1], *y.shape[2:]), input.shape[-1])
+        x = frames(input, "pooling input")
+        channels = x.shape[1]
+        y = F.conv_transpose2d(x, self._per_channel(channels), groups=channels, **self._geometry)
+        return unframed(y, input.shape[-1])

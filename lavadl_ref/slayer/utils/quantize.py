@@ -23,8 +23,9 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, input: torch.Tensor, step: float, mode: MODE) -> torch.Tensor:
-        pick = torch.round if mode is MODE.ROUND else torch.floor
-        return pick(input / step) * step
+        grid = input / step
+        (grid.round_ if mode is MODE.ROUND else grid.floor_)()
+        return grid.mul_(step)
 
     @staticmethod
     def backward(ctx: Any, *grad_output: torch.Tensor) -> Any:
