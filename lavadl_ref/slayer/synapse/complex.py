@@ -94,6 +94,11 @@ class Dense(ComplexLayer):
 
     synapse = layer.Dense
 
+    def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        """The weighted sums of `input` (N, I, T) or (N, C, H, W, T), real and imaginary."""
+        real, imag = layer.weighted(input, (self.real, self.imag))
+        return real, imag
+
 
 class Conv(ComplexLayer):
     """Complex `synapse.Conv`."""
