@@ -137,9 +137,7 @@ def _add_rows(typing_context, table, base, index, first, last, out, at, fresh, s
 
     def generate(context, builder, signature, args):
         table, base, index, first, last, out, at, fresh, scale = args
-        data = [
-            _data(context, builder, signature.args[i], value) for i, value in ((0, table), (2, index), (5, out))
-        ]
+        data = [_data(context, builder, signature.args[i], value) for i, value in ((0, table), (2, index), (5, out))]
         sums, lanes = _sum_rows(builder, data[0], base, data[1], None, first, last)
         _store(builder, sums, lanes, data[2], at, cgutils.as_bool_bit(builder, fresh), scale)
         return context.get_dummy_value()

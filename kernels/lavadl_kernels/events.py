@@ -26,8 +26,9 @@ from lavadl_kernels._vector import RUN, STRETCH, WIDTH, add_rows, add_weighted_r
 
 Array = np.ndarray[Any, Any]
 
-CHUNK = 384  #: rows, of which WIDTH outputs take a fifth of a small second-level cache
+CHUNK = 192  #: rows, so that many blocks of WIDTH outputs of theirs fit a second-level cache
 LIMIT = 1 << 16  #: neither columns nor the rows of a chunk may be more, for their numbers to fit 16 bits
+GROUP = 8  #: blocks of outputs that are summed in turn for each chunk
 MANTISSA = 32  #: an 8-bit weight is an integer over this
 
 
@@ -181,14 +182,9 @@ def weight_gradient(events: Events, grad: Array) -> Array | None:
     assert events.by_column is not None
     outputs = grad.shape[1]
     result = np.empty((outputs, events.shape[1]), np.float32)
-    blocks = -(-outputs // WIDTH)
-    # a layer of few outputs is divided by inputs, too
-    parts = max(1, min(8 // max(blocks, 1), events.shape[1] // WIDTH))
     run = _weight_gradient_weighted if events.by_column.value.size else _weight_gradient
-    scale = np.float32(events.common)
-    good = run(
-        blocks * parts, parts, *events.by_column, events.place, events.chunks, scale, grad, result, align=1
-    )  # fmt: skip
+    lists, scale = events.by_column, np.float32(events.common)
+    good = run(-(-outputs // WIDTH), *lists, events.place, events.chunks, scale, grad, result, align=1)
     return result if good else None
 
 
@@ -367,71 +363,76 @@ def _forward_weighted(begin, end, packed, start, entry, value, inputs, place, sc
 
 
 @scalar
-def _tile(grad, place, base, lo, used, tile):
-    """Copy the gradients of a chunk's rows beside each other; whether all are finite."""
-    good = True
-    for k in range(tile.size // WIDTH):
-        row = place[base + k]
-        to = tile[k * WIDTH : (k + 1) * WIDTH]
-        if row < 0:
-            continue
-        for o in range(used):
-            value = grad[row, lo + o]
-            good &= abs(value) < np.float32(np.inf)
-            to[o] = value
-    return good
+def _tiles(grad, place, lo, hi, tiles):
+    """Copy the outputs lo..hi of a chunk's rows to tiles (blocks, rows * WIDTH); whether all are finite."""
+    beyond = np.int32(0)
+    for k in range(place.size):
+        if place[k] >= 0:
+            for block in range(-(-(hi - lo) // WIDTH)):
+                first = lo + block * WIDTH
+                row = grad[place[k], first : min(first + WIDTH, hi)]
+                to = tiles[block, k * WIDTH : k * WIDTH + row.size]
+                for o in range(row.size):
+                    to[o] = row[o]
+                    beyond |= np.int32(not (abs(row[o]) < np.float32(np.inf)))
+    return beyond == 0
 
 
 @scalar
-def _untangle(sums, first, lo, used, scale, result):
-    """Write the sums (inputs, WIDTH) of some inputs, times `scale`, as rows of outputs."""
-    for start in range(0, sums.size // WIDTH, WIDTH):
-        stop = min(start + WIDTH, sums.size // WIDTH)
-        for o in range(used):
-            row = result[lo + o, first + start : first + stop]
-            for i in range(stop - start):
-                row[i] = sums[(start + i) * WIDTH + o] * scale
+def _untangle(sums, lo, scale, result):
+    """Write the sums (inputs * WIDTH,) of the outputs from `lo` on, times `scale`, as rows of outputs."""
+    outputs, inputs = result.shape
+    for first in range(0, inputs, WIDTH):
+        last = min(first + WIDTH, inputs)
+        for o in range(min(WIDTH, outputs - lo)):
+            row = result[lo + o, first:last]
+            for i in range(last - first):
+                row[i] = sums[(first + i) * WIDTH + o] * scale
 
 
 @kernel
-def _weight_gradient(begin, end, parts, start, entry, value, place, chunks, scale, grad, result):
+def _weight_gradient(begin, end, start, entry, value, place, chunks, scale, grad, result):
     outputs, inputs = result.shape
     length = place.size // max(chunks, 1)
-    tile, share = np.zeros(length * WIDTH, np.float32), -(-inputs // parts)
-    sums = np.empty(share * WIDTH, np.float32)
+    tiles = np.zeros((GROUP, length * WIDTH), np.float32)
+    sums = np.empty((GROUP, inputs * WIDTH), np.float32)
     good = True
-    for unit in range(begin, end):
-        lo, first = unit // parts * WIDTH, unit % parts * share
-        used, count = min(WIDTH, outputs - lo), max(min(share, inputs - first), 0)
-        sums[:] = 0
+    for group in range(begin, end, GROUP):
+        blocks = min(GROUP, end - group)
+        lo, hi = group * WIDTH, min((group + blocks) * WIDTH, outputs)
+        sums[:blocks] = 0
         for chunk in range(chunks):
-            good &= _tile(grad, place, chunk * length, lo, used, tile)
-            for i in range(count):
-                line = chunk * inputs + first + i
-                if start[line] < start[line + 1]:
-                    add_rows(tile, 0, entry, start[line], start[line + 1], sums, i * WIDTH, False, np.float32(1))
-        _untangle(sums[: count * WIDTH], first, lo, used, scale, result)
+            good &= _tiles(grad, place[chunk * length : (chunk + 1) * length], lo, hi, tiles)
+            for block in range(blocks):
+                tile, total = tiles[block], sums[block]
+                for i in range(inputs):
+                    first, last = start[chunk * inputs + i], start[chunk * inputs + i + 1]
+                    if first < last:
+                        add_rows(tile, 0, entry, first, last, total, i * WIDTH, False, np.float32(1))
+        for block in range(blocks):
+            _untangle(sums[block], lo + block * WIDTH, scale, result)
     return good
 
 
 @kernel
-def _weight_gradient_weighted(begin, end, parts, start, entry, value, place, chunks, scale, grad, result):
+def _weight_gradient_weighted(begin, end, start, entry, value, place, chunks, scale, grad, result):
     outputs, inputs = result.shape
     length = place.size // max(chunks, 1)
-    tile, share = np.zeros(length * WIDTH, np.float32), -(-inputs // parts)
-    sums = np.empty(share * WIDTH, np.float32)
+    tiles = np.zeros((GROUP, length * WIDTH), np.float32)
+    sums = np.empty((GROUP, inputs * WIDTH), np.float32)
     good = True
-    for unit in range(begin, end):
-        lo, first = unit // parts * WIDTH, unit % parts * share
-        used, count = min(WIDTH, outputs - lo), max(min(share, inputs - first), 0)
-        sums[:] = 0
+    for group in range(begin, end, GROUP):
+        blocks = min(GROUP, end - group)
+        lo, hi = group * WIDTH, min((group + blocks) * WIDTH, outputs)
+        sums[:blocks] = 0
         for chunk in range(chunks):
-            good &= _tile(grad, place, chunk * length, lo, used, tile)
-            for i in range(count):
-                line = chunk * inputs + first + i
-                if start[line] < start[line + 1]:
-                    add_weighted_rows(
-                        tile, 0, entry, value, start[line], start[line + 1], sums, i * WIDTH, False
-                    )  # fmt: skip
-        _untangle(sums[: count * WIDTH], first, lo, used, scale, result)
+            good &= _tiles(grad, place[chunk * length : (chunk + 1) * length], lo, hi, tiles)
+            for block in range(blocks):
+                tile, total = tiles[block], sums[block]
+                for i in range(inputs):
+                    first, last = start[chunk * inputs + i], start[chunk * inputs + i + 1]
+                    if first < last:
+                        add_weighted_rows(tile, 0, entry, value, first, last, total, i * WIDTH, False)
+        for block in range(blocks):
+            _untangle(sums[block], lo + block * WIDTH, scale, result)
     return good
