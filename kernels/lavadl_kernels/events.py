@@ -238,7 +238,7 @@ def _scan(begin, end, x, together, lines, common, found, where, entry):
                         at += 1
                         other |= np.uint64(value != common)
         found[line] = at - where[line]
-    return other == 0
+    return bool(other == 0)
 
 
 @kernel
@@ -277,29 +277,37 @@ def _turn(begin, end, lines, others, start, entry, value, start_to, entry_to, va
                     value_to[to] = value[k]
 
 
+@scalar
+def _mantissas(row, to):
+    """The mantissas of some weights of an output; not 0 if one of them is none."""
+    beyond = np.int32(0)
+    for i in range(row.size):
+        mantissa = row[i] * np.float32(32)
+        inside = (mantissa >= np.float32(-128)) & (mantissa <= np.float32(127))
+        whole = np.int32(mantissa if inside else np.float32(0))
+        beyond |= np.int32(np.float32(whole) != mantissa)
+        to[i] = whole
+    return beyond
+
+
 @kernel
 def _pack_mantissas(begin, end, weight, packed):
     outputs, inputs = weight.shape
-    good = True
+    tile = np.zeros((WIDTH, WIDTH), np.int8)
     for block in range(begin, end):
         used = min(WIDTH, outputs - block * WIDTH)
+        tile[used:] = 0
         for lo in range(0, inputs, WIDTH):
             hi = min(lo + WIDTH, inputs)
-            for o in range(WIDTH):
-                at = (block * inputs + lo) * WIDTH + o
-                if o < used:
-                    row = weight[block * WIDTH + o, lo:hi]
-                    for i in range(hi - lo):
-                        mantissa = row[i] * np.float32(32)
-                        inside = (mantissa >= -128) & (mantissa <= 127)
-                        whole = np.int32(mantissa if inside else np.float32(0))
-                        good &= inside & (np.float32(whole) == mantissa)
-                        packed[at + i * WIDTH] = whole
-                else:
-                    for i in range(hi - lo):
-                        packed[at + i * WIDTH] = 0
-        if not good:
-            return False
+            beyond = np.int32(0)
+            for o in range(used):
+                beyond |= _mantissas(weight[block * WIDTH + o, lo:hi], tile[o])
+            if beyond != 0:
+                return False
+            for i in range(hi - lo):
+                row = packed[(block * inputs + lo + i) * WIDTH : (block * inputs + lo + i + 1) * WIDTH]
+                for o in range(WIDTH):
+                    row[o] = tile[o, i]
     return True
 
 
@@ -375,7 +383,7 @@ def _tiles(grad, place, lo, hi, tiles):
                 for o in range(row.size):
                     to[o] = row[o]
                     beyond |= np.int32(not (abs(row[o]) < np.float32(np.inf)))
-    return beyond == 0
+    return bool(beyond == 0)
 
 
 @scalar
