@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from lavadl_kernels import events
 from numpy.typing import NDArray
 from torch import Tensor
@@ -37,7 +38,7 @@ FORWARD = 0.4  #: 8-bit weights
 FORWARD_FLOAT = 0.15  #: any weights, or events of different values
 BACKWARD = 0.25  #: the gradient of the weight
 
-FEWEST_OUTPUTS = 32  #: for fewer, the search for events costs as much as the matrix product
+FEWEST_OUTPUTS = 8  #: for fewer, the search for events costs as much as the matrix product
 LEAST_WORK = 1 << 22  #: products below which nothing is worth a decision
 SAMPLES = 64  #: stretches of the input that are looked at for an estimate of its density
 SAMPLE = 1024  #: entries of a stretch
@@ -208,9 +209,11 @@ class _Events(torch.autograd.Function):
         to_input = None
         if ctx.needs_input_grad[0]:
             weights, saved = saved[: len(rows)], saved[len(rows) :]
-            total = rows[0] @ weights[0]
-            for row, weight in zip(rows[1:], weights[1:], strict=True):
-                total.addmm_(row, weight)
+            # linear with a transposed weight is faster than the product itself, the fewer outputs the more
+            parts = [F.linear(row, w.t().contiguous()) for row, w in zip(rows, weights, strict=True)]
+            total = parts[0]
+            for part in parts[1:]:
+                total += part
             n, *spatial, steps = ctx.shape
             to_input = total.view(steps, n, *spatial).movedim(0, -1)
         to_weights: list[Tensor | None] = [None] * len(rows)
