@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from lavadl_kernels._jit import kernel
 from lavadl_kernels._memory import empty
 
@@ -43,7 +45,7 @@ def quantised_frames(x, step, low, high):
         (T, N, S, C) float32: ``clip(round(x / step) * step, low, high)``, ties to even; NaN stays.
     """
     n, c, places, steps = x.shape
-    y = np.empty((steps, n, places, c), np.float32)
+    y = empty((steps, n, places, c))
     _quantise_frames(n * places, x, np.float32(1 / step), np.float32(step), np.float32(low), np.float32(high), y)
     return y
 

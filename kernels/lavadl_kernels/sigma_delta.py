@@ -42,6 +42,7 @@ from numba.extending import overload
 
 from lavadl_kernels import deployed, leaky_integrator
 from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._memory import empty_like
 from lavadl_kernels.fixed_point import wrap32
 from lavadl_kernels.spike import exp_negative
 
@@ -161,7 +162,7 @@ def sigma_forward(x, sigma):
     ValueError
         If an input or a sum is not finite or at least 2**34 in magnitude.
     """
-    y, after = np.empty_like(x), sigma.copy()
+    y, after = empty_like(x), sigma.copy()
     if not _sigma_forward(sigma.size, x, after, y):
         raise _refused("the sum of a sigma", x)
     return y, after
@@ -184,7 +185,7 @@ def _sigma_forward(begin, end, x, state, y):
 
 def sigma_backward(grad_y):
     """Gradient of `sigma_forward` to its input: the sum of `grad_y` (T, M) float32 over all later steps."""
-    grad_x = np.empty_like(grad_y)
+    grad_x = empty_like(grad_y)
     _sigma_backward(grad_y.shape[1], grad_y, grad_x)
     return grad_x
 
@@ -230,7 +231,7 @@ def delta_forward(x, before, residue, error, threshold, scale, cum_error=False):
     ValueError
         If an input is not finite or at least 2**34 in magnitude.
     """
-    message = np.empty_like(x)
+    message = empty_like(x)
     after = before.copy(), residue.copy(), error.copy()
     if not _delta_forward(before.size, x, *after, threshold, np.float64(scale), cum_error, message):
         raise _refused("the input of a delta", x)

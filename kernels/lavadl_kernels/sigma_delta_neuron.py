@@ -26,6 +26,7 @@ from numba import types
 from numba.extending import overload
 
 from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._memory import empty_like
 from lavadl_kernels.sigma_delta import CHUNK, LIMIT, encode
 from lavadl_kernels.spike import exp_negative
 
@@ -76,8 +77,8 @@ def forward(x, state, shift, bias, threshold, inner, scale, relu, cum_error, sur
     might refuse it: they decide.
     """
     steps, lanes = x.shape
-    message = np.empty_like(x)
-    kept = np.empty_like(x) if surrogate is not None else np.empty((0, 0), np.float32)
+    message = empty_like(x)
+    kept = empty_like(x) if surrogate is not None else np.empty((0, 0), np.float32)
     tau, height = (1.0, 1.0) if surrogate is None else surrogate
     given: Any = shift, bias, threshold, inner, np.float32(0 if relu else -np.inf), cum_error
     out: Any = np.float32(1 / tau), np.float32(height), message, kept
@@ -349,7 +350,7 @@ def backward(grad_message, kept, relu, inner, lift=None, sums=True):
     grad_threshold, grad_offset : ndarray
         (M,) float64, per lane; the latter is that of `shift` and of `bias`, where there are sums.
     """
-    grad_x = np.empty_like(grad_message)
+    grad_x = empty_like(grad_message)
     lanes = grad_message.shape[1]
     grad_threshold, total, grad_offset = np.zeros((3, lanes))
     always, more = np.int32(not relu), np.zeros(1)

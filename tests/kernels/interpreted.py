@@ -5,7 +5,7 @@ from dataclasses import replace
 import numba
 import numpy as np
 import pytest
-from lavadl_kernels import cuba, delay, leaky_integrator, spike, synapse
+from lavadl_kernels import cuba, delay, events, leaky_integrator, spike, synapse
 
 from tests import naive
 from tests.kernels import naive_deployed, test_cuba, test_families
@@ -97,6 +97,17 @@ def test_family_feedback(family):
     net = test_feedback.Net(small_neurons(family, False), weights)
     test_feedback.check_forward(net)
     test_feedback.check_gradients(net, 1.0, with_traces=False)
+
+
+@pytest.mark.parametrize("graded", [False, True])
+def test_events(graded):
+    from tests.kernels import test_events
+
+    rng = np.random.default_rng(8)
+    x = test_events.sparse(rng, (2, 5, 35), 0.2, graded)
+    rows = np.ascontiguousarray(x.transpose(2, 0, 1)).reshape(70, 5)
+    test_events.check(x, events.of_lanes(x), rows, 3, rng)
+    test_events.check(rows, events.of_rows(rows), rows, 3, rng)
 
 
 def test_the_others():

@@ -57,6 +57,17 @@ def test_hook_gives_even_64ths_of_eight_bit_mantissas(x):
     assert np.array_equal(actual.numpy(), expected)
 
 
+@pytest.mark.parametrize("mode", MODE)
+@pytest.mark.parametrize("values", [[], [0.3, -0.8], [3.0, -2.0, 1.6, 0.1], [2.1], [-9.0], [float("nan"), 0.5]])
+def test_bounds_are_a_clamp(values, mode):
+    x = torch.tensor(values, requires_grad=True)
+    gradient = torch.arange(1.0, len(values) + 1)
+    actual, expected = utils.quantize(x, 0.5, mode, (-1, 1.5)), utils.quantize(x, 0.5, mode).clamp(-1, 1.5)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
+    (a,), (b,) = (torch.autograd.grad(y, x, gradient) for y in (actual, expected))
+    assert torch.equal(a, b)
+
+
 def test_hook_range_gradient_and_descale():
     x = torch.tensor([-5.0, -4.0, 0.02, 3.96875, 5.0], requires_grad=True)
     real = utils.quantize_hook_fx(x)

@@ -188,7 +188,7 @@ class Neuron(LazyShapes):
         Tensor
             Shape of `weight`; the gradient is 1 inside the range and 0 outside.
         """
-        quantized = quantize(weight, step=2 / self.w_scale).clamp(-256 / self.w_scale, 254 / self.w_scale)
+        quantized = quantize(weight, step=2 / self.w_scale, bounds=(-256 / self.w_scale, 254 / self.w_scale))
         return quantized * self.w_scale if descale else quantized
 
     def quantized_input(self, input: Tensor) -> Tensor:

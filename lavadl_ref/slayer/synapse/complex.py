@@ -93,6 +93,13 @@ class Dense(ComplexLayer):
     """Complex `synapse.Dense`."""
 
     synapse = layer.Dense
+    real: layer.Dense
+    imag: layer.Dense
+
+    def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
+        """The weighted sums of `input` (N, I, T) or (N, C, H, W, T), real and imaginary."""
+        real, imag = layer.weighted(input, (self.real, self.imag))
+        return real, imag
 
 
 class Conv(ComplexLayer):

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer import _dense
 
 Hook = Callable[..., Tensor]
 Size = int | Sequence[int]
@@ -141,6 +141,11 @@ class Dense(GenericLayer):
     pre_hook_fx : callable, optional
         Quantiser of the weight.
 
+    Attributes
+    ----------
+    taken : Taken or None
+        How the last sums were computed, by events or as a matrix product; `synapse.path` chooses.
+
     Raises
     ------
     ValueError
@@ -167,6 +172,7 @@ class Dense(GenericLayer):
             channels, height, width = int(sizes[2]) if len(sizes) == 3 else 1, int(sizes[1]), int(sizes[0])
         super().__init__((int(out_neurons), channels, height, width, 1), False, pre_hook_fx)
         self._input: tuple[int, int, int] = (channels, height, width)
+        self.taken: _dense.Taken | None = None
         self.in_channels: int = channels
         self.out_channels: int = int(out_neurons)
         self.kernel_size = (height, width, 1)
@@ -174,8 +180,7 @@ class Dense(GenericLayer):
         if weight_norm:
             self.enable_weight_norm()
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Weighted sums of `input` (N, I, T) or (N, C, H, W, T): (N, O, T) or (N, O, 1, 1, T)."""
+    def _check_input(self, input: Tensor) -> None:
         expected = self._input
         given = tuple(input.shape[1:-1])
         if given != expected and not (len(given) == 1 and given[0] == math.prod(expected)):
@@ -183,11 +188,21 @@ class Dense(GenericLayer):
                 f"dense synapse expects input (N, {', '.join(map(str, expected))}, T) or "
                 f"(N, {math.prod(expected)}, T), got {tuple(input.shape)}"
             )
-        n, steps = input.shape[0], input.shape[-1]
-        rows = _autograd.time_first(input).movedim(-1, 0).reshape(steps * n, math.prod(expected))
-        out = rows @ self.hooked_weight.flatten(1).t()
-        out = out.view(steps, n, self.out_channels).permute(1, 2, 0)
-        return out if input.ndim == 3 else out.unflatten(1, (-1, 1, 1))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Weighted sums of `input` (N, I, T) or (N, C, H, W, T): (N, O, T) or (N, O, 1, 1, T)."""
+        return weighted(input, (self,))[0]
+
+
+def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
+    """What `Dense.forward` returns, for several synapses on the same input: its events are searched once."""
+    for synapse in synapses:
+        synapse._check_input(input)
+    weights = [synapse.hooked_weight.flatten(1) for synapse in synapses]
+    results, taken = _dense.sums(input, weights)
+    for synapse in synapses:
+        synapse.taken = taken
+    return results if input.ndim == 3 else [z.unflatten(1, (-1, 1, 1)) for z in results]
 
 
 class _Kernel(GenericLayer):

@@ -19,20 +19,34 @@ class MODE(IntEnum):
 
 
 class _StraightThrough(torch.autograd.Function):
-    """The grid value forward, the identity backward."""
+    """The grid value forward; backward the identity, 0 outside the bounds."""
 
     @staticmethod
-    def forward(ctx: Any, input: torch.Tensor, step: float, mode: MODE) -> torch.Tensor:
-        grid = input / step
-        (grid.round_ if mode is MODE.ROUND else grid.floor_)()
-        return grid.mul_(step)
+    def forward(
+        ctx: Any, input: torch.Tensor, step: float, mode: MODE, bounds: tuple[float, float] | None
+    ) -> torch.Tensor:
+        grid = torch.div(input, step)
+        (grid.round_() if mode is MODE.ROUND else grid.floor_()).mul_(step)
+        if bounds is not None and grid.numel():
+            low, high = bounds
+            least, most = torch.aminmax(grid)
+            # most often there is nothing to clamp, and no mask to keep
+            if not (low <= least.item() and most.item() <= high):
+                ctx.save_for_backward((grid >= low) & (grid <= high))
+                grid.clamp_(low, high)
+        return grid
 
     @staticmethod
     def backward(ctx: Any, *grad_output: torch.Tensor) -> Any:
-        return grad_output[0], None, None
+        grad = grad_output[0]
+        for inside in ctx.saved_tensors:
+            grad = torch.where(inside, grad, torch.zeros_like(grad))
+        return grad, None, None, None
 
 
-def quantize(input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND) -> torch.Tensor:
+def quantize(
+    input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND, bounds: tuple[float, float] | None = None
+) -> torch.Tensor:
     """Put `input` on the grid of multiples of `step`; the gradient passes unchanged.
 
     Parameters
@@ -43,6 +57,8 @@ def quantize(input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND) -> t
         Distance of the grid points, greater than 0.
     mode : QUANTIZE_MODE
         ``ROUND``: ``round(input / step) * step``, ties to even. ``FLOOR``: ``floor(input / step) * step``.
+    bounds : (float, float), optional
+        Clamp the result to them, and the gradient to 0 outside.
 
     Returns
     -------
@@ -63,7 +79,7 @@ def quantize(input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND) -> t
         chosen = MODE(mode)
     except ValueError:
         raise ValueError(f"mode must be QUANTIZE_MODE.ROUND or .FLOOR, but got {mode!r}") from None
-    return _StraightThrough.apply(x, _validate.positive(step, "step of quantize"), chosen)
+    return _StraightThrough.apply(x, _validate.positive(step, "step of quantize"), chosen, bounds)
 
 
 def quantize_hook_fx(x: torch.Tensor, scale: int = 64, num_bits: int = 8, descale: bool = False) -> torch.Tensor:
@@ -91,5 +107,5 @@ def quantize_hook_fx(x: torch.Tensor, scale: int = 64, num_bits: int = 8, descal
     """
     units = _validate.positive(scale, "scale of quantize_hook_fx")
     limit = 2 ** _validate.integer(num_bits, "num_bits of quantize_hook_fx", 1)
-    quantized = quantize(x, step=2 / units).clamp(-limit / units, (limit - 2) / units)
+    quantized = quantize(x, step=2 / units, bounds=(-limit / units, (limit - 2) / units))
     return quantized * units if descale else quantized

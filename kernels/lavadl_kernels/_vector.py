@@ -1,0 +1,219 @@
+"""What Numba cannot say: a loop over vectors that stay in registers.
+
+`add_rows` and `add_weighted_rows` sum rows of a table that a list names, `nonzero` finds the non-zero
+entries of a stretch.  Outside compiled code they are ordinary Python.  In it they are LLVM's own vectors,
+which every processor has, if not in this width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+WIDTH = 64  #: entries of a row of a table
+RUN = 256  #: rows of int8 that `add_rows` can sum in 16 bits
+STRETCH = 32  #: entries that `nonzero` looks at
+
+_LANES = 16  # 16 sums of 16 bits or two times 8 floats: what a 256-bit register holds
+_INTP = ir.IntType(64)
+
+
+def add_rows(table, base, index, first, last, out, at, fresh, scale):
+    """out[at : at + WIDTH] = ((0 if fresh else out) + the sum of the rows index[first:last]) * scale.
+
+    Parameters
+    ----------
+    table : ndarray
+        1-D float32 or int8: rows of `WIDTH` entries from `base` on. Of int8 no more than `RUN` rows at a time.
+    index : ndarray
+        (E,) uint16, numbers of rows.
+    out : ndarray
+        1-D float32.
+    at : int
+        Where in `out`.
+    fresh : bool
+        Whether what is in `out` does not count.
+    scale : float32
+    """
+    total = np.zeros(WIDTH, np.float32)
+    for k in range(first, last):
+        row = base + int(index[k]) * WIDTH
+        total += table[row : row + WIDTH]
+    out[at : at + WIDTH] = (total if fresh else out[at : at + WIDTH] + total) * np.float32(scale)
+
+
+def add_weighted_rows(table, base, index, value, first, last, out, at, fresh):
+    """As `add_rows` of a float32 table, with a factor `value` (E,) float32 for each row."""
+    total = np.zeros(WIDTH, np.float32)
+    for k in range(first, last):
+        row = base + int(index[k]) * WIDTH
+        total += table[row : row + WIDTH] * value[k]
+    out[at : at + WIDTH] = total if fresh else out[at : at + WIDTH] + total
+
+
+def nonzero(x, at, common):
+    """Bit i of the result: x[at + i] is not zero; bit 32 + i: nor is it `common`. `x` is 1-D float32."""
+    found = 0
+    for i in range(STRETCH):
+        value = x[at + i]
+        if value != 0:
+            found |= 1 << i
+            if value != common:
+                found |= 1 << (i + STRETCH)
+    return found
+
+
+def _data(context, builder, kind, value):
+    return context.make_array(kind)(context, builder, value).data
+
+
+def _splat(builder, kind, value):
+    """`value` in every lane."""
+    vector = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), None)
+    return builder.shuffle_vector(vector, ir.Constant(kind, ir.Undefined), lanes)
+
+
+def _vector_at(builder, data, place, kind):
+    return builder.bitcast(builder.gep(data, [place]), kind.as_pointer())
+
+
+def _sum_rows(builder, table, base, index, value, first, last):
+    """The vectors of the sum of rows, and their type; a loop whose sums are in registers."""
+    item = table.type.pointee
+    small = isinstance(item, ir.IntType)
+    lanes = _LANES if small else _LANES // 2
+    loaded = ir.VectorType(item, lanes)
+    kind = ir.VectorType(ir.IntType(16), lanes) if small else loaded
+    start = builder.gep(table, [base])
+    before = builder.basic_block
+    head, body, done = (builder.append_basic_block(name) for name in ("rows", "row", "summed"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    k = builder.phi(_INTP)
+    k.add_incoming(first, before)
+    sums = [builder.phi(kind) for _ in range(WIDTH // lanes)]
+    for total in sums:
+        total.add_incoming(ir.Constant(kind, None), before)
+    builder.cbranch(builder.icmp_signed("<", k, last), body, done)
+    builder.position_at_end(body)
+    number = builder.zext(builder.load(builder.gep(index, [k])), _INTP)
+    row = builder.gep(start, [builder.mul(number, ir.Constant(_INTP, WIDTH))])
+    factor = None if value is None else _splat(builder, kind, builder.load(builder.gep(value, [k])))
+    for j, total in enumerate(sums):
+        place = _vector_at(builder, row, ir.Constant(_INTP, j * lanes), loaded)
+        entry = builder.load(place, align=1 if small else 4)
+        if small:
+            added = builder.add(total, builder.sext(entry, kind))
+        else:
+            added = builder.fadd(total, entry if factor is None else builder.fmul(entry, factor))
+        total.add_incoming(added, body)
+    k.add_incoming(builder.add(k, ir.Constant(_INTP, 1)), body)
+    builder.branch(head)
+    builder.position_at_end(done)
+    return sums, lanes
+
+
+def _store(builder, sums, lanes, out, at, fresh, scale):
+    kind = ir.VectorType(ir.FloatType(), lanes)
+    start = builder.gep(out, [at])
+    for j, total in enumerate(sums):
+        value = total if total.type == kind else builder.sitofp(total, kind)
+        place = _vector_at(builder, start, ir.Constant(_INTP, j * lanes), kind)
+        # what is there may be anything where it does not count
+        value = builder.select(fresh, value, builder.fadd(builder.load(place, align=4), value))
+        if scale is not None:
+            value = builder.fmul(value, _splat(builder, kind, scale))
+        builder.store(value, place, align=4)
+
+
+@intrinsic
+def _add_rows(typing_context, table, base, index, first, last, out, at, fresh, scale):
+    intp = types.intp
+    signature = types.void(table, intp, index, intp, intp, out, intp, types.boolean, types.float32)
+
+    def generate(context, builder, signature, args):
+        table, base, index, first, last, out, at, fresh, scale = args
+        data = [_data(context, builder, signature.args[i], value) for i, value in ((0, table), (2, index), (5, out))]
+        sums, lanes = _sum_rows(builder, data[0], base, data[1], None, first, last)
+        _store(builder, sums, lanes, data[2], at, cgutils.as_bool_bit(builder, fresh), scale)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@overload(add_rows)
+def _overload_add_rows(table, base, index, first, last, out, at, fresh, scale):
+    return lambda table, base, index, first, last, out, at, fresh, scale: _add_rows(
+        table, base, index, first, last, out, at, fresh, scale
+    )
+
+
+@intrinsic
+def _add_weighted_rows(typing_context, table, base, index, value, first, last, out, at, fresh):
+    intp = types.intp
+    signature = types.void(table, intp, index, value, intp, intp, out, intp, types.boolean)
+
+    def generate(context, builder, signature, args):
+        table, base, index, value, first, last, out, at, fresh = args
+        data = [
+            _data(context, builder, signature.args[i], array)
+            for i, array in ((0, table), (2, index), (3, value), (6, out))
+        ]
+        sums, lanes = _sum_rows(builder, data[0], base, data[1], data[2], first, last)
+        _store(builder, sums, lanes, data[3], at, cgutils.as_bool_bit(builder, fresh), None)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@overload(add_weighted_rows)
+def _overload_add_weighted_rows(table, base, index, value, first, last, out, at, fresh):
+    return lambda table, base, index, value, first, last, out, at, fresh: _add_weighted_rows(
+        table, base, index, value, first, last, out, at, fresh
+    )
+
+
+@intrinsic
+def _nonzero(typing_context, x, at, common):
+    signature = types.uint64(x, types.intp, types.float32)
+
+    def generate(context, builder, signature, args):
+        kind = ir.VectorType(ir.FloatType(), STRETCH)
+        bits = ir.IntType(STRETCH)
+        place = _vector_at(builder, _data(context, builder, signature.args[0], args[0]), args[1], kind)
+        value = builder.load(place, align=4)
+        some = builder.fcmp_unordered("!=", value, ir.Constant(kind, None))
+        other = builder.and_(some, builder.fcmp_unordered("!=", value, _splat(builder, kind, args[2])))
+        low, high = (builder.zext(builder.bitcast(mask, bits), _INTP) for mask in (some, other))
+        return builder.or_(low, builder.shl(high, ir.Constant(_INTP, STRETCH)))
+
+    return signature, generate
+
+
+@overload(nonzero)
+def _overload_nonzero(x, at, common):
+    return lambda x, at, common: _nonzero(x, at, common)
+
+
+def lowest(bits):
+    """The number of the lowest bit that is set."""
+    return (int(bits) & -int(bits)).bit_length() - 1
+
+
+@intrinsic
+def _lowest(typing_context, bits):
+    signature = types.int64(types.uint64)
+
+    def generate(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return signature, generate
+
+
+@overload(lowest)
+def _overload_lowest(bits):
+    return lambda bits: _lowest(bits)
