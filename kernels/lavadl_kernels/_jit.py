@@ -88,6 +88,11 @@ def inlined(function: Callable[..., Any]) -> Any:
     return register_jitable(inline="always")(function)
 
 
+def _largest(arrays: tuple[Any, ...]) -> int:
+    """The number of elements of the largest of `arrays`, among which there may be tuples of arrays."""
+    return max((_largest(a) if isinstance(a, tuple) else getattr(a, "size", 0) for a in arrays), default=0)
+
+
 class Kernel:
     """A compiled ``function(lo, hi, *arrays)``, called as ``kernel(size, *arrays)``.
 
@@ -104,7 +109,7 @@ class Kernel:
 
     def __call__(self, size: int, *arrays: Any, align: int = ALIGN) -> bool:
         threads = get_num_threads()
-        if threads == 1 or max(getattr(a, "size", 0) for a in arrays) < WORTH:
+        if threads == 1 or _largest(arrays) < WORTH:
             return self.compiled(0, size, *arrays) is not False
         blocks = -(-size // align)
         edges = [min(blocks * i // threads * align, size) for i in range(threads)] + [size]
