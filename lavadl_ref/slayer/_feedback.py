@@ -100,7 +100,7 @@ class FeedbackNeurons(torch.autograd.Function):
         layout, neuron, initial, fed, x = ctx.run
         *tensors, spikes = ctx.saved_tensors
         count, units = setting.inputs, layout.shape[1]
-        weights, decays = tensors[:count], tensors[count:]
+        decays = tensors[count:]
         grad_spike = np.zeros(x[0].shape, np.float32) if grads[0] is None else layout.lanes(grads[0])
         result = feedback.backward(
             neuron, x, initial, setting.tau, setting.scale, grad_spike, units, fed,
