@@ -114,7 +114,7 @@ def _numbers(feedback):
 @scalar
 def _together(samples):
     """How many of `samples` samples go through a step at a time: their shares are about equal."""
-    return -(-samples // max(1, -(-samples // SAMPLES)))
+    return max(1, -(-samples // max(1, -(-samples // SAMPLES))))
 
 
 @kernel
@@ -269,7 +269,7 @@ def backward(neuron, x, state, tau, scale, grad_spike, units, feedback, grad_tra
     steps, lanes = x[0].shape
     grad_x = tuple(empty((steps, lanes)) for _ in x)
     grad_decay = np.zeros((len(neuron.decay), lanes))
-    # states are kept at every so many steps, and between two of them while these are walked back
+    # states are kept at every so many steps; those between are found again while they are walked back
     stride = max(1, round((2 * steps) ** 0.5))
     _backward(
         lanes // units, neuron, x, state, np.float32(tau), np.float32(scale), graded, units,
@@ -312,19 +312,22 @@ def _backward_lanes(
                 adjoint[k, i] = 0
         fetch(neuron.decay, lo, hi, 1, decay)
         fetch(neuron.decay, lo, hi, 1 / 4096, share)
-        for t in range(steps):
-            if t % stride == 0:
-                kept[t // stride] = held
-            if t < steps - 1:
-                advance(neuron, held, decay, parts(x, t, lo, hi), spike[1, :n], trace, 1, 0, False)
+        for t in range(steps - 1):
+            if t == 0:
+                kept[0] = held
+            if (t + 1) % stride == 0:
+                kept[(t + 1) // stride] = held  # one step early: a section needs the trace of the step before it
+            advance(neuron, held, decay, parts(x, t, lo, hi), spike[1, :n], trace, 1, 0, False)
         for section in range(kept.shape[0] - 1, -1, -1):
             first = section * stride
             last = min(first + stride, steps)
+            if steps > 1:
+                held[:] = kept[section]
             for k in range(held.shape[0]):
                 for i in range(n):
-                    held[k, i] = kept[section, k, i]
                     trace[k, 0, i] = held[k, i] * (1 / 4096)
-            for t in range(first, last):
+            spike[0, :n] = 0
+            for t in range(max(first - 1, 0), last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
                 row = t - first + 1
                 advance(neuron, held, decay, parts(x, t, lo, hi), spike[row, :n], trace, row, 0, False)

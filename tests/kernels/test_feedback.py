@@ -1,4 +1,4 @@
-"""Neurons that feed back on each other: `dynamics` with feedback against the oracle and torch autograd."""
+"""Neurons that hear each other: `feedback` against the oracle, torch autograd, and single steps of `dynamics`."""
 
 from dataclasses import dataclass, replace
 
@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lavadl_kernels import _jit, dynamics, feedback
 
 from tests.kernels import unrolled
-from tests.kernels.cases import Neurons, neurons
+from tests.kernels.cases import Neurons, draw_decays, neurons
+from tests.kernels.families import FAMILIES
 from tests.kernels.test_cuba_gradient import close
 from tests.kernels.test_families import every, uniform
 from tests.kernels.test_families_gradient import doubles, gradients, unrolled_step
@@ -27,17 +29,22 @@ class Net:
         return len(self.weights[0])
 
     @property
-    def transposed(self):
-        return tuple(np.ascontiguousarray(weight.T) for weight in self.weights)
+    def dense(self):
+        return tuple(feedback.Weights(weight) for weight in self.weights)
 
-    def forward(self, **options):
-        return self.case.forward(feedback=self.transposed, **options)
-
-    def backward(self, x, tau, scale, grad_spike, grad_trace=None):
+    def forward(self, traces=False, weights=None):
         case = self.case
-        return case.family.driver.backward(
-            case.parameters, x, case.state, tau, scale, grad_spike, grad_trace, case.graded, self.weights
-        )
+        return feedback.forward(
+            case.parameters, case.x, case.state, self.units, weights or self.dense, case.graded, traces,
+            case.family.stages,
+        )  # fmt: skip
+
+    def backward(self, x, tau, scale, grad_spike, grad_trace=None, weights=None):
+        case = self.case
+        return feedback.backward(
+            case.parameters, x, case.state, tau, scale, grad_spike, self.units, weights or self.dense, grad_trace,
+            case.graded,
+        )  # fmt: skip
 
     def with_weight(self, weight):
         return Net(self.case, (weight,) * len(self.weights))
@@ -131,9 +138,10 @@ def check_gradients(net, tau, with_traces):
         close(a, e, terms)
     for a, e in zip(actual.decay[: len(decays)], gradients(decays), strict=True):
         close(a, e, terms)
-    before = run.spike[:-1].reshape(-1, units).astype(np.float64)
     for to_x, expected in zip(actual.x, gradients(weights), strict=True):
-        close(to_x[1:].reshape(-1, units).T.astype(np.float64) @ before, expected, terms * lanes)
+        close(feedback.weight_gradient(to_x, run.spike, units), expected, terms * lanes)
+        trace = np.atleast_1d(feedback.own_gradient(to_x, run.spike))
+        close(trace, np.atleast_1d(np.trace(expected)), terms * lanes)
 
 
 @every
@@ -243,3 +251,132 @@ def test_feedback_without_a_fixed_point_value(family):
     for bad in (2.0**50, np.nan):
         with pytest.raises(ValueError, match="must be finite and below"):
             Net(case, (np.full((1, 1), bad, np.float32),) * family.parts).forward()
+
+
+# -- sizes, threads, and weights of two numbers ------------------------------------------------------
+
+
+def sized(family, units, samples, steps, graded=False, seed=5):
+    """A `Net` of that size, of which every sum is exact in float32."""
+    rng = np.random.default_rng(seed)
+    lanes = units * samples
+    grid = rng.integers(-(2**13), 2**13, (family.parts, steps, lanes))
+    state = rng.integers(-4096, 4097, (len(family.states), lanes))
+    case = Neurons(
+        family,
+        tuple((grid / 4096).astype(np.float32)),
+        state,
+        draw_decays(family, rng, lanes, False),
+        4096,
+        640,
+        graded,
+    )
+    weights = 2 * rng.integers(-16, 17, (family.parts, units, units)) / 64
+    return Net(case, tuple(weights.astype(np.float32)))
+
+
+def stepped(net):
+    """`Net.forward` as single steps of `dynamics`: spikes, inputs with the feedback in them, states after."""
+    case, state, sent = net.case, net.case.state, np.zeros(net.case.state.shape[1], np.float32)
+    spikes, fed = [], []
+    for t in range(len(case.x[0])):
+        x = [part[t] + more for part, more in zip(case.x, net.received(sent), strict=True)]
+        x = tuple(part.astype(np.float32)[None] for part in x)
+        run = dynamics.forward(case.parameters, x, state, case.graded, stages=case.family.stages)
+        sent, state = run.spike[0], run.state
+        spikes.append(sent)
+        fed.append(x)
+    return np.array(spikes), [np.concatenate(part) for part in zip(*fed, strict=True)], state
+
+
+SIZES = [(1, 1, 1), (1, 33, 5), (5, 1, 4), (5, 33, 1), (8, 16, 2), (65, 17, 7), (513, 3, 4)]
+
+
+@every
+@pytest.mark.parametrize(("units", "samples", "steps"), SIZES)
+def test_sizes(family, units, samples, steps, monkeypatch):
+    monkeypatch.setattr(_jit, "WORTH", 0)
+    net = sized(family, units, samples, steps)
+    spikes, fed, after = stepped(net)
+    grad = np.random.default_rng(1).normal(size=spikes.shape).astype(np.float32)
+    found = []
+    for count in (1, 2):
+        monkeypatch.setattr(_jit, "_threads", count)
+        run = net.forward()
+        np.testing.assert_array_equal(run.spike, spikes)
+        np.testing.assert_array_equal(run.state, after)
+        for actual, expected in zip(run.x, fed, strict=True):
+            np.testing.assert_array_equal(actual, expected)
+        gradient = net.backward(run.x, 1.0, 0.5, grad)
+        to_weights = [feedback.weight_gradient(part, spikes, units) for part in gradient.x]
+        found.append([*gradient.x, gradient.decay, *to_weights])
+    for actual, expected in zip(*found, strict=True):
+        np.testing.assert_array_equal(actual.view(np.uint8), expected.view(np.uint8))
+    assert not (steps > 1 and units > 8) or spikes[:-1].any()
+    # backward against float64, from the gradients that it gave to the step after
+    back = grad.astype(np.float64)
+    for part, weight in zip(gradient.x, net.weights, strict=True):
+        back[:-1] += (part[1:].reshape(-1, units) @ weight.astype(np.float64)).reshape(back[1:].shape)
+    plain = dynamics.backward(net.case.parameters, run.x, net.case.state, 1.0, 0.5, back.astype(np.float32))
+    for actual, expected in zip((*gradient.x, gradient.decay), (*plain.x, plain.decay), strict=True):
+        close(actual, expected.astype(np.float64), 8 * units * steps)
+
+
+def test_no_samples():
+    net = sized(FAMILIES["cuba"], 3, 0, 4)
+    run = net.forward()
+    assert run.spike.shape == net.backward(run.x, 1.0, 1.0, run.spike).x[0].shape == (4, 0)
+    assert not feedback.weight_gradient(run.spike, run.spike, 3).any()
+    assert feedback.own_gradient(run.spike, run.spike) == 0
+
+
+def lateral(family, units, samples, own, others, graded, seed=5):
+    """A `Net` whose part that fires has two numbers, and the same as `Weights` of two numbers."""
+    net = sized(family, units, samples, 6, graded, seed)
+    matrix = np.full((units, units), others, np.float32)
+    np.fill_diagonal(matrix, own)
+    at = len(net.weights) - 1
+    weights = tuple(matrix if k == at else 0 * matrix for k in range(at + 1))
+    numbers = tuple(feedback.uniform(own, others) if k == at else feedback.uniform(0, 0) for k in range(at + 1))
+    return Net(net.case, weights), numbers
+
+
+@every
+@pytest.mark.parametrize("graded", [False, True], ids=["binary", "graded"])
+@pytest.mark.parametrize("kind", ["on the grid", "between", "too large for one sum", "weights between"])
+@pytest.mark.parametrize(("units", "samples"), [(1, 1), (5, 33), (129, 3)])
+def test_two_numbers_are_their_matrix(family, graded, kind, units, samples):
+    own, others = (0.3, -0.1) if kind == "weights between" else (0.5, -0.25)
+    net, numbers = lateral(family, units, samples, own, others, graded)
+    rng = np.random.default_rng(2)
+    for part in net.case.x:
+        if kind == "between":
+            part += rng.random(part.shape).astype(np.float32) / 4096
+        if kind == "too large for one sum":
+            part += (rng.random(part.shape) < 0.05) * np.float32(2**14 + 1 / 512)
+    dense, actual = net.forward(traces=True), net.forward(True, numbers)
+    assert dense.spike[:-1].any()
+    for a, e in zip(
+        (actual.spike, actual.trace, actual.state, *actual.x),
+        (dense.spike, dense.trace, dense.state, *dense.x),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, e)
+    grad = rng.normal(size=dense.spike.shape).astype(np.float32)
+    expected = net.backward(dense.x, 1.0, 0.5, grad)
+    given = net.backward(dense.x, 1.0, 0.5, grad, weights=numbers)
+    for a, e in zip((*given.x, given.decay), (*expected.x, expected.decay), strict=True):
+        close(a, e.astype(np.float64), 64 * units)
+
+
+@pytest.mark.parametrize("rate", [0, 0.2, 1])
+@pytest.mark.parametrize(("units", "samples", "steps"), [(1, 1, 1), (5, 33, 1), (5, 33, 9), (513, 1, 3), (20, 3, 200)])
+def test_weight_gradient(rate, units, samples, steps):
+    rng = np.random.default_rng(4)
+    grad = rng.normal(size=(steps, samples * units)).astype(np.float32)
+    spike = ((rng.random(grad.shape) < rate) * rng.integers(1, 4, grad.shape)).astype(np.float32)
+    received, sent = grad[1:].reshape(-1, units).astype(np.float64), spike[:-1].reshape(-1, units)
+    actual = feedback.weight_gradient(grad, spike, units)
+    assert actual.flags.c_contiguous
+    np.testing.assert_allclose(actual, received.T @ sent, rtol=0, atol=1e-5 * max(1, steps * samples) ** 0.5)
+    np.testing.assert_allclose(feedback.own_gradient(grad, spike), (received * sent).sum(), rtol=1e-9, atol=1e-9)
