@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from lavadl_kernels import cuba, sigma_delta
+from lavadl_kernels import cuba, feedback, sigma_delta
 
 from tests.kernels.cases import cases, neurons
 from tests.kernels.deployment import UNITS, deploy
@@ -54,7 +54,8 @@ def test_as_in_training_with_feedback(family, graded, data):
     case.graded = graded
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     weights = rng.integers(-48, 49, (family.parts, UNITS, UNITS))
-    run = case.forward(feedback=tuple(np.ascontiguousarray(part.T / 64).astype(np.float32) for part in weights))
+    matrices = tuple(feedback.Weights((part / 64).astype(np.float32)) for part in weights)
+    run = feedback.forward(case.parameters, case.x, case.state, UNITS, matrices, graded, stages=family.stages)
     assume(max(np.abs(part).max() for part in run.x) < 64)  # where float32 holds the sums
     deployment = of_training(case, weights=weights * 64)
     if graded:  # messages of 1/4096 make sums of 1/2**18

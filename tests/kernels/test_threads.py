@@ -10,7 +10,7 @@ from functools import partial
 import lavadl_kernels
 import numpy as np
 import pytest
-from lavadl_kernels import _jit, cuba, delay, filter, leaky_integrator, spike, synapse
+from lavadl_kernels import _jit, cuba, delay, feedback, filter, leaky_integrator, spike, synapse
 
 from tests.kernels.cases import draw_decays
 from tests.kernels.deployment import STATES, uniform
@@ -66,10 +66,14 @@ def family(name, units):
     parameters = this.kernel.Parameters(draw_decays(this, rng, lanes, False), *(4096, 640)[: 1 + this.adaptive])
     grad = rng.normal(size=(len(this.states) + 1, steps, lanes)).astype(np.float32)
     weights = tuple(rng.normal(size=(this.parts, units, units)).astype(np.float32)) if units else ()
-    transposed = tuple(np.ascontiguousarray(weight.T) for weight in weights)
-    run = this.driver.forward(parameters, x, state, traces=True, feedback=transposed)
-    gradients = this.driver.backward(parameters, run.x, state, 1.0, 0.5, grad[0], grad[1:], feedback=weights)
-    return [run.spike, run.trace, run.state, *run.x, *gradients.x, gradients.decay]
+    if units:
+        matrices = tuple(feedback.Weights(weight) for weight in weights)
+        run = feedback.forward(parameters, x, state, units, matrices, False, True, this.stages)
+        gradients = feedback.backward(parameters, run.x, state, 1.0, 0.5, grad[0], units, matrices, grad[1:])
+    else:
+        run = this.driver.forward(parameters, x, state, traces=True, keep=True)
+        gradients = this.driver.backward(parameters, run.x, state, 1.0, 0.5, grad[0], grad[1:])
+    return [run.spike, run.trace, run.state, run.marks, *run.x, *gradients.x, gradients.decay]
 
 
 def deployed(kind, units):
