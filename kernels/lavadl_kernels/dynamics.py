@@ -174,7 +174,7 @@ def per_lane(decay, lanes):
 
 @kernel
 def _forward(begin, end, neuron, x, state, graded, bound, zero, spike, trace, marks, after):
-    width = min(CHUNK, end - begin)
+    width = max(1, min(CHUNK, end - begin))
     held = np.full((state.shape[0], width), zero)
     decay = lanes_of(neuron.decay, width, zero)
     return _forward_lanes(begin, end, neuron, x, state, graded, bound, zero, held, decay, spike, trace, marks, after)
@@ -307,7 +307,7 @@ def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=F
 
 @kernel
 def _backward(begin, end, neuron, x, marks, tau, scale, graded, grad_spike, grad_trace, grad_x, grad_decay):
-    count, size, width = marks.shape[1], neuron.decay.shape[0], min(PART, end - begin)
+    count, size, width = marks.shape[1], neuron.decay.shape[0], max(1, min(PART, end - begin))
     _backward_lanes(
         begin, end, neuron, x, marks, tau, scale, graded, grad_spike, grad_trace,
         np.empty((count, width)), lanes_of(neuron.decay, width, 0.0), lanes_of(neuron.decay, width, np.float32(0)),

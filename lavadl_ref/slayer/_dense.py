@@ -173,7 +173,8 @@ class _Events(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         _autograd._follow_torch()
         ctx.shape, ctx.taken = x.shape, taken
-        ctx.modified, ctx.input = x._version, weakref.ref(x)
+        # the lists stay right whatever becomes of the input, but torch's rule is that it must not change
+        ctx.input, ctx.version = weakref.ref(x), _version(x)
         # what no gradient needs is not kept
         needed = weights if ctx.needs_input_grad[0] else ()
         kept: list[Tensor] = []
@@ -198,11 +199,11 @@ class _Events(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         _autograd._follow_torch()
         x = ctx.input()
-        if x is not None and x._version != ctx.modified:
+        if x is not None and _version(x) != ctx.version:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"the input {tuple(x.shape)} of a dense synapse is at version {x._version}; "
-                f"expected version {ctx.modified} instead"
+                f"the input {tuple(x.shape)} of a dense synapse is at version {_version(x)}; "
+                f"expected version {ctx.version} instead"
             )
         saved = list(ctx.saved_tensors)
         rows = [_rows(grad).contiguous() for grad in grads]
@@ -225,6 +226,11 @@ class _Events(torch.autograd.Function):
             found = ctx.found._replace(by_column=events.Lists(start, entry.view(np.uint16), value))
             to_weights = [_to_weight(found, row, ctx.taken) for row in rows]
         return to_input, None, None, None, *to_weights
+
+
+def _version(x: Tensor) -> int:
+    """How often `x` was changed in place; what inference mode makes does not count."""
+    return -1 if x.is_inference() else x._version
 
 
 def _to_weight(found: events.Events, grad: Tensor, taken: Taken) -> Tensor:

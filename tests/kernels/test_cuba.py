@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from lavadl_kernels import cuba
+from lavadl_kernels import cuba, dynamics
 from lavadl_kernels.fixed_point import input_bound
 
 from tests import naive
@@ -101,14 +101,16 @@ def test_chunks_in_time_are_the_whole(case, data):
 
 @given(cases())
 def test_both_number_types_agree(case):
-    results = []
+    neuron = cuba.Cuba(np.stack([case.current_decay, case.voltage_decay, 0 * case.u]), case.threshold)
+    state, results = np.stack([case.u, case.v]), []
     for zero in (np.float64(0), np.int64(0)):
-        spike, u, v = np.empty_like(case.x), np.empty_like(case.u), np.empty_like(case.v)
+        spike, after = np.empty_like(case.x), np.empty_like(state)
+        marks = np.empty((-(-len(case.x) // dynamics.SEGMENT), *state.shape))
         bound = np.float32(2**40)
-        assert cuba._forward(
-            case.u.size, case.x, case.u, case.v, *parameters(case), case.graded, bound, zero, spike, u, v
+        assert dynamics._forward(
+            case.u.size, neuron, (case.x,), state, case.graded, bound, zero, spike, None, marks, after
         )
-        results.append((spike, u, v))
+        results.append((spike, marks, after))
     for actual, other in zip(*results, strict=True):
         np.testing.assert_array_equal(actual, other)
 

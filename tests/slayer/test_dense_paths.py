@@ -226,6 +226,16 @@ def test_the_input_need_not_outlive_forward():
     torch.testing.assert_close(net.weight.grad, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_inference_mode(path):
+    net = layer(20, 40)
+    expected = results(net, spikes(2, 20, 6), path)[0]
+    with torch.inference_mode(), synapse.path(path):
+        x = spikes(2, 20, 6)
+        assert torch.equal(net(x), expected)
+        assert net.taken.backward is None
+
+
 def test_what_is_saved_is_small():
     """Lists of events, not the input."""
     net, x = layer(200, 40), spikes(4, 200, 100, density=0.02)
