@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lavadl_kernels import cuba as kernel
 
 from lavadl_ref.slayer import _autograd, _delay
 from lavadl_ref.slayer._layout import layout_of
@@ -47,13 +48,19 @@ def offset(x):
 LAYOUTS = [contiguous, channels_last, channels_first, strided, offset]
 
 
+def neurons(x, decays, states=(0, 0)):
+    """Spikes and last states of CUBA neurons."""
+    setting = _autograd.Setting(kernel, (4096,), 1.0, 1.0, False, False)
+    return _autograd.Neurons.apply(setting, states, x, *decays, torch.zeros(1))
+
+
 def cuba(x, g):
     """Outputs and gradients of the fused neuron with per-channel parameters and given states."""
     channels = x.shape[1]
     x = x.detach().requires_grad_()
     decays = [torch.linspace(a, b, channels).round().requires_grad_() for a, b in ((300, 2000), (4000, 10))]
     states = [torch.arange(x[..., 0].numel()).reshape(x.shape[:-1]) * k - 30 for k in (7, -3)]
-    spikes, u, v = _autograd.Cuba.apply(x, *decays, *states, 4096, 1.0, 1.0, False)
+    spikes, u, v = neurons(x, decays, states)
     (spikes * g).sum().backward()
     return [spikes.detach(), u, v, x.grad, *(d.grad for d in decays)]
 
@@ -116,7 +123,7 @@ def test_time_major_memory_is_not_copied(arrange, shape):
 def test_results_are_time_major():
     """What one neuron returns, the next takes without a copy."""
     x = integers((2, 3, 4, 2, 5)).contiguous()
-    spikes, *_ = _autograd.Cuba.apply(x, torch.ones(1), torch.ones(1), None, None, 4096, 1.0, 1.0, False)
+    spikes, *_ = neurons(x, (torch.ones(1), torch.ones(1)))
     assert layout_of(spikes).lanes(spikes).ctypes.data == spikes.data_ptr()
 
 
@@ -139,7 +146,7 @@ def test_parameters_follow_the_channels(arrange, shape):
 @pytest.mark.parametrize("shape", [(0, 3, 5), (2, 3, 0), (2, 0, 5), (0, 3, 2, 2, 5)])
 def test_empty_tensors(shape):
     x = torch.zeros(shape, requires_grad=True)
-    spikes, u, _ = _autograd.Cuba.apply(x, torch.ones(1), torch.ones(1), None, None, 4096, 1.0, 1.0, False)
+    spikes, u, _ = neurons(x, (torch.ones(1), torch.ones(1)))
     spikes.sum().backward()
     assert spikes.shape == x.grad.shape == shape
     assert u.shape == shape[:-1]
@@ -166,7 +173,7 @@ def test_a_change_in_place_before_backward_is_an_error(function):
     source = channels_last(integers((2, 3, 5))).requires_grad_()
     x = source * 1
     if function == "input":
-        y, *_ = _autograd.Cuba.apply(x, torch.ones(1), torch.ones(1), None, None, 4096, 1.0, 1.0, False)
+        y, *_ = neurons(x, (torch.ones(1), torch.ones(1)))
         x.mul_(0)
     else:
         y = _delay.Delay.apply(x, torch.ones(1, requires_grad=True), 1.0)
