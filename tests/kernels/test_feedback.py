@@ -186,8 +186,10 @@ def test_no_weights_are_no_feedback(family, data):
     grad = np.random.default_rng(1).normal(size=run.spike.shape).astype(np.float32)
     actual = silent.backward(run.x, 1.0, 1.0, grad)
     expected = case.family.driver.backward(case.parameters, case.x, case.state, 1.0, 1.0, grad, None, case.graded)
-    for a, e in zip((*actual.x, actual.decay), (*expected.x, expected.decay), strict=True):
+    for a, e in zip(actual.x, expected.x, strict=True):
         np.testing.assert_array_equal(a, e)
+    # gathered over other stretches of time
+    close(actual.decay, expected.decay, len(grad))
 
 
 @every
@@ -355,7 +357,7 @@ def test_two_numbers_are_their_matrix(family, graded, kind, units, samples):
         if kind == "too large for one sum":
             part += (rng.random(part.shape) < 0.05) * np.float32(2**14 + 1 / 512)
     dense, actual = net.forward(traces=True), net.forward(True, numbers)
-    assert dense.spike[:-1].any()
+    assert units == 1 or dense.spike[:-1].any()
     for a, e in zip(
         (actual.spike, actual.trace, actual.state, *actual.x),
         (dense.spike, dense.trace, dense.state, *dense.x),
