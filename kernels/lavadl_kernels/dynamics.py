@@ -234,9 +234,9 @@ def _forward_lanes(begin, end, neuron, x, state, graded, bound, zero, held, deca
                     for i in range(n):
                         marks[t // SEGMENT, k, lo + i] = held[k, i]
             inputs = rows(x, t, lo, hi)
-            for k in range(len(inputs)):
-                largest = np.int32(max(largest, magnitude(inputs[k])))
             advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
+            for k in range(len(inputs)):  # now that they are in the cache
+                largest = np.int32(max(largest, magnitude(inputs[k])))
         for k in range(held.shape[0]):
             for i in range(n):
                 after[k, lo + i] = np.int64(held[k, i])

@@ -204,21 +204,23 @@ def kwta(slayer: ModuleType, quick: bool) -> Workload:
     return made(f"cuba.KWTA {width}, T {steps}, 5% input", net, x, lambda out: out.mean())
 
 
-class _Delayed(torch.nn.Module):
-    def __init__(self, delay: torch.nn.Module, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.delay = delay
-        self.gain = torch.nn.Parameter(torch.ones(shape[1:]))
+@dataclass
+class _Delays(Workload):
+    """Delays alone: the step is forward and backward, to the delays and to the input."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.delay(x * self.gain)
-        return out
+    def train(self) -> None:
+        """Forward and backward."""
+        self.optimizer.zero_grad()
+        self.x.grad = None
+        self.error(self.net(self.x)).backward()
 
 
 def delay(slayer: ModuleType, quick: bool) -> Workload:
-    """Learnable delays of pictures' channels, with a gain before them so that the gradient goes through."""
+    """Learnable delays of pictures' channels."""
     shape = (2, 4, 8, 8, 10) if quick else (4, 32, 32, 32, 20)
     torch.manual_seed(0)
-    x = spikes(shape, 0.1)
-    net = _Delayed(slayer.axon.Delay(max_delay=8), shape)
-    return made(f"axon.Delay of {'x'.join(map(str, shape))}", net, x, lambda out: (out * out).mean())
+    x = spikes(shape, 0.1).requires_grad_()
+    net = slayer.axon.Delay(max_delay=8)
+    net(x[:1])
+    optimizer = torch.optim.Adam(net.parameters())
+    return _Delays(f"axon.Delay of {'x'.join(map(str, shape))}", net, x, lambda out: out.mean(), optimizer)
