@@ -76,6 +76,7 @@ class Setting(NamedTuple):
     traces: bool  #: whether to return the values of each state over time, before a spike acts on them
     inputs: int = 1  #: how many of the tensors are inputs
     after: bool = True  #: whether to return the states after the last step
+    keep: bool = True  #: whether gradients may be asked for; a function cannot see that they are switched off
 
 
 class Neurons(torch.autograd.Function):
@@ -94,9 +95,8 @@ class Neurons(torch.autograd.Function):
         initial = np.stack([_start(state, layout) for state in states])
         neuron = setting.kernel.Parameters(parameter_rows(decays, layout), *setting.constants)
         x = tuple(layout.lanes(part) for part in inputs)
-        run = dynamics.forward(
-            neuron, x, initial, setting.graded, setting.traces, _stages(setting), any(ctx.needs_input_grad)
-        )
+        keep = setting.keep and any(ctx.needs_input_grad)
+        run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, _stages(setting), keep)
         ctx.save_for_backward(*inputs, *decays)
         ctx.run = layout, neuron, initial, run.marks
         ctx.setting = setting

@@ -196,7 +196,8 @@ class Neuron(base.Neuron):
             decays.append(torch.zeros(1) if bias is None else bias)
         names = self._states[:count]
         keep = self.persistent_state
-        setting = _autograd.Setting(kernel, constants, *self._surrogate, traces, len(parts), keep)
+        recorded = torch.is_grad_enabled()
+        setting = _autograd.Setting(kernel, constants, *self._surrogate, traces, len(parts), keep, recorded)
         start = tuple(self._rest(name) for name in names)
         self._imag_last = start[1]
         if weights:
