@@ -383,5 +383,5 @@ def delayed(layer: Layer, x: Array) -> Array:
     if layer.delay is None:
         return x
     steps, batch = x.shape[:2]
-    lanes = x.reshape(steps, batch * layer.size)
+    lanes = np.ascontiguousarray(x.reshape(steps, batch * layer.size))
     return delay.forward(lanes, _per_lane(layer.delay, layer, batch)).reshape(x.shape)

@@ -25,7 +25,7 @@ PR_SET_PDEATHSIG = 1
 def main(place: Path, parent: int) -> int:
     """Run the jobs in `place`; 0 if all went well."""
     _die_with(parent)
-    os.register_at_fork(after_in_child=lambda: _die_with(os.getppid()))
+    _let_children_die_too()
     _note_segments(place / "segments")
     _note_failures(place / "actor_error")
     try:
@@ -47,6 +47,18 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the kernel was asked
         os._exit(1)
+
+
+def _let_children_die_too() -> None:
+    """Let processes forked from now on end when the one that forked them ends, and theirs with them."""
+    # noted before the fork: a child whose parent is gone already could not ask any more
+    forking = [os.getpid()]
+
+    def after_in_child() -> None:
+        _die_with(forking[0])
+        forking[0] = os.getpid()
+
+    os.register_at_fork(after_in_child=after_in_child)
 
 
 def _note_segments(path: Path) -> None:

@@ -36,6 +36,9 @@ from lavadl_ref.exchange.families import DECAY_ONE
 
 USUAL_THRESHOLD, USUAL_BIAS, USUAL_DELAY = 512, 256, 62
 ACTIVATIONS = ("identity", "relu")
+#: Kinds of layers to draw from, the simplest first, those that keep three axes twice as often. The list is the same
+#: wherever a layer stands, so that a choice means the same kind and Hypothesis can leave out the layers before it.
+KINDS = ("dense", "flatten", *(kind for kind, cls in LAYERS.items() for _ in range(1 + issubclass(cls, Kernel))))
 CACHED = 1024  #: strategies kept: Hypothesis looks at each new one at length
 
 
@@ -101,9 +104,7 @@ class Options:
             cls = LAYERS[kind]
             if kind not in self.kinds or not self.families_of(kind):
                 continue
-            if issubclass(cls, Kernel):
-                fits += [kind, kind] if len(shape) == 3 else []  # twice as often: little else keeps three axes
-            elif cls is not Input or first:
+            if len(shape) == 3 if issubclass(cls, Kernel) else (cls is not Input or first):
                 fits.append(kind)
         # A network opens with neurons if it may have any.
         opening = [kind for kind in fits if kind not in ("flatten", "average", "time_decimation")]
@@ -119,13 +120,23 @@ def network(draw: st.DrawFn, options: Options) -> Network:
     ]
     shape = draw(st.one_of(shapes))
     layers: list[Layer] = []
-    count = draw(st.integers(1, options.max_layers))
-    while len(layers) < count and (kinds := options.following(shape, not layers)):
-        make = _Maker(draw, options, draw(st.sampled_from(kinds)), last=len(layers) == count - 1)
-        layers.append(make.layer(shape))
-        shape = layers[-1].shape
+    more = True
+    while more and (kinds := options.following(shape, not layers)):
+        found, more = draw(_layer(options, shape, tuple(kinds), len(layers) + 1 < options.max_layers))
+        layers.append(found)
+        shape = found.shape
     simulation = draw(st.sampled_from([{}, {"Ts": 1, "tSample": 64}])) if options.extreme else {}
     return Network(tuple(layers), simulation)
+
+
+@st.composite
+def _layer(
+    draw: st.DrawFn, options: Options, shape: tuple[int, ...], kinds: tuple[str, ...], room: bool
+) -> tuple[Layer, bool]:
+    """A layer, and whether another follows: one thing to Hypothesis, which can so leave it out whole."""
+    more = room and draw(st.integers(0, 3)) > 0
+    kind = draw(st.sampled_from(KINDS).filter(kinds.__contains__))
+    return _Maker(draw, options, kind, last=not more).layer(shape), more
 
 
 @dataclass(frozen=True)

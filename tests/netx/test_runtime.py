@@ -190,6 +190,25 @@ def stop_a_caller(number, folder):
         caller.wait()
 
 
+def test_a_process_forked_while_its_parent_is_killed_ends_too():
+    code = (
+        "import os, signal, sys\n"
+        f"sys.path.insert(0, {str(REPOSITORY)!r})\n"
+        "from lavadl_ref.netx import _worker\n"
+        "def orphaned():\n"
+        "    while os.getppid() == parent:\n"
+        "        pass\n"
+        "parent = os.getpid()\n"
+        "os.register_at_fork(after_in_child=orphaned)\n"  # before the child asks to end with its parent
+        "_worker._let_children_die_too()\n"
+        "if os.fork():\n"
+        "    os.kill(parent, signal.SIGKILL)\n"
+        "print('still there')\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60)  # until the last has ended
+    assert (found.returncode, found.stdout) == (-signal.SIGKILL, b"")
+
+
 def wait_for_actors(caller):
     """The caller's descendants once Lava runs: its worker and at least one process for each of two layers."""
     descendants = []
