@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
-from lavadl_ref.slayer.utils import quantize
+from lavadl_ref.slayer.utils.quantize import quantize, quantize_within
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
 Decay = float | tuple[float, float] | list[float] | NDArray[np.floating]
@@ -188,7 +188,7 @@ class Neuron(LazyShapes):
         Tensor
             Shape of `weight`; the gradient is 1 inside the range and 0 outside.
         """
-        quantized = quantize(weight, step=2 / self.w_scale, bounds=(-256 / self.w_scale, 254 / self.w_scale))
+        quantized = quantize_within(weight, 2 / self.w_scale, -256 / self.w_scale, 254 / self.w_scale)
         return quantized * self.w_scale if descale else quantized
 
     def quantized_input(self, input: Tensor) -> Tensor:

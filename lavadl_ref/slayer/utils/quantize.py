@@ -44,9 +44,7 @@ class _StraightThrough(torch.autograd.Function):
         return grad, None, None, None
 
 
-def quantize(
-    input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND, bounds: tuple[float, float] | None = None
-) -> torch.Tensor:
+def quantize(input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND) -> torch.Tensor:
     """Put `input` on the grid of multiples of `step`; the gradient passes unchanged.
 
     Parameters
@@ -57,8 +55,6 @@ def quantize(
         Distance of the grid points, greater than 0.
     mode : QUANTIZE_MODE
         ``ROUND``: ``round(input / step) * step``, ties to even. ``FLOOR``: ``floor(input / step) * step``.
-    bounds : (float, float), optional
-        Clamp the result to them, and the gradient to 0 outside.
 
     Returns
     -------
@@ -72,6 +68,35 @@ def quantize(
     ValueError
         `step` is not positive and finite, or `mode` is no ``QUANTIZE_MODE``.
     """
+    return _quantized(input, step, mode, None)
+
+
+def quantize_within(input: torch.Tensor, step: float, low: float, high: float) -> torch.Tensor:
+    """Put `input` on the nearest multiple of `step` that is not below `low` nor above `high`.
+
+    The gradient passes where the nearest multiple is within the two, and is 0 elsewhere.
+
+    Parameters
+    ----------
+    input, step
+        As those of `quantize`.
+    low, high : float
+        Multiples of `step`.
+
+    Returns
+    -------
+    torch.Tensor
+        Same shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `quantize`.
+    """
+    return _quantized(input, step, MODE.ROUND, (low, high))
+
+
+def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: tuple[float, float] | None) -> torch.Tensor:
     x = _validate.tensor(input, "input of quantize", ndim=0)
     if not x.is_floating_point():
         raise TypeError(f"input of quantize must have a floating dtype, but got {x.dtype}")
@@ -79,7 +104,8 @@ def quantize(
         chosen = MODE(mode)
     except ValueError:
         raise ValueError(f"mode must be QUANTIZE_MODE.ROUND or .FLOOR, but got {mode!r}") from None
-    return _StraightThrough.apply(x, _validate.positive(step, "step of quantize"), chosen, bounds)
+    quantized: torch.Tensor = _StraightThrough.apply(x, _validate.positive(step, "step of quantize"), chosen, bounds)
+    return quantized
 
 
 def quantize_hook_fx(x: torch.Tensor, scale: int = 64, num_bits: int = 8, descale: bool = False) -> torch.Tensor:
@@ -107,5 +133,5 @@ def quantize_hook_fx(x: torch.Tensor, scale: int = 64, num_bits: int = 8, descal
     """
     units = _validate.positive(scale, "scale of quantize_hook_fx")
     limit = 2 ** _validate.integer(num_bits, "num_bits of quantize_hook_fx", 1)
-    quantized = quantize(x, step=2 / units, bounds=(-limit / units, (limit - 2) / units))
+    quantized = quantize_within(x, 2 / units, -limit / units, (limit - 2) / units)
     return quantized * units if descale else quantized
