@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
-from lavadl_ref.slayer.utils.quantize import quantize, quantize_within
+from lavadl_ref.slayer.utils.quantize import quantize_within
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
 Decay = float | tuple[float, float] | list[float] | NDArray[np.floating]
