@@ -7,6 +7,8 @@ which every processor has, if not in this width.
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -14,10 +16,12 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 WIDTH = 64  #: entries of a row of a table
-RUN = 256  #: rows of int8 that `add_rows` can sum in 16 bits
+RUN = 256  #: rows of bytes that `add_rows` can sum in 16 bits
 STRETCH = 32  #: entries that `nonzero` looks at
 
-_LANES = 16  # 16 sums of 16 bits or two times 8 floats: what a 256-bit register holds
+BIAS = 128  #: what bytes of a table are more than what they stand for
+
+_LANES = 16  # floats that a 512-bit register holds, or two of 256 bits
 _INTP = ir.IntType(64)
 
 
@@ -27,7 +31,8 @@ def add_rows(table, base, index, first, last, out, at, fresh, scale):
     Parameters
     ----------
     table : ndarray
-        1-D float32 or int8: rows of `WIDTH` entries from `base` on. Of int8 no more than `RUN` rows at a time.
+        1-D float32 or uint8: rows of `WIDTH` entries from `base` on. Bytes are `BIAS` more than their values; of
+        them no more than `RUN` rows at a time.
     index : ndarray
         (E,) uint16, numbers of rows.
     out : ndarray
@@ -42,6 +47,8 @@ def add_rows(table, base, index, first, last, out, at, fresh, scale):
     for k in range(first, last):
         row = base + int(index[k]) * WIDTH
         total += table[row : row + WIDTH]
+    if table.dtype == np.uint8:
+        total -= np.float32(BIAS * (last - first))
     out[at : at + WIDTH] = (total if fresh else out[at : at + WIDTH] + total) * np.float32(scale)
 
 
@@ -70,6 +77,11 @@ def _data(context, builder, kind, value):
     return context.make_array(kind)(context, builder, value).data
 
 
+def _constant(kind, value):
+    """`value` in every lane of a vector of integers."""
+    return ir.Constant(kind, [value] * kind.count)
+
+
 def _splat(builder, kind, value):
     """`value` in every lane."""
     vector = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
@@ -82,12 +94,14 @@ def _vector_at(builder, data, place, kind):
 
 
 def _sum_rows(builder, table, base, index, value, first, last):
-    """The vectors of the sum of rows, and their type; a loop whose sums are in registers."""
+    """The vectors of the sum of rows; a loop whose sums are in registers.
+
+    Bytes are read in pairs, as numbers of 16 bits, whose sum is kept, as far as 16 bits go, beside that of their
+    upper halves: the two tell that of the lower halves. This is less work than to widen the bytes.
+    """
     item = table.type.pointee
     small = isinstance(item, ir.IntType)
-    lanes = _LANES if small else _LANES // 2
-    loaded = ir.VectorType(item, lanes)
-    kind = ir.VectorType(ir.IntType(16), lanes) if small else loaded
+    kind = ir.VectorType(ir.IntType(16), WIDTH // 2) if small else ir.VectorType(item, _LANES)
     start = builder.gep(table, [base])
     before = builder.basic_block
     head, body, done = (builder.append_basic_block(name) for name in ("rows", "row", "summed"))
@@ -95,36 +109,53 @@ def _sum_rows(builder, table, base, index, value, first, last):
     builder.position_at_end(head)
     k = builder.phi(_INTP)
     k.add_incoming(first, before)
-    sums = [builder.phi(kind) for _ in range(WIDTH // lanes)]
+    sums = [builder.phi(kind) for _ in range(2 if small else WIDTH // _LANES)]
     for total in sums:
         total.add_incoming(ir.Constant(kind, None), before)
     builder.cbranch(builder.icmp_signed("<", k, last), body, done)
     builder.position_at_end(body)
     number = builder.zext(builder.load(builder.gep(index, [k])), _INTP)
     row = builder.gep(start, [builder.mul(number, ir.Constant(_INTP, WIDTH))])
-    factor = None if value is None else _splat(builder, kind, builder.load(builder.gep(value, [k])))
-    for j, total in enumerate(sums):
-        place = _vector_at(builder, row, ir.Constant(_INTP, j * lanes), loaded)
-        entry = builder.load(place, align=1 if small else 4)
-        if small:
-            added = builder.add(total, builder.sext(entry, kind))
-        else:
+    if small:
+        entry = builder.load(builder.bitcast(row, kind.as_pointer()), align=1)
+        sums[0].add_incoming(builder.add(sums[0], entry), body)
+        upper = builder.lshr(entry, _constant(kind, 8))
+        sums[1].add_incoming(builder.add(sums[1], upper), body)
+    else:
+        factor = None if value is None else _splat(builder, kind, builder.load(builder.gep(value, [k])))
+        for j, total in enumerate(sums):
+            place = _vector_at(builder, row, ir.Constant(_INTP, j * _LANES), kind)
+            entry = builder.load(place, align=4)
             added = builder.fadd(total, entry if factor is None else builder.fmul(entry, factor))
-        total.add_incoming(added, body)
+            total.add_incoming(added, body)
     k.add_incoming(builder.add(k, ir.Constant(_INTP, 1)), body)
     builder.branch(head)
     builder.position_at_end(done)
-    return sums, lanes
+    return _parted(builder, *sums, builder.sub(last, first)) if small else sums
 
 
-def _store(builder, sums, lanes, out, at, fresh, scale):
-    kind = ir.VectorType(ir.FloatType(), lanes)
+def _parted(builder, pairs, upper, count):
+    """The sums of bytes, in vectors of floats, from those of pairs and of their upper halves."""
+    kind = pairs.type
+    lower = builder.sub(pairs, builder.shl(upper, _constant(kind, 8)))
+    bias = _splat(builder, kind, builder.trunc(builder.mul(count, ir.Constant(_INTP, BIAS)), kind.element))
+    halves = [builder.sub(half, bias) for half in (lower, upper)]
+    even, odd = halves if sys.byteorder == "little" else halves[::-1]
+    sums = []
+    for first in range(0, kind.count, _LANES // 2):
+        lanes = [lane for i in range(first, first + _LANES // 2) for lane in (i, i + kind.count)]
+        whole = builder.shuffle_vector(even, odd, ir.Constant(ir.VectorType(ir.IntType(32), _LANES), lanes))
+        sums.append(builder.sitofp(whole, ir.VectorType(ir.FloatType(), _LANES)))
+    return sums
+
+
+def _store(builder, sums, out, at, fresh, scale):
+    kind = sums[0].type
     start = builder.gep(out, [at])
     for j, total in enumerate(sums):
-        value = total if total.type == kind else builder.sitofp(total, kind)
-        place = _vector_at(builder, start, ir.Constant(_INTP, j * lanes), kind)
+        place = _vector_at(builder, start, ir.Constant(_INTP, j * kind.count), kind)
         # what is there may be anything where it does not count
-        value = builder.select(fresh, value, builder.fadd(builder.load(place, align=4), value))
+        value = builder.select(fresh, total, builder.fadd(builder.load(place, align=4), total))
         if scale is not None:
             value = builder.fmul(value, _splat(builder, kind, scale))
         builder.store(value, place, align=4)
@@ -138,8 +169,8 @@ def _add_rows(typing_context, table, base, index, first, last, out, at, fresh, s
     def generate(context, builder, signature, args):
         table, base, index, first, last, out, at, fresh, scale = args
         data = [_data(context, builder, signature.args[i], value) for i, value in ((0, table), (2, index), (5, out))]
-        sums, lanes = _sum_rows(builder, data[0], base, data[1], None, first, last)
-        _store(builder, sums, lanes, data[2], at, cgutils.as_bool_bit(builder, fresh), scale)
+        sums = _sum_rows(builder, data[0], base, data[1], None, first, last)
+        _store(builder, sums, data[2], at, cgutils.as_bool_bit(builder, fresh), scale)
         return context.get_dummy_value()
 
     return signature, generate
@@ -163,8 +194,8 @@ def _add_weighted_rows(typing_context, table, base, index, value, first, last, o
             _data(context, builder, signature.args[i], array)
             for i, array in ((0, table), (2, index), (3, value), (6, out))
         ]
-        sums, lanes = _sum_rows(builder, data[0], base, data[1], data[2], first, last)
-        _store(builder, sums, lanes, data[3], at, cgutils.as_bool_bit(builder, fresh), None)
+        sums = _sum_rows(builder, data[0], base, data[1], data[2], first, last)
+        _store(builder, sums, data[3], at, cgutils.as_bool_bit(builder, fresh), None)
         return context.get_dummy_value()
 
     return signature, generate
@@ -200,20 +231,36 @@ def _overload_nonzero(x, at, common):
 
 
 def lowest(bits):
-    """The number of the lowest bit that is set."""
-    return (int(bits) & -int(bits)).bit_length() - 1
+    """The number of the lowest bit that is set; 64 if none is."""
+    return (int(bits) & -int(bits)).bit_length() - 1 if bits else 64
+
+
+def population(bits):
+    """How many bits are set."""
+    return int(bits).bit_count()
 
 
 @intrinsic
 def _lowest(typing_context, bits):
-    signature = types.int64(types.uint64)
-
     def generate(context, builder, signature, args):
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
-    return signature, generate
+    return types.uint64(types.uint64), generate
 
 
 @overload(lowest)
 def _overload_lowest(bits):
     return lambda bits: _lowest(bits)
+
+
+@intrinsic
+def _population(typing_context, bits):
+    def generate(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@overload(population)
+def _overload_population(bits):
+    return lambda bits: _population(bits)

@@ -149,7 +149,7 @@ def _listed(input: Tensor, weights: Sequence[Tensor]) -> tuple[events.Events, li
     else:
         found = events.of_rows(entries.numpy(), backward)
     assert found.by_row is not None
-    small = all(table.dtype == np.int8 for table in tables) and not found.by_row.value.size
+    small = all(table.dtype == np.uint8 for table in tables) and not found.by_row.value.size
     if guessing and found.density > (FORWARD if small else FORWARD_FLOAT):
         return None
     return found, tables

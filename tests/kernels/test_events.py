@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from lavadl_kernels import _jit, events
-from lavadl_kernels._vector import STRETCH, WIDTH, lowest, nonzero
+from lavadl_kernels._vector import BIAS, STRETCH, WIDTH, lowest, nonzero, population
 
 from tests import naive
 
@@ -61,12 +61,12 @@ def check(x, found, rows, outputs, rng):
     mantissa = mantissas(rng, outputs, rows.shape[1])
     weight = (mantissa / 32).astype(np.float32)
     packed = events.table(weight)
-    assert packed.dtype == np.int8
+    assert packed.dtype == np.uint8
     z = events.forward(found, packed, outputs)
     assert z.dtype == np.float32
     np.testing.assert_array_equal(z, exact(rows, mantissa))
     # the same weights by the way of others
-    np.testing.assert_array_equal(events.forward(found, packed.astype(np.float32) / np.float32(32), outputs), z)
+    np.testing.assert_array_equal(events.forward(found, (packed.astype(np.float32) - BIAS) / np.float32(32), outputs), z)
     grad = rng.normal(size=z.shape).astype(np.float32)
     expected = grad.astype(np.float64).T @ rows
     np.testing.assert_allclose(events.weight_gradient(found, grad), expected, rtol=1e-5, atol=1e-5)
@@ -136,7 +136,7 @@ def test_lists_do_not_depend_on_threads(threads):
 
 def test_weights_that_are_no_mantissas():
     fine = np.array([[-4.0, 127 / 32, 0.0]], np.float32)
-    assert events.table(fine).dtype == np.int8
+    assert events.table(fine).dtype == np.uint8
     for value in (4.0, -4.03125, 1 / 64, 0.1, 1e30, -1e30, 2.0**33):
         packed = events.table(np.array([[0.5, value]], np.float32))
         assert packed.dtype == np.float32
@@ -196,3 +196,5 @@ def test_bits():
     x[[3, 5, 34]] = [1, 2, np.nan]
     assert nonzero(x, 3, np.float32(1)) == 1 | 1 << 2 | 1 << 31 | 1 << 34 | 1 << 63
     assert lowest(0b101000) == 3
+    assert lowest(0) == 64
+    assert population(0b101000) == 2
