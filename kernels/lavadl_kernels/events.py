@@ -27,9 +27,9 @@ from lavadl_kernels._vector import BIAS, RUN, STRETCH, WIDTH, add_rows, add_weig
 
 Array = np.ndarray[Any, Any]
 
-CHUNK = 192  #: rows, so that many blocks of WIDTH outputs of theirs fit a second-level cache
+CHUNK = 600  #: rows: several blocks of WIDTH outputs of theirs fit a second-level cache, and few lists are very short
 LIMIT = 1 << 16  #: neither columns nor the rows of a chunk may be more, for their numbers to fit 16 bits
-GROUP = 8  #: blocks of outputs that are summed in turn for each chunk
+GROUP = 4  #: blocks of outputs that are summed in turn for each chunk
 MANTISSA = 32  #: an 8-bit weight is an integer over this
 WRITTEN = 4  #: entries of a stretch that are written before it is asked whether there are more
 

@@ -11,6 +11,7 @@ from lavadl_kernels._vector import BIAS, STRETCH, WIDTH, lowest, nonzero, popula
 from tests import naive
 
 densities = st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0])
+CHUNK = events.CHUNK
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -75,7 +76,7 @@ def check(x, found, rows, outputs, rng):
 @given(seeds, densities, st.integers(1, 5), st.integers(1, 70), st.integers(2, 70), st.integers(1, 9), st.booleans())
 @example(0, 0.1, 3, 20, 97, 65, False)
 @example(1, 0.1, 7, 5, 40, 130, False)  # several samples in a chunk
-@example(2, 0.5, 1, 3, 400, 8, True)  # one that is longer than a chunk
+@example(2, 0.5, 1, 3, CHUNK + 100, 8, True)  # one that is longer than a chunk
 def test_lanes(seed, density, samples, inputs, steps, outputs, graded):
     rng = np.random.default_rng(seed)
     x = sparse(rng, (samples, inputs, steps), density, graded)
@@ -84,7 +85,7 @@ def test_lanes(seed, density, samples, inputs, steps, outputs, graded):
 
 
 @given(seeds, densities, st.integers(1, 250), st.integers(1, 70), st.integers(1, 9), st.booleans())
-@example(0, 0.1, 193, 100, 64, False)
+@example(0, 0.1, CHUNK + 1, 100, 64, False)
 @example(1, 0.9, 3, 600, 130, False)  # more events in a row than 16 bits can sum
 @example(2, 1.0, 1, 1, 1, True)
 def test_rows(seed, density, rows, inputs, outputs, graded):
