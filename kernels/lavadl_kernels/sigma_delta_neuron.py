@@ -19,6 +19,7 @@ a lane is ``lane // inner % C``.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def forward(x, state, shift, bias, threshold, inner, scale, relu, cum_error, sur
 
     if state is None and _narrow(shift, bias, threshold, scale):
         # of two values and a residue below 16, the change stays below 64
-        bound = (48 if relu else 24) - np.abs(shift).max() - np.abs(bias).max()
+        bound = (48 if relu else 24) - sum(float(np.abs(v).max()) for v in (shift, bias) if v is not NONE)
         if run(np.float32, np.empty((4, 0), np.float32), bound):
             return message, None, kept
     after = np.empty((4, 0)) if state is None else state.copy()
@@ -134,8 +135,12 @@ def _shared(values, dtype):
 
 def _narrow(shift, bias, threshold, scale):
     """Whether float32 holds offsets, thresholds and messages exactly."""
-    fits = all(bool(((np.abs(v) < 8) & ((v + GRID) - GRID == v)).all()) for v in (shift, bias))
-    return fits and bool((threshold <= 16).all()) and scale <= 1 << 18 and float(np.frexp(scale)[0]) == 0.5
+    power = math.frexp(scale)[0] == 0.5 and scale <= 1 << 18
+    return power and bool(threshold.max() <= 16) and _fits(shift) and _fits(bias)
+
+
+def _fits(values):
+    return values is NONE or bool(np.abs(values).max() < 8 and ((values + GRID) - GRID == values).all())
 
 
 @kernel
@@ -385,8 +390,9 @@ def mean_of_sums(x, sigma, inner, channels):
 
 def by_channel(values, inner, channels):
     """The sum over the lanes of each channel: (C,) of (M,); `inner` and `channels` say how lanes belong to channels."""
-    if inner == 1:  # NumPy is much quicker with one axis less
-        return values.reshape(-1, channels).sum(axis=0)
+    if inner == 1:  # several samples at a time: NumPy is slow over short rows
+        beside = math.gcd(values.size // channels, 16) if channels < 128 else 1
+        return values.reshape(-1, beside * channels).sum(axis=0).reshape(beside, channels).sum(axis=0)
     return values.reshape(-1, channels, inner).sum(axis=(0, 2))
 
 
