@@ -24,37 +24,18 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from lavadl_kernels._jit import kernel, scalar
 from lavadl_kernels._lanes import at, plus, put
 from lavadl_kernels._memory import empty, empty_like
+from lavadl_kernels._sigma_delta_lanes import factor, magnitude, marked, passes, row, shares, spread, wide
 from lavadl_kernels.sigma_delta import LIMIT, encode
 from lavadl_kernels.spike import exp_negative
-
-
-@intrinsic
-def _wide(typing_context):
-    def generate(context, builder, signature, arguments):
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-def wide():
-    """Let this function's loops have vectors of 512 bits."""
-
-
-@overload(wide, inline="always")
-def _overload_wide():
-    return lambda: _wide()
-
 
 CHUNK = 2048  # lanes per task: their states stay in the second-level cache, their rows are long enough to stream
 BLOCK = 16  #: steps over which gradients to thresholds are gathered in float32
 GRID = np.float32(48)  #: adding and subtracting it rounds what is below 16 to a multiple of 2**-18
-SMALL = np.float32(64)  #: below it float32 holds the multiples of 2**-18 exactly
 NONE = np.zeros(1, np.float32)  #: no offset
 
 
@@ -115,7 +96,8 @@ def forward(x, state, shift, bias, threshold, inner, scale, relu, cum_error, sur
         )  # fmt: skip
 
     if state is None and _narrow(shift, bias, threshold, scale):
-        # of two values and a residue below 16, the change stays below 64
+        # float32 holds multiples of 2**-18 below 64: two values from 0 to 48, or up to 24 in magnitude, and a
+        # residue below 16 make a change below 64
         bound = (48 if relu else 24) - sum(float(np.abs(v).max()) for v in (shift, bias) if v is not NONE)
         if run(np.float32, np.empty((4, 0), np.float32), bound):
             return message, None, kept
@@ -172,89 +154,20 @@ def _forward_lanes(
         level = spread(threshold, inner, lo, states[4, :n])
         first = spread(shift, inner, lo, rows[0, :n])
         second = spread(bias, inner, lo, rows[1, :n])
-        least, share = _shares(level, unit, height, rows[3, :n], rows[4, :n])
+        least, share = shares(level, unit, height, rows[3, :n], rows[4, :n])
         for t in range(x.shape[0]):
             far = _advance(
                 hold, x[t, lo:hi], states[0, :n], states[1, :n], states[2, :n], states[3, :n], level, first, second,
-                floor, cum_error, scale, unit, bound, message[t, lo:hi], _row(kept, t, lo, hi), rows[2, :n],
+                floor, cum_error, scale, unit, bound, message[t, lo:hi], row(kept, t, lo, hi), rows[2, :n],
             )  # fmt: skip
             if far:
                 return False
-            _factors(_row(kept, t, lo, hi), rows[2, :n], least, share, inverse_tau, cum_error)
+            _factors(row(kept, t, lo, hi), rows[2, :n], least, share, inverse_tau, cum_error)
         if carried:
             for k in range(4):
                 for i in range(n):
                     state[k, lo + i] = states[k, i]
     return True
-
-
-# What has no single type: a value that all lanes share is a scalar and costs nothing, and so do the parts that nobody
-# asked for, which are None.
-
-
-def spread(values, inner, lo, out):
-    """`out`, with out[i] the value of the channel of lane lo + i; the value itself that all channels share."""
-    raise NotImplementedError("compiled only")
-
-
-@overload(spread)
-def _spread(values, inner, lo, out):
-    if not isinstance(values, types.Array):
-        return lambda values, inner, lo, out: values
-
-    def fill(values, inner, lo, out):
-        channel, beside = lo // inner % values.size, lo % inner
-        for i in range(out.size):
-            out[i] = values[channel]
-            beside += 1
-            if beside == inner:
-                beside = 0
-                channel += 1
-                if channel == values.size:
-                    channel = 0
-        return out
-
-    return fill
-
-
-def _shares(level, unit, height, least, share):
-    """The thresholds as backward has them, and the height of the surrogate over them, in float32."""
-    raise NotImplementedError("compiled only")
-
-
-@overload(_shares)
-def _shares_by_type(level, unit, height, least, share):
-    if not isinstance(level, types.Array):
-        return lambda level, unit, height, least, share: (
-            np.float32(max(level, unit)),
-            np.float32(height / max(level, unit)),
-        )
-
-    def fill(level, unit, height, least, share):
-        for i in range(level.size):
-            least[i] = max(level[i], unit)
-            share[i] = height / max(level[i], unit)
-        return least, share
-
-    return fill
-
-
-def _row(block, t, lo, hi):
-    """Lanes `lo` to `hi` of a step; None of no block."""
-    raise NotImplementedError("compiled only")
-
-
-@overload(_row)
-def _row_by_type(block, t, lo, hi):
-    if isinstance(block, types.NoneType):
-        return lambda block, t, lo, hi: None
-    return lambda block, t, lo, hi: block[t, lo:hi]
-
-
-@scalar
-def _bits(x):
-    """The magnitude of a float32 as an integer: in the same order, and larger than any number's if it is NaN."""
-    return np.int32(np.float32(x).view(np.int32) & np.int32(0x7FFFFFFF))
 
 
 def _strays(x, sigma):
@@ -265,7 +178,7 @@ def _strays(x, sigma):
 @overload(_strays, jit_options={"error_model": "numpy"})
 def _strays_by_type(x, sigma):
     if sigma == types.float32:
-        return lambda x, sigma: _bits((x + GRID) - GRID - x)
+        return lambda x, sigma: magnitude((x + GRID) - GRID - x)
     return lambda x, sigma: np.int32(0)
 
 
@@ -277,8 +190,8 @@ def _size(x, sigma):
 @overload(_size, jit_options={"error_model": "numpy"})
 def _size_by_type(x, sigma):
     if sigma == types.float32:
-        return lambda x, sigma: _bits(sigma)
-    return lambda x, sigma: _bits(x)
+        return lambda x, sigma: magnitude(sigma)
+    return lambda x, sigma: magnitude(x)
 
 
 @scalar
@@ -305,11 +218,11 @@ def _advance(
         )
         before[i] = value
         message[i] = np.floor(sent * scale) * unit
-        put(kept, i, _marked(change, value > 0))
+        put(kept, i, marked(change, value > 0))
         if summed:
             error[i] = after
             put(compare, i, np.float32(abs(compared)))
-    return strays != 0 or largest >= _bits(bound)
+    return strays != 0 or largest >= magnitude(bound)
 
 
 def _factors(kept, compare, least, share, inverse_tau, cum_error):
@@ -330,37 +243,18 @@ def _factors_by_type(kept, compare, least, share, inverse_tau, cum_error):
 def _factors_row(kept, compare, least, share, inverse_tau, cum_error):
     wide()
     for i in range(kept.size):
-        change = _factor(kept[i])
+        change = factor(kept[i])
         size = abs(change) if cum_error is None else compare[i]
         distance = size - at(least, i)
         slope = change * (_near(distance, inverse_tau) * at(share, i))
         side = np.float32(change > 0) - np.float32(change < 0)
-        kept[i] = _marked(slope if distance > 0 else side, _passes(kept[i]))
+        kept[i] = marked(slope if distance > 0 else side, passes(kept[i]))
 
 
 @scalar
 def _near(distance, inverse_tau):
     # what is smaller than exp(-60) counts as that: denormal numbers are slow
     return exp_negative(max(-abs(distance) * inverse_tau, np.float32(-60)))
-
-
-@scalar
-def _marked(factor, mark):
-    """`factor` with `mark` for its last bit."""
-    bits = np.float32(factor).view(np.int32) & np.int32(-2)
-    return np.int32(bits | np.int32(mark)).view(np.float32)
-
-
-@scalar
-def _passes(kept):
-    """The mark."""
-    return np.int32(np.float32(kept).view(np.int32) & np.int32(1))
-
-
-@scalar
-def _factor(kept):
-    """What was marked, but for its last bit."""
-    return np.int32(np.float32(kept).view(np.int32) & np.int32(-2)).view(np.float32)
 
 
 def mean_of_sums(x, sigma, inner, channels):
@@ -420,9 +314,9 @@ def _totals_row(x, weight, bound, total):
     wide()
     largest = np.int32(0)
     for i in range(x.size):
-        largest = max(largest, _bits(x[i]))
+        largest = max(largest, magnitude(x[i]))
         total[i] += weight * x[i]
-    return largest >= _bits(bound)
+    return largest >= magnitude(bound)
 
 
 def backward(grad_message, kept, relu, inner, lift=None, sums=True):
@@ -476,7 +370,7 @@ def _gather_lanes(begin, end, grad_message, kept, always, zeros, grad_offset):
 @scalar
 def _passed(grad, later, kept, always):
     """The gradient to the value before the activation."""
-    return grad - later if np.int32(_passes(kept) | always) != 0 else np.float32(0)
+    return grad - later if np.int32(passes(kept) | always) != 0 else np.float32(0)
 
 
 @scalar
@@ -524,7 +418,7 @@ def _retreat(grad, later, kept, always, hold, lift, total, to_threshold, grad_x)
     for i in range(grad.size):
         now = hold * total[i] + np.float64(_passed(grad[i], later[i], kept[i], always))
         total[i] = plus(now, lift, i)
-        to_threshold[i] -= grad[i] * _factor(kept[i])
+        to_threshold[i] -= grad[i] * factor(kept[i])
         grad_x[i] = total[i]
 
 
