@@ -19,13 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.extending import register_jitable
+from numba import types
+from numba.extending import intrinsic, overload, register_jitable
 
 from lavadl_kernels import _cache
 from lavadl_kernels._notice import NOTICE
 
 # fastmath stays off: the order and rounding of every operation is part of the contract.
 OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": False}
+
+# What kernels call allocates nothing: without this option it would count the references to each array it is given, with
+# atomic additions that cost more than a row of lanes.
+HELPER: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
+
+#: Options of an overload that returns a view of an array it is given.
+VIEW: dict[str, Any] = {"inline": "always", "jit_options": {"_nrt": True}}
 
 # Numba's cache on disk notices an edit of a kernel's own file only; inlined helpers live in
 # others, so the stamp it compares is made to cover the whole package.
@@ -80,12 +88,31 @@ def scalar(function: Callable[..., Any]) -> Any:
 
     LLVM inlines it.  Inlining by Numba would take three times as long to compile.
     """
-    return register_jitable(function)
+    return register_jitable(**HELPER)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """As `scalar`, inlined by Numba: for the few functions that LLVM finds too long and loops must vectorise over."""
     return register_jitable(inline="always")(function)
+
+
+def wide() -> None:
+    """Let this function's loops have vectors of 512 bits where the processor has them: LLVM would take half of that."""
+
+
+@intrinsic
+def _wide(typing_context: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        # llvmlite's own `add` knows attributes without a value only
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@overload(wide, inline="always")
+def _overload_wide() -> Any:
+    return lambda: _wide()
 
 
 def _largest(arrays: tuple[Any, ...]) -> int:

@@ -6,13 +6,15 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from lavadl_kernels._jit import VIEW, scalar
+
 
 def row(block, k, t, lo, n):
     """Lanes ``lo`` to ``lo + n`` of ``block[k, t]``; None of no block."""
     return None if block is None else block[k, t, lo : lo + n]
 
 
-@overload(row)
+@overload(row, **VIEW)
 def _row(block, k, t, lo, n):
     if isinstance(block, types.NoneType):
         return lambda block, k, t, lo, n: None
@@ -53,7 +55,7 @@ def parameter(values, k, n):
     return values[k] if values.ndim == 1 else values[k, :n]
 
 
-@overload(parameter)
+@overload(parameter, **VIEW)
 def _parameter(values, k, n):
     if values.ndim == 1:
         return lambda values, k, n: values[k]
@@ -70,3 +72,10 @@ def _at(values, i):
     if isinstance(values, types.Array):
         return lambda values, i: values[i]
     return lambda values, i: values
+
+
+@scalar
+def copied(values, to):
+    """Copy a row of lanes to another, in a loop that vectorises; assigning a slice would not."""
+    for i in range(to.size):
+        to[i] = values[i]

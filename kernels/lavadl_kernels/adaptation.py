@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._jit import kernel, scalar, wide
 from lavadl_kernels._lanes import at, parameter, plus, row
-from lavadl_kernels.fixed_point import exact, fixed, leak, wrap32
+from lavadl_kernels.fixed_point import alike, exact, fixed, leak, wrap32
 from lavadl_kernels.leaky_integrator import CHUNK
 
 
@@ -39,7 +39,8 @@ def relax(th, r, threshold_decay, refractory_decay, threshold):
 @scalar
 def fire(th, r, spike, threshold_step, loihi):
     """Threshold and refractory state after the spike, if there was one; `loihi` gives them 32 bits."""
-    new_th, new_r = th + (threshold_step if spike else 0), r + (2 * th if spike else 0)
+    none = alike(0, th)
+    new_th, new_r = th + (threshold_step if spike else none), r + (th + th if spike else none)
     if loihi:
         return wrap32(new_th), wrap32(new_r)
     return new_th, new_r
@@ -78,6 +79,7 @@ def _adjoint(
     slope, threshold_decay, refractory_decay, base, threshold_step, th_before, r_before, s_before, th, s,
     grad_th, grad_r, gth, gr, g_threshold_decay, g_refractory_decay,
 ):  # fmt: skip
+    wide()
     for i in range(slope.size):
         later = (np.float32(1) - at(refractory_decay, i)) * gr[i]
         fired = np.float32(2) * later if s[i] != 0 else np.float32(0)

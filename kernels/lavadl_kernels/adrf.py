@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavadl_kernels import adaptation, deployed, dynamics, resonator
-from lavadl_kernels._jit import scalar
+from lavadl_kernels._jit import scalar, wide
 from lavadl_kernels._lanes import at, parameter, put, row
-from lavadl_kernels.fixed_point import fixed, wrap32
+from lavadl_kernels.fixed_point import alike, fixed, real, wrap32
 from lavadl_kernels.spike import phase_surrogate
 
 STATES = ("real", "imag", "threshold", "refractory")
@@ -93,16 +93,18 @@ def advancing(step, part):
         re, im, th, r, sin, cos, td, rd, threshold, threshold_step,
         x_re, x_im, spike, re_row, im_row, th_row, r_row, graded,
     ):  # fmt: skip
+        wide()
+        base, rise = alike(threshold, re), alike(threshold_step, re)
         for i in range(spike.size):
             re[i], im[i], th[i], r[i], s, level_th, level_r = step(
                 re[i], im[i], th[i], r[i], fixed(x_re[i], re[i]), fixed(x_im[i], re[i]),
-                at(sin, i), at(cos, i), at(td, i), at(rd, i), threshold, threshold_step, False,
+                at(sin, i), at(cos, i), at(td, i), at(rd, i), base, rise, False,
             )  # fmt: skip
-            put(re_row, i, re[i] * (1 / 4096))
-            put(im_row, i, im[i] * (1 / 4096))
-            put(th_row, i, level_th * (1 / 4096))
-            put(r_row, i, level_r * (1 / 4096))
-            size = np.float32((im[i] if part else re[i]) * (1 / 4096)) if graded else np.float32(1)
+            put(re_row, i, real(re[i]))
+            put(im_row, i, real(im[i]))
+            put(th_row, i, real(level_th))
+            put(r_row, i, real(level_r))
+            size = real(im[i] if part else re[i]) if graded else np.float32(1)
             spike[i] = size if s else np.float32(0)
 
     return advance
@@ -142,6 +144,7 @@ def _retreat(
 
 @scalar
 def _slopes(grad_spike, re, im, th, r, grad_re, grad_im, tau, scale, graded):
+    wide()
     for i in range(grad_spike.size):
         to_re, to_im = phase_surrogate(re[i], im[i], th[i] + r[i], tau, scale, graded)
         grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavadl_kernels import adaptation, deployed, dynamics, resonator
-from lavadl_kernels._jit import scalar
+from lavadl_kernels._jit import scalar, wide
 from lavadl_kernels.adrf import DECAYS, STATES, advancing, backward, deploying, forward
 from lavadl_kernels.spike import surrogate
 
@@ -54,6 +54,7 @@ def _retreat(
 
 @scalar
 def _slopes(grad_spike, im, th, r, grad_re, grad_im, tau, scale, graded):
+    wide()
     for i in range(grad_spike.size):
         grad_re[i] = 0
         grad_im[i] = grad_spike[i] * surrogate(im[i] - th[i] - r[i], tau, scale, graded)

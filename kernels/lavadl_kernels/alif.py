@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavadl_kernels import adaptation, deployed, dynamics, leaky_integrator
-from lavadl_kernels._jit import scalar
+from lavadl_kernels._jit import scalar, wide
 from lavadl_kernels._lanes import at, parameter, put, row
-from lavadl_kernels.fixed_point import clip24, fixed, leak, wrap24, wrap32
+from lavadl_kernels.fixed_point import alike, clip24, fixed, leak, real, wrap24, wrap32
 from lavadl_kernels.spike import surrogate
 
 STATES = ("current", "voltage", "threshold", "refractory")
@@ -96,16 +96,18 @@ def _advance(neuron, state, decay, x, spike, trace, t, lo, graded):
 def _advance_lanes(
     u, v, th, r, cd, vd, td, rd, threshold, threshold_step, x, spike, u_row, v_row, th_row, r_row, graded
 ):
+    wide()
+    base, rise = alike(threshold, v), alike(threshold_step, v)
     for i in range(x.size):
         u[i], v[i], th[i], r[i], s, level_th, level_r = step(
             u[i], v[i], th[i], r[i], fixed(x[i], u[i]), at(cd, i), at(vd, i), at(td, i), at(rd, i),
-            threshold, threshold_step, False,
+            base, rise, False,
         )  # fmt: skip
-        put(u_row, i, u[i] * (1 / 4096))
-        put(v_row, i, v[i] * (1 / 4096))
-        put(th_row, i, level_th * (1 / 4096))
-        put(r_row, i, level_r * (1 / 4096))
-        size = np.float32(v[i] * (1 / 4096)) if graded else np.float32(1)
+        put(u_row, i, real(u[i]))
+        put(v_row, i, real(v[i]))
+        put(th_row, i, real(level_th))
+        put(r_row, i, real(level_r))
+        size = real(v[i]) if graded else np.float32(1)
         spike[i] = size if s else np.float32(0)
 
 
@@ -123,6 +125,7 @@ def _retreat(
 
 @scalar
 def _slopes(grad_spike, v, th, r, grad_v, tau, scale, graded):
+    wide()
     for i in range(grad_spike.size):
         grad_v[i] = grad_spike[i] * surrogate(v[i] - th[i] - r[i], tau, scale, graded)
 

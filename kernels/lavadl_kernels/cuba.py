@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavadl_kernels import deployed, dynamics, leaky_integrator
-from lavadl_kernels._jit import scalar
+from lavadl_kernels._jit import scalar, wide
 from lavadl_kernels._lanes import at, parameter, put, row
-from lavadl_kernels.fixed_point import fixed, leak, saturate24, scaled, wrap24, wrap32
+from lavadl_kernels.fixed_point import alike, fixed, leak, real, saturate24, scaled, wrap24, wrap32
 from lavadl_kernels.spike import surrogate
 
 STATES = ("current", "voltage")
@@ -81,7 +81,7 @@ def fire(v, drive, voltage_decay, threshold, loihi):
     if loihi:
         voltage = saturate24(voltage)
     spike = voltage > threshold
-    return (0 if spike else voltage), spike, voltage
+    return (alike(0, voltage) if spike else voltage), spike, voltage
 
 
 def forward(x, u, v, current_decay, voltage_decay, threshold, graded=False):
@@ -143,11 +143,13 @@ def _advance(neuron, state, decay, x, spike, trace, t, lo, graded):
 
 @scalar
 def _advance_lanes(u, v, cd, vd, bias, threshold, x, spike, u_row, v_row, graded):
+    wide()
+    level = alike(threshold, v)
     for i in range(x.size):
-        u[i], v[i], s, w = step(u[i], v[i], fixed(x[i], u[i]), at(bias, i), at(cd, i), at(vd, i), threshold, False)
-        put(u_row, i, u[i] * (1 / 4096))
-        put(v_row, i, w * (1 / 4096))
-        size = np.float32(w * (1 / 4096)) if graded else np.float32(1)
+        u[i], v[i], s, w = step(u[i], v[i], fixed(x[i], u[i]), at(bias, i), at(cd, i), at(vd, i), level, False)
+        put(u_row, i, real(u[i]))
+        put(v_row, i, real(w))
+        size = real(w) if graded else np.float32(1)
         spike[i] = size if s else np.float32(0)
 
 
@@ -161,6 +163,7 @@ def _retreat(
 
 @scalar
 def _slopes(grad_spike, voltage, level, grad_voltage, tau, scale, graded):
+    wide()
     for i in range(grad_spike.size):
         grad_voltage[i] = grad_spike[i] * surrogate(voltage[i] - level, tau, scale, graded)
 

@@ -15,15 +15,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 from numba.extending import overload
 
-from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._jit import HELPER, VIEW, kernel, scalar, wide
 from lavadl_kernels._memory import empty
-from lavadl_kernels.fixed_point import exact
+from lavadl_kernels.fixed_point import SMALL, exact, real
 
-CHUNK = 4096  #: lanes that forward takes at a time: rows long enough for the memory, states in the second-level cache
+CHUNK = 2048  #: lanes that forward takes at a time: rows long enough for the memory, states in the first-level cache
 SEGMENT = 16  #: steps from mark to mark
-PART = 1024  #: lanes that backward takes at a time: the history of a segment stays in the second-level cache
+PART = 512  #: lanes that backward takes at a time: the history of a segment stays in the second-level cache
 
 _ADVANCE: dict[type, Callable[..., Any]] = {}
 _RETREAT: dict[type, Callable[..., Any]] = {}
@@ -67,7 +68,7 @@ def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
     _ADVANCE[type(neuron)](neuron, state, decay, x, spike, trace, t, lo, graded)
 
 
-@overload(advance, jit_options={"error_model": "numpy"})
+@overload(advance, jit_options=HELPER)
 def _advance(neuron, state, decay, x, spike, trace, t, lo, graded):
     return _ADVANCE[neuron.instance_class]
 
@@ -102,7 +103,7 @@ def retreat(
     )  # fmt: skip
 
 
-@overload(retreat, jit_options={"error_model": "numpy"})
+@overload(retreat, jit_options=HELPER)
 def _retreat(
     neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
 ):
@@ -115,7 +116,7 @@ class Run(NamedTuple):
     spike: np.ndarray  #: (T, M) float32
     trace: np.ndarray  #: (K, T, M) float32, the values compared with the threshold, units of 1; or (0, T, M)
     state: np.ndarray  #: (K, M) int64, the states after the last step
-    marks: np.ndarray  #: (S, K, M) float64, the states before every `SEGMENT` steps, 1/4096; or (0, K, M)
+    marks: np.ndarray  #: (S, K, M), the states before every `SEGMENT` steps, 1/4096; or (0, K, M)
     x: tuple[np.ndarray, ...]  #: the inputs
 
 
@@ -152,19 +153,32 @@ def forward(neuron, x, state, graded=False, traces=False, stages=2, keep=False):
     steps, lanes = x[0].shape
     spike = empty((steps, lanes))
     trace = empty((len(state), steps, lanes)) if traces else None
-    marks = empty((-(-steps // SEGMENT) if keep else 0, len(state), lanes), np.float64)
+    marks = empty((0, len(state), lanes))
     after = np.empty_like(state)
 
     def run(bound, zero):
-        if isinstance(zero, np.float64):
+        nonlocal marks
+        kind = np.float32 if isinstance(zero, np.float32) else np.float64
+        marks = empty((-(-steps // SEGMENT) if keep else 0, len(state), lanes), kind)
+        if kind is np.float32:
             return _forward(lanes, neuron, x, state, graded, bound, zero, spike, trace, marks, after)
         # rare: one compiled function for all of it
         each = neuron._replace(decay=per_lane(neuron.decay, lanes))
         values = empty((len(state), steps, lanes)) if trace is None else trace
         return _forward(lanes, each, x, state, graded, bound, zero, spike, values, marks, after)
 
-    exact(run, x, state, stages, neuron.reach(state, steps))
+    find(run, neuron, x, state, stages)
     return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, marks, x)
+
+
+def find(run, neuron, x, state, stages):
+    """Call ``run(bound, zero)`` with float32 states, which suffice for most networks, else as `exact` does.
+
+    For float32 ``run`` returns whether every input and state stayed below `bound`, which `observed` tells.
+    """
+    small = all(np.abs(part).max(initial=0) < SMALL for part in (state, *neuron))
+    if not (small and run(np.float32(SMALL), np.float32(0))):
+        exact(run, x, state, stages, neuron.reach(state, x[0].shape[0]))
 
 
 def per_lane(decay, lanes):
@@ -229,29 +243,59 @@ def _forward_lanes(begin, end, neuron, x, state, graded, bound, zero, held, deca
                 held[k, i] = state[k, lo + i]
         fetch(neuron.decay, lo, hi, 1, decay)
         for t in range(x[0].shape[0]):
-            if marks.shape[0] > 0 and t % SEGMENT == 0:
-                for k in range(held.shape[0]):
-                    for i in range(n):
-                        marks[t // SEGMENT, k, lo + i] = held[k, i]
+            if t % SEGMENT == 0:
+                if marks.shape[0] > 0:
+                    for k in range(held.shape[0]):
+                        for i in range(n):
+                            marks[t // SEGMENT, k, lo + i] = held[k, i]
+                if not within(largest, bound):
+                    return False
             inputs = rows(x, t, lo, hi)
             advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
-            for k in range(len(inputs)):  # now that they are in the cache
-                largest = np.int32(max(largest, magnitude(inputs[k])))
+            largest = observed(inputs, held, n, largest)  # now that they are in the cache
         for k in range(held.shape[0]):
             for i in range(n):
                 after[k, lo + i] = np.int64(held[k, i])
     return within(largest, bound)
 
 
+def observed(x, state, n, largest):
+    """The bits of the largest magnitude so far, in 1/4096: of inputs, and of states if they are float32.
+
+    For states of other types a bound to the inputs is enough.
+    """
+    values = [part * np.float32(4096) for part in x]
+    if state.dtype == np.float32:
+        values += [row[:n] for row in state]
+    return max(largest, *(magnitude(row) for row in values))
+
+
+@overload(observed, jit_options=HELPER)
+def _observed(x, state, n, largest):
+    single = state.dtype == types.float32
+
+    def look(x, state, n, largest):
+        for k in range(len(x)):
+            bits = np.int32(magnitude(x[k]))  # a power of two leaves their order as it is
+            largest = np.int32(max(largest, np.float32(bits.view(np.float32) * np.float32(4096)).view(np.int32)))
+        if single:
+            for k in range(state.shape[0]):
+                largest = np.int32(max(largest, magnitude(state[k, :n])))
+        return largest
+
+    return look
+
+
 @scalar
 def within(bits, bound):
-    """Whether the float32 of these bits is less than `bound`, in 1/4096."""
-    return np.int32(bits).view(np.float32) * np.float32(4096.0) < bound
+    """Whether the float32 of these bits is less than `bound`."""
+    return bool(np.int32(bits).view(np.float32) < bound)
 
 
 @scalar
 def magnitude(row):
     """The bits of the largest magnitude of float32 numbers: integers in the same order, NaN above all others."""
+    wide()
     largest = np.int32(0)
     bits = row.view(np.int32)
     for i in range(bits.size):
@@ -259,12 +303,16 @@ def magnitude(row):
     return largest
 
 
-@scalar
 def rows(parts, t, lo, hi):
     """Lanes `lo` to `hi` at step `t` of each part of an input."""
+    return tuple(part[t, lo:hi] for part in parts)
+
+
+@overload(rows, **VIEW)
+def _rows(parts, t, lo, hi):
     if len(parts) == 1:
-        return (parts[0][t, lo:hi],)
-    return (parts[0][t, lo:hi], parts[1][t, lo:hi])
+        return lambda parts, t, lo, hi: (parts[0][t, lo:hi],)
+    return lambda parts, t, lo, hi: (parts[0][t, lo:hi], parts[1][t, lo:hi])
 
 
 class Gradients(NamedTuple):
@@ -299,18 +347,33 @@ def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=F
         marks = forward(neuron, x, state, graded, False, stages, keep=True).marks
     grad_x = tuple(empty((steps, lanes)) for _ in x)
     grad_decay = np.zeros((len(neuron.decay), lanes), np.float64)
+    zero = marks.dtype.type(0)
+    if marks.dtype != np.float32:  # rare: one compiled function for all of it
+        neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     _backward(
-        lanes, neuron, x, marks, np.float32(tau), np.float32(scale), graded, grad_spike, grad_trace, grad_x, grad_decay
+        lanes,
+        neuron,
+        x,
+        marks,
+        zero,
+        np.float32(tau),
+        np.float32(scale),
+        graded,
+        grad_spike,
+        grad_trace,
+        grad_x,
+        grad_decay,
     )
     return Gradients(grad_x, grad_decay)
 
 
 @kernel
-def _backward(begin, end, neuron, x, marks, tau, scale, graded, grad_spike, grad_trace, grad_x, grad_decay):
+def _backward(begin, end, neuron, x, marks, zero, tau, scale, graded, grad_spike, grad_trace, grad_x, grad_decay):
     count, size, width = marks.shape[1], neuron.decay.shape[0], max(1, min(PART, end - begin))
     _backward_lanes(
         begin, end, neuron, x, marks, tau, scale, graded, grad_spike, grad_trace,
-        np.empty((count, width)), lanes_of(neuron.decay, width, 0.0), lanes_of(neuron.decay, width, np.float32(0)),
+        np.full((count, width), zero), lanes_of(neuron.decay, width, zero),
+        lanes_of(neuron.decay, width, np.float32(0)),
         np.empty((count, SEGMENT + 1, width), np.float32), np.zeros((SEGMENT + 1, width), np.float32),
         np.empty((count, width), np.float32), np.empty((size, width), np.float32), grad_x, grad_decay,
     )  # fmt: skip
@@ -334,7 +397,7 @@ def _backward_lanes(
             for k in range(held.shape[0]):
                 for i in range(n):
                     held[k, i] = marks[segment, k, lo + i]
-                    trace[k, 0, i] = held[k, i] * (1 / 4096)
+                    trace[k, 0, i] = real(held[k, i])
             for t in range(first, last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
                 row = t - first + 1
@@ -353,5 +416,11 @@ def _backward_lanes(
 def collect(gathered, n, grad_decay, lo):
     """Add what `retreat` gathered over some steps, in units of 1, to the gradients of `n` lanes from `lo`."""
     for k in range(gathered.shape[0]):
-        for i in range(n):
-            grad_decay[k, lo + i] += np.float64(gathered[k, i]) * (1 / 4096)
+        _collect_row(gathered[k, :n], grad_decay[k, lo : lo + n])
+
+
+@scalar
+def _collect_row(gathered, total):
+    wide()
+    for i in range(gathered.size):
+        total[i] += np.float64(gathered[i]) * (1 / 4096)

@@ -22,21 +22,24 @@ from typing import NamedTuple
 import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._lanes import copied
 from lavadl_kernels._memory import empty
+from lavadl_kernels._product import ROWS, TILE, add_product, packed
 from lavadl_kernels.dynamics import (
     Gradients,
     Run,
     advance,
     collect,
     fetch,
+    find,
     lanes_of,
-    magnitude,
+    observed,
     per_lane,
     retreat,
     within,
 )
 from lavadl_kernels.dynamics import rows as parts
-from lavadl_kernels.fixed_point import exact
+from lavadl_kernels.fixed_point import real
 from lavadl_kernels.layout import time_first
 
 SAMPLES = 16  #: at most as many go through a step together: their states stay in the second-level cache
@@ -94,7 +97,7 @@ def forward(neuron, x, state, units, feedback, graded=False, traces=False, stage
 
     def run(bound, zero):
         each, values = neuron, trace
-        if not isinstance(zero, np.float64):  # rare: one compiled function for all of it
+        if not isinstance(zero, np.float32):  # rare: one compiled function for all of it
             each = neuron._replace(decay=per_lane(neuron.decay, lanes))
             values = empty((len(state), steps, lanes)) if trace is None else trace
         return _forward(
@@ -102,7 +105,7 @@ def forward(neuron, x, state, units, feedback, graded=False, traces=False, stage
             spike, values, after, fed, align=1,
         )  # fmt: skip
 
-    exact(run, x, state, stages, neuron.reach(state, steps))
+    find(run, neuron, x, state, stages)
     nothing = np.empty((0, len(state), lanes))
     return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, nothing, fed)
 
@@ -144,7 +147,7 @@ def _forward_lanes(
         fetch(neuron.decay, lo, hi, 1, decay)
         for t in range(x[0].shape[0]):
             for k in range(len(x)):
-                fed[k][t, lo:hi] = x[k][t, lo:hi]
+                copied(x[k][t, lo:hi], fed[k][t, lo:hi])
             if t > 0 and _list(spike[t - 1, lo:hi], units, fired, many):
                 for k in range(len(x)):
                     if rows[k].shape[0] > 0:
@@ -152,13 +155,21 @@ def _forward_lanes(
                     else:
                         own, others = numbers[k, 0], numbers[k, 1]
                         _send_uniform(spike[t - 1, lo:hi], units, own, others, fired, many, graded, fed[k][t, lo:hi])
-            for k in range(len(x)):
-                largest = np.int32(max(largest, magnitude(fed[k][t, lo:hi])))
-            advance(neuron, held, decay, parts(fed, t, lo, hi), spike[t, lo:hi], trace, t, lo, graded)
+            inputs = parts(fed, t, lo, hi)
+            advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
+            largest = observed(inputs, held, n, largest)
+            if not within(largest, bound):
+                return False
         for k in range(held.shape[0]):
             for i in range(n):
                 after[k, lo + i] = np.int64(held[k, i])
     return within(largest, bound)
+
+
+@scalar
+def _copied_all(states, to):
+    for k in range(states.shape[0]):
+        copied(states[k], to[k])
 
 
 @scalar
@@ -273,8 +284,8 @@ def backward(neuron, x, state, tau, scale, grad_spike, units, feedback, grad_tra
     stride = max(1, round((2 * steps) ** 0.5))
     _backward(
         lanes // units, neuron, x, state, np.float32(tau), np.float32(scale), graded, units,
-        tuple(part.matrix for part in feedback), _numbers(feedback), grad_spike, grad_trace, stride, grad_x, grad_decay,
-        align=1,
+        tuple(packed(part.matrix) for part in feedback), _numbers(feedback), grad_spike, grad_trace, stride,
+        grad_x, grad_decay, align=1,
     )  # fmt: skip
     return Gradients(grad_x, grad_decay)
 
@@ -292,14 +303,14 @@ def _backward(
         np.empty((-(-steps // stride), count, width)),
         np.empty((count, stride + 1, width), np.float32), np.zeros((stride + 1, width), np.float32),
         np.empty((count, width), np.float32), np.empty((size, width), np.float32), np.empty(width, np.float32),
-        grad_x, grad_decay,
+        np.empty(ROWS * TILE, np.float32), grad_x, grad_decay,
     )  # fmt: skip
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
     begin, end, neuron, x, state, tau, scale, graded, units, rows, numbers, grad_spike, grad_trace, stride,
-    held, decay, share, kept, trace, spike, adjoint, gathered, back, grad_x, grad_decay,
+    held, decay, share, kept, trace, spike, adjoint, gathered, back, edge, grad_x, grad_decay,
 ):  # fmt: skip
     steps, single = x[0].shape[0], grad_spike.shape[0] == 1
     together = back.size // units
@@ -314,18 +325,19 @@ def _backward_lanes(
         fetch(neuron.decay, lo, hi, 1 / 4096, share)
         for t in range(steps - 1):
             if t == 0:
-                kept[0] = held
+                _copied_all(held, kept[0])
             if (t + 1) % stride == 0:
-                kept[(t + 1) // stride] = held  # one step early: a section needs the trace of the step before it
+                # one step early: a section needs the trace of the step before it
+                _copied_all(held, kept[(t + 1) // stride])
             advance(neuron, held, decay, parts(x, t, lo, hi), spike[1, :n], trace, 1, 0, False)
         for section in range(kept.shape[0] - 1, -1, -1):
             first = section * stride
             last = min(first + stride, steps)
             if steps > 1:
-                held[:] = kept[section]
+                _copied_all(kept[section], held)
             for k in range(held.shape[0]):
                 for i in range(n):
-                    trace[k, 0, i] = held[k, i] * (1 / 4096)
+                    trace[k, 0, i] = real(held[k, i])
             spike[0, :n] = 0
             for t in range(max(first - 1, 0), last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
@@ -333,11 +345,11 @@ def _backward_lanes(
                 advance(neuron, held, decay, parts(x, t, lo, hi), spike[row, :n], trace, row, 0, False)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
-                back[:n] = grad_spike[0 if single else t, lo:hi]
+                copied(grad_spike[0 if single else t, lo:hi], back[:n])
                 if t < steps - 1:
                     for k in range(len(x)):
                         if rows[k].shape[0] > 0:
-                            _collect(grad_x[k][t + 1, lo:hi], units, rows[k], back[:n])
+                            add_product(grad_x[k][t + 1, lo:hi], units, rows[k], edge, back[:n], units)
                         else:
                             own, others = numbers[k, 0], numbers[k, 1]
                             _collect_uniform(grad_x[k][t + 1, lo:hi], units, own, others, back[:n])
@@ -349,35 +361,8 @@ def _backward_lanes(
 
 
 @scalar
-def _collect(grad, units, rows, total):
-    """Add to `total`, for each unit, what comes back from all that it sends to: rows (to, from)."""
-    whole = units // 8 * 8
-    for j in range(0, whole, 8):
-        for lo in range(0, grad.size, units):
-            _collect_eight(grad[lo + j : lo + j + 8], rows[j : j + 8], total[lo : lo + units])
-    for j in range(whole, units):
-        row = rows[j]
-        for lo in range(0, grad.size, units):
-            g, into = grad[lo + j], total[lo : lo + units]
-            for i in range(units):
-                into[i] += g * row[i]
-
-
-@scalar
-def _collect_eight(grad, rows, total):
-    a, b, c, d, e, f, g, h = grad[0], grad[1], grad[2], grad[3], grad[4], grad[5], grad[6], grad[7]
-    if a == 0 and b == 0 and c == 0 and d == 0 and e == 0 and f == 0 and g == 0 and h == 0:
-        return
-    ra, rb, rc, rd, re, rf, rg, rh = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
-    for i in range(total.size):
-        total[i] += ((a * ra[i] + b * rb[i]) + (c * rc[i] + d * rd[i])) + (
-            (e * re[i] + f * rf[i]) + (g * rg[i] + h * rh[i])
-        )
-
-
-@scalar
 def _collect_uniform(grad, units, own, others, total):
-    """As `_collect`, of two numbers."""
+    """Add to `total`, for each unit, what comes back from all that it sends to, if R is two numbers."""
     for lo in range(0, grad.size, units):
         row, into = grad[lo : lo + units], total[lo : lo + units]
         shared, more = others * np.float32(_sum(row)), own - others

@@ -24,6 +24,7 @@ WEIGHT_ONE = 1 << WEIGHT_BITS  #: one unit of weight, bias or threshold mantissa
 DECAY_BITS = 12
 DECAY_ONE = 1 << DECAY_BITS  #: a decay of 1: the state is forgotten at once
 STATE_LIMIT = 1 << 23  #: width of the chip's signed 24-bit states
+SMALL = 1 << 22  #: states below this, and sums of four of them, are exact in float32
 NEVER = (1 << 62) - 1  #: a threshold that no state reaches
 
 
@@ -46,6 +47,21 @@ def _shift_to_zero(product):
     return lambda product: (product + ((product >> 63) & 4095)) >> 12
 
 
+def alike(value, like):
+    """The integer `value` as a number of the type of `like`, a number or an array of such."""
+    return value
+
+
+@overload(alike)
+def _alike(value, like):
+    kind = like.dtype if isinstance(like, types.Array) else like
+    if kind == types.float32:
+        return lambda value, like: np.float32(value)
+    if kind == types.float64:
+        return lambda value, like: np.float64(value)
+    return lambda value, like: np.int64(value)
+
+
 def fixed(value, like):
     """`value` in units of 1 as an integer of 1/4096, rounded toward zero, of the number type of `like`."""
     return int(value * 4096)
@@ -53,18 +69,41 @@ def fixed(value, like):
 
 @overload(fixed)
 def _fixed(value, like):
+    if like == types.float32:
+        return lambda value, like: np.trunc(value * np.float32(4096.0))
     if isinstance(like, types.Float):
         return lambda value, like: np.float64(np.trunc(value * np.float32(4096.0)))
     return lambda value, like: np.int64(value * np.float32(4096.0))
 
 
+@scalar
+def real(value):
+    """An integer of 1/4096 in units of 1, float32."""
+    return np.float32(value) * np.float32(1 / 4096)
+
+
 def portion(state, share):
-    """`state` * `share` / 4096, rounded toward zero; of a float64 `state` as `shift_to_zero` has it."""
-    return shift_to_zero(state * share)
+    """`state` * `share` / 4096, rounded toward zero.
+
+    `state` may be a float64 as in `shift_to_zero`, or a float32 that holds an integer below 2**24, with a
+    `share` from 0 to 4096.
+    """
+    return _portion_of_single(state, share) if isinstance(state, np.float32) else shift_to_zero(state * share)
+
+
+@scalar
+def _portion_of_single(state, share):
+    # of two parts of the same sign: whole multiples of 4096, which need no rounding, and the rest; each
+    # product has 24 bits at most
+    high = np.trunc(state * np.float32(1 / 4096))
+    low = state - high * np.float32(4096)
+    return high * share + np.trunc(low * (share * np.float32(1 / 4096)))
 
 
 @overload(portion)
 def _portion(state, share):
+    if state == types.float32:
+        return lambda state, share: _portion_of_single(state, share)
     if isinstance(state, types.Float):
         # a power of two scales exactly wherever it stands; here it leaves the loops over lanes that share it
         return lambda state, share: np.trunc(state * (share * (1 / 4096)))
@@ -74,7 +113,7 @@ def _portion(state, share):
 @scalar
 def leak(state, decay):
     """`state` after one step of exponential decay: state * (1 - decay / 4096), toward zero."""
-    return portion(state, 4096 - decay)
+    return portion(state, alike(4096, state) - decay)
 
 
 def wrap32(value):
@@ -84,6 +123,8 @@ def wrap32(value):
 
 @overload(wrap32)
 def _wrap32(value):
+    if value == types.float32:
+        return lambda value: value  # an integer below 2**24
     if isinstance(value, types.Float):
         return lambda value: value - np.floor((value + 2147483648) / 4294967296) * 4294967296
     return lambda value: ((value + 2147483648) & 4294967295) - 2147483648
@@ -111,14 +152,16 @@ def wrap24(value):
     One fold only: values at or beyond 3 * 2**23 stay outside 24 bits, as they do in Lava.
     """
     value = wrap32(value)
-    value = value - 16777216 if value > 8388608 else value
-    return value + 16777216 if value <= -8388608 else value
+    half, whole = alike(8388608, value), alike(16777216, value)
+    value = value - whole if value > half else value
+    return value + whole if value <= -half else value
 
 
 @scalar
 def clip24(value):
     """`value` clipped to [-(2**23 - 1), 2**23 - 1]."""
-    return min(max(value, -8388607), 8388607)
+    most = alike(8388607, value)
+    return min(max(value, -most), most)
 
 
 @scalar

@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._jit import kernel, scalar, wide
 from lavadl_kernels._lanes import at, parameter, plus, row
 from lavadl_kernels._memory import empty_like
-from lavadl_kernels.fixed_point import NEVER, exact, fixed, leak
+from lavadl_kernels.fixed_point import NEVER, alike, exact, fixed, leak
 
 CHUNK = 512  # lanes per task: their states stay in the first-level cache
 
@@ -33,7 +33,7 @@ def step(state, x, decay, threshold):
     """One step: returns the carried state, the spike, and the value before the reset."""
     y = leak(state, decay) + x
     spike = y > threshold
-    return (0 if spike else y), spike, y
+    return (alike(0, y) if spike else y), spike, y
 
 
 def forward(x, state, decay, threshold=NEVER):
@@ -154,6 +154,7 @@ def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, g
 def _adjoint(
     first_decay, second_decay, u_before, v_before, s_before, reset, grad_u, grad_v, gu, gv, gx, g_first, g_second
 ):
+    wide()
     for i in range(gx.size):
         to_v = plus((np.float32(1) - at(second_decay, i)) * gv[i], grad_v, i) + gx[i]
         to_u = plus((np.float32(1) - at(first_decay, i)) * gu[i], grad_u, i) + to_v

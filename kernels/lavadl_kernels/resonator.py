@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lavadl_kernels._jit import scalar
+from lavadl_kernels._jit import scalar, wide
 from lavadl_kernels._lanes import at, parameter, plus, put, row
-from lavadl_kernels.fixed_point import clip24, fixed, portion, wrap32
+from lavadl_kernels.fixed_point import alike, clip24, fixed, portion, real, wrap32
 
 
 @scalar
@@ -53,12 +53,14 @@ def advancing(step, part):
 
     @scalar
     def lanes(re, im, sin, cos, threshold, x_re, x_im, spike, re_row, im_row, graded):
+        wide()
+        level = alike(threshold, re)
         for i in range(spike.size):
             a_re, a_im = fixed(x_re[i], re[i]), fixed(x_im[i], re[i])
-            re[i], im[i], s, real, imag = step(re[i], im[i], a_re, a_im, at(sin, i), at(cos, i), threshold, False)
-            put(re_row, i, real * (1 / 4096))
-            put(im_row, i, imag * (1 / 4096))
-            size = np.float32((imag if part else real) * (1 / 4096)) if graded else np.float32(1)
+            re[i], im[i], s, before, after = step(re[i], im[i], a_re, a_im, at(sin, i), at(cos, i), level, False)
+            put(re_row, i, real(before))
+            put(im_row, i, real(after))
+            size = real(after if part else before) if graded else np.float32(1)
             spike[i] = size if s else np.float32(0)
 
     return advance
@@ -97,6 +99,7 @@ def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, g
 def _adjoint(
     sin_decay, cos_decay, re_before, im_before, s_before, reset, grad_re, grad_im, gre, gim, gx_re, gx_im, g_sin, g_cos
 ):
+    wide()
     resets = not np.isnan(reset)
     for i in range(gx_re.size):
         sin, cos = at(sin_decay, i), at(cos_decay, i)

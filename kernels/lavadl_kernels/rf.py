@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavadl_kernels import deployed, dynamics, resonator
-from lavadl_kernels._jit import scalar
+from lavadl_kernels._jit import scalar, wide
 from lavadl_kernels.spike import phase_surrogate
 
 STATES = ("real", "imag")
@@ -85,6 +85,7 @@ def _retreat(
 
 @scalar
 def _slopes(grad_spike, re, im, level, grad_re, grad_im, tau, scale, graded):
+    wide()
     for i in range(grad_spike.size):
         to_re, to_im = phase_surrogate(re[i], im[i], level, tau, scale, graded)
         grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavadl_kernels import deployed, dynamics, resonator
-from lavadl_kernels._jit import scalar
+from lavadl_kernels._jit import scalar, wide
+from lavadl_kernels.fixed_point import alike
 from lavadl_kernels.spike import surrogate
 
 STATES = ("real", "imag")
@@ -52,7 +53,7 @@ def step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
     """
     real, imag = resonator.rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi)
     spike = imag >= threshold
-    return (0 if spike else real), (threshold - 1 if spike else imag), spike, real, imag
+    return (alike(0, real) if spike else real), (threshold - alike(1, imag) if spike else imag), spike, real, imag
 
 
 def forward(neuron, x, state, graded=False, traces=False, keep=False):
@@ -80,6 +81,7 @@ def _retreat(
 
 @scalar
 def _slopes(grad_spike, im, level, grad_re, grad_im, tau, scale, graded):
+    wide()
     for i in range(grad_spike.size):
         grad_re[i] = 0
         grad_im[i] = grad_spike[i] * surrogate(im[i] - level, tau, scale, graded)
