@@ -18,22 +18,32 @@ class MODE(IntEnum):
     FLOOR = 1
 
 
+Bounds = tuple[float, float] | None
+
+
+def _on_grid(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The grid values, and where they are within the bounds; None for everywhere."""
+    grid = torch.div(input, step)
+    (grid.round_() if mode is MODE.ROUND else grid.floor_()).mul_(step)
+    if bounds is None or not grid.numel():
+        return grid, None
+    low, high = bounds
+    least, most = torch.aminmax(grid)
+    # most often there is nothing to clamp, and no mask to keep
+    if low <= least.item() and most.item() <= high:
+        return grid, None
+    inside = (grid >= low) & (grid <= high)
+    return grid.clamp_(low, high), inside
+
+
 class _StraightThrough(torch.autograd.Function):
     """The grid value forward; backward the identity, 0 outside the bounds."""
 
     @staticmethod
-    def forward(
-        ctx: Any, input: torch.Tensor, step: float, mode: MODE, bounds: tuple[float, float] | None
-    ) -> torch.Tensor:
-        grid = torch.div(input, step)
-        (grid.round_() if mode is MODE.ROUND else grid.floor_()).mul_(step)
-        if bounds is not None and grid.numel():
-            low, high = bounds
-            least, most = torch.aminmax(grid)
-            # most often there is nothing to clamp, and no mask to keep
-            if not (low <= least.item() and most.item() <= high):
-                ctx.save_for_backward((grid >= low) & (grid <= high))
-                grid.clamp_(low, high)
+    def forward(ctx: Any, input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> torch.Tensor:
+        grid, inside = _on_grid(input, step, mode, bounds)
+        if inside is not None:
+            ctx.save_for_backward(inside)
         return grid
 
     @staticmethod
@@ -96,7 +106,7 @@ def quantize_within(input: torch.Tensor, step: float, low: float, high: float) -
     return _quantized(input, step, MODE.ROUND, (low, high))
 
 
-def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: tuple[float, float] | None) -> torch.Tensor:
+def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> torch.Tensor:
     x = _validate.tensor(input, "input of quantize", ndim=0)
     if not x.is_floating_point():
         raise TypeError(f"input of quantize must have a floating dtype, but got {x.dtype}")
@@ -104,7 +114,10 @@ def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: tuple[float
         chosen = MODE(mode)
     except ValueError:
         raise ValueError(f"mode must be QUANTIZE_MODE.ROUND or .FLOOR, but got {mode!r}") from None
-    quantized: torch.Tensor = _StraightThrough.apply(x, _validate.positive(step, "step of quantize"), chosen, bounds)
+    distance = _validate.positive(step, "step of quantize")
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return _on_grid(x, distance, chosen, bounds)[0]  # without what autograd costs, which for few values is most
+    quantized: torch.Tensor = _StraightThrough.apply(x, distance, chosen, bounds)
     return quantized
 
 
