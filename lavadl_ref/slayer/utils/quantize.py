@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum, unique
 from typing import Any
 
 import torch
+from lavadl_kernels import layout
 
+from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -21,19 +24,35 @@ class MODE(IntEnum):
 Bounds = tuple[float, float] | None
 
 
+FEWEST = 1 << 14  #: values for which one pass over them is worth the call of a kernel
+
+
 def _on_grid(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The grid values, and where they are within the bounds; None for everywhere."""
-    grid = torch.div(input, step)
-    (grid.round_() if mode is MODE.ROUND else grid.floor_()).mul_(step)
-    if bounds is None or not grid.numel():
-        return grid, None
-    low, high = bounds
-    least, most = torch.aminmax(grid)
+    low, high = bounds or (-math.inf, math.inf)
+    if _in_one_pass(input, step, mode, bounds):
+        _autograd._follow_torch()
+        values, good = layout.quantised(input.detach().numpy(), step, low, high)
+        grid = torch.from_numpy(values)
+    else:
+        grid = torch.div(input, step)
+        (grid.round_() if mode is MODE.ROUND else grid.floor_()).mul_(step)
+        good = bounds is None or not grid.numel()
+        if not good:
+            least, most = torch.aminmax(grid)
+            good = low <= least.item() and most.item() <= high
     # most often there is nothing to clamp, and no mask to keep
-    if low <= least.item() and most.item() <= high:
+    if good:
         return grid, None
     inside = (grid >= low) & (grid <= high)
     return grid.clamp_(low, high), inside
+
+
+def _in_one_pass(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> bool:
+    """Whether the kernel gives the same: to divide by `step` has to be to multiply by its inverse."""
+    plain = input.dtype == torch.float32 and input.device.type == "cpu" and input.is_contiguous()
+    exact = math.frexp(step)[0] == 0.5 and 2.0**-64 < step < 2.0**64
+    return plain and exact and mode is MODE.ROUND and bounds is not None and input.numel() >= FEWEST
 
 
 class _StraightThrough(torch.autograd.Function):
