@@ -1,8 +1,8 @@
 """What Numba cannot say: a loop over vectors that stay in registers.
 
 `add_rows` and `add_weighted_rows` sum rows of a table that a list names, `nonzero` finds the non-zero
-entries of a stretch.  Outside compiled code they are ordinary Python.  In it they are LLVM's own vectors,
-which every processor has, if not in this width.
+entries of a stretch, `mantissas` makes bytes of weights, `turn` columns of rows.  Outside compiled code
+they are ordinary Python.  In it they are LLVM's own vectors, which every processor has, if not in this width.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ RUN = 256  #: rows of bytes that `add_rows` can sum in 16 bits
 STRETCH = 32  #: entries that `nonzero` looks at
 
 BIAS = 128  #: what bytes of a table are more than what they stand for
+
+SIDE = 16  #: rows and columns that `turn` turns
 
 _LANES = 16  # floats that a 512-bit register holds, or two of 256 bits
 _INTP = ir.IntType(64)
@@ -71,6 +73,24 @@ def nonzero(x, at, common):
             if value != common:
                 found |= 1 << (i + STRETCH)
     return found
+
+
+def mantissas(x, at, out, to):
+    """``out[to : to + WIDTH] = x[at : at + WIDTH] * 32 + BIAS`` in bytes; bit i of the result: that is no byte."""
+    beyond = 0
+    for i in range(WIDTH):
+        mantissa = x[at + i] * np.float32(32)
+        good = -128 <= mantissa <= 127 and int(mantissa) == mantissa
+        out[to + i] = int(mantissa) + BIAS if good else BIAS
+        beyond |= (not good) << i
+    return beyond
+
+
+def turn(table, at, out, to):
+    """The square of `SIDE` rows of `WIDTH` bytes from table[at] on, turned, into rows from out[to] on; both 1-D."""
+    for i in range(SIDE):
+        for k in range(SIDE):
+            out[to + k * WIDTH + i] = table[at + i * WIDTH + k]
 
 
 def _data(context, builder, kind, value):
@@ -131,7 +151,7 @@ def _sum_rows(builder, table, base, index, value, first, last):
     k.add_incoming(builder.add(k, ir.Constant(_INTP, 1)), body)
     builder.branch(head)
     builder.position_at_end(done)
-    return _parted(builder, *sums, builder.sub(last, first)) if small else sums
+    return _parted(builder, sums[0], sums[1], builder.sub(last, first)) if small else sums
 
 
 def _parted(builder, pairs, upper, count):
@@ -264,3 +284,63 @@ def _population(typing_context, bits):
 @overload(population)
 def _overload_population(bits):
     return lambda bits: _population(bits)
+
+
+@intrinsic
+def _mantissas(typing_context, x, at, out, to):
+    signature = types.uint64(x, types.intp, out, types.intp)
+
+    def generate(context, builder, signature, args):
+        data = [_data(context, builder, signature.args[i], args[i]) for i in (0, 2)]
+        floats, integers, small = (
+            ir.VectorType(kind, WIDTH) for kind in (ir.FloatType(), ir.IntType(32), ir.IntType(8))
+        )
+        value = builder.load(_vector_at(builder, data[0], args[1], floats), align=4)
+        value = builder.fmul(value, ir.Constant(floats, [32.0] * WIDTH))
+        inside = builder.and_(
+            builder.fcmp_ordered(">=", value, ir.Constant(floats, [-128.0] * WIDTH)),
+            builder.fcmp_ordered("<=", value, ir.Constant(floats, [127.0] * WIDTH)),
+        )
+        # what would not fit an integer must not be made one
+        kept = builder.select(inside, value, ir.Constant(floats, None))
+        whole = builder.fptosi(kept, integers)
+        beyond = builder.fcmp_unordered("!=", builder.sitofp(whole, floats), value)
+        biased = builder.trunc(builder.add(whole, _constant(integers, BIAS)), small)
+        builder.store(biased, _vector_at(builder, data[1], args[3], small), align=1)
+        return builder.bitcast(beyond, _INTP)
+
+    return signature, generate
+
+
+@overload(mantissas)
+def _overload_mantissas(x, at, out, to):
+    return lambda x, at, out, to: _mantissas(x, at, out, to)
+
+
+@intrinsic
+def _turn(typing_context, table, at, out, to):
+    signature = types.void(table, types.intp, out, types.intp)
+
+    def generate(context, builder, signature, args):
+        kind = ir.VectorType(ir.IntType(8), SIDE)
+        source, target = (
+            builder.gep(_data(context, builder, signature.args[i], args[i]), [args[i + 1]]) for i in (0, 2)
+        )
+        places = [ir.Constant(_INTP, i * WIDTH) for i in range(SIDE)]
+        rows = [builder.load(_vector_at(builder, source, place, kind), align=1) for place in places]
+        half = SIDE // 2
+        # as a deck is shuffled perfectly: once for each bit of a position, and rows have become columns
+        lanes = [[lane for i in range(first, first + half) for lane in (i, i + SIDE)] for first in (0, half)]
+        masks = [ir.Constant(ir.VectorType(ir.IntType(32), SIDE), part) for part in lanes]
+        for _ in range(SIDE.bit_length() - 1):
+            rows = [builder.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
+        for row, place in zip(rows, places, strict=True):
+            builder.store(row, _vector_at(builder, target, place, kind), align=1)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@overload(turn)
+def _overload_turn(table, at, out, to):
+    return lambda table, at, out, to: _turn(table, at, out, to)

@@ -23,7 +23,20 @@ import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar
 from lavadl_kernels._memory import empty, empty_like
-from lavadl_kernels._vector import BIAS, RUN, STRETCH, WIDTH, add_rows, add_weighted_rows, lowest, nonzero, population
+from lavadl_kernels._vector import (
+    BIAS,
+    RUN,
+    SIDE,
+    STRETCH,
+    WIDTH,
+    add_rows,
+    add_weighted_rows,
+    lowest,
+    mantissas,
+    nonzero,
+    population,
+    turn,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -146,10 +159,10 @@ def table(weight: Array) -> Array | None:
     """
     outputs, inputs = weight.shape
     blocks = -(-outputs // WIDTH)
-    mantissas = empty(blocks * inputs * WIDTH, np.uint8)
-    if _pack_mantissas(blocks, weight, mantissas, align=1):
-        return mantissas
-    del mantissas
+    small = empty(blocks * inputs * WIDTH, np.uint8)
+    if _pack_mantissas(blocks, weight, small, align=1):
+        return small
+    del small
     packed = empty(blocks * inputs * WIDTH)
     return packed if _pack(blocks, weight, packed, align=1) else None
 
@@ -305,37 +318,33 @@ def _turn(begin, end, lines, others, start, entry, value, start_to, entry_to, va
                     value_to[to] = value[k]
 
 
-@scalar
-def _mantissas(row, to):
-    """The mantissas of some weights of an output; not 0 if one of them is none."""
-    beyond = np.int32(0)
-    for i in range(row.size):
-        mantissa = row[i] * np.float32(32)
-        inside = (mantissa >= np.float32(-128)) & (mantissa <= np.float32(127))
-        whole = np.int32(mantissa if inside else np.float32(0))
-        beyond |= np.int32(np.float32(whole) != mantissa)
-        to[i] = whole + np.int32(BIAS)
-    return beyond
-
-
 @kernel
 def _pack_mantissas(begin, end, weight, packed):
     outputs, inputs = weight.shape
-    tile = np.empty((WIDTH, WIDTH), np.uint8)
+    flat, edge = weight.reshape(-1), np.zeros(WIDTH, np.float32)
+    rows, turned = np.empty(WIDTH * WIDTH, np.uint8), np.empty(WIDTH * WIDTH, np.uint8)
     for block in range(begin, end):
         used = min(WIDTH, outputs - block * WIDTH)
-        tile[used:] = BIAS
+        rows[:] = BIAS
         for lo in range(0, inputs, WIDTH):
             hi = min(lo + WIDTH, inputs)
-            beyond = np.int32(0)
+            beyond = np.uint64(0)
             for o in range(used):
-                beyond |= _mantissas(weight[block * WIDTH + o, lo:hi], tile[o])
+                at = (block * WIDTH + o) * inputs + lo
+                if hi - lo == WIDTH:
+                    beyond |= mantissas(flat, at, rows, o * WIDTH)
+                else:
+                    for i in range(hi - lo):
+                        edge[i] = flat[at + i]
+                    beyond |= mantissas(edge, 0, rows, o * WIDTH)
             if beyond != 0:
                 return False
-            for i in range(hi - lo):
-                row = packed[(block * inputs + lo + i) * WIDTH : (block * inputs + lo + i + 1) * WIDTH]
-                for o in range(WIDTH):
-                    row[o] = tile[o, i]
+            for o in range(0, WIDTH, SIDE):
+                for i in range(0, WIDTH, SIDE):
+                    turn(rows, o * WIDTH + i, turned, i * WIDTH + o)
+            to = packed[(block * inputs + lo) * WIDTH : (block * inputs + hi) * WIDTH]
+            for k in range(to.size):
+                to[k] = turned[k]
     return True
 
 

@@ -22,7 +22,6 @@ from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._layout import Layout, layout_of
 
-
 _yielding = False
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from lavadl_kernels import _jit, events
-from lavadl_kernels._vector import BIAS, STRETCH, WIDTH, lowest, nonzero, population
+from lavadl_kernels import _vector as vector
+from lavadl_kernels._vector import BIAS, SIDE, STRETCH, WIDTH, lowest, nonzero, population, turn
 
 from tests import naive
 
@@ -67,7 +68,9 @@ def check(x, found, rows, outputs, rng):
     assert z.dtype == np.float32
     np.testing.assert_array_equal(z, exact(rows, mantissa))
     # the same weights by the way of others
-    np.testing.assert_array_equal(events.forward(found, (packed.astype(np.float32) - BIAS) / np.float32(32), outputs), z)
+    np.testing.assert_array_equal(
+        events.forward(found, (packed.astype(np.float32) - BIAS) / np.float32(32), outputs), z
+    )
     grad = rng.normal(size=z.shape).astype(np.float32)
     expected = grad.astype(np.float64).T @ rows
     np.testing.assert_allclose(events.weight_gradient(found, grad), expected, rtol=1e-5, atol=1e-5)
@@ -199,3 +202,20 @@ def test_bits():
     assert lowest(0b101000) == 3
     assert lowest(0) == 64
     assert population(0b101000) == 2
+
+
+def test_turn():
+    rows = np.random.default_rng(0).integers(0, 256, (SIDE, WIDTH)).astype(np.uint8)
+    out = np.zeros((SIDE, WIDTH), np.uint8)
+    turn(rows.reshape(-1), 3, out.reshape(-1), 5)
+    assert (out[:, 5 : 5 + SIDE] == rows[:, 3 : 3 + SIDE].T).all()
+    assert np.count_nonzero(out) == np.count_nonzero(rows[:, 3 : 3 + SIDE])
+
+
+def test_mantissas():
+    x, out = np.zeros(WIDTH + 3, np.float32), np.zeros(WIDTH + 5, np.uint8)
+    x[[3, 4, 5, 6, 7, 66]] = [-4, 127 / 32, 4, 1 / 64, np.nan, np.inf]
+    assert vector.mantissas(x, 3, out, 5) == 0b11100 | 1 << 63
+    expected = np.full(WIDTH, BIAS)
+    expected[:2] = [0, 255]
+    assert out[5:].tolist() == expected.tolist()

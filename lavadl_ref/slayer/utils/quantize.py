@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lavadl_kernels import layout
 
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer._autograd import _follow_torch
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -31,7 +31,7 @@ def _on_grid(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> tu
     """The grid values, and where they are within the bounds; None for everywhere."""
     low, high = bounds or (-math.inf, math.inf)
     if _in_one_pass(input, step, mode, bounds):
-        _autograd._follow_torch()
+        _follow_torch()
         values, good = layout.quantised(input.detach().numpy(), step, low, high)
         grid = torch.from_numpy(values)
     else:
