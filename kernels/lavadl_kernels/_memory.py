@@ -15,6 +15,11 @@ LARGE = 1 << 20  #: bytes from which memory is kept for the next array
 KEEP = 1 << 29  #: bytes that are kept at most while nothing uses them
 ALIGN = 64  #: arrays begin at a multiple of this many bytes, where a cache line does
 
+# glibc returns freed memory of this size to the system at once, and the memory of torch's tensors and ours would be
+# fresh pages again and again.  It does so only above twice the size of the largest block that was ever freed, up to
+# 32 MB: here is one.  Nothing touches its pages.
+np.empty((1 << 25) - (1 << 14), np.uint8)
+
 _free: deque[NDArray[np.uint8]] = deque()  # that given back last at the right
 _kept = 0
 _lock = RLock()  # a collection in the middle of `_take` may give something back in the same thread

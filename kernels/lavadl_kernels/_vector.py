@@ -1,11 +1,13 @@
 """What Numba cannot say: a loop over vectors that stay in registers.
 
 `add_rows` and `add_weighted_rows` sum rows of a table that a list names, `nonzero` finds the non-zero
-entries of a stretch.  Outside compiled code they are ordinary Python.  In it they are LLVM's own vectors,
-which every processor has, if not in this width.
+entries of a stretch, `mantissas` makes bytes of weights, `turn` columns of rows.  Outside compiled code
+they are ordinary Python.  In it they are LLVM's own vectors, which every processor has, if not in this width.
 """
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 from llvmlite import ir
@@ -14,10 +16,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 WIDTH = 64  #: entries of a row of a table
-RUN = 256  #: rows of int8 that `add_rows` can sum in 16 bits
+RUN = 256  #: rows of bytes that `add_rows` can sum in 16 bits
 STRETCH = 32  #: entries that `nonzero` looks at
 
-_LANES = 16  # 16 sums of 16 bits or two times 8 floats: what a 256-bit register holds
+BIAS = 128  #: what bytes of a table are more than what they stand for
+
+SIDE = 16  #: rows and columns that `turn` turns
+
+_LANES = 16  # floats that a 512-bit register holds, or two of 256 bits
 _INTP = ir.IntType(64)
 
 
@@ -27,7 +33,8 @@ def add_rows(table, base, index, first, last, out, at, fresh, scale):
     Parameters
     ----------
     table : ndarray
-        1-D float32 or int8: rows of `WIDTH` entries from `base` on. Of int8 no more than `RUN` rows at a time.
+        1-D float32 or uint8: rows of `WIDTH` entries from `base` on. Bytes are `BIAS` more than their values; of
+        them no more than `RUN` rows at a time.
     index : ndarray
         (E,) uint16, numbers of rows.
     out : ndarray
@@ -42,6 +49,8 @@ def add_rows(table, base, index, first, last, out, at, fresh, scale):
     for k in range(first, last):
         row = base + int(index[k]) * WIDTH
         total += table[row : row + WIDTH]
+    if table.dtype == np.uint8:
+        total -= np.float32(BIAS * (last - first))
     out[at : at + WIDTH] = (total if fresh else out[at : at + WIDTH] + total) * np.float32(scale)
 
 
@@ -66,8 +75,31 @@ def nonzero(x, at, common):
     return found
 
 
+def mantissas(x, at, out, to):
+    """``out[to : to + WIDTH] = x[at : at + WIDTH] * 32 + BIAS`` in bytes; bit i of the result: that is no byte."""
+    beyond = 0
+    for i in range(WIDTH):
+        mantissa = x[at + i] * np.float32(32)
+        good = -128 <= mantissa <= 127 and int(mantissa) == mantissa
+        out[to + i] = int(mantissa) + BIAS if good else BIAS
+        beyond |= (not good) << i
+    return beyond
+
+
+def turn(table, at, out, to):
+    """The square of `SIDE` rows of `WIDTH` bytes from table[at] on, turned, into rows from out[to] on; both 1-D."""
+    for i in range(SIDE):
+        for k in range(SIDE):
+            out[to + k * WIDTH + i] = table[at + i * WIDTH + k]
+
+
 def _data(context, builder, kind, value):
     return context.make_array(kind)(context, builder, value).data
+
+
+def _constant(kind, value):
+    """`value` in every lane of a vector of integers."""
+    return ir.Constant(kind, [value] * kind.count)
 
 
 def _splat(builder, kind, value):
@@ -82,12 +114,14 @@ def _vector_at(builder, data, place, kind):
 
 
 def _sum_rows(builder, table, base, index, value, first, last):
-    """The vectors of the sum of rows, and their type; a loop whose sums are in registers."""
+    """The vectors of the sum of rows; a loop whose sums are in registers.
+
+    Bytes are read in pairs, as numbers of 16 bits, whose sum is kept, as far as 16 bits go, beside that of their
+    upper halves: the two tell that of the lower halves. This is less work than to widen the bytes.
+    """
     item = table.type.pointee
     small = isinstance(item, ir.IntType)
-    lanes = _LANES if small else _LANES // 2
-    loaded = ir.VectorType(item, lanes)
-    kind = ir.VectorType(ir.IntType(16), lanes) if small else loaded
+    kind = ir.VectorType(ir.IntType(16), WIDTH // 2) if small else ir.VectorType(item, _LANES)
     start = builder.gep(table, [base])
     before = builder.basic_block
     head, body, done = (builder.append_basic_block(name) for name in ("rows", "row", "summed"))
@@ -95,36 +129,53 @@ def _sum_rows(builder, table, base, index, value, first, last):
     builder.position_at_end(head)
     k = builder.phi(_INTP)
     k.add_incoming(first, before)
-    sums = [builder.phi(kind) for _ in range(WIDTH // lanes)]
+    sums = [builder.phi(kind) for _ in range(2 if small else WIDTH // _LANES)]
     for total in sums:
         total.add_incoming(ir.Constant(kind, None), before)
     builder.cbranch(builder.icmp_signed("<", k, last), body, done)
     builder.position_at_end(body)
     number = builder.zext(builder.load(builder.gep(index, [k])), _INTP)
     row = builder.gep(start, [builder.mul(number, ir.Constant(_INTP, WIDTH))])
-    factor = None if value is None else _splat(builder, kind, builder.load(builder.gep(value, [k])))
-    for j, total in enumerate(sums):
-        place = _vector_at(builder, row, ir.Constant(_INTP, j * lanes), loaded)
-        entry = builder.load(place, align=1 if small else 4)
-        if small:
-            added = builder.add(total, builder.sext(entry, kind))
-        else:
+    if small:
+        entry = builder.load(builder.bitcast(row, kind.as_pointer()), align=1)
+        sums[0].add_incoming(builder.add(sums[0], entry), body)
+        upper = builder.lshr(entry, _constant(kind, 8))
+        sums[1].add_incoming(builder.add(sums[1], upper), body)
+    else:
+        factor = None if value is None else _splat(builder, kind, builder.load(builder.gep(value, [k])))
+        for j, total in enumerate(sums):
+            place = _vector_at(builder, row, ir.Constant(_INTP, j * _LANES), kind)
+            entry = builder.load(place, align=4)
             added = builder.fadd(total, entry if factor is None else builder.fmul(entry, factor))
-        total.add_incoming(added, body)
+            total.add_incoming(added, body)
     k.add_incoming(builder.add(k, ir.Constant(_INTP, 1)), body)
     builder.branch(head)
     builder.position_at_end(done)
-    return sums, lanes
+    return _parted(builder, sums[0], sums[1], builder.sub(last, first)) if small else sums
 
 
-def _store(builder, sums, lanes, out, at, fresh, scale):
-    kind = ir.VectorType(ir.FloatType(), lanes)
+def _parted(builder, pairs, upper, count):
+    """The sums of bytes, in vectors of floats, from those of pairs and of their upper halves."""
+    kind = pairs.type
+    lower = builder.sub(pairs, builder.shl(upper, _constant(kind, 8)))
+    bias = _splat(builder, kind, builder.trunc(builder.mul(count, ir.Constant(_INTP, BIAS)), kind.element))
+    halves = [builder.sub(half, bias) for half in (lower, upper)]
+    even, odd = halves if sys.byteorder == "little" else halves[::-1]
+    sums = []
+    for first in range(0, kind.count, _LANES // 2):
+        lanes = [lane for i in range(first, first + _LANES // 2) for lane in (i, i + kind.count)]
+        whole = builder.shuffle_vector(even, odd, ir.Constant(ir.VectorType(ir.IntType(32), _LANES), lanes))
+        sums.append(builder.sitofp(whole, ir.VectorType(ir.FloatType(), _LANES)))
+    return sums
+
+
+def _store(builder, sums, out, at, fresh, scale):
+    kind = sums[0].type
     start = builder.gep(out, [at])
     for j, total in enumerate(sums):
-        value = total if total.type == kind else builder.sitofp(total, kind)
-        place = _vector_at(builder, start, ir.Constant(_INTP, j * lanes), kind)
+        place = _vector_at(builder, start, ir.Constant(_INTP, j * kind.count), kind)
         # what is there may be anything where it does not count
-        value = builder.select(fresh, value, builder.fadd(builder.load(place, align=4), value))
+        value = builder.select(fresh, total, builder.fadd(builder.load(place, align=4), total))
         if scale is not None:
             value = builder.fmul(value, _splat(builder, kind, scale))
         builder.store(value, place, align=4)
@@ -138,8 +189,8 @@ def _add_rows(typing_context, table, base, index, first, last, out, at, fresh, s
     def generate(context, builder, signature, args):
         table, base, index, first, last, out, at, fresh, scale = args
         data = [_data(context, builder, signature.args[i], value) for i, value in ((0, table), (2, index), (5, out))]
-        sums, lanes = _sum_rows(builder, data[0], base, data[1], None, first, last)
-        _store(builder, sums, lanes, data[2], at, cgutils.as_bool_bit(builder, fresh), scale)
+        sums = _sum_rows(builder, data[0], base, data[1], None, first, last)
+        _store(builder, sums, data[2], at, cgutils.as_bool_bit(builder, fresh), scale)
         return context.get_dummy_value()
 
     return signature, generate
@@ -163,8 +214,8 @@ def _add_weighted_rows(typing_context, table, base, index, value, first, last, o
             _data(context, builder, signature.args[i], array)
             for i, array in ((0, table), (2, index), (3, value), (6, out))
         ]
-        sums, lanes = _sum_rows(builder, data[0], base, data[1], data[2], first, last)
-        _store(builder, sums, lanes, data[3], at, cgutils.as_bool_bit(builder, fresh), None)
+        sums = _sum_rows(builder, data[0], base, data[1], data[2], first, last)
+        _store(builder, sums, data[3], at, cgutils.as_bool_bit(builder, fresh), None)
         return context.get_dummy_value()
 
     return signature, generate
@@ -200,20 +251,96 @@ def _overload_nonzero(x, at, common):
 
 
 def lowest(bits):
-    """The number of the lowest bit that is set."""
-    return (int(bits) & -int(bits)).bit_length() - 1
+    """The number of the lowest bit that is set; 64 if none is."""
+    return (int(bits) & -int(bits)).bit_length() - 1 if bits else 64
+
+
+def population(bits):
+    """How many bits are set."""
+    return int(bits).bit_count()
 
 
 @intrinsic
 def _lowest(typing_context, bits):
-    signature = types.int64(types.uint64)
-
     def generate(context, builder, signature, args):
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
-    return signature, generate
+    return types.uint64(types.uint64), generate
 
 
 @overload(lowest)
 def _overload_lowest(bits):
     return lambda bits: _lowest(bits)
+
+
+@intrinsic
+def _population(typing_context, bits):
+    def generate(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@overload(population)
+def _overload_population(bits):
+    return lambda bits: _population(bits)
+
+
+@intrinsic
+def _mantissas(typing_context, x, at, out, to):
+    signature = types.uint64(x, types.intp, out, types.intp)
+
+    def generate(context, builder, signature, args):
+        data = [_data(context, builder, signature.args[i], args[i]) for i in (0, 2)]
+        floats, integers, small = (
+            ir.VectorType(kind, WIDTH) for kind in (ir.FloatType(), ir.IntType(32), ir.IntType(8))
+        )
+        value = builder.load(_vector_at(builder, data[0], args[1], floats), align=4)
+        value = builder.fmul(value, ir.Constant(floats, [32.0] * WIDTH))
+        inside = builder.and_(
+            builder.fcmp_ordered(">=", value, ir.Constant(floats, [-128.0] * WIDTH)),
+            builder.fcmp_ordered("<=", value, ir.Constant(floats, [127.0] * WIDTH)),
+        )
+        # what would not fit an integer must not be made one
+        kept = builder.select(inside, value, ir.Constant(floats, None))
+        whole = builder.fptosi(kept, integers)
+        beyond = builder.fcmp_unordered("!=", builder.sitofp(whole, floats), value)
+        biased = builder.trunc(builder.add(whole, _constant(integers, BIAS)), small)
+        builder.store(biased, _vector_at(builder, data[1], args[3], small), align=1)
+        return builder.bitcast(beyond, _INTP)
+
+    return signature, generate
+
+
+@overload(mantissas)
+def _overload_mantissas(x, at, out, to):
+    return lambda x, at, out, to: _mantissas(x, at, out, to)
+
+
+@intrinsic
+def _turn(typing_context, table, at, out, to):
+    signature = types.void(table, types.intp, out, types.intp)
+
+    def generate(context, builder, signature, args):
+        kind = ir.VectorType(ir.IntType(8), SIDE)
+        source, target = (
+            builder.gep(_data(context, builder, signature.args[i], args[i]), [args[i + 1]]) for i in (0, 2)
+        )
+        places = [ir.Constant(_INTP, i * WIDTH) for i in range(SIDE)]
+        rows = [builder.load(_vector_at(builder, source, place, kind), align=1) for place in places]
+        half = SIDE // 2
+        # as a deck is shuffled perfectly: once for each bit of a position, and rows have become columns
+        lanes = [[lane for i in range(first, first + half) for lane in (i, i + SIDE)] for first in (0, half)]
+        masks = [ir.Constant(ir.VectorType(ir.IntType(32), SIDE), part) for part in lanes]
+        for _ in range(SIDE.bit_length() - 1):
+            rows = [builder.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
+        for row, place in zip(rows, places, strict=True):
+            builder.store(row, _vector_at(builder, target, place, kind), align=1)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@overload(turn)
+def _overload_turn(table, at, out, to):
+    return lambda table, at, out, to: _turn(table, at, out, to)

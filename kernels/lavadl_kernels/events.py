@@ -23,14 +23,28 @@ import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar
 from lavadl_kernels._memory import empty, empty_like
-from lavadl_kernels._vector import RUN, STRETCH, WIDTH, add_rows, add_weighted_rows, lowest, nonzero
+from lavadl_kernels._vector import (
+    BIAS,
+    RUN,
+    SIDE,
+    STRETCH,
+    WIDTH,
+    add_rows,
+    add_weighted_rows,
+    lowest,
+    mantissas,
+    nonzero,
+    population,
+    turn,
+)
 
 Array = np.ndarray[Any, Any]
 
-CHUNK = 192  #: rows, so that many blocks of WIDTH outputs of theirs fit a second-level cache
+CHUNK = 600  #: rows: several blocks of WIDTH outputs of theirs fit a second-level cache, and few lists are very short
 LIMIT = 1 << 16  #: neither columns nor the rows of a chunk may be more, for their numbers to fit 16 bits
-GROUP = 8  #: blocks of outputs that are summed in turn for each chunk
+GROUP = 4  #: blocks of outputs that are summed in turn for each chunk
 MANTISSA = 32  #: an 8-bit weight is an integer over this
+WRITTEN = 4  #: entries of a stretch that are written before it is asked whether there are more
 
 
 class Lists(NamedTuple):
@@ -109,14 +123,14 @@ def _listed(x: Array, together: int, lines: int, chunks: int) -> tuple[Lists, fl
     """The lists of a chunk's lines, each line being `together` rows of `x` in turn, `lines` apart; the common value."""
     found = np.zeros(chunks * lines, np.int32)
     where = np.zeros(chunks * lines, np.int64)
-    # a place for every entry: memory that is not written costs nothing
-    entry = np.empty(chunks * lines * together * x.shape[1] + STRETCH, np.uint16)
+    # a place for every entry, and one more a line: those in use follow each other, the rest is never touched
+    entry = empty(found.size * (together * x.shape[1] + 1) + STRETCH, np.uint16)
     common = np.float32(_first(x))
     same = _scan(found.size, x, together, lines, common, found, where, entry) and np.isfinite(common)
     start = np.zeros(found.size + 1, np.int32)
     np.cumsum(found, out=start[1:])
-    kept = np.empty(start[-1], np.uint16)
-    value = np.empty(0 if same else kept.size, np.float32)
+    kept = empty(int(start[-1]), np.uint16)
+    value = empty(0 if same else kept.size)
     _gather(found.size, x, together, lines, start, where, entry, kept, value)
     return Lists(start, kept, value), float(common) if same else 1.0
 
@@ -130,7 +144,7 @@ def _transposed(lists: Lists, chunks: int, lines: int, others: int) -> Lists:
 
 
 def table(weight: Array) -> Array | None:
-    """Weights as `forward` reads them, int8 if that holds them.
+    """Weights as `forward` reads them, bytes if these hold them.
 
     Parameters
     ----------
@@ -140,16 +154,16 @@ def table(weight: Array) -> Array | None:
     Returns
     -------
     ndarray or None
-        1-D, blocks of `WIDTH` outputs: int8 in units of 1/32, else float32 in units of 1. None if a
-        weight is not finite: what it contributes where there is no event is then not zero.
+        1-D, blocks of `WIDTH` outputs: uint8 in units of 1/32 and `BIAS` more, else float32 in units of 1. None
+        if a weight is not finite: what it contributes where there is no event is then not zero.
     """
     outputs, inputs = weight.shape
     blocks = -(-outputs // WIDTH)
-    mantissas = np.empty(blocks * inputs * WIDTH, np.int8)
-    if _pack_mantissas(blocks, weight, mantissas, align=1):
-        return mantissas
-    del mantissas
-    packed = np.empty(blocks * inputs * WIDTH, np.float32)
+    small = empty(blocks * inputs * WIDTH, np.uint8)
+    if _pack_mantissas(blocks, weight, small, align=1):
+        return small
+    del small
+    packed = empty(blocks * inputs * WIDTH)
     return packed if _pack(blocks, weight, packed, align=1) else None
 
 
@@ -169,10 +183,11 @@ def forward(events: Events, packed: Array, outputs: int) -> Array:
     """Weighted sums (R, O) float32 of all events, with weights from `table`."""
     assert events.by_row is not None
     z = empty((events.shape[0], outputs))
-    scale = np.float32(events.common / MANTISSA if packed.dtype == np.int8 else events.common)
+    scale = np.float32(events.common / MANTISSA if packed.dtype == np.uint8 else events.common)
     run = _forward_weighted if events.by_row.value.size else _forward
-    if run is _forward_weighted and packed.dtype == np.int8:
+    if run is _forward_weighted and packed.dtype == np.uint8:
         packed = packed.astype(np.float32)
+        packed -= np.float32(BIAS)
         packed *= np.float32(1 / MANTISSA)
     run(events.place.size, packed, *events.by_row, events.shape[1], events.place, scale, z)
     return z
@@ -210,13 +225,29 @@ def _first(x):
     return out[0]
 
 
+@scalar
+def _noted(bits, base, entry, at):
+    """Write the numbers of the bits that are set, plus `base`, from entry[at] on; where the next ones go.
+
+    Most stretches have few. Always to write some, and others over those that are too many, is faster than to ask
+    for each whether there is one: the answer could not be predicted.
+    """
+    following = at + population(bits)
+    while True:
+        for k in range(WRITTEN):
+            entry[at + np.uint64(k)] = base + lowest(bits)
+            bits &= bits - np.uint64(1)
+        at += np.uint64(WRITTEN)
+        if at >= following:
+            return following
+
+
 @kernel
 def _scan(begin, end, x, together, lines, common, found, where, entry):
     length = x.shape[1]
     flat = x.reshape(-1)
-    full = length // STRETCH * STRETCH
     other = np.uint64(0)
-    at = begin * together * length
+    at = np.uint64(begin * (together * length + 1))
     for line in range(begin, end):
         where[line] = at
         first = (line // lines * together) * lines + line % lines
@@ -224,34 +255,43 @@ def _scan(begin, end, x, together, lines, common, found, where, entry):
             row = first + part * lines
             if row < x.shape[0]:
                 here, base = row * length, part * length
-                for i in range(0, full, STRETCH):
+                i = 0
+                # a stretch may reach into the next row, but not beyond the last
+                while i < length and here + i + STRETCH <= flat.size:
                     bits = nonzero(flat, here + i, common)
+                    if length - i < STRETCH:
+                        inside = (np.uint64(1) << np.uint64(length - i)) - np.uint64(1)
+                        bits &= inside | inside << np.uint64(STRETCH)
                     other |= bits >> np.uint64(STRETCH)
-                    bits &= np.uint64(0xFFFFFFFF)
-                    while bits != 0:
-                        entry[at] = base + i + lowest(bits)
-                        at += 1
-                        bits &= bits - np.uint64(1)
-                for i in range(full, length):
-                    value = flat[here + i]
-                    entry[at] = base + i
+                    at = _noted(bits & np.uint64(0xFFFFFFFF), np.uint64(base + i), entry, at)
+                    i += STRETCH
+                for k in range(i, length):
+                    value = flat[here + k]
+                    entry[at] = base + k
                     if value != 0:
-                        at += 1
+                        at += np.uint64(1)
                         other |= np.uint64(value != common)
-        found[line] = at - where[line]
+        found[line] = at - np.uint64(where[line])
     return bool(other == 0)
 
 
 @kernel
 def _gather(begin, end, x, together, lines, start, where, entry, kept, value):
     length = x.shape[1]
-    for line in range(begin, end):
-        source, to = where[line], start[line]
-        for k in range(start[line + 1] - to):
-            kept[to + k] = entry[source + k]
-        if value.size:
+    line = begin
+    while line < end:
+        # lines that one piece of the scan wrote follow each other
+        first, apart = line, where[line] - start[line]
+        while line < end and where[line] - start[line] == apart:
+            line += 1
+        to = kept[start[first] : start[line]]
+        source = entry[where[first] : where[first] + to.size]
+        for k in range(to.size):
+            to[k] = source[k]
+    if value.size:
+        for line in range(begin, end):
             first = (line // lines * together) * lines + line % lines
-            for k in range(to, start[line + 1]):
+            for k in range(start[line], start[line + 1]):
                 value[k] = x[first + kept[k] // length * lines, kept[k] % length]
 
 
@@ -278,37 +318,33 @@ def _turn(begin, end, lines, others, start, entry, value, start_to, entry_to, va
                     value_to[to] = value[k]
 
 
-@scalar
-def _mantissas(row, to):
-    """The mantissas of some weights of an output; not 0 if one of them is none."""
-    beyond = np.int32(0)
-    for i in range(row.size):
-        mantissa = row[i] * np.float32(32)
-        inside = (mantissa >= np.float32(-128)) & (mantissa <= np.float32(127))
-        whole = np.int32(mantissa if inside else np.float32(0))
-        beyond |= np.int32(np.float32(whole) != mantissa)
-        to[i] = whole
-    return beyond
-
-
 @kernel
 def _pack_mantissas(begin, end, weight, packed):
     outputs, inputs = weight.shape
-    tile = np.zeros((WIDTH, WIDTH), np.int8)
+    flat, edge = weight.reshape(-1), np.zeros(WIDTH, np.float32)
+    rows, turned = np.empty(WIDTH * WIDTH, np.uint8), np.empty(WIDTH * WIDTH, np.uint8)
     for block in range(begin, end):
         used = min(WIDTH, outputs - block * WIDTH)
-        tile[used:] = 0
+        rows[:] = BIAS
         for lo in range(0, inputs, WIDTH):
             hi = min(lo + WIDTH, inputs)
-            beyond = np.int32(0)
+            beyond = np.uint64(0)
             for o in range(used):
-                beyond |= _mantissas(weight[block * WIDTH + o, lo:hi], tile[o])
+                at = (block * WIDTH + o) * inputs + lo
+                if hi - lo == WIDTH:
+                    beyond |= mantissas(flat, at, rows, o * WIDTH)
+                else:
+                    for i in range(hi - lo):
+                        edge[i] = flat[at + i]
+                    beyond |= mantissas(edge, 0, rows, o * WIDTH)
             if beyond != 0:
                 return False
-            for i in range(hi - lo):
-                row = packed[(block * inputs + lo + i) * WIDTH : (block * inputs + lo + i + 1) * WIDTH]
-                for o in range(WIDTH):
-                    row[o] = tile[o, i]
+            for o in range(0, WIDTH, SIDE):
+                for i in range(0, WIDTH, SIDE):
+                    turn(rows, o * WIDTH + i, turned, i * WIDTH + o)
+            to = packed[(block * inputs + lo) * WIDTH : (block * inputs + hi) * WIDTH]
+            for k in range(to.size):
+                to[k] = turned[k]
     return True
 
 

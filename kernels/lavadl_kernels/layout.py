@@ -1,11 +1,11 @@
-"""From time last to time first: the rearrangements that contiguous (N, C, T) and (N, C, H, W, T) input needs."""
+"""Tensors on their way to kernels: from time last to time first, and onto a grid."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from lavadl_kernels._jit import kernel
-from lavadl_kernels._memory import empty
+from lavadl_kernels._memory import empty, empty_like
 
 TILE = 64  # a tile of float32 fits the first-level cache and is whole cache lines
 
@@ -62,3 +62,36 @@ def _quantise_frames(begin, end, x, inverse, step, low, high, y):
                     value = np.rint(row[t] * inverse) * step
                     value = low if value < low else value
                     y[t, n, place, c] = high if value > high else value
+
+
+def quantised(x, step, low, high):
+    """The nearest multiples of `step`, and whether all are between `low` and `high`.
+
+    Parameters
+    ----------
+    x : ndarray
+        float32, contiguous.
+    step, low, high : float
+        The grid, and the range that is asked about; `step` a power of two.
+
+    Returns
+    -------
+    y : ndarray
+        As `x`: ``round(x / step) * step``, ties to even; NaN stays, and is not in the range.
+    inside : bool
+        Whether all of them are in the range.
+    """
+    y = empty_like(x)
+    flat = x.reshape(-1), y.reshape(-1)
+    return y, _quantise(x.size, *flat, np.float32(1 / step), np.float32(step), np.float32(low), np.float32(high))
+
+
+@kernel
+def _quantise(begin, end, x, y, inverse, step, low, high):
+    beyond = np.int32(0)
+    row, to = x[begin:end], y[begin:end]
+    for i in range(row.size):
+        value = np.rint(row[i] * inverse) * step
+        to[i] = value
+        beyond |= np.int32(not (low <= value <= high))
+    return bool(beyond == 0)

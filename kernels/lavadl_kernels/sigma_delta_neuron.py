@@ -19,6 +19,7 @@ a lane is ``lane // inner % C``.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,15 @@ from numba import types
 from numba.extending import overload
 
 from lavadl_kernels._jit import kernel, scalar
-from lavadl_kernels._memory import empty_like
-from lavadl_kernels.sigma_delta import CHUNK, LIMIT, encode
+from lavadl_kernels._lanes import at, plus, put
+from lavadl_kernels._memory import empty, empty_like
+from lavadl_kernels._sigma_delta_lanes import factor, magnitude, marked, passes, row, shares, spread, wide
+from lavadl_kernels.sigma_delta import LIMIT, encode
 from lavadl_kernels.spike import exp_negative
 
+CHUNK = 2048  # lanes per task: their states stay in the second-level cache, their rows are long enough to stream
+BLOCK = 16  #: steps over which gradients to thresholds are gathered in float32
 GRID = np.float32(48)  #: adding and subtracting it rounds what is below 16 to a multiple of 2**-18
-SMALL = np.float32(64)  #: below it float32 holds the multiples of 2**-18 exactly
 NONE = np.zeros(1, np.float32)  #: no offset
 
 
@@ -78,41 +82,47 @@ def forward(x, state, shift, bias, threshold, inner, scale, relu, cum_error, sur
     """
     steps, lanes = x.shape
     message = empty_like(x)
-    kept = empty_like(x) if surrogate is not None else np.empty((0, 0), np.float32)
+    kept = None if surrogate is None else empty_like(x)
     tau, height = (1.0, 1.0) if surrogate is None else surrogate
-    given: Any = shift, bias, threshold, inner, np.float32(0 if relu else -np.inf), cum_error
-    out: Any = np.float32(1 / tau), np.float32(height), message, kept
-    done = False
+    offsets = _shared(shift, np.float32), _shared(bias, np.float32)
+    errors = True if cum_error else None
+
+    def run(dtype, after, bound):
+        real = np.float32 if dtype is np.float32 else np.float64
+        return _forward(
+            lanes, x, after, *offsets, _shared(threshold, real), inner, np.float32(0 if relu else -np.inf), errors,
+            real(sums), real(scale), real(1 / scale), np.float32(bound), np.float32(1 / tau), np.float32(height),
+            message, kept,
+        )  # fmt: skip
+
     if state is None and _narrow(shift, bias, threshold, scale):
-        # of two values and a residue below 16, the change stays below 64
-        bound = np.float32(48 if relu else 24)
-        done = _forward(
-            lanes,
-            x,
-            np.empty((4, 0), np.float32),
-            *given,
-            np.float32(sums),
-            np.float32(scale),
-            np.float32(1 / scale),
-            bound,
-            *out,
-        )
+        # float32 holds multiples of 2**-18 below 64: two values from 0 to 48, or up to 24 in magnitude, and a
+        # residue below 16 make a change below 64
+        bound = (48 if relu else 24) - sum(float(np.abs(v).max()) for v in (shift, bias) if v is not NONE)
+        if run(np.float32, np.empty((4, 0), np.float32), bound):
+            return message, None, kept
     after = np.empty((4, 0)) if state is None else state.copy()
-    if not done:
-        bound = _bound(after, steps)
-        if not (bound > 0 and all(bool((np.abs(v) < LIMIT / 4).all()) for v in (shift, bias))):
-            return None
-        if not _forward(
-            lanes, x, after, *given, np.float64(sums), np.float64(scale), np.float64(1 / scale), bound, *out
-        ):
-            return None
-    return message, None if state is None else after, None if surrogate is None else kept
+    bound = _bound(after, steps)
+    if not (bound > 0 and all(bool((np.abs(v) < LIMIT / 4).all()) for v in (shift, bias))):
+        return None
+    if not run(np.float64, after, bound):
+        return None
+    return message, None if state is None else after, kept
+
+
+def _shared(values, dtype):
+    """One value as the scalar that it is: it costs nothing then."""
+    return dtype(values[0]) if values.size == 1 else values.astype(dtype)
 
 
 def _narrow(shift, bias, threshold, scale):
     """Whether float32 holds offsets, thresholds and messages exactly."""
-    fits = all(bool(((np.abs(v) < 16) & ((v + GRID) - GRID == v)).all()) for v in (shift, bias))
-    return fits and bool((threshold <= 16).all()) and scale <= 1 << 18 and float(np.frexp(scale)[0]) == 0.5
+    power = math.frexp(scale)[0] == 0.5 and scale <= 1 << 18
+    return power and bool(threshold.max() <= 16) and _fits(shift) and _fits(bias)
+
+
+def _fits(values):
+    return values is NONE or bool(np.abs(values).max() < 8 and ((values + GRID) - GRID == values).all())
 
 
 @kernel
@@ -120,11 +130,11 @@ def _forward(
     begin, end, x, state, shift, bias, threshold, inner, floor, cum_error, hold, scale, unit, bound,
     inverse_tau, height, message, kept,
 ):  # fmt: skip
-    states = np.empty((6, CHUNK), state.dtype)  # and the threshold, as it is and as backward has it
-    rows = np.empty((5, CHUNK), np.float32)
+    wide()
+    size = min(CHUNK, end - begin)
     return _forward_lanes(
         begin, end, x, state, shift, bias, threshold, inner, floor, cum_error, hold, scale, unit, bound,
-        inverse_tau, height, message, kept, states, rows,
+        inverse_tau, height, message, kept, np.empty((5, size), state.dtype), np.empty((5, size), np.float32),
     )  # fmt: skip
 
 
@@ -133,36 +143,26 @@ def _forward_lanes(
     begin, end, x, state, shift, bias, threshold, inner, floor, cum_error, hold, scale, unit, bound,
     inverse_tau, height, message, kept, states, rows,
 ):  # fmt: skip
-    carried, keeps = state.shape[1] > 0, kept.shape[1] > 0
+    wide()
+    carried = state.shape[1] > 0
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
         n = hi - lo
         for k in range(4):
             for i in range(n):
                 states[k, i] = state[k, lo + i] if carried else 0
-        spread(threshold, inner, lo, states[4, :n])
-        spread(shift, inner, lo, rows[0, :n])
-        spread(bias, inner, lo, rows[1, :n])
-        for i in range(n):
-            states[5, i] = max(states[4, i], unit)
-            rows[2, i] = height / states[5, i]
+        level = spread(threshold, inner, lo, states[4, :n])
+        first = spread(shift, inner, lo, rows[0, :n])
+        second = spread(bias, inner, lo, rows[1, :n])
+        least, share = shares(level, unit, height, rows[3, :n], rows[4, :n])
         for t in range(x.shape[0]):
-            if cum_error:
-                far = _advance_summed(
-                    hold, x[t, lo:hi], states[0, :n], states[1, :n], states[2, :n], states[3, :n], states[4, :n],
-                    states[5, :n], rows[0, :n], rows[1, :n], floor, scale, unit, bound, message[t, lo:hi],
-                    rows[3, :n], rows[4, :n],
-                )  # fmt: skip
-            else:
-                far = _advance(
-                    hold, x[t, lo:hi], states[0, :n], states[1, :n], states[2, :n], states[4, :n],
-                    states[5, :n], rows[0, :n], rows[1, :n], floor, scale, unit, bound, message[t, lo:hi],
-                    rows[3, :n], rows[4, :n],
-                )  # fmt: skip
+            far = _advance(
+                hold, x[t, lo:hi], states[0, :n], states[1, :n], states[2, :n], states[3, :n], level, first, second,
+                floor, cum_error, scale, unit, bound, message[t, lo:hi], row(kept, t, lo, hi), rows[2, :n],
+            )  # fmt: skip
             if far:
                 return False
-            if keeps:
-                _factors(states[1, :n], rows[3, :n], rows[4, :n], rows[2, :n], inverse_tau, kept[t, lo:hi])
+            _factors(row(kept, t, lo, hi), rows[2, :n], least, share, inverse_tau, cum_error)
         if carried:
             for k in range(4):
                 for i in range(n):
@@ -170,22 +170,28 @@ def _forward_lanes(
     return True
 
 
-@scalar
-def spread(values, inner, lo, out):
-    """Set out[i] to the value of the channel of lane lo + i."""
-    if values.size == 1:
-        for i in range(out.size):
-            out[i] = values[0]
-        return
-    channel, beside = lo // inner % values.size, lo % inner
-    for i in range(out.size):
-        out[i] = values[channel]
-        beside += 1
-        if beside == inner:
-            beside = 0
-            channel += 1
-            if channel == values.size:
-                channel = 0
+def _strays(x, sigma):
+    """Not 0 where a step may be inexact, by the type of the states."""
+    raise NotImplementedError("compiled only")
+
+
+@overload(_strays, jit_options={"error_model": "numpy"})
+def _strays_by_type(x, sigma):
+    if sigma == types.float32:
+        return lambda x, sigma: magnitude((x + GRID) - GRID - x)
+    return lambda x, sigma: np.int32(0)
+
+
+def _size(x, sigma):
+    """What has to stay below the bound, by the type of the states."""
+    raise NotImplementedError("compiled only")
+
+
+@overload(_size, jit_options={"error_model": "numpy"})
+def _size_by_type(x, sigma):
+    if sigma == types.float32:
+        return lambda x, sigma: magnitude(sigma)
+    return lambda x, sigma: magnitude(x)
 
 
 @scalar
@@ -194,84 +200,61 @@ def _value(sigma, shift, bias, floor):
     return max(np.float32(sigma) + shift + bias, floor)
 
 
-def _far(x, sigma, value, bound):
-    """Whether a step may be inexact, or beyond what the unfused functions take; by the type of the states."""
+@scalar
+def _advance(
+    hold, x, sigma, before, residue, error, threshold, shift, bias, floor, cum_error, scale, unit, bound, message,
+    kept, compare,
+):  # fmt: skip
+    wide()
+    summed = cum_error is not None
+    strays, largest = np.int32(0), np.int32(0)
+    for i in range(x.size):
+        sigma[i] = hold * sigma[i] + x[i]
+        value = _value(sigma[i], at(shift, i), at(bias, i), floor)
+        strays = np.int32(strays | _strays(x[i], sigma[i]))
+        largest = max(largest, _size(x[i], sigma[i]))
+        residue[i], after, sent, change, compared = encode(
+            value, before[i], residue[i], error[i], at(threshold, i), summed, False
+        )
+        before[i] = value
+        message[i] = np.floor(sent * scale) * unit
+        put(kept, i, marked(change, value > 0))
+        if summed:
+            error[i] = after
+            put(compare, i, np.float32(abs(compared)))
+    return strays != 0 or largest >= magnitude(bound)
+
+
+def _factors(kept, compare, least, share, inverse_tau, cum_error):
+    """From the change of each lane, in `kept`, what `backward` needs."""
     raise NotImplementedError("compiled only")
 
 
-def _far_narrow(x, sigma, value, bound):
-    off = np.int32((x + GRID) - GRID != x)
-    off = np.int32(off | np.int32(not abs(sigma) <= SMALL))
-    return np.int32(off | np.int32(not abs(value) <= bound))
-
-
-def _far_wide(x, sigma, value, bound):
-    return np.int32(not abs(x) < bound)
-
-
-@overload(_far, jit_options={"error_model": "numpy"})
-def _far_by_type(x, sigma, value, bound):
-    return _far_narrow if sigma == types.float32 else _far_wide
+@overload(_factors, jit_options={"error_model": "numpy"})
+def _factors_by_type(kept, compare, least, share, inverse_tau, cum_error):
+    if isinstance(kept, types.NoneType):
+        return lambda kept, compare, least, share, inverse_tau, cum_error: None
+    return lambda kept, compare, least, share, inverse_tau, cum_error: _factors_row(
+        kept, compare, least, share, inverse_tau, cum_error
+    )
 
 
 @scalar
-def _advance(
-    hold, x, sigma, before, residue, threshold, level, shift, bias, floor, scale, unit, bound, message,
-    changes, distances,
-):  # fmt: skip
-    far = np.int32(0)
-    for i in range(x.size):
-        sigma[i] = hold * sigma[i] + x[i]
-        value = _value(sigma[i], shift[i], bias[i], floor)
-        far = np.int32(far | _far(x[i], sigma[i], value, bound))
-        residue[i], _, sent, change, compared = encode(
-            value, before[i], residue[i], residue[i], threshold[i], False, False
-        )
-        before[i] = value
-        message[i] = np.floor(sent * scale) * unit
-        changes[i], distances[i] = change, abs(compared) - level[i]
-    return far != 0
-
-
-@scalar
-def _advance_summed(
-    hold, x, sigma, before, residue, error, threshold, level, shift, bias, floor, scale, unit, bound, message,
-    changes, distances,
-):  # fmt: skip
-    far = np.int32(0)
-    for i in range(x.size):
-        sigma[i] = hold * sigma[i] + x[i]
-        value = _value(sigma[i], shift[i], bias[i], floor)
-        far = np.int32(far | _far(x[i], sigma[i], value, bound))
-        residue[i], error[i], sent, change, compared = encode(
-            value, before[i], residue[i], error[i], threshold[i], True, False
-        )
-        before[i] = value
-        message[i] = np.floor(sent * scale) * unit
-        changes[i], distances[i] = change, abs(compared) - level[i]
-    return far != 0
-
-
-@scalar
-def _factors(before, change, distance, share, inverse_tau, kept):
-    for i in range(change.size):
-        near = _near(distance[i], inverse_tau) * share[i]
-        side = np.float32(change[i] > 0) - np.float32(change[i] < 0)
-        factor = change[i] * near if distance[i] > 0 else side
-        kept[i] = _marked(factor, before[i] > 0)
+def _factors_row(kept, compare, least, share, inverse_tau, cum_error):
+    wide()
+    for i in range(kept.size):
+        change = factor(kept[i])
+        size = abs(change) if cum_error is None else compare[i]
+        distance = size - at(least, i)
+        slope = change * (_near(distance, inverse_tau) * at(share, i))
+        side = np.float32(change > 0) - np.float32(change < 0)
+        kept[i] = marked(slope if distance > 0 else side, passes(kept[i]))
 
 
 @scalar
 def _near(distance, inverse_tau):
     # what is smaller than exp(-60) counts as that: denormal numbers are slow
     return exp_negative(max(-abs(distance) * inverse_tau, np.float32(-60)))
-
-
-@scalar
-def _marked(factor, mark):
-    """`factor` with `mark` for its last bit."""
-    bits = np.float32(factor).view(np.int32) & np.int32(-2)
-    return np.int32(bits | np.int32(mark)).view(np.float32)
 
 
 def mean_of_sums(x, sigma, inner, channels):
@@ -291,12 +274,20 @@ def mean_of_sums(x, sigma, inner, channels):
     ndarray or None
         (C,) float64; None where `forward` gives None for `x`.
     """
-    total, start = np.zeros(x.shape[1]), np.empty(0) if sigma is None else sigma
+    total, start = empty(x.shape[1], np.float64), np.empty(0) if sigma is None else sigma
     bound = _bound(start, len(x))
     if not bound > 0 or not _totals(total.size, x, start, bound, total):
         return None
-    mean: Any = total.reshape(-1, channels, inner).sum(axis=(0, 2)) * (channels / x.size)
+    mean: Any = by_channel(total, inner, channels) * (channels / x.size)
     return mean
+
+
+def by_channel(values, inner, channels):
+    """The sum over the lanes of each channel: (C,) of (M,); `inner` and `channels` say how lanes belong to channels."""
+    if inner == 1:  # several samples at a time: NumPy is slow over short rows
+        beside = math.gcd(values.size // channels, 16) if channels < 128 else 1
+        return values.reshape(-1, beside * channels).sum(axis=0).reshape(beside, channels).sum(axis=0)
+    return values.reshape(-1, channels, inner).sum(axis=(0, 2))
 
 
 def _bound(states, steps):
@@ -306,29 +297,26 @@ def _bound(states, steps):
 
 @kernel
 def _totals(begin, end, x, sigma, bound, total):
-    return _totals_lanes(begin, end, x, sigma, bound, total, np.empty(CHUNK))
-
-
-@scalar
-def _totals_lanes(begin, end, x, sigma, bound, total, sums):
+    wide()
+    steps = x.shape[0]
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
-        for i in range(hi - lo):
-            sums[i] = sigma[lo + i] if sigma.size else 0
-        for t in range(x.shape[0]):
-            if _totals_row(x[t, lo:hi], bound, sums[: hi - lo], total[lo:hi]):
+        for i in range(lo, hi):
+            total[i] = steps * sigma[i] if sigma.size else 0
+        for t in range(steps):
+            if _totals_row(x[t, lo:hi], np.float64(steps - t), bound, total[lo:hi]):
                 return False
     return True
 
 
 @scalar
-def _totals_row(x, bound, sums, total):
-    far = np.int32(0)
+def _totals_row(x, weight, bound, total):
+    wide()
+    largest = np.int32(0)
     for i in range(x.size):
-        far |= np.int32(not abs(x[i]) < bound)
-        sums[i] += x[i]
-        total[i] += sums[i]
-    return far != 0
+        largest = max(largest, magnitude(x[i]))
+        total[i] += weight * x[i]
+    return largest >= magnitude(bound)
 
 
 def backward(grad_message, kept, relu, inner, lift=None, sums=True):
@@ -352,25 +340,28 @@ def backward(grad_message, kept, relu, inner, lift=None, sums=True):
     """
     grad_x = empty_like(grad_message)
     lanes = grad_message.shape[1]
-    grad_threshold, total, grad_offset = np.zeros((3, lanes))
-    always, more = np.int32(not relu), np.zeros(1)
+    always, shared = np.int32(not relu), None
+    grad_threshold, total, grad_offset = empty((3, lanes), np.float64)
     if lift is not None:
         _gather(lanes, grad_message, kept, always, grad_offset)
-        more = lift(grad_offset)
-    _backward(lanes, grad_message, kept, always, float(sums), more, inner, grad_x, grad_threshold, total)
+        shared = lift(grad_offset)
+    _backward(lanes, grad_message, kept, always, float(sums), shared, inner, grad_x, grad_threshold, total)
     return grad_x, grad_threshold, total if lift is None else grad_offset
 
 
 @kernel
 def _gather(begin, end, grad_message, kept, always, grad_offset):
+    wide()
     _gather_lanes(begin, end, grad_message, kept, always, np.zeros(CHUNK, np.float32), grad_offset)
 
 
 @scalar
 def _gather_lanes(begin, end, grad_message, kept, always, zeros, grad_offset):
+    wide()
     last = kept.shape[0] - 1
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
+        grad_offset[lo:hi] = 0
         for t in range(last, -1, -1):
             later = grad_message[t + 1, lo:hi] if t < last else zeros[: hi - lo]
             _gather_row(grad_message[t, lo:hi], later, kept[t, lo:hi], always, grad_offset[lo:hi])
@@ -379,49 +370,61 @@ def _gather_lanes(begin, end, grad_message, kept, always, zeros, grad_offset):
 @scalar
 def _passed(grad, later, kept, always):
     """The gradient to the value before the activation."""
-    bits = np.float32(kept).view(np.int32)
-    return grad - later if np.int32((bits | always) & np.int32(1)) != 0 else np.float32(0)
-
-
-@scalar
-def _factor(kept):
-    return np.int32(np.float32(kept).view(np.int32) & np.int32(-2)).view(np.float32)
+    return grad - later if np.int32(passes(kept) | always) != 0 else np.float32(0)
 
 
 @scalar
 def _gather_row(grad, later, kept, always, offset):
+    wide()
     for i in range(grad.size):
         offset[i] += _passed(grad[i], later[i], kept[i], always)
 
 
 @kernel
 def _backward(begin, end, grad_message, kept, always, hold, lift, inner, grad_x, grad_threshold, total):
+    wide()
+    size = min(CHUNK, end - begin)
     _backward_lanes(
         begin, end, grad_message, kept, always, hold, lift, inner, grad_x, grad_threshold, total,
-        np.zeros(CHUNK, np.float32), np.empty(CHUNK),
+        np.zeros((2, size), np.float32), np.empty(size),
     )  # fmt: skip
 
 
 @scalar
 def _backward_lanes(
-    begin, end, grad_message, kept, always, hold, lift, inner, grad_x, grad_threshold, total, zeros, lifts
+    begin, end, grad_message, kept, always, hold, lift, inner, grad_x, grad_threshold, total, rows, lifts
 ):  # fmt: skip
+    wide()
     last = kept.shape[0] - 1
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
         n = hi - lo
-        spread(lift, inner, lo, lifts[:n])
+        more = spread(lift, inner, lo, lifts[:n])
+        total[lo:hi] = 0
+        grad_threshold[lo:hi] = 0
         for t in range(last, -1, -1):
-            later = grad_message[t + 1, lo:hi] if t < last else zeros[:n]
+            later = grad_message[t + 1, lo:hi] if t < last else rows[0, :n]
             _retreat(
-                grad_message[t, lo:hi], later, kept[t, lo:hi], always, hold, lifts[:n], total[lo:hi],
-                grad_threshold[lo:hi], grad_x[t, lo:hi],
+                grad_message[t, lo:hi], later, kept[t, lo:hi], always, hold, more, total[lo:hi], rows[1, :n],
+                grad_x[t, lo:hi],
             )  # fmt: skip
+            if t % BLOCK == 0:
+                _settle(rows[1, :n], grad_threshold[lo:hi])
 
 
 @scalar
-def _retreat(grad, later, kept, always, hold, lift, total, grad_threshold, grad_x):
+def _retreat(grad, later, kept, always, hold, lift, total, to_threshold, grad_x):
+    wide()
     for i in range(grad.size):
-        total[i] = hold * total[i] + np.float64(_passed(grad[i], later[i], kept[i], always)) + lift[i]
-        grad_threshold[i] -= np.float64(grad[i]) * np.float64(_factor(kept[i]))
+        now = hold * total[i] + np.float64(_passed(grad[i], later[i], kept[i], always))
+        total[i] = plus(now, lift, i)
+        to_threshold[i] -= grad[i] * factor(kept[i])
         grad_x[i] = total[i]
+
+
+@scalar
+def _settle(gathered, total):
+    wide()
+    for i in range(total.size):
+        total[i] += gathered[i]
+        gathered[i] = 0

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import lavadl_kernels
 import numpy as np
 import torch
-from lavadl_kernels import dynamics, leaky_integrator, spike
+from lavadl_kernels import _jit, dynamics, leaky_integrator, spike
 from lavadl_kernels.fixed_point import NEVER
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,10 +22,25 @@ from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._layout import Layout, layout_of
 
+_yielding = False
+
 
 def _follow_torch() -> None:
     """Kernels run on as many threads as torch."""
     lavadl_kernels.set_num_threads(torch.get_num_threads())
+    if not _yielding and lavadl_kernels.get_num_threads() > 1:
+        _let_torch_yield()
+
+
+def _let_torch_yield() -> None:
+    """Keep torch's threads from holding a processor while they wait for their next operation.
+
+    GNU's OpenMP lets them spin for milliseconds, on the processor that a kernel's other thread needs then, unless
+    it has more threads than there are processors. An operation on that other thread gives it as many once more.
+    """
+    global _yielding
+    _yielding = True
+    _jit._helpers().submit(torch.zeros, 1 << 17).result()
 
 
 def _integers(parameter: Tensor) -> NDArray[np.int64]:

@@ -22,8 +22,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from lavadl_kernels import events
+from lavadl_kernels._memory import empty
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -149,7 +149,7 @@ def _listed(input: Tensor, weights: Sequence[Tensor]) -> tuple[events.Events, li
     else:
         found = events.of_rows(entries.numpy(), backward)
     assert found.by_row is not None
-    small = all(table.dtype == np.int8 for table in tables) and not found.by_row.value.size
+    small = all(table.dtype == np.uint8 for table in tables) and not found.by_row.value.size
     if guessing and found.density > (FORWARD if small else FORWARD_FLOAT):
         return None
     return found, tables
@@ -210,11 +210,10 @@ class _Events(torch.autograd.Function):
         to_input = None
         if ctx.needs_input_grad[0]:
             weights, saved = saved[: len(rows)], saved[len(rows) :]
-            # linear with a transposed weight is faster than the product itself, the fewer outputs the more
-            parts = [F.linear(row, w.t().contiguous()) for row, w in zip(rows, weights, strict=True)]
-            total = parts[0]
-            for part in parts[1:]:
-                total += part
+            total = torch.from_numpy(empty((len(rows[0]), weights[0].shape[1])))
+            torch.mm(rows[0], weights[0], out=total)
+            for row, weight in zip(rows[1:], weights[1:], strict=True):
+                total.addmm_(row, weight)
             n, *spatial, steps = ctx.shape
             to_input = total.view(steps, n, *spatial).movedim(0, -1)
         to_weights: list[Tensor | None] = [None] * len(rows)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from lavadl_kernels._memory import empty
 from lavadl_kernels.layout import time_first
 from numpy.typing import NDArray
 from torch import Tensor
@@ -89,6 +90,15 @@ class Layout(NamedTuple):
             return torch.tensor([full.sum()], dtype=torch.float32)
         axes = tuple(i for i in range(full.ndim) if i != order.index(1))
         return torch.from_numpy(full.sum(axis=axes).astype(np.float32))
+
+
+def empty_like(x: Tensor) -> Tensor:
+    """As ``torch.empty_like``, in memory that is used again: torch's own is returned to the system in between."""
+    order = sorted(range(x.ndim), key=x.stride, reverse=True)
+    if x.dtype != torch.float32 or x.device.type != "cpu" or not x.permute(order).is_contiguous():
+        return torch.empty_like(x)
+    memory = torch.from_numpy(empty(tuple(x.shape[axis] for axis in order)))
+    return memory.permute([order.index(axis) for axis in range(x.ndim)])
 
 
 def layout_of(x: Tensor, what: str = "neuron input") -> Layout:

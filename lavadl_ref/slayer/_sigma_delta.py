@@ -102,7 +102,7 @@ def watched(module: torch.nn.Module) -> bool:
 
 
 class Setting(NamedTuple):
-    """What `NeuronFunction` needs besides tensors."""
+    """What `messages` needs besides tensors."""
 
     relu: bool  #: whether the activation is max(., 0) instead of the identity
     scale: float  #: messages per unit
@@ -119,8 +119,70 @@ class Beyond(Exception):
     """The values are for the functions above, one after the other: they have no bound of their own, and say why not."""
 
 
-class NeuronFunction(torch.autograd.Function):
-    """`sigma_delta_neuron` on tensors: returns messages, and where states are given the four after the last step."""
+class _Run(NamedTuple):
+    """What came of a run of `sigma_delta_neuron`."""
+
+    layout: Layout
+    inner: int
+    message: Tensor
+    ends: list[Tensor]  #: the four states after the last step, where states were given
+    kept: NDArray[np.float32] | None
+    norm: tuple[Tensor, Tensor] | None  #: the mean of the sums and what is subtracted, which depends on it
+
+
+def _run(
+    setting: Setting, states: list[Tensor | None] | None, x: Tensor, threshold: Tensor, bias: Tensor | None
+) -> _Run:
+    _follow_torch()
+    layout = layout_of(x)
+    lanes = layout.lanes(x)
+    inner = math.prod(x.shape[i] for i in layout.order[layout.order.index(1) + 1 :])
+    initial = None if states is None else np.stack([_initial(state, layout) for state in states])
+    shift, norm = sigma_delta_neuron.NONE, None
+    if setting.norm is not None:
+        mean = sigma_delta_neuron.mean_of_sums(lanes, None if initial is None else initial[0], inner, x.shape[1])
+        if mean is None:
+            raise Beyond
+        leaf = torch.from_numpy(mean.astype(np.float32)).requires_grad_(setting.keep)
+        with torch.set_grad_enabled(setting.keep):
+            hooked = setting.norm.subtracted(leaf)
+        shift = -hooked.detach().numpy()
+        norm = (leaf, hooked) if hooked.requires_grad else None
+    elif setting.shift is not None:
+        shift = setting.shift.detach().numpy()
+    offset: Any = sigma_delta_neuron.NONE if bias is None else bias.detach().numpy()
+    level: Any = threshold.detach().to(torch.float64).numpy()
+    surrogate = (setting.tau_grad, setting.scale_grad) if setting.keep else None
+    result = sigma_delta_neuron.forward(
+        lanes, initial, shift, offset, level, inner, setting.scale, setting.relu, setting.cum_error, surrogate,
+        setting.sums,
+    )  # fmt: skip
+    if result is None:
+        raise Beyond
+    message, after, kept = result
+    ends = [] if after is None else [layout.logical_state(state) for state in after]
+    return _Run(layout, inner, layout.logical(message), ends, kept, norm)
+
+
+def messages(
+    setting: Setting, states: list[Tensor | None] | None, x: Tensor, threshold: Tensor, bias: Tensor | None
+) -> tuple[Tensor, ...]:
+    """Messages, and where states are given the four after the last step.
+
+    Raises
+    ------
+    Beyond
+        Where the kernel cannot tell.
+    """
+    if not setting.keep:  # without what autograd costs, which for few neurons is most
+        run = _run(setting, states, x, threshold, bias)
+        return run.message, *run.ends
+    found: tuple[Tensor, ...] = _NeuronFunction.apply(setting, states, x, threshold, bias)
+    return found
+
+
+class _NeuronFunction(torch.autograd.Function):
+    """`messages` with gradients."""
 
     @staticmethod
     def forward(
@@ -131,40 +193,12 @@ class NeuronFunction(torch.autograd.Function):
         threshold: Tensor,
         bias: Tensor | None,
     ) -> Any:
-        _follow_torch()
-        layout = layout_of(x)
-        lanes = layout.lanes(x)
-        inner = math.prod(x.shape[i] for i in layout.order[layout.order.index(1) + 1 :])
-        initial = None if states is None else np.stack([_initial(state, layout) for state in states])
-        shift, hooked = sigma_delta_neuron.NONE, None
-        if setting.norm is not None:
-            mean = sigma_delta_neuron.mean_of_sums(lanes, None if initial is None else initial[0], inner, x.shape[1])
-            if mean is None:
-                raise Beyond
-            leaf = torch.from_numpy(mean.astype(np.float32)).requires_grad_(setting.keep)
-            with torch.set_grad_enabled(setting.keep):
-                hooked = setting.norm.subtracted(leaf)
-            shift = -hooked.detach().numpy()
-            ctx.norm = (leaf, hooked) if hooked.requires_grad else None
-        elif setting.shift is not None:
-            shift = setting.shift.detach().numpy()
-        offset: Any = sigma_delta_neuron.NONE if bias is None else bias.detach().numpy()
-        level: Any = threshold.detach().to(torch.float64).numpy()
-        surrogate = (setting.tau_grad, setting.scale_grad) if setting.keep else None
-        result = sigma_delta_neuron.forward(
-            lanes, initial, shift, offset, level, inner, setting.scale, setting.relu, setting.cum_error, surrogate,
-            setting.sums,
-        )  # fmt: skip
-        if result is None:
-            raise Beyond
-        message, after, kept = result
-        ctx.kernel = layout, kept, setting.relu, inner, setting.sums
+        run = _run(setting, states, x, threshold, bias)
+        ctx.kernel = run.layout, run.kept, setting.relu, run.inner, setting.sums
+        ctx.norm = run.norm
         ctx.sizes = threshold.numel(), 0 if bias is None else bias.numel()
-        if after is None:
-            return layout.logical(message)
-        ends = [layout.logical_state(state) for state in after]
-        ctx.mark_non_differentiable(*ends)
-        return layout.logical(message), *ends
+        ctx.mark_non_differentiable(*run.ends)
+        return run.message, *run.ends
 
     @staticmethod
     @once_differentiable
@@ -172,11 +206,15 @@ class NeuronFunction(torch.autograd.Function):
         _follow_torch()
         layout, kept, relu, inner, sums = ctx.kernel
         channels = layout.shape[1]
-        norm: Any = getattr(ctx, "norm", None)
+        norm: Any = ctx.norm
+
+        def by_channel(values: NDArray[np.float64], size: int) -> Tensor:
+            sums = values.sum(keepdims=True) if size == 1 else sigma_delta_neuron.by_channel(values, inner, size)
+            return torch.from_numpy(sums.astype(np.float32))
 
         def lift(offset: NDArray[np.float64]) -> NDArray[np.float64]:
             leaf, hooked = norm
-            (to_mean,) = torch.autograd.grad(hooked, leaf, -layout.per_channel(offset, channels), retain_graph=True)
+            (to_mean,) = torch.autograd.grad(hooked, leaf, -by_channel(offset, channels), retain_graph=True)
             per_value: NDArray[np.float64] = to_mean.double().numpy() * (channels / math.prod(layout.shape))
             return per_value
 
@@ -188,8 +226,8 @@ class NeuronFunction(torch.autograd.Function):
             None,
             None,
             layout.logical(to_x),
-            layout.per_channel(to_threshold, thresholds) if ctx.needs_input_grad[3] else None,
-            layout.per_channel(to_bias, biases) if ctx.needs_input_grad[4] else None,
+            by_channel(to_threshold, thresholds) if ctx.needs_input_grad[3] else None,
+            by_channel(to_bias, biases) if ctx.needs_input_grad[4] else None,
         )
 
 
@@ -220,6 +258,10 @@ class Stateful(LazyShapes):
     def _held(self, input: Tensor) -> list[Tensor | None]:
         """The states to start `input` from, None for rest; notes the shape of the first input."""
         layout_of(input, f"{self._what} input")  # an unusable input must not fix the shape
+        return self._started(input)
+
+    def _started(self, input: Tensor) -> list[Tensor | None]:
+        """As `_held`, of an input that was looked at."""
         shape = input.shape[1:-1]
         if self.shape is None:
             self.shape = shape

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from lavadl_kernels import _jit, events
-from lavadl_kernels._vector import STRETCH, WIDTH, lowest, nonzero
+from lavadl_kernels import _vector as vector
+from lavadl_kernels._vector import BIAS, SIDE, STRETCH, WIDTH, lowest, nonzero, population, turn
 
 from tests import naive
 
 densities = st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0])
+CHUNK = events.CHUNK
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -61,12 +63,14 @@ def check(x, found, rows, outputs, rng):
     mantissa = mantissas(rng, outputs, rows.shape[1])
     weight = (mantissa / 32).astype(np.float32)
     packed = events.table(weight)
-    assert packed.dtype == np.int8
+    assert packed.dtype == np.uint8
     z = events.forward(found, packed, outputs)
     assert z.dtype == np.float32
     np.testing.assert_array_equal(z, exact(rows, mantissa))
     # the same weights by the way of others
-    np.testing.assert_array_equal(events.forward(found, packed.astype(np.float32) / np.float32(32), outputs), z)
+    np.testing.assert_array_equal(
+        events.forward(found, (packed.astype(np.float32) - BIAS) / np.float32(32), outputs), z
+    )
     grad = rng.normal(size=z.shape).astype(np.float32)
     expected = grad.astype(np.float64).T @ rows
     np.testing.assert_allclose(events.weight_gradient(found, grad), expected, rtol=1e-5, atol=1e-5)
@@ -75,7 +79,7 @@ def check(x, found, rows, outputs, rng):
 @given(seeds, densities, st.integers(1, 5), st.integers(1, 70), st.integers(2, 70), st.integers(1, 9), st.booleans())
 @example(0, 0.1, 3, 20, 97, 65, False)
 @example(1, 0.1, 7, 5, 40, 130, False)  # several samples in a chunk
-@example(2, 0.5, 1, 3, 400, 8, True)  # one that is longer than a chunk
+@example(2, 0.5, 1, 3, CHUNK + 100, 8, True)  # one that is longer than a chunk
 def test_lanes(seed, density, samples, inputs, steps, outputs, graded):
     rng = np.random.default_rng(seed)
     x = sparse(rng, (samples, inputs, steps), density, graded)
@@ -84,7 +88,7 @@ def test_lanes(seed, density, samples, inputs, steps, outputs, graded):
 
 
 @given(seeds, densities, st.integers(1, 250), st.integers(1, 70), st.integers(1, 9), st.booleans())
-@example(0, 0.1, 193, 100, 64, False)
+@example(0, 0.1, CHUNK + 1, 100, 64, False)
 @example(1, 0.9, 3, 600, 130, False)  # more events in a row than 16 bits can sum
 @example(2, 1.0, 1, 1, 1, True)
 def test_rows(seed, density, rows, inputs, outputs, graded):
@@ -136,7 +140,7 @@ def test_lists_do_not_depend_on_threads(threads):
 
 def test_weights_that_are_no_mantissas():
     fine = np.array([[-4.0, 127 / 32, 0.0]], np.float32)
-    assert events.table(fine).dtype == np.int8
+    assert events.table(fine).dtype == np.uint8
     for value in (4.0, -4.03125, 1 / 64, 0.1, 1e30, -1e30, 2.0**33):
         packed = events.table(np.array([[0.5, value]], np.float32))
         assert packed.dtype == np.float32
@@ -196,3 +200,22 @@ def test_bits():
     x[[3, 5, 34]] = [1, 2, np.nan]
     assert nonzero(x, 3, np.float32(1)) == 1 | 1 << 2 | 1 << 31 | 1 << 34 | 1 << 63
     assert lowest(0b101000) == 3
+    assert lowest(0) == 64
+    assert population(0b101000) == 2
+
+
+def test_turn():
+    rows = np.random.default_rng(0).integers(0, 256, (SIDE, WIDTH)).astype(np.uint8)
+    out = np.zeros((SIDE, WIDTH), np.uint8)
+    turn(rows.reshape(-1), 3, out.reshape(-1), 5)
+    assert (out[:, 5 : 5 + SIDE] == rows[:, 3 : 3 + SIDE].T).all()
+    assert np.count_nonzero(out) == np.count_nonzero(rows[:, 3 : 3 + SIDE])
+
+
+def test_mantissas():
+    x, out = np.zeros(WIDTH + 3, np.float32), np.zeros(WIDTH + 5, np.uint8)
+    x[[3, 4, 5, 6, 7, 66]] = [-4, 127 / 32, 4, 1 / 64, np.nan, np.inf]
+    assert vector.mantissas(x, 3, out, 5) == 0b11100 | 1 << 63
+    expected = np.full(WIDTH, BIAS)
+    expected[:2] = [0, 255]
+    assert out[5:].tolist() == expected.tolist()

@@ -75,6 +75,25 @@ def test_forward(kind, relu, cum_error, inner, channels, rest):
     assert expected.any()
 
 
+@pytest.mark.parametrize("sizes", [(1, 1, CHANNELS), (1, CHANNELS, 1), (CHANNELS, 1, 1), (CHANNELS, CHANNELS, 1)])
+@pytest.mark.parametrize("kind", ["small", "real"])
+def test_what_channels_share_beside_what_they_do_not(kind, sizes):
+    rng = np.random.default_rng(4)
+    x, (shifts, biases, levels) = signal(kind), sizes
+    arguments = offsets(rng, shifts), offsets(rng, biases), rng.integers(1, 70, levels) / 64, 2, 4096.0, True, True
+    alike = tuple(np.broadcast_to(value, CHANNELS).copy() for value in arguments[:3])
+    message, _, kept = sigma_delta_neuron.forward(x, None, *arguments, (0.1, 1.0))
+    np.testing.assert_array_equal(message, parts(x, None, *arguments)[1])
+    np.testing.assert_array_equal(kept, sigma_delta_neuron.forward(x, None, *alike, *arguments[3:], (0.1, 1.0))[2])
+
+
+@pytest.mark.parametrize(("inner", "channels"), [(1, 1), (1, 3), (5, 3), (1, 60), (1, 540)])
+def test_by_channel(inner, channels):
+    values = np.random.default_rng(0).integers(-(2**40), 2**40, 5 * 540).astype(np.float64)
+    expected = values.reshape(-1, channels, inner).sum((0, 2))
+    np.testing.assert_array_equal(sigma_delta_neuron.by_channel(values, inner, channels), expected)
+
+
 @pytest.mark.parametrize("scale", [1.0, 64.0, 100.0, 2.0**20])
 @pytest.mark.parametrize("threshold", [0.1, 0.0, 17.0])
 @KINDS

@@ -1,5 +1,7 @@
 """Quantisation and integer helpers against NumPy and plain integers."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from lavadl_ref.slayer.utils.int_utils import Q2Zero, right_shift_to_zero
 from lavadl_ref.slayer.utils.quantize import quantize_within
 
 MODE = utils.QUANTIZE_MODE
+module = sys.modules[quantize_within.__module__]
 values = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=20)
 
 
@@ -66,6 +69,22 @@ def test_bounds_are_a_clamp(values):
     torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
     (a,), (b,) = (torch.autograd.grad(y, x, gradient) for y in (actual, expected))
     assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("reach", [3.9, 4.5, float("nan")])
+def test_many_values_take_one_pass(reach, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(200, 100, generator=generator) - 0.5) * 7.8
+    x[::7] = torch.round(x[::7] * 64) / 64  # ties
+    x[3, 5], x[4, 6] = reach, -0.01
+    x.requires_grad_()
+    results = []
+    for fewest in (module.FEWEST, x.numel() + 1):
+        monkeypatch.setattr(module, "FEWEST", fewest)
+        y = quantize_within(x, 1 / 32, -4.0, 127 / 32)
+        results.append((y.detach(), *torch.autograd.grad(y, x, torch.ones_like(x))))
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a.view(torch.int32), b.view(torch.int32))
 
 
 def test_hook_range_gradient_and_descale():

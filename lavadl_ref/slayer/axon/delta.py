@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lavadl_ref.slayer._sigma_delta import Beyond, DeltaFunction, NeuronFunction, Setting, Stateful
+from lavadl_ref.slayer._sigma_delta import Beyond, DeltaFunction, Setting, Stateful, messages
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
 Threshold = float | tuple[float, float] | list[float] | NDArray[np.floating]
@@ -144,10 +144,7 @@ class Delta(Stateful):
         if input.numel() and not self.persistent_state:
             keep = torch.is_grad_enabled() and (input.requires_grad or levels.requires_grad)
             try:
-                alone: Tensor = NeuronFunction.apply(
-                    Setting(False, *constants, keep, sums=False), None, input, levels, None
-                )
-                return alone
+                return messages(Setting(False, *constants, keep, sums=False), None, input, levels, None)[0]
             except Beyond:
                 pass
         message: Tensor

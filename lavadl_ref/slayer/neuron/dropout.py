@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from lavadl_ref.slayer._layout import empty_like
+
+
+class _Product(torch.autograd.Function):
+    """``input * keep`` in memory that is used again; no gradient to `keep`."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, keep: Tensor) -> Tensor:
+        ctx.save_for_backward(keep)
+        return torch.mul(input, keep, out=empty_like(input))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (keep,) = ctx.saved_tensors
+        return _Product.apply(grads[0], keep), None
 
 
 class Dropout(torch.nn.Module):
@@ -37,7 +55,10 @@ class Dropout(torch.nn.Module):
         if not self.training or self.p == 0:
             return input
         keep = torch.nn.functional.dropout(torch.ones(*input.shape[:-1], 1, dtype=input.dtype), self.p)
-        return input.mul_(keep) if self.inplace else input * keep
+        if self.inplace:
+            return input.mul_(keep)
+        result: Tensor = _Product.apply(input, keep)
+        return result
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"

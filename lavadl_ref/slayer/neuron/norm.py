@@ -76,10 +76,13 @@ class MeanOnlyBatchNorm(LazyShapes):
             return self.running_mean
         axes = [0, *range(2, inp.ndim)]
         mean = inp.mean(dim=axes)
+        self._gather(mean)
+        return mean
+
+    def _gather(self, mean: Tensor) -> None:
         if self.update:
             with torch.no_grad():
                 self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean.detach()
-        return mean
 
     def forward(self, inp: Tensor) -> Tensor:
         """Normalise `inp` (N, C, ..., T)."""
@@ -87,7 +90,9 @@ class MeanOnlyBatchNorm(LazyShapes):
 
     def subtracted(self, mean: Tensor) -> Tensor:
         """What `forward` subtracts in training from an input whose channels have these means, (C,)."""
-        return self._hooked(self._mean(mean.reshape(1, -1, 1)))
+        self._allocate(mean.numel())
+        self._gather(mean)
+        return self._hooked(mean)
 
     def offset(self, inp: Tensor) -> Tensor:
         """What evaluation adds to `inp` (N, C, ..., T): minus the running mean, (1, C, 1, ...)."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lavadl_ref.slayer._sigma_delta import Beyond, NeuronFunction, Setting, Stateful, watched
+from lavadl_ref.slayer._sigma_delta import Beyond, Setting, Stateful, messages, watched
 from lavadl_ref.slayer.axon.delta import Delta, Threshold
 from lavadl_ref.slayer.dendrite import Sigma
 from lavadl_ref.slayer.neuron import base
@@ -335,7 +335,7 @@ class Neuron(base.Neuron):
             Where the parts, one after the other, have to decide.
         """
         self._observe(input)
-        held = [*self.sigma._held(input), *self.delta._held(input)]
+        held = [*self.sigma._started(input), *self.delta._started(input)]
         self.delta._draw(input)
         levels, bias = self.delta._levels(), self.quantised_bias if self.bias_is_set else None
         gathers = self.norm is not None and self.norm.training
@@ -352,12 +352,10 @@ class Neuron(base.Neuron):
             norm=self.norm if gathers else None,
         )
         persistent = self.sigma.persistent_state or self.delta.persistent_state
-        if not persistent:
-            message: Tensor = NeuronFunction.apply(setting, None, input, levels, bias)
-            return message
-        message, sigma, *delta = NeuronFunction.apply(setting, held, input, levels, bias)
-        self.sigma._hold([sigma])
-        self.delta._hold(delta)
+        message, *ends = messages(setting, held if persistent else None, input, levels, bias)
+        if persistent:
+            self.sigma._hold(ends[:1])
+            self.delta._hold(ends[1:])
         return message
 
     def forward(self, input: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum, unique
 from typing import Any
 
 import torch
+from lavadl_kernels import layout
 
+from lavadl_ref.slayer._autograd import _follow_torch
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -18,22 +21,48 @@ class MODE(IntEnum):
     FLOOR = 1
 
 
+Bounds = tuple[float, float] | None
+
+
+FEWEST = 1 << 14  #: values for which one pass over them is worth the call of a kernel
+
+
+def _on_grid(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The grid values, and where they are within the bounds; None for everywhere."""
+    low, high = bounds or (-math.inf, math.inf)
+    if _in_one_pass(input, step, mode, bounds):
+        _follow_torch()
+        values, good = layout.quantised(input.detach().numpy(), step, low, high)
+        grid = torch.from_numpy(values)
+    else:
+        grid = torch.div(input, step)
+        (grid.round_() if mode is MODE.ROUND else grid.floor_()).mul_(step)
+        good = bounds is None or not grid.numel()
+        if not good:
+            least, most = torch.aminmax(grid)
+            good = low <= least.item() and most.item() <= high
+    # most often there is nothing to clamp, and no mask to keep
+    if good:
+        return grid, None
+    inside = (grid >= low) & (grid <= high)
+    return grid.clamp_(low, high), inside
+
+
+def _in_one_pass(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> bool:
+    """Whether the kernel gives the same: to divide by `step` has to be to multiply by its inverse."""
+    plain = input.dtype == torch.float32 and input.device.type == "cpu" and input.is_contiguous()
+    exact = math.frexp(step)[0] == 0.5 and 2.0**-64 < step < 2.0**64
+    return plain and exact and mode is MODE.ROUND and bounds is not None and input.numel() >= FEWEST
+
+
 class _StraightThrough(torch.autograd.Function):
     """The grid value forward; backward the identity, 0 outside the bounds."""
 
     @staticmethod
-    def forward(
-        ctx: Any, input: torch.Tensor, step: float, mode: MODE, bounds: tuple[float, float] | None
-    ) -> torch.Tensor:
-        grid = torch.div(input, step)
-        (grid.round_() if mode is MODE.ROUND else grid.floor_()).mul_(step)
-        if bounds is not None and grid.numel():
-            low, high = bounds
-            least, most = torch.aminmax(grid)
-            # most often there is nothing to clamp, and no mask to keep
-            if not (low <= least.item() and most.item() <= high):
-                ctx.save_for_backward((grid >= low) & (grid <= high))
-                grid.clamp_(low, high)
+    def forward(ctx: Any, input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> torch.Tensor:
+        grid, inside = _on_grid(input, step, mode, bounds)
+        if inside is not None:
+            ctx.save_for_backward(inside)
         return grid
 
     @staticmethod
@@ -96,7 +125,7 @@ def quantize_within(input: torch.Tensor, step: float, low: float, high: float) -
     return _quantized(input, step, MODE.ROUND, (low, high))
 
 
-def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: tuple[float, float] | None) -> torch.Tensor:
+def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> torch.Tensor:
     x = _validate.tensor(input, "input of quantize", ndim=0)
     if not x.is_floating_point():
         raise TypeError(f"input of quantize must have a floating dtype, but got {x.dtype}")
@@ -104,7 +133,10 @@ def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: tuple[float
         chosen = MODE(mode)
     except ValueError:
         raise ValueError(f"mode must be QUANTIZE_MODE.ROUND or .FLOOR, but got {mode!r}") from None
-    quantized: torch.Tensor = _StraightThrough.apply(x, _validate.positive(step, "step of quantize"), chosen, bounds)
+    distance = _validate.positive(step, "step of quantize")
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return _on_grid(x, distance, chosen, bounds)[0]  # without what autograd costs, which for few values is most
+    quantized: torch.Tensor = _StraightThrough.apply(x, distance, chosen, bounds)
     return quantized
 
 
