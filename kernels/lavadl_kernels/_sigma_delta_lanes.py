@@ -8,27 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
-from lavadl_kernels._jit import scalar
-
-
-@intrinsic
-def _wide(typing_context):
-    def generate(context, builder, signature, arguments):
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-def wide():
-    """Let this function's loops have vectors of 512 bits."""
-
-
-@overload(wide, inline="always")
-def _overload_wide():
-    return lambda: _wide()
+from lavadl_kernels._jit import VIEW, scalar
 
 
 def spread(values, inner, lo, out):
@@ -36,24 +18,29 @@ def spread(values, inner, lo, out):
     raise NotImplementedError("compiled only")
 
 
-@overload(spread)
+@overload(spread, **VIEW)
 def _spread(values, inner, lo, out):
     if not isinstance(values, types.Array):
         return lambda values, inner, lo, out: values
 
-    def fill(values, inner, lo, out):
-        channel, beside = lo // inner % values.size, lo % inner
-        for i in range(out.size):
-            out[i] = values[channel]
-            beside += 1
-            if beside == inner:
-                beside = 0
-                channel += 1
-                if channel == values.size:
-                    channel = 0
+    def filled(values, inner, lo, out):
+        _fill(values, inner, lo, out)
         return out
 
-    return fill
+    return filled
+
+
+@scalar
+def _fill(values, inner, lo, out):
+    channel, beside = lo // inner % values.size, lo % inner
+    for i in range(out.size):
+        out[i] = values[channel]
+        beside += 1
+        if beside == inner:
+            beside = 0
+            channel += 1
+            if channel == values.size:
+                channel = 0
 
 
 def shares(level, unit, height, least, share):
@@ -61,7 +48,7 @@ def shares(level, unit, height, least, share):
     raise NotImplementedError("compiled only")
 
 
-@overload(shares)
+@overload(shares, **VIEW)
 def _shares_by_type(level, unit, height, least, share):
     if not isinstance(level, types.Array):
         return lambda level, unit, height, least, share: (
@@ -69,13 +56,18 @@ def _shares_by_type(level, unit, height, least, share):
             np.float32(height / max(level, unit)),
         )
 
-    def fill(level, unit, height, least, share):
-        for i in range(level.size):
-            least[i] = max(level[i], unit)
-            share[i] = height / max(level[i], unit)
+    def filled(level, unit, height, least, share):
+        _fill_shares(level, unit, height, least, share)
         return least, share
 
-    return fill
+    return filled
+
+
+@scalar
+def _fill_shares(level, unit, height, least, share):
+    for i in range(level.size):
+        least[i] = max(level[i], unit)
+        share[i] = height / max(level[i], unit)
 
 
 def row(block, t, lo, hi):
@@ -83,7 +75,7 @@ def row(block, t, lo, hi):
     raise NotImplementedError("compiled only")
 
 
-@overload(row)
+@overload(row, **VIEW)
 def _row_by_type(block, t, lo, hi):
     if isinstance(block, types.NoneType):
         return lambda block, t, lo, hi: None

@@ -26,10 +26,10 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._jit import kernel, scalar, wide
 from lavadl_kernels._lanes import at, plus, put
 from lavadl_kernels._memory import empty, empty_like
-from lavadl_kernels._sigma_delta_lanes import factor, magnitude, marked, passes, row, shares, spread, wide
+from lavadl_kernels._sigma_delta_lanes import factor, magnitude, marked, passes, row, shares, spread
 from lavadl_kernels.sigma_delta import LIMIT, encode
 from lavadl_kernels.spike import exp_negative
 

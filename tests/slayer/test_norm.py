@@ -40,6 +40,22 @@ def test_mean_is_subtracted_in_training(shape):
 
 
 @SHAPES
+@pytest.mark.parametrize("time_first", [True, False])
+@pytest.mark.parametrize("hook", [None, even])
+def test_gradient_in_training(shape, time_first, hook):
+    x = signal(shape)
+    x = (x.movedim(-1, 0).contiguous().movedim(0, -1) if time_first else x).requires_grad_()
+    norm = MeanOnlyBatchNorm(pre_hook_fx=hook)
+    weight = torch.empty_like(x).copy_(signal(shape, 1)).detach()  # in the memory of the input
+    (actual,) = torch.autograd.grad((norm(x) ** 2 * weight).sum(), x)
+    mean = per_channel(x).mean(1)
+    mean = mean if hook is None else mean + (even(mean) - mean).detach()
+    (expected,) = torch.autograd.grad(((x - spread(mean, x)) ** 2 * weight).sum(), x)
+    torch.testing.assert_close(actual, expected)
+    assert actual.stride() == x.stride()
+
+
+@SHAPES
 def test_evaluation_uses_the_running_mean(shape):
     norm = MeanOnlyBatchNorm(momentum=0.5)
     means = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,53 @@ from torch import Tensor
 from lavadl_ref.slayer._lazy import LazyShapes
 
 Hook = Callable[..., Tensor]
+
+
+def _axes(inp: Tensor) -> list[int]:
+    """All axes but that of the channels."""
+    return [0, *range(2, inp.ndim)]
+
+
+def _broadcast(value: Tensor, ndim: int) -> Tensor:
+    return value.reshape(1, -1, *[1] * (ndim - 2))
+
+
+class _Mean(torch.autograd.Function):
+    """The mean of each channel, (C,).
+
+    Torch's gradient of a mean fills a tensor whose memory has time innermost, and all that meets it is strided from
+    there on; one value for each channel that is expanded fits any memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, inp: Tensor) -> Tensor:
+        ctx.shape = inp.shape
+        return inp.mean(dim=_axes(inp))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        share = grads[0] * (ctx.shape[1] / math.prod(ctx.shape))
+        return _broadcast(share, len(ctx.shape)).expand(ctx.shape)
+
+
+class _Less(torch.autograd.Function):
+    """`_less` with gradients: that of the input is the incoming one itself."""
+
+    @staticmethod
+    def forward(ctx: Any, inp: Tensor, value: Tensor) -> Tensor:
+        return inp - _broadcast(value, inp.ndim)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return grads[0], -grads[0].sum(dim=_axes(grads[0])) if ctx.needs_input_grad[1] else None
+
+
+def _less(inp: Tensor, value: Tensor) -> Tensor:
+    """`inp` less one value for each channel, (C,)."""
+    if not torch.is_grad_enabled():
+        return inp - _broadcast(value, inp.ndim)
+    result: Tensor = _Less.apply(inp, value)
+    return result
 
 
 class MeanOnlyBatchNorm(LazyShapes):
@@ -66,16 +114,11 @@ class MeanOnlyBatchNorm(LazyShapes):
         elif self.num_features != channels:
             raise ValueError(f"batch norm was built for {self.num_features} channels, got input with {channels}")
 
-    @staticmethod
-    def _broadcast(value: Tensor, ndim: int) -> Tensor:
-        return value.reshape(1, -1, *[1] * (ndim - 2))
-
     def _mean(self, inp: Tensor) -> Tensor:
         self._allocate(inp.shape[1])
         if not self.training:
             return self.running_mean
-        axes = [0, *range(2, inp.ndim)]
-        mean = inp.mean(dim=axes)
+        mean: Tensor = _Mean.apply(inp)
         self._gather(mean)
         return mean
 
@@ -86,7 +129,7 @@ class MeanOnlyBatchNorm(LazyShapes):
 
     def forward(self, inp: Tensor) -> Tensor:
         """Normalise `inp` (N, C, ..., T)."""
-        return inp - self._broadcast(self._hooked(self._mean(inp)), inp.ndim)
+        return _less(inp, self._hooked(self._mean(inp)))
 
     def subtracted(self, mean: Tensor) -> Tensor:
         """What `forward` subtracts in training from an input whose channels have these means, (C,)."""
@@ -97,7 +140,7 @@ class MeanOnlyBatchNorm(LazyShapes):
     def offset(self, inp: Tensor) -> Tensor:
         """What evaluation adds to `inp` (N, C, ..., T): minus the running mean, (1, C, 1, ...)."""
         self._allocate(inp.shape[1])
-        return -self._broadcast(self._hooked(self.running_mean), inp.ndim)
+        return -_broadcast(self._hooked(self.running_mean), inp.ndim)
 
     def observe(self, inp: Tensor) -> None:
         """Gather the statistics of `inp` (N, C, ..., T) without normalising it."""
@@ -156,7 +199,7 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
     def forward(self, inp: Tensor) -> Tensor:
         """Normalise `inp` (N, C, ..., T)."""
         mean = self._mean(inp)
-        centred = inp - self._broadcast(self._hooked(mean), inp.ndim)
+        centred = _less(inp, self._hooked(mean))
         var = self.running_var
         if self.training:
             var = inp.var(unbiased=False).reshape(1)
