@@ -255,6 +255,16 @@ def lowest(bits):
     return (int(bits) & -int(bits)).bit_length() - 1 if bits else 64
 
 
+def without_lowest(bits):
+    """`bits` without the lowest that is set."""
+    return int(bits) & (int(bits) - 1)
+
+
+@overload(without_lowest)
+def _overload_without_lowest(bits):
+    return lambda bits: bits & (bits - np.uint64(1))
+
+
 def population(bits):
     """How many bits are set."""
     return int(bits).bit_count()

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels._jit import kernel, scalar
+from lavadl_kernels._jit import Kernel, kernel, scalar
 from lavadl_kernels._memory import empty, empty_like
 from lavadl_kernels._vector import (
     BIAS,
@@ -36,6 +36,7 @@ from lavadl_kernels._vector import (
     nonzero,
     population,
     turn,
+    without_lowest,
 )
 
 Array = np.ndarray[Any, Any]
@@ -44,6 +45,7 @@ CHUNK = 600  #: rows: several blocks of WIDTH outputs of theirs fit a second-lev
 LIMIT = 1 << 16  #: neither columns nor the rows of a chunk may be more, for their numbers to fit 16 bits
 GROUP = 4  #: blocks of outputs that are summed in turn for each chunk
 MANTISSA = 32  #: an 8-bit weight is an integer over this
+WORTH = 1 << 15  #: events from which on a second thread pays for what is done once for each
 WRITTEN = 4  #: entries of a stretch that are written before it is asked whether there are more
 
 
@@ -131,15 +133,23 @@ def _listed(x: Array, together: int, lines: int, chunks: int) -> tuple[Lists, fl
     np.cumsum(found, out=start[1:])
     kept = empty(int(start[-1]), np.uint16)
     value = empty(0 if same else kept.size)
-    _gather(found.size, x, together, lines, start, where, entry, kept, value)
+    _split(_gather, found.size, kept.size, x, together, lines, start, where, entry, kept, value)
     return Lists(start, kept, value), float(common) if same else 1.0
+
+
+def _split(run: Kernel, size: int, work: int, *arrays: Any, **options: int) -> None:
+    """Call a kernel, in one piece where its work, a number of events, is not worth another thread."""
+    if work < WORTH:
+        run.compiled(0, size, *arrays)
+    else:
+        run(size, *arrays, **options)
 
 
 def _transposed(lists: Lists, chunks: int, lines: int, others: int) -> Lists:
     """The same events by chunk and entry instead of line, of which there are `others`."""
     start = np.zeros(chunks * others + 1, np.int32)
     turned = Lists(start, empty_like(lists.entry), empty_like(lists.value))
-    _turn(chunks, lines, others, *lists, *turned, align=1)
+    _split(_turn, chunks, lists.entry.size if chunks > 1 else 0, lines, others, *lists, *turned, align=1)
     return turned
 
 
@@ -221,7 +231,7 @@ def _look(begin, end, x, out):
 def _first(x):
     """The first value that is not zero, 1 if there is none."""
     out = np.empty(1, np.float32)
-    _look(1, x, out, align=1)
+    _look.compiled(0, 1, x, out)
     return out[0]
 
 
@@ -236,7 +246,7 @@ def _noted(bits, base, entry, at):
     while True:
         for k in range(WRITTEN):
             entry[at + np.uint64(k)] = base + lowest(bits)
-            bits &= bits - np.uint64(1)
+            bits = without_lowest(bits)
         at += np.uint64(WRITTEN)
         if at >= following:
             return following

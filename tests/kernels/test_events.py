@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from lavadl_kernels import _jit, events
 from lavadl_kernels import _vector as vector
-from lavadl_kernels._vector import BIAS, SIDE, STRETCH, WIDTH, lowest, nonzero, population, turn
+from lavadl_kernels._vector import BIAS, SIDE, STRETCH, WIDTH, lowest, nonzero, population, turn, without_lowest
 
 from tests import naive
 
@@ -20,6 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 def threads(request, monkeypatch):
     """One thread, and two even where the machine has one and the arrays are small."""
     monkeypatch.setattr(_jit, "WORTH", 0)
+    monkeypatch.setattr(events, "WORTH", 0)
     monkeypatch.setattr(_jit, "PROCESSORS", 2)
     before = lavadl_kernels.get_num_threads()
     lavadl_kernels.set_num_threads(request.param)
@@ -202,6 +203,8 @@ def test_bits():
     assert lowest(0b101000) == 3
     assert lowest(0) == 64
     assert population(0b101000) == 2
+    assert without_lowest(0b101000) == 0b100000
+    assert without_lowest(0) == 0
 
 
 def test_turn():
