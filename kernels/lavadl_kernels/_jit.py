@@ -4,16 +4,17 @@
 outside compiled code, so the same source runs on unbounded integers.  `kernel` compiles a
 function over a range of independent items, ``function(lo, hi, *arrays)``.  Calling the kernel
 runs it over the whole range, in one piece or in one piece a thread; the pieces share nothing,
-so the number of threads does not change a bit of the result.  Threads are Python's own, with
-the interpreter lock released: nothing of theirs survives a fork or waits for a processor, and
-each kernel is compiled once.
+so the number of threads does not change a bit of the result.  Threads are Python's own, or those
+that `set_team` names, with the interpreter lock released: after a fork there is one, and each
+kernel is compiled once.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,12 @@ VIEW: dict[str, Any] = {"inline": "always", "jit_options": {"_nrt": True}}
 _FILES = sorted(Path(__file__).parent.glob("*.py"))
 _STAMP = tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in _FILES)
 
-WORTH = 1 << 17  #: elements of the largest array from which on a second thread pays
+WORTH = 1 << 19  #: elements of the largest array from which on a second thread pays
 ALIGN = 64  #: unless told otherwise, pieces begin at multiples of this many items, and share no cache line
 
 _forked = False
 _pool: ThreadPoolExecutor | None = None
+_team: Callable[[Sequence[Callable[[], Any]]], list[Any]] | None = None
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _threads = PROCESSORS
 
@@ -74,6 +76,28 @@ def set_num_threads(count: int) -> None:
 def get_num_threads() -> int:
     """The number of threads that the next kernel call may use: 1 in a forked child."""
     return 1 if _forked else _threads
+
+
+def set_team(team: Callable[[Sequence[Callable[[], Any]]], list[Any]] | None) -> None:
+    """Run pieces by ``team(pieces)``, which returns what they return; None for threads of our own."""
+    global _team
+    _team = team
+
+
+def _in_turn(pieces: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What the pieces return, run on this thread."""
+    return [piece() for piece in pieces]
+
+
+def _at_once(pieces: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What the pieces return, run on threads of our own."""
+    first, *rest = pieces
+    futures = [_helpers().submit(piece) for piece in rest]
+    try:
+        result = first()
+    finally:
+        results = [future.result() for future in futures]
+    return [result, *results]
 
 
 def _helpers() -> ThreadPoolExecutor:
@@ -140,13 +164,9 @@ class Kernel:
             return self.compiled(0, size, *arrays) is not False
         blocks = -(-size // align)
         edges = [min(blocks * i // threads * align, size) for i in range(threads)] + [size]
-        first, *rest = pairwise(edges)
-        futures = [_helpers().submit(self.compiled, *piece, *arrays) for piece in rest]
-        try:
-            good = self.compiled(*first, *arrays) is not False
-        finally:
-            results = [future.result() for future in futures]
-        return good and all(result is not False for result in results)
+        pieces = [partial(self.compiled, lo, hi, *arrays) for lo, hi in pairwise(edges) if lo < hi]
+        run = (_team or _at_once) if len(pieces) > 1 else _in_turn
+        return all(result is not False for result in run(pieces))
 
 
 kernel = Kernel

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from threading import RLock
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,11 @@ ALIGN = 64  #: arrays begin at a multiple of this many bytes, where a cache line
 # 32 MB: here is one.  Nothing touches its pages.
 np.empty((1 << 25) - (1 << 14), np.uint8)
 
-_free: deque[NDArray[np.uint8]] = deque()  # that given back last at the right
+#: Given back by whoever had it, at any moment: a garbage collection may do so while this thread looks through `_free`.
+_given: deque[NDArray[np.uint8]] = deque()
+_free: list[NDArray[np.uint8]] = []  # that given back last at the end
 _kept = 0
-_lock = RLock()  # a collection in the middle of `_take` may give something back in the same thread
+_lock = Lock()
 
 
 class _Lease:
@@ -37,36 +39,41 @@ class _Lease:
 
 
 def _give_back(block: NDArray[np.uint8]) -> None:
+    _given.append(block)
+    if _lock.acquire(blocking=False):  # else whoever has it will see to the block, now or next time
+        try:
+            _put_away()
+        finally:
+            _lock.release()
+
+
+def _put_away() -> None:
+    """Move what was given back to where it is taken from; needs the lock."""
     global _kept
-    with _lock:
+    while _given:
+        block = _given.popleft()
         _free.append(block)
         _kept += block.size
-        while _kept > KEEP:
-            _kept -= _free.popleft().size
+    while _kept > KEEP:
+        _kept -= _free.pop(0).size
 
 
 def _take(size: int) -> NDArray[np.uint8]:
     """A block of `size` bytes, or up to an eighth more."""
     global _kept
     with _lock:
-        for block in reversed(tuple(_free)):
-            if size <= block.size <= size + size // 8:
-                _remove(block)
+        _put_away()
+        for index in range(len(_free) - 1, -1, -1):
+            if size <= _free[index].size <= size + size // 8:
+                block = _free.pop(index)
                 _kept -= block.size
                 return block
     return np.empty(size, np.uint8)
 
 
-def _remove(block: NDArray[np.uint8]) -> None:
-    for index, other in enumerate(_free):
-        if other is block:
-            del _free[index]
-            return
-
-
 def _after_fork() -> None:
     global _lock
-    _lock = RLock()
+    _lock = Lock()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -21,26 +21,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._layout import Layout, layout_of
+from lavadl_ref.slayer._team import of_torch
 
-_yielding = False
+_jit.set_team(of_torch())
 
 
 def _follow_torch() -> None:
     """Kernels run on as many threads as torch."""
     lavadl_kernels.set_num_threads(torch.get_num_threads())
-    if not _yielding and lavadl_kernels.get_num_threads() > 1:
-        _let_torch_yield()
-
-
-def _let_torch_yield() -> None:
-    """Keep torch's threads from holding a processor while they wait for their next operation.
-
-    GNU's OpenMP lets them spin for milliseconds, on the processor that a kernel's other thread needs then, unless
-    it has more threads than there are processors. An operation on that other thread gives it as many once more.
-    """
-    global _yielding
-    _yielding = True
-    _jit._helpers().submit(torch.zeros, 1 << 17).result()
 
 
 def _integers(parameter: Tensor) -> NDArray[np.int64]:

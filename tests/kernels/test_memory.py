@@ -15,6 +15,7 @@ SIZE = LARGE // 4 + 5
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
+    _memory._given.clear()
     _memory._free.clear()
     _memory._kept = 0
 
@@ -42,6 +43,14 @@ def test_memory_is_used_again():
     first = empty(SIZE)
     place = address(first)
     del first
+    assert address(empty(SIZE)) == place
+
+
+def test_what_is_given_back_while_memory_is_taken_is_kept_too():
+    first = empty(SIZE)
+    place = address(first)
+    with _memory._lock:  # as a collection in the middle of `_take` finds it
+        del first
     assert address(empty(SIZE)) == place
 
 
