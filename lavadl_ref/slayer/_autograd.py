@@ -130,7 +130,8 @@ class Neurons(torch.autograd.Function):
         to_decays = [
             layout.per_channel(lanes, decay.numel()) for lanes, decay in zip(result.decay, decays, strict=True)
         ]
-        return None, None, *(layout.logical(part) for part in result.x), *to_decays
+        to_inputs = [layout.gradient(part, given.is_contiguous()) for part, given in zip(result.x, inputs, strict=True)]
+        return None, None, *to_inputs, *to_decays
 
 
 def parameter_rows(decays: tuple[Tensor, ...], layout: Layout) -> NDArray[np.int64]:

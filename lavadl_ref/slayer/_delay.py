@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._autograd import _follow_torch
-from lavadl_ref.slayer._layout import layout_of
+from lavadl_ref.slayer._layout import Layout, layout_of
 
 
 def whole_steps(value: Tensor, sampling_time: float) -> NDArray[np.int64]:
@@ -33,13 +33,13 @@ class Delay(torch.autograd.Function):
         ctx: Any, x: Tensor, value: Tensor, grad_scale: float, sampling_time: float = 1, shift: int = 0
     ) -> Tensor:
         _follow_torch()
-        layout = layout_of(x, "delay input")
+        layout = Layout.of_places(x, "delay input")
         steps = whole_steps(value, sampling_time) + shift
         lanes = layout.lanes(x)
         same = steps.size and steps.min() == steps.max()
         y = layout.logical(delay.shift(lanes, int(steps[0])) if same else delay.forward(lanes, layout.per_lane(steps)))
         ctx.save_for_backward(y, value)
-        ctx.kernel = layout, steps, grad_scale, sampling_time
+        ctx.kernel = layout, steps, grad_scale, sampling_time, x.is_contiguous()
         return y
 
     @staticmethod
@@ -47,13 +47,13 @@ class Delay(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         _follow_torch()
         y, value = ctx.saved_tensors
-        layout, steps, grad_scale, sampling_time = ctx.kernel
+        layout, steps, grad_scale, sampling_time, contiguous = ctx.kernel
         grad_y, spread = layout.lanes(grads[0]), layout.per_lane(steps)
         if not ctx.needs_input_grad[1]:
-            return layout.logical(delay.forward(grad_y, -spread)), None, None, None, None
+            return layout.gradient(delay.forward(grad_y, -spread), contiguous), None, None, None, None
         gx, gd = delay.backward(grad_y, layout.lanes(y), spread)
         to_value = layout.per_channel(gd, value.numel()) * grad_scale / sampling_time
-        return layout.logical(gx), to_value, None, None, None
+        return layout.gradient(gx, contiguous), to_value, None, None, None
 
 
 class Shift(torch.autograd.Function):

@@ -30,6 +30,12 @@ class Layout(NamedTuple):
         last = len(shape) - 1
         return cls(tuple(shape), (last, 0, *range(2, last), 1))
 
+    @classmethod
+    def of_places(cls, x: Tensor, what: str) -> Layout:
+        """Where channels need not be innermost: lanes in the order of `x`, if its time is."""
+        layout = layout_of(x, what)
+        return cls(layout.shape, (x.ndim - 1, *range(x.ndim - 1))) if x.is_contiguous() else layout
+
     @property
     def state_shape(self) -> tuple[int, ...]:
         """Logical shape of one value per neuron: (N, C, *spatial)."""
@@ -46,12 +52,26 @@ class Layout(NamedTuple):
         # permuted before torch sees it: torch forbids changing a view that a custom function returns
         return torch.from_numpy(memory.transpose([self.order.index(i) for i in range(len(self.order))]))
 
+    def gradient(self, lanes: NDArray[np.float32], contiguous: bool) -> Tensor:
+        """A (T, M) array as the gradient of a tensor, with time innermost if that is `contiguous`.
+
+        torch copies a gradient that is ordered otherwise than its leaf, in several times the time.
+        """
+        if contiguous and self._plain and self.shape[-1] > 1:
+            return torch.from_numpy(time_first(lanes)).view(self.shape)
+        return self.logical(lanes)
+
+    @property
+    def _plain(self) -> bool:
+        """Whether lanes are in the order of a contiguous tensor."""
+        return self.order[1:] == tuple(range(len(self.shape) - 1))
+
     def lanes(self, x: Tensor) -> NDArray[np.float32]:
         """A tensor of the logical shape as a (T, M) array, copied only if its memory is ordered otherwise."""
         x = x.detach()
         memory = x.permute(self.order)
         steps, lanes = self.shape[-1], self.neurons
-        if not memory.is_contiguous() and x.is_contiguous() and self.order[1:] == tuple(range(x.ndim - 1)):
+        if not memory.is_contiguous() and x.is_contiguous() and self._plain:
             return time_first(x.view(lanes, steps).numpy())
         return memory.contiguous().view(steps, lanes).numpy()
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from lavadl_kernels import cuba as kernel
 
+from lavadl_ref import slayer
 from lavadl_ref.slayer import _autograd, _delay
 from lavadl_ref.slayer._layout import layout_of
 
@@ -180,3 +181,27 @@ def test_a_change_in_place_before_backward_is_an_error(function):
         y.mul_(0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3, 4, 2, 5)])
+def test_the_gradient_of_a_delay_lies_in_memory_as_its_input_does(shape):
+    x, gradient = integers(shape).requires_grad_(), integers(shape, 1)
+    value = torch.tensor([0.0, 2.0, 1.0])
+
+    def back(given):
+        return torch.autograd.grad(_delay.Delay.apply(given, value, 1.0), given, gradient)[0]
+
+    native = channels_last(x.detach()).requires_grad_()
+    actual, expected = back(x), back(native)
+    assert actual.is_contiguous()
+    assert expected.stride() == native.stride()
+    assert torch.equal(actual, expected)
+
+
+def test_the_gradient_of_neurons_lies_in_memory_as_their_input_does():
+    x, gradient = integers((2, 3, 5)).requires_grad_(), integers((2, 3, 5), 1)
+    neuron = slayer.neuron.cuba.Neuron(threshold=1.0, current_decay=0.25, voltage_decay=0.03)
+    native = channels_last(x.detach()).requires_grad_()
+    actual, expected = (torch.autograd.grad(neuron(given), given, gradient)[0] for given in (x, native))
+    assert actual.is_contiguous()
+    assert torch.equal(actual, expected)
