@@ -95,7 +95,11 @@ def forward(neuron, x, state, units, feedback, graded=False, traces=False, stage
     fed = tuple(empty((steps, lanes)) for _ in x)
     rows = tuple(part.matrix if part.uniform else time_first(part.matrix) for part in feedback)
 
+    kind: type = np.float64
+
     def run(bound, zero):
+        nonlocal kind
+        kind = np.float32 if isinstance(zero, np.float32) else np.float64
         each, values = neuron, trace
         if not isinstance(zero, np.float32):  # rare: one compiled function for all of it
             each = neuron._replace(decay=per_lane(neuron.decay, lanes))
@@ -106,7 +110,7 @@ def forward(neuron, x, state, units, feedback, graded=False, traces=False, stage
         )  # fmt: skip
 
     find(run, neuron, x, state, stages)
-    nothing = np.empty((0, len(state), lanes))
+    nothing = np.empty((0, len(state), lanes), kind)
     return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, nothing, fed)
 
 
@@ -255,7 +259,9 @@ def _on_grid(value):
     return np.trunc(units) == units
 
 
-def backward(neuron, x, state, tau, scale, grad_spike, units, feedback, grad_trace=None, graded=False):
+def backward(
+    neuron, x, state, tau, scale, grad_spike, units, feedback, grad_trace=None, graded=False, kind=np.float64
+):  # fmt: skip
     """Gradients of `forward`, recomputing its states from the inputs and the initial states.
 
     Parameters
@@ -270,6 +276,8 @@ def backward(neuron, x, state, tau, scale, grad_spike, units, feedback, grad_tra
         (T, M) float32, or (1, M) if it is the same at every step.
     grad_trace : ndarray, optional
         (K, T, M) float32.
+    kind : dtype
+        That of `Run.marks`, of which there are none: what states were exact in.
 
     Returns
     -------
@@ -282,8 +290,11 @@ def backward(neuron, x, state, tau, scale, grad_spike, units, feedback, grad_tra
     grad_decay = np.zeros((len(neuron.decay), lanes))
     # states are kept at every so many steps; those between are found again while they are walked back
     stride = max(1, round((2 * steps) ** 0.5))
+    zero = np.dtype(kind).type(0)
+    if not isinstance(zero, np.float32):  # rare: one compiled function for all of it
+        neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     _backward(
-        lanes // units, neuron, x, state, np.float32(tau), np.float32(scale), graded, units,
+        lanes // units, neuron, x, state, zero, np.float32(tau), np.float32(scale), graded, units,
         tuple(packed(part.matrix) for part in feedback), _numbers(feedback), grad_spike, grad_trace, stride,
         grad_x, grad_decay, align=1,
     )  # fmt: skip
@@ -292,15 +303,15 @@ def backward(neuron, x, state, tau, scale, grad_spike, units, feedback, grad_tra
 
 @kernel
 def _backward(
-    begin, end, neuron, x, state, tau, scale, graded, units, rows, numbers, grad_spike, grad_trace, stride,
+    begin, end, neuron, x, state, zero, tau, scale, graded, units, rows, numbers, grad_spike, grad_trace, stride,
     grad_x, grad_decay,
 ):  # fmt: skip
     width = _together(end - begin) * units
     steps, count, size = x[0].shape[0], state.shape[0], neuron.decay.shape[0]
     _backward_lanes(
         begin, end, neuron, x, state, tau, scale, graded, units, rows, numbers, grad_spike, grad_trace, stride,
-        np.empty((count, width)), lanes_of(neuron.decay, width, 0.0), lanes_of(neuron.decay, width, np.float32(0)),
-        np.empty((-(-steps // stride), count, width)),
+        np.full((count, width), zero), lanes_of(neuron.decay, width, zero),
+        lanes_of(neuron.decay, width, np.float32(0)), np.full((-(-steps // stride), count, width), zero),
         np.empty((count, stride + 1, width), np.float32), np.zeros((stride + 1, width), np.float32),
         np.empty((count, width), np.float32), np.empty((size, width), np.float32), np.empty(width, np.float32),
         np.empty(ROWS * TILE, np.float32), grad_x, grad_decay,

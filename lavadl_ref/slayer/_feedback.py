@@ -84,7 +84,7 @@ class FeedbackNeurons(torch.autograd.Function):
         )
         spikes = layout.logical(result.spike)
         ctx.save_for_backward(*weights, *decays, spikes)
-        ctx.run = layout, neuron, initial, fed, result.x
+        ctx.run = layout, neuron, initial, fed, result.x, result.marks.dtype
         ctx.setting = setting
         after = tuple(layout.logical_state(state) for state in result.state) if setting.after else ()
         ctx.mark_non_differentiable(*after)
@@ -95,14 +95,14 @@ class FeedbackNeurons(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         _autograd._follow_torch()
         setting: _autograd.Setting = ctx.setting
-        layout, neuron, initial, fed, x = ctx.run
+        layout, neuron, initial, fed, x, kind = ctx.run
         *tensors, spikes = ctx.saved_tensors
         count, units = setting.inputs, layout.shape[1]
         decays = tensors[count:]
         grad_spike = np.zeros((1, x[0].shape[1]), np.float32) if grads[0] is None else layout.lanes_or_one(grads[0])
         result = feedback.backward(
             neuron, x, initial, setting.tau, setting.scale, grad_spike, units, fed,
-            _stacked(grads[1 : 1 + len(initial)] if setting.traces else (), layout), setting.graded,
+            _stacked(grads[1 : 1 + len(initial)] if setting.traces else (), layout), setting.graded, kind,
         )  # fmt: skip
         sent = layout.lanes(spikes)
         wanted = ctx.needs_input_grad[3 + count : 3 + 2 * count]
