@@ -72,7 +72,7 @@ def nonzero(x, at, common):
             found |= 1 << i
             if value != common:
                 found |= 1 << (i + STRETCH)
-    return found
+    return np.uint64(found)
 
 
 def mantissas(x, at, out, to):
@@ -82,8 +82,8 @@ def mantissas(x, at, out, to):
         mantissa = x[at + i] * np.float32(32)
         good = -128 <= mantissa <= 127 and int(mantissa) == mantissa
         out[to + i] = int(mantissa) + BIAS if good else BIAS
-        beyond |= (not good) << i
-    return beyond
+        beyond |= int(not good) << i
+    return np.uint64(beyond)
 
 
 def turn(table, at, out, to):
@@ -252,12 +252,12 @@ def _overload_nonzero(x, at, common):
 
 def lowest(bits):
     """The number of the lowest bit that is set; 64 if none is."""
-    return (int(bits) & -int(bits)).bit_length() - 1 if bits else 64
+    return np.uint64((int(bits) & -int(bits)).bit_length() - 1 if bits else 64)
 
 
 def without_lowest(bits):
     """`bits` without the lowest that is set."""
-    return int(bits) & (int(bits) - 1)
+    return np.uint64(int(bits) & (int(bits) - 1))
 
 
 @overload(without_lowest)
@@ -267,7 +267,7 @@ def _overload_without_lowest(bits):
 
 def population(bits):
     """How many bits are set."""
-    return int(bits).bit_count()
+    return np.uint64(int(bits).bit_count())
 
 
 @intrinsic

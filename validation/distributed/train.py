@@ -75,6 +75,7 @@ def group() -> Iterator[tuple[int, int]]:
     dist.init_process_group("gloo")
     try:
         yield dist.get_rank(), world
+        dist.barrier()  # a process that left early would cut the others off
     finally:
         dist.destroy_process_group()
 
@@ -98,29 +99,34 @@ def gradient_bytes(net: torch.nn.Module) -> int:
 def train(samples: int, steps: int, updates: int, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
     """Take `updates` steps of Adam over batches of `samples` in all; what was done, the same in every process."""
     with group() as (rank, world):
-        net = parallel(network(sizes), batch(0, 1, steps, sizes)[0], world)
-        optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-        losses, seconds = [], []
-        for update in range(updates):
-            x, wanted = (share(tensor, rank, world) for tensor in batch(update, samples, steps, sizes))
-            began = time.perf_counter()
-            optimizer.zero_grad()
-            loss = loss_of(net, x, wanted)
-            loss.backward()
-            optimizer.step()
-            seconds.append(time.perf_counter() - began)
-            total = loss.detach().clone()
-            if world > 1:
-                dist.all_reduce(total)
-            losses.append(total.item() / world)
-        return {
-            "rank": rank,
-            "processes": world,
-            "threads": torch.get_num_threads(),
-            "losses": losses,
-            "seconds": seconds,
-            "gradient_bytes": gradient_bytes(net),
-        }
+        # in a function of its own: what still holds the group when it is given up may end the process badly
+        return _trained(rank, world, samples, steps, updates, sizes)
+
+
+def _trained(rank: int, world: int, samples: int, steps: int, updates: int, sizes: tuple[int, ...]) -> dict[str, Any]:
+    net = parallel(network(sizes), batch(0, 1, steps, sizes)[0], world)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    losses, seconds = [], []
+    for update in range(updates):
+        x, wanted = (share(tensor, rank, world) for tensor in batch(update, samples, steps, sizes))
+        began = time.perf_counter()
+        optimizer.zero_grad()
+        loss = loss_of(net, x, wanted)
+        loss.backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - began)
+        total = loss.detach().clone()
+        if world > 1:
+            dist.all_reduce(total)
+        losses.append(total.item() / world)
+    return {
+        "rank": rank,
+        "processes": world,
+        "threads": torch.get_num_threads(),
+        "losses": losses,
+        "seconds": seconds,
+        "gradient_bytes": gradient_bytes(net),
+    }
 
 
 def main() -> None:
