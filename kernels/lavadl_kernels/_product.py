@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
@@ -16,7 +16,8 @@ from numba.extending import intrinsic, overload
 from lavadl_kernels._jit import scalar
 
 TILE = 32  #: columns of a tile
-ROWS = 4  #: rows of a tile: with `TILE` columns as many sums as two multipliers need to be busy
+#: Rows of a tile: as many as leave its sums in registers, of which there are 32 or 16. No result depends on it.
+ROWS = 8 if binding.get_host_cpu_features().get("avx512f") else 4
 
 _LANES = 16
 _INTP = ir.IntType(64)

@@ -7,13 +7,15 @@ import numpy as np
 from lavadl_kernels._jit import kernel
 from lavadl_kernels._memory import empty, empty_like
 
+PAGE = 4096  # bytes after which addresses meet in the same places of a cache
 TILE = 64  # a tile of float32 fits the first-level cache and is whole cache lines
 
 
 def time_first(x):
     """The transpose of `x` (M, T) as a contiguous (T, M) array."""
     y = empty(x.shape[::-1], x.dtype)
-    _transpose(x.shape[0], x, y)
+    # lines of many rows at a time have to stay in the cache: not of those that all fall into the same few places of it
+    (_transpose if x.strides[0] % PAGE else _transpose_in_rows)(x.shape[0], x, y)
     return y
 
 
@@ -27,6 +29,18 @@ def _transpose(begin, end, x, y):
                 row = y[t, lo:hi]
                 for i in range(hi - lo):
                     row[i] = x[lo + i, t]
+
+
+@kernel
+def _transpose_in_rows(begin, end, x, y):
+    steps = x.shape[1]
+    for lo in range(begin, end, TILE):
+        for first in range(0, steps, TILE):
+            last = min(first + TILE, steps)
+            for i in range(lo, min(lo + TILE, end)):
+                row = x[i, first:last]
+                for t in range(last - first):
+                    y[first + t, i] = row[t]
 
 
 def quantised_frames(x, step, low, high):

@@ -100,7 +100,11 @@ class Neurons(torch.autograd.Function):
         x = tuple(layout.lanes(part) for part in inputs)
         keep = setting.keep and any(ctx.needs_input_grad)
         run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, _stages(setting), keep)
-        ctx.save_for_backward(*inputs, *decays)
+        # what had to be rearranged is kept as kernels have it
+        shared = [layout.shares(part) for part in inputs]
+        ctx.save_for_backward(*(part for part, same in zip(inputs, shared, strict=True) if same), *decays)
+        ctx.own = [None if same else lanes for lanes, same in zip(x, shared, strict=True)]
+        ctx.contiguous = [part.is_contiguous() for part in inputs]
         ctx.run = layout, neuron, initial, run.marks
         ctx.setting = setting
         after = tuple(layout.logical_state(state) for state in run.state) if setting.after else ()
@@ -113,8 +117,9 @@ class Neurons(torch.autograd.Function):
         _follow_torch()
         setting: Setting = ctx.setting
         layout, neuron, initial, marks = ctx.run
-        inputs, decays = ctx.saved_tensors[: setting.inputs], ctx.saved_tensors[setting.inputs :]
-        x = tuple(layout.lanes(part) for part in inputs)
+        saved = list(ctx.saved_tensors)
+        x = tuple(layout.lanes(saved.pop(0)) if lanes is None else lanes for lanes in ctx.own)
+        decays = saved
         shape = x[0].shape
         grad_spike = np.zeros((1, shape[1]), np.float32) if grads[0] is None else layout.lanes_or_one(grads[0])
         trace_grads = grads[1 : 1 + len(initial)] if setting.traces else ()
@@ -130,7 +135,7 @@ class Neurons(torch.autograd.Function):
         to_decays = [
             layout.per_channel(lanes, decay.numel()) for lanes, decay in zip(result.decay, decays, strict=True)
         ]
-        to_inputs = [layout.gradient(part, given.is_contiguous()) for part, given in zip(result.x, inputs, strict=True)]
+        to_inputs = [layout.gradient(part, last) for part, last in zip(result.x, ctx.contiguous, strict=True)]
         return None, None, *to_inputs, *to_decays
 
 

@@ -66,6 +66,10 @@ class Layout(NamedTuple):
         """Whether lanes are in the order of a contiguous tensor."""
         return self.order[1:] == tuple(range(len(self.shape) - 1))
 
+    def shares(self, x: Tensor) -> bool:
+        """Whether `lanes` of `x` would be `x` itself and not a copy."""
+        return x.permute(self.order).is_contiguous()
+
     def lanes(self, x: Tensor) -> NDArray[np.float32]:
         """A tensor of the logical shape as a (T, M) array, copied only if its memory is ordered otherwise."""
         x = x.detach()
