@@ -150,6 +150,8 @@ class Kernel:
     Pieces begin at multiples of ``align`` items.  A call returns whether no piece returned False.
     """
 
+    work = 1  #: how much an element of the largest array has to do, about, next to one of a neuron's training
+
     def __init__(self, function: Callable[..., Any]) -> None:
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
@@ -160,7 +162,7 @@ class Kernel:
 
     def __call__(self, size: int, *arrays: Any, align: int = ALIGN) -> bool:
         threads = get_num_threads()
-        if threads == 1 or _largest(arrays) < WORTH:
+        if threads == 1 or _largest(arrays) * self.work < WORTH:
             return self.compiled(0, size, *arrays) is not False
         blocks = -(-size // align)
         edges = [min(blocks * i // threads * align, size) for i in range(threads)] + [size]

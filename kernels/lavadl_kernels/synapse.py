@@ -171,3 +171,6 @@ def _scatter(begin, end, x, weight, ends, place, tap, outputs, groups, z):
                     for k in range(ends[i], ends[i + 1]):
                         to, of = place[k] * outputs + first, tap[k] * outputs + first
                         _add(sums[to : to + span], message, row[of : of + span])
+
+
+_dense.work = _scatter.work = 16  # each message goes to many neurons

@@ -112,8 +112,8 @@ def measured(case: Case, rounds: int) -> Iterator[Ratio]:
 
     def ours() -> float:
         began = time.perf_counter()
-        network.run(x, record=("spikes",))
-        return (time.perf_counter() - began) * 1e3 / x.shape[-1]
+        network.run(long, record=("spikes",))
+        return (time.perf_counter() - began) * 1e3 / long.shape[-1]
 
     def job(steps: int) -> runtime.Job:
         return runtime.Job(case.network, long, steps, record=())

@@ -109,7 +109,7 @@ def interleaved(jobs: Sequence[Timed], rounds: int, warm_up: int | None = None, 
         Whether to look for other processes; not for jobs that are processes which outlive their parent.
     """
     for _ in range(WARM_UP if warm_up is None else warm_up):
-        cost = [job() for job in jobs]
+        cost = [once(job) for job in jobs]  # what a job returns may be the time of a step, or leave out its start
     repeats = [max(1, min(30, round(ENOUGH / max(ms, 1e-3)))) for ms in cost]
     found: list[tuple[float, tuple[float, ...]]] = []
     quiet = 0
