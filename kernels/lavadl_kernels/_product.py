@@ -14,6 +14,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from lavadl_kernels._jit import scalar
+from lavadl_kernels._vector import _data, _splat, _vector_at
 
 TILE = 32  #: columns of a tile
 #: Rows of a tile: as many as leave its sums in registers, of which there are 32 or 16. No result depends on it.
@@ -51,8 +52,7 @@ def _tile(rows):
         def generate(context, builder, signature, args):
             a, at, depth, b, base, out, to, columns = args
             left, right, result = (
-                context.make_array(signature.args[i])(context, builder, value).data
-                for i, value in ((0, a), (3, b), (5, out))
+                _data(context, builder, signature.args[i], value) for i, value in ((0, a), (3, b), (5, out))
             )
             _loop(builder, left, at, depth, right, base, result, to, columns)
             return context.get_dummy_value()
@@ -76,7 +76,9 @@ def _tile(rows):
         builder.cbranch(builder.icmp_signed("<", k, depth), body, done)
         builder.position_at_end(body)
         line = builder.gep(start, [builder.mul(k, ir.Constant(_INTP, TILE))])
-        parts = [builder.load(_at(builder, line, j * _LANES, kind), align=4) for j in range(count)]
+        parts = [
+            builder.load(_vector_at(builder, line, ir.Constant(_INTP, j * _LANES), kind), align=4) for j in range(count)
+        ]
         fused = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{_LANES}f32"
         )
@@ -91,7 +93,7 @@ def _tile(rows):
         for r in range(rows):
             line = builder.gep(out, [builder.add(to, builder.mul(ir.Constant(_INTP, r), columns))])
             for j in range(count):
-                place = _at(builder, line, j * _LANES, kind)
+                place = _vector_at(builder, line, ir.Constant(_INTP, j * _LANES), kind)
                 builder.store(builder.fadd(builder.load(place, align=4), sums[r * count + j]), place, align=4)
 
     @overload(tile, inline="always")
@@ -105,16 +107,6 @@ def _fused(builder, kind):
     """LLVM's product and sum in one, rounded once."""
     signature = ir.FunctionType(kind, [kind] * 3)
     return cgutils.get_or_insert_function(builder.module, signature, f"llvm.fma.v{kind.count}f32")
-
-
-def _at(builder, data, offset, kind):
-    return builder.bitcast(builder.gep(data, [ir.Constant(_INTP, offset)]), kind.as_pointer())
-
-
-def _splat(builder, kind, value):
-    vector = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-    lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), None)
-    return builder.shuffle_vector(vector, ir.Constant(kind, ir.Undefined), lanes)
 
 
 _several, _single = _tile(ROWS), _tile(1)
