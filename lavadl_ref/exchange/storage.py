@@ -26,6 +26,7 @@ PACKED_LIMIT = 2**26  # the same, for those stored in chunks or compressed
 CHUNK_COUNT_LIMIT = 2**14
 FEW = 16  # numbers where two or three are expected: they may stand in a message
 EXACT_LIMIT = 2**53  # integers a float64 holds exactly
+CHECKSUM = 4  # bytes that HDF5 adds to a chunk if asked to
 
 # With checksums left out.  Gzip must come once and last, for its output to be bounded here.
 _SHUFFLE, _GZIP = h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE
@@ -230,20 +231,25 @@ class Folder:
         for index in range(chunks):
             info = dataset.id.get_chunk_info(index)
             self._budget.take("stored", info.size)
+            held = info.size
             if _GZIP in filters:
                 _, packed = dataset.id.read_direct_chunk(info.chunk_offset)
-                _check_inflation(packed, size)
+                held = _inflated(packed, size)
+            # HDF5 looks for a whole chunk, and for its checksum, where there may be less
+            if held not in (size, size + CHECKSUM):
+                raise ExchangeError(f"a chunk of {size:,} bytes holds {held:,}")
 
 
-def _check_inflation(packed: bytes, size: int) -> None:
-    """Raise if a gzip chunk inflates to more than `size` bytes; HDF5 itself would not stop there."""
+def _inflated(packed: bytes, size: int) -> int:
+    """How many bytes a gzip chunk inflates to; raise if more than `size`, where HDF5 itself would not stop."""
     try:
-        # A checksum may precede or follow the data: 4 bytes.
-        inflated = zlib.decompressobj().decompress(packed, size + 5)
+        # A checksum may precede or follow the data.
+        inflated = zlib.decompressobj().decompress(packed, size + CHECKSUM + 1)
     except zlib.error as error:
         raise ExchangeError(f"damaged compressed data: {error}") from None
-    if len(inflated) > size + 4:
+    if len(inflated) > size + CHECKSUM:
         raise ExchangeError(f"a compressed chunk holds more than its {size:,} bytes")
+    return len(inflated)
 
 
 def _whole(values: NDArray) -> NDArray[np.int64]:

@@ -156,6 +156,21 @@ def test_a_chunk_that_inflates_to_more_than_it_should(tmp_path):
     assert_cheap(path, "layer 1: weight: a compressed chunk holds more than its 48 bytes")
 
 
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize(
+    ("compression", "held"), [(None, 1), (None, 44), (None, 47), ("gzip", 0), ("gzip", 1), ("gzip", 44), ("gzip", 47)]
+)
+def test_a_chunk_that_holds_less_than_it_should(tmp_path, checksum, compression, held):
+    """HDF5 takes the checksum from the end of a chunk without looking whether there is one, and ends the process."""
+    options = {"compression": compression, "fletcher32": checksum, "chunks": (3, 4)}
+    path = with_weight(tmp_path / "x.net", shape=(3, 4), dtype="f4", **options)
+    with h5py.File(path, "a") as file:
+        data = bytes(held) if compression is None else zlib.compress(bytes(held))
+        file["layer/1/weight"].id.write_direct_chunk((0, 0), data)
+    with pytest.raises(ExchangeError, match="layer 1: weight: "):
+        exchange.read(path)
+
+
 def test_the_same_bytes_named_many_times(tmp_path):
     path = store(tmp_path / "x.net", dense_net())
     with h5py.File(path, "a") as file:
