@@ -4,9 +4,9 @@
 outside compiled code, so the same source runs on unbounded integers.  `kernel` compiles a
 function over a range of independent items, ``function(lo, hi, *arrays)``.  Calling the kernel
 runs it over the whole range, in one piece or in one piece a thread; the pieces share nothing,
-so the number of threads does not change a bit of the result.  Threads are Python's own, or those
-that `set_team` names, with the interpreter lock released: after a fork there is one, and each
-kernel is compiled once.
+so the number of threads does not change a bit of the result.  Threads are those of the OpenMP
+library that `set_team` names, else Python's own with the interpreter lock released: after a fork
+there is one, and each kernel is compiled once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numba
 from numba import types
 from numba.extending import intrinsic, overload, register_jitable
 
-from lavadl_kernels import _cache
+from lavadl_kernels import _cache, _team
 from lavadl_kernels._notice import NOTICE
 
 # fastmath stays off: the order and rounding of every operation is part of the contract.
@@ -41,12 +41,13 @@ VIEW: dict[str, Any] = {"inline": "always", "jit_options": {"_nrt": True}}
 _FILES = sorted(Path(__file__).parent.glob("*.py"))
 _STAMP = tuple((f.name, f.stat().st_mtime_ns, f.stat().st_size) for f in _FILES)
 
-WORTH = 1 << 19  #: elements of the largest array from which on a second thread pays
+WORTH = 1 << 19  #: elements of the largest array from which on a second thread of our own pays
+TEAM_WORTH = 1 << 14  #: the same for a team, whose threads look for work where ours must be woken
 ALIGN = 64  #: unless told otherwise, pieces begin at multiples of this many items, and share no cache line
 
 _forked = False
 _pool: ThreadPoolExecutor | None = None
-_team: Callable[[Sequence[Callable[[], Any]]], list[Any]] | None = None
+_named: _team.Team | None = None
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _threads = PROCESSORS
 
@@ -78,15 +79,10 @@ def get_num_threads() -> int:
     return 1 if _forked else _threads
 
 
-def set_team(team: Callable[[Sequence[Callable[[], Any]]], list[Any]] | None) -> None:
-    """Run pieces by ``team(pieces)``, which returns what they return; None for threads of our own."""
-    global _team
-    _team = team
-
-
-def _in_turn(pieces: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What the pieces return, run on this thread."""
-    return [piece() for piece in pieces]
+def set_team(team: _team.Team | None) -> None:
+    """Run kernels on the threads of an OpenMP library; None for threads of our own."""
+    global _named
+    _named = team
 
 
 def _at_once(pieces: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -158,17 +154,31 @@ class Kernel:
         self.python = function
         self.compiled = numba.njit(**OPTIONS)(function)
         _cache.share(self.compiled, _STAMP)
-        NOTICE.watch(self.compiled, f"{function.__module__.rpartition('.')[2]}.{function.__name__}")
+        name = f"{function.__module__}.{function.__qualname__}"
+        NOTICE.watch(self.compiled, name.rpartition("lavadl_kernels.")[-1])
+        self._launch = numba.njit(**OPTIONS)(_team.launcher(name, self.compiled))
+        _cache.share(self._launch, _STAMP)
 
     def __call__(self, size: int, *arrays: Any, align: int = ALIGN) -> bool:
-        threads = get_num_threads()
-        if threads == 1 or _largest(arrays) * self.work < WORTH:
-            return self.compiled(0, size, *arrays) is not False
+        threads, team = get_num_threads(), None if numba.config.DISABLE_JIT else _named
+        worth = min(WORTH, TEAM_WORTH) if team else WORTH
         blocks = -(-size // align)
+        if threads == 1 or blocks < 2 or _largest(arrays) * self.work < worth:
+            return self.compiled(0, size, *arrays) is not False
+        if team:
+            return self._by_team(team, min(threads, blocks), size, align, arrays)
         edges = [min(blocks * i // threads * align, size) for i in range(threads)] + [size]
         pieces = [partial(self.compiled, lo, hi, *arrays) for lo, hi in pairwise(edges) if lo < hi]
-        run = (_team or _at_once) if len(pieces) > 1 else _in_turn
-        return all(result is not False for result in run(pieces))
+        return all(result is not False for result in _at_once(pieces))
+
+    def _by_team(self, team: _team.Team, threads: int, size: int, align: int, arrays: tuple[Any, ...]) -> bool:
+        whom = (team.parallel, team.number, team.size, threads, size, align)
+        answer = self._launch(0, *whom, *arrays)
+        if answer == _team.UNKNOWN:
+            answer = self._launch(_team.address(self.compiled, (0, size, *arrays)), *whom, *arrays)
+        if answer == _team.FAILED:
+            raise RuntimeError(f"kernel {self.__name__} failed on one of {threads} threads")
+        return bool(answer)
 
 
 kernel = Kernel

@@ -86,11 +86,14 @@ def mantissas(x, at, out, to):
     return np.uint64(beyond)
 
 
-def turn(table, at, out, to):
-    """The square of `SIDE` rows of `WIDTH` bytes from table[at] on, turned, into rows from out[to] on; both 1-D."""
+def turn(table, at, row, out, to, line):
+    """A square of `SIDE` rows from table[at] on, `row` entries apart, turned, into rows `line` apart from out[to] on.
+
+    Both are 1-D, of bytes or of float32.
+    """
     for i in range(SIDE):
         for k in range(SIDE):
-            out[to + k * WIDTH + i] = table[at + i * WIDTH + k]
+            out[to + k * line + i] = table[at + i * row + k]
 
 
 def _data(context, builder, kind, value):
@@ -328,29 +331,33 @@ def _overload_mantissas(x, at, out, to):
 
 
 @intrinsic
-def _turn(typing_context, table, at, out, to):
-    signature = types.void(table, types.intp, out, types.intp)
+def _turn(typing_context, table, at, row, out, to, line):
+    signature = types.void(table, *[types.intp] * 2, out, *[types.intp] * 2)
 
     def generate(context, builder, signature, args):
-        kind = ir.VectorType(ir.IntType(8), SIDE)
         source, target = (
-            builder.gep(_data(context, builder, signature.args[i], args[i]), [args[i + 1]]) for i in (0, 2)
+            builder.gep(_data(context, builder, signature.args[i], args[i]), [args[i + 1]]) for i in (0, 3)
         )
-        places = [ir.Constant(_INTP, i * WIDTH) for i in range(SIDE)]
-        rows = [builder.load(_vector_at(builder, source, place, kind), align=1) for place in places]
+        item = source.type.pointee
+        kind = ir.VectorType(item, SIDE)
+        align = 1 if isinstance(item, ir.IntType) else 4
+        numbers = [ir.Constant(_INTP, i) for i in range(SIDE)]
+        given = [_vector_at(builder, source, builder.mul(args[2], number), kind) for number in numbers]
+        rows = [builder.load(place, align=align) for place in given]
         half = SIDE // 2
         # as a deck is shuffled perfectly: once for each bit of a position, and rows have become columns
         lanes = [[lane for i in range(first, first + half) for lane in (i, i + SIDE)] for first in (0, half)]
         masks = [ir.Constant(ir.VectorType(ir.IntType(32), SIDE), part) for part in lanes]
         for _ in range(SIDE.bit_length() - 1):
             rows = [builder.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
-        for row, place in zip(rows, places, strict=True):
-            builder.store(row, _vector_at(builder, target, place, kind), align=1)
+        for turned, number in zip(rows, numbers, strict=True):
+            place = _vector_at(builder, target, builder.mul(args[5], number), kind)
+            builder.store(turned, place, align=align)
         return context.get_dummy_value()
 
     return signature, generate
 
 
 @overload(turn)
-def _overload_turn(table, at, out, to):
-    return lambda table, at, out, to: _turn(table, at, out, to)
+def _overload_turn(table, at, row, out, to, line):
+    return lambda table, at, row, out, to, line: _turn(table, at, row, out, to, line)

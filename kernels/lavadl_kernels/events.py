@@ -351,7 +351,7 @@ def _pack_mantissas(begin, end, weight, packed):
                 return False
             for o in range(0, WIDTH, SIDE):
                 for i in range(0, WIDTH, SIDE):
-                    turn(rows, o * WIDTH + i, turned, i * WIDTH + o)
+                    turn(rows, o * WIDTH + i, WIDTH, turned, i * WIDTH + o, WIDTH)
             to = packed[(block * inputs + lo) * WIDTH : (block * inputs + hi) * WIDTH]
             for k in range(to.size):
                 to[k] = turned[k]

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import numpy as np
 
-from lavadl_kernels._jit import kernel
+from lavadl_kernels._jit import kernel, scalar
 from lavadl_kernels._memory import empty, empty_like
+from lavadl_kernels._vector import SIDE, turn
 
-PAGE = 4096  # bytes after which addresses meet in the same places of a cache
 TILE = 64  # a tile of float32 fits the first-level cache and is whole cache lines
 
 
 def time_first(x):
     """The transpose of `x` (M, T) as a contiguous (T, M) array."""
     y = empty(x.shape[::-1], x.dtype)
-    # lines of many rows at a time have to stay in the cache: not of those that all fall into the same few places of it
-    (_transpose if x.strides[0] % PAGE else _transpose_in_rows)(x.shape[0], x, y)
+    if x.dtype == np.float32 and x.flags.c_contiguous:
+        _turn_all(x.shape[0], x, x.reshape(-1), y, y.reshape(-1))
+    else:
+        _transpose(x.shape[0], x, y)
     return y
+
+
+@kernel
+def _turn_all(begin, end, x, given, y, out):
+    lanes, steps = x.shape
+    whole = end - (end - begin) % SIDE
+    for lo in range(begin, whole, TILE):
+        for first in range(0, steps - SIDE + 1, SIDE):
+            for i in range(lo, min(lo + TILE, whole), SIDE):
+                turn(given, i * steps + first, steps, out, first * lanes + i, lanes)
+    _transpose_tile(whole, end, 0, steps, x, y)
+    _transpose_tile(begin, whole, steps - steps % SIDE, steps, x, y)
+
+
+@scalar
+def _transpose_tile(begin, end, first, last, x, y):
+    for t in range(first, last):
+        row = y[t, begin:end]
+        for i in range(end - begin):
+            row[i] = x[begin + i, t]
 
 
 @kernel
@@ -25,22 +47,7 @@ def _transpose(begin, end, x, y):
     for lo in range(begin, end, TILE):
         hi = min(lo + TILE, end)
         for first in range(0, steps, TILE):
-            for t in range(first, min(first + TILE, steps)):
-                row = y[t, lo:hi]
-                for i in range(hi - lo):
-                    row[i] = x[lo + i, t]
-
-
-@kernel
-def _transpose_in_rows(begin, end, x, y):
-    steps = x.shape[1]
-    for lo in range(begin, end, TILE):
-        for first in range(0, steps, TILE):
-            last = min(first + TILE, steps)
-            for i in range(lo, min(lo + TILE, end)):
-                row = x[i, first:last]
-                for t in range(last - first):
-                    y[first + t, i] = row[t]
+            _transpose_tile(lo, hi, first, min(first + TILE, steps), x, y)
 
 
 def quantised_frames(x, step, low, high):

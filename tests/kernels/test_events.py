@@ -207,10 +207,11 @@ def test_bits():
     assert without_lowest(0) == 0
 
 
-def test_turn():
-    rows = np.random.default_rng(0).integers(0, 256, (SIDE, WIDTH)).astype(np.uint8)
-    out = np.zeros((SIDE, WIDTH), np.uint8)
-    turn(rows.reshape(-1), 3, out.reshape(-1), 5)
+@pytest.mark.parametrize("item", [np.uint8, np.float32])
+def test_turn(item):
+    rows = np.random.default_rng(0).integers(0, 256, (SIDE, WIDTH)).astype(item)
+    out = np.zeros((SIDE, WIDTH), item)
+    turn(rows.reshape(-1), 3, WIDTH, out.reshape(-1), 5, WIDTH)
     assert (out[:, 5 : 5 + SIDE] == rows[:, 3 : 3 + SIDE].T).all()
     assert np.count_nonzero(out) == np.count_nonzero(rows[:, 3 : 3 + SIDE])
 

@@ -5,8 +5,8 @@ import pytest
 from lavadl_kernels import _jit, layout
 
 
-@pytest.mark.parametrize("lanes", [1, 63, 64, 65, 200])
-@pytest.mark.parametrize("steps", [1, 2, 64, 130])
+@pytest.mark.parametrize("lanes", [1, 15, 63, 64, 65, 200])
+@pytest.mark.parametrize("steps", [1, 2, 16, 64, 130])
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])
 def test_time_first(monkeypatch, lanes, steps, dtype):
     monkeypatch.setattr(_jit, "WORTH", 0)
@@ -15,3 +15,4 @@ def test_time_first(monkeypatch, lanes, steps, dtype):
     assert y.flags.c_contiguous
     assert y.dtype == dtype
     np.testing.assert_array_equal(y, x.T)
+    np.testing.assert_array_equal(layout.time_first(x[:, ::-1]), x.T[::-1])

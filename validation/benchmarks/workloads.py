@@ -50,7 +50,7 @@ def made(name: str, net: torch.nn.Module, x: Tensor, error: Callable[[Any], Tens
     """A workload whose parameters are all there: delays and shapes appear at the first pass."""
     with torch.no_grad():
         net(x[:1])
-    return Workload(name, net, x, error, torch.optim.Adam(net.parameters(), lr=rate))
+    return Workload(name, net, x, error, torch.optim.Adam(net.parameters(), lr=rate, fused=True))
 
 
 #: the published N-MNIST recipe

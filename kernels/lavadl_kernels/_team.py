@@ -1,0 +1,155 @@
+"""A kernel on the threads of an OpenMP library, without the interpreter: no thread waits for its turn with it.
+
+`launcher` compiles, for each signature of a kernel, a function that hands pieces of the kernel's range to the
+library.  It holds the address of the kernel's own code only, which is so compiled once and not linked again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+UNKNOWN, NO, YES, FAILED = -1, 0, 1, 2  #: what a launch returns
+
+_INDEX, _INT, _BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
+_ANYTHING = _BYTE.as_pointer()
+
+#: The kernels by name: the code that starts them must know what they return.
+_kernels: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Team:
+    """The threads of GNU's OpenMP, by the addresses of three functions of the library."""
+
+    parallel: int  #: of ``GOMP_parallel``
+    number: int  #: of ``omp_get_thread_num``
+    size: int  #: of ``omp_get_num_threads``
+
+
+def of_library(library: ctypes.CDLL) -> Team:
+    """The threads of an OpenMP library.
+
+    Raises
+    ------
+    AttributeError
+        If it is not GNU's, or not like it.
+    """
+    names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+    return Team(*(ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names))
+
+
+def _edge(build: ir.IRBuilder, piece: ir.Value, pieces: ir.Value, size: ir.Value, align: ir.Value) -> ir.Value:
+    """Where a piece begins, in LLVM's terms: at ``min(blocks * piece // pieces * align, size)``."""
+    blocks = build.sdiv(build.add(size, build.sub(align, _INDEX(1))), align)
+    edge = build.mul(build.sdiv(build.mul(blocks, piece), pieces), align)
+    return build.select(build.icmp_signed("<", edge, size), edge, size)
+
+
+def _pieces(context: Any, builder: Any, packed: Any, returns: Any, takes: tuple[Any, ...]) -> ir.Function:
+    """A function in LLVM's terms that runs this thread's pieces, given all that `packed` holds."""
+    name = f"{builder.function.name}.pieces"
+    function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [_ANYTHING]), name)
+    function.linkage = "internal"
+    build = ir.IRBuilder(function.append_basic_block("entry"))
+    given = build.bitcast(function.args[0], packed)
+    fields = range(len(packed.pointee.elements))
+    code, number, members, pieces, size, align, result, arrays = (
+        build.load(cgutils.gep_inbounds(build, given, 0, field)) for field in fields
+    )
+    asks = ir.FunctionType(_INT, []).as_pointer()
+    own = build.sext(build.call(build.inttoptr(number, asks), []), _INDEX)
+    step = build.sext(build.call(build.inttoptr(members, asks), []), _INDEX)
+    kernel = build.inttoptr(code, context.call_conv.get_function_type(returns, takes).as_pointer())
+    with cgutils.for_range_slice(build, own, pieces, step, _INDEX) as (piece, _):
+        lo, hi = (_edge(build, at, pieces, size, align) for at in (piece, build.add(piece, _INDEX(1))))
+        with build.if_then(build.icmp_signed("<", lo, hi)):
+            arguments = [lo, hi, *cgutils.unpack_tuple(build, arrays)]
+            status, value = context.call_conv.call_function(build, kernel, returns, takes, arguments)
+            if isinstance(returns, types.Boolean):
+                with build.if_then(build.not_(value)):
+                    build.store(_INDEX(NO), result)
+            with build.if_then(status.is_error):
+                build.store(_INDEX(FAILED), result)
+    build.ret_void()
+    return function
+
+
+@intrinsic(prefer_literal=True)
+def _launch(
+    typing_context: Any,
+    name: Any,
+    code: Any,
+    parallel: Any,
+    number: Any,
+    members: Any,
+    pieces: Any,
+    size: Any,
+    align: Any,
+    arrays: Any,
+) -> Any:
+    takes = (types.intp, types.intp, *arrays.types)
+    kernel = numba.typeof(_kernels[name.literal_value])
+    returns = kernel.get_call_type(typing_context, takes, {}).return_type
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, code, parallel, *rest = arguments
+        known = cgutils.add_global_variable(builder.module, _INDEX, f"{builder.function.name}.code")
+        known.initializer, known.linkage = _INDEX(0), "internal"
+        with builder.if_then(builder.icmp_unsigned("!=", code, _INDEX(0))):
+            builder.store(code, known)
+        code = builder.load(known)
+        result = cgutils.alloca_once_value(builder, _INDEX(UNKNOWN))
+        with builder.if_then(builder.icmp_unsigned("!=", code, _INDEX(0))):
+            builder.store(_INDEX(YES), result)
+            fields = [code, *rest[:-1], result, rest[-1]]
+            packed = cgutils.alloca_once(builder, ir.LiteralStructType([field.type for field in fields]))
+            for index, field in enumerate(fields):
+                builder.store(field, cgutils.gep_inbounds(builder, packed, 0, index))
+            function = _pieces(context, builder, packed.type, returns, takes)
+            takes_it = ir.FunctionType(ir.VoidType(), [function.type, _ANYTHING, _INT, _INT])
+            run = builder.inttoptr(parallel, takes_it.as_pointer())
+            count = builder.trunc(rest[2], _INT)
+            builder.call(run, [function, builder.bitcast(packed, _ANYTHING), count, _INT(0)])
+        return builder.load(result)
+
+    return types.intp(name, *[types.intp] * 7, arrays), generate
+
+
+def launcher(name: str, kernel: Any) -> Callable[..., int]:
+    """A Python function ``launch(code, parallel, number, members, pieces, size, align, *arrays)``, to be compiled.
+
+    It runs `kernel`, compiled and known as `name`, over `size` items on a team of threads, and returns `NO` if a
+    piece returned False, `FAILED` if one raised, `UNKNOWN` if the address of its machine code was not told yet:
+    `code` is this address the first time, and 0 later.
+    """
+    _kernels[name] = kernel
+
+    def launch(
+        code: int, parallel: int, number: int, members: int, pieces: int, size: int, align: int, *arrays: Any
+    ) -> int:
+        return _launch(name, code, parallel, number, members, pieces, size, align, arrays)
+
+    # the cache on disk and profilers go by the place and the name
+    of = getattr(kernel, "py_func", kernel).__code__
+    launch.__qualname__ = f"{of.co_name}.launch"
+    launch.__code__ = launch.__code__.replace(
+        co_name=launch.__qualname__, co_filename=of.co_filename, co_firstlineno=of.co_firstlineno
+    )
+    return launch
+
+
+def address(kernel: Any, arguments: tuple[Any, ...]) -> int:
+    """Where the machine code of a compiled kernel for these arguments begins."""
+    signature = tuple(numba.typeof(argument) for argument in arguments)
+    kernel.compile(signature)
+    result = kernel.overloads[signature]
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
