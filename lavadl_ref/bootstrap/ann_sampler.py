@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from lavadl_ref.slayer._autograd import _follow_torch
 
 Array = NDArray[np.float64]
+F = TypeVar("F", np.float32, np.float64)
 
 LOWEST_MAX = 0.8  #: the curve reaches at least this rate, however rarely neurons fired in the samples
 
@@ -70,6 +71,7 @@ class AnnSampler(torch.nn.Module):
         self.sample_range = tuple(sample_range)
         self.eps = eps
         self.alpha = 0.1
+        self._prepared: tuple[Tensor, tuple[int, float], _Knots] | None = None
         self.samples: Tensor
         self.curve: Tensor
         self.steps: Tensor
@@ -110,7 +112,7 @@ class AnnSampler(torch.nn.Module):
     @property
     def scale(self) -> float:
         """What slopes are multiplied with in the gradient, above 0; 1 before the first fit."""
-        return _scale(self.curve) if len(self.curve) else 1.0
+        return float(_scale(*self.curve[:, :2].double().numpy().T)) if len(self.curve) else 1.0
 
     def append(self, a: Tensor, z: Tensor) -> None:
         """Keep the means over time of spikes `a` and drives `z`.
@@ -178,7 +180,10 @@ class AnnSampler(torch.nn.Module):
             raise RuntimeError("the rate curve is not fitted: append samples and call fit before")
         if z.dtype != torch.float32 or z.device.type != "cpu":
             raise TypeError(f"drives must be float32 on the CPU, got {z.dtype} on {z.device}")
-        rates: Tensor = _Curve.apply(z, self.curve, self.eps)
+        version = self.curve._version, self.eps
+        if self._prepared is None or self._prepared[0] is not self.curve or self._prepared[1] != version:
+            self._prepared = self.curve, version, _Knots.of(self.curve, self.eps)
+        rates: Tensor = _Curve.apply(z, self._prepared[2])
         return rates
 
     def plot(self, figsize: tuple[float, float] | None = None) -> None:
@@ -244,34 +249,47 @@ class Exact(AnnSampler):
         return self.function(z)
 
 
+class _Knots(NamedTuple):
+    """A curve as the kernel takes it, float32."""
+
+    z: NDArray[np.float32]
+    a: NDArray[np.float32]
+    slopes: NDArray[np.float32]
+    factors: NDArray[np.float32]  #: of the gradient, one for each piece
+    eps: np.float32
+
+    @classmethod
+    def of(cls, curve: Tensor, eps: float) -> _Knots:
+        """Those of a (K, 3) curve."""
+        z, a, slopes = curve.float().t().contiguous().numpy()
+        least = np.float32(eps)
+        return cls(z, a, slopes[:-1], slopes[:-1] * _scale(z, a) + least, least)
+
+
 class _Curve(torch.autograd.Function):
     """The curve on a tensor of any shape, walked in the order of its memory."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, curve: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, z: Tensor, knots: _Knots) -> Tensor:
         _follow_torch()
         order = sorted(range(z.ndim), key=z.stride, reverse=True)
-        ctx.save_for_backward(z, curve)
-        ctx.order, ctx.eps = order, eps
-        knots = curve.float().t().contiguous().numpy()
-        return _elementwise(order, z.shape, piecewise.forward(_flat(z, order), knots[0], knots[1], knots[2, :-1]))
+        ctx.save_for_backward(z)
+        ctx.order, ctx.knots = order, knots
+        return _elementwise(order, z.shape, piecewise.forward(_flat(z, order), knots.z, knots.a, knots.slopes))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         _follow_torch()
-        z, curve = ctx.saved_tensors
-        eps = np.float32(ctx.eps)
-        factors = curve[:-1, 2].float().numpy() * np.float32(_scale(curve)) + eps
-        knots = curve[:, 0].float().numpy()
-        order = ctx.order
-        grad = piecewise.backward(_flat(z, order), knots, factors, eps, _flat(grads[0], order))
-        return _elementwise(order, z.shape, grad), None, None
+        (z,) = ctx.saved_tensors
+        knots, order = ctx.knots, ctx.order
+        grad = piecewise.backward(_flat(z, order), knots.z, knots.factors, knots.eps, _flat(grads[0], order))
+        return _elementwise(order, z.shape, grad), None
 
 
-def _scale(curve: Tensor) -> float:
-    first, last, highest = curve[0, 0].item(), curve[-1, 0].item(), curve[-1, 1].item()
-    return (last if last > 0 else last - first) / highest
+def _scale(z: NDArray[F], a: NDArray[F]) -> F:
+    scale: F = (z[-1] if z[-1] > 0 else z[-1] - z[0]) / a[-1]
+    return scale
 
 
 def _flat(x: Tensor, order: Sequence[int]) -> NDArray[np.float32]:
