@@ -1,5 +1,7 @@
 """The rate curve, restated with loops over centres and pieces: how it is fitted, what it gives, and its gradient."""
 
+import itertools
+
 import numpy as np
 
 
@@ -28,7 +30,7 @@ def fit(z, a, old=None, num_centers=5, sample_range=(0.1, 0.9), alpha=0.1):
     if len(centers) == 1:
         z0, a0 = centers[0]
         centers.insert(0, (0, 0) if z0 > 0 else (z0 - a0, 0))
-    slopes = [(q[1] - p[1]) / (q[0] - p[0]) for p, q in zip(centers, centers[1:], strict=False)]
+    slopes = [(q[1] - p[1]) / (q[0] - p[0]) for p, q in itertools.pairwise(centers)]
     slopes = [slopes[0], *slopes, slopes[-1]]
     (z0, a0), (z1, a1) = centers[0], centers[-1]
     knots = [(z0 - a0 / slopes[0], 0), *centers, (z1 + (highest - a1) / slopes[-1], highest)]

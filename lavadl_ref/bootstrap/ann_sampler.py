@@ -55,7 +55,7 @@ class AnnSampler(torch.nn.Module):
     Notes
     -----
     The gradient is that of the curve, scaled so that its mean slope is about 1, as Lava-DL's: ``slope * scale + eps``,
-    with `scale` the drive over the rate of the last knot; where that drive is not positive, its distance from the first.
+    with `scale` the drive over the rate of the last knot; a drive that is not positive counts from the first knot.
 
     Curve and samples are saved with the module, so that training goes on from a checkpoint as it would have. A
     checkpoint of Lava-DL's has none of them and loads as unfitted.
@@ -162,7 +162,7 @@ class AnnSampler(torch.nn.Module):
         edges = np.linspace(low * highest, high * highest, self.num_centers + 1)
         centers = _medians(z, a, edges)
         if self.centers is not None:
-            centers = _renewed(centers, _means(*self.centers.T, edges), self.alpha)
+            centers = _renewed(centers, _means(self.centers, edges), self.alpha)
         knots, slopes = _extended(_increasing(centers[~np.isnan(centers[:, 0])]), highest)
         self.curve = torch.from_numpy(np.column_stack([knots, [*slopes, 0.0]]))
 
@@ -325,13 +325,13 @@ def _medians(z: Array, a: Array, edges: Array) -> Array:
     return result
 
 
-def _means(z: Array, a: Array, edges: Array) -> Array:
-    """The means of drive and rate in each bin, (bins, 2); NaN where it is empty."""
+def _means(knots: Array, edges: Array) -> Array:
+    """The means of the knots (K, 2) in each bin, (bins, 2); NaN where it is empty."""
     count = len(edges) - 1
-    held = _bins(a, edges)
+    held = _bins(knots[:, 1], edges)
     inside = (held >= 0) & (held < count)
     size = np.bincount(held[inside], minlength=count)
-    sums = [np.bincount(held[inside], values[inside], count) for values in (z, a)]
+    sums = [np.bincount(held[inside], values[inside], count) for values in knots.T]
     return np.stack(sums, axis=1) / np.where(size > 0, size, np.nan)[:, None]
 
 

@@ -145,8 +145,8 @@ class Scheduler:
         ValueError
             If it is not what `state_dict` returns.
         """
-        stat = state_dict.get("snn_stat")
-        if set(state_dict) != {"crossover", "snn_stat"} or set(stat or ()) != set(vars(self.snn_stat)):
+        stat = state_dict.get("snn_stat", {})
+        if set(state_dict) != {"crossover", "snn_stat"} or set(stat) != set(vars(self.snn_stat)):
             raise ValueError(f"expected the state of a Scheduler with crossover and snn_stat, got {state_dict!r}")
         self.crossover = int(state_dict["crossover"])
         vars(self.snn_stat).update(copy.deepcopy(stat))

@@ -235,7 +235,11 @@ def test_plot(monkeypatch):
         (lambda: AnnSampler().fit(), RuntimeError, "no samples"),
         (lambda: AnnSampler(0), ValueError, "num_centers must be at least 1, got 0"),
         (lambda: AnnSampler(sample_range=[0.9, 0.1]), ValueError, "two increasing numbers from 0 to 1"),
-        (lambda: AnnSampler().append(torch.zeros(3, 4), torch.zeros(4, 4)), ValueError, r"shapes \(3, 4\) and \(4, 4\)"),
+        (
+            lambda: AnnSampler().append(torch.zeros(3, 4), torch.zeros(4, 4)),
+            ValueError,
+            r"shapes \(3, 4\) and \(4, 4\)",
+        ),
         (lambda: AnnSampler().append(torch.zeros(1, 4), torch.full((1, 4), torch.nan)), ValueError, "finite"),
         (lambda: fitted()(torch.zeros(3, dtype=torch.float64)), TypeError, "float32 on the CPU, got torch.float64"),
     ],

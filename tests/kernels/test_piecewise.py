@@ -1,5 +1,7 @@
 """The piecewise linear function and its slope against the naive model, bit for bit."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -9,7 +11,7 @@ from lavadl_kernels import _jit, piecewise
 from tests import naive_rate_model as naive
 
 KNOTS = [(-0.5, 0.0), (0.1, 0.2), (0.3, 0.25), (1.7, 0.8)]
-SLOPES = [(q[1] - p[1]) / (q[0] - p[0]) for p, q in zip(KNOTS, KNOTS[1:], strict=False)]
+SLOPES = [(q[1] - p[1]) / (q[0] - p[0]) for p, q in itertools.pairwise(KNOTS)]
 EPS = 1e-5
 
 

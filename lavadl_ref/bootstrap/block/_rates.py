@@ -8,8 +8,8 @@ with the threshold.
 - RF-IZ: of a complex input z the imaginary part of ``(1 + lambda) z``, with lambda the rotation and decay of one step.
   What came longer ago than the step before has mostly been reset.
 - ADRF-IZ, which is not reset: the imaginary part of ``z / (1 - lambda)``, where a steady input brings it.
-- Sigma-delta: the sum over time of the weighted messages, normalised and biased. The output is its activation, up to the
-  threshold; a rate is the mean of the activation, not of the messages that are its changes.
+- Sigma-delta: the sum over time of the weighted messages, normalised and biased. A rate is the mean of its activation,
+  not of the messages that are its changes, and exact up to the threshold.
 - RF and ADRF fire at most once a turn, at a phase: a steady input moves them to a point at rest. There is no rate.
 """
 
@@ -70,7 +70,9 @@ class Cuba(Rates):
             return drive
         decay = _per_channel(neuron._decay("current_decay").detach() / neuron.p_scale, z)
         if not bool((decay > 0).all()):
-            raise ValueError("CUBA neurons with a norm have no rate where current_decay is 0: their current has no bound")
+            raise ValueError(
+                "CUBA neurons with a norm have no rate where current_decay is 0: their current has no bound"
+            )
         return _normed(neuron.norm, z / decay, gather)
 
 
@@ -83,9 +85,7 @@ class Resonant(Rates):
 
     def drive(self, neuron: Any, z: Any, gather: bool) -> Tensor:
         """The imaginary part of the input times the factor."""
-        real, imag = (
-            _normed(norm, x, gather) for norm, x in zip((neuron.real_norm, neuron.imag_norm), z, strict=True)
-        )
+        real, imag = (_normed(norm, x, gather) for norm, x in zip((neuron.real_norm, neuron.imag_norm), z, strict=True))
         decays = (neuron._decay(name).detach() / neuron.p_scale for name in ("cos_decay", "sin_decay"))
         factor = self.weights(torch.complex(*decays))
         return _per_channel(factor.real, imag) * imag + _per_channel(factor.imag, real) * real

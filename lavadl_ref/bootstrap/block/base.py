@@ -19,9 +19,9 @@ from lavadl_ref.slayer.neuron.spiking import Signal
 class AbstractBlock(base.SpikingBlock):
     """A block of neurons that spike, or stand for rates.
 
-    A rate is what a block sends on the mean over time, in tensors of one time step. In ``Mode.ANN``
-    an input of several steps is averaged first, so rates follow spikes where a network is partly SNN. In ``Mode.SNN`` an
-    input of one step, a rate, is held for as many steps as were sampled, unless states persist between calls.
+    A rate is what a block sends on the mean over time, in tensors of one time step. In ``Mode.ANN`` an input of several
+    steps is averaged first, so that rates follow spikes where a network is partly SNN. In ``Mode.SNN`` an input of one
+    step, a rate, is held for as many steps as were sampled, unless states persist between calls.
 
     Attributes
     ----------
@@ -103,8 +103,8 @@ class AbstractBlock(base.SpikingBlock):
         self._require_rates(Mode.FIT)
         if not self.f.fitted and not self.f.samples.shape[1]:
             raise RuntimeError(
-                f"{self._named} has no rate curve and no samples to fit one: run it in Mode.SAMPLE, then in Mode.FIT, as "
-                "bootstrap.routine.Scheduler does in its first epoch"
+                f"{self._named} has no rate curve and no samples to fit one: run it in Mode.SAMPLE, then in Mode.FIT, "
+                "as bootstrap.routine.Scheduler does in its first epoch"
             )
         self.f.fit()
         self.f.soft_clear()

@@ -57,8 +57,8 @@ class Pool(AbstractBlock, synaptic.Pool):
 class Affine(AbstractBlock, synaptic.Affine):
     """Weighted sums of spikes or rates, the same in every mode; arguments as `slayer.block.cuba.Affine`.
 
-    Of resonators' sums the imaginary part is returned, of sigma-delta messages the sum over time.  With `dynamics` the layer
-    in the file integrates these sums in neurons that never spike; without it holds the sums alone, as `forward` returns
+    Of resonators' sums the imaginary part is returned, of sigma-delta messages the sum over time. With `dynamics` the
+    layer in the file integrates these sums in neurons that never spike; without, it is the sums as `forward` returns
     them.
     """
 
