@@ -294,17 +294,20 @@ def test_what_does_not_exist_says_so(others):
     run(first_on_path(others), INSTALL, ABSENT)
 
 
-@pytest.mark.skipif((ROOT / "lavadl_ref" / "bootstrap").exists(), reason="bootstrap exists")
-def test_bootstrap_says_that_it_does_not_exist():
+def test_bootstrap():
     run(
         INSTALL,
         """
-        try:
-            import lava.lib.dl.bootstrap
-        except ImportError as error:
-            assert "has no lavadl_ref.bootstrap" in str(error), error
-        else:
-            raise AssertionError
+        import lava.lib.dl.bootstrap as bootstrap
+        from lava.lib.dl.bootstrap import Mode
+        from lava.lib.dl.bootstrap.ann_sampler import AnnSampler
+        from lava.lib.dl.bootstrap.block.base import AbstractBlock
+        from lava.lib.dl.bootstrap.block.cuba import Dense
+        from lava.lib.dl.bootstrap.routine import LayerMode, Scheduler
+        import lavadl_ref.bootstrap
+        assert bootstrap is lavadl_ref.bootstrap
+        assert bootstrap.routine.Mode is Mode
+        assert issubclass(Dense, AbstractBlock)
         """,
     )
 

@@ -115,7 +115,7 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
 
     Parameters
     ----------
-    blocks : iterable of slayer blocks
+    blocks : iterable of slayer or bootstrap blocks
         In order; put them into evaluation mode before.
     x : Tensor
         float32 (B, \\*shape, T): spikes or messages of B samples, or for an input block whatever it takes.
@@ -131,7 +131,7 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
     began = time.perf_counter()
     with torch.no_grad():
         for block in blocks:
-            y = block(y)
+            y = block.deployed(y)
             y = y[0] if isinstance(y, tuple) else y
             outputs.append(y.numpy())
     seconds = time.perf_counter() - began

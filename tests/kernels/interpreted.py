@@ -8,7 +8,7 @@ import pytest
 from lavadl_kernels import cuba, delay, events, leaky_integrator, spike, synapse
 
 from tests import naive
-from tests.kernels import naive_deployed, test_cuba, test_families
+from tests.kernels import naive_deployed, test_cuba, test_families, test_piecewise
 from tests.kernels.cases import Case, Neurons
 from tests.kernels.deployment import STATES, same, uniform
 from tests.kernels.test_families import every
@@ -120,3 +120,8 @@ def test_the_others():
     weight = np.arange(6).reshape(2, 3) - 2
     assert synapse.dense(np.array([[1, 0, 2]]), weight).tolist() == [naive.dense([1, 0, 2], weight.tolist())]
     assert abs(spike.exp_negative(np.float32(-1.5)) - np.exp(-1.5)) < 1e-7
+
+
+def test_piecewise_linear():
+    test_piecewise.check(np.linspace(-1, 3, 40), test_piecewise.KNOTS, test_piecewise.SLOPES)
+    test_piecewise.check([np.inf, np.nan, 0.1], test_piecewise.KNOTS, test_piecewise.SLOPES)

@@ -41,6 +41,11 @@ class Block(torch.nn.Module):
         """What this block writes into a ``.net`` file."""
         raise NotImplementedError
 
+    def deployed(self, x: Tensor) -> Output:
+        """The output for `x` as the layer in the file has it, for blocks that can also compute otherwise."""
+        output: Output = self(x)
+        return output
+
     def export_hdf5(self, handle: h5py.Group) -> None:
         """Write this block into an open group of a ``.net`` file.
 

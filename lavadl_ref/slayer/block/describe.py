@@ -14,7 +14,7 @@ from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.neuron.spiking import Neuron as SpikingNeuron
 
 if TYPE_CHECKING:
-    from lavadl_ref.slayer.block import base, readout, synaptic
+    from lavadl_ref.slayer.block import base, synaptic
     from lavadl_ref.slayer.block.recurrent import KWTA, Recurrent
 
 Arrays = dict[str, Any]  #: int64 arrays by the names of description fields
@@ -149,7 +149,7 @@ def affine(block: synaptic.Affine) -> exchange.Dense:
     return exchange.Dense(**silent, **weights, **_bias(block, block.synapse))
 
 
-def output(block: readout.Output) -> exchange.Dense:
+def output(block: Any) -> exchange.Dense:
     """An output block: sums that are read."""
     summing = exchange.Neuron("SDNN", {"activation": None, "threshold": None, "sigma_output": True})
     common = {**_with_units(block, block.synapse), "neuron": summing}

@@ -49,13 +49,18 @@ class Input(SpikingBlock):
     def _quantised(self, x: Tensor) -> Tensor:
         return x if self.neuron is None else self.neuron.quantize_8bit(x)
 
-    def forward(self, x: Tensor) -> Output:
-        """Spikes of `x` (N, C, ..., T)."""
+    def _scaled(self, x: Tensor) -> Tensor:
+        """What drives the neurons."""
         z = x if self.neuron is None else self.neuron.quantized_input(x)
         if self.weight is not None:
             z = z * self._quantised(self.weight)
         if self.bias is not None:
             z = z + self._quantised(self.bias)
+        return z
+
+    def forward(self, x: Tensor) -> Output:
+        """Spikes of `x` (N, C, ..., T)."""
+        z = self._scaled(x)
         if self.neuron is not None:
             return self._sent(self.neuron.driven(z))
         self.shape = x.shape[1:-1]

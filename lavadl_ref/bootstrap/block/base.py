@@ -1,0 +1,164 @@
+"""What the blocks of all families share: one forward pass for each mode."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lavadl_ref.bootstrap.ann_sampler import AnnSampler
+from lavadl_ref.bootstrap.block._rates import Rates, mean, mean_signal
+from lavadl_ref.bootstrap.routine import Mode
+from lavadl_ref.slayer.block import base
+from lavadl_ref.slayer.block.base import Output
+from lavadl_ref.slayer.neuron.spiking import Signal
+
+
+class AbstractBlock(base.SpikingBlock):
+    """A block of neurons that spike, or stand for rates.
+
+    A rate is what a block sends on the mean over time, in tensors of one time step. In ``Mode.ANN`` an input of several
+    steps is averaged first, so that rates follow spikes where a network is partly SNN. In ``Mode.SNN`` an input of one
+    step, a rate, is held for as many steps as were sampled, unless states persist between calls.
+
+    Attributes
+    ----------
+    f : AnnSampler
+        The curve of the rate.
+    """
+
+    rates: Rates
+    f: AnnSampler
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if len(cls.__bases__) > 1:
+            cls.__signature__ = inspect.signature(cls.__bases__[1])  # type: ignore[attr-defined]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.neuron is None:
+            raise ValueError(f"a {type(self).__name__} block of bootstrap needs neurons, got neuron_params=None")
+        self.f = self._curve(self.neuron)
+
+    def _curve(self, neuron: Any) -> AnnSampler:
+        return self.rates.curve(neuron)
+
+    def _weighted(self, x: Tensor) -> Signal:
+        """What arrives at the neurons."""
+        z: Signal = self.synapse(x)  # type: ignore[operator]
+        return z
+
+    def _arriving(self, x: Tensor) -> Tensor:
+        """The rate that `x` stands for."""
+        return x if x.shape[-1] == 1 else mean(self.rates.values(x))
+
+    def _drive(self, z: Signal, gather: bool) -> Tensor:
+        """The drive of the mean of `z`."""
+        return self.rates.drive(self.neuron, mean_signal(z), gather)
+
+    def _driven(self, z: Signal) -> Tensor:
+        """Spikes for what arrives."""
+        assert self.neuron is not None
+        spikes: Tensor = self.neuron(z)
+        return spikes
+
+    def _steady(self, z: Tensor, steps: int) -> Tensor:
+        """What arrives in one step, over `steps`."""
+        return self.rates.steady(z, steps)
+
+    def _held(self, z: Signal) -> Signal:
+        """What arrives; a rate over as many steps as were sampled."""
+        parts = z if isinstance(z, tuple) else (z,)
+        steps = int(self.f.steps)
+        if parts[0].shape[-1] != 1 or steps <= 1 or self._persists:
+            return z
+        held = tuple(self._steady(part, steps) for part in parts)
+        return (held[0], held[1]) if isinstance(z, tuple) else held[0]
+
+    def _require_rates(self, mode: Mode) -> None:
+        if not isinstance(mode, Mode):
+            raise TypeError(f"mode must be a bootstrap.Mode, got {mode!r}")
+        if self.rates.reason:
+            raise ValueError(f"{self._named} cannot run in Mode.{mode.name}: {self.rates.reason}; use Mode.SNN")
+        if self.delay is not None:
+            raise ValueError(f"{self._named} with delay=True cannot run in Mode.{mode.name}: rates show no delays")
+
+    @property
+    def _named(self) -> str:
+        return f"a {type(self).__name__} block of {type(self.neuron).__module__.rpartition('.')[2]} neurons"
+
+    def fit(self) -> None:
+        """Fit the curve to the samples, and forget a random half of them.
+
+        Raises
+        ------
+        RuntimeError
+            If there are no samples.
+        ValueError
+            If these neurons have no rates.
+        """
+        self._require_rates(Mode.FIT)
+        if not self.f.fitted and not self.f.samples.shape[1]:
+            raise RuntimeError(
+                f"{self._named} has no rate curve and no samples to fit one: run it in Mode.SAMPLE, then in Mode.FIT, "
+                "as bootstrap.routine.Scheduler does in its first epoch"
+            )
+        self.f.fit()
+        self.f.soft_clear()
+
+    def _sampled(self, x: Tensor) -> Output:
+        """Spikes, of which the rates are kept as samples."""
+        neuron: Any = self.neuron
+        z = self._weighted(x)
+        dropout, neuron.drop = neuron.drop, None  # what dropout leaves of spikes is no rate of neurons
+        try:
+            spikes = self._driven(z)
+        finally:
+            neuron.drop = dropout
+        with torch.no_grad():
+            self.f.append(self.rates.values(spikes), self._drive(z, gather=False))
+        return self._sent(neuron._dropped(spikes))
+
+    def _rate(self, x: Tensor) -> Output:
+        """Rates by the curve."""
+        neuron: Any = self.neuron
+        z = self._weighted(self._arriving(x))
+        neuron._observe(z[0] if isinstance(z, tuple) else z)
+        rates = neuron._dropped(self.f(self._drive(z, gather=True)))
+        self.shape = rates.shape[1:-1]
+        return self._counted(rates)
+
+    def forward(self, x: Tensor, mode: Mode = Mode.ANN) -> Output:
+        """Rates (N, ..., 1), or in SNN and SAMPLE spikes (N, ..., T).
+
+        Parameters
+        ----------
+        x : Tensor
+            float32 (N, ..., T): spikes or rates of the block before, of an input block the network's input.
+        mode : Mode
+            In ANN a block that has samples but no curve yet fits it.
+
+        Raises
+        ------
+        RuntimeError
+            In ANN or FIT, if there is neither curve nor sample.
+        TypeError
+            If `mode` is something else.
+        ValueError
+            In other modes than SNN, if these neurons have no rates, or a delay.
+        """
+        if mode is Mode.SNN:
+            return self._sent(self._driven(self._held(self._weighted(x))))
+        self._require_rates(mode)
+        if mode is Mode.SAMPLE:
+            return self._sampled(x)
+        if mode is Mode.FIT or not self.f.fitted:
+            self.fit()
+        return self._rate(x)
+
+    def deployed(self, x: Tensor) -> Output:
+        """Spikes (N, ..., T): `forward` in ``Mode.SNN``."""
+        return self._sent(self._driven(self._weighted(x)))

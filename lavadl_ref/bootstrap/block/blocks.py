@@ -1,0 +1,114 @@
+"""The blocks of bootstrap, once for all neuron families: those of slayer with modes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from lavadl_ref import exchange
+from lavadl_ref.bootstrap.ann_sampler import AnnSampler
+from lavadl_ref.bootstrap.block._rates import SigmaDelta, mean
+from lavadl_ref.bootstrap.block.base import AbstractBlock
+from lavadl_ref.bootstrap.routine import Mode
+from lavadl_ref.slayer.block import describe, plain, synaptic
+from lavadl_ref.slayer.block.base import Output
+from lavadl_ref.slayer.neuron.spiking import Signal
+
+
+class Input(AbstractBlock, synaptic.Input):
+    """Neurons driven by the network's input, as `slayer.block.cuba.Input`; arguments as there, neurons needed.
+
+    In ``Mode.ANN`` the input is averaged over time. One step of input is a picture that stands still.
+    """
+
+    def _curve(self, neuron: Any) -> AnnSampler:
+        return self.rates.input_curve(neuron)
+
+    def _weighted(self, x: Tensor) -> Signal:
+        return self._scaled(x)
+
+    def _arriving(self, x: Tensor) -> Tensor:
+        return x
+
+    def _drive(self, z: Any, gather: bool) -> Tensor:
+        return self.rates.input_drive(self.neuron, mean(z), gather)
+
+    def _driven(self, z: Any) -> Tensor:
+        assert self.neuron is not None
+        return self.neuron.driven(z)
+
+    def _steady(self, z: Tensor, steps: int) -> Tensor:
+        return z.expand(*z.shape[:-1], steps)
+
+
+class Dense(AbstractBlock, synaptic.Dense):
+    """Fully connected neurons, as `slayer.block.cuba.Dense`; arguments as there."""
+
+
+class Conv(AbstractBlock, synaptic.Conv):
+    """Convolutional neurons, as `slayer.block.cuba.Conv`; arguments as there."""
+
+
+class Pool(AbstractBlock, synaptic.Pool):
+    """Neurons that sum windows of each channel, as `slayer.block.cuba.Pool`; arguments as there."""
+
+
+class Affine(AbstractBlock, synaptic.Affine):
+    """Weighted sums of spikes or rates, the same in every mode; arguments as `slayer.block.cuba.Affine`.
+
+    Of resonators' sums the imaginary part is returned, of sigma-delta messages the sum over time. With `dynamics` the
+    layer in the file integrates these sums in neurons that never spike; without, it is the sums as `forward` returns
+    them.
+    """
+
+    def fit(self) -> None:
+        """Nothing: sums have no curve."""
+
+    def _summed(self, x: Tensor) -> Tensor:
+        z: Tensor = (self.synapse.imag if self.synapse.complex else self.synapse)(x)
+        return z
+
+    def forward(self, x: Tensor, mode: Mode = Mode.ANN) -> Output:
+        """Sums (N, out, T)."""
+        z = self._summed(x)
+        z = self.rates.sums(self.neuron, z) if mode in (Mode.SNN, Mode.SAMPLE) else self.rates.values(z)
+        self.shape = z.shape[1:-1]
+        return self._counted(z)
+
+    def deployed(self, x: Tensor) -> Output:
+        """What the layer in the file is read at."""
+        return synaptic.Affine.forward(self, x) if self.dynamics else self(x, Mode.SNN)
+
+    def describe(self) -> exchange.Layer:
+        if not self.dynamics and isinstance(self.rates, SigmaDelta):
+            return describe.output(self)
+        return describe.affine(self)
+
+
+class Flatten(plain.Flatten):
+    """(N, C, H, W, T) to (N, C * H * W, T), in every mode."""
+
+    def fit(self) -> None:
+        """Nothing: there are no neurons."""
+
+    def forward(self, x: Tensor, mode: Mode = Mode.ANN) -> Output:
+        """Flatten all but batch and time."""
+        return super().forward(x)
+
+
+class Average(plain.Average):
+    """Mean over C / num_outputs consecutive channels and all space, in every mode.
+
+    Parameters
+    ----------
+    num_outputs, count_log
+        As in `slayer.block.cuba.Average`.
+    """
+
+    def fit(self) -> None:
+        """Nothing: there are no neurons."""
+
+    def forward(self, x: Tensor, mode: Mode = Mode.ANN) -> Output:
+        """Average the channels of `x`."""
+        return super().forward(x)

@@ -1,0 +1,12 @@
+"""Bootstrap blocks of CUBA neurons."""
+
+from __future__ import annotations
+
+from lavadl_ref.bootstrap.block._family import Family
+from lavadl_ref.bootstrap.block._rates import Cuba
+from lavadl_ref.bootstrap.block.blocks import Average as Average
+from lavadl_ref.bootstrap.block.blocks import Flatten as Flatten
+from lavadl_ref.slayer import neuron, synapse
+
+family = Family(__name__, neuron.cuba.Neuron, synapse, Cuba())
+Input, Affine, Dense, Conv, Pool = family.rated()

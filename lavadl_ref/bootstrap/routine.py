@@ -1,0 +1,152 @@
+"""Which layer of a network runs in which mode, and when."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+from lavadl_ref import slayer
+
+
+class Mode(Enum):
+    """How a block computes.
+
+    Attributes
+    ----------
+    SNN
+        As spiking neurons over time.
+    ANN
+        As rates, by the fitted curve.
+    SAMPLE
+        As SNN, keeping drives and rates for the next fit.
+    FIT
+        Fit the curve, then as ANN.
+    """
+
+    SNN = 0
+    ANN = 1
+    SAMPLE = 2
+    FIT = 3
+
+
+class LayerMode:
+    """The modes of a network's layers, first to last: iterate over it beside the blocks.
+
+    Parameters
+    ----------
+    crossover : int
+        Number of first layers that always run as SNN, but while samples are taken.
+    base_mode : Mode
+        Mode of all others.
+    """
+
+    def __init__(self, crossover: int, base_mode: Mode) -> None:
+        self.crossover = crossover
+        self.base_mode = base_mode
+
+    def __iter__(self) -> Iterator[Mode]:
+        """Modes without end, from the first layer each time."""
+        if self.base_mode is not Mode.SAMPLE:
+            for _ in range(self.crossover):
+                yield Mode.SNN
+        while True:
+            yield self.base_mode
+
+    def __str__(self) -> str:
+        crossing = f" Crossover at: {self.crossover}" if self.crossover else ""
+        return f"Mode: {self.base_mode.name}{crossing}"
+
+
+class Scheduler:
+    """The mode of a network in every iteration of a training.
+
+    In epochs that are multiples of `sample_period` training first takes samples, then fits, then goes on as ANN, and
+    evaluation is that of the SNN; in all others everything is ANN.
+
+    Parameters
+    ----------
+    num_sample_iter : int
+        Iterations that take samples.
+    sample_period : int
+        Epochs from one sampling to the next.
+    crossover_epochs : collection of int, optional
+        Epochs at whose first training iteration one more layer, from the first on, becomes SNN for good.
+
+    Attributes
+    ----------
+    crossover : int
+        Layers that are SNN for good.
+    snn_stat : slayer.utils.LearningStat
+        Loss and accuracy of the SNN over the epochs that evaluated it.
+
+    Raises
+    ------
+    ValueError
+        If `num_sample_iter` is negative or `sample_period` less than 1.
+    """
+
+    def __init__(
+        self, num_sample_iter: int = 10, sample_period: int = 10, crossover_epochs: Collection[int] | None = None
+    ) -> None:
+        if num_sample_iter < 0:
+            raise ValueError(f"num_sample_iter must not be negative, got {num_sample_iter}")
+        if sample_period < 1:
+            raise ValueError(f"sample_period must be at least 1, got {sample_period}")
+        self.num_sample_iter = num_sample_iter
+        self.sample_period = sample_period
+        self.crossover_epochs = crossover_epochs
+        self.crossover = 0
+        self.snn_stat = slayer.utils.LearningStat()
+
+    def mode(self, epoch: int, iteration: int, train: bool = True) -> LayerMode:
+        """The modes of one iteration; to be asked once for each.
+
+        Parameters
+        ----------
+        epoch, iteration : int
+            From 0; iterations count within the epoch.
+        train : bool
+            Whether this is training; else it is evaluation.
+        """
+        sampled = epoch % self.sample_period == 0
+        if not train:
+            return LayerMode(self.crossover, Mode.SNN if sampled else Mode.ANN)
+        if iteration == 0 and self.crossover_epochs is not None and epoch in self.crossover_epochs:
+            self.crossover += 1
+        if sampled and iteration < self.num_sample_iter:
+            return LayerMode(self.crossover, Mode.SAMPLE)
+        if sampled and iteration == self.num_sample_iter:
+            return LayerMode(self.crossover, Mode.FIT)
+        return LayerMode(self.crossover, Mode.ANN)
+
+    def sync_snn_stat(self, stat: slayer.utils.LearningStat) -> None:
+        """Take over the running epoch of `stat`, which is that of the SNN."""
+        self.snn_stat.reset()
+        self.snn_stat.num_samples = stat.num_samples
+        self.snn_stat.loss_sum = stat.loss_sum
+        if stat.accuracy is not None:
+            self.snn_stat.correct_samples = stat.correct_samples
+
+    def update_snn_stat(self) -> None:
+        """Close the epoch of `snn_stat`."""
+        self.snn_stat.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What changes as the training goes on: the crossover, and the statistics of the SNN."""
+        return {"crossover": self.crossover, "snn_stat": copy.deepcopy(vars(self.snn_stat))}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on where the scheduler of `state_dict` was.
+
+        Raises
+        ------
+        ValueError
+            If it is not what `state_dict` returns.
+        """
+        stat = state_dict.get("snn_stat", {})
+        if set(state_dict) != {"crossover", "snn_stat"} or set(stat) != set(vars(self.snn_stat)):
+            raise ValueError(f"expected the state of a Scheduler with crossover and snn_stat, got {state_dict!r}")
+        self.crossover = int(state_dict["crossover"])
+        vars(self.snn_stat).update(copy.deepcopy(stat))
