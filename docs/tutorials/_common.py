@@ -19,6 +19,7 @@ import matplotlib
 import numpy as np
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import Tensor
@@ -53,7 +54,14 @@ class Options:
 
 
 def options(
-    file: str, about: str | None, *, epochs: tuple[int, int] | None = None, seed: int = 0, data: str = "", net: str = ""
+    file: str,
+    about: str | None,
+    *,
+    epochs: tuple[int, int] | None = None,
+    seed: int = 0,
+    data: str = "",
+    net: str = "",
+    data_has_net: bool = False,
 ) -> Options:
     """Read the command line, make the folder for the output, and seed torch.
 
@@ -69,6 +77,8 @@ def options(
         What ``--data`` holds; '' if there is nothing to read.
     net : str
         The tutorial whose network ``--net`` is by default; '' if none is read.
+    data_has_net : bool
+        Whether the folder of ``--data`` holds a network that takes its place.
     """
     name = Path(file).stem
     parser = argparse.ArgumentParser(description=(about or "").split("\n\n")[0])
@@ -95,6 +105,8 @@ def options(
         small=asked["small"],
         net=asked.get("net") or out.parent / net / f"{net}.net",
     )
+    if data_has_net and found.data is not None:
+        found.net = found.data / "network.net"
     if net and not found.net.is_file():
         sys.exit(f"{found.net}: there is no such file. docs/tutorials/{net}.py makes it; --net names another")
     out.mkdir(parents=True, exist_ok=True)
@@ -113,7 +125,13 @@ def _natural(text: str) -> int:
 def progress(text: str) -> Iterator[Callable[[int, int, str], None]]:
     """A progress bar on a terminal, nothing elsewhere: gives ``update(done, total, text)``."""
     err = Console(stderr=True, highlight=False)
-    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn(text),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total, says="": bar.update(task, completed=done, total=total, description=says)
@@ -140,7 +158,6 @@ class Training:
     best_by: str = "loss"  #: of the testing statistics: loss or accuracy
     shuffle: bool = True
     slower: Sequence[int] = ()  #: epochs before which the learning rate is divided by 10/3
-    save_every: float = SAVE_EVERY
     best: dict[str, Any] = field(default_factory=dict)  #: state of the network that was best
 
     def __post_init__(self) -> None:
@@ -170,13 +187,13 @@ class Training:
                     self.assistant.train(*self._batch(self.data, order[self.place : self.place + self.batch]))
                     self.place += self.batch
                     update(self.epoch * batches + self.place // self.batch, self.options.epochs * batches, self._says())
-                    if perf_counter() - saved >= self.save_every:
+                    if perf_counter() - saved >= SAVE_EVERY:
                         self._save()
                         saved = perf_counter()
                 for part in torch.arange(len(self.test)).split(self.batch):  # type: ignore[arg-type]
                     self.assistant.test(*self._batch(self.test, part))
                 self._close_epoch()
-                if perf_counter() - saved >= self.save_every:
+                if perf_counter() - saved >= SAVE_EVERY:
                     self._save()
                     saved = perf_counter()
             self._save()
@@ -284,6 +301,19 @@ def compare(
     return trained, deployed
 
 
+def on_lava(options: Options, network: Any, inputs: np.ndarray, steps: int, **arguments: Any) -> Any:
+    """Run a network on Lava's runtime, with ``--small`` on its process models in this process: a `netx` ``Records``."""
+    from lavadl_ref.netx import lava_support
+
+    usable, why = lava_support.available()
+    if not usable:
+        sys.exit(why)
+    from lavadl_ref.netx import inprocess, runtime
+
+    run = inprocess.run if options.small else runtime.run
+    return run(network, inputs, steps, timeout=600, **arguments)
+
+
 def show_paths(title: str, report: verify.Report) -> None:
     """A table of what was compared, and where it differed."""
     console.print(_tables.paths(title, report))
@@ -297,7 +327,7 @@ def show(options: Options, rows: dict[str, Any]) -> None:
     """The table that a tutorial ends with, and what it wrote."""
     table = Table(title=options.name, title_justify="left", show_header=False)
     for name, value in rows.items():
-        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+        table.add_row(escape(name), f"{value:.6g}" if isinstance(value, float) else escape(str(value)))
     console.print(table)
     written = sorted(path.name for path in options.out.iterdir() if path.is_file())
     console.print(f"in {options.out}: {', '.join(written)}", soft_wrap=True)

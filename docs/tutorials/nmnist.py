@@ -1,7 +1,7 @@
 """Classification of digits that move before an event camera.
 
-With `--data DIR` N-MNIST, folders `Train` and `Test`; otherwise digits before a simulated camera, written once as files
-of N-MNIST's format and read from there.
+With `--data DIR` N-MNIST, folders `Train` and `Test`; otherwise digits before a simulated camera, written once as
+files of N-MNIST's format and read from there.
 """
 
 # %%
@@ -15,8 +15,8 @@ asked = options(__file__, __doc__, epochs=(30, 1), data="N-MNIST's folders Train
 
 # %% [markdown]
 # ## Data
-# A recording is 300 steps of 1 ms of a sensor of 34x34 pixels and two polarities. Each epoch sees every recording anew,
-# turned and moved a little.
+# A recording is 300 steps of 1 ms of a sensor of 34x34 pixels and two polarities. Each epoch sees every recording
+# anew, turned and moved a little.
 
 
 # %%
@@ -51,8 +51,8 @@ def flat(batch):
 
 # %% [markdown]
 # ## Network
-# Three dense layers of CUBA neurons; the first two also learn an axonal delay for each neuron. The neuron of the right
-# digit is to spike at 20 % of the steps, the others at 3 %.
+# Three dense layers of CUBA neurons; the first two also learn an axonal delay for each neuron. The neuron of the
+# right digit is to spike at 20 % of the steps, the others at 3 %.
 
 # %%
 width = 32 if asked.small else 512
@@ -94,7 +94,7 @@ x, label = test[0]
 with torch.no_grad():
     y = net(x.flatten(0, 2)[None])[0]
 drawn, axes = figure(3)
-axes[0, 0].imshow(x[1, ..., :100].sum(-1) - x[0, ..., :100].sum(-1), cmap="bwr", vmin=-10, vmax=10)
+axes[0, 0].imshow((x[1] - x[0])[..., :100].sum(-1).numpy(), cmap="bwr", vmin=-10, vmax=10)
 axes[0, 0].set(title=f"digit {label}, first movement")
 raster(axes[0, 1], x.flatten(0, 2).numpy(), "input")
 raster(axes[0, 2], np.repeat(y.numpy(), 20, axis=0), "output, 20 lines a neuron")

@@ -32,8 +32,8 @@ optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, weight_decay=1e-5)
 
 # %% [markdown]
 # ## Training
-# There is nothing to generalise to: the test is the same sample after the step, so that the loss reported is that of the
-# network kept.
+# There is nothing to generalise to: the test is the same sample after the step, so that the loss reported is that of
+# the network kept.
 
 # %%
 stats = slayer.utils.LearningStats()

@@ -55,7 +55,7 @@ for layer, ax in enumerate(axes[0, :3]):
     raster(ax, sent[layer + 1][1].numpy(), f"layer {layer} for 0, 1")
     ax.lines[0].set(marker="|")
 for bits, steps, ax in zip(data.inputs[..., 0].int().tolist(), sent[-1][:, 0], [axes[0, 3]] * 4, strict=True):
-    ax.plot(steps, label=str(bits))
+    ax.plot(steps.numpy(), label=str(bits))
 axes[0, 3].set(title="output", xlabel="step")
 axes[0, 3].legend()
 save(asked, drawn, "answers")
