@@ -73,12 +73,13 @@ class PilotNet(torch.nn.Module):
         return x, cost
 
 
-def drives(asked: Options, train: bool, sequence: int = 16) -> Any:
-    """Sequences of frames with their angles: what the user has, or a drawn road."""
+def drives(asked: Options, train: bool, sequence: int = 16, count: int = 256) -> Any:
+    """Sequences of frames with their angles: what the user has, or `count` drawn roads, a quarter for testing."""
     if asked.data is not None:
         return datasets.PilotNet(asked.data, train, sequence)
-    frames = 128 if asked.small else 4096 if train else 1024
-    return datasets.Road(train, frames // sequence // 4 if asked.small else frames // sequence, sequence, asked.seed)
+    if asked.small:
+        count //= 64
+    return datasets.Road(train, count if train else count // 4, sequence, asked.seed)
 
 
 def quantised(frames: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ net = torch.nn.Sequential(
 with torch.no_grad():
     net(torch.zeros(1, 34 * 34 * 2, 1))  # delays are drawn at the first pass, which the optimizer should find done
 error = slayer.loss.SpikeRate(true_rate=0.2, false_rate=0.03, reduction="sum")
-optimizer = torch.optim.Adam(net.parameters(), lr=2e-3 if asked.data is None else 1e-3)
+optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 
 # %% [markdown]
 # ## Training

@@ -20,7 +20,7 @@ asked = options(__file__, __doc__, epochs=(100, 1), data=DATA)
 # Single frames of 33x100 pixels, held for 16 steps, and the angle of the steering wheel.
 
 # %%
-data, test = (drives(asked, train, sequence=1) for train in (True, False))
+data, test = (drives(asked, train, sequence=1, count=1024) for train in (True, False))
 
 
 def held(batch):
