@@ -163,7 +163,7 @@ def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, after):
         done.append(0)
         return train(self, *batch)
 
-    monkeypatch.setattr(importlib.import_module("_common"), "SAVE_EVERY", 0)
+    monkeypatch.setattr(importlib.import_module("_training"), "SAVE_EVERY", 0)
     with monkeypatch.context() as patch:
         patch.setattr(slayer.utils.Assistant, "train", broken)
         with pytest.raises(KeyboardInterrupt):
@@ -173,6 +173,31 @@ def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, after):
     torch.rand(7)
     parts, _ = run(name, *settings, "--out", tmp_path / "parts", "--resume")
     same(whole, parts)
+
+
+@pytest.mark.usefixtures("run")  # which makes the helpers importable
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_the_learning_rate_falls_once(tmp_path, stop):
+    from lavadl_ref import datasets, slayer
+
+    common, training = (importlib.import_module(name) for name in ("_common", "_training"))
+
+    def rate(folder, epochs, resume=False):
+        folder.mkdir(exist_ok=True)
+        asked = common.Options("xor", None, epochs, 0, folder, resume, True, folder)
+        torch.manual_seed(0)
+        neuron = {"threshold": 0.1, "current_decay": 0.9, "voltage_decay": 0.9}
+        net = torch.nn.Sequential(slayer.block.cuba.Affine(neuron, 2, 1, dynamics=False))
+        optimizer = torch.optim.Adam(net.parameters(), lr=1)
+        assistant = slayer.utils.Assistant(
+            net, lambda y, target: (y[..., -1] - target).square().mean(), optimizer, slayer.utils.LearningStats()
+        )
+        data = datasets.XOR(2)
+        training.Training(asked, assistant, data, data, batch=2, prepare=tuple, slower=(2,)).run()
+        return optimizer.param_groups[0]["lr"]
+
+    assert rate(tmp_path / "one", stop) == pytest.approx(1 if stop < 3 else 0.3)
+    assert rate(tmp_path / "one", 4, resume=True) == rate(tmp_path / "whole", 4) == pytest.approx(0.3)
 
 
 def test_resuming_needs_a_checkpoint_of_the_same_settings(run, tmp_path):

@@ -7,7 +7,8 @@ files of N-MNIST's format and read from there.
 # %%
 import numpy as np
 import torch
-from _common import Training, compare, curves, figure, options, progress, raster, save, show
+from _common import compare, curves, figure, options, progress, raster, save, show
+from _training import Training
 
 from lavadl_ref import datasets, slayer
 

@@ -5,7 +5,8 @@ With `--data DIR` the Oxford data, `input.bs1` and `output.bs1`; otherwise a wor
 
 # %%
 import torch
-from _common import Training, compare, curves, figure, options, raster, save, show
+from _common import compare, curves, figure, options, raster, save, show
+from _training import Training
 
 from lavadl_ref import datasets, slayer
 

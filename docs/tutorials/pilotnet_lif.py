@@ -7,8 +7,9 @@ road.
 # %%
 import numpy as np
 import torch
-from _common import Training, compare, curves, options, show
+from _common import compare, curves, options, show
 from _pilotnet import DATA, PilotNet, angles, drives, integers, quantised
+from _training import Training
 
 from lavadl_ref import slayer
 

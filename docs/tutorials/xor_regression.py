@@ -2,7 +2,8 @@
 
 # %%
 import torch
-from _common import Training, compare, curves, figure, options, raster, save, show
+from _common import compare, curves, figure, options, raster, save, show
+from _training import Training
 
 from lavadl_ref import datasets, slayer
 
