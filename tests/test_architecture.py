@@ -40,12 +40,13 @@ LINES = {
     ),
     "lavadl_ref.slayer": (("lavadl_kernels", "lavadl_ref.exchange"), ("lava",)),
     "lavadl_ref.bootstrap": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer"), ("lava",)),
+    "lavadl_ref.datasets": (("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate"), ("lava", "h5py")),
     "lavadl_ref.netx": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment"), ("torch",)),
     "lavadl_ref.testing": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
 }
 #: What takes long to import, or may be absent: late, inside the functions that use it.
-HEAVY = ("torch", "lava", "numba", "scipy", "sklearn", "matplotlib", "h5py", *OURS)
-LIGHT_AT_START = ("lavadl_ref.cli", "lavadl_ref.doctor", "lavadl_ref.drop_in")
+HEAVY = ("torch", "lava", "numba", "scipy", "sklearn", "matplotlib", "h5py", "PIL", *OURS)
+LIGHT_AT_START = ("lavadl_ref.cli", "lavadl_ref.datasets", "lavadl_ref.doctor", "lavadl_ref.drop_in")
 
 
 def part_of(name: str, parts) -> str | None:

@@ -1,0 +1,225 @@
+"""What the tutorials share: options, comparison of all paths, pictures and tables."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor
+
+from lavadl_ref import _tables, exchange, slayer, verify
+
+if "ipykernel" not in sys.modules:  # a notebook shows figures itself
+    matplotlib.use("Agg")
+
+console = Console(highlight=False)
+
+
+@dataclass
+class Options:
+    """What a tutorial was asked for."""
+
+    name: str  #: of the tutorial, its folder and its files
+    data: Path | None
+    epochs: int
+    seed: int
+    out: Path
+    resume: bool
+    small: bool
+    net: Path
+
+    @property
+    def path(self) -> Path:
+        """The network that the tutorial writes."""
+        return self.out / f"{self.name}.net"
+
+
+def options(
+    file: str,
+    about: str | None,
+    *,
+    epochs: tuple[int, int] | None = None,
+    seed: int = 0,
+    data: str = "",
+    net: str = "",
+    data_has_net: bool = False,
+) -> Options:
+    """Read the command line, make the folder for the output, and seed torch.
+
+    Parameters
+    ----------
+    file, about : str
+        The tutorial's ``__file__`` and ``__doc__``.
+    epochs : tuple of int, optional
+        By default, and with ``--small``; None for what does not train.
+    seed : int
+        By default.
+    data : str
+        What ``--data`` holds; '' if there is nothing to read.
+    net : str
+        The tutorial whose network ``--net`` is by default; '' if none is read.
+    data_has_net : bool
+        Whether the folder of ``--data`` holds a network that takes its place.
+    """
+    name = Path(file).stem
+    parser = argparse.ArgumentParser(description=(about or "").split("\n\n")[0])
+    parser.add_argument("--small", action="store_true", help="settings that take seconds and show that all runs")
+    parser.add_argument("--out", type=Path, help=f"folder for what is written: out/{name}")
+    parser.add_argument("--seed", type=_natural, default=seed, help=f"of all that is random: {seed}")
+    if data:
+        parser.add_argument("--data", type=Path, help=f"folder with {data}; a stand-in if not given")
+    if epochs is not None:
+        parser.add_argument("--epochs", type=_natural, help=f"passes over the data: {epochs[0]}, {epochs[1]} if small")
+        parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    if net:
+        parser.add_argument("--net", type=Path, help=f"a trained network: out/{net}/{net}.net")
+    asked = vars(parser.parse_args())
+    out = asked["out"] or Path("out") / name
+    count = 0 if epochs is None else epochs[1 if asked["small"] else 0]
+    found = Options(
+        name,
+        data=asked.get("data"),
+        epochs=count if asked.get("epochs") is None else asked["epochs"],
+        seed=asked["seed"],
+        out=out,
+        resume=asked.get("resume", False),
+        small=asked["small"],
+        net=asked.get("net") or out.parent / net / f"{net}.net",
+    )
+    if data_has_net and found.data is not None:
+        found.net = found.data / "network.net"
+    if net and not found.net.is_file():
+        sys.exit(f"{found.net}: there is no such file. docs/tutorials/{net}.py makes it; --net names another")
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(found.seed)
+    return found
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, but is {value}")
+    return value
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on a terminal, nothing elsewhere: gives ``update(done, total, text)``."""
+    err = Console(stderr=True, highlight=False)
+    columns = (
+        TextColumn(text),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, says="": bar.update(task, completed=done, total=total, description=says)
+
+
+def compare(
+    options: Options, blocks: Sequence[Any], x: Tensor, stream: np.ndarray, **resets: int
+) -> tuple[verify.Report, verify.Report]:
+    """Export `blocks` to ``options.path``, and compare slayer, the integer reference and Lava in every integer.
+
+    Parameters
+    ----------
+    options : Options
+    blocks : sequence of slayer blocks
+        In evaluation mode.
+    x : Tensor
+        What the blocks take, (B, ..., T): compared as trained.
+    stream : ndarray
+        The same, or some of it, as integers (..., T): compared as deployed.
+    **resets : int
+        ``reset_interval`` and ``reset_offset`` of the deployed network.
+    """
+    exchange.write(options.path, exchange.Network(tuple(block.describe() for block in blocks)))
+    trained = verify.trained(blocks, x)
+    deployed = verify.verify(options.path, stream, in_process=options.small, **resets)  # type: ignore[arg-type]
+    show_paths(f"as trained: {trained.samples} samples of {trained.steps} steps", trained)
+    show_paths(f"as deployed: {deployed.steps} steps", deployed)
+    if not (trained.exact and deployed.exact):
+        sys.exit("a path differs")
+    return trained, deployed
+
+
+def on_lava(options: Options, network: Any, inputs: np.ndarray, steps: int, **arguments: Any) -> Any:
+    """Run a network on Lava's runtime, with ``--small`` on its process models in this process: a `netx` ``Records``."""
+    from lavadl_ref.netx import lava_support
+
+    usable, why = lava_support.available()
+    if not usable:
+        sys.exit(why)
+    from lavadl_ref.netx import inprocess, runtime
+
+    run = inprocess.run if options.small else runtime.run
+    return run(network, inputs, steps, timeout=600, **arguments)
+
+
+def show_paths(title: str, report: verify.Report) -> None:
+    """A table of what was compared, and where it differed."""
+    console.print(_tables.paths(title, report))
+    for divergence in report.divergences:
+        console.print(f"first divergence: {divergence}", markup=False)
+    for path, reason in report.skipped.items():
+        console.print(f"{path}: not compared: {reason}", markup=False, soft_wrap=True)
+
+
+def show(options: Options, rows: dict[str, Any]) -> None:
+    """The table that a tutorial ends with, and what it wrote."""
+    table = Table(title=options.name, title_justify="left", show_header=False)
+    for name, value in rows.items():
+        table.add_row(escape(name), f"{value:.6g}" if isinstance(value, float) else escape(str(value)))
+    console.print(table)
+    written = sorted(path.name for path in options.out.iterdir() if path.is_file())
+    console.print(f"in {options.out}: {', '.join(written)}", soft_wrap=True)
+
+
+def figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.5, 3.2)) -> tuple[Any, np.ndarray]:
+    """A figure, and its axes, (rows, columns)."""
+    from matplotlib import pyplot
+
+    return pyplot.subplots(
+        rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False, layout="constrained"
+    )
+
+
+def save(options: Options, drawn: Any, name: str) -> None:
+    """Write a figure to ``NAME.png`` and close it."""
+    from matplotlib import pyplot
+
+    drawn.savefig(options.out / f"{name}.png", dpi=100)
+    if "ipykernel" not in sys.modules:
+        pyplot.close(drawn)
+
+
+def raster(axes: Any, spikes: Any, title: str) -> None:
+    """Dots where `spikes` (neurons, steps) are not 0."""
+    neuron, step = np.nonzero(np.asarray(spikes))
+    axes.plot(step, neuron, ",", color="black")
+    axes.set(title=f"{title}: {len(step):,} spikes", xlabel="step", ylabel="neuron")
+    axes.set(xlim=(-0.5, spikes.shape[1] - 0.5), ylim=(-0.5, spikes.shape[0] - 0.5))
+
+
+def curves(options: Options, stats: slayer.utils.LearningStats) -> None:
+    """Loss and accuracy over the epochs, as text and as pictures."""
+    from matplotlib import pyplot
+
+    stats.save(options.out)
+    stats.plot(path=options.out)
+    if "ipykernel" not in sys.modules:
+        pyplot.close("all")

@@ -1,0 +1,106 @@
+"""Inference on Lava: a network of leaky integrate-and-fire neurons that steers, frames following one another.
+
+Without `--data` the network that `pilotnet_lif.py` trained, or `--net FILE`, on a drawn road. With `--data DIR` a
+network and what was recorded of it, which is then reproduced: `network.net`, `image.npy`, the current that the pixels
+drive, and spikes of its layers, `input.npy`, `conv-0.npy`, `fc-0.npy` and so on, axes x, y, channel and step. The
+neurons of Lava-DL's recording were reset every 17 steps.
+"""
+
+# %%
+import sys
+from pathlib import Path
+
+import numpy as np
+from _common import figure, on_lava, options, save, show
+from _pilotnet import angles, drives, integers, quantised
+
+from lavadl_ref import exchange, reference
+
+asked = options(
+    __file__, __doc__, data="network.net, image.npy and recorded spikes", net="pilotnet_lif", data_has_net=True
+)
+network = exchange.read(asked.net)
+layers = [layer for layer in network.layers if not isinstance(layer, exchange.Flatten)]  # those that become processes
+
+# %% [markdown]
+# ## A drawn road
+# A frame is held for 16 steps. Layer i begins it i steps later, and has then forgotten the frame before; the voltage
+# of the last layer after its 16 steps is the answer.
+
+# %%
+STEPS = 16
+
+
+def steer() -> bool:
+    """Answers on Lava and of the reference; whether they are equal."""
+    x, wanted = drives(asked, train=False, sequence=4 if asked.small else 16)[0]
+    x = quantised(x)
+    count, last = x.shape[-1], len(layers) - 1
+    stream = integers(x).repeat(STEPS, axis=-1)
+    ends = [last + STEPS * (frame + 1) - 1 for frame in range(count)]
+    stream = np.pad(stream, [(0, 0)] * 3 + [(0, last)])
+    records = on_lava(
+        asked,
+        network,
+        stream,
+        stream.shape[-1],
+        reset_interval=STEPS,
+        reset_offset=0,
+        states_at=[(last, step) for step in ends],
+    )
+    print(records.table)
+    said = np.array([int(records.states_at[last, step]["voltage"].item()) for step in ends])
+    ran = reference.Network(network, reset_interval=STEPS, reset_offset=0).run(stream, record=("voltage",))
+    equal = np.array_equal(said, ran.layers[-1].voltage[0, ends])
+    radians = said / 4096 / STEPS
+    angles(asked, x[..., 0], {"wanted": wanted, "on Lava": radians})
+    rows = {
+        "frames": count,
+        "error [rad²]": float(np.mean((radians - wanted.numpy()) ** 2)),
+        "frames per second": count / records.seconds,
+        "Lava = reference": equal,
+    }
+    show(asked, rows)
+    return equal
+
+
+# %% [markdown]
+# ## A recording
+# The picture stands still and drives the input layer at every step. Lava's processes give what was recorded, spike
+# for spike.
+
+
+# %%
+def recorded(path: Path) -> np.ndarray:
+    """An array with Lava's axes x, y, channel as channel, y, x."""
+    values = np.load(path, allow_pickle=False)
+    return (values.transpose(2, 1, 0, *range(3, values.ndim)) if values.ndim >= 3 else values).astype(int)
+
+
+def reproduce(folder: Path) -> bool:
+    """Whether every recorded layer spikes on Lava as it did."""
+    image = recorded(folder / "image.npy")
+    names = ["input", *(f"{kind}-{i}" for kind in ("conv", "fc") for i in range(9))]
+    names = [name for name in names if (folder / f"{name}.npy").is_file()]
+    traces = [recorded(folder / f"{name}.npy") for name in names]
+    steps = traces[0].shape[-1]
+    shown = np.repeat(image[..., None], steps, axis=-1)
+    records = on_lava(asked, network, shown, steps, reset_interval=17)
+    print(records.table)
+    rows = {}
+    drawn, axes = figure(len(names), size=(2.4, 2.4))
+    for name, trace, spikes, ax in zip(names, traces, records.spikes, axes[0], strict=False):
+        wrong = int(np.count_nonzero(spikes.reshape(trace.shape) != trace))
+        rows[name] = f"{trace.size:,} values, {np.count_nonzero(trace):,} spikes, {wrong} differ"
+        ax.plot(trace.reshape(-1, steps).sum(0))
+        ax.plot(spikes.reshape(-1, steps).sum(0), "k.")
+        ax.set(title=name, xlabel="step")
+    axes[0, 0].set(ylabel="spikes: line recorded, dots Lava")
+    save(asked, drawn, "recorded")
+    show(asked, rows)
+    return all(row.endswith(" 0 differ") for row in rows.values())
+
+
+# %%
+if not (steer() if asked.data is None else reproduce(asked.data)):
+    sys.exit("a path differs")

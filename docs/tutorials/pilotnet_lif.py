@@ -1,0 +1,91 @@
+"""Steering by sight with leaky integrate-and-fire neurons: 16 steps for each frame, then a reset.
+
+With `--data DIR` the pictures and `data.txt` of a recorded drive (Sully Chen's data set comes so); otherwise a drawn
+road.
+"""
+
+# %%
+import numpy as np
+import torch
+from _common import compare, curves, options, show
+from _pilotnet import DATA, PilotNet, angles, drives, integers, quantised
+from _training import Training
+
+from lavadl_ref import slayer
+
+STEPS = 16
+asked = options(__file__, __doc__, epochs=(100, 1), data=DATA)
+
+# %% [markdown]
+# ## Data
+# Single frames of 33x100 pixels, held for 16 steps, and the angle of the steering wheel.
+
+# %%
+data, test = (drives(asked, train, sequence=1, count=1024) for train in (True, False))
+
+
+def held(batch):
+    """Frames (N, 3, 33, 100, 16), and angles (N, 1)."""
+    return quantised(batch[0]).expand(-1, -1, -1, -1, STEPS), batch[1]
+
+
+# %% [markdown]
+# ## Network
+# Blocks hand on spikes within the step: deployed, a layer begins each frame one step after the layer before it, and
+# is reset then, so that all have 16 steps. The last layer never spikes, nor does it forget; its voltage after the 16
+# steps is the sum of what it received, and the angle 16 times over.
+
+# %%
+block = slayer.block.cuba
+pixels = {"threshold": 1.5, "current_decay": 1, "voltage_decay": 0}
+neuron = {
+    "threshold": 0.5,
+    "current_decay": 1,
+    "voltage_decay": 0.03,
+    "tau_grad": 0.1,
+    "scale_grad": 2,
+    "requires_grad": True,
+}
+readout = block.Affine({"threshold": 1, "current_decay": 1, "voltage_decay": 0}, 10, 1, weight_norm=True)
+net = PilotNet(block, pixels, neuron, readout, asked.small, delay_shift=False)
+optimizer = torch.optim.RAdam(net.parameters(), lr=1e-3, weight_decay=1e-5)
+
+
+def error(output, target):
+    """Squared error of the angle."""
+    return torch.nn.functional.mse_loss(output[..., -1] / STEPS, target)
+
+
+# %% [markdown]
+# ## Training
+
+# %%
+stats = slayer.utils.LearningStats()
+assistant = slayer.utils.Assistant(net, error, optimizer, stats, lam=0)
+Training(asked, assistant, data, test, batch=16, prepare=held, slower=(60, 85)).run()
+curves(asked, stats)
+
+# %% [markdown]
+# ## Export, and proof that all paths agree
+# As deployed, the frames are one stream with a reset every 16 steps.
+
+# %%
+count = min(4, len(test))
+x, wanted = (torch.stack(part) for part in zip(*[test[i] for i in range(count)], strict=True))
+x = quantised(x).expand(-1, -1, -1, -1, STEPS)
+stream = np.concatenate(list(integers(x)), axis=-1)
+trained, deployed = compare(asked, list(net.blocks), x, stream, reset_interval=STEPS, reset_offset=0)
+with torch.no_grad():
+    said = net(x)[0][:, 0, -1] / STEPS
+angles(asked, x[0, ..., 0], {"wanted": wanted[:, 0], "said": said})
+show(
+    asked,
+    {
+        "frames": f"{len(data)} for training, {len(test)} for testing",
+        "epochs": len(stats.testing.loss_log),
+        "test error, least [rad²]": stats.testing.min_loss,
+        "variance of the angle [rad²]": float(np.var([test[i][1].numpy() for i in range(len(test))])),
+        "spikes for a frame": round(sum(result.spikes for result in trained.layers) / count),
+        "integers compared": f"{trained.compared + deployed.compared:,}, all equal",
+    },
+)

@@ -1,0 +1,80 @@
+"""Regression with spiking neurons: exclusive or of two numbers, read at the last of ten steps."""
+
+# %%
+import torch
+from _common import compare, curves, figure, options, raster, save, show
+from _training import Training
+
+from lavadl_ref import datasets, slayer
+
+asked = options(__file__, __doc__, epochs=(500, 60), seed=666)
+
+# %% [markdown]
+# ## Network
+# Input neurons turn each number into spikes, two dense layers follow, and the last block hands out its weighted sum
+# instead of spikes.
+
+# %%
+data = datasets.XOR(steps=10)
+neuron = {"threshold": 0.1, "current_decay": 0.9, "voltage_decay": 0.9}
+net = torch.nn.Sequential(
+    slayer.block.cuba.Input(neuron),
+    slayer.block.cuba.Dense(neuron, 2, 32),
+    slayer.block.cuba.Dense(neuron, 32, 32),
+    slayer.block.cuba.Affine(neuron, 32, 1, dynamics=False),
+)
+optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
+
+
+def error(output, target):
+    """Squared error of the last step."""
+    return torch.nn.functional.mse_loss(output[..., -1], target)
+
+
+# %% [markdown]
+# ## Training
+# All four samples are one batch. The test is the same samples after the step.
+
+# %%
+stats = slayer.utils.LearningStats()
+assistant = slayer.utils.Assistant(net, error, optimizer, stats)
+Training(asked, assistant, data, data, batch=4, prepare=tuple, shuffle=False).run()
+curves(asked, stats)
+
+# %% [markdown]
+# ## What it answers
+
+# %%
+with torch.no_grad():
+    sent = [data.inputs]
+    for block in net:
+        sent.append(block(sent[-1]))
+answers = sent[-1][:, 0, -1]
+right = (answers.round().abs() == data.targets[:, 0]).float().mean().item()
+drawn, axes = figure(4)
+for layer, ax in enumerate(axes[0, :3]):
+    raster(ax, sent[layer + 1][1].numpy(), f"layer {layer} for 0, 1")
+    ax.lines[0].set(marker="|")
+for bits, steps, ax in zip(data.inputs[..., 0].int().tolist(), sent[-1][:, 0], [axes[0, 3]] * 4, strict=True):
+    ax.plot(steps.numpy(), label=str(bits))
+axes[0, 3].set(title="output", xlabel="step")
+axes[0, 3].legend()
+save(asked, drawn, "answers")
+
+# %% [markdown]
+# ## Export, and proof that all paths agree
+# An input layer takes numbers in units of 1/64.
+
+# %%
+trained, deployed = compare(asked, list(net), data.inputs, 64 * data.inputs[1].numpy().astype(int))
+show(
+    asked,
+    {
+        "epochs": len(stats.training.loss_log),
+        "last loss": stats.training.loss_log[-1],
+        "least loss": stats.training.min_loss,
+        "answers to 00, 01, 10, 11": ", ".join(f"{answer:.3f}" for answer in answers),
+        "answered right": f"{right:.0%}",
+        "integers compared": f"{trained.compared + deployed.compared:,}, all equal",
+    },
+)

@@ -1,0 +1,69 @@
+"""The spike trains of the Oxford regression."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lavadl_ref.datasets import _files
+from lavadl_ref.slayer import io
+from lavadl_ref.slayer.utils import _validate
+
+FILES = ("input.bs1", "output.bs1")
+
+
+class Oxford(Dataset[tuple[Tensor, Tensor]]):
+    """One pair of spike trains: a random input, and the picture that the output is to draw.
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``input.bs1`` and ``output.bs1``, in the format of `slayer.io.read_1d_spikes`.
+    neurons : int
+        Trains in either file.
+    steps : int
+        Steps of one millisecond.
+
+    The only sample is a pair of float32 (neurons, steps) of zeros and ones. An event at t milliseconds falls into
+    step round(t) of the input, half to even, and into step floor(t) of the target, as in Lava-DL's tutorial.
+
+    Raises
+    ------
+    OSError
+        A file is missing or cannot be read.
+    ValueError
+        A file is cut short, or holds an event of another neuron or beyond the last step.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], neurons: int = 200, steps: int = 2000) -> None:
+        self.neurons = _validate.integer(neurons, "neurons of Oxford", 1)
+        self.steps = _validate.integer(steps, "steps of Oxford", 1)
+        home = _files.folder(folder, " and ".join(FILES))
+        source, target = (_files.file(home / name, "1-D spike trains") for name in FILES)
+        self.input = self._trains(source, np.round)
+        self.target = self._trains(target, np.floor)
+
+    def _trains(self, path: Path, whole: Callable[[Any], Any]) -> Tensor:
+        event = io.read_1d_spikes(path)
+        event.t = whole(event.t)
+        for name, values, limit in (("neuron", event.x, self.neurons), ("step", event.t, self.steps)):
+            if (values >= limit).any():
+                raise ValueError(f"{path}: expected every {name} below {limit}, but found {int(values.max())}")
+        # a train has one kind of spike, whichever polarity it was recorded with
+        event.c = np.zeros_like(event.c)
+        return event.fill_tensor(torch.zeros(1, self.neurons, self.steps))[0]
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if index not in (0, -1):
+            raise IndexError(f"Oxford has one sample, but number {index} was asked for")
+        return self.input, self.target

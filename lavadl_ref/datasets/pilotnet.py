@@ -1,0 +1,117 @@
+"""Frames and steering angles of a recorded drive."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lavadl_ref.datasets import _files
+from lavadl_ref.datasets._driving import SEQUENCE, SIZE
+from lavadl_ref.slayer.utils import _validate
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ImportError("frames are read with Pillow: pip install 'lavadl-ref[tutorials]'") from None
+    return Image
+
+
+def read_angles(path: Path) -> list[tuple[str, float]]:
+    """File names and angles of a ``data.txt``, as `PilotNet` describes it; its errors."""
+    found = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        words = line.split(maxsplit=1)
+        if not words:
+            continue
+        try:
+            angle = float(words[1].split(",")[0])
+        except (IndexError, ValueError):
+            angle = math.nan
+        if not math.isfinite(angle):
+            raise ValueError(f"{path}:{number}: expected a file name and an angle in degrees, but found {line!r}")
+        found.append((words[0], angle))
+    return found
+
+
+class PilotNet(Dataset[tuple[Tensor, Tensor]]):
+    """Sequences of frames from behind a windscreen, and the angle of the steering wheel.
+
+    Parameters
+    ----------
+    folder : path
+        Holds the pictures and ``data.txt``, with a line for each: ``0.jpg 12.5``, or ``0.jpg 12.5,DATE TIME``, the
+        angle in degrees. That is how Sully Chen's driving data set comes.
+    train : bool
+        The first four fifths of the drive, or the rest.
+    sequence : int
+        Frames of a sample; sequences do not overlap, and frames that fill none at the end are left out.
+    size : tuple of int
+        Rows and columns that pictures are resized to, bilinearly with Pillow.
+
+    A sample is float32 (3, rows, columns, sequence) in [0, 1], red, green and blue, and float32 (sequence,), radians.
+
+    Raises
+    ------
+    ImportError
+        Pillow is missing.
+    OSError
+        The folder, ``data.txt`` or, on reading a sample, a picture is missing or cannot be read.
+    ValueError
+        A line is malformed, a frame is named outside the folder, there are too few for a sequence, or a picture is
+        damaged.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        train: bool = True,
+        sequence: int = SEQUENCE,
+        size: tuple[int, int] = SIZE,
+    ) -> None:
+        self._images = _pillow()
+        self.sequence = _validate.integer(sequence, "sequence of PilotNet", 1)
+        rows, columns = (_validate.integer(length, "size of PilotNet", 1) for length in size)
+        self.size = rows, columns
+        self.folder = _files.folder(folder, "frames and data.txt")
+        path = _files.file(self.folder / "data.txt", "a line for each frame")
+        frames = read_angles(path)
+        for name, _ in frames:
+            if Path(name).name != name:
+                raise ValueError(f"{path}: frames must lie beside it, but one is called {name!r}")
+        border = len(frames) * 4 // 5
+        self.frames = frames[:border] if train else frames[border:]
+        if len(self) == 0:
+            part = "train" if train else "test"
+            raise ValueError(f"{path}: {len(self.frames)} frames to {part} with make no sequence of {sequence}")
+
+    def __len__(self) -> int:
+        return len(self.frames) // self.sequence
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(f"PilotNet has {len(self)} sequences, but number {index} was asked for")
+        taken = self.frames[place * self.sequence : (place + 1) * self.sequence]
+        pictures = np.stack([self._frame(name) for name, _ in taken], axis=-1)
+        angles = torch.tensor([math.radians(angle) for _, angle in taken])
+        return torch.from_numpy(pictures).movedim(2, 0).float() / 255, angles
+
+    def _frame(self, name: str) -> np.ndarray:
+        """One picture: uint8 (rows, columns, 3)."""
+        path = _files.file(self.folder / name, "a frame that data.txt names")
+        rows, columns = self.size
+        try:
+            with self._images.open(path) as picture:
+                smaller = picture.convert("RGB").resize((columns, rows), self._images.Resampling.BILINEAR)
+        except (OSError, SyntaxError, self._images.DecompressionBombError) as error:
+            raise ValueError(f"{path}: expected a picture: {error}") from None
+        return np.asarray(smaller)
