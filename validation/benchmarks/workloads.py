@@ -5,6 +5,9 @@ A workload is made by ``make(slayer, quick)``: it holds a network, its input and
 
 from __future__ import annotations
 
+import importlib
+import itertools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -164,23 +167,71 @@ def pilotnet_cuba(slayer: ModuleType, quick: bool) -> Workload:
     return _pilotnet(slayer, quick, "cuba", params)
 
 
-def bootstrap_proxy(slayer: ModuleType, quick: bool) -> Workload:
-    """784-512-512-10 on still pictures: the shapes of the bootstrap tutorial with plain CUBA blocks on both sides."""
+class _Rated(torch.nn.Module):
+    """The bootstrap tutorial's network, in one mode, with weight norm."""
+
+    def __init__(self, bootstrap: Any, width: int, mode: str) -> None:
+        super().__init__()
+        params = {"threshold": 1.25, "current_decay": 1, "voltage_decay": 0.03, "tau_grad": 1, "scale_grad": 1}
+        cuba = bootstrap.block.cuba
+        self.mode = bootstrap.Mode[mode]
+        self.blocks = torch.nn.ModuleList(
+            [
+                cuba.Input(params, weight=1, bias=0),
+                cuba.Dense(params, 784, width, weight_norm=True, weight_scale=2),
+                cuba.Dense(params, width, width, weight_norm=True, weight_scale=2),
+                cuba.Affine(params, width, CLASSES, weight_norm=True, weight_scale=2),
+            ]
+        )
+        self.sample = bootstrap.Mode.SAMPLE
+
+    def forward(self, x: Tensor, mode: Any = None) -> Tensor:
+        for block in self.blocks:
+            x = block(x, mode=mode or self.mode)
+        return x
+
+
+def _bootstrap(slayer: ModuleType, quick: bool, mode: str) -> Workload:
+    """784-512-512-10 on still pictures, with the rate curves of a few sampled batches."""
     batch, width, steps = (2, 32, 4) if quick else (32, 512, 16)
-    params = {"threshold": 1.25, "current_decay": 1, "voltage_decay": 0.03, "requires_grad": True}
-    cuba = slayer.block.cuba
+    bootstrap = importlib.import_module(f"{slayer.__name__.rpartition('.')[0]}.bootstrap")
     torch.manual_seed(0)
-    net = torch.nn.Sequential(
-        cuba.Input(params, weight=1, bias=0),
-        cuba.Dense(params, 784, width, weight_norm=True, weight_scale=2),
-        cuba.Dense(params, width, width, weight_norm=True, weight_scale=2),
-        cuba.Affine(params, width, CLASSES, weight_norm=True, dynamics=False),
-    )
+    net = _Rated(bootstrap, width, mode)
     pictures = torch.rand(batch, 784, 1, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(batch) % CLASSES
-    name = f"784-{width}-{width}-10 CUBA, T {steps} (proxy for the bootstrap tutorial)"
     x = pictures.expand(-1, -1, steps).contiguous()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # lava-dl's, at bins without a sample
+        for _ in range(3):
+            net(x, net.sample)
+        for block in list(net.blocks)[:3]:
+            block.fit()
+    name = f"bootstrap 784-{width}-{width}-10 CUBA, T {steps}, {mode} mode"
     return made(name, net, x, lambda out: functional.cross_entropy(out.mean(-1), labels))
+
+
+def bootstrap_snn(slayer: ModuleType, quick: bool) -> Workload:
+    """The bootstrap tutorial's network spiking."""
+    return _bootstrap(slayer, quick, "SNN")
+
+
+def bootstrap_ann(slayer: ModuleType, quick: bool) -> Workload:
+    """The bootstrap tutorial's network in rates."""
+    return _bootstrap(slayer, quick, "ANN")
+
+
+def plain_ann(quick: bool) -> Workload:
+    """A network of torch's with the shapes of `bootstrap_ann`."""
+    batch, width = (2, 32) if quick else (32, 512)
+    torch.manual_seed(0)
+    sizes = (784, width, width, CLASSES)
+    layers: list[torch.nn.Module] = []
+    for inputs, outputs in itertools.pairwise(sizes):
+        layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
+    net = torch.nn.Sequential(*layers[:-1])
+    labels = torch.arange(batch) % CLASSES
+    x = torch.rand(batch, 784, generator=torch.Generator().manual_seed(0))
+    return made(f"784-{width}-{width}-10 ReLU", net, x, lambda out: functional.cross_entropy(out, labels))
 
 
 _FEEDBACK: dict[str, Any] = {"threshold": 1.0, "current_decay": 0.25, "voltage_decay": 0.03, "requires_grad": True}
