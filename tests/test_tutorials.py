@@ -23,6 +23,7 @@ TRAINED = {
     "xor_regression": "answers.png",
     "pilotnet_sdnn": "angles.png",
     "pilotnet_lif": "angles.png",
+    "mnist_bootstrap": "rates.png",
 }
 needs_lava = pytest.mark.skipif(not USABLE, reason=WHY)
 
@@ -61,9 +62,18 @@ def test_trains_and_is_exact(run, out, name):
     assert f"{trained.compared + deployed.compared:,}, all equal" in said
     assert len(found["stats"].testing.loss_log) == found["asked"].epochs
     for file in (TRAINED[name], "loss.png"):
-        assert (out / name / file).read_bytes().startswith(b"\x89PNG")
+        assert (found["asked"].out / file).read_bytes().startswith(b"\x89PNG")
     for file in (f"{name}.net", "loss.txt", "checkpoint.pt"):
-        assert (out / name / file).is_file()
+        assert (found["asked"].out / file).is_file()
+
+
+@pytest.mark.parametrize("family", ["alif", "rf_iz", "sigma_delta"])
+def test_rates_of_other_neurons(run, out, family):
+    found, said = run("mnist_bootstrap", "--small", "--family", family, "--out", out / "rates")
+    assert found["trained"].exact
+    assert found["deployed"].exact
+    assert f"test accuracy, spikes │ {found['spiking']:.6g}" in " ".join(said.split())
+    assert (out / "rates" / family / "mnist_bootstrap.net").is_file()
 
 
 def test_regressions_learn(run, out):
@@ -149,11 +159,12 @@ def test_more_epochs_after_the_end(run, tmp_path, name, epochs):
 
 
 @pytest.mark.parametrize("after", [1, 3])
-def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, after):
+@pytest.mark.parametrize("name", ["nmnist", "mnist_bootstrap"])
+def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, name, after):
     """Two batches an epoch; the interruption comes at batch `after`, counted from 0."""
     from lavadl_ref import slayer
 
-    name, settings = "nmnist", ("--small", "--epochs", 2)
+    settings = "--small", "--epochs", 2
     whole, _ = run(name, *settings, "--out", tmp_path / "whole")
     train, done = slayer.utils.Assistant.train, []
 
@@ -168,7 +179,7 @@ def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, after):
         patch.setattr(slayer.utils.Assistant, "train", broken)
         with pytest.raises(KeyboardInterrupt):
             run(name, *settings, "--out", tmp_path / "parts")
-    state = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
+    state = torch.load(next((tmp_path / "parts").rglob("checkpoint.pt")), weights_only=True)
     assert (state["epoch"], state["place"]) == (after // 2, 32)
     torch.rand(7)
     parts, _ = run(name, *settings, "--out", tmp_path / "parts", "--resume")

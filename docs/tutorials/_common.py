@@ -39,6 +39,7 @@ class Options:
     resume: bool
     small: bool
     net: Path
+    family: str = ""  #: of the neurons, where there is a choice
 
     @property
     def path(self) -> Path:
@@ -55,6 +56,7 @@ def options(
     data: str = "",
     net: str = "",
     data_has_net: bool = False,
+    families: Sequence[str] = (),
 ) -> Options:
     """Read the command line, make the folder for the output, and seed torch.
 
@@ -72,6 +74,8 @@ def options(
         The tutorial whose network ``--net`` is by default; '' if none is read.
     data_has_net : bool
         Whether the folder of ``--data`` holds a network that takes its place.
+    families : sequence of str
+        Neurons to choose from, the first by default; the output then has a folder for each.
     """
     name = Path(file).stem
     parser = argparse.ArgumentParser(description=(about or "").split("\n\n")[0])
@@ -85,8 +89,11 @@ def options(
         parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     if net:
         parser.add_argument("--net", type=Path, help=f"a trained network: out/{net}/{net}.net")
+    if families:
+        parser.add_argument("--family", choices=families, default=families[0], help=f"neurons: {families[0]}")
     asked = vars(parser.parse_args())
-    out = asked["out"] or Path("out") / name
+    family = asked.get("family", "")
+    out = (asked["out"] or Path("out") / name) / family
     count = 0 if epochs is None else epochs[1 if asked["small"] else 0]
     found = Options(
         name,
@@ -97,6 +104,7 @@ def options(
         resume=asked.get("resume", False),
         small=asked["small"],
         net=asked.get("net") or out.parent / net / f"{net}.net",
+        family=family,
     )
     if data_has_net and found.data is not None:
         found.net = found.data / "network.net"
@@ -131,7 +139,7 @@ def progress(text: str) -> Iterator[Callable[[int, int, str], None]]:
 
 
 def compare(
-    options: Options, blocks: Sequence[Any], x: Tensor, stream: np.ndarray, **resets: int
+    options: Options, blocks: Sequence[Any], x: Tensor, stream: np.ndarray, first: int = 0, **resets: int
 ) -> tuple[verify.Report, verify.Report]:
     """Export `blocks` to ``options.path``, and compare slayer, the integer reference and Lava in every integer.
 
@@ -141,14 +149,16 @@ def compare(
     blocks : sequence of slayer blocks
         In evaluation mode.
     x : Tensor
-        What the blocks take, (B, ..., T): compared as trained.
+        What the blocks from `first` on take, (B, ..., T): compared as trained.
     stream : ndarray
-        The same, or some of it, as integers (..., T): compared as deployed.
+        What the file takes, integers (..., T): compared as deployed.
+    first : int
+        Where `x` enters.
     **resets : int
         ``reset_interval`` and ``reset_offset`` of the deployed network.
     """
     exchange.write(options.path, exchange.Network(tuple(block.describe() for block in blocks)))
-    trained = verify.trained(blocks, x)
+    trained = verify.trained(blocks[first:], x)
     deployed = verify.verify(options.path, stream, in_process=options.small, **resets)  # type: ignore[arg-type]
     show_paths(f"as trained: {trained.samples} samples of {trained.steps} steps", trained)
     show_paths(f"as deployed: {deployed.steps} steps", deployed)

@@ -6,7 +6,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -38,9 +38,12 @@ class Training:
     test: Dataset[Any]
     batch: int
     prepare: Callable[[Any], tuple[Tensor, Tensor]]  #: input and target of a collated batch
-    best_by: str = "loss"  #: of the testing statistics: loss or accuracy
+    best_by: str = "loss"  #: of the testing statistics: loss or accuracy; with '' the last network is kept
     shuffle: bool = True
     slower: Sequence[int] = ()  #: epochs before which the learning rate is divided by 10/3
+    before: Callable[[int, int, bool], None] | None = None  #: called with epoch, batch and whether it is for training
+    after: Callable[[], None] | None = None  #: called at the end of each epoch
+    also: Mapping[str, Any] = field(default_factory=dict)  #: what else has a ``state_dict``, for the checkpoint
     best: dict[str, Any] = field(default_factory=dict)  #: state of the network that was best
 
     def __post_init__(self) -> None:
@@ -48,7 +51,16 @@ class Training:
         self.checkpoint = options.out / "checkpoint.pt"
         # what must be the same for a run to be the same
         self.settings = json.dumps(
-            [options.name, options.seed, options.small, str(options.data), len(self.data), len(self.test), self.batch]
+            [
+                options.name,
+                options.family,
+                options.seed,
+                options.small,
+                str(options.data),
+                len(self.data),
+                len(self.test),
+                self.batch,
+            ]
         )
         self.epoch = self.place = 0
         if options.resume:
@@ -67,13 +79,15 @@ class Training:
                 if hasattr(self.data, "set_epoch"):
                     self.data.set_epoch(self.epoch)
                 while self.place < len(order):
+                    self._prepare(self.place // self.batch, True)
                     self.assistant.train(*self._batch(self.data, order[self.place : self.place + self.batch]))
                     self.place += self.batch
                     update(self.epoch * batches + self.place // self.batch, self.options.epochs * batches, self._says())
                     if perf_counter() - saved >= SAVE_EVERY:
                         self._save()
                         saved = perf_counter()
-                for part in torch.arange(len(self.test)).split(self.batch):  # type: ignore[arg-type]
+                for number, part in enumerate(torch.arange(len(self.test)).split(self.batch)):  # type: ignore[arg-type]
+                    self._prepare(number, False)
                     self.assistant.test(*self._batch(self.test, part))
                 self._close_epoch()
                 if perf_counter() - saved >= SAVE_EVERY:
@@ -84,13 +98,19 @@ class Training:
             self.assistant.net.load_state_dict(self.best)
         self.assistant.net.eval()
 
+    def _prepare(self, number: int, train: bool) -> None:
+        if self.before is not None:
+            self.before(self.epoch, number, train)
+
     def _close_epoch(self) -> None:
         stats = self.assistant.stats
         assert stats is not None
         stats.update()
-        if getattr(stats.testing, f"best_{self.best_by}"):
+        if self.best_by and getattr(stats.testing, f"best_{self.best_by}"):
             self.best = deepcopy(self.assistant.net.state_dict())
         self.epoch, self.place = self.epoch + 1, 0
+        if self.after is not None:
+            self.after()
 
     def _order(self, epoch: int) -> Tensor:
         count = len(self.data)  # type: ignore[arg-type]
@@ -104,8 +124,9 @@ class Training:
     def _says(self) -> str:
         stats = self.assistant.stats
         assert stats is not None
-        log = stats.testing.accuracy_log if self.best_by == "accuracy" else stats.testing.loss_log
-        return f"test {self.best_by} {log[-1]:.5g}" if log else ""
+        what = "loss" if self.best_by == "loss" else "accuracy"
+        log = getattr(stats.testing, f"{what}_log")
+        return f"test {what} {log[-1]:.5g}" if log else ""
 
     def _save(self) -> None:
         stats = self.assistant.stats
@@ -118,6 +139,7 @@ class Training:
             "best": self.best,
             "stats": {name: dict(vars(getattr(stats, name))) for name in ("training", "testing")},
             "random": _random_states(),
+            "also": {name: part.state_dict() for name, part in self.also.items()},
         }
         part = self.checkpoint.with_suffix(".part")
         torch.save(state, part)
@@ -134,6 +156,8 @@ class Training:
         self.assistant.optimizer.load_state_dict(state["optimizer"])
         for name, values in state["stats"].items():
             vars(getattr(self.assistant.stats, name)).update(values)
+        for name, part in self.also.items():
+            part.load_state_dict(state["also"][name])
         _set_random_states(state["random"])
 
 

@@ -39,6 +39,7 @@ FORWARD_FLOAT = 0.15  #: any weights, or events of different values
 BACKWARD = 0.25  #: the gradient of the weight
 
 FEWEST_OUTPUTS = 8  #: for fewer, the search for events costs as much as the matrix product
+FEWEST_ROWS = 64  #: for fewer samples and steps, the table of weights costs as much
 LEAST_WORK = 1 << 22  #: products below which nothing is worth a decision
 SAMPLES = 64  #: stretches of the input that are looked at for an estimate of its density
 SAMPLE = 1024  #: entries of a stretch
@@ -129,7 +130,8 @@ def _listed(input: Tensor, weights: Sequence[Tensor]) -> tuple[events.Events, li
         return None
     guessing = _path == "auto"
     outputs = sum(len(weight) for weight in weights)
-    if guessing and (outputs < FEWEST_OUTPUTS or input.numel() * outputs < LEAST_WORK):
+    few = outputs < FEWEST_OUTPUTS or n * steps < FEWEST_ROWS
+    if guessing and (few or input.numel() * outputs < LEAST_WORK):
         return None
     x = input.detach()
     lanes = x.is_contiguous() and steps > 1

@@ -49,9 +49,6 @@ def rows(settings: Settings) -> Iterator[Row]:
             name = f"{own.name}: inference, batch {samples}"
             found = compare(name, partial(own.infer, samples), partial(other.infer, samples), settings.rounds)
             yield ratio_row(found)
-    own, plain = workloads.bootstrap_ann(lavadl_ref.slayer, settings.quick), workloads.plain_ann(settings.quick)
-    name = f"{own.name}, next to a plain {plain.name} network of torch's: training step, batch {own.x.shape[0]}"
-    yield ratio_row(compare(name, own.train, plain.train, settings.rounds))
 
 
 PART = Part(
@@ -60,8 +57,7 @@ PART = Part(
     "A training step is forward, loss, backward and Adam's step (torch's fused Adam on both sides). Inputs are random: "
     "spikes of the density given, for PilotNet a moving picture, for bootstrap a still one. The networks are those of "
     "Lava-DL's tutorials. lava-dl's recurrent block leaves out the way back through the membrane, this one does not. "
-    "KWTA is measured without the shift, with which lava-dl's cannot run. In the last line, what stands beside ours "
-    "is not lava-dl but the same network of torch's linear maps and ReLUs.",
+    "KWTA is measured without the shift, with which lava-dl's cannot run.",
     ratio_columns("lava-dl"),
     rows,
 )

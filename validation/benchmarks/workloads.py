@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils import parametrizations
 
 CLASSES = 10
 
@@ -49,11 +50,11 @@ def spikes(shape: tuple[int, ...], density: float) -> Tensor:
     return (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < density).float()
 
 
-def made(name: str, net: torch.nn.Module, x: Tensor, error: Callable[[Any], Tensor], rate: float = 1e-3) -> Workload:
+def made(name: str, net: torch.nn.Module, x: Tensor, error: Callable[[Any], Tensor], fused: bool = True) -> Workload:
     """A workload whose parameters are all there: delays and shapes appear at the first pass."""
     with torch.no_grad():
         net(x[:1])
-    return Workload(name, net, x, error, torch.optim.Adam(net.parameters(), lr=rate, fused=True))
+    return Workload(name, net, x, error, torch.optim.Adam(net.parameters(), lr=1e-3, fused=fused))
 
 
 #: the published N-MNIST recipe
@@ -168,19 +169,20 @@ def pilotnet_cuba(slayer: ModuleType, quick: bool) -> Workload:
 
 
 class _Rated(torch.nn.Module):
-    """The bootstrap tutorial's network, in one mode, with weight norm."""
+    """The bootstrap tutorial's network, in one mode."""
 
-    def __init__(self, bootstrap: Any, width: int, mode: str) -> None:
+    def __init__(self, bootstrap: Any, width: int, mode: str, weight_norm: bool) -> None:
         super().__init__()
         params = {"threshold": 1.25, "current_decay": 1, "voltage_decay": 0.03, "tau_grad": 1, "scale_grad": 1}
+        options: dict[str, Any] = {"weight_norm": weight_norm, "weight_scale": 2}
         cuba = bootstrap.block.cuba
         self.mode = bootstrap.Mode[mode]
         self.blocks = torch.nn.ModuleList(
             [
                 cuba.Input(params, weight=1, bias=0),
-                cuba.Dense(params, 784, width, weight_norm=True, weight_scale=2),
-                cuba.Dense(params, width, width, weight_norm=True, weight_scale=2),
-                cuba.Affine(params, width, CLASSES, weight_norm=True, weight_scale=2),
+                cuba.Dense(params, 784, width, **options),
+                cuba.Dense(params, width, width, **options),
+                cuba.Affine(params, width, CLASSES, **options),
             ]
         )
         self.sample = bootstrap.Mode.SAMPLE
@@ -191,12 +193,12 @@ class _Rated(torch.nn.Module):
         return x
 
 
-def _bootstrap(slayer: ModuleType, quick: bool, mode: str) -> Workload:
+def _bootstrap(slayer: ModuleType, quick: bool, mode: str, **options: bool) -> Workload:
     """784-512-512-10 on still pictures, with the rate curves of a few sampled batches."""
     batch, width, steps = (2, 32, 4) if quick else (32, 512, 16)
     bootstrap = importlib.import_module(f"{slayer.__name__.rpartition('.')[0]}.bootstrap")
     torch.manual_seed(0)
-    net = _Rated(bootstrap, width, mode)
+    net = _Rated(bootstrap, width, mode, options.get("weight_norm", True))
     pictures = torch.rand(batch, 784, 1, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(batch) % CLASSES
     x = pictures.expand(-1, -1, steps).contiguous()
@@ -207,7 +209,9 @@ def _bootstrap(slayer: ModuleType, quick: bool, mode: str) -> Workload:
         for block in list(net.blocks)[:3]:
             block.fit()
     name = f"bootstrap 784-{width}-{width}-10 CUBA, T {steps}, {mode} mode"
-    return made(name, net, x, lambda out: functional.cross_entropy(out.mean(-1), labels))
+    entering = x if mode == "SNN" else pictures
+    error = functional.cross_entropy
+    return made(name, net, entering, lambda out: error(out.mean(-1), labels), options.get("fused", True))
 
 
 def bootstrap_snn(slayer: ModuleType, quick: bool) -> Workload:
@@ -216,22 +220,26 @@ def bootstrap_snn(slayer: ModuleType, quick: bool) -> Workload:
 
 
 def bootstrap_ann(slayer: ModuleType, quick: bool) -> Workload:
-    """The bootstrap tutorial's network in rates."""
+    """The bootstrap tutorial's network in rates, of pictures of one step."""
     return _bootstrap(slayer, quick, "ANN")
 
 
-def plain_ann(quick: bool) -> Workload:
-    """A network of torch's with the shapes of `bootstrap_ann`."""
+def ann_and_plain(slayer: ModuleType, quick: bool, weight_norm: bool, fused: bool) -> tuple[Workload, Workload]:
+    """The network of `bootstrap_ann`, and one of torch's linear maps and ReLUs with its shapes."""
+    own = _bootstrap(slayer, quick, "ANN", weight_norm=weight_norm, fused=fused)
     batch, width = (2, 32) if quick else (32, 512)
     torch.manual_seed(0)
-    sizes = (784, width, width, CLASSES)
     layers: list[torch.nn.Module] = []
-    for inputs, outputs in itertools.pairwise(sizes):
-        layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
-    net = torch.nn.Sequential(*layers[:-1])
+    for inputs, outputs in itertools.pairwise((784, width, width, CLASSES)):
+        linear: torch.nn.Module = torch.nn.Linear(inputs, outputs)
+        layers += [parametrizations.weight_norm(linear) if weight_norm else linear, torch.nn.ReLU()]
     labels = torch.arange(batch) % CLASSES
-    x = torch.rand(batch, 784, generator=torch.Generator().manual_seed(0))
-    return made(f"784-{width}-{width}-10 ReLU", net, x, lambda out: functional.cross_entropy(out, labels))
+    x = own.x.flatten(1)
+    error = functional.cross_entropy
+    plain = made("plain", torch.nn.Sequential(*layers[:-1]), x, lambda out: error(out, labels), fused)
+    what = f"{'with' if weight_norm else 'without'} weight norm, {'fused' if fused else 'default'} Adam"
+    own.name = f"bootstrap 784-{width}-{width}-10, ANN mode, {what}"
+    return own, plain
 
 
 _FEEDBACK: dict[str, Any] = {"threshold": 1.0, "current_decay": 0.25, "voltage_decay": 0.03, "requires_grad": True}

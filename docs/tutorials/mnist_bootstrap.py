@@ -1,0 +1,195 @@
+"""Handwritten digits by rate-coded networks: trained in rates, deployed in spikes.
+
+With `--data DIR` MNIST, its four IDX files; otherwise the digits of scikit-learn. `--family` chooses the neurons.
+"""
+
+# %%
+import itertools
+
+import torch
+from _common import compare, curves, figure, options, raster, save, show
+from _training import Training
+from torch.nn import functional
+from torch.utils.data import random_split
+
+from lavadl_ref import bootstrap, datasets, slayer
+from lavadl_ref.bootstrap import Mode
+
+#: Neurons of each family; those whose rates follow their drive.
+NEURONS = {
+    "cuba": {"threshold": 0.5, "current_decay": 1, "voltage_decay": 0.03},
+    "alif": {
+        "threshold": 0.5,
+        "threshold_step": 0.1,
+        "current_decay": 1,
+        "voltage_decay": 0.03,
+        "threshold_decay": 0.5,
+        "refractory_decay": 1,
+    },
+    "rf_iz": {"threshold": 0.5, "period": 16, "decay": 0.3},
+    "sigma_delta": {"threshold": 0.1, "activation": functional.relu},
+}
+asked = options(__file__, __doc__, epochs=(40, 2), data="MNIST's four IDX files, plain or .gz", families=tuple(NEURONS))
+
+# %% [markdown]
+# ## Data
+# Pictures are turned, scaled and moved a little each time they are seen. A tenth of the training set is kept aside to
+# watch the training by; the test set is used once, at the end.
+
+# %%
+if asked.data is None:
+    whole, test = datasets.Digits(True, size=8, seed=asked.seed), datasets.Digits(False, size=8, seed=asked.seed)
+else:
+    whole, test = datasets.MNIST(asked.data), datasets.MNIST(asked.data, train=False)
+generator = torch.Generator().manual_seed(asked.seed)
+kept = len(whole) // 10
+data, watched = random_split(whole, [len(whole) - kept, kept], generator)
+if asked.small:
+    data, watched = (random_split(part, [64, len(part) - 64], generator)[0] for part in (data, watched))
+side = whole.images.shape[-1]
+steps = 16
+
+
+def vary(x):
+    """Turn, scale and move pictures (N, H, W), each otherwise."""
+    n = len(x)
+    angle, scale = (torch.rand(n) - 0.5) * 0.5, 1 + (torch.rand(n) - 0.5) * 0.2
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(n, 2, 2) * scale[:, None, None]
+    grid = functional.affine_grid(torch.cat([turn, (torch.rand(n, 2, 1) - 0.5) * 0.2], -1), (n, 1, side, side), False)
+    return functional.grid_sample(x[:, None], grid, align_corners=False)[:, 0]
+
+
+# %% [markdown]
+# ## Network
+# The blocks are slayer's with one more argument, the mode. Rates are tensors of one time step.
+
+# %%
+params = {**NEURONS[asked.family], "tau_grad": 0.03, "scale_grad": 3}
+block = getattr(bootstrap.block, asked.family)
+width = 512 if asked.data else 256
+gain = 2 if asked.family == "rf_iz" else 1
+weights = {"weight_norm": True, "weight_scale": 2}
+
+
+class Network(torch.nn.Module):
+    """Three layers of neurons and a readout; `modes` are those of the next call."""
+
+    def __init__(self):
+        super().__init__()
+        self.modes = bootstrap.routine.LayerMode(0, Mode.SNN)
+        self.blocks = torch.nn.ModuleList(
+            [
+                block.Input(params, weight=gain, bias=0),
+                block.Dense(params, side * side, width, **weights),
+                block.Dense(params, width, width, **weights),
+                block.Affine(params, width, 10, dynamics=False, **weights),
+            ]
+        )
+
+    def forward(self, x):
+        still = x.flatten(1)[..., None]
+        x = still if self.modes.base_mode is Mode.ANN else still.expand(-1, -1, steps)
+        for layer, mode in zip(self.blocks, self.modes, strict=False):
+            x = layer(x, mode=mode)
+        return x.mean(-1)
+
+
+net = Network()
+optimizer = torch.optim.Adam(net.parameters(), lr=5e-3, weight_decay=1e-4)
+slowing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(asked.epochs, 1))
+
+# %% [markdown]
+# ## Training
+# Every ten epochs the spiking network is sampled, and curves of rate over drive are fitted. In between it trains as
+# rates; half way, layer after layer crosses over to spikes for good.
+
+# %%
+half = asked.epochs // 2
+schedule = bootstrap.routine.Scheduler(crossover_epochs=[half, half + 2, half + 4, half + 6])
+
+
+def choose(epoch, iteration, train):
+    """The modes of the next batch; what is watched is the spiking network."""
+    modes = schedule.mode(epoch, iteration, train)
+    net.modes = modes if train else bootstrap.routine.LayerMode(0, Mode.SNN)
+
+
+def prepare(batch):
+    """Pictures, varied in training, and their labels."""
+    return vary(batch[0]) if net.training else batch[0], batch[1]
+
+
+stats = slayer.utils.LearningStats()
+assistant = slayer.utils.Assistant(
+    net, functional.cross_entropy, optimizer, stats, classifier=lambda out: out.argmax(-1)
+)
+training = Training(
+    asked, assistant, data, watched, 32, prepare, "", before=choose, after=slowing.step,
+    also={"schedule": schedule, "slowing": slowing},
+)  # fmt: skip
+training.run()
+curves(asked, stats)
+
+# %% [markdown]
+# ## Spikes and rates
+# The curves are fitted once more, to the network as it is now. Then both modes are measured on the test set.
+
+
+# %%
+def answers(mode):
+    """The share of the test digits that the network reads right in one mode."""
+    net.eval()
+    net.modes = bootstrap.routine.LayerMode(0, mode)
+    with torch.no_grad():
+        right = [net(test.images[i]).argmax(-1) == test.labels[i] for i in torch.arange(len(test)).split(256)]
+    return torch.cat(right).float().mean().item()
+
+
+net.modes = bootstrap.routine.LayerMode(0, Mode.SAMPLE)
+curved = [layer for layer in net.blocks if isinstance(layer, bootstrap.block.base.AbstractBlock)][:-1]
+for layer in curved:
+    layer.f.clear()
+with torch.no_grad():
+    net.train()
+    for part in itertools.islice(torch.tensor(data.indices).split(32), 10):
+        net(vary(whole.images[part]))
+for layer in curved:
+    layer.f.alpha = 1.0
+    layer.fit()
+spiking, rates = answers(Mode.SNN), answers(Mode.ANN)
+
+drawn, axes = figure(3)
+net.modes = bootstrap.routine.LayerMode(0, Mode.SNN)
+with torch.no_grad():
+    sent = net.blocks[1](net.blocks[0](test.images[0].view(1, -1, 1).expand(-1, -1, steps), Mode.SNN), Mode.SNN)
+axes[0, 0].imshow(test.images[0], cmap="gray")
+axes[0, 0].set(title=f"digit {int(test.labels[0])}")
+raster(axes[0, 1], sent[0].numpy(), "first hidden layer")
+drives = torch.linspace(-1, 3, 200)
+for number, layer in enumerate(curved):
+    axes[0, 2].plot(drives, layer.f(drives).detach(), label=f"layer {number}")
+axes[0, 2].set(title="rates", xlabel="drive", ylabel="rate")
+axes[0, 2].legend()
+save(asked, drawn, "rates")
+
+# %% [markdown]
+# ## Export, and proof that all paths agree
+
+# %%
+count = 2 if asked.small else 16
+pictures = test.images[:count].flatten(1)[..., None].expand(-1, -1, steps)
+with torch.no_grad():
+    entering = net.blocks[0](pictures, Mode.SNN)
+stream = 2 * torch.round(32 * pictures[0]).int().numpy()
+trained, deployed = compare(asked, list(net.blocks), entering, stream, first=1)
+show(
+    asked,
+    {
+        "neurons": asked.family,
+        "digits": f"{len(data)} for training, {len(watched)} to watch it by, {len(test)} for testing",
+        "epochs": len(stats.testing.loss_log),
+        "test accuracy, spikes": spiking,
+        "test accuracy, rates": rates,
+        "integers compared": f"{trained.compared + deployed.compared:,}, all equal",
+    },
+)
