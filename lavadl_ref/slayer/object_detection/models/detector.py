@@ -136,7 +136,8 @@ class Detector(YOLOBase):
         norms: list[float] = [block.synapse.grad_norm for block in self._trained_blocks()]  # type: ignore[union-attr, misc]
         figure = Figure()
         axes = figure.add_subplot()
-        axes.semilogy(norms, "o-")
+        axes.plot(norms, "o-")
+        axes.set_yscale("log" if any(norms) else "linear")
         axes.set_xlabel("block")
         axes.set_ylabel("norm of the gradient per weight")
         figure.savefig(f"{os.fspath(path)}gradFlow.png")
