@@ -35,7 +35,8 @@ def inside(u: Array, v: Array, label: Array) -> Array:
         box & (across <= (v + 1) / 2),
         box & (np.minimum(across, along) <= 1 / 3),
     )
-    return np.select([label == number for number in range(len(shapes))], shapes)
+    shown: Array = np.select([label == number for number in range(len(shapes))], shapes)
+    return shown
 
 
 class MovingShapes(Dataset[tuple[Tensor, list[Annotation]]]):
@@ -118,7 +119,7 @@ class MovingShapes(Dataset[tuple[Tensor, list[Annotation]]]):
         shown = inside(u, v, label[:, None, None])
         # of the objects at a place the last is in front
         front = count - 1 - shown[:, ::-1].argmax(1)
-        frames = np.where(shown.any(1)[..., None], color[front], frames)
+        frames = np.where(np.expand_dims(shown.any(1), -1), color[front], frames)
         clip = torch.from_numpy(frames.astype(np.float32).transpose(3, 1, 2, 0).copy())
         return clip, [self._annotation(label, half, places) for places in center]
 
