@@ -255,12 +255,15 @@ def draw(training: Training, out: Path) -> None:
 
     images, _, boxes = next(iter(training.test))
     found = [[d[d[:, 4] > 0.3] for d in step] for step in detected(training.net, images)]
+    # boxes are in units of the frame: they fit larger pictures, in which names cover less
+    times = max(1, 320 // images.shape[3])
+    images = images.repeat_interleave(times, dim=2).repeat_interleave(times, dim=3)
     clips = [
         obd.bbox.utils.create_frames(images, boxes, found, training.classes, batch=n)
         for n in range(min(4, len(images)))
     ]
     obd.bbox.utils.create_video(images, boxes, found, out / "detections", training.classes)
-    figure = Figure(figsize=(10, 10), layout="constrained")
+    figure = Figure(figsize=(13, 6.6), layout="constrained")
     for axes, frames in zip(figure.subplots(2, 2).flat, clips, strict=False):
         axes.imshow(frames[-1])
         axes.set_axis_off()
