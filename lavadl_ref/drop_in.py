@@ -42,10 +42,7 @@ _ELSEWHERE: dict[str, tuple[str, str | None]] = {
     "lava.proc.io.OutputReader": (f"{_OURS}.netx.io", "OutputReader"),
 }
 #: Modules of lava-dl that do something else here, or nothing.
-_INSTEAD = {
-    "slayer.jitconfig": "there is no CUDA code to configure",
-    "slayer.object_detection": "there is no object detection here",
-}
+_INSTEAD = {"slayer.jitconfig": "there is no CUDA code to configure"}
 
 
 def install() -> None:

@@ -70,6 +70,16 @@ FORMS = """
     assert cuba is module is ours.neuron.cuba and Neuron is ours.neuron.cuba.Neuron
     assert Neuron.__module__ == cuba.__spec__.name == "lavadl_ref.slayer.neuron.cuba"
 
+    from lava.lib.dl.slayer import obd
+    from lava.lib.dl.slayer.object_detection.boundingbox.utils import nms
+    from lava.lib.dl.slayer.object_detection.dataset.bdd100k import BDD
+    from lava.lib.dl.slayer.object_detection.dataset.prophesee_automotive import PropheseeAutomotive
+    from lava.lib.dl.slayer.object_detection.models.yolo_kp import Network
+    from lava.lib.dl.slayer.object_detection.yolo_base import YOLOBase, YOLOLoss, YOLOtarget
+    assert obd is ours.obd and nms is obd.bbox.utils.nms and Network is obd.models.yolo_kp.Network
+    assert (BDD, PropheseeAutomotive) == (obd.dataset.BDD, obd.dataset.PropheseeAutomotive)
+    assert (YOLOBase, YOLOLoss, YOLOtarget) == (obd.YOLOBase, obd.YOLOLoss, obd.YOLOtarget)
+
     import sys
     assert "lava.magma" not in sys.modules
 """
@@ -269,7 +279,6 @@ ABSENT = """
         "lava.lib.dl.netx.absent": "has no lavadl_ref.netx.absent for lava.lib.dl.netx.absent",
         "lava.lib.dl.slayer.absent.deeper": "has no lavadl_ref.slayer.absent",
         "lava.lib.dl.slayer.jitconfig": "no CUDA code to configure",
-        "lava.lib.dl.slayer.object_detection.metrics": "there is no object detection here",
         "lava.lib.dl.exchange": "lava-dl has bootstrap, netx, slayer, but no lava.lib.dl.exchange",
     }.items():
         try:

@@ -1,6 +1,7 @@
 """Write each tutorial as a page: ``_pages.py`` makes ``NAME.md`` of every ``NAME.py`` beside it.
 
 A tutorial is a script in cells: ``# %%`` begins one of code, ``# %% [markdown]`` one of text. Its docstring is first.
+A script without cells is shown whole.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ def page(script: Path) -> str:
     assert docstring is not None, script
     parts = [f"# {script.stem}", f"Made of [{script.name}]({script.name}), which runs as it is.", docstring]
     cells = source.split(f"\n{CODE}")[1:]
+    if not cells:
+        first, _, rest = docstring.partition("\n\n")
+        code = source.split('"""', 2)[2].strip()
+        parts[2:] = [first, f"```text\n{rest.strip()}\n```", f"```python\n{code}\n```"]
     for cell in cells:
         heading, _, body = cell.partition("\n")
         if CODE + heading == TEXT:

@@ -21,7 +21,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise ImportError("frames are read with Pillow: pip install 'lavadl-ref[tutorials]'") from None
+        raise ImportError("frames are read with Pillow: pip install 'lavadl-ref[pictures]'") from None
     return Image
 
 

@@ -68,6 +68,7 @@ def draw(folder: Path, tables: dict[str, Table]) -> dict[str, list[str]]:
     for part, plot in {
         "neurons": _bars,
         "networks": _bars,
+        "detection": _bars,
         "peers": _bars,
         "threads": _threads,
         "slopes": _slopes,

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from validation.benchmarks import deployed, limits, memory, networks, neurons, peers, rates, slopes, start, threads
+from validation.benchmarks import (
+    deployed,
+    detection,
+    limits,
+    memory,
+    networks,
+    neurons,
+    peers,
+    rates,
+    slopes,
+    start,
+    threads,
+)
 from validation.benchmarks.results import Part
 
 PARTS: dict[str, Part] = {
     part.name: part
     for part in (
-        *(limits.PART, neurons.PART, networks.PART, rates.PART, peers.PART, memory.PART),
+        *(limits.PART, neurons.PART, networks.PART, rates.PART, detection.PART, peers.PART, memory.PART),
         *(threads.PART, slopes.PART, start.PART, deployed.PART),
     )
 }

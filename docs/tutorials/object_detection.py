@@ -1,0 +1,298 @@
+"""Train YOLO-KP to find moving shapes, or what is on BDD100K's streets; export it, and prove that all paths agree.
+
+python docs/tutorials/object_detection.py                        shapes made on the fly: some 15 minutes on two cores
+python docs/tutorials/object_detection.py --small --epochs 2     shows that it runs, not how well, and not on Lava
+python docs/tutorials/object_detection.py --data bdd100k         the folder with BDD100K's images/ and labels/
+
+What comes out lies in --out: checkpoint.pt after each epoch, from which --resume goes on, yolo_kp.net, the pictures
+detections.png and .gif, and training.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lavadl_ref import audit, verify
+from lavadl_ref.slayer import obd
+from lavadl_ref.slayer.object_detection.dataset import BDD, MovingShapes
+from lavadl_ref.slayer.object_detection.models import yolo_kp
+
+console = Console(stderr=True)
+LAVA_FRAMES = 2  #: of a clip that Lava is given; every message of each layer is compared
+LAVA_SECONDS = 3600.0  #: that Lava may take: its convolutions are many small ones
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train."""
+
+    size: tuple[int, int]  #: height and width of the frames
+    steps: int  #: frames of a clip
+    batch: int
+    epochs: int
+    anchors: Any
+    rate: float  #: largest learning rate
+    clips: int = 0  #: of shapes, for training in an epoch
+    held_out: int = 0  #: of shapes, for testing
+
+
+SHAPES = Recipe((96, 96), 8, 8, 24, (((0.25, 0.25), (0.32, 0.32), (0.4, 0.4)),), 2e-3, 1024, 128)
+SMALL = replace(SHAPES, size=(64, 64), steps=4, epochs=2, clips=16, held_out=8)
+STREETS = Recipe((448, 448), 32, 2, 50, yolo_kp.ANCHORS, 1e-4)
+LOSS = {"lambda_coord": 2.0, "lambda_noobj": 4.0, "lambda_obj": 1.8, "lambda_cls": 1.0, "lambda_iou": 2.25}
+LOSS |= {"alpha_iou": 0.8, "label_smoothing": 0.03}
+
+
+def parsed(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of BDD100K; shapes if not given")
+    parser.add_argument("--epochs", type=int, help=f"{SHAPES.epochs} for shapes, {STREETS.epochs} for BDD100K")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("yolo_kp"), help="folder for what comes out (yolo_kp)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--small", action="store_true", help="few and small clips")
+    found = parser.parse_args(arguments)
+    if found.epochs is not None and found.epochs < 1:
+        parser.error(f"--epochs must be at least 1, got {found.epochs}")
+    return found
+
+
+def data(recipe: Recipe, root: Path | None, seed: int) -> tuple[Any, Any]:
+    """Clips for training, and for testing."""
+    common = {"size": recipe.size, "seq_len": recipe.steps}
+    if root is not None:
+        return (
+            BDD(root, **common, train=True, randomize_seq=True, augment_prob=0.4),  # type: ignore[arg-type]
+            BDD(root, **common),  # type: ignore[arg-type]
+        )
+    return (
+        MovingShapes(recipe.clips, **common, train=True, seed=seed),  # type: ignore[arg-type]
+        MovingShapes(recipe.held_out, **common, seed=seed),  # type: ignore[arg-type]
+    )
+
+
+def share(done: float) -> float:
+    """Of the largest learning rate, after a share of the training: up in a tenth of it, then down like a cosine."""
+    return 0.01 + 0.99 * (done / 0.1 if done < 0.1 else (1 + math.cos(math.pi * min((done - 0.1) / 0.9, 1))) / 2)
+
+
+@dataclass
+class Training:
+    """A network, and all that its training needs."""
+
+    net: yolo_kp.Network
+    error: obd.YOLOLoss
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LambdaLR
+    train: DataLoader[Any]
+    test: DataLoader[Any]
+    classes: list[str]
+    history: list[dict[str, float]]  #: of each epoch
+
+    @classmethod
+    def of(cls, recipe: Recipe, root: Path | None, seed: int) -> Training:
+        """From the start."""
+        torch.manual_seed(seed)
+        training, testing = data(recipe, root, seed)
+        net = yolo_kp.Network(len(training.classes), recipe.anchors, tau_grad=0.1, scale_grad=0.2)
+        net.init_model((*recipe.size, 3))
+        assert net.scale is not None
+        target = obd.YOLOtarget(net.anchors, net.scale, len(training.classes))
+        loaders = [
+            DataLoader(clips, recipe.batch, shuffle=shuffle, collate_fn=target.collate_fn)
+            for clips, shuffle in ((training, True), (testing, False))
+        ]
+        optimizer = torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=1e-5)
+        steps = recipe.epochs * len(loaders[0])
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share(step / steps))
+        return cls(net, obd.YOLOLoss(net.anchors, **LOSS), optimizer, schedule, *loaders, training.classes, [])
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        part = path.with_suffix(".part")
+        parts = {"net": self.net, "optimizer": self.optimizer, "schedule": self.schedule}
+        states = {name: value.state_dict() for name, value in parts.items()}
+        torch.save({**states, "history": self.history, "random": torch.get_rng_state()}, part)
+        part.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint of a training of the same recipe."""
+        states = torch.load(path, weights_only=True)
+        for name in ("net", "optimizer", "schedule"):
+            getattr(self, name).load_state_dict(states[name])
+        self.history = states["history"]
+        torch.set_rng_state(states["random"])
+
+    def epoch(self, advance: Any) -> float:
+        """Pass all clips once; the mean loss of a frame."""
+        self.net.train()
+        total, frames = 0.0, 0
+        for images, targets, _ in self.train:
+            loss, _ = self.error(self.net(images)[0], targets)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.net.validate_gradients()
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), 10.0)
+            self.optimizer.step()
+            self.schedule.step()
+            total += loss.item()
+            frames += images.shape[-1]
+            advance()
+        return total / frames
+
+    def tested(self, advance: Any) -> obd.bbox.metrics.APstats:
+        """Average precision on the clips for testing."""
+        stats = obd.bbox.metrics.APstats(0.5)
+        for images, _, boxes in self.test:
+            for found, wanted in zip(detected(self.net, images), boxes, strict=True):
+                stats.update(found, wanted)
+            advance()
+        return stats
+
+
+def detected(net: yolo_kp.Network, images: Tensor) -> list[list[Tensor]]:
+    """What the network finds in clips: (n, 6) for each step and sample."""
+    with torch.no_grad():
+        boxes = net.eval()(images)[0]
+    return [obd.bbox.utils.nms([*boxes[..., t]], conf_threshold=0.05, merge_conf=True) for t in range(boxes.shape[-1])]
+
+
+@contextmanager
+def bar(text: str, total: int | None) -> Iterator[Any]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    columns = (*Progress.get_default_columns()[:3], TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda: progress.advance(task)
+
+
+def train(training: Training, epochs: int, out: Path) -> None:
+    """Train up to `epochs` in all; a checkpoint and a line after each."""
+    for number in range(len(training.history) + 1, epochs + 1):
+        began = time.perf_counter()
+        with bar(f"epoch {number} of {epochs}", len(training.train) + len(training.test)) as advance:
+            loss = training.epoch(advance)
+            ap = training.tested(advance)[:]
+        seconds = time.perf_counter() - began
+        training.history.append({"loss": loss, "ap": ap, "seconds": seconds})
+        training.save(out / "checkpoint.pt")
+        print(f"epoch {number:3}  loss {loss:8.3f}  AP@0.5 {ap:.3f}  {seconds:.0f} s", flush=True)
+
+
+def held(clip: Tensor, layers: int) -> Tensor:
+    """A clip whose last frame stays until what it changes has passed all layers, of which each takes a step."""
+    return torch.cat([clip, clip[..., -1:].expand(*clip.shape[:-1], layers)], dim=-1)
+
+
+def deployed(training: Training, out: Path, lava: bool) -> tuple[audit.Audit, dict[str, verify.Report]]:
+    """Export the network; what it does in a clip for testing, and how each path compares with the reference."""
+    net = training.net.eval()
+    path = out / "yolo_kp.net"
+    net.export_hdf5(path)
+    depth = len(net.layers)
+    frames = net.normalized(next(iter(training.test))[0][:1])
+    current = (net.input_blocks[0].neuron.quantized_input(frames)[0] * 64).round().long()
+    reports = {"slayer": verify.trained(net.layers, held(frames, depth))}
+    if lava:
+        with bar("running on Lava, which takes minutes", None):
+            few = held(current[..., :LAVA_FRAMES], depth).numpy()
+            reports["lava"] = verify.verify(path, few, slayer=False, timeout=LAVA_SECONDS, in_process=True)
+    return audit.audit(path, held(current, depth).numpy()), reports
+
+
+def show(training: Training, work: audit.Audit, reports: dict[str, verify.Report]) -> None:
+    """The tables."""
+    stats = training.tested(lambda: None)
+    table = Table()
+    for column in ("class", "AP@0.5"):
+        table.add_column(column)
+    for label, score in stats.class_scores().items():
+        table.add_row(training.classes[label], f"{score.item():.3f}")
+    table.add_row("mean", f"{stats[:]:.3f}")
+    tables = [table]
+    table = Table()
+    for column in ("layer", "neurons", "events", "operations", "if dense", "less"):
+        table.add_column(column, justify="right")
+    frames = next(iter(training.test))[0].shape[-1]
+    share = work.steps / frames  # while the last frame is held nothing happens but what is under way
+    rows = [(str(layer.position), layer.work) for layer in work.layers if layer.work is not None]
+    for name, done in [*rows, ("all", work.totals)]:
+        assert done is not None
+        events, operations = done.events * share, done.operations * share
+        less = f"{done.macs / operations:.1f} times" if operations else "-"
+        table.add_row(name, f"{done.neurons:,}", f"{events:,.0f}", f"{operations:,.0f}", f"{done.macs:,}", less)
+    tables.append(table)
+    for title, table in zip(("average precision on clips never trained on", "work for a frame"), tables, strict=True):
+        print(f"\n{title}")
+        Console().print(table)
+    for path, report in reports.items():
+        said = report.skipped.get(path)
+        agreed = "equal in every message" if report.exact else "DIFFERENT"
+        print(f"{path} and the reference: " + (f"not compared, {said}" if said else f"{agreed}, {report.compared:,}"))
+
+
+def draw(training: Training, out: Path) -> None:
+    """Detections beside the targets, and how the training went."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    images, _, boxes = next(iter(training.test))
+    found = [[d[d[:, 4] > 0.3] for d in step] for step in detected(training.net, images)]
+    # boxes are in units of the frame: they fit larger pictures, in which names cover less
+    times = max(1, 320 // images.shape[3])
+    images = images.repeat_interleave(times, dim=2).repeat_interleave(times, dim=3)
+    clips = [
+        obd.bbox.utils.create_frames(images, boxes, found, training.classes, batch=n)
+        for n in range(min(4, len(images)))
+    ]
+    obd.bbox.utils.create_video(images, boxes, found, out / "detections", training.classes)
+    figure = Figure(figsize=(13, 6.6), layout="constrained")
+    for axes, frames in zip(figure.subplots(2, 2).flat, clips, strict=False):
+        axes.imshow(frames[-1])
+        axes.set_axis_off()
+    FigureCanvasAgg(figure).print_png(str(out / "detections.png"))
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    for axes, key in zip(figure.subplots(1, 2), ("loss", "ap"), strict=True):
+        axes.plot(range(1, len(training.history) + 1), [epoch[key] for epoch in training.history], "o-", markersize=3)
+        axes.set(xlabel="epoch", ylabel={"loss": "loss of a frame", "ap": "AP@0.5 of clips for testing"}[key])
+    FigureCanvasAgg(figure).print_png(str(out / "training.png"))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train, test, export, compare; 0 if all paths agree."""
+    wanted = parsed(arguments)
+    recipe = STREETS if wanted.data else SMALL if wanted.small else SHAPES
+    if wanted.data and wanted.small:
+        recipe = replace(recipe, size=(96, 96), steps=4)
+    recipe = replace(recipe, epochs=wanted.epochs or recipe.epochs)
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    training = Training.of(recipe, wanted.data, wanted.seed)
+    if wanted.resume:
+        training.resume(wanted.out / "checkpoint.pt")
+    train(training, recipe.epochs, wanted.out)
+    (wanted.out / "history.json").write_text(json.dumps(training.history, indent=1) + "\n")
+    draw(training, wanted.out)
+    work, reports = deployed(training, wanted.out, lava=not wanted.small)
+    show(training, work, reports)
+    return 0 if all(report.exact or path in report.skipped for path, report in reports.items()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

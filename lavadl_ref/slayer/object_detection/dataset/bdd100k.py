@@ -1,0 +1,182 @@
+"""Berkeley Deep Drive, BDD100K: videos of streets with boxes (https://bdd-data.berkeley.edu)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lavadl_ref.slayer.object_detection._pictures import pillow
+from lavadl_ref.slayer.object_detection.boundingbox.annotation import (
+    Annotation,
+    Height,
+    Width,
+    fliplr_bounding_boxes,
+    resize_bounding_boxes,
+)
+from lavadl_ref.slayer.object_detection.dataset import utils
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+JITTER = 0.3  #: by how much brightness, contrast and saturation may change
+
+
+class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
+    """Clips of BDD100K.
+
+    Parameters
+    ----------
+    root : path
+        The folder with ``images/<dataset>/{train,val}`` and ``labels/box_<dataset>_20/{train,val}``.
+    dataset : str
+        Part of BDD100K; ``track`` is MOT 2020.
+    size : (int, int)
+        Height and width of the frames.
+    train : bool
+        Whether to take the training set, else the validation set.
+    seq_len : int
+        Frames of a clip. The last frame of a shorter video is repeated.
+    randomize_seq : bool
+        Whether a clip begins anywhere in its video, else at its start.
+    augment_prob : float
+        Probability of each of: left and right exchanged, blur, other colours, grey. The same for all frames of a clip,
+        and drawn from torch's generator.
+
+    Attributes
+    ----------
+    classes : list of str
+        Names of the labels, in the order of the alphabet.
+    idx_map : dict
+        Label of each name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder is missing; says which and where it comes from.
+    ValueError
+        If `seq_len` is not positive.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] = "./",
+        dataset: str = "track",
+        size: tuple[Height, Width] = (448, 448),
+        train: bool = False,
+        seq_len: int = 32,
+        randomize_seq: bool = False,
+        augment_prob: float = 0.0,
+    ) -> None:
+        if seq_len < 1:
+            raise ValueError(f"seq_len must be at least 1, got {seq_len}")
+        part = "train" if train else "val"
+        self.label_path = _folder(Path(root) / "labels" / f"box_{dataset}_20" / part, "labels")
+        self.image_path = _folder(Path(root) / "images" / dataset / part, "images")
+        self.size = size
+        self.seq_len = seq_len
+        self.randomize_seq = randomize_seq
+        self.augment_prob = augment_prob
+        self.ids = sorted(path.stem for path in self.label_path.glob("*.json"))
+        names = {label["category"] for video in self.ids for frame in self._labels(video) for label in _boxes(frame)}
+        self.classes = sorted(names)
+        self.idx_map = {name: label for label, name in enumerate(self.classes)}
+
+    def _labels(self, video: str) -> list[dict[str, Any]]:
+        """The frames of a video, in order."""
+        frames: list[dict[str, Any]] = json.loads((self.label_path / f"{video}.json").read_text(encoding="utf-8"))
+        return frames
+
+    def __len__(self) -> int:
+        """Number of videos."""
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, list[Annotation]]:
+        """A clip (3, H, W, T) float32, from 0 to 1, and the annotations of its frames.
+
+        Raises
+        ------
+        ValueError
+            If the video has no frames.
+        """
+        video = self.ids[index]
+        frames = self._labels(video)
+        if not frames:
+            raise ValueError(f"{self.label_path / video}.json has no frames")
+        first = utils.start(len(frames), self.seq_len, self.randomize_seq)
+        frames = frames[first : first + self.seq_len]
+        changes = self._changes()
+        flip = utils.chance(self.augment_prob)
+
+        def one(frame: dict[str, Any]) -> tuple[Tensor, Annotation]:
+            with pillow().open(self.image_path / video / frame["name"]) as file:
+                image: Image = file.convert("RGB")
+            annotation = self._annotation(image, frame)
+            if flip:
+                image, annotation = utils.flip_lr(image), fliplr_bounding_boxes(annotation)
+            for change in changes:
+                image = change(image)
+            image = image.resize(self.size[::-1], pillow().Resampling.BILINEAR)
+            pixels = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1) / 255
+            return pixels, resize_bounding_boxes(annotation, self.size)
+
+        # Pillow works without the interpreter's lock
+        with ThreadPoolExecutor() as pool:
+            found = utils.padded(list(pool.map(one, frames)), self.seq_len)
+        return torch.stack([pixels for pixels, _ in found], dim=-1), [annotation for _, annotation in found]
+
+    def _annotation(self, image: Image, frame: dict[str, Any]) -> Annotation:
+        objects = [
+            {
+                "id": self.idx_map[label["category"]],
+                "name": label["category"],
+                "bndbox": {
+                    "xmin": label["box2d"]["x1"],
+                    "ymin": label["box2d"]["y1"],
+                    "xmax": label["box2d"]["x2"],
+                    "ymax": label["box2d"]["y2"],
+                },
+            }
+            for label in _boxes(frame)
+        ]
+        return {"annotation": {"size": {"height": image.height, "width": image.width}, "object": objects}}
+
+    def _changes(self) -> list[Callable[[Image], Image]]:
+        """What is done with each picture of a clip, drawn once for all of them."""
+        changes: list[Callable[[Image], Image]] = []
+        if utils.chance(self.augment_prob):
+            blur = pillow("ImageFilter").GaussianBlur(utils.between(0.1, 2))
+            changes.append(lambda image: image.filter(blur))
+        if utils.chance(self.augment_prob):
+            factors = {name: utils.between(1 - JITTER, 1 + JITTER) for name in ("Brightness", "Contrast", "Color")}
+
+            def jitter(image: Image) -> Image:
+                for name, factor in factors.items():
+                    image = getattr(pillow("ImageEnhance"), name)(image).enhance(factor)
+                return image
+
+            changes.append(jitter)
+        if utils.chance(self.augment_prob):
+            changes.append(lambda image: image.convert("L").convert("RGB"))
+        return changes
+
+
+def _boxes(frame: dict[str, Any]) -> list[dict[str, Any]]:
+    """The objects of a frame, which may name none."""
+    return frame.get("labels") or []
+
+
+def _folder(path: Path, what: str) -> Path:
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f'there is no folder {path}: download "MOT 2020 {what}" from https://bdd-data.berkeley.edu/portal.html'
+        )
+    return path

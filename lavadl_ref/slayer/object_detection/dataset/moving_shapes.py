@@ -1,0 +1,159 @@
+"""Shapes that move in front of a still background: clips whose boxes are known, made when they are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lavadl_ref.slayer.object_detection.boundingbox.annotation import Annotation, Height, Width
+
+Array = NDArray[Any]
+
+CLASSES = ("circle", "square", "triangle", "cross")
+
+
+def inside(u: Array, v: Array, label: Array) -> Array:
+    """Whether points are in a shape whose box is from -1 to 1 in both directions, v pointing down.
+
+    Parameters
+    ----------
+    u, v : ndarray
+        Coordinates; with `label` they broadcast.
+    label : ndarray of int
+        Index into `CLASSES`.
+    """
+    across, along = np.abs(u), np.abs(v)
+    box = np.maximum(across, along) <= 1
+    shapes = (
+        u**2 + v**2 <= 1,
+        box,
+        box & (across <= (v + 1) / 2),
+        box & (np.minimum(across, along) <= 1 / 3),
+    )
+    shown: Array = np.select([label == number for number in range(len(shapes))], shapes)
+    return shown
+
+
+class MovingShapes(Dataset[tuple[Tensor, list[Annotation]]]):
+    """Clips of circles, squares, triangles and crosses that move straight on and bounce off the edges.
+
+    A clip depends on nothing but the seed, its index, and whether it is for training.
+
+    Parameters
+    ----------
+    num_clips : int
+        Number of clips.
+    size : (int, int)
+        Height and width of the frames.
+    seq_len : int
+        Frames of a clip.
+    train : bool
+        Whether the clips are for training, else they are others for testing.
+    seed : int
+        Of all clips.
+    max_objects : int
+        Most objects of a clip; there is at least one.
+
+    Attributes
+    ----------
+    classes : list of str
+        Names of the labels.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive.
+    """
+
+    def __init__(
+        self,
+        num_clips: int = 512,
+        size: tuple[Height, Width] = (96, 96),
+        seq_len: int = 8,
+        train: bool = False,
+        seed: int = 0,
+        max_objects: int = 3,
+    ) -> None:
+        if min(num_clips, *size, seq_len, max_objects) < 1:
+            raise ValueError(
+                "num_clips, size, seq_len and max_objects must be at least 1, "
+                f"got {num_clips}, {size}, {seq_len} and {max_objects}"
+            )
+        self.num_clips = num_clips
+        self.size = size
+        self.seq_len = seq_len
+        self.train = train
+        self.seed = seed
+        self.max_objects = max_objects
+        self.classes = list(CLASSES)
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return self.num_clips
+
+    def __getitem__(self, index: int) -> tuple[Tensor, list[Annotation]]:
+        """A clip (3, H, W, T) float32, from 0 to 1, and the annotations of its frames.
+
+        Raises
+        ------
+        IndexError
+            If there is no such clip.
+        """
+        if not 0 <= index < self.num_clips:
+            raise IndexError(f"there are {self.num_clips} clips, got index {index}")
+        rng = np.random.default_rng((self.seed, int(self.train), index))
+        count = int(rng.integers(1, self.max_objects + 1))
+        label = rng.integers(0, len(CLASSES), count)
+        half = rng.uniform(0.11, 0.2, count) * min(self.size)
+        center = self._centers(rng, half)
+        frames = self._background(rng)
+        color = _colors(rng, count)
+        grid = [np.arange(extent, dtype=np.float32) + 0.5 for extent in self.size]
+        v = (grid[0][:, None] - center[:, :, 0, None, None]) / half[:, None, None]
+        u = (grid[1] - center[:, :, 1, None, None]) / half[:, None, None]
+        shown = inside(u, v, label[:, None, None])
+        # of the objects at a place the last is in front
+        front = count - 1 - shown[:, ::-1].argmax(1)
+        frames = np.where(np.expand_dims(shown.any(1), -1), color[front], frames)
+        clip = torch.from_numpy(frames.astype(np.float32).transpose(3, 1, 2, 0).copy())
+        return clip, [self._annotation(label, half, places) for places in center]
+
+    def _centers(self, rng: np.random.Generator, half: Array) -> Array:
+        """Row and column of each object at each step, (T, count, 2), in pixels."""
+        room = np.array(self.size) - 2 * half[:, None]
+        begin = rng.uniform(0, 1, room.shape) * room
+        speed = rng.uniform(-0.025, 0.025, room.shape) * min(self.size)
+        way = begin + speed * np.arange(self.seq_len)[:, None, None]
+        # there and back again: a triangle wave
+        folded = np.abs((way + room) % (2 * room) - room)
+        return folded + half[:, None]
+
+    def _background(self, rng: np.random.Generator) -> Array:
+        """A dim slope with a still grain, (H, W, 3)."""
+        height, width = self.size
+        ends = rng.uniform(0.05, 0.4, (2, 3))
+        slope = ends[0] + (ends[1] - ends[0]) * np.linspace(0, 1, height)[:, None, None]
+        return np.clip(slope + rng.normal(0, 0.02, (height, width, 1)), 0, 1)
+
+    def _annotation(self, label: Array, half: Array, places: Array) -> Annotation:
+        objects = [
+            {
+                "id": number,
+                "name": CLASSES[number],
+                "bndbox": {"xmin": x - h, "ymin": y - h, "xmax": x + h, "ymax": y + h},
+            }
+            for number, h, (y, x) in zip(label.tolist(), half.tolist(), places.tolist(), strict=True)
+        ]
+        return {"annotation": {"size": {"height": self.size[0], "width": self.size[1]}, "object": objects}}
+
+
+def _colors(rng: np.random.Generator, count: int) -> Array:
+    """Colours of objects, (count, 3), each with a part that is brighter than any background."""
+    color = rng.uniform(0.3, 1, (count, 3))
+    color[np.arange(count), rng.integers(0, 3, count)] = rng.uniform(0.8, 1, count)
+    return color

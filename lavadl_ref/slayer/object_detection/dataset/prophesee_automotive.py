@@ -1,0 +1,190 @@
+"""Prophesee's automotive data sets: recordings of an event camera with boxes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lavadl_ref.slayer.object_detection.boundingbox.annotation import (
+    Annotation,
+    Height,
+    Width,
+    fliplr_bounding_boxes,
+    resize_bounding_boxes,
+)
+from lavadl_ref.slayer.object_detection.dataset import utils
+from lavadl_ref.slayer.object_detection.dataset.prophesee_files import EventFile, read_boxes
+
+Array = NDArray[Any]
+
+#: Boxes of the first tenth of a second, in microseconds, and small ones, in pixels, are left out: their objects are
+#: hardly seen.
+FIRST, SMALLEST_DIAGONAL, SMALLEST_SIDE = 100_000, 60, 20
+
+
+class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
+    """Clips of events.
+
+    A clip begins with a step that has boxes; a step without boxes has those of the one before.
+
+    Parameters
+    ----------
+    root : path
+        The folder with ``label_map_dictionary.json`` and the folders ``train`` and ``val`` of ``*_td.dat`` and
+        ``*_bbox.npy``.
+    delta_t : int
+        Milliseconds of a step.
+    size : (int, int)
+        Height and width of the frames.
+    train : bool
+        Whether to take the training set, else the validation set.
+    seq_len : int
+        Steps of a clip. The last step of a shorter recording is repeated.
+    events_ratio : float
+        Events per pixel of a box above which it counts in the first step.
+    randomize_seq : bool
+        Whether a clip begins anywhere in its recording, else with its first boxes.
+    augment_prob : float
+        Probability of left and right being exchanged, drawn from torch's generator.
+
+    Attributes
+    ----------
+    classes : list of str
+        Names of the labels.
+    idx_map : dict
+        Name of each number of a class.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If `seq_len` or `delta_t` is not positive.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] = "./",
+        delta_t: int = 1,
+        size: tuple[Height, Width] = (448, 448),
+        train: bool = False,
+        seq_len: int = 32,
+        events_ratio: float = 0.07,
+        randomize_seq: bool = False,
+        augment_prob: float = 0.0,
+    ) -> None:
+        if seq_len < 1 or delta_t < 1:
+            raise ValueError(f"seq_len and delta_t must be at least 1, got {seq_len} and {delta_t}")
+        names = json.loads((Path(root) / "label_map_dictionary.json").read_text(encoding="utf-8"))
+        self.idx_map = {int(number): str(name) for number, name in names.items()}
+        self.classes = list(self.idx_map.values())
+        self._labels = {number: label for label, number in enumerate(self.idx_map)}
+        self.delta_t = delta_t * 1000
+        self.size = size
+        self.seq_len = seq_len
+        self.events_ratio = events_ratio
+        self.randomize_seq = randomize_seq
+        self.augment_prob = augment_prob
+        folder = Path(root) / ("train" if train else "val")
+        self.recordings = sorted(folder.glob("*_td.dat"))
+        if not self.recordings:
+            raise FileNotFoundError(f"there is no recording *_td.dat in {folder}")
+
+    def get_name(self, index: int) -> str:
+        """The name of a recording."""
+        return self.recordings[index].name.removesuffix("_td.dat")
+
+    def __len__(self) -> int:
+        """Number of recordings."""
+        return len(self.recordings)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, list[Annotation]]:
+        """A clip (2, H, W, T) float32 of zeros and ones, and the annotations of its frames.
+
+        The first channel has the places where it became brighter, the second those where it became darker.
+
+        Raises
+        ------
+        ValueError
+            If no step of the recording has boxes with enough events; names it.
+        """
+        path = self.recordings[index]
+        events = EventFile(path)
+        boxes = self._shown(read_boxes(path.with_name(f"{self.get_name(index)}_bbox.npy")), events)
+        steps = -(-events.duration // self.delta_t)
+        begin = utils.start(steps, self.seq_len, self.randomize_seq)
+        first, objects = self._first(events, boxes, begin)
+        if first is None:
+            raise ValueError(f"{path} has no step whose boxes have more than {self.events_ratio} events per pixel")
+        count = max(min(self.seq_len, steps - first), 1)
+        frames = self._frames(events, first, count)
+        annotations = self._annotations(boxes, first, count, objects, events)
+        if utils.chance(self.augment_prob):
+            frames, annotations = utils.fliplr_events(frames), [fliplr_bounding_boxes(a) for a in annotations]
+        resized = torch.from_numpy(utils.resize_events_frame(frames, self.size).astype(np.float32))
+        clip = torch.cat([resized, resized[-1:].expand(self.seq_len - count, -1, -1, -1)])
+        annotations = [resize_bounding_boxes(annotation, self.size) for annotation in annotations]
+        return clip.permute(3, 1, 2, 0).contiguous(), utils.padded(annotations, self.seq_len)
+
+    def _shown(self, boxes: Array, events: EventFile) -> Array:
+        """The boxes that are large enough, late enough, inside the frame, and of a known class."""
+        x, y, w, h = (boxes[name] for name in "xywh")
+        large = (w >= SMALLEST_SIDE) & (h >= SMALLEST_SIDE) & (w**2 + h**2 >= SMALLEST_DIAGONAL**2)
+        inside = (x > 0) & (y > 0) & (x + w < events.width) & (y + h < events.height)
+        known = np.isin(boxes["class_id"], list(self.idx_map))
+        return boxes[large & inside & known & (boxes["t"] > FIRST)]
+
+    def _first(self, events: EventFile, boxes: Array, begin: int) -> tuple[int | None, Array]:
+        """The first step from `begin` on, or else of all, with boxes that have enough events; and these boxes."""
+        at = boxes["t"] // self.delta_t
+        candidates = np.unique(at)
+        split = int(np.searchsorted(candidates, begin))
+        for step in (*candidates[split:].tolist(), *candidates[:split].tolist()):
+            there = boxes[at == step]
+            frame = self._frames(events, step, 1)[0]
+            enough = [_ratio(frame, box) > self.events_ratio for box in there]
+            if any(enough):
+                return step, there[np.array(enough)]
+        return None, boxes[:0]
+
+    def _frames(self, events: EventFile, first: int, count: int) -> Array:
+        """Where there were events in each step, (count, H, W, 2)."""
+        frames = np.zeros((count, events.height, events.width, 2), np.uint8)
+        t, x, y, polarity = events.between(first * self.delta_t, (first + count) * self.delta_t)
+        frames[t // self.delta_t - first, y, x, 1 - polarity] = 1
+        return frames
+
+    def _annotations(self, boxes: Array, first: int, count: int, objects: Array, events: EventFile) -> list[Annotation]:
+        step = boxes["t"] // self.delta_t - first
+        annotations = []
+        for number in range(count):
+            there = boxes[step == number]
+            objects = there if number and len(there) else objects
+            annotations.append(self._annotation(objects, events))
+        return annotations
+
+    def _annotation(self, boxes: Array, events: EventFile) -> Annotation:
+        objects = [
+            {
+                "id": self._labels[number],
+                "name": self.idx_map[number],
+                "bndbox": {"xmin": x, "ymin": y, "xmax": x + w, "ymax": y + h},
+            }
+            for _, x, y, w, h, number in boxes.tolist()
+        ]
+        return {"annotation": {"size": {"height": events.height, "width": events.width}, "object": objects}}
+
+
+def _ratio(frame: Array, box: Any) -> float:
+    """Places with events in a box, of both polarities, over its pixels."""
+    left, top = int(box["x"]), int(box["y"])
+    right, bottom = int(box["x"] + box["w"]), int(box["y"] + box["h"])
+    return np.count_nonzero(frame[top:bottom, left:right]) / max((right - left) * (bottom - top), 1)

@@ -1,0 +1,121 @@
+"""The files of Prophesee's automotive data sets: events in .dat, boxes in .npy.
+
+A .dat file is lines of text that begin with ``% ``, a byte for the kind of events and one for their size, and the
+events: 32 bits of microseconds, 14 of x, 14 of y and 4 of polarity, least significant first.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_EVENT = np.dtype([("t", "<u4"), ("address", "<u4")])
+_KINDS = (0, 12)  #: contrast detection, in the numbering of old and new files
+_BITS = 14
+
+#: What of a box is used.
+BOX = np.dtype([("t", "<i8"), ("x", "<f4"), ("y", "<f4"), ("w", "<f4"), ("h", "<f4"), ("class_id", "<u4")])
+
+
+class EventFile:
+    """The events of a recording, which stay on disk until they are asked for.
+
+    Parameters
+    ----------
+    path : path
+        A .dat file.
+
+    Attributes
+    ----------
+    height, width : int
+        Size of the sensor, in pixels.
+
+    Raises
+    ------
+    ValueError
+        If the file has another form; says what was found.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        said: dict[str, str] = {}
+        with self.path.open("rb") as file:
+            while (line := file.readline()).startswith(b"%"):
+                key, _, value = line[1:].decode("ascii", "replace").strip().partition(" ")
+                said[key] = value.strip()
+                offset = file.tell()
+            if not said:
+                raise ValueError(f"{path} has no header, so the size of its sensor is not known")
+            file.seek(offset)
+            kind = file.read(2)
+        try:
+            self.height, self.width = int(said["Height"]), int(said["Width"])
+        except (KeyError, ValueError):
+            raise ValueError(f"the header of {path} must have Height and Width, got {said}") from None
+        if len(kind) < 2 or kind[0] not in _KINDS or kind[1] != _EVENT.itemsize:
+            raise ValueError(f"{path} must hold events of kind 0 or 12 with 8 bytes each, got {list(kind)}")
+        size = self.path.stat().st_size - offset - 2
+        if size % _EVENT.itemsize:
+            raise ValueError(f"{path} ends within an event: {size} bytes of events are no multiple of 8")
+        empty = np.zeros(0, _EVENT)
+        self._events = np.memmap(self.path, _EVENT, "r", offset + 2) if size else empty
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self._events)
+
+    @property
+    def duration(self) -> int:
+        """Microseconds until after the last event."""
+        return int(self._events["t"][-1]) + 1 if len(self) else 0
+
+    def between(self, begin: int, end: int) -> tuple[Array, Array, Array, Array]:
+        """Times, columns, rows and polarities of the events from `begin` to before `end`, in microseconds.
+
+        Raises
+        ------
+        ValueError
+            If an event is outside the sensor.
+        """
+        first, last = np.searchsorted(self._events["t"], np.array([begin, end], np.int64))
+        found = np.array(self._events[first:last])
+        x, y = found["address"] & ((1 << _BITS) - 1), (found["address"] >> _BITS) & ((1 << _BITS) - 1)
+        if len(found) and (x.max() >= self.width or y.max() >= self.height):
+            raise ValueError(f"{self.path} has an event outside its sensor of {self.width}x{self.height} pixels")
+        return found["t"].astype(np.int64), x, y, (found["address"] >> (2 * _BITS)) & 1
+
+
+def read_boxes(path: str | os.PathLike[str]) -> Array:
+    """The boxes of a recording, in the order of time.
+
+    Parameters
+    ----------
+    path : path
+        A .npy file with the fields ``ts`` or ``t``, ``x``, ``y``, ``w``, ``h`` and ``class_id``.
+
+    Returns
+    -------
+    ndarray
+        (n,) of `BOX`: microseconds; left, top, width and height in pixels; the data set's number of the class.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing.
+    """
+    found = np.load(path, allow_pickle=False)
+    names = found.dtype.names or ()
+    time = next((name for name in ("t", "ts") if name in names), None)
+    missing = [name for name in BOX.names or () if name != "t" and name not in names]
+    if time is None or missing:
+        raise ValueError(f"{path} must have the fields t or ts, x, y, w, h and class_id, got {list(names)}")
+    boxes = np.empty(len(found), BOX)
+    for name in BOX.names or ():
+        boxes[name] = found[time if name == "t" else name]
+    return boxes[np.argsort(boxes["t"], kind="stable")]

@@ -1,0 +1,203 @@
+"""What the networks share: the head, the pass through blocks, export, and loading what was trained."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import torch
+from torch import Tensor
+
+from lavadl_ref import exchange
+from lavadl_ref.slayer import dendrite, synapse, utils
+from lavadl_ref.slayer.block import describe
+from lavadl_ref.slayer.loss import SparsityEnforcer
+from lavadl_ref.slayer.object_detection.yolo_base import YOLOBase
+
+#: Mean and standard deviation of the red, green and blue of ImageNet's pictures, which networks expect taken out.
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def quantize_8bit(x: Tensor, scale: int = 64, descale: bool = False) -> Tensor:
+    """Weights on even 64ths in [-256, 254]."""
+    return utils.quantize_hook_fx(x, scale=scale, num_bits=8, descale=descale)
+
+
+def quantize_5bit(x: Tensor, scale: int = 64, descale: bool = False) -> Tensor:
+    """Weights on even 64ths in [-32, 30]."""
+    return utils.quantize_hook_fx(x, scale=scale, num_bits=5, descale=descale)
+
+
+def _is_in_head(key: str) -> bool:
+    """Whether the parameter depends on the number of classes: the weight that stands alone."""
+    return key.endswith(".weight")
+
+
+def head(in_features: int, out_features: int) -> list[torch.nn.Module]:
+    """What reads a network out: a 1x1 convolution of its messages, and their sum over time."""
+    return [
+        synapse.Conv(in_features, out_features, 1, weight_norm=False, pre_hook_fx=quantize_8bit),
+        dendrite.Sigma(),
+    ]
+
+
+@dataclass(frozen=True)
+class Readout:
+    """The two modules of a `head` as one layer."""
+
+    synapse: synapse.Conv
+    sigma: dendrite.Sigma
+
+    @classmethod
+    def of(cls, modules: torch.nn.ModuleList) -> Readout:
+        """The head that `modules` ends in."""
+        return cls(modules[-2], modules[-1])  # type: ignore[arg-type]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Sums (N, out, H, W, T) of the messages `x`."""
+        sums: Tensor = self.sigma(self.synapse(x))
+        return sums
+
+    def describe(self) -> exchange.Conv:
+        """The head as layer of a file.
+
+        Raises
+        ------
+        RuntimeError
+            If no input has passed yet, so that the shape is not known.
+        """
+        if self.sigma.shape is None:
+            raise RuntimeError("the head has not seen any input, so its shape is not known: call init_model first")
+        return exchange.Conv(
+            shape=tuple(int(extent) for extent in self.sigma.shape),
+            neuron=exchange.Neuron("SDNN", {"activation": None, "threshold": None, "sigma_output": True}),
+            stride=self.synapse.stride[:2],
+            padding=self.synapse.padding[:2],
+            dilation=self.synapse.dilation[:2],
+            groups=self.synapse.groups,
+            **describe.weight(self.synapse),
+        )
+
+
+class Detector(YOLOBase):
+    """A YOLO network of blocks."""
+
+    def normalized(self, frames: Tensor) -> Tensor:
+        """`frames` (N, 3, H, W, T), from 0 to 1, less the mean and over the deviation of ImageNet's pictures."""
+        mean, deviation = (frames.new_tensor(value).reshape(1, 3, 1, 1, 1) for value in (MEAN, DEVIATION))
+        return (frames - mean) / deviation
+
+    @staticmethod
+    def _passed(
+        x: Tensor, blocks: Iterable[torch.nn.Module], rates: list[float], monitor: SparsityEnforcer | None
+    ) -> Tensor:
+        """What leaves the last of `blocks`, with the event rate of each, and its activity for the monitor."""
+        for block in blocks:
+            x = block(x)
+            rates.append(utils.event_rate(x))
+            if monitor is not None:
+                monitor.append(x)
+        return x
+
+    def _result(self, heads: Sequence[Tensor], rates: list[float]) -> tuple[Any, Tensor]:
+        raw = [self.yolo_raw(head) for head in heads]
+        output: Any = raw
+        if not self.training:
+            output = torch.cat([self.yolo(x, anchors) for x, anchors in zip(raw, self.anchors, strict=True)], dim=1)
+        return output, torch.tensor(rates).reshape(1, -1)
+
+    def _exported(self, blocks: Sequence[Any], path: str | os.PathLike[str]) -> None:
+        exchange.write(path, exchange.Network(tuple(block.describe() for block in blocks)))
+
+    def _trained_blocks(self) -> list[torch.nn.Module]:
+        """All blocks with trained synapses, in order."""
+        return [
+            module
+            for module in self.modules()
+            if isinstance(getattr(module, "synapse", None), synapse.GenericLayer)
+            and any(p.requires_grad for p in module.synapse.parameters())  # type: ignore[union-attr]
+        ]
+
+    def grad_flow(self, path: str | os.PathLike[str]) -> list[float]:
+        """Norm of the gradient of each block's weight, over its number of elements, also drawn.
+
+        Parameters
+        ----------
+        path : path
+            What the name of the picture begins with: ``<path>gradFlow.png``.
+        """
+        from matplotlib.figure import Figure
+
+        norms: list[float] = [block.synapse.grad_norm for block in self._trained_blocks()]  # type: ignore[union-attr, misc]
+        figure = Figure()
+        axes = figure.add_subplot()
+        axes.plot(norms, "o-")
+        axes.set_yscale("log" if any(norms) else "linear")
+        axes.set_xlabel("block")
+        axes.set_ylabel("norm of the gradient per weight")
+        figure.savefig(f"{os.fspath(path)}gradFlow.png")
+        return norms
+
+    def load_model(self, model_file: str | os.PathLike[str]) -> None:
+        """Take the parameters that ``torch.save(net.state_dict(), model_file)`` wrote, here or in Lava-DL.
+
+        Only tensors are read from the file. Where it was trained for another number of classes, the weights of the
+        heads are left as they are, with a warning.
+
+        Raises
+        ------
+        ValueError
+            If the file is of another network; says what is missing and what is too much.
+        """
+        saved = torch.load(Path(model_file), map_location="cpu", weights_only=True)
+        own = self.state_dict()
+        missing, unknown = sorted(own.keys() - saved.keys()), sorted(saved.keys() - own.keys())
+        if missing or unknown:
+            raise ValueError(
+                f"{model_file} is of another network: it lacks {missing or 'nothing'}, and has {unknown or 'nothing'} "
+                "that this one has not"
+            )
+        other = [key for key in own if _is_in_head(key) and own[key].shape != saved[key].shape]
+        if other:
+            warnings.warn(
+                f"{model_file} was trained for another number of classes or anchors: not loaded are {', '.join(other)}",
+                stacklevel=2,
+            )
+        self.load_state_dict({**saved, **{key: own[key] for key in other}})
+
+
+class SequentialDetector(Detector):
+    """A detector whose blocks follow one another, and end in one head."""
+
+    blocks: torch.nn.ModuleList
+    heads: torch.nn.ModuleList
+
+    @property
+    def layers(self) -> list[Any]:
+        """All blocks and the head, in order; what `lavadl_ref.verify.trained` compares with a file."""
+        return [*self.blocks, Readout.of(self.heads)]
+
+    def export_hdf5_head(self, handle: h5py.Group) -> None:
+        """Write the head into an open group of a ``.net`` file.
+
+        Raises
+        ------
+        RuntimeError
+            If no input has passed yet, so that the shape is not known.
+        """
+        exchange.write_layer(handle, Readout.of(self.heads).describe())
+
+    def export_hdf5(self, filename: str | os.PathLike[str]) -> None:
+        """Write the network as a ``.net`` file.
+
+        Raises
+        ------
+        RuntimeError
+            If no input has passed yet, so that shapes are not known.
+        """
+        self._exported(self.layers, filename)
