@@ -95,23 +95,24 @@ class Network(torch.nn.Module):
 
 
 net = Network()
-optimizer = torch.optim.Adam(net.parameters(), lr=5e-3, weight_decay=1e-4)
+optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3, weight_decay=0.1)
 slowing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(asked.epochs, 1))
 
 # %% [markdown]
 # ## Training
-# Every ten epochs the spiking network is sampled, and curves of rate over drive are fitted. In between it trains as
-# rates; half way, layer after layer crosses over to spikes for good.
+# Every five epochs the spiking network is sampled, and curves of rate over drive are fitted. In between it trains as
+# rates; from half way on, every other batch trains it as spikes, so that the weights serve both.
 
 # %%
 half = asked.epochs // 2
-schedule = bootstrap.routine.Scheduler(crossover_epochs=[half, half + 2, half + 4, half + 6])
+schedule = bootstrap.routine.Scheduler(sample_period=5)
 
 
 def choose(epoch, iteration, train):
     """The modes of the next batch; what is watched is the spiking network."""
     modes = schedule.mode(epoch, iteration, train)
-    net.modes = modes if train else bootstrap.routine.LayerMode(0, Mode.SNN)
+    spikes = epoch >= half and iteration % 2 == 1 and modes.base_mode is not Mode.SAMPLE
+    net.modes = bootstrap.routine.LayerMode(0, Mode.SNN) if spikes or not train else modes
 
 
 def prepare(batch):
@@ -162,12 +163,12 @@ drawn, axes = figure(3)
 net.modes = bootstrap.routine.LayerMode(0, Mode.SNN)
 with torch.no_grad():
     sent = net.blocks[1](net.blocks[0](test.images[0].view(1, -1, 1).expand(-1, -1, steps), Mode.SNN), Mode.SNN)
-axes[0, 0].imshow(test.images[0], cmap="gray")
+axes[0, 0].imshow(test.images[0].numpy(), cmap="gray")
 axes[0, 0].set(title=f"digit {int(test.labels[0])}")
 raster(axes[0, 1], sent[0].numpy(), "first hidden layer")
 drives = torch.linspace(-1, 3, 200)
 for number, layer in enumerate(curved):
-    axes[0, 2].plot(drives, layer.f(drives).detach(), label=f"layer {number}")
+    axes[0, 2].plot(drives.numpy(), layer.f(drives).detach().numpy(), label=f"layer {number}")
 axes[0, 2].set(title="rates", xlabel="drive", ylabel="rate")
 axes[0, 2].legend()
 save(asked, drawn, "rates")

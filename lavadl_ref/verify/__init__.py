@@ -131,7 +131,7 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
     began = time.perf_counter()
     with torch.no_grad():
         for block in blocks:
-            y = block.deployed(y)
+            y = getattr(block, "deployed", block)(y)
             y = y[0] if isinstance(y, tuple) else y
             outputs.append(y.numpy())
     seconds = time.perf_counter() - began
