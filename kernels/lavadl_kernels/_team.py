@@ -54,6 +54,19 @@ def _edge(build: ir.IRBuilder, piece: ir.Value, pieces: ir.Value, size: ir.Value
     return build.select(build.icmp_signed("<", edge, size), edge, size)
 
 
+def _borrowed(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value) -> ir.Value:
+    """`value`, of whose arrays nothing counts the references: threads that count the same ones wait for each other."""
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value=value)
+        for owner in ("meminfo", "parent"):
+            setattr(array, owner, cgutils.get_null_value(getattr(array, owner).type))
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        parts = zip(kind.types, cgutils.unpack_tuple(builder, value), strict=True)
+        return context.make_tuple(builder, kind, [_borrowed(context, builder, *part) for part in parts])
+    return value
+
+
 def _pieces(context: Any, builder: Any, packed: Any, returns: Any, takes: tuple[Any, ...]) -> ir.Function:
     """A function in LLVM's terms that runs this thread's pieces, given all that `packed` holds."""
     name = f"{builder.function.name}.pieces"
@@ -110,7 +123,7 @@ def _launch(
         result = cgutils.alloca_once_value(builder, _INDEX(UNKNOWN))
         with builder.if_then(builder.icmp_unsigned("!=", code, _INDEX(0))):
             builder.store(_INDEX(YES), result)
-            fields = [code, *rest[:-1], result, rest[-1]]
+            fields = [code, *rest[:-1], result, _borrowed(context, builder, arrays, rest[-1])]
             packed = cgutils.alloca_once(builder, ir.LiteralStructType([field.type for field in fields]))
             for index, field in enumerate(fields):
                 builder.store(field, cgutils.gep_inbounds(builder, packed, 0, index))
