@@ -44,3 +44,8 @@ def test_the_section_replaces_what_was_there(tmp_path):
 def test_the_page_has_its_section():
     text = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
     assert text.count(cost.BEGIN) == text.count(cost.END) == 1
+
+
+def test_what_a_neuron_keeps():
+    """The input, float32, and now and then a state."""
+    assert 4 < cost.kept_for_backward() < 8
