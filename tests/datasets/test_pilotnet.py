@@ -106,5 +106,5 @@ def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
 
     drive(tmp_path)
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"pip install 'lavadl-ref\[tutorials\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'lavadl-ref\[pictures\]'"):
         PilotNet(tmp_path)

@@ -19,6 +19,7 @@ def any_size(monkeypatch):
     """Small layers are worth events too."""
     monkeypatch.setattr(_dense, "LEAST_WORK", 0)
     monkeypatch.setattr(_dense, "FEWEST_OUTPUTS", 1)
+    monkeypatch.setattr(_dense, "FEWEST_ROWS", 1)
 
 
 def layer(inputs, outputs, hook=QUANTISER, scale=6.0, **options):
@@ -55,6 +56,16 @@ def results(net, x, path):
         torch.manual_seed(3)
         z.backward(torch.randn(z.shape))
     return z.detach(), x.grad, net.weight.grad.clone()
+
+
+@pytest.mark.parametrize(
+    ("samples", "steps", "taken"), [(1, 7, "gemm"), (7, 1, "gemm"), (1, 8, "events"), (4, 2, "events")]
+)
+def test_few_rows_are_a_matrix_product(monkeypatch, samples, steps, taken):
+    monkeypatch.setattr(_dense, "FEWEST_ROWS", 8)
+    net = layer(37, 21)
+    net(spikes(samples, 37, steps))
+    assert net.taken.forward == taken
 
 
 @pytest.mark.parametrize("density", [0.0, 0.01, 0.1, 0.3, 0.6, 1.0])
