@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,15 +13,8 @@ from torch.utils.data import Dataset
 
 from lavadl_ref.datasets import _files
 from lavadl_ref.datasets._driving import SEQUENCE, SIZE
+from lavadl_ref.slayer.io._pillow import pillow
 from lavadl_ref.slayer.utils import _validate
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ImportError("frames are read with Pillow: pip install 'lavadl-ref[pictures]'") from None
-    return Image
 
 
 def read_angles(path: Path) -> list[tuple[str, float]]:
@@ -77,7 +69,7 @@ class PilotNet(Dataset[tuple[Tensor, Tensor]]):
         sequence: int = SEQUENCE,
         size: tuple[int, int] = SIZE,
     ) -> None:
-        self._images = _pillow()
+        self._images = pillow()
         self.sequence = _validate.integer(sequence, "sequence of PilotNet", 1)
         rows, columns = (_validate.integer(length, "size of PilotNet", 1) for length in size)
         self.size = rows, columns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 import math
 
 import numpy as np
@@ -97,14 +97,8 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *arguments, **options):
-        if name.split(".")[0] == "PIL":
-            raise ImportError(name)
-        return real(name, *arguments, **options)
-
     drive(tmp_path)
-    monkeypatch.setattr(builtins, "__import__", without)
+    for name in ("PIL", "PIL.Image"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=r"pip install 'lavadl-ref\[pictures\]'"):
         PilotNet(tmp_path)

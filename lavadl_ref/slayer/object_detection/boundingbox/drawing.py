@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lavadl_ref.slayer.object_detection._pictures import pillow
+from lavadl_ref.slayer.io._pillow import pillow
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import annotation_from_tensor
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lavadl_ref.slayer.object_detection._pictures import pillow
+from lavadl_ref.slayer.io._pillow import pillow
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import (
     Annotation,
     Height,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lavadl_ref.slayer.object_detection._pictures import pillow
+from lavadl_ref.slayer.io._pillow import pillow
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import Height, Width
 
 if TYPE_CHECKING:

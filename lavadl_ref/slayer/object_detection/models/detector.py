@@ -33,6 +33,10 @@ def quantize_5bit(x: Tensor, scale: int = 64, descale: bool = False) -> Tensor:
     return utils.quantize_hook_fx(x, scale=scale, num_bits=5, descale=descale)
 
 
+#: How all blocks are made.
+BLOCK: dict[str, Any] = {"weight_norm": True, "delay_shift": False, "pre_hook_fx": quantize_8bit}
+
+
 def _is_in_head(key: str) -> bool:
     """Whether the parameter depends on the number of classes: the weight that stands alone."""
     return key.endswith(".weight")

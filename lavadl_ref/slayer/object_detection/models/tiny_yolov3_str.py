@@ -14,7 +14,7 @@ from lavadl_ref import exchange
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.block import sigma_delta
 from lavadl_ref.slayer.loss import SparsityEnforcer
-from lavadl_ref.slayer.object_detection.models.detector import Detector, Readout, head, quantize_8bit
+from lavadl_ref.slayer.object_detection.models.detector import BLOCK, Detector, Readout, head
 from lavadl_ref.slayer.object_detection.models.yolo_kp import sdnn_params
 from lavadl_ref.slayer.object_detection.yolo_base import Anchors
 
@@ -45,32 +45,31 @@ class Network(Detector):
         super().__init__(num_classes=num_classes, anchors=anchors, clamp_max=clamp_max)
         sdnn = sdnn_params(threshold, tau_grad, scale_grad)
         normed = {**sdnn, "norm": neuron.norm.MeanOnlyBatchNorm}
-        block: dict[str, Any] = {"weight_norm": True, "delay_shift": False, "pre_hook_fx": quantize_8bit}
         blocks, conv = torch.nn.ModuleList, sigma_delta.Conv
         self.input_blocks = blocks([sigma_delta.Input(sdnn)])
         self.backend_blocks = blocks([
-            conv(normed, 3, 16, 3, padding=1, stride=2, weight_scale=1, **block),
-            conv(normed, 16, 32, 3, padding=1, stride=2, weight_scale=1, **block),
-            conv(normed, 32, 64, 3, padding=1, stride=2, weight_scale=1, **block),
-            conv(normed, 64, 128, 3, padding=1, stride=2, weight_scale=3, **block),
-            conv(normed, 128, 256, 3, padding=1, stride=1, weight_scale=3, **block),
+            conv(normed, 3, 16, 3, padding=1, stride=2, weight_scale=1, **BLOCK),
+            conv(normed, 16, 32, 3, padding=1, stride=2, weight_scale=1, **BLOCK),
+            conv(normed, 32, 64, 3, padding=1, stride=2, weight_scale=1, **BLOCK),
+            conv(normed, 64, 128, 3, padding=1, stride=2, weight_scale=3, **BLOCK),
+            conv(normed, 128, 256, 3, padding=1, stride=1, weight_scale=3, **BLOCK),
         ])  # fmt: skip
         self.head1_backend = blocks([
-            conv(normed, 256, 256, 3, padding=1, stride=2, **block),
-            conv(normed, 256, 512, 3, padding=1, stride=1, **block),
-            conv(normed, 512, 1024, 3, padding=1, stride=1, **block),
-            conv(normed, 1024, 256, 1, padding=0, stride=1, **block),
+            conv(normed, 256, 256, 3, padding=1, stride=2, **BLOCK),
+            conv(normed, 256, 512, 3, padding=1, stride=1, **BLOCK),
+            conv(normed, 512, 1024, 3, padding=1, stride=1, **BLOCK),
+            conv(normed, 1024, 256, 1, padding=0, stride=1, **BLOCK),
         ])  # fmt: skip
         self.head1_blocks = blocks([
-            conv(normed, 256, 512, 3, padding=1, stride=1, **block),
+            conv(normed, 256, 512, 3, padding=1, stride=1, **BLOCK),
             *head(512, self.num_output),
         ])  # fmt: skip
         self.head2_backend = blocks([
-            conv(normed, 256, 128, 1, padding=0, stride=1, **block),
-            sigma_delta.Unpool(sdnn, kernel_size=2, stride=2, **block),
+            conv(normed, 256, 128, 1, padding=0, stride=1, **BLOCK),
+            sigma_delta.Unpool(sdnn, kernel_size=2, stride=2, **BLOCK),
         ])  # fmt: skip
         self.head2_blocks = blocks([
-            conv(normed, 384, 256, 3, padding=1, stride=1, **block),
+            conv(normed, 384, 256, 3, padding=1, stride=1, **BLOCK),
             *head(256, self.num_output),
         ])  # fmt: skip
 

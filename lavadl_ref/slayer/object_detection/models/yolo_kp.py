@@ -12,10 +12,10 @@ from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.block import sigma_delta
 from lavadl_ref.slayer.loss import SparsityEnforcer
 from lavadl_ref.slayer.object_detection.models.detector import (
+    BLOCK,
     SequentialDetector,
     head,
     quantize_5bit,
-    quantize_8bit,
 )
 from lavadl_ref.slayer.object_detection.yolo_base import Anchors
 
@@ -24,14 +24,13 @@ ANCHORS: Anchors = (((0.28, 0.22), (0.38, 0.48), (0.90, 0.78)),)
 
 def trunk(neuron_params: dict[str, Any]) -> list[torch.nn.Module]:
     """The blocks from 32 channels at a quarter of the resolution to 512 at a thirty-second."""
-    wide: dict[str, Any] = {"weight_norm": True, "delay_shift": False, "pre_hook_fx": quantize_8bit}
-    narrow = {**wide, "pre_hook_fx": quantize_5bit}
+    narrow = {**BLOCK, "pre_hook_fx": quantize_5bit}
     conv = sigma_delta.Conv
     return [
-        conv(neuron_params, 32, 64, 3, padding=1, stride=2, weight_scale=1, **wide),
-        conv(neuron_params, 64, 128, 3, padding=1, stride=2, weight_scale=3, **wide),
-        conv(neuron_params, 128, 256, 3, padding=1, stride=1, weight_scale=3, **wide),
-        conv(neuron_params, 256, 256, 3, padding=1, stride=2, weight_scale=3, **wide),
+        conv(neuron_params, 32, 64, 3, padding=1, stride=2, weight_scale=1, **BLOCK),
+        conv(neuron_params, 64, 128, 3, padding=1, stride=2, weight_scale=3, **BLOCK),
+        conv(neuron_params, 128, 256, 3, padding=1, stride=1, weight_scale=3, **BLOCK),
+        conv(neuron_params, 256, 256, 3, padding=1, stride=2, weight_scale=3, **BLOCK),
         conv(neuron_params, 256, 512, 3, padding=1, stride=1, weight_scale=3, **narrow),
         conv(neuron_params, 512, 256, 1, padding=0, stride=1, weight_scale=3, **narrow),
         conv(neuron_params, 256, 512, 3, padding=1, stride=1, weight_scale=3, **narrow),
@@ -79,11 +78,10 @@ class Network(SequentialDetector):
         super().__init__(num_classes=num_classes, anchors=anchors, clamp_max=clamp_max)
         sdnn = sdnn_params(threshold, tau_grad, scale_grad)
         normed = {**sdnn, "norm": neuron.norm.MeanOnlyBatchNorm}
-        block: dict[str, Any] = {"weight_norm": True, "delay_shift": False, "pre_hook_fx": quantize_8bit}
         self.input_blocks = torch.nn.ModuleList([sigma_delta.Input(sdnn)])
         self.blocks = torch.nn.ModuleList([
-            sigma_delta.Conv(normed, 3, 16, 3, padding=1, stride=2, weight_scale=1, **block),
-            sigma_delta.Conv(normed, 16, 32, 3, padding=1, stride=2, weight_scale=1, **block),
+            sigma_delta.Conv(normed, 3, 16, 3, padding=1, stride=2, weight_scale=1, **BLOCK),
+            sigma_delta.Conv(normed, 16, 32, 3, padding=1, stride=2, weight_scale=1, **BLOCK),
             *trunk(normed),
         ])  # fmt: skip
         self.heads = torch.nn.ModuleList(head(512, self.num_output))

@@ -11,7 +11,7 @@ from torch import Tensor
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.block import cuba
 from lavadl_ref.slayer.loss import SparsityEnforcer
-from lavadl_ref.slayer.object_detection.models.detector import SequentialDetector, head, quantize_8bit
+from lavadl_ref.slayer.object_detection.models.detector import BLOCK, SequentialDetector, head
 from lavadl_ref.slayer.object_detection.models.yolo_kp import ANCHORS, sdnn_params, trunk
 from lavadl_ref.slayer.object_detection.yolo_base import Anchors
 
@@ -42,10 +42,9 @@ class Network(SequentialDetector):
         super().__init__(num_classes=num_classes, anchors=anchors, clamp_max=clamp_max)
         norm = {"norm": neuron.norm.MeanOnlyBatchNorm}
         spiking = {**cuba_params, **norm}
-        block: dict[str, Any] = {"weight_norm": True, "delay_shift": False, "pre_hook_fx": quantize_8bit}
         self.blocks = torch.nn.ModuleList([
-            cuba.Conv(spiking, 2, 16, 3, padding=1, stride=2, weight_scale=3, **block),
-            cuba.Conv(spiking, 16, 32, 3, padding=1, stride=2, weight_scale=3, **block),
+            cuba.Conv(spiking, 2, 16, 3, padding=1, stride=2, weight_scale=3, **BLOCK),
+            cuba.Conv(spiking, 16, 32, 3, padding=1, stride=2, weight_scale=3, **BLOCK),
             *trunk({**sdnn_params(threshold, tau_grad, scale_grad), **norm}),
         ])  # fmt: skip
         self.heads = torch.nn.ModuleList(head(512, self.num_output))
