@@ -258,7 +258,7 @@ _REMARKS = f"""\
 - `Pool` and `Unpool` leave out the norm that their neuron's arguments name.
 - `Dense` on a frame larger than `in_neurons` says is a convolution, and exports as one.
 - Hooks of all parts run but these: the neuron of `Affine`, whose `dynamics` are read; of `Output` and of the `Input` of
-  sigma-delta neurons, of which only the quantiser and `delta` act; norms of neurons that feed back, which subtract their
+  sigma-delta neurons, of which only the quantiser and `delta` act; norms of neurons that feed back, which subtract a
   running mean. A hook of `recurrent_synapse` sees all steps at once, and must not change them.
 """
 
