@@ -321,6 +321,15 @@ def test_a_bias_of_a_synapse_is_exported_or_refused(case):
         assert np.array_equal(run.layers[0].spikes[..., 1 : 1 + 8], y.numpy()[..., lag : lag + 8])
 
 
+def test_a_bias_of_one_part_of_a_complex_synapse():
+    block = slayer.block.rf_iz.Dense(FAMILIES["rf_iz"], 4, 3)
+    block(torch.zeros(1, 4, 5))
+    block.synapse.imag.bias = torch.nn.Parameter(torch.tensor([0.25, 0, -0.5]))
+    layer = block.describe()
+    assert (layer.bias.tolist(), layer.bias_imag.tolist()) == ([0, 0, 0], [16, 0, -32])
+    exchange.check(exchange.Network((layer,)))
+
+
 def test_a_bias_of_a_synapse_without_memory_in_the_current_is_that_of_the_file():
     params = {"threshold": 1, "current_decay": 1.0, "voltage_decay": 0.2}
     block = slayer.block.cuba.Dense(params, 4, 3, weight_scale=3)

@@ -134,20 +134,17 @@ def _constants(synapse: Any) -> Arrays:
     found: Arrays = {}
     for name, part in zip(("bias", "bias_imag"), _parts_of(synapse), strict=False):
         given = part._checked_bias()
-        if given is not None and given.any():
-            found[name] = integers(given.detach() * 64, "bias of the synapse")
-    return found
+        values = torch.zeros(part.out_channels) if given is None else given.detach()
+        found[name] = integers(values * 64, "bias of the synapse")
+    return found if any(values.any() for values in found.values()) else {}
 
 
 def _sum(*arrays: Arrays) -> Arrays:
-    """Biases that act in one place, added; a complex neuron has both parts or none."""
+    """Biases that act in one place, added."""
     total: Arrays = {}
     for array in arrays:
         for name, values in array.items():
             total[name] = total[name] + values if name in total else values
-    if "bias_imag" in total or ("bias" in total and any("bias_imag" in array for array in arrays)):
-        some = next(iter(total.values()))
-        total = {name: total.get(name, np.zeros_like(some)) for name in ("bias", "bias_imag")}
     return total
 
 
