@@ -1,4 +1,4 @@
-"""Losses on spikes (N, C, ..., T), and a penalty on activity.
+"""Losses on spikes (N, C, ..., T), or (N, T) of one class, and a penalty on activity.
 
 Every loss takes ``reduction="sum"``, ``"mean"`` or ``"none"``; the last returns a flat vector of the terms.
 Where classes are meant, all elements between batch and time count as such: C of (N, C, T), C*H*W of
@@ -7,10 +7,12 @@ Where classes are meant, all elements between batch and time count as such: C of
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
-from lavadl_ref.slayer.classifier import MovingWindow, Rate
+from lavadl_ref.slayer.classifier import MovingWindow, Rate, _rates
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.filter import FIR
 from lavadl_ref.slayer.utils.filter.conv import batched
@@ -28,12 +30,6 @@ def _reduce(terms: torch.Tensor, reduction: str) -> torch.Tensor:
 
 def _window(moving_window: int | None) -> MovingWindow | None:
     return None if moving_window is None else MovingWindow(time_window=moving_window)
-
-
-def _rates(spike: torch.Tensor, window: MovingWindow | None, name: str) -> torch.Tensor:
-    """(N, classes), or (N, classes, T) in a moving window."""
-    x = _validate.floating(spike, f"input of {name}", 3, "(N, C, ..., T)")
-    return Rate.rate(x).flatten(1) if window is None else window.rate(x).flatten(1, -2)
 
 
 def _labels(label: torch.Tensor, rate: torch.Tensor, name: str) -> torch.Tensor:
@@ -115,8 +111,8 @@ class SpikeRate(torch.nn.Module):
 
     Parameters
     ----------
-    true_rate, false_rate : float
-        Spikes per step, in [0, 1].
+    true_rate, false_rate : float or torch.Tensor
+        Spikes per step, in [0, 1]. A tensor of one element is used as it is, its gradient included.
     moving_window : int, optional
         Compare the rate in a window of so many steps at each step, instead of the rate over all of time.
     reduction : str
@@ -129,14 +125,18 @@ class SpikeRate(torch.nn.Module):
     """
 
     def __init__(
-        self, true_rate: float, false_rate: float, moving_window: int | None = None, reduction: str = "sum"
+        self,
+        true_rate: float | torch.Tensor,
+        false_rate: float | torch.Tensor,
+        moving_window: int | None = None,
+        reduction: str = "sum",
     ) -> None:
         super().__init__()
         for name, rate in (("true_rate", true_rate), ("false_rate", false_rate)):
             if not 0 <= _validate.number(rate, f"{name} of SpikeRate") <= 1:
                 raise ValueError(f"{name} of SpikeRate must lie in [0, 1], but got {rate!r}")
-        self.true_rate = true_rate
-        self.false_rate = false_rate
+        self.true_rate: Any = _validate.scalar(true_rate, "true_rate of SpikeRate")
+        self.false_rate: Any = _validate.scalar(false_rate, "false_rate of SpikeRate")
         self.reduction = _validate.choice(reduction, "reduction of SpikeRate", _REDUCTIONS)
         self.window = _window(moving_window)
 
@@ -148,9 +148,10 @@ class SpikeRate(torch.nn.Module):
         TypeError, ValueError
             `input` or `label` has another shape or dtype, or a class index is out of range.
         """
-        rate = _rates(input, self.window, "SpikeRate")
+        rate = _rates(input, self.window, "input of SpikeRate")
         index = _labels(label, rate, "SpikeRate").unsqueeze(1)
-        target = torch.full_like(rate, self.false_rate).scatter(1, index, self.true_rate)
+        labelled = torch.zeros(rate.shape, dtype=torch.bool, device=rate.device).scatter_(1, index, True)
+        target = torch.where(labelled, self.true_rate, self.false_rate)
         return _reduce((rate - target) ** 2, self.reduction)
 
 
@@ -194,7 +195,7 @@ class SpikeMax(torch.nn.Module):
         TypeError, ValueError
             `input` or `label` has another shape or dtype, or a class index is out of range.
         """
-        rate = _rates(input, self.window, "SpikeMax")
+        rate = _rates(input, self.window, "input of SpikeMax")
         index = _labels(label, rate, "SpikeMax").unsqueeze(1)
         if self.mode != "probability":
             terms = -torch.log_softmax(rate, dim=1).gather(1, index)
@@ -221,10 +222,11 @@ class SpikeMoid(torch.nn.Module):
         Take the rates in a window of so many steps at each step, instead of over all of time.
     reduction : str
         ``"sum"``, ``"mean"`` (over all elements) or ``"none"``.
-    alpha : float
+    alpha : float or torch.Tensor
         Width of the sigmoid in units of the rate, greater than 0.
-    theta : float
-        Rate at which both outcomes are equally likely.
+    theta : float or torch.Tensor
+        Rate at which both outcomes are equally likely. Tensors of one element are used as they are, their gradient
+        included.
 
     Raises
     ------
@@ -233,12 +235,17 @@ class SpikeMoid(torch.nn.Module):
     """
 
     def __init__(
-        self, moving_window: int | None = None, reduction: str = "sum", alpha: float = 1, theta: float = 0
+        self,
+        moving_window: int | None = None,
+        reduction: str = "sum",
+        alpha: float | torch.Tensor = 1,
+        theta: float | torch.Tensor = 0,
     ) -> None:
         super().__init__()
         self.reduction = _validate.choice(reduction, "reduction of SpikeMoid", _REDUCTIONS)
-        self.alpha = _validate.positive(alpha, "alpha of SpikeMoid")
-        self.theta = _validate.number(theta, "theta of SpikeMoid")
+        _validate.positive(alpha, "alpha of SpikeMoid")
+        self.alpha = _validate.scalar(alpha, "alpha of SpikeMoid")
+        self.theta = _validate.scalar(theta, "theta of SpikeMoid")
         self.window = _window(moving_window)
 
     def forward(self, input: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -251,7 +258,7 @@ class SpikeMoid(torch.nn.Module):
         TypeError, ValueError
             `input` or `label` has another shape, or a probability is out of range.
         """
-        x = _validate.floating(input, "input of SpikeMoid", 3, "(N, C, ..., T)")
+        x = _validate.floating(input, "input of SpikeMoid", 2, "(N, ..., T)")
         target = _validate.tensor(label, "label of SpikeMoid").to(device=x.device, dtype=x.dtype)
         shapes = [tuple(x.shape[:-1])] if self.window is None else [tuple(x.shape[:-1]), tuple(x.shape)]
         if tuple(target.shape) not in shapes:
@@ -265,6 +272,7 @@ class SpikeMoid(torch.nn.Module):
             target = replicate(target, x.shape[-1])
         rate = Rate.rate(x) if self.window is None else self.window.rate(x)
         logit = (rate - self.theta) / self.alpha
+        target = target.to(logit.dtype)
         terms = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
         # The value of the rounded sigmoid, whose own gradient is 0 where it rounds to 0 or 1.
         rounded = F.binary_cross_entropy(torch.sigmoid(logit.detach()), target, reduction="none")

@@ -35,6 +35,13 @@ def floating(value: Any, name: str, ndim: int = 1, axes: str = "(..., T)") -> to
     return checked if checked.is_floating_point() else checked.to(torch.get_default_dtype())
 
 
+def with_fractions(value: torch.Tensor, name: str) -> torch.Tensor:
+    """`value`, whose dtype has to hold the fractions of what becomes of it; `TypeError` if it is a whole one."""
+    if not value.is_floating_point():
+        raise TypeError(f"{name} must have a floating dtype, which holds fractions, but got {value.dtype}")
+    return value
+
+
 def number(value: Any, name: str) -> float:
     """A finite real number, also from a one-element tensor or NumPy scalar.
 
@@ -52,6 +59,14 @@ def number(value: Any, name: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, but got {value!r}")
     return float(value)
+
+
+def scalar(value: Any, name: str) -> Any:
+    """A finite number; a tensor of one element is itself, so that its dtype and gradient remain. As `number`."""
+    checked = number(value, name)
+    if not isinstance(value, torch.Tensor):
+        return checked
+    return value if value.ndim < 2 else value.reshape(1)
 
 
 def positive(value: Any, name: str) -> float:
