@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from lavadl_ref.slayer.classifier import MovingWindow, Rate, _rates
+from lavadl_ref.slayer.classifier import MovingWindow, _rates
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.filter import FIR
 from lavadl_ref.slayer.utils.filter.conv import batched
@@ -32,17 +32,23 @@ def _window(moving_window: int | None) -> MovingWindow | None:
     return None if moving_window is None else MovingWindow(time_window=moving_window)
 
 
+def _shaped(label: torch.Tensor, wanted: list[tuple[int, ...]], message: str) -> torch.Tensor:
+    """`label` in the first of the `wanted` shapes that is its own, but for axes of length 1."""
+    given = [extent for extent in label.shape if extent != 1]
+    for shape in wanted:
+        if given == [extent for extent in shape if extent != 1]:
+            return label.reshape(shape)
+    raise ValueError(message.format(" or ".join(map(str, dict.fromkeys(wanted)))) + f", but got {tuple(label.shape)}")
+
+
 def _labels(label: torch.Tensor, rate: torch.Tensor, name: str) -> torch.Tensor:
     """Class indices (N,), or (N, T) if `rate` has time, where one per sample holds for all steps."""
-    _validate.tensor(label, f"label of {name}", 1, "(N,)")
+    _validate.tensor(label, f"label of {name}", 0)
     if label.is_floating_point() or label.dtype == torch.bool:
         raise TypeError(f"label of {name} must hold class indices (integers), but got dtype {label.dtype}")
     samples, classes, *steps = rate.shape
-    wanted = [(samples,), (samples, *steps)] if steps else [(samples,)]
-    if tuple(label.shape) not in wanted:
-        raise ValueError(
-            f"label of {name} must have shape {' or '.join(map(str, wanted))}, but got {tuple(label.shape)}"
-        )
+    wanted: list[tuple[int, ...]] = [(samples,), (samples, *steps)] if steps else [(samples,)]
+    label = _shaped(label, wanted, f"label of {name} must have shape {{}}")
     if label.numel() and not (label.min() >= 0 and label.max() < classes):
         raise ValueError(
             f"label of {name} must lie in 0..{classes - 1}, but spans {int(label.min())}..{int(label.max())}"
@@ -143,6 +149,8 @@ class SpikeRate(torch.nn.Module):
     def forward(self, input: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Loss of spikes (N, C, ..., T) with class indices (N,), or also (N, T) with a moving window.
 
+        Axes of length 1 of the labels do not count.
+
         Raises
         ------
         TypeError, ValueError
@@ -189,6 +197,8 @@ class SpikeMax(torch.nn.Module):
 
     def forward(self, input: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Loss of spikes (N, C, ..., T) with class indices (N,), or also (N, T) with a moving window.
+
+        Axes of length 1 of the labels do not count.
 
         Raises
         ------
@@ -249,28 +259,26 @@ class SpikeMoid(torch.nn.Module):
         self.window = _window(moving_window)
 
     def forward(self, input: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Loss of spikes (N, C, ..., T) with the wanted probabilities (N, C, ...), in [0, 1].
+        """Loss of spikes (N, C, ..., T) with the wanted probabilities (N, C, ...) or (N, classes), in [0, 1].
 
-        With a moving window they may also differ over time: (N, C, ..., T).
+        With a moving window they may also differ over time: (N, C, ..., T) or (N, classes, T). Axes of length 1 of
+        the labels do not count.
 
         Raises
         ------
         TypeError, ValueError
             `input` or `label` has another shape, or a probability is out of range.
         """
-        x = _validate.floating(input, "input of SpikeMoid", 2, "(N, ..., T)")
-        target = _validate.tensor(label, "label of SpikeMoid").to(device=x.device, dtype=x.dtype)
-        shapes = [tuple(x.shape[:-1])] if self.window is None else [tuple(x.shape[:-1]), tuple(x.shape)]
-        if tuple(target.shape) not in shapes:
-            raise ValueError(
-                f"label of SpikeMoid must hold probabilities of shape {' or '.join(map(str, shapes))} "
-                f"(classes one-hot), but got {tuple(target.shape)}"
-            )
+        rate = _rates(input, self.window, "input of SpikeMoid")
+        target = _validate.tensor(label, "label of SpikeMoid", 0).to(device=rate.device, dtype=rate.dtype)
+        places, classes, steps = tuple(input.shape[:-1]), tuple(rate.shape[:2]), tuple(rate.shape[2:])
+        wanted = [places, classes] if self.window is None else [places, classes, places + steps, classes + steps]
+        target = _shaped(target, wanted, "label of SpikeMoid must hold probabilities of shape {} (classes one-hot)")
         if target.numel() and not (target.min() >= 0 and target.max() <= 1):
             raise ValueError("label of SpikeMoid must lie in [0, 1]")
-        if self.window is not None and target.ndim < x.ndim:
-            target = replicate(target, x.shape[-1])
-        rate = Rate.rate(x) if self.window is None else self.window.rate(x)
+        if target.numel() != rate.numel():
+            target = replicate(target, rate.shape[-1])
+        target = target.reshape(rate.shape)
         logit = (rate - self.theta) / self.alpha
         target = target.to(logit.dtype)
         terms = F.binary_cross_entropy_with_logits(logit, target, reduction="none")

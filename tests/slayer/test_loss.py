@@ -322,3 +322,28 @@ def test_spike_time_follows_a_filter_that_was_changed():
     subject = loss.SpikeTime(2.5, 5)
     subject.filter.filter.mul_(2)
     torch.testing.assert_close(subject(x, desired), 4 * loss.SpikeTime(2.5, 5)(x, desired))
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_axes_of_length_one_of_labels_do_not_count(window):
+    x, hot = spikes((2, 3, 2, 2, STEPS)), torch.eye(12)[LABEL]
+    for subject in (loss.SpikeRate(0.8, 0.1, window), loss.SpikeMax(window)):
+        for label in (LABEL[:, None], LABEL[None]):
+            assert subject(x, label) == subject(x, LABEL)
+    subject = loss.SpikeMoid(window)
+    for label in (hot, hot[..., None], hot[:, None]):
+        assert subject(x, label) == subject(x, hot.view(2, 3, 2, 2))
+    if window:
+        later = hot[..., None].repeat(1, 1, STEPS)
+        assert subject(x, later) == subject(x, later.view(x.shape)) == subject(x, hot)
+
+
+def test_windows_and_lengths_in_tensors():
+    x = spikes()
+    for window in (torch.tensor(4), torch.tensor([4]), np.array([4]), np.int64(4)):
+        assert loss.SpikeMax(window)(x, LABEL) == loss.SpikeMax(4)(x, LABEL)
+    with pytest.raises(TypeError, match=r"time_window of MovingWindow must be an integer, but got 4\.0"):
+        loss.SpikeMax(torch.tensor(4.0))
+    desired = spikes(seed=1)
+    given = loss.SpikeTime(torch.tensor(2.0), torch.tensor(5))(x, desired)
+    assert given == loss.SpikeTime(2, 5)(x, desired)

@@ -495,6 +495,48 @@ def test_as_lava_dl_or_refused_by_name(name):
     assert faults == []
 
 
+def label_shapes(x):
+    samples, steps, classes = x.shape[0], x.shape[-1], math.prod(x.shape[1:-1])
+    one = [(samples,), (samples, 1), (samples, 1, 1)]
+    hot = [x.shape[:-1], (samples, classes), (*x.shape[:-1], 1), (samples, classes, 1)]
+    return dict.fromkeys([*one, *hot, (samples, steps), x.shape, (samples, classes, steps)])
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("name", ["SpikeRate", "SpikeMax", "SpikeMoid"])
+def test_labels_of_any_shape(name, window):
+    """Where lava-dl takes labels so do we; it fails for many shapes that mean the same."""
+    options = {"SpikeRate": {"true_rate": 0.5, "false_rate": 0.25}, "SpikeMax": {"mode": "softmax"}, "SpikeMoid": {}}
+    compared = 0
+    for ndim in (2, 3, 4, 5):
+        x = spikes(signal(ndim, torch.float32))
+        for shape in label_shapes(x):
+            label = torch.arange(math.prod(shape)).reshape(shape) % 2
+            label = label.float() if name == "SpikeMoid" else label * (ndim > 2)
+            try:
+                expected = getattr(theirs.loss, name)(moving_window=window, **options[name])(x, label)
+            except (RuntimeError, ValueError, UserWarning):  # warnings are errors here
+                continue
+            actual = getattr(ours.loss, name)(moving_window=window, **options[name])(x, label)
+            torch.testing.assert_close(actual, expected)
+            compared += 1
+    assert compared >= 4
+
+
+def test_labels_that_lava_dl_takes_by_chance():
+    """See the rows of docs/errata.md on labels."""
+    x = spikes(signal(3, torch.float32))
+    label = torch.arange(6) % 2.0
+    theirs.loss.SpikeMoid()(x, label)
+    with pytest.raises(ValueError, match=r"label of SpikeMoid must hold .* shape \(2, 3\) .*, but got \(6,\)"):
+        ours.loss.SpikeMoid()(x, label)
+    ones = torch.zeros(2, 1, STEPS, dtype=torch.int64)
+    wanted = ours.loss.SpikeRate(0.5, 0.25, 3)(x, ones[:, 0])
+    assert ours.loss.SpikeRate(0.5, 0.25, 3)(x, ones) == wanted
+    torch.testing.assert_close(theirs.loss.SpikeRate(0.5, 0.25, 3)(x, ones[:, 0]), wanted)
+    assert theirs.loss.SpikeRate(0.5, 0.25, 3)(x, ones) > wanted + 0.5
+
+
 @pytest.mark.parametrize("kind", REFUSED + OTHERWISE, ids=lambda kind: kind.row)
 def test_every_exception_is_one_and_has_its_row(kind):
     assert any(kind in judged(name)[1] for name in CALLS if re.fullmatch(kind.names, name))

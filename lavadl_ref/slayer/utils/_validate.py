@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -42,8 +43,14 @@ def with_fractions(value: torch.Tensor, name: str) -> torch.Tensor:
     return value
 
 
+def _alone(value: Any) -> Any:
+    """What a tensor or array of one element holds; anything else as it is."""
+    single = isinstance(value, (torch.Tensor, np.ndarray)) and math.prod(value.shape) == 1
+    return value.item() if single else value
+
+
 def number(value: Any, name: str) -> float:
-    """A finite real number, also from a one-element tensor or NumPy scalar.
+    """A finite real number, also from a tensor or array of one element.
 
     Raises
     ------
@@ -52,8 +59,7 @@ def number(value: Any, name: str) -> float:
     ValueError
         It is infinite or NaN.
     """
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        value = value.item()
+    value = _alone(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, but got {value!r}")
     if not math.isfinite(value):
@@ -78,7 +84,7 @@ def positive(value: Any, name: str) -> float:
 
 
 def integer(value: Any, name: str, minimum: int) -> int:
-    """An integer of at least `minimum`.
+    """An integer of at least `minimum`, also from a tensor or array of one element.
 
     Raises
     ------
@@ -87,6 +93,7 @@ def integer(value: Any, name: str, minimum: int) -> int:
     ValueError
         It is below `minimum`.
     """
+    value = _alone(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, but got {value!r}")
     if value < minimum:
