@@ -200,10 +200,12 @@ class Spike(torch.autograd.Function):
         _follow_torch()
         voltage, threshold = ctx.saved_tensors
         tau, scale, graded = ctx.constants
-        layout = layout_of(voltage, "voltage")
-        v, g = layout.lanes(voltage), layout.lanes(grads[0])
-        levels = _levels(threshold, voltage, layout)
-        out = layout.logical(spike.backward(v.reshape(-1), levels, tau, scale, graded, g.reshape(-1)).reshape(v.shape))
+        lifted, grad = _lifted(voltage), _lifted(grads[0])
+        layout = layout_of(lifted, "voltage")
+        v, g = layout.lanes(lifted), layout.lanes(grad)
+        levels = _levels(threshold, lifted, layout)
+        slopes = spike.backward(v.reshape(-1), levels, tau, scale, graded, g.reshape(-1))
+        out = _as_given(layout.logical(slopes.reshape(v.shape)), voltage)
         to_threshold = (-out).sum_to_size(threshold.shape) if ctx.needs_input_grad[1] else None
         return out, to_threshold, *[None] * 4
 
@@ -234,19 +236,31 @@ class PhaseSpike(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         _follow_torch()
         real, imag, threshold = ctx.saved_tensors
-        layout = layout_of(real, "real part")
-        re, im, g = layout.lanes(real), layout.lanes(imag), layout.lanes(grads[0])
-        levels = _levels(threshold, real, layout)
+        lifted = _lifted(real)
+        layout = layout_of(lifted, "real part")
+        re, im, g = layout.lanes(lifted), layout.lanes(_lifted(imag)), layout.lanes(_lifted(grads[0]))
+        levels = _levels(threshold, lifted, layout)
         tau, scale, graded = ctx.constants
         outs = spike.phase_backward(re.reshape(-1), im.reshape(-1), levels, tau, scale, graded, g.reshape(-1))
-        to_real, to_imag = (layout.logical(out.reshape(re.shape)) for out in outs)
+        to_real, to_imag = (_as_given(layout.logical(out.reshape(re.shape)), real) for out in outs)
         to_threshold = (-to_real).sum_to_size(threshold.shape) if ctx.needs_input_grad[2] else None
         return to_real, to_imag, to_threshold, *[None] * 5
+
+
+def _lifted(x: Tensor) -> Tensor:
+    """A signal (..., T) as kernels take it: float32, with at least three axes."""
+    x = x.float()
+    return x if x.ndim >= 3 else x[(None,) * (3 - x.ndim)]
+
+
+def _as_given(x: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `_lifted`."""
+    return x if x.ndim == like.ndim and x.dtype == like.dtype else x.reshape(like.shape).to(like.dtype)
 
 
 def _levels(threshold: Tensor, like: Tensor, layout: Layout) -> NDArray[np.float32]:
     """One level, or one per element of `like` in the order of its lanes."""
     if threshold.numel() == 1:
-        single: NDArray[np.float32] = threshold.detach().reshape(1).numpy()
+        single: NDArray[np.float32] = threshold.detach().float().reshape(1).numpy()
         return single
-    return layout.lanes(threshold.expand_as(like)).reshape(-1)
+    return layout.lanes(threshold.float().expand_as(like)).reshape(-1)

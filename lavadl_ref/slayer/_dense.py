@@ -103,6 +103,8 @@ class Taken:
 
 def sums(input: Tensor, weights: Sequence[Tensor]) -> tuple[list[Tensor], Taken]:
     """The weighted sums (N, O, T) of `input` (N, ..., T) for each of `weights` (O, I), and how they were made."""
+    if input.dtype != weights[0].dtype and not torch.is_autocast_enabled("cpu"):
+        raise TypeError(f"dense input must have the dtype of the weights, {weights[0].dtype}, got {input.dtype}")
     n, steps = input.shape[0], input.shape[-1]
     listed = _listed(input, weights)
     recorded = torch.is_grad_enabled() and any(weight.requires_grad for weight in weights)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from lavadl_ref.slayer.utils import _validate
@@ -20,8 +22,11 @@ def _confidence(rate: torch.Tensor, mode: str, eps: float) -> torch.Tensor:
     return rate / (rate.sum(dim=1, keepdim=True) + eps)
 
 
-def _spikes(spike: torch.Tensor) -> torch.Tensor:
-    return _validate.floating(spike, "spike", 3, "(N, C, ..., T)")
+def _rates(spike: torch.Tensor, window: MovingWindow | None = None, name: str = "spike") -> torch.Tensor:
+    """(N, classes), or (N, classes, T) in a moving window: all elements between batch and time are classes."""
+    x = _validate.floating(spike, name, 2, "(N, ..., T)")
+    shape = x.shape[0], math.prod(x.shape[1:-1])
+    return Rate.rate(x).reshape(shape) if window is None else window.rate(x).reshape(*shape, x.shape[-1])
 
 
 class Rate(torch.nn.Module):
@@ -49,7 +54,7 @@ class Rate(torch.nn.Module):
         Parameters
         ----------
         spike : torch.Tensor
-            (N, C, ..., T).
+            (N, C, ..., T), or (N, T) of one class.
         mode : str
             ``"probability"``: rate / (sum of rates + `eps`); ``"softmax"`` or ``"logsoftmax"`` of the rates.
         eps : float
@@ -63,14 +68,14 @@ class Rate(torch.nn.Module):
         Raises
         ------
         TypeError, ValueError
-            `spike` has fewer than three axes, or `mode` is none of the above.
+            `spike` has fewer than two axes, or `mode` is none of the above.
         """
-        return _confidence(Rate.rate(_spikes(spike)).flatten(1), mode, eps)
+        return _confidence(_rates(spike), mode, eps)
 
     @staticmethod
     def predict(spike: torch.Tensor) -> torch.Tensor:
         """The class of the highest rate, (N, C, ..., T) to int64 (N,); errors as `confidence`."""
-        return Rate.rate(_spikes(spike)).flatten(1).argmax(dim=1)
+        return _rates(spike).argmax(dim=1)
 
 
 class MovingWindow(torch.nn.Module):
@@ -109,12 +114,11 @@ class MovingWindow(torch.nn.Module):
 
     def confidence(self, spike: torch.Tensor, mode: str | None = None) -> torch.Tensor:
         """As `Rate.confidence` at each step, (N, C, ..., T) to (N, classes, T)."""
-        rate = self.rate(_spikes(spike)).flatten(1, -2)
-        return _confidence(rate, self.mode if mode is None else mode, self.eps)
+        return _confidence(_rates(spike, self), self.mode if mode is None else mode, self.eps)
 
     def predict(self, spike: torch.Tensor) -> torch.Tensor:
         """The class of the highest rate at each step, (N, C, ..., T) to int64 (N, T)."""
-        return self.rate(_spikes(spike)).flatten(1, -2).argmax(dim=1)
+        return _rates(spike, self).argmax(dim=1)
 
     def extra_repr(self) -> str:
         return f"time_window={self.time_window}, mode={self.mode!r}, eps={self.eps:g}"

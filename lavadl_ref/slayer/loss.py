@@ -1,4 +1,4 @@
-"""Losses on spikes (N, C, ..., T), and a penalty on activity.
+"""Losses on spikes (N, C, ..., T), or (N, T) of one class, and a penalty on activity.
 
 Every loss takes ``reduction="sum"``, ``"mean"`` or ``"none"``; the last returns a flat vector of the terms.
 Where classes are meant, all elements between batch and time count as such: C of (N, C, T), C*H*W of
@@ -7,10 +7,12 @@ Where classes are meant, all elements between batch and time count as such: C of
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
-from lavadl_ref.slayer.classifier import MovingWindow, Rate
+from lavadl_ref.slayer.classifier import MovingWindow, _rates
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.filter import FIR
 from lavadl_ref.slayer.utils.filter.conv import batched
@@ -30,23 +32,23 @@ def _window(moving_window: int | None) -> MovingWindow | None:
     return None if moving_window is None else MovingWindow(time_window=moving_window)
 
 
-def _rates(spike: torch.Tensor, window: MovingWindow | None, name: str) -> torch.Tensor:
-    """(N, classes), or (N, classes, T) in a moving window."""
-    x = _validate.floating(spike, f"input of {name}", 3, "(N, C, ..., T)")
-    return Rate.rate(x).flatten(1) if window is None else window.rate(x).flatten(1, -2)
+def _shaped(label: torch.Tensor, wanted: list[tuple[int, ...]], message: str) -> torch.Tensor:
+    """`label` in the first of the `wanted` shapes that is its own, but for axes of length 1."""
+    given = [extent for extent in label.shape if extent != 1]
+    for shape in wanted:
+        if given == [extent for extent in shape if extent != 1]:
+            return label.reshape(shape)
+    raise ValueError(message.format(" or ".join(map(str, dict.fromkeys(wanted)))) + f", but got {tuple(label.shape)}")
 
 
 def _labels(label: torch.Tensor, rate: torch.Tensor, name: str) -> torch.Tensor:
     """Class indices (N,), or (N, T) if `rate` has time, where one per sample holds for all steps."""
-    _validate.tensor(label, f"label of {name}", 1, "(N,)")
+    _validate.tensor(label, f"label of {name}", 0)
     if label.is_floating_point() or label.dtype == torch.bool:
         raise TypeError(f"label of {name} must hold class indices (integers), but got dtype {label.dtype}")
     samples, classes, *steps = rate.shape
-    wanted = [(samples,), (samples, *steps)] if steps else [(samples,)]
-    if tuple(label.shape) not in wanted:
-        raise ValueError(
-            f"label of {name} must have shape {' or '.join(map(str, wanted))}, but got {tuple(label.shape)}"
-        )
+    wanted: list[tuple[int, ...]] = [(samples,), (samples, *steps)] if steps else [(samples,)]
+    label = _shaped(label, wanted, f"label of {name} must have shape {{}}")
     if label.numel() and not (label.min() >= 0 and label.max() < classes):
         raise ValueError(
             f"label of {name} must lie in 0..{classes - 1}, but spans {int(label.min())}..{int(label.max())}"
@@ -115,8 +117,8 @@ class SpikeRate(torch.nn.Module):
 
     Parameters
     ----------
-    true_rate, false_rate : float
-        Spikes per step, in [0, 1].
+    true_rate, false_rate : float or torch.Tensor
+        Spikes per step, in [0, 1]. A tensor of one element is used as it is, its gradient included.
     moving_window : int, optional
         Compare the rate in a window of so many steps at each step, instead of the rate over all of time.
     reduction : str
@@ -129,28 +131,35 @@ class SpikeRate(torch.nn.Module):
     """
 
     def __init__(
-        self, true_rate: float, false_rate: float, moving_window: int | None = None, reduction: str = "sum"
+        self,
+        true_rate: float | torch.Tensor,
+        false_rate: float | torch.Tensor,
+        moving_window: int | None = None,
+        reduction: str = "sum",
     ) -> None:
         super().__init__()
         for name, rate in (("true_rate", true_rate), ("false_rate", false_rate)):
             if not 0 <= _validate.number(rate, f"{name} of SpikeRate") <= 1:
                 raise ValueError(f"{name} of SpikeRate must lie in [0, 1], but got {rate!r}")
-        self.true_rate = true_rate
-        self.false_rate = false_rate
+        self.true_rate: Any = _validate.scalar(true_rate, "true_rate of SpikeRate")
+        self.false_rate: Any = _validate.scalar(false_rate, "false_rate of SpikeRate")
         self.reduction = _validate.choice(reduction, "reduction of SpikeRate", _REDUCTIONS)
         self.window = _window(moving_window)
 
     def forward(self, input: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Loss of spikes (N, C, ..., T) with class indices (N,), or also (N, T) with a moving window.
 
+        Axes of length 1 of the labels do not count.
+
         Raises
         ------
         TypeError, ValueError
             `input` or `label` has another shape or dtype, or a class index is out of range.
         """
-        rate = _rates(input, self.window, "SpikeRate")
+        rate = _rates(input, self.window, "input of SpikeRate")
         index = _labels(label, rate, "SpikeRate").unsqueeze(1)
-        target = torch.full_like(rate, self.false_rate).scatter(1, index, self.true_rate)
+        labelled = torch.zeros(rate.shape, dtype=torch.bool, device=rate.device).scatter_(1, index, True)
+        target = torch.where(labelled, self.true_rate, self.false_rate)
         return _reduce((rate - target) ** 2, self.reduction)
 
 
@@ -189,12 +198,14 @@ class SpikeMax(torch.nn.Module):
     def forward(self, input: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Loss of spikes (N, C, ..., T) with class indices (N,), or also (N, T) with a moving window.
 
+        Axes of length 1 of the labels do not count.
+
         Raises
         ------
         TypeError, ValueError
             `input` or `label` has another shape or dtype, or a class index is out of range.
         """
-        rate = _rates(input, self.window, "SpikeMax")
+        rate = _rates(input, self.window, "input of SpikeMax")
         index = _labels(label, rate, "SpikeMax").unsqueeze(1)
         if self.mode != "probability":
             terms = -torch.log_softmax(rate, dim=1).gather(1, index)
@@ -221,10 +232,11 @@ class SpikeMoid(torch.nn.Module):
         Take the rates in a window of so many steps at each step, instead of over all of time.
     reduction : str
         ``"sum"``, ``"mean"`` (over all elements) or ``"none"``.
-    alpha : float
+    alpha : float or torch.Tensor
         Width of the sigmoid in units of the rate, greater than 0.
-    theta : float
-        Rate at which both outcomes are equally likely.
+    theta : float or torch.Tensor
+        Rate at which both outcomes are equally likely. Tensors of one element are used as they are, their gradient
+        included.
 
     Raises
     ------
@@ -233,38 +245,42 @@ class SpikeMoid(torch.nn.Module):
     """
 
     def __init__(
-        self, moving_window: int | None = None, reduction: str = "sum", alpha: float = 1, theta: float = 0
+        self,
+        moving_window: int | None = None,
+        reduction: str = "sum",
+        alpha: float | torch.Tensor = 1,
+        theta: float | torch.Tensor = 0,
     ) -> None:
         super().__init__()
         self.reduction = _validate.choice(reduction, "reduction of SpikeMoid", _REDUCTIONS)
-        self.alpha = _validate.positive(alpha, "alpha of SpikeMoid")
-        self.theta = _validate.number(theta, "theta of SpikeMoid")
+        _validate.positive(alpha, "alpha of SpikeMoid")
+        self.alpha = _validate.scalar(alpha, "alpha of SpikeMoid")
+        self.theta = _validate.scalar(theta, "theta of SpikeMoid")
         self.window = _window(moving_window)
 
     def forward(self, input: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Loss of spikes (N, C, ..., T) with the wanted probabilities (N, C, ...), in [0, 1].
+        """Loss of spikes (N, C, ..., T) with the wanted probabilities (N, C, ...) or (N, classes), in [0, 1].
 
-        With a moving window they may also differ over time: (N, C, ..., T).
+        With a moving window they may also differ over time: (N, C, ..., T) or (N, classes, T). Axes of length 1 of
+        the labels do not count.
 
         Raises
         ------
         TypeError, ValueError
             `input` or `label` has another shape, or a probability is out of range.
         """
-        x = _validate.floating(input, "input of SpikeMoid", 3, "(N, C, ..., T)")
-        target = _validate.tensor(label, "label of SpikeMoid").to(device=x.device, dtype=x.dtype)
-        shapes = [tuple(x.shape[:-1])] if self.window is None else [tuple(x.shape[:-1]), tuple(x.shape)]
-        if tuple(target.shape) not in shapes:
-            raise ValueError(
-                f"label of SpikeMoid must hold probabilities of shape {' or '.join(map(str, shapes))} "
-                f"(classes one-hot), but got {tuple(target.shape)}"
-            )
+        rate = _rates(input, self.window, "input of SpikeMoid")
+        target = _validate.tensor(label, "label of SpikeMoid", 0).to(device=rate.device, dtype=rate.dtype)
+        places, classes, steps = tuple(input.shape[:-1]), tuple(rate.shape[:2]), tuple(rate.shape[2:])
+        wanted = [places, classes] if self.window is None else [places, classes, places + steps, classes + steps]
+        target = _shaped(target, wanted, "label of SpikeMoid must hold probabilities of shape {} (classes one-hot)")
         if target.numel() and not (target.min() >= 0 and target.max() <= 1):
             raise ValueError("label of SpikeMoid must lie in [0, 1]")
-        if self.window is not None and target.ndim < x.ndim:
-            target = replicate(target, x.shape[-1])
-        rate = Rate.rate(x) if self.window is None else self.window.rate(x)
+        if target.numel() != rate.numel():
+            target = replicate(target, rate.shape[-1])
+        target = target.reshape(rate.shape)
         logit = (rate - self.theta) / self.alpha
+        target = target.to(logit.dtype)
         terms = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
         # The value of the rounded sigmoid, whose own gradient is 0 where it rounds to 0 or 1.
         rounded = F.binary_cross_entropy(torch.sigmoid(logit.detach()), target, reduction="none")

@@ -46,6 +46,61 @@ def test_delay_truncates(value, sampling, steps):
     assert torch.equal(axon.delay(x, value, sampling), axon.delay(x, steps))
 
 
+@pytest.mark.parametrize("shape", [(9,), (2, 9), (2, 3, 9), (2, 3, 4, 9), (2, 3, 2, 4, 9)])
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.int64, torch.uint8, torch.bool],
+)
+def test_delay_of_any_shape_and_dtype(shape, dtype):
+    x = signal(shape).to(dtype)
+    if dtype.is_floating_point:
+        x.requires_grad_()
+    for steps in (-3, 0, 2, 20):
+        y = axon.delay(x, steps)
+        assert (y.shape, y.dtype) == (x.shape, dtype)
+        expected = [naive.delay(row, steps) for row in x.reshape(-1, 9).tolist()]
+        assert y.reshape(-1, 9).tolist() == expected
+        if dtype.is_floating_point:
+            g = signal(shape, 1).to(dtype)
+            (gradient,) = torch.autograd.grad(y, x, g)
+            assert gradient.dtype == dtype
+            assert gradient.reshape(-1, 9).tolist() == [naive.delay(row, -steps) for row in g.reshape(-1, 9).tolist()]
+
+
+def test_delay_of_each_element():
+    x = signal((2, 3, 9))
+    y = axon.delay(x, torch.tensor([0.0, 2.0, -1.0]))
+    for channel, steps in enumerate((0, 2, -1)):
+        assert torch.equal(y[:, channel], axon.delay(x[:, channel], steps))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([1.0, 2.0],), TypeError, "input of delay must be a torch.Tensor, but got list"),
+        ((torch.tensor(1.0),), ValueError, r"input of delay must have at least 1 axes \(..., T\), but got shape \(\)"),
+        ((torch.ones(9), "one"), TypeError, "delay_val must be a number or an array of numbers, but got 'one'"),
+        ((torch.ones(2, 3, 9), float("inf")), ValueError, "delay_val must be finite, but got inf"),
+        ((torch.ones(2, 3, 9), [1, 2]), ValueError, r"delay_val must hold one value, or .*\(2, 3, 9\), but holds 2"),
+        ((torch.ones(2, 3, 9), 1, 0), ValueError, "sampling_time of delay must be greater than 0, but got 0"),
+    ],
+)
+def test_delay_refuses(arguments, error, message):
+    with pytest.raises(error, match=message):
+        axon.delay(*arguments)
+
+
+def test_an_unusable_input_draws_no_delays():
+    layer = axon.Delay()
+    for x, error, message in (
+        (torch.ones(9), ValueError, r"delay input must have shape .*, got \(9,\)"),
+        (torch.ones(2, 3, 9).double(), TypeError, r"delay input must be float32, got torch\.float64"),
+    ):
+        with pytest.raises(error, match=message):
+            layer(x)
+    assert not layer.init
+
+
 def test_delay_defaults_to_one_step():
     x = signal((1, 1, 9))
     assert torch.equal(axon.delay(x), axon.delay(x, 1))

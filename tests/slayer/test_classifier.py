@@ -62,6 +62,23 @@ def test_boolean_spikes_count():
     assert torch.equal(MovingWindow(4).rate(x.bool()), MovingWindow(4).rate(x))
 
 
+def test_without_a_channel_axis_there_is_one_class():
+    x = spikes((3, 8))
+    for actual, wanted in ((Rate.confidence(x), Rate.confidence(x[:, None])), (Rate.predict(x), torch.zeros(3))):
+        assert torch.equal(actual, wanted.to(actual.dtype))
+    window = MovingWindow(4)
+    assert torch.equal(window.confidence(x), window.confidence(x[:, None]))
+    assert torch.equal(window.predict(x), torch.zeros(3, 8, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 8), (2, 3, 2, 8), (2, 3, 2, 2, 8)])
+def test_every_element_is_a_class(shape):
+    x = spikes(shape)
+    flat = x.flatten(1, -2)
+    assert torch.equal(MovingWindow(4).predict(x), MovingWindow(4).predict(flat))
+    assert torch.equal(Rate.predict(x), Rate.predict(flat))
+
+
 def test_confidence_of_silence_is_finite():
     x = torch.zeros(1, 3, 4)
     assert Rate.confidence(x).tolist() == [[0, 0, 0]]
@@ -81,9 +98,9 @@ def test_confidence_gradient(mode):
     [
         (lambda: Rate.confidence(spikes((2, 3, 4)), "max"), ValueError, "'logsoftmax', but got 'max'"),
         (
-            lambda: Rate.predict(spikes((3, 4))),
+            lambda: Rate.predict(spikes((4,))),
             ValueError,
-            r"at least 3 axes \(N, C, ..., T\), but got shape",
+            r"spike must have at least 2 axes \(N, ..., T\), but got shape \(4,\)",
         ),
         (lambda: Rate.rate([1.0]), TypeError, "spike must be a torch.Tensor, but got list"),
         (lambda: MovingWindow(3, "max"), ValueError, "mode of MovingWindow must be one of"),

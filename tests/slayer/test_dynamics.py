@@ -327,14 +327,16 @@ def test_errors_name_what_was_given(case):
     x, d, s = draw(case, (2, 3, 20))
     with pytest.raises(ValueError, match="w_scale must be a power of two, got 1000"):
         case.call(x, d, s, 1000)
-    with pytest.raises(TypeError, match=r"must be float32, got torch\.float64"):
-        case.call([x[0].double(), *x[1:]], d, s, ONE)
-    with pytest.raises(TypeError, match=r"decay must be a float32 tensor, got torch\.int64"):
-        case.call(x, [d[0].long(), *d[1:]], s, ONE)
+    with pytest.raises(TypeError, match=r"input must have a floating dtype, .* got torch\.int64"):
+        case.call([x[0].long(), *x[1:]], d, s, ONE)
+    with pytest.raises(ValueError, match=r"input must have at least 1 axes \(..., T\), but got shape \(\)"):
+        case.call([x[0][0, 0, 0], *x[1:]], d, s, ONE)
+    with pytest.raises(TypeError, match=r"decay must be a torch\.Tensor, but got float"):
+        case.call(x, [0.5, *d[1:]], s, ONE)
     with pytest.raises(ValueError, match=r"decay must have one element or one for each of 3 channels, got \(2,\)"):
         case.call(x, [d[0].expand(2), *d[1:]], s, ONE)
-    with pytest.raises(ValueError, match=r"state must have one element or shape \(2, 3\), got \(3,\)"):
-        case.call(x, d, [*s[:-1], torch.zeros(3)], ONE)
+    with pytest.raises(ValueError, match=r"state must have one element or a shape .* to \(2, 3\), got \(2,\)"):
+        case.call(x, d, [*s[:-1], torch.zeros(2)], ONE)
     with pytest.raises(ValueError, match="state must be finite"):
         case.call(x, d, [*s[:-1], torch.tensor([float("nan")])], ONE)
     for bad in (float("nan"), 4097.0, case.decays[0][0] - 1.0):
@@ -354,3 +356,99 @@ def test_names():
     assert neuron.dynamics is dynamics
     for name in dynamics.__all__:
         assert callable(getattr(dynamics, name).dynamics)
+
+
+@every
+@pytest.mark.parametrize("shape", [(12,), (3, 12)])
+def test_fewer_axes(case, shape):
+    """As with leading axes of length 1, in values and gradients: those of (C, T) are channels."""
+    own = len(shape) > 1
+    lead = (1,) * (3 - len(shape))
+    results = []
+    for size in (shape, lead + shape):
+        x, d, s = draw(case, lead + shape, own)
+        x, s = [part.reshape(size).requires_grad_() for part in x], [state.reshape(size[:-1]) for state in s]
+        d = [rate.requires_grad_() for rate in d]
+        values = case.call(x, d, s, ONE)
+        assert [value.shape for value in values] == [torch.Size(size)] * len(values)
+        sum((value * torch.arange(12)).sum() for value in values).backward()
+        results.append([value.detach().reshape(shape) for value in values] + [p.grad for p in d])
+        results[-1] += [part.grad.reshape(shape) for part in x if part.grad is not None]
+    for actual, wanted in zip(*results, strict=True):
+        assert torch.equal(actual, wanted)
+    x, d, s = draw(case, lead + shape, own)
+    for value, wanted in zip(results[0], expected(case, x, d, s), strict=False):
+        assert torch.equal(value.double(), wanted.reshape(shape))
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_floating_dtypes(case, dtype):
+    """Inputs become the integers that they stand for in their own dtype; results are float32 numbers in it."""
+    x, d, s = draw(case, (2, 3, 12))
+    # just below an integer, where float32 would round up
+    x = [torch.nextafter((part * ONE).round().double() / ONE, torch.tensor(0.0).double()).to(dtype) for part in x]
+    x = [part.requires_grad_() for part in x]
+    actual = case.call(x, [rate.to(dtype) for rate in d], [state.to(dtype) for state in s], ONE)
+    wide = [part.detach().double() for part in x]
+    d, s = [rate.to(dtype).float() for rate in d], [state.to(dtype).double() for state in s]
+    for value, wanted in zip(actual, expected(case, wide, d, s), strict=True):
+        assert value.dtype == dtype
+        assert torch.equal(value.detach(), wanted.float().to(dtype))
+    actual[0].sum().backward()
+    if x[0].grad is not None:  # thresholds give none to the inputs
+        assert x[0].grad.dtype == dtype
+        plain = [part.trunc().div(ONE).float().requires_grad_() for part in (w * ONE for w in wide)]
+        case.call(plain, d, s, ONE)[0].sum().backward()
+        assert torch.equal(x[0].grad, plain[0].grad.to(dtype))
+
+
+@every
+def test_float64_that_float32_does_not_hold_is_refused(case):
+    x, d, s = draw(case, (2, 3, 12))
+    for wrong in (2.0**13 + 1 / ONE, float("inf"), float("nan")):
+        for part in range(case.inputs):
+            given = [p.double() for p in x]
+            given[part][0, 1, 2] = wrong
+            with pytest.raises(ValueError, match=r"input must be finite and, in steps of 1/4096, a float32 number"):
+                case.call(given, d, s, ONE)
+            given[part][0, 1, 2] = 2.0**12 + 0.5 / ONE  # whose integer fits
+            assert all(value.isfinite().all() for value in case.call(given, d, s, ONE))
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.int16])
+def test_decays_of_other_dtypes(case, dtype):
+    x, d, s = draw(case, (2, 3, 12))
+    other = [rate.to(dtype) for rate in d]
+    if dtype == torch.float64:
+        other = [torch.where(rate > 0, rate + 1 - 1e-12, rate).requires_grad_() for rate in other]
+    results = case.call(x, other, s, ONE)
+    for actual, whole in zip(results, case.call(x, d, s, ONE), strict=True):
+        assert torch.equal(actual, whole)
+    if dtype == torch.float64:
+        results[0].sum().backward()
+        d = [rate.requires_grad_() for rate in d]
+        case.call(x, d, s, ONE)[0].sum().backward()
+        for a, e in zip(other, d, strict=True):
+            assert (a.grad is None) == (e.grad is None)
+            assert a.grad is None or torch.equal(a.grad, e.grad.double())
+
+
+@every
+def test_states_expand(case):
+    x, d, s = draw(case, (2, 3, 12))
+    s = [state[0] for state in s]
+    whole = case.call(x, d, [state.expand(2, 3) for state in s], ONE)
+    for actual, wanted in zip(case.call(x, d, s, ONE), whole, strict=True):
+        assert torch.equal(actual, wanted)
+
+
+def test_what_a_spike_leaves_is_not_cut_to_the_dtype_of_the_state():
+    state, spike = torch.tensor([3, -2]), torch.tensor([0, 1])
+    assert resonator.persistent_imag_state(state, spike, 0.75, 4).tolist() == [3, 0.5]
+    assert adaptive_threshold.persistent_th_state(state, spike, 0.25).tolist() == [3, -1.75]
+    for dtype in (torch.float16, torch.float64, torch.int32):
+        given = state.to(dtype)
+        assert adaptive_threshold.persistent_ref_state(given, spike, given).dtype == dtype
+        assert adaptive_threshold.persistent_ref_state(given, spike, given).tolist() == [3, -6]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer import loss
+from lavadl_ref.slayer.classifier import MovingWindow
 
 STEPS = 8
 REDUCE = {"sum": np.sum, "mean": np.mean, "none": np.ravel}
@@ -225,9 +226,9 @@ def test_sparsity_enforcer_adds_the_layers_up():
         ),
         (lambda: loss.SpikeMax(mode="max"), ValueError, "mode of SpikeMax must be one of"),
         (
-            lambda: loss.SpikeMax()(torch.ones(3, STEPS), LABEL),
+            lambda: loss.SpikeMax()(torch.ones(STEPS), LABEL),
             ValueError,
-            "input of SpikeMax must have at least 3",
+            r"input of SpikeMax must have at least 2 axes \(N, ..., T\), but got shape",
         ),
         (lambda: loss.SpikeMoid(alpha=0), ValueError, "alpha of SpikeMoid must be greater than 0, but got 0"),
         (
@@ -246,6 +247,52 @@ def test_sparsity_enforcer_adds_the_layers_up():
 def test_refuses(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1)])
+@pytest.mark.parametrize("window", [None, 3])
+def test_rates_of_one_element(shape, window):
+    """Tensors of one element are the numbers they hold; what they are computed from gets their gradient."""
+    x = spikes()
+    true, false = (torch.full(shape, value, requires_grad=True) for value in (0.75, 0.25))
+    actual = loss.SpikeRate(true, false, window)(x, LABEL)
+    assert actual == loss.SpikeRate(0.75, 0.25, window)(x, LABEL)
+    actual.backward()
+    rate = MovingWindow(3).rate(x.double()) if window else x.double().mean(-1, keepdim=True)
+    hot = torch.nn.functional.one_hot(LABEL, 3)[..., None]
+    assert true.grad.item() == pytest.approx((2 * (0.75 - rate) * hot).sum().item(), rel=1e-5)
+    assert false.grad.item() == pytest.approx((2 * (0.25 - rate) * (1 - hot)).sum().item(), rel=1e-5)
+
+
+def test_a_trained_sigmoid():
+    x, hot = spikes(), torch.nn.functional.one_hot(LABEL, 3).float()
+    alpha, theta = (torch.tensor([value], requires_grad=True) for value in (0.5, 0.25))
+    actual = loss.SpikeMoid(alpha=alpha, theta=theta)(x, hot)
+    assert actual == loss.SpikeMoid(alpha=0.5, theta=0.25)(x, hot)
+    actual.backward()
+    wide = [value.detach().double().requires_grad_() for value in (alpha, theta)]
+    p = torch.sigmoid((x.double().mean(-1) - wide[1]) / wide[0])
+    torch.nn.functional.binary_cross_entropy(p, hot.double(), reduction="sum").backward()
+    for a, e in zip((alpha, theta), wide, strict=True):
+        torch.testing.assert_close(a.grad.double(), e.grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [torch.tensor([0.5, 0.5]), torch.tensor([1.5]), torch.tensor(True), "0.5"])
+def test_rates_of_spike_rate_must_be_one_number(rate):
+    with pytest.raises((TypeError, ValueError), match="true_rate of SpikeRate must"):
+        loss.SpikeRate(rate, 0.0)
+
+
+def test_without_a_channel_axis_there_is_one_class():
+    x, label = spikes()[:, 0], torch.zeros(2, dtype=torch.int64)
+    for made, given in (
+        (loss.SpikeRate(0.5, 0.1), label),
+        (loss.SpikeRate(0.5, 0.1, 3), label),
+        (loss.SpikeMax(mode="softmax"), label),
+        (loss.SpikeMoid(), label.float()),
+    ):
+        wanted = made(x[:, None], given[:, None] if given.is_floating_point() else given)
+        assert torch.equal(made(x, given), wanted)
 
 
 def time_major(x):
@@ -275,3 +322,28 @@ def test_spike_time_follows_a_filter_that_was_changed():
     subject = loss.SpikeTime(2.5, 5)
     subject.filter.filter.mul_(2)
     torch.testing.assert_close(subject(x, desired), 4 * loss.SpikeTime(2.5, 5)(x, desired))
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_axes_of_length_one_of_labels_do_not_count(window):
+    x, hot = spikes((2, 3, 2, 2, STEPS)), torch.eye(12)[LABEL]
+    for subject in (loss.SpikeRate(0.8, 0.1, window), loss.SpikeMax(window)):
+        for label in (LABEL[:, None], LABEL[None]):
+            assert subject(x, label) == subject(x, LABEL)
+    subject = loss.SpikeMoid(window)
+    for label in (hot, hot[..., None], hot[:, None]):
+        assert subject(x, label) == subject(x, hot.view(2, 3, 2, 2))
+    if window:
+        later = hot[..., None].repeat(1, 1, STEPS)
+        assert subject(x, later) == subject(x, later.view(x.shape)) == subject(x, hot)
+
+
+def test_windows_and_lengths_in_tensors():
+    x = spikes()
+    for window in (torch.tensor(4), torch.tensor([4]), np.array([4]), np.int64(4)):
+        assert loss.SpikeMax(window)(x, LABEL) == loss.SpikeMax(4)(x, LABEL)
+    with pytest.raises(TypeError, match=r"time_window of MovingWindow must be an integer, but got 4\.0"):
+        loss.SpikeMax(torch.tensor(4.0))
+    desired = spikes(seed=1)
+    given = loss.SpikeTime(torch.tensor(2.0), torch.tensor(5))(x, desired)
+    assert given == loss.SpikeTime(2, 5)(x, desired)

@@ -144,6 +144,21 @@ def test_wrong_number_of_channels(cls):
         cls(4)(signal((4, 3, 10)))
 
 
+@pytest.mark.parametrize("cls", [MeanOnlyBatchNorm, WgtScaleBatchNorm])
+@pytest.mark.parametrize("training", [True, False])
+def test_spikes_of_any_dtype_have_a_mean(cls, training):
+    x = torch.arange(12).reshape(2, 3, 2) % 2
+    wanted = cls().train(training)(x.float())
+    for dtype in (torch.bool, torch.int32, torch.uint8):
+        assert torch.equal(cls().train(training)(x.to(dtype)), wanted)
+
+
+@pytest.mark.parametrize("cls", [MeanOnlyBatchNorm, WgtScaleBatchNorm])
+def test_without_channels_there_is_no_norm(cls):
+    with pytest.raises(ValueError, match=r"input of a batch norm must have at least 2 axes .*, but got shape \(10,\)"):
+        cls()(torch.ones(10))
+
+
 def test_a_neuron_gives_its_quantiser():
     n = neuron.cuba.Neuron(1.0, 0.3, 0.1, norm=MeanOnlyBatchNorm)
     n(signal((4, 3, 10)))

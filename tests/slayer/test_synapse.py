@@ -310,6 +310,26 @@ def test_errors_name_what_was_given(make, message):
         make()
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.uint8])
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [("Dense", ((4, 4, 3), 2)), ("Conv", (3, 2, 3)), ("ConvTranspose", (3, 2, 2)), ("Pool", (2,)), ("Unpool", (2,))],
+)
+def test_spikes_are_floats(kind, arguments, dtype):
+    layer = getattr(synapse, kind)(*arguments)
+    with pytest.raises(TypeError, match=rf"input must have .*, (but )?got {dtype}"):
+        layer(torch.ones(2, 3, 4, 4, 5).to(dtype))
+
+
+def test_sums_of_another_dtype_than_the_weights():
+    x = torch.rand(2, 3, 5)
+    with pytest.raises(TypeError, match=r"dtype of the weights, torch\.float32, got torch\.float64"):
+        synapse.Dense(3, 2)(x.double())
+    layer = synapse.Dense(3, 2)
+    wanted = layer(x)
+    torch.testing.assert_close(layer.double()(x.double()).float(), wanted)
+
+
 def test_numpy_integers_are_integers():
     assert synapse.Conv(np.int64(3), np.int32(5), np.int64(2)).weight.shape == (5, 3, 2, 2, 1)
     assert synapse.Dense(np.int64(3), np.int64(5)).weight.shape == (5, 3, 1, 1, 1)

@@ -42,7 +42,7 @@ def test_quantize_passes_the_gradient_unchanged():
     ("arguments", "error", "message"),
     [
         ((3.5,), TypeError, "must be a torch.Tensor, but got float"),
-        ((torch.tensor([1]),), TypeError, "floating dtype, but got torch.int64"),
+        ((torch.ones(1, dtype=torch.complex64),), TypeError, "must be real, but got dtype torch.complex64"),
         ((torch.ones(1), 0), ValueError, "greater than 0, but got 0"),
         ((torch.ones(1), float("nan")), ValueError, "finite, but got nan"),
         ((torch.ones(1), "1"), TypeError, "must be a number, but got '1'"),
@@ -52,6 +52,23 @@ def test_quantize_passes_the_gradient_unchanged():
 def test_quantize_refuses(arguments, error, message):
     with pytest.raises(error, match=message):
         utils.quantize(*arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64, torch.uint8, torch.bool])
+def test_integers_and_booleans_become_floats(dtype):
+    x = torch.tensor([0, 1, 3]).to(dtype)
+    assert utils.quantize(x, 2).dtype == torch.float32
+    assert utils.quantize(x, 2).tolist() == [2 * round(int(value) / 2) for value in x]
+    assert utils.quantize_hook_fx(x).tolist() == x.float().tolist()
+    assert utils.quantize_hook_fx(x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("step", [torch.tensor(0.5), torch.tensor([0.5])])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_step_in_a_tensor_is_a_number(step, dtype):
+    x = torch.tensor([0.3, 0.8]).to(dtype)
+    assert utils.quantize(x, step).dtype == dtype
+    assert utils.quantize(x, step).tolist() == [0.5, 1]
 
 
 @given(values)
@@ -125,3 +142,11 @@ def test_q2zero_truncates_and_passes_the_gradient():
     y = Q2Zero.apply(x)
     assert y.tolist() == [-1, 0, 0, 1]
     assert torch.autograd.grad(y.sum(), x)[0].tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64])
+def test_integers_have_no_fraction_to_drop(dtype):
+    x = torch.tensor([0, 1]).to(dtype)
+    y = Q2Zero.apply(x)
+    assert torch.equal(y, x)
+    assert y.data_ptr() != x.data_ptr()

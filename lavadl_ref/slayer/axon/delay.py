@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref.slayer import _delay
+from lavadl_ref.slayer._layout import layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
+from lavadl_ref.slayer.utils.time.shift import shifted
 
 
-def delay(input: Tensor, delay_val: float = 1, sampling_time: float = 1) -> Tensor:
-    """Shift a signal later by ``int(delay_val / sampling_time)`` steps, zero-filled.
+def delay(input: Tensor, delay_val: Any = 1, sampling_time: float = 1) -> Tensor:
+    """Shift a signal later by ``trunc(delay_val / sampling_time)`` steps, zero-filled.
 
     Parameters
     ----------
     input : Tensor
-        float32 (N, C, ..., T).
-    delay_val : float
-        Delay in the units of `sampling_time`; negative values shift earlier.
+        (..., T), any real dtype.
+    delay_val : float or array
+        Delay in the units of `sampling_time`; negative values shift earlier. One number, or one for each element
+        between batch and time, as `utils.time.shift` takes them.
     sampling_time : float
-        Length of a step.
+        Length of a step, greater than 0.
 
     Returns
     -------
     Tensor
-        Shape of `input`; the gradient is the opposite shift.
+        Shape and dtype of `input`; the gradient is the opposite shift.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `utils.time.shift`.
     """
-    shifted: Tensor = _delay.Shift.apply(input, int(delay_val / sampling_time))
-    return shifted
+    whole = type(delay_val) is int and sampling_time == 1
+    if whole and isinstance(input, Tensor) and input.ndim >= 3 and input.dtype == torch.float32:
+        # what follows a layer wants time slowest in memory
+        later: Tensor = _delay.Shift.apply(input, delay_val)
+        return later
+    return shifted(input, delay_val, sampling_time, "delay", "delay_val")
 
 
 class Delay(LazyShapes):
@@ -89,6 +103,7 @@ class Delay(LazyShapes):
 
     def forward(self, input: Tensor, shift: int = 0) -> Tensor:
         """Delay `input` (N, C, ..., T) channel by channel, and all by `shift` steps more, at least 0."""
+        layout_of(input, "delay input")  # an unusable input must not draw the delays
         channels = input.shape[1]
         if not self.init:
             if not (self._given and channels == 1):

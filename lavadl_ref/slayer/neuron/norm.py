@@ -10,8 +10,13 @@ import torch
 from torch import Tensor
 
 from lavadl_ref.slayer._lazy import LazyShapes
+from lavadl_ref.slayer.utils import _validate
 
 Hook = Callable[..., Tensor]
+
+
+def _signal(inp: Tensor) -> Tensor:
+    return _validate.floating(inp, "input of a batch norm", 2, "(N, C, ..., T)")
 
 
 def _axes(inp: Tensor) -> list[int]:
@@ -128,7 +133,8 @@ class MeanOnlyBatchNorm(LazyShapes):
                 self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean.detach()
 
     def forward(self, inp: Tensor) -> Tensor:
-        """Normalise `inp` (N, C, ..., T)."""
+        """Normalise `inp` (N, C, ..., T); integers and booleans become floats."""
+        inp = _signal(inp)
         return _less(inp, self._hooked(self._mean(inp)))
 
     def subtracted(self, mean: Tensor) -> Tensor:
@@ -144,7 +150,7 @@ class MeanOnlyBatchNorm(LazyShapes):
 
     def observe(self, inp: Tensor) -> None:
         """Gather the statistics of `inp` (N, C, ..., T) without normalising it."""
-        self._mean(inp)
+        self._mean(_signal(inp))
 
     def extra_repr(self) -> str:
         return f"num_features={self.num_features}, momentum={self.momentum}"
@@ -197,7 +203,8 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
         return self._exponent(self.running_var)
 
     def forward(self, inp: Tensor) -> Tensor:
-        """Normalise `inp` (N, C, ..., T)."""
+        """Normalise `inp` (N, C, ..., T); integers and booleans become floats."""
+        inp = _signal(inp)
         mean = self._mean(inp)
         centred = _less(inp, self._hooked(mean))
         var = self.running_var

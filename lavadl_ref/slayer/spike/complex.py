@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer.utils import _validate
 
 
 class Spike:
@@ -27,7 +28,7 @@ class Spike:
         Parameters
         ----------
         real, imag : Tensor
-            float32, (N, C, ..., T).
+            (..., T), a floating dtype; integers and booleans too where spikes are not graded.
         threshold : float or Tensor
             A number, or one per element of `real`.
         tau_rho, scale_rho : float
@@ -42,9 +43,20 @@ class Spike:
         Returns
         -------
         Tensor
-            float32, shape of `real`.  No gradient flows to the threshold.
+            Shape and dtype of `real`.  No gradient flows to the threshold.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `real` or `imag` is no real tensor with a time axis, or `real` is to become graded spikes and has no
+            floating dtype.
         """
-        level = torch.as_tensor(threshold, dtype=torch.float32).detach()
-        last = torch.as_tensor(imag_last, dtype=torch.float32).detach()
+        _validate.tensor(real, "real part of Spike")
+        _validate.tensor(imag, "imaginary part of Spike")
+        if graded_spike:
+            _validate.with_fractions(real, "real part of graded spikes")
+        kind = real.dtype if real.is_floating_point() else torch.float32
+        level = torch.as_tensor(threshold, dtype=kind).detach()
+        last = torch.as_tensor(imag_last, dtype=kind).detach()
         spikes: Tensor = _autograd.PhaseSpike.apply(real, imag, level, tau_rho, scale_rho, graded_spike, last, scale)
         return spikes

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer.utils import _validate
 
 
 class Spike:
@@ -28,7 +29,7 @@ class Spike:
         Parameters
         ----------
         voltage : Tensor
-            float32, (N, C, ..., T).
+            (..., T), a floating dtype; integers and booleans too where spikes are not graded.
         threshold : float or Tensor
             A number, or one per element of `voltage`; a neuron spikes at voltage >= threshold.
         tau_rho, scale_rho : float
@@ -45,8 +46,17 @@ class Spike:
         Returns
         -------
         Tensor
-            float32, shape of `voltage`.  No gradient flows to the threshold.
+            Shape and dtype of `voltage`.  No gradient flows to the threshold.
+
+        Raises
+        ------
+        TypeError
+            If `voltage` is no real tensor, or is to become graded spikes and has no floating dtype.
         """
-        level = torch.as_tensor(threshold, dtype=torch.float32).detach()
+        _validate.tensor(voltage, "voltage of Spike", 0)
+        if graded_spike:
+            _validate.with_fractions(voltage, "voltage of graded spikes")
+        kind = voltage.dtype if voltage.is_floating_point() else torch.float32
+        level = torch.as_tensor(threshold, dtype=kind).detach()
         spikes: Tensor = _autograd.Spike.apply(voltage, level, tau_rho, scale_rho, graded_spike, scale)
         return spikes

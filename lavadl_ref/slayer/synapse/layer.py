@@ -19,6 +19,7 @@ from torch import Tensor
 from lavadl_ref.slayer import _dense
 from lavadl_ref.slayer.synapse._generic import GenericLayer as GenericLayer
 from lavadl_ref.slayer.synapse._generic import Hook as Hook
+from lavadl_ref.slayer.utils import _validate
 
 Size = int | Sequence[int]
 
@@ -41,6 +42,7 @@ def frames(x: Tensor, what: str) -> Tensor:
     """A tensor (N, C, H, W, T) as (T * N, C, H, W), a view where memory has time slowest."""
     if x.ndim != 5:
         raise ValueError(f"{what} must have shape (N, C, H, W, T), got {tuple(x.shape)}")
+    _validate.with_fractions(x, what)
     n, c, h, w, t = x.shape
     return x.permute(4, 0, 1, 2, 3).reshape(t * n, c, h, w)
 

@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -35,8 +36,21 @@ def floating(value: Any, name: str, ndim: int = 1, axes: str = "(..., T)") -> to
     return checked if checked.is_floating_point() else checked.to(torch.get_default_dtype())
 
 
+def with_fractions(value: torch.Tensor, name: str) -> torch.Tensor:
+    """`value`, whose dtype has to hold the fractions of what becomes of it; `TypeError` if it is a whole one."""
+    if not value.is_floating_point():
+        raise TypeError(f"{name} must have a floating dtype, which holds fractions, but got {value.dtype}")
+    return value
+
+
+def _alone(value: Any) -> Any:
+    """What a tensor or array of one element holds; anything else as it is."""
+    single = isinstance(value, (torch.Tensor, np.ndarray)) and math.prod(value.shape) == 1
+    return value.item() if single else value
+
+
 def number(value: Any, name: str) -> float:
-    """A finite real number, also from a one-element tensor or NumPy scalar.
+    """A finite real number, also from a tensor or array of one element.
 
     Raises
     ------
@@ -45,13 +59,20 @@ def number(value: Any, name: str) -> float:
     ValueError
         It is infinite or NaN.
     """
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        value = value.item()
+    value = _alone(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, but got {value!r}")
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, but got {value!r}")
     return float(value)
+
+
+def scalar(value: Any, name: str) -> Any:
+    """A finite number; a tensor of one element is itself, so that its dtype and gradient remain. As `number`."""
+    checked = number(value, name)
+    if not isinstance(value, torch.Tensor):
+        return checked
+    return value if value.ndim < 2 else value.reshape(1)
 
 
 def positive(value: Any, name: str) -> float:
@@ -63,7 +84,7 @@ def positive(value: Any, name: str) -> float:
 
 
 def integer(value: Any, name: str, minimum: int) -> int:
-    """An integer of at least `minimum`.
+    """An integer of at least `minimum`, also from a tensor or array of one element.
 
     Raises
     ------
@@ -72,6 +93,7 @@ def integer(value: Any, name: str, minimum: int) -> int:
     ValueError
         It is below `minimum`.
     """
+    value = _alone(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, but got {value!r}")
     if value < minimum:

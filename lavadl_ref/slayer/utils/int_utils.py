@@ -50,7 +50,7 @@ class Q2Zero(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        return torch.trunc(x)
+        return torch.trunc(x) if x.is_floating_point() else x.clone()
 
     @staticmethod
     def backward(ctx: Any, *grad_output: torch.Tensor) -> Any:

@@ -79,7 +79,7 @@ def quantize(input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND) -> t
     Parameters
     ----------
     input : torch.Tensor
-        Any shape, a floating dtype.
+        Any shape. Integers and booleans become the default floating dtype.
     step : float
         Distance of the grid points, greater than 0.
     mode : QUANTIZE_MODE
@@ -88,12 +88,12 @@ def quantize(input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND) -> t
     Returns
     -------
     torch.Tensor
-        Same shape and dtype.
+        Same shape, same dtype if that is floating.
 
     Raises
     ------
     TypeError
-        `input` is no floating tensor, or `step` no number.
+        `input` is no real tensor, or `step` no number.
     ValueError
         `step` is not positive and finite, or `mode` is no ``QUANTIZE_MODE``.
     """
@@ -126,9 +126,7 @@ def quantize_within(input: torch.Tensor, step: float, low: float, high: float) -
 
 
 def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> torch.Tensor:
-    x = _validate.tensor(input, "input of quantize", ndim=0)
-    if not x.is_floating_point():
-        raise TypeError(f"input of quantize must have a floating dtype, but got {x.dtype}")
+    x = _validate.floating(input, "input of quantize", ndim=0)
     try:
         chosen = MODE(mode)
     except ValueError:
@@ -150,7 +148,7 @@ def quantize_hook_fx(x: torch.Tensor, scale: int = 64, num_bits: int = 8, descal
     Parameters
     ----------
     x : torch.Tensor
-        Weights, any shape, a floating dtype.
+        Weights, any shape and dtype as `quantize`.
     scale : int
         Units per 1.0.
     num_bits : int

@@ -20,18 +20,18 @@ def persistent_ref_state(ref_state: Tensor, spike: Tensor, th_state: Tensor) -> 
 
     `th_state` is the threshold before it was raised by that spike.
     """
-    return ref_state + 2 * (spike > 0) * th_state
+    return torch.where(spike > 0, ref_state + 2 * th_state, ref_state)
 
 
 def persistent_th_state(th_state: Tensor, spike: Tensor, th_step: float) -> Tensor:
     """The threshold after the last step's `spike`: higher by `th_step` where there was one."""
-    return th_state + (spike > 0) * th_step
+    return torch.where(spike > 0, th_state + th_step, th_state)
 
 
 def run(
     grid: Grid,
-    value: Tensor,
-    phase: tuple[Tensor, Tensor] | None,
+    value: str,
+    phase: tuple[str, Tensor] | None,
     states: tuple[Tensor, Tensor],
     decays: tuple[Tensor, Tensor],
     constants: tuple[float, float],
@@ -42,10 +42,10 @@ def run(
     ----------
     grid : Grid
         Of the inputs.
-    value : Tensor
-        Compared with the threshold.
-    phase : (Tensor, Tensor), optional
-        Imaginary part over time, and before the first step: spikes are where it comes from below zero.
+    value : str
+        Name of the input that is compared with the threshold.
+    phase : (str, Tensor), optional
+        Name of the imaginary part, and its value before the first step: spikes are where it comes from below zero.
     states, decays, constants
         Of threshold and refractory state; the threshold at rest and its step.
     """

@@ -29,12 +29,12 @@ def dynamics(
     Parameters
     ----------
     re_input, im_input : Tensor
-        The oscillation, float32 (N, C, T) or (N, C, H, W, T), units of 1; truncated to 1 / w_scale.  It spikes
+        The oscillation, (N, C, ..., T), (C, T) or (T,), floating, units of 1; truncated to 1 / w_scale.  It spikes
         where the imaginary part comes from below zero while the real part reaches threshold and refractory state.
     im_state, ref_state, th_state : Tensor
         Imaginary part, refractory state and threshold before the first step, one element or (N, C, ...).
     ref_decay, th_decay : Tensor
-        float32 (1,) or (C,), 0 to 4096, truncated to integers.
+        (1,) or (C,), 0 to 4096, truncated to integers.
     th_scale : float
         Rise of the threshold by a spike, truncated to 1 / w_scale.
     th0 : float
@@ -47,7 +47,7 @@ def dynamics(
     Returns
     -------
     threshold, refractory : Tensor
-        float32, shape of the inputs, as the real part is compared with them.  The gradient takes the spikes as
+        Shape and dtype of the inputs, as the real part is compared with them.  The gradient takes the spikes as
         constants: it goes to the decays, not to the inputs.
 
     Raises
@@ -56,5 +56,5 @@ def dynamics(
         For arguments of other types, shapes or ranges, or values beyond the fixed-point range.
     """
     grid = Grid(w_scale, re_input=re_input, im_input=im_input)
-    phase = im_input, im_state
-    return _levels.run(grid, re_input, phase, (th_state, ref_state), (th_decay, ref_decay), (th0, th_scale))
+    phase = "im_input", im_state
+    return _levels.run(grid, "re_input", phase, (th_state, ref_state), (th_decay, ref_decay), (th0, th_scale))

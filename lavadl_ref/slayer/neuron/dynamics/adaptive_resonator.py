@@ -35,12 +35,12 @@ def dynamics(
     Parameters
     ----------
     real_input, imag_input : Tensor
-        float32 (N, C, T) or (N, C, H, W, T), units of 1; truncated to 1 / w_scale.
+        (N, C, ..., T), (C, T) or (T,), floating, units of 1; truncated to 1 / w_scale.
     sin_decay, cos_decay : Tensor
-        float32 (1,) or (C,), -4096 to 4096, truncated to integers: sine and cosine of a step times what the
+        (1,) or (C,), -4096 to 4096, truncated to integers: sine and cosine of a step times what the
         decay leaves.
     ref_decay, th_decay : Tensor
-        float32 (1,) or (C,), 0 to 4096, truncated to integers.
+        (1,) or (C,), 0 to 4096, truncated to integers.
     real_state, imag_state, ref_state, th_state : Tensor
         The states before the first step, one element or (N, C, ...).
     th_scale : float
@@ -55,7 +55,7 @@ def dynamics(
     Returns
     -------
     real, imag, threshold, refractory : Tensor
-        float32, shape of the inputs, as the imaginary part is compared with the last two.  The gradient takes the
+        Shape and dtype of the inputs, as the imaginary part is compared with the last two.  The gradient takes the
         spikes as constants.
 
     Raises
@@ -81,6 +81,6 @@ def dynamics(
     )
     constants = grid.level("th0", th0), grid.level("th_scale", th_scale)
     setting = _autograd.Setting(adrf_iz, constants, 1, 1, False, True, inputs=2)
-    values: Any = _autograd.Neurons.apply(setting, states, grid.up(real_input), grid.up(imag_input), *decays)
+    values: Any = _autograd.Neurons.apply(setting, states, grid.up("real_input"), grid.up("imag_input"), *decays)
     real, imag, threshold, refractory = (grid.down(value) for value in values[1:5])
     return real, imag, threshold, refractory

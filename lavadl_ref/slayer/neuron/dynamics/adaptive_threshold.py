@@ -27,12 +27,12 @@ def dynamics(
     Parameters
     ----------
     input : Tensor
-        The voltage, float32 (N, C, T) or (N, C, H, W, T), units of 1; truncated to 1 / w_scale.  It spikes where
+        The voltage, (N, C, ..., T), (C, T) or (T,), floating, units of 1; truncated to 1 / w_scale.  It spikes where
         it reaches the sum of threshold and refractory state.
     ref_state, th_state : Tensor
         Refractory state and threshold before the first step, one element or (N, C, ...).
     ref_decay, th_decay : Tensor
-        float32 (1,) or (C,), 0 to 4096, truncated to integers.
+        (1,) or (C,), 0 to 4096, truncated to integers.
     th_scale : float
         Rise of the threshold by a spike, truncated to 1 / w_scale.
     th0 : float
@@ -45,7 +45,7 @@ def dynamics(
     Returns
     -------
     threshold, refractory : Tensor
-        float32, shape of `input`, as the voltage is compared with them.  The gradient takes the spikes as
+        Shape and dtype of `input`, as the voltage is compared with them.  The gradient takes the spikes as
         constants: it goes to the decays, not to `input`.
 
     Raises
@@ -54,4 +54,4 @@ def dynamics(
         For arguments of other types, shapes or ranges, or values beyond the fixed-point range.
     """
     grid = Grid(w_scale, input=input)
-    return _levels.run(grid, input, None, (th_state, ref_state), (th_decay, ref_decay), (th0, th_scale))
+    return _levels.run(grid, "input", None, (th_state, ref_state), (th_decay, ref_decay), (th0, th_scale))

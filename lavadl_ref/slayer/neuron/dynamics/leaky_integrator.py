@@ -18,9 +18,9 @@ def dynamics(
     Parameters
     ----------
     input : Tensor
-        float32 (N, C, T) or (N, C, H, W, T), units of 1; truncated to 1 / w_scale.
+        (N, C, ..., T), (C, T) or (T,), floating, units of 1; truncated to 1 / w_scale.
     decay : Tensor
-        float32 (1,) or (C,), 0 to 4096, truncated to integers.
+        (1,) or (C,), 0 to 4096, truncated to integers.
     state : Tensor
         y before the first step, one element or (N, C, ...).
     w_scale : int
@@ -33,7 +33,7 @@ def dynamics(
     Returns
     -------
     Tensor
-        float32, shape of `input`: y before each reset.  The gradient takes a reset as constant.
+        Shape and dtype of `input`: y before each reset.  The gradient takes a reset as constant.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def dynamics(
     # the kernel resets strictly above its threshold
     limit = math.ceil(threshold * w_scale) - 1 if threshold is not None and threshold > 0 else None
     start = grid.state("state", state)
-    y, _ = _autograd.LeakyIntegrator.apply(grid.up(input), grid.decay("decay", decay), start, limit)
+    y, _ = _autograd.LeakyIntegrator.apply(grid.up("input"), grid.decay("decay", decay), start, limit)
     return grid.down(y)
 
 

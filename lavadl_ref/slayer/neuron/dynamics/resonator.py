@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from lavadl_kernels import rf, rf_iz
 from torch import Tensor
 
@@ -27,9 +28,9 @@ def dynamics(
     Parameters
     ----------
     real_input, imag_input : Tensor
-        float32 (N, C, T) or (N, C, H, W, T), units of 1; truncated to 1 / w_scale.
+        (N, C, ..., T), (C, T) or (T,), floating, units of 1; truncated to 1 / w_scale.
     sin_decay, cos_decay : Tensor
-        float32 (1,) or (C,), -4096 to 4096, truncated to integers: sine and cosine of a step times what the
+        (1,) or (C,), -4096 to 4096, truncated to integers: sine and cosine of a step times what the
         decay leaves.
     real_state, imag_state : Tensor
         The state before the first step, one element or (N, C, ...).
@@ -44,7 +45,7 @@ def dynamics(
     Returns
     -------
     real, imag : Tensor
-        float32, shape of the inputs, before each reset.  The gradient takes a reset as constant.
+        Shape and dtype of the inputs, before each reset.  The gradient takes a reset as constant.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def dynamics(
     level = grid.level("threshold", threshold) if resets else 0  # type: ignore[arg-type]
     # without a threshold the spikes of `rf` act on nothing
     setting = _autograd.Setting(rf_iz if resets else rf, (level,), 1, 1, False, True, inputs=2)
-    values: Any = _autograd.Neurons.apply(setting, states, grid.up(real_input), grid.up(imag_input), *decays)
+    values: Any = _autograd.Neurons.apply(setting, states, grid.up("real_input"), grid.up("imag_input"), *decays)
     return grid.down(values[1]), grid.down(values[2])
 
 
@@ -69,4 +70,4 @@ def persistent_real_state(real_state: Tensor, spike: Tensor) -> Tensor:
 
 def persistent_imag_state(imag_state: Tensor, spike: Tensor, threshold: float, scale: float) -> Tensor:
     """The imaginary part after the last step's `spike`: threshold - 1 / scale where there was one."""
-    return imag_state.masked_fill(spike > 0, threshold - 1 / scale)
+    return torch.where(spike > 0, threshold - 1 / scale, imag_state)

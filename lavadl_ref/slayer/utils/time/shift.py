@@ -76,22 +76,27 @@ def shift(input: torch.Tensor, shift_val: Any, sampling_time: float = 1) -> torc
         `input` is no tensor with a time axis; `shift_val` is not numeric or not finite, or its length is
         neither 1 nor the number of elements; `sampling_time` is not positive.
     """
-    x = _validate.tensor(input, "input of shift")
-    step = _validate.positive(sampling_time, "sampling_time of shift")
+    return shifted(input, shift_val, sampling_time, "shift", "shift_val")
+
+
+def shifted(input: torch.Tensor, shift_val: Any, sampling_time: float, function: str, argument: str) -> torch.Tensor:
+    """`shift` for a `function` whose second argument is called `argument`."""
+    x = _validate.tensor(input, f"input of {function}")
+    step = _validate.positive(sampling_time, f"sampling_time of {function}")
     values = shift_val.detach().cpu() if isinstance(shift_val, torch.Tensor) else shift_val
     try:
         values = np.asarray(values, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError):
-        raise TypeError(f"shift_val must be a number or an array of numbers, but got {shift_val!r}") from None
+        raise TypeError(f"{argument} must be a number or an array of numbers, but got {shift_val!r}") from None
     if not np.isfinite(values).all():
-        raise ValueError(f"shift_val must be finite, but got {values[~np.isfinite(values)][0]}")
+        raise ValueError(f"{argument} must be finite, but got {values[~np.isfinite(values)][0]}")
     steps = np.trunc(values / step).clip(-x.shape[-1], x.shape[-1]).astype(np.int64)
     if steps.size == 1:
         return _Shift.apply(x, int(steps[0]))
     elements = prod(x.shape[1:-1])
     if x.ndim < 3 or steps.size != elements:
         raise ValueError(
-            f"shift_val must hold one value, or one for each element between batch and time of input "
+            f"{argument} must hold one value, or one for each element between batch and time of input "
             f"{tuple(x.shape)}, but holds {steps.size}"
         )
     return _Shift.apply(x, torch.from_numpy(steps).to(x.device))

@@ -1,0 +1,571 @@
+"""Every public function of tensors over one to five axes and eight dtypes: equal to lava-dl's, or refused by name.
+
+Where lava-dl gives a result, so do we, equal in shape, dtype and values, unless the kind of call is in `REFUSED`
+or `OTHERWISE`, each with its row of docs/errata.md.  Where we refuse, the error names the argument, what was
+given and what is wanted.  Functions are found in the public modules of both packages: one without a call here
+fails.
+"""
+
+import functools
+import importlib
+import inspect
+import itertools
+import math
+import re
+import warnings
+from collections.abc import Callable, Container
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from lavadl_ref import slayer as ours
+from validation.conformance import upstream
+
+pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+theirs = upstream.slayer()
+
+STEPS = 6
+SHAPES = {1: (STEPS,), 2: (2, STEPS), 3: (2, 3, STEPS), 4: (2, 3, 4, STEPS), 5: (2, 3, 4, 4, STEPS)}
+FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+WHOLE = (torch.bool, torch.int32, torch.int64, torch.uint8)
+DTYPES = FLOATING + WHOLE
+SPIKING = ("cuba", "alif", "rf", "rf_iz", "adrf", "adrf_iz")
+DYNAMICS = ("leaky_integrator", "resonator", "adaptive_threshold", "adaptive_phase_th", "adaptive_resonator")
+
+#: the public modules below slayer that hold functions and classes of tensors
+MODULES = (
+    "axon",
+    "dendrite",
+    "spike",
+    "spike.complex",
+    "loss",
+    "classifier",
+    "utils",
+    "utils.time",
+    "utils.filter",
+    "utils.int_utils",
+    "neuron",
+    "neuron.norm",
+    "synapse",
+    "synapse.complex",
+    *(f"neuron.{name}" for name in (*SPIKING, "sigma_delta")),
+    *(f"neuron.dynamics.{name}" for name in DYNAMICS),
+)
+
+#: what takes no tensor of a signal
+WITHOUT = {
+    "utils.Assistant",
+    "utils.LearningStat",
+    "utils.LearningStats",
+    "utils.QUANTIZE_MODE",
+    "utils.diagonal_mask",
+    "utils.dotdict",
+    "utils.staticproperty",
+    "synapse.GenericLayer",
+    "synapse.Taken",
+    "synapse.path",
+    "synapse.complex.ComplexLayer",
+    "neuron.sigma_delta.named_activation",
+    *(f"neuron.{name}.neuron_params" for name in (*SPIKING, "sigma_delta")),
+}
+
+
+def signal(ndim, dtype, seed=0):
+    """Small numbers that every dtype holds: quarters of both signs, integers, or zeros and ones."""
+    generator = torch.Generator().manual_seed(seed)
+    low, high = (-8, 9) if dtype.is_floating_point else (-3, 4) if dtype.is_signed else (0, 2)
+    values = torch.randint(low, high, SHAPES[ndim], generator=generator)
+    return (values / 4).to(dtype) if dtype.is_floating_point else values.to(dtype)
+
+
+def spikes(x):
+    return (x > 0).to(x.dtype)
+
+
+def labels(x):
+    return torch.zeros(x.shape[0], dtype=torch.int64)
+
+
+# -- calls ------------------------------------------------------------------------------------
+
+
+def method(path, name=None, **options):
+    """A method of a module that is made with `options`."""
+
+    def call(root, x):
+        made = functools.reduce(getattr, path.split("."), root)(**options)
+        return (made if name is None else getattr(made, name))(x)
+
+    return call
+
+
+def loss(name, label, **options):
+    return lambda root, x: getattr(root.loss, name)(**options)(spikes(x), label(x))
+
+
+def layer(name, *arguments, cast=True):
+    """A synapse of small integers as weights, in the signal's dtype if that floats."""
+
+    def call(root, x):
+        made = functools.reduce(getattr, name.split("."), root.synapse)(*arguments)
+        for seed, weight in enumerate(made.parameters()):
+            generator = torch.Generator().manual_seed(seed)
+            weight.data = torch.randint(-3, 4, weight.shape, generator=generator).float()
+        if cast and x.dtype.is_floating_point:
+            made = made.to(x.dtype)
+        return made(x)
+
+    return call
+
+
+def up_to(axes, call):
+    """Nothing beyond so many axes."""
+    return lambda root, x: call(root, x) if x.ndim <= axes else ()
+
+
+def neuron(name, part, **options):
+    params = {"threshold": 0.5}
+    if name == "sigma_delta":
+        params["activation"] = torch.relu
+    elif name in ("cuba", "alif"):
+        params.update(current_decay=0.25, voltage_decay=0.125)
+    else:
+        params.update(period=10, decay=0.125)
+    if name.startswith("a"):
+        params.update(threshold_step=0.25, threshold_decay=0.5, refractory_decay=0.25)
+
+    def call(root, x):
+        made = getattr(root.neuron, name).Neuron(**params, **options)
+        return getattr(made, part)((x, x.flip(-1)) if name in SPIKING[2:] else x)
+
+    return call
+
+
+def delayed(root, x):
+    made = root.axon.Delay(max_delay=4)
+    channels = x.shape[1] if x.ndim > 2 else 1
+    made.delay.data, made.init = torch.arange(channels, dtype=torch.float32), True
+    return made(x)
+
+
+def dynamics(name, **given):
+    """`dynamics` with states and decays of one element, or `given`: functions of the signal."""
+
+    def call(root, x):
+        function = getattr(root.neuron.dynamics, name).dynamics
+        values = {"threshold": 1.0, "th0": 1.0, "th_scale": 0.25, "w_scale": 4096}
+        arguments = {}
+        for key in inspect.signature(function).parameters:
+            if key.endswith("input"):
+                arguments[key] = x.flip(-1) if key.startswith("im") else x
+            elif key.endswith("decay"):
+                arguments[key] = torch.tensor([1000.0])
+            elif key.endswith("state"):
+                arguments[key] = torch.tensor([0.25])
+            elif key in values:
+                arguments[key] = values[key]
+        arguments.update({key: make(x) for key, make in given.items() if key in arguments})
+        return function(**arguments)
+
+    return call
+
+
+def persistent(name, helper):
+    """The signal's last steps as state, and a spike where it is positive."""
+
+    def call(root, x):
+        function = getattr(getattr(root.neuron.dynamics, name), helper)
+        known = {"spike": spikes(x), "threshold": 0.75, "scale": 64, "th_step": 0.25}
+        return function(**{key: known.get(key, x) for key in inspect.signature(function).parameters})
+
+    return call
+
+
+def rates(name):
+    return [method(f"classifier.{name}", part, **({} if name == "Rate" else {"time_window": 3})) for part in RATES]
+
+
+RATES = ("rate", "confidence", "predict", "forward")
+
+
+def one_label_each_step(x):
+    return torch.zeros(x.shape[0], x.shape[-1], dtype=torch.int64)
+
+
+def one_hot(x):
+    hot = torch.zeros(x.shape[:-1])
+    hot.view(-1)[0] = 1
+    return hot
+
+
+def per_row(x):
+    """One decay for each row of a signal (C, T) or channel of (N, C, T)."""
+    return torch.arange(x.shape[-2]) * 500.0 if x.ndim in (2, 3) else torch.tensor([500.0])
+
+
+TAPS = torch.tensor([1.0, 0.5, 0.25])
+ONE_ROW = "`conv`, `corr`, `FIR` and `MovingWindow` of (T,)"
+
+CALLS = {
+    "axon.delay": [
+        *(lambda root, x, n=n: root.axon.delay(x, n) for n in (0, 1, 4, -2, 6, 9, -9, 2.75)),
+        lambda root, x: root.axon.delay(x, 3, 2),
+        lambda root, x: root.axon.delay(x, torch.tensor([2.0])),
+    ],
+    "axon.Delay": [delayed],
+    "axon.Delta": [method("axon.Delta", threshold=0.5), method("axon.Delta", threshold=0.5, persistent_state=True)],
+    "dendrite.Sigma": [method("dendrite.Sigma"), method("dendrite.Sigma", persistent_state=True)],
+    "spike.Spike": [lambda root, x, g=g: root.spike.Spike.apply(x, 0.5, 1.0, 1.0, g, 0, 1) for g in (False, True)],
+    "spike.complex.Spike": [
+        lambda root, x, g=g: root.spike.complex.Spike.apply(x, x.flip(-1), 0.5, 1.0, 1.0, g, 0, 1)
+        for g in (False, True)
+    ],
+    "loss.SpikeTime": [lambda root, x: root.loss.SpikeTime()(spikes(x), spikes(x.flip(-1)))],
+    "loss.SpikeRate": [
+        loss("SpikeRate", labels, true_rate=0.5, false_rate=0.25),
+        loss("SpikeRate", labels, true_rate=torch.tensor([0.5]), false_rate=torch.tensor(0.25)),
+        loss("SpikeRate", labels, true_rate=torch.tensor(0.5, dtype=torch.float64), false_rate=np.float32(0.25)),
+        lambda root, x: root.loss.SpikeRate(0.5, 0.25)(torch.ones(2, 3, STEPS), torch.ones(2).to(x.dtype)),
+        loss("SpikeRate", one_label_each_step, true_rate=0.5, false_rate=0.25, moving_window=3),
+    ],
+    "loss.SpikeMax": [
+        loss("SpikeMax", labels, mode="softmax"),
+        lambda root, x: root.loss.SpikeMax(mode="softmax")(torch.ones(2, 3, STEPS), torch.ones(2).to(x.dtype)),
+        loss("SpikeMax", one_label_each_step, mode="softmax", moving_window=3),
+    ],
+    "loss.SpikeMoid": [
+        loss("SpikeMoid", one_hot),
+        loss("SpikeMoid", one_hot, alpha=torch.tensor([0.5]), theta=torch.tensor([0.25])),
+    ],
+    "loss.SparsityEnforcer": [lambda root, x: enforced(root, x)],
+    "classifier.Rate": rates("Rate"),
+    "classifier.MovingWindow": rates("MovingWindow"),
+    "utils.event_rate": [lambda root, x: torch.tensor(root.utils.event_rate(x))],
+    "utils.quantize": [
+        *(lambda root, x, s=s, m=m: root.utils.quantize(x, s, m) for s in (1, 0.5, 2 / 64, 0.1) for m in (0, 1)),
+        lambda root, x: root.utils.quantize(x, torch.tensor(0.5)),
+        lambda root, x: root.utils.quantize(x, torch.tensor([0.5])),
+    ],
+    "utils.quantize_hook_fx": [lambda root, x, d=d: root.utils.quantize_hook_fx(x, descale=d) for d in (False, True)],
+    "utils.time.shift": [
+        *(lambda root, x, n=n: root.utils.time.shift(x, n) for n in (0, 1, -2, 9)),
+        lambda root, x: root.utils.time.shift(x, torch.arange(math.prod(x.shape[1:-1]))),
+    ],
+    "utils.time.replicate": [lambda root, x: root.utils.time.replicate(x, 3)],
+    "utils.filter.conv": [
+        lambda root, x: root.utils.filter.conv(x, torch.tensor([1.0, 0.5, 0.25], dtype=floating(x)), 1)
+    ],
+    "utils.filter.corr": [
+        lambda root, x: root.utils.filter.corr(x, torch.tensor([1.0, 0.5, 0.25], dtype=floating(x)), 1)
+    ],
+    "utils.filter.FIR": [lambda root, x: root.utils.filter.FIR().to(floating(x))(x)],
+    "utils.filter.FIRBank": [lambda root, x: bank(root).to(floating(x))(x)],
+    "utils.int_utils.right_shift_to_zero": [
+        lambda root, x, b=b: root.utils.int_utils.right_shift_to_zero(x, b) for b in (0, 1, 3)
+    ],
+    "utils.int_utils.Q2Zero": [lambda root, x: root.utils.int_utils.Q2Zero.apply(x)],
+    "neuron.Dropout": [lambda root, x: root.neuron.Dropout().eval()(x)],
+    "neuron.norm.MeanOnlyBatchNorm": [
+        method("neuron.norm.MeanOnlyBatchNorm"),
+        lambda root, x: root.neuron.norm.MeanOnlyBatchNorm().eval()(x),
+    ],
+    "neuron.norm.WgtScaleBatchNorm": [
+        method("neuron.norm.WgtScaleBatchNorm"),
+        lambda root, x: root.neuron.norm.WgtScaleBatchNorm().eval()(x),
+    ],
+    "synapse.Dense": [
+        up_to(4, layer("Dense", 3, 2)),
+        up_to(4, layer("Dense", 3, 2, cast=False)),
+        layer("Dense", (4, 4, 3), 2),
+    ],
+    "synapse.Conv": [layer("Conv", 3, 2, 3)],
+    "synapse.ConvTranspose": [layer("ConvTranspose", 3, 2, 2)],
+    "synapse.Pool": [layer("Pool", 2)],
+    "synapse.Unpool": [layer("Unpool", 2)],
+    "synapse.complex.Dense": [up_to(4, layer("complex.Dense", 3, 2)), layer("complex.Dense", (4, 4, 3), 2)],
+    "synapse.complex.Conv": [layer("complex.Conv", 3, 2, 3)],
+    "synapse.complex.ConvTranspose": [layer("complex.ConvTranspose", 3, 2, 2)],
+    "synapse.complex.Pool": [layer("complex.Pool", 2)],
+    "synapse.complex.Unpool": [layer("complex.Unpool", 2)],
+    "neuron.sigma_delta.identity": [lambda root, x: root.neuron.sigma_delta.identity(x)],
+    "neuron.sigma_delta.Neuron": [neuron("sigma_delta", part) for part in ("forward", "dynamics")],
+    **{f"neuron.{name}.Neuron": [neuron(name, part) for part in ("forward", "dynamics")] for name in SPIKING},
+    **{
+        f"neuron.dynamics.{name}.dynamics": [
+            dynamics(name),
+            dynamics(name, threshold=lambda x: -1, th0=lambda x: 0.3),
+            dynamics(name, **dict.fromkeys(("decay", "th_decay", "ref_decay", "sin_decay", "cos_decay"), per_row)),
+            dynamics(name, **dict.fromkeys(STATES, lambda x: x[..., 0])),
+            dynamics(name, **dict.fromkeys(STATES, lambda x: torch.ones((), dtype=x.dtype))),
+            dynamics(name, **dict.fromkeys(STATES, lambda x: x[..., 0] if x.ndim < 3 else x[0, ..., 0])),
+        ]
+        for name in DYNAMICS
+        for STATES in [("state", "real_state", "imag_state", "im_state", "ref_state", "th_state")]
+    },
+    **{
+        f"neuron.dynamics.{name}.{helper}": [persistent(name, helper)]
+        for name in DYNAMICS
+        for helper in vars(getattr(ours.neuron.dynamics, name))
+        if helper.startswith("persistent")
+    },
+}
+
+
+def floating(x):
+    return x.dtype if x.dtype.is_floating_point else torch.float32
+
+
+def bank(root):
+    torch.manual_seed(0)
+    return root.utils.filter.FIRBank(2, 3)
+
+
+def enforced(root, x):
+    made = root.loss.SparsityEnforcer(0.25)
+    made.append(x)
+    return made.loss
+
+
+# -- rules ------------------------------------------------------------------------------------
+
+
+class Kind(NamedTuple):
+    """Calls that do not give what lava-dl gives."""
+
+    names: str  #: pattern of the functions
+    row: str  #: how its row of docs/errata.md begins
+    of: Callable[[int, torch.dtype], bool] = lambda ndim, dtype: True
+    calls: Container[int] = range(99)  #: which of `CALLS`
+
+
+def whole(ndim, dtype):
+    return dtype in WHOLE
+
+
+REFUSED = [
+    Kind(
+        r"neuron\.\w+\.Neuron|axon\.Del(ay|ta)|dendrite\.Sigma",
+        "Neurons, `Delta`, `Sigma` and `Delay` take any dtype",
+        lambda ndim, dtype: dtype != torch.float32,
+    ),
+    Kind(r".*\.dynamics|spike\..*", "`neuron.dynamics` and graded spikes of integers", whole),
+    Kind(r"utils\.filter\.FIRBank", "A filter bank of (N, T)", lambda ndim, dtype: ndim == 2),
+    Kind(r"classifier\.MovingWindow", ONE_ROW, lambda ndim, dtype: ndim == 1),
+]
+OTHERWISE = [
+    Kind(
+        r"utils\.filter\.(conv|corr|FIR)|classifier\.MovingWindow",
+        ONE_ROW,
+        lambda ndim, dtype: ndim == 1,
+    ),
+    Kind(
+        r"classifier\.MovingWindow",
+        "`MovingWindow.predict` looks for the largest rate",
+        lambda ndim, dtype: ndim != 3,
+        (RATES.index("predict"),),
+    ),
+    Kind(r"classifier\.MovingWindow", "`MovingWindow.forward` returns None.", calls=(RATES.index("forward"),)),
+    Kind(r"spike\.complex\.Spike", "The slope of a graded complex spike to the imaginary part", calls=(1,)),
+    Kind(
+        r"utils\.quantize",
+        "A tensor (1,) as step of `quantize`",
+        lambda ndim, dtype: dtype in (torch.float16, torch.bfloat16),
+        (len(CALLS["utils.quantize"]) - 1,),
+    ),
+]
+
+#: sums in another order, and quotients: relative to the largest value
+ROUNDED = r"utils\.filter\..*|classifier\..*|loss\..*|neuron\.norm\..*|utils\.event_rate"
+SLOPES = r"neuron\.dynamics\..*|spike\..*"
+TOLERANCE = {torch.float64: 1e-12, torch.float16: 4e-3, torch.bfloat16: 3e-2}
+
+
+class Results(NamedTuple):
+    values: list
+    gradient: torch.Tensor | Exception | None  #: of the weighted sum of all values
+
+
+def outcome(root, call, ndim, dtype):
+    """Results, with the gradient of their sum, weighted; or the error."""
+    torch.manual_seed(0)
+    x = signal(ndim, dtype)
+    if dtype.is_floating_point:
+        x.requires_grad_()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of lava-dl
+            result = call(root, x)
+    except Exception as error:
+        return error
+    values = [None if value is None else value.detach() for value in as_tuple(result)]
+    steered = [value for value in as_tuple(result) if value is not None and value.requires_grad]
+    if steered:
+        weighted = [(value * (torch.arange(value.numel()) % 5 - 2).view(value.shape)).sum() for value in steered]
+        try:
+            return Results(values, torch.autograd.grad(sum(weighted), x, allow_unused=True)[0])
+        except Exception as error:
+            return Results(values, error)
+    return Results(values, None)
+
+
+def as_tuple(result):
+    return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+
+
+def difference(name, actual, expected, dtype):
+    """What differs, "" if nothing does."""
+    if len(actual.values) != len(expected.values):
+        return f"{len(actual.values)} tensors, lava-dl gives {len(expected.values)}"
+    pairs = list(zip(actual.values, expected.values, strict=True))
+    if isinstance(actual.gradient, Exception):
+        return f"no gradient: {actual.gradient}"
+    if not isinstance(expected.gradient, Exception):
+        pairs.append((actual.gradient, expected.gradient))
+    for place, (a, e) in enumerate(pairs):
+        if (a is None) != (e is None) or (a is not None and (a.shape, a.dtype) != (e.shape, e.dtype)):
+            return f"{describe(a)}, lava-dl gives {describe(e)}"
+        if a is None or torch.equal(a, e):
+            continue
+        apart, largest = (value.double().abs().max().item() for value in (a.double() - e.double(), e))
+        if not apart <= tolerance(name, dtype, place == len(actual.values)) * max(1, largest):
+            return f"values differ by {apart:g} of {largest:g}"
+    return ""
+
+
+def tolerance(name, dtype, of_gradient):
+    """0 for values that are exact; kernels compute slopes in float32."""
+    if not of_gradient and not re.fullmatch(ROUNDED, name):
+        return 0
+    relative = TOLERANCE.get(dtype, 1e-5)
+    return max(relative, 1e-6) if re.fullmatch(SLOPES, name) else relative
+
+
+def describe(value):
+    return None if value is None else f"{value.dtype} {tuple(value.shape)}"
+
+
+def unclear(error, ndim, dtype):
+    """What an error lacks, "" if nothing."""
+    lacks = [] if isinstance(error, (TypeError, ValueError)) else ["a TypeError or ValueError"]
+    message = str(error)
+    if not re.search(r"\b((\w+_)?input|spike|voltage|real|label|x)\b", message):
+        lacks.append("the argument")
+    if not any(given in message for given in (str(dtype), str(SHAPES[ndim]))):
+        lacks.append("what was given")
+    if not re.search(r"\b(must|expects)\b", message):
+        lacks.append("what is wanted")
+    return ", ".join(lacks)
+
+
+def excused(kinds, name, index, ndim, dtype):
+    return [kind for kind in kinds if re.fullmatch(kind.names, name) and kind.of(ndim, dtype) and index in kind.calls]
+
+
+@functools.cache
+def judged(name):
+    """Faults of a function's calls, and the kinds of `REFUSED` and `OTHERWISE` that were met."""
+    faults, met = [], set()
+    for index, call in enumerate(CALLS[name]):
+        for ndim, dtype in itertools.product(SHAPES, DTYPES):
+            actual, expected = (outcome(root, call, ndim, dtype) for root in (ours, theirs))
+            what = f"{name} [{index}] of {dtype} {SHAPES[ndim]}: "
+            if isinstance(actual, Exception):
+                if lacking := unclear(actual, ndim, dtype):
+                    faults.append(f"{what}the error lacks {lacking}: {actual!r}")
+                if isinstance(expected, Exception):
+                    continue
+                kinds, fault = REFUSED, f"refused, lava-dl gives a result: {actual}"
+            elif isinstance(expected, Exception) or not (fault := difference(name, actual, expected, dtype)):
+                continue
+            else:
+                kinds = OTHERWISE
+            listed = excused(kinds, name, index, ndim, dtype)
+            met.update(listed)
+            if not listed:
+                faults.append(what + fault)
+    return faults, met
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_as_lava_dl_or_refused_by_name(name):
+    faults, _ = judged(name)
+    assert faults == []
+
+
+def label_shapes(x):
+    samples, steps, classes = x.shape[0], x.shape[-1], math.prod(x.shape[1:-1])
+    one = [(samples,), (samples, 1), (samples, 1, 1)]
+    hot = [x.shape[:-1], (samples, classes), (*x.shape[:-1], 1), (samples, classes, 1)]
+    return dict.fromkeys([*one, *hot, (samples, steps), x.shape, (samples, classes, steps)])
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("name", ["SpikeRate", "SpikeMax", "SpikeMoid"])
+def test_labels_of_any_shape(name, window):
+    """Where lava-dl takes labels so do we; it fails for many shapes that mean the same."""
+    options = {"SpikeRate": {"true_rate": 0.5, "false_rate": 0.25}, "SpikeMax": {"mode": "softmax"}, "SpikeMoid": {}}
+    compared = 0
+    for ndim in (2, 3, 4, 5):
+        x = spikes(signal(ndim, torch.float32))
+        for shape in label_shapes(x):
+            label = torch.arange(math.prod(shape)).reshape(shape) % 2
+            label = label.float() if name == "SpikeMoid" else label * (ndim > 2)
+            try:
+                expected = getattr(theirs.loss, name)(moving_window=window, **options[name])(x, label)
+            except (RuntimeError, ValueError, UserWarning):  # warnings are errors here
+                continue
+            actual = getattr(ours.loss, name)(moving_window=window, **options[name])(x, label)
+            torch.testing.assert_close(actual, expected)
+            compared += 1
+    assert compared >= 4
+
+
+def test_labels_that_lava_dl_takes_by_chance():
+    """See the rows of docs/errata.md on labels."""
+    x = spikes(signal(3, torch.float32))
+    label = torch.arange(6) % 2.0
+    theirs.loss.SpikeMoid()(x, label)
+    with pytest.raises(ValueError, match=r"label of SpikeMoid must hold .* shape \(2, 3\) .*, but got \(6,\)"):
+        ours.loss.SpikeMoid()(x, label)
+    ones = torch.zeros(2, 1, STEPS, dtype=torch.int64)
+    wanted = ours.loss.SpikeRate(0.5, 0.25, 3)(x, ones[:, 0])
+    assert ours.loss.SpikeRate(0.5, 0.25, 3)(x, ones) == wanted
+    torch.testing.assert_close(theirs.loss.SpikeRate(0.5, 0.25, 3)(x, ones[:, 0]), wanted)
+    assert theirs.loss.SpikeRate(0.5, 0.25, 3)(x, ones) > wanted + 0.5
+
+
+@pytest.mark.parametrize("kind", REFUSED + OTHERWISE, ids=lambda kind: kind.row)
+def test_every_exception_is_one_and_has_its_row(kind):
+    assert any(kind in judged(name)[1] for name in CALLS if re.fullmatch(kind.names, name))
+    assert f"\n| {kind.row}" in (Path(__file__).resolve().parents[2] / "docs" / "errata.md").read_text()
+
+
+def public(root, module):
+    """Functions and classes that a module defines, or a package shows."""
+    found = importlib.import_module(f"{root.__name__}.{module}")
+    shown = getattr(found, "__all__", None)
+    for name, value in vars(found).items():
+        if name.startswith("_") or not (inspect.isclass(value) or inspect.isfunction(value)):
+            continue
+        if name in shown if shown is not None else value.__module__.startswith(found.__name__):
+            yield f"{module}.{name}"
+
+
+def test_every_public_function_is_called():
+    found = {name for root in (ours, theirs) for module in MODULES for name in public(root, module)}
+    assert len(found) > 60
+    assert {name for name in found if not name.endswith("Accelerated")} == set(CALLS) | WITHOUT
+
+
+def test_every_public_module_is_looked_into():
+    """But those of whole blocks, of files and of pictures."""
+    names = {name for name in ours.__all__ if name not in ("auto", "block", "io", "obd")}
+    assert {name.split(".")[0] for name in MODULES} == names
+    below = {f"neuron.{name}" for name in ours.neuron.__all__ if inspect.ismodule(getattr(ours.neuron, name))}
+    assert below - set(MODULES) == {"neuron.dynamics"}
+    assert {f"neuron.dynamics.{name}" for name in ours.neuron.dynamics.__all__} <= set(MODULES)
+    utils = {f"utils.{name}" for name in ours.utils.__all__ if inspect.ismodule(getattr(ours.utils, name))}
+    assert utils - set(MODULES) == {"utils.recurrent"}  # of a neuron and a synapse, which are here
