@@ -183,7 +183,7 @@ def test_both_are_drawn_unless_left_out():
 
 
 def graded(layer):
-    return layer.neuron is not None and layer.neuron["graded_spike"]
+    return layer.neuron is not None and bool(layer.neuron.parameters.get("graded_spike"))
 
 
 @pytest.mark.parametrize("options", [{"plain": False}, {"graded": False}, {"plain": False, "graded": False}])
