@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -28,10 +29,9 @@ NAMES = sorted(path.stem for path in CLIENTS.glob("*.py") if path.stem != "__ini
 ROOT = "lava.lib.dl"
 SEEDS = (7, 23)
 
-#: Relative to the largest value, for what both sides add up in an order of their own: losses, gradients, and sums over
-#: weights that are no multiples of 1/64.
+#: Relative to the largest value, for what both sides add up in an order of their own: losses, gradients and means.
 CLOSE = 1e-5
-SUMS = ("loss", "first_loss", "gradient", "grad", "score", "denoised", "node_0", "node_2", "confidence", "faster")
+SUMS = ("loss", "first_loss", "gradient", "grad", "score", "denoised", "confidence")
 
 
 @contextlib.contextmanager
@@ -159,3 +159,17 @@ def test_lava_dl_is_back_afterwards():
     import lava.lib.dl.slayer as slayer
 
     assert slayer is before is sys.modules[f"{ROOT}.slayer"]
+
+
+def test_a_voltage_that_is_handed_over_before_the_first_input():
+    """lava-dl forgets it unless the current is handed over too."""
+    params = {"threshold": 1, "current_decay": 1, "voltage_decay": 0.25, "persistent_state": True}
+    x, found = torch.full((2, 5, 3), 0.25), []
+    for root in (upstream.load(), importlib.import_module("lavadl_ref.slayer")):
+        for names in (("voltage_state",), ("voltage_state", "current_state")):
+            neuron = root.neuron.cuba.Neuron(**params)
+            for name in names:
+                setattr(neuron, name, torch.full((2, 5), 0.5 if name == "voltage_state" else 0.0))
+            found.append(neuron.dynamics(x)[1][0, 0].tolist())
+    assert found[0] == [0.25, 0.4375, 0.578125]
+    assert found[1] == found[2] == found[3] == [0.625, 0.71875, 0.7890625]

@@ -6,12 +6,16 @@ import torch
 SCALE = 4096
 
 
+def grid(values, step=1 / 64):
+    return torch.round(values / step) * step
+
+
 def graph():
-    """Nodes as another library would hand them over."""
+    """Nodes as another library would hand them over, their weights on a grid."""
     return [
-        {"type": "affine", "weight": torch.randn(6, 5) * 0.6, "bias": torch.randn(6) * 0.1},
+        {"type": "affine", "weight": grid(torch.randn(6, 5) * 0.6), "bias": grid(torch.randn(6) * 0.1, 1 / SCALE)},
         {"type": "cuba", "threshold": 0.9, "current_decay": 0.3, "voltage_decay": 0.05},
-        {"type": "linear", "weight": torch.randn(4, 6) * 0.8},
+        {"type": "linear", "weight": grid(torch.randn(4, 6) * 0.8)},
         {"type": "if", "threshold": 1.1},
     ]
 
@@ -40,7 +44,7 @@ def block():
         neuron_params=params, in_neurons=7, out_neurons=7, weight_scale=1, weight_norm=False, pre_hook_fx=None
     )
     made.synapse.weight.data = torch.eye(7).reshape(made.synapse.weight.shape)
-    made.synapse.bias = torch.nn.Parameter(torch.linspace(-0.1, 0.2, 7))
+    made.synapse.bias = torch.nn.Parameter(grid(torch.linspace(-0.1, 0.2, 7), 1 / SCALE))
     return made
 
 
@@ -59,7 +63,7 @@ def run(seed):
     found["bias_is_trained"] = torch.tensor(modules[0].bias.grad is not None)
 
     one = block()
-    current = torch.rand(2, 7, 25) * 0.4
+    current = grid(torch.rand(2, 7, 25) * 0.4, 1 / SCALE)
     with torch.no_grad():
         found["first"], found["second"] = one(current), one(current)
     found["current_state"], found["voltage_state"] = one.neuron.current_state.clone(), one.neuron.voltage_state.clone()

@@ -48,7 +48,8 @@ def run(seed):
         found[f"{key}/goes_on"] = (found[f"{key}/second"] != found[f"{key}/first"]).any()
         reset(net)
         for index, name in ((0, "voltage_state"), (1, "threshold_state"), (2, "imag_state")):
-            found[f"{key}/{name}"] = getattr(net[index].neuron, name).detach().float()
+            state = getattr(net[index].neuron, name).detach()
+            found[f"{key}/{name}"] = torch.zeros(3, *net[index].shape) + state
     return found
 
 

@@ -59,7 +59,7 @@ def run(seed):
         found["faster"] = faster(found["block_2"])
 
         neuron = slayer.neuron.cuba.Neuron(**PARAMS)
-        neuron.voltage_state = torch.full((2, 5), 0.5)
+        neuron.current_state, neuron.voltage_state = torch.zeros(2, 5), torch.full((2, 5), 0.5)
         found["spikes"] = neuron(found["faster"])
         found["voltage"] = neuron.voltage_state.reshape(2, 5)
         found["weights"] = net[3].neuron.quantize_8bit(faster.weight, descale=True).flatten(1)
