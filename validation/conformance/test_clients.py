@@ -16,10 +16,11 @@ import sys
 import warnings
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 
-from lavadl_ref import drop_in
+from lavadl_ref import drop_in, reference
 from validation.conformance import upstream
 
 pytestmark = pytest.mark.upstream
@@ -142,6 +143,29 @@ def test_a_client_has_something_to_say(name):
         if key.rpartition("/")[2] in ("output", "spike", "spikes", "first", "denoised"):
             assert value.any(), key
             assert not value.all(), key
+
+
+def test_own_blocks_are_exact_as_integers(tmp_path):
+    """What a client derived from the abstract classes gives the integers that its file gives."""
+    with aside():
+        client = loaded("own_blocks")
+    torch.manual_seed(5)
+    spikes, frames = (torch.rand(3, 12, 40) < 0.3).float(), (torch.rand(3, 2, 6, 6, 30) < 0.3).float()
+    for block, x in (
+        (client.CubaDense(client.CUBA, 12, 8, weight_scale=2, delay=True), spikes),
+        (client.AlifConv(client.ALIF, 2, 4, 3, padding=1, weight_scale=2), frames),
+        (client.ResonantDense(client.RESONATOR, 12, 8, weight_scale=2), spikes),
+        (client.Recurrent(client.CUBA, 12, 8, weight_scale=2), spikes),
+    ):
+        block.eval()
+        expected = block(x).detach()
+        path = tmp_path / f"{type(block).__name__}.net"
+        with h5py.File(path, "w") as file:
+            block.export_hdf5(file.create_group("layer/0"))
+        output = torch.tensor(reference.Network(path).run(x.numpy().astype(int)).output)
+        # a synapse hands on what it received one step earlier, as the block's shift does
+        assert torch.equal(output, expected.long()), type(block).__name__
+        assert expected.any()
 
 
 def test_clients_are_unaware_of_us():

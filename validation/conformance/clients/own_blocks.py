@@ -108,7 +108,9 @@ def run(seed):
         y = block(x)
         loss = (y.mean(-1) - 0.2).pow(2).sum()
         loss.backward()
-        if name != "recurrent":
+        if name != "recurrent":  # how credit flows through the feedback decides where its training leads
+            for key, parameter in block.synapse.named_parameters():
+                found[f"{name}/{key}/gradient"] = parameter.grad.flatten(1)
             optimizer.step()
         found |= {f"{name}/output": y.detach(), f"{name}/loss": loss.detach()}
         found |= {f"{name}/shape": torch.tensor(block.shape)}
