@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from lavadl_ref import deployment, exchange
 from lavadl_ref._sums import weighted_sums
 from lavadl_ref.deployment import SPIKE_EXP
-from lavadl_ref.exchange import Dense, Flatten, Input, Kernel, Layer
+from lavadl_ref.exchange import Flatten, Input, Kernel, Layer
 from lavadl_ref.exchange.geometry import check_link
 
 Integers = NDArray[np.int64]
@@ -153,7 +153,8 @@ class Network:
             if value is not None and value < low:
                 raise ValueError(f"{name} must be at least {low}, got {value}")
         network = net_config if isinstance(net_config, exchange.Network) else exchange.read(net_config)
-        self.description = exchange.Network(network.layers[skip_layers:num_layers], network.simulation)
+        stated = None if skip_layers else network.stated_input_shape
+        self.description = exchange.Network(network.layers[skip_layers:num_layers], network.simulation, stated)
         if not self.description.layers:
             raise ValueError(f"no layer left of {len(network.layers)} with num_layers={num_layers}, {skip_layers=}")
         self.reset_interval = reset_interval
@@ -312,11 +313,11 @@ class Network:
         return (np.arange(1, steps + 1) % self.reset_interval) == phase
 
     def _input_shape(self) -> tuple[int, ...] | None:
-        """Shape of the first layer's input, None where the file leaves it open."""
+        """Shape of the first layer's input, None where it has a window: `_check_window` looks at those."""
         first = self.layers[0]
-        if isinstance(first, Dense):
-            return (int(first.weight.shape[1]),)
-        return None if isinstance(first, Kernel) else first.shape
+        if isinstance(first, (Flatten, Kernel)):
+            return first.shape if isinstance(first, Flatten) else None
+        return self.description.input_shape or first.shape
 
     def _input(self, spikes: ArrayLike | None, bias: ArrayLike | None, steps: int | None) -> tuple[Array, bool]:
         """The input as (T, B, \\*shape), and whether it had a batch axis."""

@@ -14,6 +14,7 @@ from lavadl_ref.exchange import layout
 from lavadl_ref.exchange.describe import (
     LAYERS,
     Dense,
+    Flatten,
     Input,
     Kernel,
     Layer,
@@ -24,7 +25,7 @@ from lavadl_ref.exchange.describe import (
 )
 from lavadl_ref.exchange.errors import ExchangeError, within
 from lavadl_ref.exchange.families import FAMILIES, Field
-from lavadl_ref.exchange.geometry import check_link
+from lavadl_ref.exchange.geometry import check_link, known_input
 from lavadl_ref.exchange.synapse import check_synapse
 from lavadl_ref.exchange.values import check_array, check_integer, check_values, listed
 
@@ -46,6 +47,9 @@ def check(network: Network) -> None:
             check_layer(layer)
             check_link(layer, previous)
         previous = layer
+    if network.stated_input_shape is not None:
+        with within("stated_input_shape"):
+            _check_stated(network.stated_input_shape, network.layers[0])
     for key, value in network.simulation.items():
         with within(f"simulation/{key}"):
             if key not in layout.SIMULATION_KEYS:
@@ -119,6 +123,15 @@ def check_neuron(neuron: Neuron, channels: int) -> None:
             raise ExchangeError("neuron/vThMant: missing; SDNN neurons need it unless sigma_output is true")
         if neuron.parameters.get("activation") is None:
             raise ExchangeError("neuron/activation: missing; SDNN neurons need it unless sigma_output is true")
+
+
+def _check_stated(shape: tuple[int, ...], first: Layer) -> None:
+    given, known = Input(shape=shape), known_input(first)
+    _check_shape(given)
+    if known is None or isinstance(first, Flatten):
+        check_link(first, given)
+    elif shape != known:
+        raise ExchangeError(f"expected {known}, which layer 0 ({first.kind}) takes, found {shape}")
 
 
 def _check_shape(layer: Layer) -> None:

@@ -173,6 +173,21 @@ class Network:
 
     layers: tuple[Layer, ...]
     simulation: Mapping[str, int] = field(default_factory=dict)  #: legacy ``/simulation`` entries, unused
+    #: (C, H, W) or (N,) of the input; for networks whose layers leave it open.  A file does not hold it.
+    stated_input_shape: tuple[int, ...] | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """Shape of the input without time, (C, H, W) or (N,): as stated, or as it follows from the first layer.
+
+        It follows from all layers but two kinds: convolutions and pools whose window moves by more than one neuron,
+        as the input may end anywhere within the last move, and averages, which do not say over how many
+        neurons they go.  For these it is None unless `stated_input_shape` gives it, which a file does not hold.  It is
+        also None where no input gives the first layer its shape.  A flatten layer takes (N,) unless stated.
+        """
+        from lavadl_ref.exchange.geometry import known_input  # looks at the classes of this module
+
+        return known_input(self.layers[0]) if self.stated_input_shape is None else self.stated_input_shape
 
     @property
     def start_steps(self) -> tuple[int, ...]:

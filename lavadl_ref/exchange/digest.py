@@ -17,7 +17,8 @@ def digest(network: Network) -> str:
     """SHA-256 of a description, 64 hexadecimal digits.
 
     Two legal descriptions have the same digest if and only if they say the same.  What has its default
-    is left out, whether it is written down or not, so that fields yet to come change no digest.
+    is left out, whether it is written down or not, so that fields yet to come change no digest; so is
+    `stated_input_shape`, which no file holds.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How a layer's shape and weight follow from the shape of the layer before it."""
+"""How a layer's shape and weight follow from the shape of the layer before it, and the other way round."""
 
 from __future__ import annotations
 
@@ -16,6 +16,40 @@ from lavadl_ref.exchange.describe import (
     Unpool,
 )
 from lavadl_ref.exchange.errors import ExchangeError
+
+
+def known_input(layer: Layer) -> tuple[int, ...] | None:
+    """Shape of the only input that `layer` can take, None where there are several or none."""
+    if isinstance(layer, Average):
+        return None
+    smallest = smallest_input(layer)
+    if isinstance(layer, Kernel):
+        if not isinstance(layer, (ConvTranspose, Unpool)) and max(layer.stride) > 1:
+            return None
+        if min(smallest) < 1 or layer.shape[1:] not in _spatial(layer, smallest[1:]):
+            return None
+    return smallest
+
+
+def smallest_input(layer: Layer) -> tuple[int, ...]:
+    """Shape of the smallest input that gives `layer` its shape, (C, H, W) or (N,)."""
+    if isinstance(layer, Dense):
+        return (int(layer.weight.shape[1]),)
+    if not isinstance(layer, Kernel):
+        return layer.shape
+    extents = []
+    axes = zip(layer.shape[1:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True)
+    for out, kernel, stride, padding, dilation in axes:
+        reach = dilation * (kernel - 1)
+        if isinstance(layer, (ConvTranspose, Unpool)):
+            extents.append((out + 2 * padding - reach - 1) // stride + 1)
+        else:
+            extents.append((out - 1) * stride + reach + 1 - 2 * padding)
+    if isinstance(layer, Conv):
+        channels = int(layer.weight.shape[1]) * layer.groups
+    else:
+        channels = int(layer.weight.shape[0]) if isinstance(layer, ConvTranspose) else layer.channels
+    return (channels, *extents)
 
 
 def check_link(layer: Layer, previous: Layer | None) -> None:
@@ -58,22 +92,22 @@ def _check_kernel_link(layer: Kernel, previous: Layer) -> None:
     elif isinstance(layer, ConvTranspose):
         _expect("weight", (channels, *found[1:]), found, previous)
     outputs = channels if isinstance(layer, (Pool, Unpool)) else layer.channels
-    sizes = _spatial(layer, previous)
+    sizes = _spatial(layer, previous.shape[1:])
     for height, width in sizes:
         if layer.shape == (outputs, height, width):
             return
     _expect("shape", (outputs, *sizes[0]), layer.shape, previous)
 
 
-def _spatial(layer: Kernel, previous: Layer) -> list[tuple[int, int]]:
-    """(height, width) that the layer may have, the usual one first.
+def _spatial(layer: Kernel, taken: tuple[int, ...]) -> list[tuple[int, int]]:
+    """(height, width) that the layer may have of an input (height, width), the usual one first.
 
     Windows count as floor((n + 2 p - d (k - 1) - 1) / s) + 1; transposed,
     (n - 1) s - 2 p + d (k - 1) + 1.  Pooling may also keep a last window that reaches past
     the edge, if it begins before the edge.
     """
     floors, ceils = [], []
-    axes = zip(previous.shape[1:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True)
+    axes = zip(taken, layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True)
     for extent, kernel, stride, padding, dilation in axes:
         reach = dilation * (kernel - 1)
         if isinstance(layer, (ConvTranspose, Unpool)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -36,6 +36,9 @@ from lavadl_ref.exchange.families import DECAY_ONE
 
 USUAL_THRESHOLD, USUAL_BIAS, USUAL_DELAY = 512, 256, 62
 ACTIVATIONS = ("identity", "relu")
+GRADED = "graded_spike"  #: the field by which a neuron sends the value that it compares
+#: Kinds of layers that never have neurons.
+PLAIN = tuple(kind for kind in LAYERS if "neuron" not in layout.LAYER_KEYS[kind])
 #: Kinds of layers to draw from, the simplest first, those that keep three axes twice as often. The list is the same
 #: wherever a layer stands, so that a choice means the same kind and Hypothesis can leave out the layers before it.
 KINDS = ("dense", "flatten", *(kind for kind, cls in LAYERS.items() for _ in range(1 + issubclass(cls, Kernel))))
@@ -73,10 +76,12 @@ def _value(field: Field, channels: int, extreme: bool) -> st.SearchStrategy[Any]
 
 
 @st.composite
-def neuron(draw: st.DrawFn, family: str, channels: int, extreme: bool) -> Neuron:
-    """Neurons of `family` with every field."""
+def neuron(draw: st.DrawFn, family: str, channels: int, extreme: bool, graded: bool = True) -> Neuron:
+    """Neurons of `family` with every field; without graded spikes unless `graded`."""
     fields = FAMILIES[family].fields
-    values = {field.name: draw(_value(field, channels, extreme)) for field in fields}
+    values = {field.name: draw(_value(field, channels, extreme)) for field in fields if graded or field.name != GRADED}
+    if not graded and len(values) < len(fields):
+        values[GRADED] = False
     # Neurons that only sum need neither threshold nor activation.
     if values.get("sigma_output") and draw(st.booleans()):
         values |= {field.name: None for field in fields if not field.required and field.default is None}
@@ -92,6 +97,8 @@ class Options:
     max_layers: int
     max_extent: int
     extreme: bool
+    plain: bool
+    graded: bool
 
     def families_of(self, kind: str) -> tuple[str, ...]:
         """The families whose neurons a layer of this kind may have."""
@@ -107,7 +114,7 @@ class Options:
             if len(shape) == 3 if issubclass(cls, Kernel) else (cls is not Input or first):
                 fits.append(kind)
         # A network opens with neurons if it may have any.
-        opening = [kind for kind in fits if kind not in ("flatten", "average", "time_decimation")]
+        opening = [kind for kind in fits if kind not in PLAIN]
         return opening if first and opening else fits
 
 
@@ -118,7 +125,7 @@ def network(draw: st.DrawFn, options: Options) -> Network:
     shapes: list[st.SearchStrategy[tuple[int, ...]]] = [
         st.tuples(*[extent] * rank) for rank in (1, 3, 3) if options.following((1,) * rank, True)
     ]
-    shape = draw(st.one_of(shapes))
+    taken = shape = draw(st.one_of(shapes))
     layers: list[Layer] = []
     more = True
     while more and (kinds := options.following(shape, not layers)):
@@ -126,7 +133,8 @@ def network(draw: st.DrawFn, options: Options) -> Network:
         layers.append(found)
         shape = found.shape
     simulation = draw(st.sampled_from([{}, {"Ts": 1, "tSample": 64}])) if options.extreme else {}
-    return Network(tuple(layers), simulation)
+    drawn = Network(tuple(layers), simulation)
+    return drawn if drawn.input_shape else replace(drawn, stated_input_shape=taken)
 
 
 @st.composite
@@ -188,7 +196,9 @@ class _Maker:
     def _neurons(self, channels: int) -> dict[str, Any]:
         """Neuron and delay, and the shift where it is not the family's own."""
         family = self._one(self.options.families_of(self.kind))
-        values: dict[str, Any] = {"neuron": self.draw(neuron(family, channels, self.options.extreme))}
+        values: dict[str, Any] = {
+            "neuron": self.draw(neuron(family, channels, self.options.extreme, self.options.graded))
+        }
         if self._flag():
             values["delay_shift"] = not FAMILIES[family].delay_shift
         if "delay" in layout.LAYER_KEYS[self.kind] and self._flag():
@@ -209,7 +219,8 @@ class _Maker:
 
     def _dense(self, cls: type[Layer], inputs: int) -> Layer:
         outputs = self.draw(st.integers(1, self.options.max_extent))
-        values: dict[str, Any] = {} if cls is Dense and self.last and self._flag() else self._neurons(outputs)
+        bare = self.options.plain and cls is Dense and self.last and self._flag()
+        values: dict[str, Any] = {} if bare else self._neurons(outputs)
         self._parts(values, "weight", lambda: self._weights((outputs, inputs)))
         if self._flag():
             self._parts(values, "bias", lambda: self._biases(outputs))

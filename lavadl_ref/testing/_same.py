@@ -11,7 +11,7 @@ from lavadl_ref.exchange import Layer, Network, Neuron
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two descriptions agree in type and every field."""
+    """Whether two descriptions agree in type and every field that a file holds."""
     if isinstance(left, np.ndarray):
         return isinstance(right, np.ndarray) and left.dtype == right.dtype and bool(np.array_equal(left, right))
     if type(left) is not type(right):

@@ -103,8 +103,10 @@ def networks(
     max_layers: int = 5,
     max_extent: int = 5,
     extreme: bool = True,
+    plain: bool = True,
+    graded: bool = True,
 ) -> st.SearchStrategy[Network]:
-    """Small networks whose layers fit one another.
+    """Small networks whose layers fit one another; each tells its `input_shape`.
 
     Parameters
     ----------
@@ -120,17 +122,31 @@ def networks(
     extreme : bool
         Whether parameters, weights, biases and delays reach the limits of the format; if not,
         they are as trained networks have them: weights even within [-256, 254].
+    plain : bool
+        Whether layers may have no neurons.  If not, every dense layer has some, and of layers that never
+        have any (flatten, average, time_decimation) those alone are drawn that `kinds` names.
+    graded : bool
+        Whether neurons may send other values than 0 and 1.  If not, no neuron has graded spikes, and SDNN, whose
+        messages are always values, is drawn only if `families` names it.
 
     Raises
     ------
+    TypeError
+        If `extreme`, `plain` or `graded` is no bool.
     ValueError
         If a name is unknown, a limit is less than 1, or `families` leave no neurons for `kinds`.
     """
+    for name, value in (("extreme", extreme), ("plain", plain), ("graded", graded)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name}: expected a bool, found {value!r}")
     if max_layers < 1 or max_extent < 1:
         raise ValueError(f"expected max_layers and max_extent of at least 1, found {max_layers} and {max_extent}")
-    options = _layers.Options(
-        known(families, FAMILIES, "family"), known(kinds, LAYERS, "kind of layer"), max_layers, max_extent, extreme
-    )
+    if families is None and not graded:
+        families = [name for name in FAMILIES if any(field.name == _layers.GRADED for field in FAMILIES[name].fields)]
+    if kinds is None and not plain:
+        kinds = [kind for kind in LAYERS if kind not in _layers.PLAIN]
+    chosen = known(families, FAMILIES, "family"), known(kinds, LAYERS, "kind of layer")
+    options = _layers.Options(*chosen, max_layers, max_extent, extreme, plain, graded)
     if options.kinds == ("dense_rec",) and not options.families_of("dense_rec"):
         raise ValueError("expected a family whose neurons spike for layers of kind 'dense_rec', found SDNN")
     return _layers.network(options)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from lavadl_ref import deployment, exchange
-from lavadl_ref.exchange import Conv, Dense, Input, Kernel
+from lavadl_ref.exchange import Input
+from lavadl_ref.exchange.geometry import smallest_input
 from lavadl_ref.verify.report import Array
 
 
 def input_shape(network: exchange.Network) -> tuple[int, ...]:
-    """Shape of the input, without time; the smallest that fits where the first layer has a window."""
-    first = network.layers[0]
-    if isinstance(first, Dense):
-        return (int(first.weight.shape[1]),)
-    return _smallest_input(first) if isinstance(first, Kernel) else first.shape
+    """Shape of the input, without time; the smallest that fits where the network leaves it open."""
+    return network.input_shape or smallest_input(network.layers[0])
 
 
 def random_input(network: exchange.Network, steps: int, seed: int = 0) -> Array:
@@ -33,22 +31,6 @@ def random_input(network: exchange.Network, steps: int, seed: int = 0) -> Array:
     present = (rng.random((*shape, steps)) < 0.2).astype(np.int64)
     one = 1 << deployment.input_bits(network.layers)
     return present if one == 1 else present * rng.integers(-one, one + 1, present.shape)
-
-
-def _smallest_input(layer: Kernel) -> tuple[int, ...]:
-    extents = []
-    for out, k, s, p, d in zip(
-        layer.shape[1:], layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True
-    ):
-        if isinstance(layer, (exchange.ConvTranspose, exchange.Unpool)):
-            extents.append((out + 2 * p - d * (k - 1) - 1) // s + 1)
-        else:
-            extents.append((out - 1) * s + d * (k - 1) + 1 - 2 * p)
-    if isinstance(layer, Conv):
-        channels = int(layer.weight.shape[1]) * layer.groups
-    else:
-        channels = int(layer.weight.shape[0]) if isinstance(layer, exchange.ConvTranspose) else layer.channels
-    return (channels, *extents)
 
 
 def padded(x: Array, steps: int) -> Array:

@@ -84,15 +84,19 @@ def test_every_kind_of_layer_is_drawn(kind):
     find(networks(), functools.partial(any_layer, kind), settings=SEARCH)
 
 
-@pytest.mark.parametrize("kind", ["dense", "flatten"])
-def test_networks_shrink(kind):
+def shrunk(source, kind):
     """The best of a few: Hypothesis also draws by what modules there are, and may stop one step short."""
 
-    def shrunk(seed):
+    def once(seed):
         holds = functools.partial(any_layer, kind)
-        return find(networks(), holds, settings=settings(SHRINKING, derandomize=False), random=random.Random(seed))
+        return find(source, holds, settings=settings(SHRINKING, derandomize=False), random=random.Random(seed))
 
-    found = min(map(shrunk, range(3)), key=lambda network: (len(network.layers), network.layers[-1].size))
+    return min(map(once, range(3)), key=lambda network: (len(network.layers), network.layers[-1].size))
+
+
+@pytest.mark.parametrize("kind", ["dense", "flatten"])
+def test_networks_shrink(kind):
+    found = shrunk(networks(), kind)
     opens = kind != "flatten"
     assert [layer.kind for layer in found.layers][not opens :] == [kind]
     assert found.layers[-1].size == 1
@@ -142,6 +146,54 @@ def test_options_of_networks_hold(network):
             assert np.all(layer.weight % 2 == 0)
             assert np.all((layer.weight >= -256) & (layer.weight <= 254))
             assert layer.delay is None or layer.delay.max() <= 62
+
+
+@settings(max_examples=60)
+@given(network=networks())
+def test_networks_tell_their_input(network):
+    """Where several inputs fit, it is stated; else it follows, from the file too."""
+    assert network.input_shape is not None
+    assert (network.stated_input_shape is None) == (exchange.Network(network.layers).input_shape is not None)
+
+
+@settings(max_examples=80)
+@given(network=networks(plain=False))
+def test_layers_without_neurons_are_left_out(network):
+    assert all(layer.neuron is not None for layer in network.layers)
+
+
+@settings(max_examples=80)
+@given(network=networks(graded=False))
+def test_neurons_that_send_values_are_left_out(network):
+    for layer in network.layers:
+        assert layer.neuron is None or layer.neuron["graded_spike"] is False
+
+
+@settings(max_examples=60)
+@given(network=networks("SDNN", ("dense", "flatten"), plain=False, graded=False))
+def test_what_is_named_is_drawn(network):
+    for layer in network.layers:
+        assert layer.kind == "flatten" or layer.neuron.type == "SDNN"
+
+
+def test_both_are_drawn_unless_left_out():
+    find(networks(kinds="dense"), lambda network: network.layers[-1].neuron is None, settings=SEARCH)
+    find(networks("CUBA"), lambda network: graded(network.layers[0]), settings=SEARCH)
+    find(networks(graded=False), lambda network: network.layers[-1].neuron is None, settings=SEARCH)
+    find(networks(plain=False), lambda network: graded(network.layers[0]), settings=SEARCH)
+    kinds = ("dense", "conv", "flatten")
+    found = find(networks(kinds=kinds, plain=False), functools.partial(any_layer, "flatten"), settings=SHRINKING)
+    assert all(layer.kind == "flatten" or layer.neuron for layer in found.layers)
+
+
+def graded(layer):
+    return layer.neuron is not None and bool(layer.neuron.parameters.get("graded_spike"))
+
+
+def test_networks_shrink_whatever_is_left_out():
+    (layer,) = shrunk(networks(plain=False, graded=False), "dense").layers
+    assert (layer.kind, layer.size, np.any(layer.weight)) == ("dense", 1, False)
+    assert layer.neuron.type == "CUBA"
 
 
 def test_spike_trains():
@@ -223,6 +275,12 @@ def test_a_damaged_file_is_a_legal_network_or_one_error(tmp_path):
 def test_arguments_are_checked_at_once(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["extreme", "plain", "graded"])
+def test_flags_are_bools(name):
+    with pytest.raises(TypeError, match=f"{name}: expected a bool, found 'no'"):
+        networks(**{name: "no"})
 
 
 def test_without_hypothesis_there_is_one_clear_error():

@@ -219,10 +219,29 @@ def test_the_documentation_lists_every_case_and_family(cases):
 
 def test_the_documented_strategies_run():
     pytest.importorskip("hypothesis")
-    (source,) = (text for text in re.findall(r"```python\n(.*?)```", PORTING, re.DOTALL) if "hypothesis" in text)
+    sources = [text for text in re.findall(r"```python\n(.*?)```", PORTING, re.DOTALL) if "hypothesis" in text]
+    run = []
+    for source in sources:
+        names: dict = {}
+        exec(source, names)
+        for name, value in names.items():
+            if name.startswith("test_"):
+                value()
+                run.append(name)
+    assert run == [
+        "test_my_loader_accepts_what_can_be_written",
+        "test_my_simulator_takes_spikes",
+        "test_my_simulator_is_exact",
+    ]
+
+
+def test_the_documented_simulator_is_looked_at():
+    """A leak that rounds down instead of toward zero is found."""
+    pytest.importorskip("hypothesis")
+    (source,) = (text for text in re.findall(r"```python\n(.*?)```", PORTING, re.DOTALL) if "my_simulator_is" in text)
+    wrong = source.replace("return np.sign(product) * (abs(product) >> 12)", "return product >> 12")
     names: dict = {}
-    exec(source, names)
-    tests = [value for name, value in names.items() if name.startswith("test_")]
-    assert len(tests) == 2
-    for test in tests:
-        test()
+    exec(wrong, names)
+    assert wrong != source
+    with pytest.raises(AssertionError):
+        names["test_my_simulator_is_exact"]()
