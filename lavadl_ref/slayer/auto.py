@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref import exchange
+from lavadl_ref._assigned import Refused
 from lavadl_ref.slayer import block
 from lavadl_ref.slayer import neuron as neurons
 from lavadl_ref.slayer.block import base
@@ -26,16 +27,17 @@ class SequentialNetwork(torch.nn.Module):
 
     Parameters
     ----------
-    config : path or exchange.Network
+    network_config : path or exchange.Network
         The file, or its description.
     persistent_state : bool
-        Whether the blocks keep their state from call to call.
+        Whether the blocks keep their state from call to call. Assigning sets it in all of them.
     reduction : {None, 'sum', 'mean'}
         What to do with the output's time axis.
     weight_norm : bool
-        Whether to train length and direction of the weights separately.
+        Whether to train length and direction of the weights separately. Assigning changes it in all blocks, not what
+        they compute.
     count_log : bool
-        Whether to return the event rate of each block too.
+        Whether to return the event rate of each block too. Assigning sets it in all of them.
 
     Attributes
     ----------
@@ -58,25 +60,72 @@ class SequentialNetwork(torch.nn.Module):
     from there, so call ``.eval()`` to reproduce the file.
     """
 
+    handle = Refused("the file is read and closed; lavadl_ref.exchange.read gives what is in it")
+
     def __init__(
         self,
-        config: str | os.PathLike[str] | exchange.Network,
+        network_config: str | os.PathLike[str] | exchange.Network,
         persistent_state: bool = False,
         reduction: str | None = None,
         weight_norm: bool = False,
         count_log: bool = False,
     ) -> None:
         super().__init__()
-        if reduction not in (None, "sum", "mean"):
-            raise ValueError(f"reduction must be None, 'sum' or 'mean', got {reduction!r}")
-        network = config if isinstance(config, exchange.Network) else exchange.read(config)
+        given = isinstance(network_config, exchange.Network)
+        network: Any = network_config if given else exchange.read(network_config)  # type: ignore[arg-type]
         self.reduction = reduction
-        self.count_log = count_log
+        self._persistent, self._normed, self._counts = persistent_state, weight_norm, count_log
         before: tuple[int, ...] = ()
         self.blocks = torch.nn.ModuleList()
         for position, layer in enumerate(network.layers):
             self.blocks.append(_block(position, layer, before, persistent_state, weight_norm, count_log))
             before = layer.shape
+
+    @property
+    def reduction(self) -> str | None:
+        return self._reduction
+
+    @reduction.setter
+    def reduction(self, value: str | None) -> None:
+        if value not in (None, "sum", "mean"):
+            raise ValueError(f"reduction must be None, 'sum' or 'mean', got {value!r}")
+        self._reduction: str | None = value
+
+    @property
+    def count_log(self) -> bool:
+        return self._counts
+
+    @count_log.setter
+    def count_log(self, value: bool) -> None:
+        self._counts = value
+        part: Any
+        for part in self.blocks:
+            part.count_log = value
+
+    @property
+    def persistent_state(self) -> bool:
+        return self._persistent
+
+    @persistent_state.setter
+    def persistent_state(self, value: bool) -> None:
+        self._persistent = value
+        part: Any
+        for part in self.blocks.modules():
+            if hasattr(part, "persistent_state"):
+                part.persistent_state = value
+
+    @property
+    def weight_norm(self) -> bool:
+        return self._normed
+
+    @weight_norm.setter
+    def weight_norm(self, value: bool) -> None:
+        self._normed = value
+        for part in self.blocks:
+            for name in ("synapse", "input_synapse", "recurrent_synapse"):
+                synapse = getattr(part, name, None)
+                if synapse is not None:
+                    (synapse.enable_weight_norm if value else synapse.disable_weight_norm)()
 
     def forward(self, spike: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Output (N, ..., T), or (N, ...) if reduced; with ``count_log`` also the event rates, (1, blocks)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -85,10 +84,17 @@ def specimens(blocks: dict[str, list[str]], net: str) -> dict[str, Make]:
     spikes = {"Input", "Flatten", "Affine", "Dense", "Conv"}
     for block in sorted(spikes):
         made[f"bootstrap.block.cuba.{block}"] = lambda of, b=block: BLOCKS[b](of.bootstrap.block.cuba, NEURONS["cuba"])
-    return made | _OTHERS | {"slayer.auto.SequentialNetwork": lambda of: of.slayer.auto.SequentialNetwork(net)}
+    made["slayer.auto.SequentialNetwork"] = lambda of: of.slayer.auto.SequentialNetwork(net)
+    made["netx.utils.NetDict"] = lambda of: of.netx.utils.NetDict(net)
+    made["netx.hdf5.Network"] = lambda of: of.netx.hdf5.Network(net)
+    made["netx.blocks.process.Dense"] = lambda of: of.netx.hdf5.Network(net).layers[0]
+    for model in ("tiny_yolov3_str", "yolo_kp", "yolo_kp_events"):
+        path = f"slayer.object_detection.models.{model}.Network"
+        made[path] = lambda of, m=model: getattr(of.slayer.object_detection.models, m).Network(num_classes=2)
+    return made | _OTHERS
 
 
-_FRAME = SimpleNamespace(clamp_max=5.0, num_classes=2, anchors=[[(0.3, 0.2)], [(0.4, 0.3)]])
+_ANCHORS = [[(0.3, 0.2)], [(0.4, 0.3)]]
 
 _OTHERS: dict[str, Make] = {
     "slayer.neuron.norm.MeanOnlyBatchNorm": lambda of: of.slayer.neuron.norm.MeanOnlyBatchNorm(4),
@@ -112,11 +118,10 @@ _OTHERS: dict[str, Make] = {
     "slayer.utils.utils.dotdict": lambda of: of.slayer.utils.dotdict(),
     "slayer.io.Event": lambda of: of.slayer.io.Event(*np.array([[1, 2], [3, 4], [0, 1], [5, 6]]), payload=[1, 2]),
     "slayer.object_detection.yolo_base.YOLOtarget": lambda of: of.slayer.object_detection.YOLOtarget(
-        anchors=[[(0.3, 0.2)], [(0.4, 0.3)]], scales=[(4, 4), (2, 2)], num_classes=2
+        anchors=_ANCHORS, scales=[(4, 4), (2, 2)], num_classes=2
     ),
-    "slayer.object_detection.yolo_base.YOLOLoss": lambda of: of.slayer.object_detection.YOLOLoss(
-        anchors=[[(0.3, 0.2)], [(0.4, 0.3)]]
-    ),
+    "slayer.object_detection.yolo_base.YOLOLoss": lambda of: of.slayer.object_detection.YOLOLoss(anchors=_ANCHORS),
+    "slayer.object_detection.yolo_base.YOLOBase": lambda of: of.slayer.object_detection.YOLOBase(2, _ANCHORS),
     "bootstrap.ann_sampler.AnnSampler": _fitted,
     "bootstrap.routine.LayerMode": lambda of: of.bootstrap.routine.LayerMode(1, of.bootstrap.Mode.ANN),
     "bootstrap.routine.Scheduler": lambda of: of.bootstrap.routine.Scheduler(),

@@ -13,8 +13,11 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+import torch
+
 PARTS = ("slayer", "bootstrap", "netx")
 THEIRS, OURS = "lava.lib.dl", "lavadl_ref"
+_ANY = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
 
 def modules(root: str) -> dict[str, ModuleType]:
@@ -59,8 +62,12 @@ def own_classes(cls: type, root: str) -> Iterator[type]:
 
 
 def members(cls: type, root: str) -> set[str]:
-    """Public methods, properties and constants that the package's own classes define."""
-    return {name for base in own_classes(cls, root) for name in vars(base) if not name.startswith("_")}
+    """Public methods, properties and constants that the package's own classes define.
+
+    ``forward`` and ``backward`` of functions for autograd are called by torch alone.
+    """
+    found = {name for base in own_classes(cls, root) for name in vars(base) if not name.startswith("_")}
+    return found - {"forward", "backward"} if issubclass(cls, torch.autograd.Function) else found
 
 
 def settable(cls: type, root: str) -> set[str]:
@@ -89,22 +96,21 @@ def signature(value: Any, member: str | None = None) -> list[inspect.Parameter] 
         if not inspect.isfunction(init):
             continue
         found = list(inspect.signature(init).parameters.values())[1:]
-        if {p.kind for p in found} != {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+        if not {p.kind for p in found} <= _ANY:
             return found
     return None
 
 
 def mismatch(theirs: list[inspect.Parameter], ours: list[inspect.Parameter]) -> str | None:
     """Why a call that fits `theirs` does not fit `ours`, or means something else."""
-    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     for position, wanted in enumerate(theirs):
         given = ours[position] if position < len(ours) else None
         if given is None or given.name != wanted.name or given.kind != wanted.kind:
             return f"{_shown(theirs)} there, {_shown(ours)} here"
-        if wanted.kind not in optional and not _same(wanted.default, given.default):
+        if wanted.kind not in _ANY and not _same(wanted.default, given.default):
             return f"{wanted.name}={wanted.default!r} there, {given.default!r} here"
     for extra in ours[len(theirs) :]:
-        if extra.default is inspect.Parameter.empty and extra.kind not in optional:
+        if extra.default is inspect.Parameter.empty and extra.kind not in _ANY:
             return f"{_shown(theirs)} there, {_shown(ours)} here"
     return None
 
@@ -117,6 +123,8 @@ def _same(wanted: Any, given: Any) -> bool:
     """Whether two defaults mean the same: numbers and containers by value, what a package defines by its name."""
     if isinstance(wanted, enum.Enum) or inspect.isclass(wanted) or inspect.isfunction(wanted):
         return getattr(wanted, "__name__", str(wanted)) == getattr(given, "__name__", str(given))
-    if isinstance(wanted, list) and isinstance(given, tuple):
-        given = list(given)
+    if isinstance(wanted, (list, tuple)) and isinstance(given, (list, tuple)):
+        return len(wanted) == len(given) and all(map(_same, wanted, given))
+    if isinstance(wanted, torch.device):
+        return wanted == torch.device(given)
     return type(wanted) in (type(given), int, float) and bool(wanted == given)

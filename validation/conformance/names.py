@@ -1,6 +1,6 @@
 """What lava-dl names and this package does not: by introspection, and the page about it.
 
-    python -m validation.conformance.names docs/compatibility.md
+python -m validation.conformance.names docs/compatibility.md
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -52,9 +52,13 @@ class Found:
     differences: dict[str, str] = field(default_factory=dict)  #: what is missing or other, by kind and name
     refused: dict[str, str] = field(default_factory=dict)  #: the error that assigning an absent attribute raises
 
+    compared: list[str] = field(default_factory=list)  #: names of the attributes
+
     def note(self, kind: str, name: str, problem: str | None) -> None:
         """Count one comparison, and keep what it came to."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
+        if kind == "attribute":
+            self.compared.append(name)
         if problem is not None:
             self.differences[f"{kind} {name}"] = problem
 
@@ -75,6 +79,7 @@ def compare() -> Found:
                 compared.add(id(value))
                 _compare_callable(found, f"{path}.{name}", value, given)
     _compare_instances(found)
+    _compare_constructors(found, theirs, ours)
     return found
 
 
@@ -152,25 +157,39 @@ def _attributes(theirs: Any) -> list[str]:
         own -= _TORCH
     for base in type(theirs).__mro__:  # what lava-nc gives every process is not lava-dl's
         if base.__module__.startswith("lava.magma"):
-            own &= {name for owner in own_classes(type(theirs), THEIRS) for name in _assigned(owner)}
+            own &= _all_assigned(type(theirs))
             break
     return sorted(name for name in own if not name.startswith("_"))
 
 
+def _text(cls: type) -> str:
+    try:
+        return inspect.getsource(cls)
+    except OSError:
+        return ""  # a class that is made when its module is imported
+
+
 def _assigned(cls: type) -> set[str]:
-    """Attributes that the constructor of `cls` assigns, by its text."""
-    init = vars(cls).get("__init__")
-    return set() if init is None else set(re.findall(r"\bself\.(\w+) *=", inspect.getsource(init)))
+    """Attributes that the methods of `cls` assign, by their text."""
+    targets = re.findall(r"^ *(self\.[\w., ]+?)(?::[^=\n]+)? = ", _text(cls), re.MULTILINE)
+    return {name for target in targets for name in re.findall(r"self\.(\w+)", target)}
+
+
+def _all_assigned(cls: type) -> set[str]:
+    """The public ones among those of lava-dl's own classes that `cls` is made of."""
+    own = list(own_classes(cls, THEIRS))
+    deleted = {name for base in own for name in re.findall(r"\bdel self\.(\w+)", _text(base))}
+    return {name for base in own for name in _assigned(base) if not name.startswith("_")} - deleted
 
 
 def _compare_attributes(found: Found, path: str, theirs: Any, ours: Any) -> None:
     for name in _attributes(theirs):
         found.note("attribute", f"{path}.{name}", _attribute(found, f"{path}.{name}", theirs, ours, name))
-    if isinstance(theirs, torch.nn.Module):
+    if isinstance(theirs, torch.nn.Module) and ".object_detection." not in path:  # made of blocks, each compared alone
         for name, child in theirs.named_children():
-            if type(child).__module__.startswith(f"{THEIRS}.") and isinstance(getattr(ours, name, None), object):
-                if getattr(ours, name, None) is not None:
-                    _compare_attributes(found, f"{path}.{name}", child, getattr(ours, name))
+            part = getattr(ours, name, None)
+            if type(child).__module__.startswith(f"{THEIRS}.") and part is not None:
+                _compare_attributes(found, f"{path}.{name}", child, part)
 
 
 def _attribute(found: Found, path: str, theirs: Any, ours: Any, name: str) -> str | None:
@@ -184,6 +203,21 @@ def _attribute(found: Found, path: str, theirs: Any, ours: Any, name: str) -> st
         found.refused[path] = str(error)
         return None
     return None if present else "missing, and assigning it is taken without a word"
+
+
+def _compare_constructors(found: Found, theirs: dict[str, ModuleType], ours: dict[str, ModuleType]) -> None:
+    """Attributes of classes that there is no instance of: those that their constructors assign."""
+    seen = {name.rpartition(".")[0] for name in found.compared}
+    for path, module in theirs.items():
+        for name, cls in names(module, THEIRS).items() if path in ours else ():
+            given = getattr(ours[path], name, None)
+            own = inspect.isclass(cls) and cls.__module__ == module.__name__ and not name.startswith("Abstract")
+            if not own or not inspect.isclass(given) or f"{path}.{name}" in seen:
+                continue
+            have = {a for base in own_classes(given, OURS) for a in _assigned(base)}
+            for attribute in sorted(_all_assigned(cls)):
+                there = attribute in have or hasattr(given, attribute)
+                found.note("attribute", f"{path}.{name}.{attribute}", None if there else "missing")
 
 
 # -- the page -------------------------------------------------------------------------------------
@@ -235,8 +269,8 @@ By introspection of lava-dl 0.6.0 and of this package, these were compared:
 - {name} public names: what each module defines, and what its packages export (not what a module imports for itself);
 - {member} members of its classes;
 - {signature} signatures: names, order and defaults of the parameters; here there may be more behind them;
-- {attribute} attributes of {instance} instances, of their blocks, neurons and synapses: each is here and can be assigned, or
-  assigning it raises an error that says what to do.
+- {attribute} attributes of {instance} instances, of their blocks, neurons and synapses: each is here and can be
+  assigned, or assigning it raises an error that says what to do.
 
 That a name is here does not mean that it does the same in every detail: [errata.md](errata.md) has the differences, and
 a row for each exception in this table.

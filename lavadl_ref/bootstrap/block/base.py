@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lavadl_ref._assigned import Refused
 from lavadl_ref.bootstrap.ann_sampler import AnnSampler
 from lavadl_ref.bootstrap.block._rates import Rates, mean, mean_signal
 from lavadl_ref.bootstrap.routine import Mode
@@ -31,6 +32,7 @@ class AbstractBlock(base.SpikingBlock):
 
     rates: Rates
     f: AnnSampler
+    mode = Refused("the mode is an argument of each call, as block(x, mode)")
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

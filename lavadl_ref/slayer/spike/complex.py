@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer.spike.spike import _Fixed
 
 
-class Spike:
+class Spike(metaclass=_Fixed):
     """Spike generation at a phase, called as ``Spike.apply``."""
 
     @staticmethod
