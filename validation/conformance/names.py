@@ -91,8 +91,10 @@ def _compare_callable(found: Found, path: str, theirs: Any, ours: Any) -> None:
         return
     for name in sorted(members(theirs, THEIRS)):
         given = inspect.getattr_static(ours, name, _MISSING)
-        # an attribute that only instances have is compared there
-        found.note("member", f"{path}.{name}", None if hasattr(ours, name) else "missing")
+        problem = None if hasattr(ours, name) else "missing"  # what only instances have is compared there
+        if inspect.isfunction(given) and isinstance(inspect.getattr_static(theirs, name), property):
+            problem = "a method, not a property"
+        found.note("member", f"{path}.{name}", problem)
         wanted = None if given is _MISSING else signature(theirs, name)
         if wanted is not None:
             other = signature(ours, name)
