@@ -127,6 +127,4 @@ def _same(wanted: Any, given: Any) -> bool:
         return len(wanted) == len(given) and all(map(_same, wanted, given))
     if isinstance(wanted, torch.device):
         return wanted == torch.device(given)
-    if isinstance(wanted, bool) != isinstance(given, bool):
-        return False
     return type(wanted) in (type(given), int, float) and bool(wanted == given)

@@ -90,7 +90,7 @@ def parameters(function):
         (lambda a, b=1, *, c=[1, (2,)], d=None: 0, True),
         (lambda a, b=1, *, c=(1, [2]), d: 0, False),
         (lambda a, b=2, *, c=(1, [2]): 0, False),
-        (lambda a, b=True, *, c=(1, [2]): 0, False),
+        (lambda a, b="1", *, c=(1, [2]): 0, False),
         (lambda a, c=(1, [2]), b=1: 0, False),
         (lambda x, b=1, *, c=(1, [2]): 0, False),
         (lambda a, b=1: 0, False),
