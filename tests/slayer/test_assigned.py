@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from lavadl_ref import slayer
 from lavadl_ref._assigned import Derived, Guarded, Refused
 from lavadl_ref.slayer import classifier, loss, utils
-from lavadl_ref.slayer.object_detection import YOLOLoss, dataset
+from lavadl_ref.slayer.object_detection import YOLOBase, YOLOLoss, YOLOtarget, dataset
 from lavadl_ref.slayer.object_detection.boundingbox import metrics
 
 SPIKES = (torch.rand(4, 3, 20, generator=torch.Generator().manual_seed(0)) < 0.4).float()
@@ -261,6 +261,35 @@ def test_what_a_detectors_loss_and_data_refuse():
     for name in ("blur", "grayscale", "color_jitter"):
         with pytest.raises(AttributeError, match="size and augment_prob"):
             setattr(dataset.BDD.__new__(dataset.BDD), name, None)
+
+
+def test_what_follows_from_anchors_and_classes():
+    target = YOLOtarget(ANCHORS, [(4, 4), (2, 2)], 2)
+    net = YOLOBase(2, ANCHORS)
+    for each in (target, net, YOLOLoss(ANCHORS)):
+        assert (each.num_scales, each.num_anchors, each.flat_anchors.tolist()) == (
+            2,
+            1,
+            torch.tensor(ANCHORS)[:, 0].tolist(),
+        )
+        for name in ("num_scales", "num_anchors", "flat_anchors"):
+            with pytest.raises(AttributeError, match=f"{name} of .* cannot be assigned: it follows from anchors"):
+                setattr(each, name, 3)
+    with pytest.raises(AttributeError, match="num_classes of YOLOBase .*make another network"):
+        net.num_classes = 3
+    with pytest.raises(AttributeError, match="num_output of YOLOBase .*follows from num_classes"):
+        net.num_output = 3
+    assert (net.num_classes, net.num_output) == (2, 7)
+    target.scales, target.num_classes, target.ignore_iou_thres = [(3, 3), (2, 2)], 5, 0.1
+    box = torch.tensor([[0.5, 0.5, 0.3, 0.3, 1.0, 4.0]])
+    found = target.forward(box)
+    expected = YOLOtarget(ANCHORS, [(3, 3), (2, 2)], 5, 0.1).forward(box)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    net.clamp_max = 0.0
+    assert (
+        net.yolo(torch.full((1, 1, 1, 1, 7, 1), 9.0), net.anchors[0])[0, 0, 2:4, 0].tolist()
+        == net.anchors[0][0].tolist()
+    )
 
 
 def head(seed=0):
