@@ -17,7 +17,7 @@ if not USABLE:
 
 import torch  # noqa: E402
 
-from validation.conformance import _walk, names, upstream  # noqa: E402
+from validation.conformance import _instances, _walk, names, upstream  # noqa: E402
 from validation.conformance._exceptions import EXCEPTIONS, Exception_  # noqa: E402
 
 upstream.slayer()
@@ -137,7 +137,7 @@ class Fixed(Same):
 @pytest.mark.parametrize(("ours", "good"), [(Same, True), (Explaining, True), (Silent, False), (Fixed, False)])
 def test_an_attribute_that_is_taken_without_a_word(ours, good):
     found = names.Found()
-    names._compare_attributes(found, "x", Theirs(), ours())
+    _instances.compare_attributes(found, "x", Theirs(), ours())
     assert found.counts["attribute"] == 4
     expected = set() if good else {f"attribute x.{name}" for name in ("number", "part", "kept", "weight")}
     assert set(found.differences) == expected
