@@ -87,9 +87,15 @@ EXCEPTIONS: tuple[Exception_, ...] = (
         "Positional `delay_shift` of sigma-delta blocks is overwritten.",
     ),
     Exception_(
-        ("signature bootstrap.block.cuba.*",),
+        ("signature bootstrap.block.cuba.*", "value bootstrap.block.cuba.*.delay_shift"),
         "Documented there as False, and True.",
         "`delay_shift=True`.",
         "Blocks document `delay_shift=False` and shift",
+    ),
+    Exception_(
+        ("value slayer.utils.assistant.Assistant.device",),
+        "There it is None until the first batch.",
+        "Where the network is, from the start.",
+        "`Assistant.device` is found once, at the first batch",
     ),
 )

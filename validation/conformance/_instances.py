@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import inspect
 import io
+import math
 import re
 import tempfile
 import warnings
@@ -105,12 +106,27 @@ def _all_assigned(cls: type) -> set[str]:
 
 def compare_attributes(found: Found, path: str, theirs: Any, ours: Any) -> None:
     for name in _attributes(theirs):
+        wanted, given = (getattr(each, name, None) for each in (theirs, ours))
+        if hasattr(theirs, name) and hasattr(ours, name) and _plain(wanted):
+            same = _plain(given) and _equal(wanted, given)
+            found.note("value", f"{path}.{name}", None if same else f"{wanted!r} there, {given!r} here")
         found.note("attribute", f"{path}.{name}", _attribute(found, f"{path}.{name}", theirs, ours, name))
     if isinstance(theirs, torch.nn.Module) and ".object_detection." not in path:  # made of blocks, each compared alone
         for name, child in theirs.named_children():
             part = getattr(ours, name, None)
             if type(child).__module__.startswith(f"{THEIRS}.") and part is not None:
                 compare_attributes(found, f"{path}.{name}", child, part)
+
+
+def _plain(value: Any) -> bool:
+    """Whether two packages' values can be compared; a text of several lines is for people."""
+    return isinstance(value, (bool, int, float, tuple, type(None))) or (isinstance(value, str) and "\n" not in value)
+
+
+def _equal(wanted: Any, given: Any) -> bool:
+    if isinstance(wanted, float) and isinstance(given, (int, float)):
+        return math.isclose(wanted, given, rel_tol=1e-6)
+    return bool(wanted == given)
 
 
 def _attribute(found: Found, path: str, theirs: Any, ours: Any, name: str) -> str | None:

@@ -118,11 +118,11 @@ By introspection of lava-dl 0.6.0 and of this package, these were compared:
 - {member} members of its classes;
 - {signature} signatures: names, order and defaults of the parameters; here there may be more behind them;
 - {attribute} attributes of {instance} instances, of their blocks, neurons and synapses: each is here and can be
-  assigned, or assigning it raises an error that says what to do.
+  assigned, or assigning it raises an error that says what to do;
+- {value} values of these attributes after construction: numbers, words and tuples.
 
 That a name is here does not mean that it does the same in every detail: [errata.md](errata.md) has the differences, and
 a row for each exception in this table.
-
 """
 
 

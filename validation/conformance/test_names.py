@@ -33,6 +33,7 @@ PENDING = (
     "member slayer.neuron.*",
     "name slayer.block.*",
     "name slayer.neuron.*_RHO_MULT",
+    "value *.block.*",
 )
 
 
@@ -56,7 +57,15 @@ def test_no_entry_of_the_table_is_needless(found):
 
 
 def test_most_is_compared(found):
-    least = {"module": 70, "name": 350, "signature": 400, "member": 600, "instance": 100, "attribute": 3000}
+    least = {
+        "module": 70,
+        "name": 350,
+        "signature": 400,
+        "member": 600,
+        "instance": 100,
+        "attribute": 3000,
+        "value": 2000,
+    }
     assert {kind: found.counts[kind] >= number for kind, number in least.items()} == dict.fromkeys(least, True)
 
 
@@ -142,6 +151,14 @@ def test_an_attribute_that_is_taken_without_a_word(ours, good):
     expected = set() if good else {f"attribute x.{name}" for name in ("number", "part", "kept", "weight")}
     assert set(found.differences) == expected
     assert len(found.refused) == 4 * (ours is Explaining)
+
+
+@pytest.mark.parametrize(("value", "same"), [(3, True), (3.0, True), (4, False), (None, False), (Theirs, False)])
+def test_a_value_that_is_another(value, same):
+    found, ours = names.Found(), Same()
+    ours.number = value
+    _instances.compare_attributes(found, "x", Theirs(), ours)
+    assert ("value x.number" in found.differences) is not same
 
 
 def test_a_name_that_is_missing():
