@@ -38,7 +38,7 @@ help:
 	@echo 'make check     ruff, mypy and the tests'
 	@echo 'make validate  agreement of all paths, and with lava-dl where it installs'
 	@echo 'make bench     speed next to lava-dl; PEERS=1: and other libraries; writes docs/benchmarks.md'
-	@echo 'make docs      docs/blocks.md and docs/equivalence.md, made by what the tests run over; the tutorials as pages'
+	@echo 'make docs      the pages of docs/ that are made by what the tests run over; docs/compatibility.md needs lava-dl'
 	@echo 'make clean     remove .venv and everything generated'
 
 demo: $(READY)
@@ -72,6 +72,7 @@ docs: $(READY)
 	@$(BIN)/python -m tests.slayer.matrix docs/blocks.md
 	@$(BIN)/python -m validation.equivalence.matrix docs/equivalence.md
 	@$(BIN)/python docs/tutorials/_pages.py
+	@$(BIN)/python -m validation.conformance.names docs/compatibility.md
 
 clean:
 	rm -rf $(VENV) $(VENV)-* $(PEERS_VENV) build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -24,6 +24,7 @@ OURS = ("lavadl_ref", "lavadl_kernels")
 #: For each part, what of ours it may import beside itself, and what of others it may not.
 LINES = {
     "lavadl_kernels": ((), ("torch", "h5py", "lava")),
+    "lavadl_ref._assigned": ((), ("torch", "lava")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
     "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
     "lavadl_ref._sums": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
@@ -38,10 +39,16 @@ LINES = {
         ),
         ("torch", "lava"),
     ),
-    "lavadl_ref.slayer": (("lavadl_kernels", "lavadl_ref.exchange"), ("lava",)),
-    "lavadl_ref.bootstrap": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer"), ("lava",)),
+    "lavadl_ref.slayer": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._assigned"), ("lava",)),
+    "lavadl_ref.bootstrap": (
+        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer", "lavadl_ref._assigned"),
+        ("lava",),
+    ),
     "lavadl_ref.datasets": (("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate"), ("lava", "h5py")),
-    "lavadl_ref.netx": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment"), ("torch",)),
+    "lavadl_ref.netx": (
+        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._assigned"),
+        ("torch",),
+    ),
     "lavadl_ref.testing": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
 }
 #: What takes long to import, or may be absent: late, inside the functions that use it.

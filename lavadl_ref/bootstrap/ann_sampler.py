@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lavadl_ref._assigned import derived
 from lavadl_ref.slayer._autograd import _follow_torch
 
 Array = NDArray[np.float64]
 F = TypeVar("F", np.float32, np.float64)
 
+_BY_FIT = "samples and curve change by append, clear, fit and load_state_dict"
 LOWEST_MAX = 0.8  #: the curve reaches at least this rate, however rarely neurons fired in the samples
 
 
@@ -79,12 +81,12 @@ class AnnSampler(torch.nn.Module):
         self.register_buffer("curve", torch.zeros(0, 3, dtype=torch.float64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-    @property
+    @derived(_BY_FIT)
     def z(self) -> NDArray[np.float32]:
         """The sampled drives, (n,)."""
         return self.samples[0].numpy()
 
-    @property
+    @derived(_BY_FIT)
     def a(self) -> NDArray[np.float32]:
         """The sampled rates, (n,)."""
         return self.samples[1].numpy()
@@ -94,22 +96,22 @@ class AnnSampler(torch.nn.Module):
         """Whether there is a curve."""
         return len(self.curve) > 0
 
-    @property
+    @derived(_BY_FIT)
     def centers(self) -> Array | None:
         """Drive and rate of each knot, (K, 2); None before the first fit."""
         return self.curve[:, :2].double().numpy() if len(self.curve) else None
 
-    @property
+    @derived(_BY_FIT)
     def slopes(self) -> Array | float:
         """The slope of each piece, (K - 1,); 1 before the first fit."""
         return self.curve[:-1, 2].double().numpy() if len(self.curve) else 1.0
 
-    @property
+    @derived(_BY_FIT)
     def max(self) -> float:
         """The highest rate; 1 before the first fit."""
         return self.curve[-1, 1].item() if len(self.curve) else 1.0
 
-    @property
+    @derived(_BY_FIT)
     def scale(self) -> float:
         """What slopes are multiplied with in the gradient, above 0; 1 before the first fit."""
         return float(_scale(*self.curve[:, :2].double().numpy().T)) if len(self.curve) else 1.0

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from lavadl_ref import slayer
+from lavadl_ref._assigned import Refused
 
 
 class Mode(Enum):
@@ -41,6 +42,8 @@ class LayerMode:
     base_mode : Mode
         Mode of all others.
     """
+
+    count = Refused("each iteration over it begins with the first layer")
 
     def __init__(self, crossover: int, base_mode: Mode) -> None:
         self.crossover = crossover

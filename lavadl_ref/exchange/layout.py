@@ -35,6 +35,12 @@ LAYER_KEYS: dict[str, frozenset[str]] = {
     "unpool": _POOL,
 }
 
+#: Types that no released exporter wrote, and what to do with files that have them.
+UNRELEASED: dict[str, str] = {
+    "recurrent": "is of an exporter that was never released, so what the layer's keys mean is not known; load the "
+    "checkpoint into a Recurrent block and export that"
+}
+
 DIGEST_KEY = "digest"
 SIMULATION_KEYS = frozenset({"Ts", "tSample"})
 

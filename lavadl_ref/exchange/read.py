@@ -139,6 +139,8 @@ def _read_layers(folder: Folder) -> tuple[Layer, ...]:
 
 def _read_layer(folder: Folder) -> Layer:
     kind = folder.text("type")
+    if kind in layout.UNRELEASED:
+        raise ExchangeError(f"type: {kind!r} {layout.UNRELEASED[kind]}")
     if kind not in LAYERS:
         raise ExchangeError(f"type: expected one of {', '.join(sorted(LAYERS))}, found {kind!r}")
     cls = LAYERS[kind]

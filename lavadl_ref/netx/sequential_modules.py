@@ -132,6 +132,17 @@ class Dequantize(AbstractSeqModule):
             raise ValueError(f"num_raw_bits must be from 1 to 32, got {num_raw_bits}")
         self.exp, self.num_raw_bits = int(exp), int(num_raw_bits)
 
+    @property
+    def shift_32(self) -> int:
+        """32 - `num_raw_bits`: by how much the register is shifted to read its sign."""
+        return 32 - self.num_raw_bits
+
+    @shift_32.setter
+    def shift_32(self, value: int) -> None:
+        if not 0 <= value <= 31:
+            raise ValueError(f"shift_32 must be from 0 to 31, got {value}")
+        self.num_raw_bits = 32 - int(value)
+
     def forward(self, x: Any) -> Any:
         """Extend the sign and divide.
 

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref._assigned import Refused
 from lavadl_ref.exchange.errors import ExchangeError
 from lavadl_ref.exchange.heap import Heaps
 from lavadl_ref.exchange.read import _file_size
@@ -123,6 +124,9 @@ def _integers(values: Any, name: str) -> NDArray[np.int64]:
     return whole
 
 
+_KEYS = "any key can be looked up, and the file says what its value is"
+
+
 class NetDict(Mapping[str, Any]):
     """What a ``.net`` file, or any other HDF5 file, says, by its keys.
 
@@ -154,6 +158,11 @@ class NetDict(Mapping[str, Any]):
     it is stored. A key may be a path, ``"weight/real"``, or a number, ``net["layer"][0]``; one that is not there is
     a KeyError. Keys are iterated over with numbers in their order.
     """
+
+    f = Refused("nothing stays open: each look-up opens the file, reads and closes it")
+    str_keys = Refused(_KEYS)
+    array_keys = Refused(_KEYS)
+    copy_keys = Refused(_KEYS)
 
     def __init__(
         self,

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lavadl_ref import exchange
-from lavadl_ref.slayer import block
+from lavadl_ref._assigned import Refused
 from lavadl_ref.slayer import neuron as neurons
-from lavadl_ref.slayer.block._block import Block, Output
-from lavadl_ref.slayer.block.describe import NEVER_MANTISSA
-from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from lavadl_ref.slayer.neuron.sigma_delta import identity, named_activation
+from lavadl_ref.slayer._rebuilt import FAMILIES, rebuilt
 
 
 class SequentialNetwork(torch.nn.Module):
@@ -26,16 +21,17 @@ class SequentialNetwork(torch.nn.Module):
 
     Parameters
     ----------
-    config : path or exchange.Network
+    network_config : path or exchange.Network
         The file, or its description.
     persistent_state : bool
-        Whether the blocks keep their state from call to call.
+        Whether the blocks keep their state from call to call. Assigning sets it in all of them.
     reduction : {None, 'sum', 'mean'}
         What to do with the output's time axis.
     weight_norm : bool
-        Whether to train length and direction of the weights separately.
+        Whether to train length and direction of the weights separately. Assigning changes it in all blocks, not what
+        they compute.
     count_log : bool
-        Whether to return the event rate of each block too.
+        Whether to return the event rate of each block too. Assigning sets it in all of them.
 
     Attributes
     ----------
@@ -58,25 +54,72 @@ class SequentialNetwork(torch.nn.Module):
     from there, so call ``.eval()`` to reproduce the file.
     """
 
+    handle = Refused("the file is read and closed; lavadl_ref.exchange.read gives what is in it")
+
     def __init__(
         self,
-        config: str | os.PathLike[str] | exchange.Network,
+        network_config: str | os.PathLike[str] | exchange.Network,
         persistent_state: bool = False,
         reduction: str | None = None,
         weight_norm: bool = False,
         count_log: bool = False,
     ) -> None:
         super().__init__()
-        if reduction not in (None, "sum", "mean"):
-            raise ValueError(f"reduction must be None, 'sum' or 'mean', got {reduction!r}")
-        network = config if isinstance(config, exchange.Network) else exchange.read(config)
+        given = isinstance(network_config, exchange.Network)
+        network: Any = network_config if given else exchange.read(network_config)  # type: ignore[arg-type]
         self.reduction = reduction
-        self.count_log = count_log
+        self._persistent, self._normed, self._counts = persistent_state, weight_norm, count_log
         before: tuple[int, ...] = ()
         self.blocks = torch.nn.ModuleList()
         for position, layer in enumerate(network.layers):
-            self.blocks.append(_block(position, layer, before, persistent_state, weight_norm, count_log))
+            self.blocks.append(rebuilt(position, layer, before, persistent_state, weight_norm, count_log))
             before = layer.shape
+
+    @property
+    def reduction(self) -> str | None:
+        return self._reduction
+
+    @reduction.setter
+    def reduction(self, value: str | None) -> None:
+        if value not in (None, "sum", "mean"):
+            raise ValueError(f"reduction must be None, 'sum' or 'mean', got {value!r}")
+        self._reduction: str | None = value
+
+    @property
+    def count_log(self) -> bool:
+        return self._counts
+
+    @count_log.setter
+    def count_log(self, value: bool) -> None:
+        self._counts = value
+        part: Any
+        for part in self.blocks:
+            part.count_log = value
+
+    @property
+    def persistent_state(self) -> bool:
+        return self._persistent
+
+    @persistent_state.setter
+    def persistent_state(self, value: bool) -> None:
+        self._persistent = value
+        part: Any
+        for part in self.blocks.modules():
+            if hasattr(part, "persistent_state"):
+                part.persistent_state = value
+
+    @property
+    def weight_norm(self) -> bool:
+        return self._normed
+
+    @weight_norm.setter
+    def weight_norm(self, value: bool) -> None:
+        self._normed = value
+        for part in self.blocks:
+            for name in ("synapse", "input_synapse", "recurrent_synapse"):
+                synapse = getattr(part, name, None)
+                if synapse is not None:
+                    (synapse.enable_weight_norm if value else synapse.disable_weight_norm)()
 
     def forward(self, spike: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Output (N, ..., T), or (N, ...) if reduced; with ``count_log`` also the event rates, (1, blocks)."""
@@ -104,7 +147,7 @@ def get_classes(neuron_type: str | None = None) -> tuple[ModuleType, ModuleType]
     KeyError
         If no family has that name.
     """
-    blocks = _BLOCKS[exchange.family(neuron_type or "CUBA").type]
+    blocks = FAMILIES[exchange.family(neuron_type or "CUBA").type]
     return getattr(neurons, blocks.__name__.rpartition(".")[2]), blocks
 
 
@@ -127,220 +170,3 @@ def get_neuron_params(neuron_handle: Mapping[str, Any], neuron_class: ModuleType
     texts = {key: v.decode() if isinstance(v, bytes) else v for key, v in values.items()}
     params: dict[str, Any] = neuron_class.neuron_params(texts)
     return params
-
-
-_BLOCKS: dict[str, ModuleType] = {
-    "CUBA": block.cuba,
-    "ALIF": block.alif,
-    "RF_PHASE": block.rf,
-    "RF_IZHIKEVICH": block.rf_iz,
-    "ADRF_PHASE": block.adrf,
-    "ADRF_IZHIKEVICH": block.adrf_iz,
-    "SDNN": block.sigma_delta,
-}
-
-# Decays until the file's own take their place, which are not always those of a period.
-_PLACEHOLDERS = {"sin_decay": ("period", 8.0), "cos_decay": ("decay", 0.5)}
-
-
-class _Sized:
-    """Pooling to the height and width that a file says, which need not count a last window past the edge."""
-
-    size: tuple[int, ...]
-
-    def forward(self, x: Tensor) -> Output:
-        """Spikes (N, C, H, W, T) of at most that many windows."""
-        height, width = self.size
-        z = self.synapse(x)  # type: ignore[attr-defined]
-        parts = tuple(part[:, :, :height, :width] for part in (z if isinstance(z, tuple) else (z,)))
-        result: Output = self._fire(parts if len(parts) > 1 else parts[0])  # type: ignore[attr-defined]
-        return result
-
-
-def _block(
-    position: int,
-    layer: exchange.Layer,
-    before: tuple[int, ...],
-    persistent: bool,
-    weight_norm: bool,
-    count_log: bool,
-) -> Block:
-    """The block for `layer`, which is behind one of the shape `before`."""
-    reason = _lacking(layer)
-    if reason is not None:
-        raise NotImplementedError(f"layer {position} ({layer.kind}) {reason}")
-    if isinstance(layer, exchange.Flatten):
-        return block.cuba.Flatten(count_log)
-    if isinstance(layer, exchange.Average):
-        return block.cuba.Average(layer.size, count_log)
-    if isinstance(layer, exchange.TimeDecimation):
-        return block.cuba.TimeDecimation(layer.factor, count_log)
-    if isinstance(layer, (exchange.Dense, exchange.Kernel)):
-        return _fill(_synaptic(layer, before, persistent, count_log), layer, weight_norm)
-    assert isinstance(layer, exchange.Input)
-    gains = {"weight": layer.weight / 64, "bias": layer.bias / 64}
-    params = None if layer.neuron is None else _params(layer, persistent)
-    blocks: Any = block.cuba if layer.neuron is None else _BLOCKS[layer.neuron.type]
-    built: Block = blocks.Input(params, **gains, delay_shift=layer.shifts, count_log=count_log)
-    _give_parameters(built, layer)
-    return built
-
-
-def _lacking(layer: exchange.Layer) -> str | None:
-    """What no block of slayer has of `layer`."""
-    neuron, plain = layer.neuron, type(layer) is exchange.Dense
-    if neuron is None:
-        bare = isinstance(layer, (exchange.Dense, exchange.Kernel)) and not (plain and layer.bias is None)
-        return "has no neurons: slayer has no block for that" if bare else None
-    if any(_exponents(neuron)):
-        if isinstance(layer, (exchange.Input, exchange.Pool, exchange.Unpool)):
-            return "has a weight exponent: slayer's block for it has no norm"
-        if isinstance(layer, exchange.Recurrent):
-            return "has a weight exponent: slayer has no norm that scales in feedback"
-    summed = bool(neuron.parameters.get("sigma_output"))
-    if summed and not plain:
-        return "sends its sums: slayer has a block for that with dense synapses only"
-    if summed and getattr(layer, "bias", None) is not None:
-        return "sends its sums and has a bias: slayer's block for that has none"
-    if plain and (summed or np.all(neuron["threshold"] == NEVER_MANTISSA)) and layer.delay is not None:
-        return "is read out and has axonal delays: slayer's blocks for that have none"
-    return None
-
-
-def _synaptic(
-    layer: exchange.Dense | exchange.Kernel, before: tuple[int, ...], persistent: bool, count_log: bool
-) -> Any:
-    """The block for `layer`, still with weights of its own."""
-    neuron = layer.neuron
-    if neuron is None:
-        assert isinstance(layer, exchange.Dense)
-        bare = {"threshold": 1, "current_decay": 0.0, "voltage_decay": 0.0}
-        return block.cuba.Affine(bare, *_sizes(layer, before), dynamics=False, count_log=count_log)
-    blocks: Any = _BLOCKS[neuron.type]
-    params = _params(layer, persistent)
-    shift: dict[str, Any] = {"delay": layer.delay is not None, "delay_shift": layer.shifts, "count_log": count_log}
-    if isinstance(layer, exchange.Dense):
-        sizes = _sizes(layer, before)
-        if isinstance(layer, exchange.Recurrent):
-            return blocks.Recurrent(params, *sizes, **shift)
-        if neuron.parameters.get("sigma_output"):
-            return blocks.Output(params, *sizes, count_log=count_log)
-        if np.all(neuron["threshold"] == NEVER_MANTISSA):
-            return blocks.Affine(params, *sizes, count_log=count_log)
-        return blocks.Dense(params, *sizes, **shift)
-    window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-    channels, per_group = layer.weight.shape[:2]
-    if isinstance(layer, exchange.Conv):
-        return blocks.Conv(params, per_group * layer.groups, channels, *window, groups=layer.groups, **shift)
-    if isinstance(layer, exchange.ConvTranspose):
-        return blocks.ConvT(params, channels, per_group * layer.groups, *window, groups=layer.groups, **shift)
-    if isinstance(layer, exchange.Pool):
-        sized = type("Pool", (_Sized, blocks.Pool), {"size": layer.shape[1:], "__module__": blocks.__name__})
-        return sized(params, *window, **shift)
-    return blocks.Unpool(params, *window, **shift)
-
-
-def _sizes(layer: exchange.Dense, before: tuple[int, ...]) -> tuple[Any, int]:
-    """Inputs and outputs of a dense block; a frame before it that nothing has flattened as (x, y, z)."""
-    outputs, inputs = layer.weight.shape
-    return (before[::-1] if len(before) == 3 and math.prod(before) == inputs else inputs), outputs
-
-
-def _params(layer: exchange.Layer, persistent: bool) -> dict[str, Any]:
-    """Arguments of the layer's neuron; decays, and what may differ between channels, follow in `_give_parameters`."""
-    neuron = layer.neuron
-    assert neuron is not None
-    params: dict[str, Any] = {"persistent_state": persistent}
-    if neuron.type == "SDNN":
-        params.update(threshold=1.0, activation=identity)
-        if neuron.parameters.get("activation") is not None:
-            params["activation"] = named_activation(neuron["activation"])
-        params["cum_error"] = bool(neuron.parameters.get("cum_error"))
-    else:
-        params["graded_spike"] = bool(neuron.parameters.get("graded_spike"))
-        params["threshold"] = neuron["threshold"] / 64
-    for field in exchange.FAMILIES[neuron.type].fields:
-        if field.name == "threshold_step":
-            params[field.name] = neuron[field.name] / 64
-        elif field.per_channel and field.name != "threshold":
-            name, value = _PLACEHOLDERS.get(field.name, (field.name, 0.0))
-            params[name] = value
-    if any(_exponents(neuron)):
-        params["norm"] = WgtScaleBatchNorm
-    elif getattr(layer, "bias", None) is not None and isinstance(layer, _SYNAPTIC) and neuron.type != "SDNN":
-        params["norm"] = MeanOnlyBatchNorm
-    return params
-
-
-_SYNAPTIC = (exchange.Dense, exchange.Kernel)
-
-
-def _exponents(neuron: exchange.Neuron) -> tuple[int, int]:
-    return neuron.parameters.get("weight_exp") or 0, neuron.parameters.get("weight_exp_imag") or 0
-
-
-def _fill(built: Any, layer: exchange.Dense | exchange.Kernel, weight_norm: bool) -> Any:
-    """Give `built` the file's weights, parameters, delays and biases."""
-    if isinstance(layer, exchange.Recurrent):
-        _give_weights(built.input_synapse, (layer.weight, layer.weight_imag), weight_norm)
-        _give_weights(built.recurrent_synapse, (layer.weight_rec, layer.weight_rec_imag), weight_norm)
-        if layer.input_bias is not None:
-            constant = torch.tensor(layer.input_bias, dtype=torch.float32) / 64
-            built.bias = torch.nn.Parameter(constant, requires_grad=False)
-    else:
-        _give_weights(built.synapse, (layer.weight, layer.weight_imag), weight_norm)
-    if layer.delay is not None:
-        built.delay.delay.data = torch.tensor(layer.delay, dtype=torch.float32)
-        built.delay.max_delay = max(built.delay.max_delay, int(layer.delay.max(initial=0)))
-        built.delay.init = True
-    _give_parameters(built, layer)
-    if layer.neuron is not None:
-        _give_biases(built.neuron, layer)
-    return built
-
-
-def _give_weights(synapse: Any, weights: tuple[Any, ...], weight_norm: bool) -> None:
-    for part, weight in zip((synapse.real, synapse.imag) if synapse.complex else (synapse,), weights, strict=False):
-        part.weight.data = torch.tensor(weight, dtype=torch.float32).reshape(part.shape) / 64
-        if not torch.equal(part.hooked_weight, part.weight):
-            part.pre_hook_fx = None
-    if weight_norm:
-        synapse.enable_weight_norm()
-
-
-def _give_parameters(built: Any, layer: exchange.Layer) -> None:
-    """Give the neurons of `built` the file's decays, integers as they are, and thresholds of their own."""
-    neuron = layer.neuron
-    if neuron is None:
-        return
-    if neuron.type == "SDNN":
-        if neuron.parameters.get("threshold") is not None:
-            mantissas = np.atleast_1d(neuron["threshold"])
-            built.neuron.delta.threshold.data = torch.tensor(mantissas, dtype=torch.float32) / 64
-        return
-    for field in exchange.FAMILIES[neuron.type].fields:
-        if field.per_channel:
-            values = np.atleast_1d(neuron[field.name])
-            getattr(built.neuron, field.name).data = torch.tensor(values, dtype=torch.float32)
-
-
-def _give_biases(module: Any, layer: Any) -> None:
-    """Put biases and exponents of `layer` into the norms, and the bias of sigma-delta neurons in its own place."""
-    if layer.neuron.type == "SDNN" and module.norm is None:
-        if layer.bias is not None:
-            module.set_bias(torch.tensor(layer.bias, dtype=torch.float32) / 64)
-        return
-    norms = (module.real_norm, module.imag_norm) if module.complex else (module.norm,)
-    biases = (layer.bias, layer.bias_imag)
-    for norm, bias, exponent in zip(norms, biases, _exponents(layer.neuron), strict=False):
-        if norm is None:
-            continue
-        if bias is not None:
-            norm.running_mean = -torch.tensor(bias, dtype=torch.float32) / 64
-            norm.num_features = len(bias)
-            if not torch.equal(norm.pre_hook_fx(norm.running_mean), norm.running_mean):
-                norm.pre_hook_fx = None
-        if isinstance(norm, WgtScaleBatchNorm):
-            # a variance well inside those that round up to this exponent
-            norm.weight_exp_bits = max(norm.weight_exp_bits, abs(exponent))
-            norm.running_var = torch.tensor([0.75 * 4.0**exponent])

@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from lavadl_ref._assigned import Guarded, Refused
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.filter.exponential import window_sum
 
@@ -78,7 +79,7 @@ class Rate(torch.nn.Module):
         return _rates(spike).argmax(dim=1)
 
 
-class MovingWindow(torch.nn.Module):
+class MovingWindow(Guarded, torch.nn.Module):
     """At each step, the class that spiked most in the window that ends there. The module maps to `predict`.
 
     Parameters
@@ -95,6 +96,8 @@ class MovingWindow(torch.nn.Module):
     TypeError, ValueError
         `time_window` is not such an integer, or `mode` none of the above.
     """
+
+    filter = Refused("it counts spikes in time_window steps; for another response use slayer.utils.filter.FIR")
 
     def __init__(self, time_window: int, mode: str = "probability", eps: float = 1e-6) -> None:
         super().__init__()

@@ -20,9 +20,11 @@ from lavadl_ref.slayer.utils.filter.exponential import Distance
 from lavadl_ref.slayer.utils.time import replicate
 
 _REDUCTIONS = ("sum", "mean", "none")
+_MODES = ("probability", "softmax", "logsoftmax")
 
 
 def _reduce(terms: torch.Tensor, reduction: str) -> torch.Tensor:
+    _validate.choice(reduction, "reduction", _REDUCTIONS)
     if reduction == "none":
         return terms.flatten()
     return terms.sum() if reduction == "sum" else terms.mean()
@@ -102,7 +104,8 @@ class SpikeTime(torch.nn.Module):
                 f"{tuple(target.shape)}"
             )
         # The filter is linear, so one pass over the difference does for both.
-        response = None if self.reduction == "none" else self.filter.recurrence(x)
+        plain = isinstance(self.filter, FIR) and self.reduction in ("sum", "mean")
+        response = self.filter.recurrence(x) if plain else None
         if response is not None:
             weight = 1.0 if self.reduction == "sum" else 1 / x.numel()
             distance: torch.Tensor = Distance.apply(
@@ -191,7 +194,7 @@ class SpikeMax(torch.nn.Module):
 
     def __init__(self, moving_window: int | None = None, mode: str = "probability", reduction: str = "sum") -> None:
         super().__init__()
-        self.mode = _validate.choice(mode, "mode of SpikeMax", ("probability", "softmax", "logsoftmax"))
+        self.mode = _validate.choice(mode, "mode of SpikeMax", _MODES)
         self.reduction = _validate.choice(reduction, "reduction of SpikeMax", _REDUCTIONS)
         self.window = _window(moving_window)
 
@@ -207,6 +210,7 @@ class SpikeMax(torch.nn.Module):
         """
         rate = _rates(input, self.window, "input of SpikeMax")
         index = _labels(label, rate, "SpikeMax").unsqueeze(1)
+        _validate.choice(self.mode, "mode of SpikeMax", _MODES)
         if self.mode != "probability":
             terms = -torch.log_softmax(rate, dim=1).gather(1, index)
         else:

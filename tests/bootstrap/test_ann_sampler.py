@@ -253,3 +253,26 @@ def fitted():
     sampler = filled(population(0))
     sampler.fit()
     return sampler
+
+
+def test_curve_and_samples_are_not_assigned():
+    sampler = AnnSampler()
+    for name in ("z", "a", "centers", "slopes", "max", "scale"):
+        with pytest.raises(AttributeError, match=f"{name} of AnnSampler cannot be assigned: .*append, clear, fit"):
+            setattr(sampler, name, np.zeros(3))
+    rates = torch.linspace(0, 1, 64)[:, None]
+    sampler.append(rates, 2 * rates)
+    sampler.num_centers, sampler.sample_range, sampler.alpha, sampler.eps = 3, (0.2, 0.8), 1.0, 0.5
+    sampler.fit()
+    other = AnnSampler(3, (0.2, 0.8), 0.5)
+    other.append(rates, 2 * rates)
+    other.fit()
+    z = torch.tensor([0.1, 1.0, 9.0], requires_grad=True)
+    assert torch.equal(sampler.curve, other.curve)
+    assert len(sampler.curve) == 5
+    assert torch.autograd.grad(sampler(z).sum(), z)[0][2] == 0.5
+    sampler.append(rates, 3 * rates)
+    sampler.clear()
+    sampler.append(rates, 3 * rates)
+    sampler.fit()  # alpha is 1: nothing of the old curve is left
+    assert sampler.curve[1, 0].item() == pytest.approx(3 * sampler.curve[1, 1].item(), rel=1e-3)

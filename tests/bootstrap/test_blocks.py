@@ -383,3 +383,27 @@ def test_own_decays_are_drawn_by_the_first_rate():
 
 def test_blocks_are_one_kind():
     assert issubclass(bootstrap.block.cuba.Dense, AbstractBlock)
+
+
+def test_modes_are_arguments():
+    neuron = {"threshold": 1.0, "current_decay": 1.0, "voltage_decay": 0.1}
+    dense, flatten = bootstrap.block.cuba.Dense(neuron, 4, 2), bootstrap.block.cuba.Flatten()
+    for block in (dense, flatten, bootstrap.block.cuba.Average(2)):
+        with pytest.raises(AttributeError, match=r"mode of .* cannot be assigned"):
+            block.mode = bootstrap.Mode.SNN
+        assert not hasattr(block, "mode")
+    for name, value in {"f": dense.f, "delay_shift": True}.items():
+        with pytest.raises(AttributeError, match=f"{name} of Flatten cannot be assigned: .*no neurons"):
+            setattr(flatten, name, value)
+    mode = bootstrap.routine.LayerMode(1, bootstrap.Mode.ANN)
+    with pytest.raises(AttributeError, match=r"count of LayerMode .*begins with the first layer"):
+        mode.count = 0
+    mode.crossover, mode.base_mode = 2, bootstrap.Mode.FIT
+    assert [one.name for _, one in zip(range(3), mode, strict=False)] == ["SNN", "SNN", "FIT"]
+    schedule = bootstrap.routine.Scheduler()
+    schedule.num_sample_iter, schedule.sample_period, schedule.crossover_epochs = 1, 2, [2]
+    modes = [schedule.mode(epoch, i).base_mode.name for epoch in (2, 3) for i in (0, 1, 2)]
+    assert modes == ["SAMPLE", "FIT", "ANN", "ANN", "ANN", "ANN"]
+    assert schedule.crossover == 1
+    schedule.crossover = 3
+    assert schedule.mode(3, 5).crossover == 3

@@ -181,3 +181,8 @@ def test_gzip_and_big_endian_data(tmp_path):
             "layer/1/weight", data=weight.astype(">f8"), compression="gzip", shuffle=True, fletcher32=True
         )
     assert same(exchange.read(path), expected)
+
+
+def test_a_layer_of_an_exporter_that_was_never_released(tmp_path):
+    with pytest.raises(ExchangeError, match=r"layer 1: type: 'recurrent' is of .* never released.*Recurrent block"):
+        read(tmp_path, dense_net() | {"layer/1/type": np.array([b"recurrent"], "S10")})

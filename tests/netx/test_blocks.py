@@ -221,6 +221,12 @@ def test_bias_without_a_key_is_not_lost():
     assert block.bias is block.neuron.bias_mant
 
 
+def test_the_key_of_the_bias_is_an_argument():
+    block = blocks.process.Dense(shape=(4,), neuron_params=LIF_PARAMS, weight=WEIGHTS["even"])
+    with pytest.raises(AttributeError, match="bias_key of Dense cannot be assigned: it is a key of neuron_params"):
+        block.bias_key = "bias_mant"
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 def test_recurrent(sparse):
     """Odd weights too."""

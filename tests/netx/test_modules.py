@@ -134,3 +134,13 @@ def test_fifo(depth):
     assert FIFO()(1) is None
     with pytest.raises(ValueError, match="depth must be at least 1, got 0"):
         FIFO(0)
+
+
+def test_the_register_may_be_told_by_its_shift():
+    module = modules.Dequantize(1, num_raw_bits=24)
+    assert module.shift_32 == 8
+    module.shift_32, module.exp = 28, 0
+    assert module.num_raw_bits == 4
+    assert module(np.array([7, 8, 15])).tolist() == [7, -8, -1]
+    with pytest.raises(ValueError, match="shift_32 must be from 0 to 31, got 32"):
+        module.shift_32 = 32

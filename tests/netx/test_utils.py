@@ -264,3 +264,15 @@ def test_bad_arguments(tmp_path, path):
         NetDict()
     with h5py.File(path) as file, pytest.raises(ValueError, match="give either filename or f"):
         NetDict(path, f=file)
+
+
+def test_there_are_no_lists_of_keys(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["anything"] = np.arange(3)
+    net = NetDict(path)
+    for name in ("f", "str_keys", "array_keys", "copy_keys"):
+        with pytest.raises(AttributeError, match=f"{name} of NetDict cannot be assigned: (nothing stays|any key)"):
+            setattr(net, name, ["anything"])
+        assert not hasattr(net, name)
+    assert net["anything"].tolist() == [0, 1, 2]

@@ -308,3 +308,62 @@ def test_parts_of_a_file_by_hand(name, tmp_path):
     assert blocks is getattr(slayer.block, name)
     assert again.device_params == dense.neuron.device_params
     assert get_classes() == (slayer.neuron.cuba, slayer.block.cuba)
+
+
+# -- what is assigned later -----------------------------------------------------------------------
+
+
+def exported(folder):
+    """A file of two dense layers and feedback."""
+    torch.manual_seed(0)
+    blocks = [cuba.Dense(NEURON, 12, 5, weight_scale=3, delay=True), cuba.Recurrent(NEURON, 5, 4, weight_scale=3)]
+    exchange.write(folder / "x.net", Network(tuple(block.describe() for block in blocks)))
+    return folder / "x.net"
+
+
+OPTIONS = {"persistent_state": True, "count_log": True, "weight_norm": True, "reduction": "mean"}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_what_is_assigned_acts_on_all_blocks(tmp_path, name):
+    file, x = exported(tmp_path), spikes(FLAT)
+    net = SequentialNetwork(network_config=file)
+    assert getattr(net, name) in (False, None)
+    setattr(net, name, OPTIONS[name])
+    made = SequentialNetwork(file, **{name: OPTIONS[name]})
+    assert getattr(net, name) == getattr(made, name) == OPTIONS[name]
+    assert {key for key, _ in net.named_parameters()} == {key for key, _ in made.named_parameters()}
+    with torch.no_grad():
+        first = [each(x) for each in (net, made, SequentialNetwork(file))]
+        second = [each(x) for each in (net, made, SequentialNetwork(file))]
+    for ours, expected, plain in (first, second):
+        if name == "count_log":
+            assert torch.equal(ours[0], expected[0])
+            assert torch.equal(ours[1], expected[1])
+            assert ours[1].shape == (1, 2)
+        else:
+            assert torch.equal(ours, expected)
+            assert plain.any()
+    if name == "persistent_state":
+        assert not torch.equal(second[0], second[2])
+    if name == "weight_norm":
+        assert all(part.input_synapse.weight_norm_enabled for part in net.blocks[1:])
+        net.weight_norm = False
+        assert {key for key, _ in net.named_parameters()} == {
+            key for key, _ in SequentialNetwork(file).named_parameters()
+        }
+
+
+def test_an_unknown_reduction_is_refused_later_too(tmp_path):
+    net = SequentialNetwork(exported(tmp_path))
+    with pytest.raises(ValueError, match="reduction must be None, 'sum' or 'mean', got 'middling'"):
+        net.reduction = "middling"
+
+
+def test_the_file_is_closed(tmp_path):
+    net = SequentialNetwork(exported(tmp_path))
+    with pytest.raises(AttributeError, match=r"handle of SequentialNetwork .*exchange.read"):
+        net.handle = None
+    assert not hasattr(net, "handle")
+    assert not hasattr(net, "read_block")
+    h5py.File(tmp_path / "x.net", "a").close()

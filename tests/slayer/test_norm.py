@@ -164,3 +164,11 @@ def test_a_neuron_gives_its_quantiser():
     n(signal((4, 3, 10)))
     expected = n.quantize_8bit(n.norm.running_mean) * 64
     assert torch.equal(n.norm.bias, -expected)
+
+
+def test_what_is_divided_by_is_a_power_of_two_within_its_bits():
+    norm = WgtScaleBatchNorm(4, weight_exp_bits=2)
+    assert norm.std(torch.tensor([1e-9, 0.9, 1.1, 4.1, 1e9])).tolist() == [0.25, 1, 2, 4, 4]
+    norm.eval()
+    norm.running_var, norm.weight_exp_bits, norm.eps = torch.tensor([60.0]), 3, 1.0
+    assert torch.equal(norm(torch.ones(1, 4, 2)), torch.ones(1, 4, 2) / 8)

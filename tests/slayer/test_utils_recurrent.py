@@ -110,3 +110,25 @@ def test_refuses_weights_of_another_size():
     cells, _, z = parts("cuba")
     with pytest.raises(ValueError, match=r"weights \(5, 5\) and input \(N, 5, T\), got \(4, 5\)"):
         recurrent.custom_recurrent(z, cells, synapse.Dense(UNITS, 4))
+
+
+@families
+def test_a_matrix_in_place_of_a_synapse(family):
+    torch.manual_seed(0)
+    cls, params = MEMBRANES[family]
+    cells = cls(threshold=0.5, **params)
+    R = torch.randn(3, 3)
+    parts = (R.requires_grad_(), (0.3 * R.detach()).requires_grad_()) if cells.complex else R.requires_grad_()
+    z = torch.randn(2, 3, 12)
+    given = (z, 0.5 * z) if cells.complex else z
+    spikes = recurrent.CustomRecurrent.apply(given, cells, parts)
+    assert spikes.any()
+    assert torch.equal(spikes, cells.recurrent(given, parts))
+    (spikes * torch.randn(spikes.shape)).sum().backward()
+    assert R.grad.any()
+
+
+def test_a_matrix_that_does_not_fit():
+    cells = neuron.cuba.Neuron(threshold=0.5, current_decay=0.2, voltage_decay=0.1)
+    with pytest.raises(ValueError, match="needs weights"):
+        recurrent.CustomRecurrent.apply(torch.randn(2, 3, 12), cells, torch.zeros(2, 3))

@@ -185,6 +185,25 @@ def test_loss(seed):
         torch.testing.assert_close(gradient, their_gradient, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_one_head_at_one_step(seed, monkeypatch):
+    monkeypatch.setattr(theirs.yolo_base, "bbox_ciou", ours.bbox.metrics.bbox_ciou)
+    raw, wanted = (each[0][..., 0] for each in heads(seed))
+    own, other = (root.YOLOLoss(ANCHORS) for root in (ours, theirs))
+    loss, terms = own.forward_scale(raw, wanted, own.anchors[0])
+    expected, their_terms = other.forward_scale(raw.clone(), wanted.clone(), other.anchors[0])
+    torch.testing.assert_close(torch.stack(terms), torch.stack(their_terms), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(own.flat_anchors, other.flat_anchors)
+
+
+def test_frames_of_events_have_two_channels():
+    own, other = (root.models.yolo_kp_events.Network(num_classes=2) for root in (ours, theirs))
+    own.init_model((64, 64, 2))
+    with pytest.raises(RuntimeError, match="channels"):
+        other.init_model()
+
+
 def test_the_second_look_at_targets_differs_there():
     raw, wanted = heads(0)
     own, other = (root.YOLOLoss(ANCHORS) for root in (ours, theirs))

@@ -1,5 +1,6 @@
 """``slayer.utils`` against lava-dl where both should agree."""
 
+import importlib
 import inspect
 
 import numpy as np
@@ -236,3 +237,11 @@ def test_a_training_step(lam):
     assert torch.equal(output, expected[0])
     assert torch.equal(weight, expected[1])
     assert numbers == expected[2]
+
+
+@pytest.mark.parametrize("name", ["fwd", "bwd"])
+def test_filters_without_autograd(name):
+    x, taps = torch.rand(2, 3, 30), torch.rand(7)
+    modules = [importlib.import_module(f"{root.__name__}.filter.conv") for root in (ours, theirs)]
+    actual, expected = (getattr(module, name)(x, taps, 2) for module in modules)
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)

@@ -52,3 +52,19 @@ def test_lava_dl_forgets_the_membrane_of_neurons_that_are_not_persistent():
         for persistent in (True, False)
     )
     assert not torch.equal(lasting, forgetful)
+
+
+@pytest.mark.parametrize("family", REAL)
+def test_a_matrix_in_place_of_a_synapse(family):
+    spikes, gradients = [], []
+    for root in (theirs, ours):
+        z, cells, synapse = parts(root, family, persistent_state=True)
+        matrix = synapse.weight.detach().reshape(UNITS, UNITS).requires_grad_()
+        spikes.append(root.utils.recurrent.CustomRecurrent.apply(z.requires_grad_(), cells, matrix))
+        spikes[-1][..., -1].sum().backward()
+        gradients.append((matrix.grad, z.grad[..., -1]))
+    assert 0 < spikes[0].sum() < spikes[0].numel()
+    assert torch.equal(*spikes)
+    # of the last step's input, which no state lies behind: its way back is the same
+    torch.testing.assert_close(gradients[0][1], gradients[1][1], rtol=1e-5, atol=1e-7)
+    assert gradients[1][0].any()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lavadl_ref._assigned import Refused
 from lavadl_ref.bootstrap.ann_sampler import AnnSampler
 from lavadl_ref.bootstrap.block._rates import Rates, mean, mean_signal
 from lavadl_ref.bootstrap.routine import Mode
@@ -29,6 +30,7 @@ class AbstractBlock(SpikingBlock):
 
     rates: Rates
     f: AnnSampler
+    mode = Refused("the mode is an argument of each call, as block(x, mode)")
 
     def _complete(self) -> None:
         super()._complete()

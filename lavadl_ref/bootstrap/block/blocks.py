@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from lavadl_ref import exchange
+from lavadl_ref._assigned import Guarded, Refused
 from lavadl_ref.bootstrap.ann_sampler import AnnSampler
 from lavadl_ref.bootstrap.block._rates import SigmaDelta, mean
 from lavadl_ref.bootstrap.block.base import AbstractBlock
@@ -14,6 +15,8 @@ from lavadl_ref.bootstrap.routine import Mode
 from lavadl_ref.slayer.block import describe, plain, synaptic
 from lavadl_ref.slayer.block._block import Output
 from lavadl_ref.slayer.neuron.spiking import Signal
+
+_SAME = "the block has no neurons, and is the same in every mode"
 
 
 class Input(AbstractBlock, synaptic.AbstractInput):
@@ -85,18 +88,26 @@ class Affine(AbstractBlock, synaptic.AbstractAffine):
         return describe.affine(self)
 
 
-class Flatten(plain.Flatten):
-    """(N, C, H, W, T) to (N, C * H * W, T), in every mode."""
+class _Plain(Guarded):
+    """A block without neurons."""
+
+    f = Refused(_SAME)
+    mode = Refused(_SAME)
+    delay_shift = Refused(_SAME)
 
     def fit(self) -> None:
         """Nothing: there are no neurons."""
+
+
+class Flatten(_Plain, plain.Flatten):
+    """(N, C, H, W, T) to (N, C * H * W, T), in every mode."""
 
     def forward(self, x: Tensor, mode: Mode = Mode.ANN) -> Output:
         """Flatten all but batch and time."""
         return super().forward(x)
 
 
-class Average(plain.Average):
+class Average(_Plain, plain.Average):
     """Mean over C / num_outputs consecutive channels and all space, in every mode.
 
     Parameters
@@ -104,9 +115,6 @@ class Average(plain.Average):
     num_outputs, count_log
         As in `slayer.block.cuba.Average`.
     """
-
-    def fit(self) -> None:
-        """Nothing: there are no neurons."""
 
     def forward(self, x: Tensor, mode: Mode = Mode.ANN) -> Output:
         """Average the channels of `x`."""

@@ -10,6 +10,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 from numpy.typing import ArrayLike
 
+from lavadl_ref._assigned import Refused
 from lavadl_ref.exchange import describe, write_layer
 from lavadl_ref.netx import by_hand
 from lavadl_ref.netx.neurons import STATE_NAMES
@@ -55,6 +56,7 @@ class AbstractBlock(AbstractProcess):
         What is known of a layer of a network; None for a block built by hand.
     """
 
+    bias_key = Refused("it is a key of neuron_params")
     _runtime = None  # Lava asks for it when a block goes whose construction failed
     plan: LayerPlan | None = None
     transform: Any = None  #: of input blocks: what is to be done to the input before, for users to read

@@ -12,7 +12,7 @@ from lavadl_ref.netx.hdf5.process import Network
 
 @implements(proc=Network, protocol=LoihiProtocol)
 @tag("fixed_pt")
-class NetworkModel(AbstractSubProcessModel):
+class PyNetworkModel(AbstractSubProcessModel):
     """Names the layers that the network has already built."""
 
     def __init__(self, proc: AbstractProcess) -> None:

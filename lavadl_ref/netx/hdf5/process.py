@@ -60,6 +60,8 @@ class Network(AbstractProcess):
         ``states``, and where the layer has them ``real_synapse``, ``imag_synapse``, ``rec_synapse``.
     in_layer, out_layer : AbstractBlock
         First and last of them.
+    output_message_bits : int
+        Bits of the messages that leave, 0 for spikes.
     filename : str or None
         The file, if there is one.
     net_config : NetConfig
@@ -120,6 +122,7 @@ class Network(AbstractProcess):
         self.in_layer, self.out_layer = self.layers[0], self.layers[-1]
         self.inp = InPort(shape=plans[0].input_shape)
         self.out = OutPort(shape=plans[-1].shape)
+        self.output_message_bits = self.out_layer.output_message_bits
         self.inp.connect(self.in_layer.inp)
         self.out_layer.out.connect(self.out)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref import exchange
+from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer import _feedback
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.block import describe
@@ -19,7 +20,6 @@ from lavadl_ref.slayer.block._block import Output, SpikingBlock
 from lavadl_ref.slayer.block.synaptic import dense_synapse
 from lavadl_ref.slayer.neuron import spiking
 from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
-from lavadl_ref.slayer.synapse._generic import Fixed
 from lavadl_ref.slayer.synapse.layer import Hook, Size
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from lavadl_ref._assigned import derived
 from lavadl_ref.slayer.io import _columns, _grid
 from lavadl_ref.slayer.utils import _validate
 
@@ -62,12 +63,14 @@ class Event:
         self.p = None if payload is None else _columns.real(payload, "payload")
         self._check()
 
-    @property
+    @derived("it follows from y: assign y, None for one dimension")
     def dim(self) -> int:
+        """1 or 2: number of spatial axes."""
         return 1 if self.y is None else 2
 
-    @property
+    @derived("it follows from p: assign p, None for events without payload")
     def graded(self) -> bool:
+        """Whether events have a payload."""
         return self.p is not None
 
     def _check(self) -> None:

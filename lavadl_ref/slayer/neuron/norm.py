@@ -197,6 +197,10 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
         limit = self.weight_exp_bits
         return torch.ceil(torch.log2(torch.sqrt(var + self.eps))).clamp(-limit, limit)
 
+    def std(self, var: Tensor) -> Tensor:
+        """What is divided by where the variance is `var`: a power of two, of the shape of `var`."""
+        return torch.pow(2.0, self._exponent(var))
+
     @property
     def weight_exp(self) -> Tensor:
         """The exponent that evaluation divides by, (1,), within its bits."""
@@ -216,4 +220,4 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
                 with torch.no_grad():
                     self.running_var = (1 - self.momentum) * self.running_var + self.momentum * unbiased
         # a power of two: the division is exact, and the exponent has no gradient
-        return centred / torch.pow(2.0, self._exponent(var.detach()))
+        return centred / self.std(var.detach())

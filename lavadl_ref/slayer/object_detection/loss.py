@@ -9,11 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lavadl_ref._assigned import Refused
 from lavadl_ref.slayer.object_detection.boundingbox.metrics import bbox_ciou
-from lavadl_ref.slayer.object_detection.target import NEGATIVE, POSITIVE, anchor_tensor
+from lavadl_ref.slayer.object_detection.target import NEGATIVE, POSITIVE, Anchored, anchor_tensor
+
+_TERMS = "its terms are weighted by lambda_coord, lambda_obj and so on; write another loss for other terms"
 
 
-class YOLOLoss(torch.nn.Module):
+class YOLOLoss(Anchored, torch.nn.Module):
     """The loss of YOLO networks: five terms, each a mean over a head and step, summed over heads and steps.
 
     - coordinates: squared error of x, y within the cell and of the logarithms of width and height over the anchor's;
@@ -45,6 +48,9 @@ class YOLOLoss(torch.nn.Module):
     """
 
     anchors: Tensor
+    mse = Refused(_TERMS)
+    bce = Refused(_TERMS)
+    cel = Refused(_TERMS)
 
     def __init__(
         self,
@@ -60,7 +66,6 @@ class YOLOLoss(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.register_buffer("anchors", anchor_tensor(anchors))
-        self.num_scales, self.num_anchors = self.anchors.shape[:2]
         self.lambda_coord = float(lambda_coord)
         self.lambda_noobj = float(lambda_noobj)
         self.lambda_obj = float(lambda_obj)
@@ -100,6 +105,28 @@ class YOLOLoss(torch.nn.Module):
         terms = torch.stack([self._head(*each) for each in zip(predictions, targets, self.anchors, strict=True)]).sum(0)
         self.samples += predictions[0].shape[0]
         return terms.sum(), terms.detach()
+
+    def forward_scale(self, predictions: Tensor, targets: Tensor, anchors: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The loss of one head at one step; `forward` takes all steps at once.
+
+        Parameters
+        ----------
+        predictions : Tensor
+            (N, anchors, H, W, 5 + classes).
+        targets : Tensor
+            (N, anchors, H, W, 6); neither is changed.
+        anchors : Tensor
+            Width and height of each anchor, (anchors, 2).
+
+        Returns
+        -------
+        loss : Tensor
+            The weighted sum.
+        terms : list of Tensor
+            Coordinates, object, no object, class, IoU, weighted.
+        """
+        terms = self._head(predictions.unsqueeze(-1), targets.unsqueeze(-1), anchors)
+        return terms.sum(), list(terms)
 
     def _head(self, prediction: Tensor, target: Tensor, anchors: Tensor) -> Tensor:
         """The five terms of a head, summed over steps."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lavadl_ref._assigned import Guarded, derived
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import Annotation, tensor_from_annotation
 from lavadl_ref.slayer.object_detection.boundingbox.metrics import wh_iou
 
@@ -28,7 +29,28 @@ def anchor_tensor(anchors: Any) -> Tensor:
     return tensor
 
 
-class YOLOtarget:
+class Anchored(Guarded):
+    """What follows from `anchors`, (heads, anchors, 2)."""
+
+    anchors: Tensor
+
+    @derived("it follows from anchors")
+    def num_scales(self) -> int:
+        """Number of heads."""
+        return self.anchors.shape[0]
+
+    @derived("it follows from anchors")
+    def num_anchors(self) -> int:
+        """Number of anchors of each head."""
+        return self.anchors.shape[1]
+
+    @derived("it follows from anchors")
+    def flat_anchors(self) -> Tensor:
+        """The anchors of all heads, (heads * anchors, 2)."""
+        return self.anchors.flatten(0, 1)
+
+
+class YOLOtarget(Anchored):
     """Targets of the heads of a YOLO network.
 
     In each grid, an object belongs to the cell of its centre, and there to the anchor that it resembles most in width
@@ -60,9 +82,7 @@ class YOLOtarget:
             raise ValueError(f"each head has a scale, got {len(self.anchors)} heads and scales {scales}")
         self.scales = [(int(w), int(h)) for w, h in scales]
         self.num_classes = num_classes
-        self.flat_anchors = self.anchors.flatten(0, 1)
         self.ignore_iou_thres = ignore_iou_thres
-        self.num_scales, self.num_anchors = self.anchors.shape[:2]
 
     def forward(self, targets: Tensor) -> list[Tensor]:
         """The targets for one frame.

@@ -8,15 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lavadl_ref._assigned import derived
 from lavadl_ref.slayer.object_detection.loss import YOLOLoss
-from lavadl_ref.slayer.object_detection.target import YOLOtarget, anchor_tensor
+from lavadl_ref.slayer.object_detection.target import Anchored, YOLOtarget, anchor_tensor
 
 __all__ = ["Anchors", "YOLOBase", "YOLOLoss", "YOLOtarget"]
 
 Anchors = Sequence[Sequence[tuple[float, float]]]
 
 
-class YOLOBase(torch.nn.Module):
+class YOLOBase(Anchored, torch.nn.Module):
     """Base of networks that predict boxes from clips.
 
     A head gives, in each cell of a grid and at each step, one prediction for each of its anchors: x and y within the
@@ -66,11 +67,19 @@ class YOLOBase(torch.nn.Module):
         if num_classes < 1:
             raise ValueError(f"num_classes must be at least 1, got {num_classes}")
         self.register_buffer("anchors", anchor_tensor(anchors))
-        self.num_scales, self.num_anchors = self.anchors.shape[:2]
-        self.num_output = self.num_anchors * (5 + num_classes)
-        self.num_classes = num_classes
+        self._classes = num_classes
         self.clamp_max = clamp_max
         self.scale: list[tuple[int, int]] | None = None
+
+    @derived("heads are made for it: make another network")
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self._classes
+
+    @derived("it follows from num_classes and the anchors")
+    def num_output(self) -> int:
+        """Channels of a head."""
+        return self.num_anchors * (5 + self.num_classes)
 
     def yolo(self, x: Tensor, anchors: Tensor) -> Tensor:
         """The boxes that a head predicts.

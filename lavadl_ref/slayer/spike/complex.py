@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer.spike.spike import _Fixed
 from lavadl_ref.slayer.utils import _validate
 
 
-class Spike:
+class Spike(metaclass=_Fixed):
     """Spike generation at a phase, called as ``Spike.apply``."""
 
     @staticmethod

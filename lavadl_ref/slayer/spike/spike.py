@@ -7,11 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lavadl_ref._assigned import derived
 from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer.utils import _validate
 
 
-class Spike:
+class _Fixed(type):
+    """The class of functions whose surrogate gradient is set by `tau_rho` and `scale_rho` alone."""
+
+    @derived("the surrogate gradient is that of its tau_rho and scale_rho; for another write a torch.autograd.Function")
+    def derivative(cls) -> None:
+        """None: there is no other surrogate gradient."""
+
+
+class Spike(metaclass=_Fixed):
     """Spike generation, called as ``Spike.apply``."""
 
     @staticmethod

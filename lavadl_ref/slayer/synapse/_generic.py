@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.weight_norm import WeightNorm
 
+from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._hooks import MAKES_WEIGHT
 
 Hook = Callable[..., Tensor]
@@ -38,28 +39,6 @@ class _LengthAndDirection(WeightNorm):
 def _length(weight: Tensor) -> Tensor:
     """The norm of each output's weights, with axes of length 1 behind."""
     return weight.square().sum(tuple(range(1, weight.ndim)), keepdim=True).sqrt()
-
-
-class Fixed:
-    """An attribute that follows from the arguments of the constructor: to assign another value is an error."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if instance is None:
-            return self
-        try:
-            return vars(instance)[self.name]
-        except KeyError:
-            raise AttributeError(f"{type(instance).__name__} has no attribute {self.name!r} yet") from None
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        current = vars(instance).setdefault(self.name, value)
-        if current != value:
-            raise AttributeError(
-                f"{self.name} of {type(instance).__name__} is {current!r} and cannot become {value!r}: make another one"
-            )
 
 
 class GenericLayer(torch.nn.Module):

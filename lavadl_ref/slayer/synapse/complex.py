@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lavadl_ref._assigned import Fixed, Guarded, Refused
 from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.synapse import layer
-from lavadl_ref.slayer.synapse._generic import Fixed, Hook
+from lavadl_ref.slayer.synapse._generic import Hook
 
 
 def _of_both(name: str) -> Any:
@@ -28,7 +29,7 @@ def _of_both(name: str) -> Any:
     return property(get, set, doc=f"`{name}` of both parts.")
 
 
-class ComplexLayer(torch.nn.Module):
+class ComplexLayer(Guarded, torch.nn.Module):
     """A synapse of `synapse` twice, with the same arguments.
 
     Attributes
@@ -43,6 +44,8 @@ class ComplexLayer(torch.nn.Module):
 
     synapse: type[layer.GenericLayer]
     complex = Fixed()
+    weight = Refused("it has two, of its parts real and imag")
+    bias = Refused("it has two, of its parts real and imag")
     in_channels, out_channels = _of_both("in_channels"), _of_both("out_channels")
     kernel_size, stride, padding = _of_both("kernel_size"), _of_both("stride"), _of_both("padding")
     dilation, groups, mask = _of_both("dilation"), _of_both("groups"), _of_both("mask")
@@ -55,13 +58,6 @@ class ComplexLayer(torch.nn.Module):
         self.complex = True
         self.real = self.synapse(*args, **kwargs)
         self.imag = self.synapse(*args, **kwargs)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("weight", "bias"):
-            raise AttributeError(
-                f"a complex synapse has no {name} of its own: assign to synapse.real.{name} and synapse.imag.{name}"
-            )
-        super().__setattr__(name, value)
 
     def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
         """The weighted sums of `input` (N, ..., T), real and imaginary."""

@@ -68,13 +68,20 @@ class Assistant:
         self.stats = stats
         self.classifier = classifier
         self.count_log = count_log
+        self._device: torch.device | None = None
         self.lam = None if lam is None else _validate.number(lam, "lam of Assistant")
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters of the network are; the CPU if it has none."""
+        """Where batches are moved to: what was assigned, else where the network's parameters are, else the CPU."""
+        if self._device is not None:
+            return self._device
         parameter = next(self.net.parameters(), None)
         return torch.device("cpu") if parameter is None else parameter.device
+
+    @device.setter
+    def device(self, value: torch.device | str | None) -> None:
+        self._device = None if value is None else torch.device(value)
 
     def reduce_lr(self, factor: float = 10 / 3) -> None:
         """Divide the learning rate of every parameter group by `factor`, and say so on the screen.

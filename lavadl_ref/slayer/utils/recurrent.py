@@ -41,7 +41,34 @@ def custom_recurrent(z: Signal, neuron: Neuron, recurrent_synapse: Any) -> Tenso
     ValueError
         The weights of the synapse do not fit `z`.
     """
-    return neuron._dropped(neuron.recurrent(z, recurrent_synapse.hooked_weight))
+    return CustomRecurrent.apply(z, neuron, recurrent_synapse.hooked_weight)
+
+
+class CustomRecurrent:
+    """`custom_recurrent` with the weights themselves, called as ``CustomRecurrent.apply``."""
+
+    @staticmethod
+    def apply(z: Signal, neuron: Neuron, recurrent_mat: Any) -> Tensor:
+        """Spikes of neurons that hear each other's last spikes through a matrix.
+
+        Parameters
+        ----------
+        z, neuron
+            As those of `custom_recurrent`.
+        recurrent_mat : Tensor or (Tensor, Tensor)
+            R, (O, O), used as it is, without a quantiser; real and imaginary part for neurons of complex input.
+
+        Returns
+        -------
+        Tensor
+            As of `custom_recurrent`.
+
+        Raises
+        ------
+        ValueError
+            `recurrent_mat` does not fit `z`.
+        """
+        return neuron._dropped(neuron.recurrent(z, recurrent_mat))
 
 
 def custom_recurrent_ground_truth_1(z: Signal, neuron: Neuron, recurrent_synapse: Any) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lavadl_ref._assigned import Refused
 from lavadl_ref.slayer.object_detection.boundingbox._matching import Matches, matched
 
 EPS = 1e-10  #: added to areas and lengths that are divided by
@@ -189,6 +190,9 @@ def _of_class(found: Matches, label: float) -> Array:
     return np.stack([precision[-1], recall[-1], np.array(ap)])
 
 
+_MATCHES = "the matches of all frames are kept: ap_scores() is their precision, reset() forgets them"
+
+
 class APstats:
     """Average precision over all frames of a data set, as COCO has it.
 
@@ -205,6 +209,9 @@ class APstats:
     ValueError
         If there is no threshold, or one is not from 0 to 1.
     """
+
+    ap_sum = Refused(_MATCHES)
+    count = Refused(_MATCHES)
 
     def __init__(self, iou_threshold: Thresholds) -> None:
         self.iou_threshold = np.atleast_1d(np.asarray(iou_threshold, float))

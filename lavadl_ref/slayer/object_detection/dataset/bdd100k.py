@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lavadl_ref._assigned import Refused
 from lavadl_ref.slayer.io._pillow import pillow
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import (
     Annotation,
@@ -26,6 +27,12 @@ from lavadl_ref.slayer.object_detection.dataset import utils
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+def removesuffix(input_string: str, suffix: str) -> str:
+    """`input_string` without `suffix` at its end, if it is there."""
+    return input_string.removesuffix(suffix)
+
 
 JITTER = 0.3  #: by how much brightness, contrast and saturation may change
 
@@ -66,6 +73,13 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
         If `seq_len` is not positive.
     """
 
+    datasets = Refused("the videos are in label_path and image_path, by ids")
+    blur = Refused(utils.CHANGES)
+    color_jitter = Refused(utils.CHANGES)
+    grayscale = Refused(utils.CHANGES)
+    img_transform = Refused(utils.CHANGES)
+    bb_transform = Refused(utils.CHANGES)
+
     def __init__(
         self,
         root: str | os.PathLike[str] = "./",
@@ -89,6 +103,10 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
         names = {label["category"] for video in self.ids for frame in self._labels(video) for label in _boxes(frame)}
         self.classes = sorted(names)
         self.idx_map = {name: label for label, name in enumerate(self.classes)}
+
+    def flip_lr(self, img: Image) -> Image:
+        """`img` with left and right exchanged."""
+        return utils.flip_lr(img)
 
     def _labels(self, video: str) -> list[dict[str, Any]]:
         """The frames of a video, in order."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lavadl_ref._assigned import Refused
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import (
     Annotation,
     Height,
@@ -69,6 +70,10 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
     ValueError
         If `seq_len` or `delta_t` is not positive.
     """
+
+    datasets = Refused("the recordings are in recordings")
+    img_transform = Refused(utils.CHANGES)
+    bb_transform = Refused(utils.CHANGES)
 
     def __init__(
         self,

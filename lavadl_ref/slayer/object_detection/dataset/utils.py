@@ -18,6 +18,10 @@ Array = NDArray[Any]
 Item = TypeVar("Item")
 
 
+#: What is said where a transform is assigned.
+CHANGES = "frames are changed by size and augment_prob; for other changes derive a class and change what it gives"
+
+
 def flip_lr(image: Image) -> Image:
     """A picture with left and right exchanged."""
     flipped: Image = image.transpose(pillow().Transpose.FLIP_LEFT_RIGHT)

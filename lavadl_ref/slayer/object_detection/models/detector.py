@@ -19,8 +19,9 @@ from lavadl_ref.slayer.block import describe
 from lavadl_ref.slayer.loss import SparsityEnforcer
 from lavadl_ref.slayer.object_detection.yolo_base import YOLOBase
 
-#: Mean and standard deviation of the red, green and blue of ImageNet's pictures, which networks expect taken out.
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+def _of_channels(*values: float) -> Tensor:
+    return torch.tensor(values).reshape(1, 3, 1, 1, 1)
 
 
 def quantize_8bit(x: Tensor, scale: int = 64, descale: bool = False) -> Tensor:
@@ -89,12 +90,21 @@ class Readout:
 
 
 class Detector(YOLOBase):
-    """A YOLO network of blocks."""
+    """A YOLO network of blocks.
+
+    Attributes
+    ----------
+    normalize_mean, normalize_std : Tensor
+        (1, 3, 1, 1, 1), mean and standard deviation of the red, green and blue of frames: those of ImageNet's pictures.
+        Networks of frames take them out.
+    """
+
+    normalize_mean: Tensor = _of_channels(0.485, 0.456, 0.406)
+    normalize_std: Tensor = _of_channels(0.229, 0.224, 0.225)
 
     def normalized(self, frames: Tensor) -> Tensor:
-        """`frames` (N, 3, H, W, T), from 0 to 1, less the mean and over the deviation of ImageNet's pictures."""
-        mean, deviation = (frames.new_tensor(value).reshape(1, 3, 1, 1, 1) for value in (MEAN, DEVIATION))
-        return (frames - mean) / deviation
+        """`frames` (N, 3, H, W, T), from 0 to 1, less the mean and over the deviation."""
+        return (frames - self.normalize_mean.to(frames)) / self.normalize_std.to(frames)
 
     @staticmethod
     def _passed(

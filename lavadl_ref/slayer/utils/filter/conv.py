@@ -137,3 +137,6 @@ def corr(input: torch.Tensor, filter: torch.Tensor, sampling_time: float = 1) ->
     Arguments, result and errors as for `conv`.
     """
     return _apply(input, filter, sampling_time, adjoint=True)
+
+
+fwd, bwd = conv, corr  # the names that Lava-DL has for one and the other without autograd

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lavadl_ref._assigned import Guarded, Refused
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.filter.conv import batched, conv, fir
 from lavadl_ref.slayer.utils.filter.exponential import Filtered, Response
@@ -89,7 +90,7 @@ class FIR(torch.nn.Module):
         return f"taps={self.filter.numel()}, sampling_time={self.sampling_time:g}"
 
 
-class FIRBank(torch.nn.Conv3d):
+class FIRBank(Guarded, torch.nn.Conv3d):
     """A bank of learnable causal filters, each applied to every channel.
 
     Parameters
@@ -113,6 +114,8 @@ class FIRBank(torch.nn.Conv3d):
     TypeError, ValueError
         An argument is not of the kind or range above.
     """
+
+    pad = Refused("before the first step there is silence; pad the input itself for anything else")
 
     def __init__(self, num_filter: int, filter_length: float, sampling_time: float = 1, scale: float = 1) -> None:
         count = _validate.integer(num_filter, "num_filter of FIRBank", 1)
