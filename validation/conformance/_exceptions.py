@@ -29,6 +29,22 @@ EXCEPTIONS: tuple[Exception_, ...] = (
         "`slayer.jitconfig` and the `Accelerated` classes",
     ),
     Exception_(
+        ("name slayer.block.base.AbstractResidual",),
+        "An empty class.",
+        "Derive from `torch.nn.Module`.",
+        "`base.AbstractResidual` is an empty class",
+    ),
+    Exception_(
+        tuple(
+            f"value slayer.block.*.{block}.{part}persistent_state"
+            for block in ("KWTA", "Recurrent")
+            for part in ("", "neuron.")
+        ),
+        "Blocks with feedback keep a state between calls only if their neurons' arguments say so.",
+        "`persistent_state=True` among the neuron's arguments, or assigned.",
+        "`Recurrent` and `KWTA` keep their neurons' state from batch to batch",
+    ),
+    Exception_(
         ("name slayer.neuron.dynamics.adaptive_threshold.reset_persistent_*_state",),
         "Nothing reads them.",
         "`reset()` of a neuron forgets its states.",
