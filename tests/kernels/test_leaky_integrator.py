@@ -25,7 +25,9 @@ def expected(case, threshold):
 @given(cases(), st.booleans())
 def test_forward(case, resets):
     threshold = case.threshold if resets else None
-    y, state = leaky_integrator.forward(case.x, case.u, case.current_decay, NEVER if threshold is None else threshold)
+    y, state, _ = leaky_integrator.forward(
+        case.x, case.u, case.current_decay, NEVER if threshold is None else threshold
+    )
     ys, after = expected(case, threshold)
     assert y.dtype == np.float32
     assert state.dtype == np.int64
@@ -36,9 +38,9 @@ def test_forward(case, resets):
 @given(cases(), st.data())
 def test_chunks_in_time_are_the_whole(case, data):
     cut = data.draw(st.integers(0, len(case.x)))
-    whole, end = leaky_integrator.forward(case.x, case.u, case.current_decay, case.threshold)
-    first, middle = leaky_integrator.forward(case.x[:cut], case.u, case.current_decay, case.threshold)
-    second, last = leaky_integrator.forward(case.x[cut:], middle, case.current_decay, case.threshold)
+    whole, end, _ = leaky_integrator.forward(case.x, case.u, case.current_decay, case.threshold)
+    first, middle, _ = leaky_integrator.forward(case.x[:cut], case.u, case.current_decay, case.threshold)
+    second, last, _ = leaky_integrator.forward(case.x[cut:], middle, case.current_decay, case.threshold)
     np.testing.assert_array_equal(np.concatenate([first, second]), whole)
     np.testing.assert_array_equal(last, end)
 
@@ -62,7 +64,7 @@ def test_gradients(case, resets):
     threshold = case.threshold if resets else NEVER
     rng = np.random.default_rng(1)
     grad_y = rng.normal(size=case.x.shape).astype(np.float32)
-    y, _ = leaky_integrator.forward(case.x, case.u, case.current_decay, threshold)
+    y, _, _ = leaky_integrator.forward(case.x, case.u, case.current_decay, threshold)
     grad_x, grad_decay = leaky_integrator.backward(grad_y, y, case.u, case.current_decay, threshold)
 
     x = torch.tensor(case.x, dtype=torch.float64, requires_grad=True)
