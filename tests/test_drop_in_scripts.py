@@ -181,7 +181,8 @@ EARLY = """
     from lavadl_ref.exchange import Dense, Network, Neuron, write
 
     def save(name, bias):
-        neuron = Neuron('CUBA', {'threshold': 64, 'current_decay': np.array([1024] * 3), 'voltage_decay': np.array([256] * 3)})
+        decays = {'current_decay': np.array([1024] * 3), 'voltage_decay': np.array([256] * 3)}
+        neuron = Neuron('CUBA', {'threshold': 64, **decays})
         weight = np.full((3, 3), 8)
         layers = [Dense(shape=(3,), weight=weight, bias=bias, neuron=neuron) for bias in (None, bias)]
         write(name, Network(tuple(layers)))

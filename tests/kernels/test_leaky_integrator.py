@@ -25,12 +25,13 @@ def expected(case, threshold):
 @given(cases(), st.booleans())
 def test_forward(case, resets):
     threshold = case.threshold if resets else None
-    y, state, _ = leaky_integrator.forward(
+    y, state, rounded = leaky_integrator.forward(
         case.x, case.u, case.current_decay, NEVER if threshold is None else threshold
     )
     ys, after = expected(case, threshold)
     assert y.dtype == np.float32
     assert state.dtype == np.int64
+    assert rounded == any(abs(value) > 2**24 for row in ys.tolist() for value in row)
     np.testing.assert_array_equal(state, after)
     np.testing.assert_array_equal(y, (ys / 4096).astype(np.float32))
 
@@ -49,12 +50,12 @@ def test_chunks_in_time_are_the_whole(case, data):
 def test_both_number_types_agree(case):
     results = []
     for zero in (np.float64(0), np.int64(0)):
-        y, after = np.empty_like(case.x), np.empty_like(case.u)
+        y, after, rounded = np.empty_like(case.x), np.empty_like(case.u), np.zeros(case.u.size, np.bool_)
         good = leaky_integrator._forward(
-            case.u.size, case.x, case.u, case.current_decay, case.threshold, np.float32(2**40), zero, y, after
+            case.u.size, case.x, case.u, case.current_decay, case.threshold, np.float32(2**40), zero, y, after, rounded
         )
         assert good
-        results.append((y, after))
+        results.append((y, after, rounded))
     for actual, other in zip(*results, strict=True):
         np.testing.assert_array_equal(actual, other)
 

@@ -83,7 +83,7 @@ def leaf(value):
 @pytest.mark.parametrize("fed_back", [False, True], ids=["alone", "feedback"])
 def test_neurons(name, fed_back):
     torch.manual_seed(1)
-    n = make(name, requires_grad=True, tau_grad=0.05, scale_grad=20.0)
+    n = make(name, requires_grad=True, tau_grad=0.05, scale_grad=20.0, threshold=4.0 if name == "alif" else 0.5)
     z = require_grad(signal(name, (4, 5, 40)))
     z64 = [leaf(part) for part in parts(z)]
     rates = [torch.tensor([float(value)], dtype=torch.float64, requires_grad=True) for value in integers(n, name)[0](0)]
@@ -100,7 +100,7 @@ def test_neurons(name, fed_back):
     expected, *_ = model(name, z64, rates, n.threshold, n.threshold_step, tau, scale, weights64)
     (expected * g.double()).sum().backward()
     assert torch.equal(spikes.detach().double(), expected.detach())
-    assert 20 < spikes.sum() < 0.5 * spikes.numel()
+    assert 20 < spikes.sum() < 0.7 * spikes.numel()
     pairs = [*zip(parts(z), z64, strict=True), *zip(decays(n, name), rates, strict=True)]
     pairs += zip(weights, weights64, strict=True) if fed_back else ()
     for actual, wanted in pairs:

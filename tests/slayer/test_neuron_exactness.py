@@ -114,11 +114,14 @@ class Doubled(torch.nn.Module):
 def test_where_a_norm_takes_float32_there_is_one_warning(norm, training):
     n = make("cuba", norm=norm, **LARGE).train(training)
     n(signal(size=10))  # exact: nothing to say
-    with pytest.warns(RuntimeWarning, match=f"current passed 4096 in magnitude; {norm.__name__} takes") as warned:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         for seed in range(3):
             n(signal(seed))
             n.dynamics(signal(seed))
-    assert len(warned) == 1
+    (only,) = warned
+    assert only.category is RuntimeWarning
+    assert f"current passed 4096 in magnitude; {norm.__name__} takes" in str(only.message)
 
 
 def test_a_hooked_norm_is_called():
@@ -137,24 +140,23 @@ def test_graded_feedback_in_chunks_is_the_whole(family, name, norm):
     torch.manual_seed(4)
     params = {"threshold": 0.5, "current_decay": 0.1, "voltage_decay": 0.01, "graded_spike": True, "norm": norm}
     params |= {"persistent_state": True}
-    if family == "alif":
+    if family == "alif":  # nothing is reset
+        params |= {"current_decay": 0.9, "voltage_decay": 0.9}
         params |= {"threshold_step": 0.25, "threshold_decay": 0.2, "refractory_decay": 0.4}
     if name == "KWTA":
-        layer = getattr(block, family).KWTA(params, 6, 5, 2, 0.5, 20, weight_scale=30)
+        layer = getattr(block, family).KWTA(params, 6, 5, 2, 0.5, 20)
     else:
-        layer = getattr(block, family).Recurrent(params, 6, 5, weight_scale=30)
-    x = (torch.rand(3, 6, 24) < 0.5).float() * 1.7
-    layer(x)
+        layer = getattr(block, family).Recurrent(params, 6, 5)
+        layer.recurrent_synapse.weight.data *= 0.3
+    x = (torch.rand(3, 6, 24) < 0.5).float() * 1731.25
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        layer(x)
     layer.eval().reset()
-    largest = 0
     with torch.no_grad():
         whole = layer(x)
-        largest = max(largest, int(layer.neuron.voltage_state.abs().max()))
-        layer.reset()
-        # a shifted block loses the last step of each chunk: compare states, and steps within
         for cut in (1, 7, 8):
             layer.reset()
             parts = [layer(part) for part in (x[..., :cut], x[..., cut:])]
-            first = parts[0] if not layer.delay_shift else parts[0]
-            assert torch.equal(torch.cat([first, parts[1]], -1), whole), cut
-    assert whole.any()
+            assert torch.equal(torch.cat(parts, -1), whole), cut
+    assert whole.max() > 1000

@@ -20,7 +20,6 @@ from lavadl_ref.netx.plan import Options, TimeBaseWarning, load, plan, waiting
 from lavadl_ref.netx.single import Config, build_single, neuron_params
 from lavadl_ref.netx.table import table
 
-
 _told = False
 
 
@@ -35,8 +34,8 @@ def _tell(positions: list[int]) -> None:
         _told = True
         one = len(positions) == 1
         warnings.warn(
-            f"layer{'' if one else 's'} {', '.join(map(str, positions))} rest{'s' if one else ''} until data can arrive, "
-            "as in training; in Lava-DL biases act from the first step, which gives other values: pass "
+            f"layer{'' if one else 's'} {', '.join(map(str, positions))} rest{'s' if one else ''} until data can "
+            "arrive, as in training; in Lava-DL biases act from the first step, which gives other values: pass "
             'time_base="lava" for those of Lava-DL, time_base="slayer" to keep these without this warning',
             TimeBaseWarning,
             stacklevel=4,
