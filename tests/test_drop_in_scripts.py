@@ -172,3 +172,46 @@ def test_regression_and_states(tmp_path):
 @pytest.mark.skipif(not lava_support.available()[0], reason="lava-nc is not installed")
 def test_the_exported_file_in_netx(trained):
     assert "Dense" in run(LOAD, trained[0])
+
+
+EARLY = """
+    import sys
+    import warnings
+    import numpy as np
+    from lavadl_ref.exchange import Dense, Network, Neuron, write
+
+    def save(name, bias):
+        decays = {'current_decay': np.array([1024] * 3), 'voltage_decay': np.array([256] * 3)}
+        neuron = Neuron('CUBA', {'threshold': 64, **decays})
+        weight = np.full((3, 3), 8)
+        layers = [Dense(shape=(3,), weight=weight, bias=bias, neuron=neuron) for bias in (None, bias)]
+        write(name, Network(tuple(layers)))
+
+    save('early.net', np.array([0, 2, 0]))
+    save('plain.net', None)
+
+    from lavadl_ref import netx as direct
+
+    def said(network, **options):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            net = network(net_config=options.pop('net_config', 'early.net'), **options)
+        assert net.time_base == options.get('time_base', 'slayer')
+        return [w for w in caught if 'time_base' in str(w.message)]
+
+    assert not said(direct.hdf5.Network)
+    from lava.lib.dl import netx
+    assert netx.hdf5.Network is direct.hdf5.Network
+    assert not said(netx.hdf5.Network, time_base='slayer') and not said(netx.hdf5.Network, time_base='lava')
+    assert not said(netx.hdf5.Network, net_config='plain.net')
+    first, *more = said(netx.hdf5.Network)
+    assert not more and first.filename.endswith(sys.argv[0]), (more, first.filename)
+    assert first.category.__name__ == 'TimeBaseWarning' and 'layer 1 rests' in str(first.message), first
+    assert 'time_base="lava" for those of Lava-DL' in str(first.message), first
+    assert not said(netx.hdf5.Network)
+"""
+
+
+@pytest.mark.skipif(not lava_support.available()[0], reason="lava-nc is not installed")
+def test_a_network_that_starts_otherwise_than_lava_dls_says_so_once(tmp_path):
+    run(EARLY, tmp_path)

@@ -22,11 +22,13 @@ Source: Lava-DL's adaptive neurons, for the recurrence; they have no gradient to
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from lavadl_kernels._jit import kernel, scalar, wide
 from lavadl_kernels._lanes import at, parameter, plus, row
-from lavadl_kernels.fixed_point import alike, exact, fixed, leak, wrap32
+from lavadl_kernels.fixed_point import alike, exact, fixed, leak, memory, wrap32
 from lavadl_kernels.leaky_integrator import CHUNK
 
 
@@ -48,13 +50,16 @@ def fire(th, r, spike, threshold_step, loihi):
 
 def reach(neuron, state, steps):
     """The largest magnitude that threshold and refractory state can have within `steps` steps, 1/4096."""
-    return _growth(state[2:], int(neuron.threshold), int(neuron.threshold_step), steps)
+    return _growth(state[2:], neuron.decay[2:], int(neuron.threshold), int(neuron.threshold_step), steps)
 
 
-def _growth(state, threshold, threshold_step, steps):
+def _growth(state, decay, threshold, threshold_step, steps):
+    # a spike at every step: th - threshold sums up threshold_step as `memory` has it, beside what it began with, and
+    # th itself cannot rise by more than that a step; r sums up twice the threshold
     start = int(np.abs(state).max(initial=0))
-    level = max(start, abs(threshold)) + steps * abs(threshold_step)
-    return start + level * (2 * steps + 1)
+    rest, rise, held = abs(threshold), abs(threshold_step), math.ceil(memory(decay[0], steps))
+    level = min(max(start, rest) + steps * rise, 2 * rest + start + held * rise)
+    return start + level * (2 * math.ceil(memory(decay[1], steps)) + 1)
 
 
 @scalar
@@ -131,7 +136,8 @@ def levels(value, allowed, th, r, threshold_decay, refractory_decay, threshold, 
         )  # fmt: skip
 
     state = np.concatenate([th, r])
-    exact(run, (value,), state, 0, _growth(state, threshold, threshold_step, len(value)))
+    decay = threshold_decay, refractory_decay
+    exact(run, (value,), state, 1, _growth(state, decay, threshold, threshold_step, len(value)))
     return th_trace, r_trace, spike
 
 

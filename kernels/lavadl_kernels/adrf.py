@@ -68,12 +68,12 @@ def forward(neuron, x, state, graded=False, traces=False, keep=False):
 
     A graded spike has the size of the real part.
     """
-    return dynamics.forward(neuron, x, state, graded, traces, 1, keep)
+    return dynamics.forward(neuron, x, state, graded, traces, keep)
 
 
 def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, marks=None):
     """Gradients of `forward`; see `dynamics.backward`."""
-    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, 1, marks)
+    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, marks)
 
 
 def advancing(step, part):
@@ -158,6 +158,10 @@ class Adrf(NamedTuple):
     decay: np.ndarray[Any, Any]  #: (4, M) int64, in the order of `DECAYS`
     threshold: int
     threshold_step: int
+
+    def gain(self, steps: int) -> float:
+        """How many times inputs and initial states, whichever is larger, the states can come to."""
+        return float(resonator.gain(self.decay, steps))
 
     def reach(self, state: np.ndarray[Any, Any], steps: int) -> int:
         """What threshold and refractory state can come to, 1/4096."""

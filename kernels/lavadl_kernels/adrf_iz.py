@@ -69,6 +69,10 @@ class AdrfIz(NamedTuple):
     threshold: int
     threshold_step: int
 
+    def gain(self, steps: int) -> float:
+        """How many times inputs and initial states, whichever is larger, the states can come to."""
+        return float(resonator.gain(self.decay, steps))
+
     def reach(self, state: np.ndarray[Any, Any], steps: int) -> int:
         """What threshold and refractory state can come to, 1/4096."""
         return int(adaptation.reach(self, state, steps))

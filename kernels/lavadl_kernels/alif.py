@@ -29,7 +29,7 @@ import numpy as np
 from lavadl_kernels import adaptation, deployed, dynamics, leaky_integrator
 from lavadl_kernels._jit import scalar, wide
 from lavadl_kernels._lanes import at, parameter, put, row
-from lavadl_kernels.fixed_point import alike, clip24, fixed, leak, real, wrap24, wrap32
+from lavadl_kernels.fixed_point import alike, chained, clip24, fixed, leak, real, wrap24, wrap32
 from lavadl_kernels.spike import surrogate
 
 STATES = ("current", "voltage", "threshold", "refractory")
@@ -74,12 +74,12 @@ def step(
 
 def forward(neuron, x, state, graded=False, traces=False, keep=False):
     """Run real inputs (T, M) through neurons; see `dynamics.forward`.  A graded spike has the size of the voltage."""
-    return dynamics.forward(neuron, x, state, graded, traces, 2, keep)
+    return dynamics.forward(neuron, x, state, graded, traces, keep)
 
 
 def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, marks=None):
     """Gradients of `forward`; see `dynamics.backward`."""
-    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, 2, marks)
+    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, marks)
 
 
 def _advance(neuron, state, decay, x, spike, trace, t, lo, graded):
@@ -147,6 +147,10 @@ class Alif(NamedTuple):
     decay: np.ndarray[Any, Any]  #: (4, M) int64, in the order of `DECAYS`
     threshold: int
     threshold_step: int
+
+    def gain(self, steps: int) -> float:
+        """How many times inputs and initial states, whichever is larger, the states can come to."""
+        return float(chained(self.decay[:2], steps))
 
     def reach(self, state: np.ndarray[Any, Any], steps: int) -> int:
         """What threshold and refractory state can come to, 1/4096."""

@@ -24,6 +24,7 @@ Arrays are time-major (T, M) with per-lane parameters, as in `leaky_integrator`.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ import numpy as np
 from lavadl_kernels import deployed, dynamics, leaky_integrator
 from lavadl_kernels._jit import scalar, wide
 from lavadl_kernels._lanes import at, parameter, put, row
-from lavadl_kernels.fixed_point import alike, fixed, leak, real, saturate24, scaled, wrap24, wrap32
+from lavadl_kernels.fixed_point import alike, chained, fixed, leak, memory, real, saturate24, scaled, wrap24, wrap32
 from lavadl_kernels.spike import surrogate
 
 STATES = ("current", "voltage")
@@ -198,9 +199,13 @@ class Cuba(NamedTuple):
     threshold: int
     exponent: int = 0  #: deployed neurons only: current and bias are divided by 2**exponent on the way to the voltage
 
+    def gain(self, steps: int) -> float:
+        """How many times inputs and initial states, whichever is larger, the states can come to."""
+        return float(chained(self.decay[:2], steps))
+
     def reach(self, state: np.ndarray[Any, Any], steps: int) -> int:
         """What the bias alone can bring the voltage to, 1/4096."""
-        return steps * int(np.abs(self.decay[2]).max(initial=0))
+        return math.ceil(memory(self.decay[1], steps)) * int(np.abs(self.decay[2]).max(initial=0))
 
 
 Parameters = Cuba

@@ -20,7 +20,7 @@ from numba.extending import overload
 
 from lavadl_kernels._jit import HELPER, VIEW, kernel, scalar, wide
 from lavadl_kernels._memory import empty
-from lavadl_kernels.fixed_point import SMALL, exact, real
+from lavadl_kernels.fixed_point import NEVER, SMALL, exact, real
 
 CHUNK = 2048  #: lanes that forward takes at a time: rows long enough for the memory, states in the first-level cache
 SEGMENT = 16  #: steps from mark to mark
@@ -120,14 +120,15 @@ class Run(NamedTuple):
     x: tuple[np.ndarray, ...]  #: the inputs
 
 
-def forward(neuron, x, state, graded=False, traces=False, stages=2, keep=False):
+def forward(neuron, x, state, graded=False, traces=False, keep=False):
     """Run real inputs through neurons.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of a family: ``decay`` (P, M) int64, or (P,) for all lanes, and its scalars, all integers
-        of 1/4096; ``reach(state, steps)`` bounds what its states can come to without input.
+        of 1/4096; ``gain(steps)`` bounds how many times inputs and initial states its states can come to,
+        ``reach(state, steps)`` what they can come to without input.
     x : tuple of ndarray
         One or two (T, M) float32, units of 1.
     state : ndarray
@@ -136,8 +137,6 @@ def forward(neuron, x, state, graded=False, traces=False, stages=2, keep=False):
         Whether a spike carries its value instead of 1.
     traces : bool
         Whether to return the values that the threshold was compared with.
-    stages : int
-        Number of integrators in a chain.
     keep : bool
         Whether to return the marks that `backward` would otherwise make itself.
 
@@ -167,18 +166,21 @@ def forward(neuron, x, state, graded=False, traces=False, stages=2, keep=False):
         values = empty((len(state), steps, lanes)) if trace is None else trace
         return _forward(lanes, each, x, state, graded, bound, zero, spike, values, marks, after)
 
-    find(run, neuron, x, state, stages)
+    find(run, neuron, x, state)
     return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, marks, x)
 
 
-def find(run, neuron, x, state, stages):
+def find(run, neuron, x, state):
     """Call ``run(bound, zero)`` with float32 states, which suffice for most networks, else as `exact` does.
 
     For float32 ``run`` returns whether every input and state stayed below `bound`, which `observed` tells.
     """
-    small = all(np.abs(part).max(initial=0) < SMALL for part in (state, *neuron))
+    # a threshold that is never reached is compared with, and needs no exact sum
+    numbers = [part for part in neuron if np.ndim(part) or part != NEVER]
+    small = all(np.abs(part).max(initial=0) < SMALL for part in (state, *numbers))
     if not (small and run(np.float32(SMALL), np.float32(0))):
-        exact(run, x, state, stages, neuron.reach(state, x[0].shape[0]))
+        steps = x[0].shape[0]
+        exact(run, x, state, neuron.gain(steps), neuron.reach(state, steps))
 
 
 def per_lane(decay, lanes):
@@ -322,12 +324,12 @@ class Gradients(NamedTuple):
     decay: np.ndarray  #: (P, M) float64, per lane, per unit of the decay integers
 
 
-def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, stages=2, marks=None):
+def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, marks=None):
     """Gradients of `forward`, recomputing its states from the inputs and the initial states.
 
     Parameters
     ----------
-    neuron, x, state, graded, stages
+    neuron, x, state, graded
         What `forward` was given.
     tau, scale : float
         Width and height of the surrogate gradient.
@@ -344,7 +346,7 @@ def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=F
     """
     steps, lanes = x[0].shape
     if marks is None:
-        marks = forward(neuron, x, state, graded, False, stages, keep=True).marks
+        marks = forward(neuron, x, state, graded, False, keep=True).marks
     grad_x = tuple(empty((steps, lanes)) for _ in x)
     grad_decay = np.zeros((len(neuron.decay), lanes), np.float64)
     zero = marks.dtype.type(0)

@@ -65,18 +65,18 @@ def uniform(own, others):
     return Weights(np.empty((0, 0), np.float32), float(own), float(others))
 
 
-def forward(neuron, x, state, units, feedback, graded=False, traces=False, stages=2):
+def forward(neuron, x, state, units, feedback, graded=False, traces=False):
     """Run real inputs through neurons that hear each other.
 
     Parameters
     ----------
-    neuron, x, state, graded, traces, stages
+    neuron, x, state, graded, traces
         As `dynamics.forward` takes them.
     units : int
         O, how many units a sample has.
     feedback : tuple of Weights
         One for each input.  Nothing is fed back at the first step: what the spikes before it send is the
-        caller's to add to ``x[k][0]``.
+        caller's to add to ``x[k][0]``: `begun`.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def forward(neuron, x, state, units, feedback, graded=False, traces=False, stage
             spike, values, after, fed, align=1,
         )  # fmt: skip
 
-    find(run, neuron, x, state, stages)
+    find(run, neuron, x, state)
     nothing = np.empty((0, len(state), lanes), kind)
     return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, nothing, fed)
 
@@ -168,6 +168,40 @@ def _forward_lanes(
             for i in range(n):
                 after[k, lo + i] = np.int64(held[k, i])
     return within(largest, bound)
+
+
+def begun(x, last, units, weights, graded):
+    """The input of a first step with what the spikes before it send, summed as `forward` does within a run.
+
+    Parameters
+    ----------
+    x, last : ndarray
+        (M,) float32: the input of the step, and the spikes.
+    units, graded
+        As `forward` takes them.
+    weights : Weights
+        Those of this input.
+
+    Returns
+    -------
+    ndarray
+        (M,) float32.
+    """
+    total = x.copy()
+    rows = weights.matrix if weights.uniform else time_first(weights.matrix)
+    _begun(x.size // units, last, units, rows, _numbers((weights,)), graded, total, align=1)
+    return total
+
+
+@kernel
+def _begun(begin, end, last, units, rows, numbers, graded, total):
+    samples, lo, hi = end - begin, begin * units, end * units
+    fired, many = np.empty((samples, units), np.int32), np.empty(samples, np.int64)
+    if _list(last[lo:hi], units, fired, many):
+        if rows.shape[0] > 0:
+            _send(last[lo:hi], units, rows, fired, many, np.empty(samples, np.int64), total[lo:hi])
+        else:
+            _send_uniform(last[lo:hi], units, numbers[0, 0], numbers[0, 1], fired, many, graded, total[lo:hi])
 
 
 @scalar

@@ -170,16 +170,49 @@ def saturate24(value):
     return clip24(wrap32(value))
 
 
-def input_bound(steps, stages, wide):
-    """Largest magnitude that keeps `stages` chained integrators exact over `steps` steps, in 1/4096.
+def memory(decay, steps):
+    """How many times its largest input a leaky integrator at rest can come to within `steps` steps.
 
-    A leaky integrator never exceeds `steps` times its largest input.  float64 states are
-    exact while their product with a decay stays below 2**53, int64 ones below 2**63.
+    With rounding toward zero a step leaves at most the share 1 - d / 4096 of a state, so that inputs up to X sum to
+    X (1 + (1 - d / 4096) + ...), which no number of steps brings beyond X 4096 / d.
+
+    Parameters
+    ----------
+    decay : int or ndarray of int
+        0 to 4096; the least of an array counts.
+    steps : int
+        How long.
+
+    Returns
+    -------
+    float
     """
-    return (2.0**50 if wide else 2.0**40) / float(steps + 1) ** stages
+    least = int(np.min(decay, initial=DECAY_ONE))
+    return float(steps) if least == 0 else min(float(steps), DECAY_ONE / least)
 
 
-def exact(run, x, state, stages, extra=0):
+def chained(decays, steps):
+    """How many times inputs and initial states, whichever is larger, integrators in a chain can come to.
+
+    From a state up to B and with inputs up to B an integrator stays below B (1 + `memory`); that is the
+    input of the next.
+    """
+    gain = 1.0
+    for decay in decays:
+        gain *= 1 + memory(decay, steps)
+    return gain
+
+
+def input_bound(gain, wide):
+    """Largest magnitude of inputs and initial states that keeps states of `gain` times it exact, in 1/4096.
+
+    float64 states are exact while their product with a decay stays below 2**53, int64 ones below 2**63. Half of
+    that is left to what states come to by themselves.
+    """
+    return (2.0**50 if wide else 2.0**40) / gain
+
+
+def exact(run, x, state, gain, extra=0):
     """Call `run(bound, zero)` with the fastest number type that holds every state exactly.
 
     `run` returns whether all inputs stayed within `bound`; `zero` gives the type of the states.
@@ -192,8 +225,8 @@ def exact(run, x, state, stages, extra=0):
         Inputs (T, M), units of 1.
     state : ndarray
         Initial states in 1/4096.
-    stages : int
-        Number of integrators in a chain.
+    gain : float
+        How many times inputs and initial states, whichever is larger, a state can come to.
     extra : int
         Largest magnitude, in 1/4096, that a state reaches by itself.
 
@@ -206,10 +239,10 @@ def exact(run, x, state, stages, extra=0):
     largest = float(np.abs(state).max(initial=0))
     for zero in (np.float64(0), np.int64(0)):
         wide = isinstance(zero, np.int64)
-        bound = input_bound(steps, stages, wide)
-        if largest < bound and extra < input_bound(0, 1, wide) and run(np.float32(bound), zero):
+        bound = input_bound(gain, wide)
+        if largest < bound and extra < input_bound(1, wide) and run(np.float32(bound), zero):
             return
-    if extra >= input_bound(0, 1, True):
+    if extra >= input_bound(1, True):
         raise ValueError(f"thresholds can grow to {extra / 4096:.3g} over {steps} steps, beyond any fixed-point type")
     if largest >= bound:
         raise ValueError(f"states must start below {bound / 4096:.3g} in magnitude, found {largest / 4096:.3g}")

@@ -23,7 +23,7 @@ import numpy as np
 from lavadl_kernels._jit import kernel, scalar, wide
 from lavadl_kernels._lanes import at, parameter, plus, row
 from lavadl_kernels._memory import empty_like
-from lavadl_kernels.fixed_point import NEVER, alike, exact, fixed, leak
+from lavadl_kernels.fixed_point import NEVER, alike, chained, exact, fixed, leak
 
 CHUNK = 512  # lanes per task: their states stay in the first-level cache
 
@@ -54,21 +54,24 @@ def forward(x, state, decay, threshold=NEVER):
         (T, M) float32, the value before each reset.
     state : ndarray
         (M,) int64, the state after the last step.
+    rounded : bool
+        Whether a value passed 2**24 units of 1/4096, beyond which `y` has the nearest float32.
     """
     y = empty_like(x)
     after = np.empty_like(state)
+    rounded = np.zeros(state.size, np.bool_)
 
     def run(bound, zero):
-        return _forward(state.size, x, state, decay, threshold, bound, zero, y, after)
+        return _forward(state.size, x, state, decay, threshold, bound, zero, y, after, rounded)
 
-    exact(run, (x,), state, 1)
-    return y, after
+    exact(run, (x,), state, chained((decay,), x.shape[0]))
+    return y, after, bool(rounded.any())
 
 
 @kernel
-def _forward(begin, end, x, state, decay, threshold, bound, zero, y, after):
+def _forward(begin, end, x, state, decay, threshold, bound, zero, y, after, rounded):
     steps = x.shape[0]
-    beyond = np.int32(0)
+    beyond, large = np.int32(0), np.int32(0)
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
         n = hi - lo
@@ -81,9 +84,11 @@ def _forward(begin, end, x, state, decay, threshold, bound, zero, y, after):
                 beyond |= np.int32(not (abs(xr[i] * np.float32(4096.0)) < bound))
                 carried, _, value = step(c[i], fixed(xr[i], zero), d[i], threshold)
                 c[i] = carried
+                large |= np.int32(abs(value) > 16777216)
                 yr[i] = value * (1 / 4096)
         for i in range(n):
             after[lo + i] = np.int64(c[i])
+        rounded[lo] = large != 0
     return beyond == 0
 
 

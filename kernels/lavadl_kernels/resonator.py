@@ -18,6 +18,8 @@ Source: the fixed-point resonators of Lava and Lava-DL.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from lavadl_kernels._jit import scalar, wide
@@ -78,6 +80,37 @@ def deploying(step, part):
         return (ns if loihi else fs), (imag if part else real), freal != nreal or fimag != nimag
 
     return deploy
+
+
+def gain(decay, steps):
+    """How many times inputs and initial states, whichever is larger, a resonator can come to within `steps` steps.
+
+    A step takes the length z of (re, im) to at most rho z + sqrt(2) X + 4: rho is the root of the squares of sine and
+    cosine, X the largest part of an input, and 4 is more than four roundings and a reset to a unit below the threshold
+    add. From z of sqrt(2) B, with X up to B, no part passes sqrt(2) B (rho**steps + S) + 4 S, where S is
+    1 + rho + ... of `steps` terms. Up to the largest S taken here the second term is smaller than what
+    `fixed_point.input_bound` leaves beside the first.
+
+    Parameters
+    ----------
+    decay : ndarray
+        Sine and cosine in rows 0 and 1, 1/4096.
+    steps : int
+        How long.
+
+    Returns
+    -------
+    float
+        Infinite where nothing is bounded.
+    """
+    rho = float(np.max(np.hypot(decay[0], decay[1]), initial=0)) / 4096
+    if rho < 1:
+        return 1 + min(float(steps), 1 / (1 - rho))
+    if rho == 1:
+        return 1 + float(steps)
+    grown = math.exp(min(steps * math.log(rho), 64))
+    total = grown + (grown - 1) / (rho - 1)
+    return total if total < 2.0**36 else math.inf
 
 
 @scalar

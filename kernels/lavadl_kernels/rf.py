@@ -57,12 +57,12 @@ def forward(neuron, x, state, graded=False, traces=False, keep=False):
 
     A graded spike has the size of the real part.
     """
-    return dynamics.forward(neuron, x, state, graded, traces, 1, keep)
+    return dynamics.forward(neuron, x, state, graded, traces, keep)
 
 
 def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, marks=None):
     """Gradients of `forward`; see `dynamics.backward`."""
-    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, 1, marks)
+    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, marks)
 
 
 @scalar
@@ -98,6 +98,10 @@ class Rf(NamedTuple):
 
     decay: np.ndarray[Any, Any]  #: (2, M) int64, in the order of `DECAYS`
     threshold: int
+
+    def gain(self, steps: int) -> float:
+        """How many times inputs and initial states, whichever is larger, the states can come to."""
+        return float(resonator.gain(self.decay, steps))
 
     def reach(self, state: np.ndarray[Any, Any], steps: int) -> int:
         """No state moves away from rest without input."""

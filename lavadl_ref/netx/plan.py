@@ -47,6 +47,8 @@ class LayerPlan:
     neuron: Choice | None
     offset: Choice | None  #: adds the bias of a layer without neurons
     line: Choice | None  #: delays what leaves the layer, where the next synapse cannot
+    start: int  #: the first step, from 0, at which it does not rest
+    biased: bool  #: whether anything constant is added to what it receives
 
     @property
     def synapse(self) -> Choice | None:
@@ -57,6 +59,11 @@ class LayerPlan:
     def states(self) -> tuple[str, ...]:
         """Names of the neurons' states; () without neurons."""
         return states_of(self.layer)
+
+    @property
+    def acts_early(self) -> bool:
+        """Whether the layer would act by itself in steps in which it rests."""
+        return self.start > 0 and (self.biased or _fires_at_rest(self.layer))
 
     @property
     def processes(self) -> str:
@@ -107,6 +114,15 @@ class Options:
         if self.reset_interval is None:
             return None
         return {"reset_interval": self.reset_interval, "reset_offset": self.reset_offset + 1 + index}
+
+
+class TimeBaseWarning(UserWarning):
+    """A network starts otherwise than in Lava-DL, and nobody has said that it is to."""
+
+
+def waiting(plans: Sequence[LayerPlan]) -> list[int]:
+    """Positions of layers that Lava-DL lets act before their data can arrive, and that rest here until then."""
+    return [entry.position for entry in plans if entry.acts_early]
 
 
 def load(net_config: str | PathLike[str] | Network) -> Network:
@@ -164,9 +180,22 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
             offset = Choice("AddBias", {"bias": situation.bias << incoming, "start": starts[position]})
         delay, line = delay_choice(position, layer, following, shape)
         outgoing = message_bits(layer, incoming, options.spike_exp)
-        plans.append(LayerPlan(position, layer, input_shape, shape, flatten, outgoing, found, neuron, offset, line))
+        plans.append(
+            LayerPlan(
+                position, layer, input_shape, shape, flatten, outgoing, found, neuron, offset, line,
+                starts[position], situation.biased,
+            )
+        )  # fmt: skip
         before, bits = shape, declared_bits(layer)
     return plans
+
+
+def _fires_at_rest(layer: Layer) -> bool:
+    """Whether neurons of a layer reach their threshold without any input."""
+    if layer.neuron is None or layer.neuron.type not in ("ALIF", "RF_IZ", "ADRF_IZ"):
+        return False
+    threshold = layer.neuron.parameters.get("threshold")
+    return threshold is not None and bool(np.any(np.asarray(threshold) <= 0))
 
 
 def _only_shape(position: int, layer: Layer) -> bool:

@@ -42,7 +42,7 @@ def _initial(state: Tensor | None, layout: Layout) -> NDArray[np.int64]:
 
 
 class LeakyIntegrator(torch.autograd.Function):
-    """`lavadl_kernels.leaky_integrator` on tensors: returns y and the state after the last step."""
+    """`lavadl_kernels.leaky_integrator` on tensors: returns y, the last state, and whether y is rounded."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, decay: Tensor, state: Tensor | None, threshold: int | None) -> Any:
@@ -51,8 +51,8 @@ class LeakyIntegrator(torch.autograd.Function):
         lanes, initial = layout.lanes(x), _initial(state, layout)
         decays = layout.per_lane(_integers(decay))
         limit = NEVER if threshold is None else threshold
-        y, after = leaky_integrator.forward(lanes, initial, decays, limit)
-        result = layout.logical(y), layout.logical_state(after)
+        y, after, rounded = leaky_integrator.forward(lanes, initial, decays, limit)
+        result = layout.logical(y), layout.logical_state(after), rounded
         ctx.save_for_backward(result[0], decay)
         ctx.kernel = layout, initial, decays, limit
         ctx.mark_non_differentiable(result[1])
@@ -99,7 +99,7 @@ class Neurons(torch.autograd.Function):
         neuron = setting.kernel.Parameters(parameter_rows(decays, layout), *setting.constants)
         x = tuple(layout.lanes(part) for part in inputs)
         keep = setting.keep and any(ctx.needs_input_grad)
-        run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, _stages(setting), keep)
+        run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, keep)
         # what had to be rearranged is kept as kernels have it
         shared = [layout.shares(part) for part in inputs]
         ctx.save_for_backward(*(part for part, same in zip(inputs, shared, strict=True) if same), *decays)
@@ -152,11 +152,6 @@ def _start(state: Tensor | int, layout: Layout) -> NDArray[np.int64]:
     if isinstance(state, int):
         return np.full(layout.neurons, state, np.int64)
     return layout.state(state)
-
-
-def _stages(setting: Setting) -> int:
-    """How many integrators follow each other: one resonator, or current and voltage."""
-    return 3 - setting.inputs
 
 
 class TimeFirst(torch.autograd.Function):

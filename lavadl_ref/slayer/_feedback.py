@@ -53,6 +53,39 @@ def run(
     return FeedbackNeurons.apply(setting, states, others, *inputs, *tensors, *decays)
 
 
+def begun(x: Tensor, weight: Weight, last: Tensor, graded: bool) -> Tensor:
+    """`x`, (N, O, ..., T), with what `last`, (N, O, ...), sends to its first step, to the bit as within a run."""
+    others = weight.others if isinstance(weight, Uniform) else None
+    given = weight.own if isinstance(weight, Uniform) else weight
+    first = Begun.apply(x[..., 0].flatten(1), last.flatten(1), given, others, graded)
+    return torch.cat([first.reshape(x[..., :1].shape), x[..., 1:]], dim=-1)
+
+
+class Begun(torch.autograd.Function):
+    """`lavadl_kernels.feedback.begun` on tensors (N, O)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, last: Tensor, weight: Tensor, others: float | None, graded: bool) -> Tensor:
+        _autograd._follow_torch()
+        ctx.save_for_backward(last, weight)
+        ctx.others = others
+        step, spikes = (part.detach().contiguous().flatten().numpy() for part in (x, last))
+        sums = feedback.begun(step, spikes, x.shape[1], _weights(weight, others), graded)
+        return torch.from_numpy(sums).reshape(x.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        last, weight = ctx.saved_tensors
+        to_last = to_weight = None
+        if ctx.needs_input_grad[1]:
+            back: Weight = weight.t() if ctx.others is None else Uniform(weight, ctx.others)
+            to_last = sent(back, grads[0])
+        if ctx.needs_input_grad[2]:
+            to_weight = grads[0].t() @ last if ctx.others is None else (grads[0] * last).sum().reshape(1)
+        return grads[0], to_last, to_weight, None, None
+
+
 class FeedbackNeurons(torch.autograd.Function):
     """A family of `lavadl_kernels.dynamics` whose neurons hear each other, on tensors.
 
@@ -79,9 +112,7 @@ class FeedbackNeurons(torch.autograd.Function):
         x = tuple(layout.lanes(part) for part in inputs)
         fed = tuple(_weights(weight, other) for weight, other in zip(weights, others, strict=True))
         units = layout.shape[1]
-        result = feedback.forward(
-            neuron, x, initial, units, fed, setting.graded, setting.traces, _autograd._stages(setting)
-        )
+        result = feedback.forward(neuron, x, initial, units, fed, setting.graded, setting.traces)
         spikes = layout.logical(result.spike)
         ctx.save_for_backward(*weights, *decays, spikes)
         ctx.run = layout, neuron, initial, fed, result.x, result.marks.dtype

@@ -43,11 +43,6 @@ class Family:
         return "threshold" in self.kernel.STATES
 
     @property
-    def stages(self):
-        """Integrators in a chain."""
-        return 1 if self.complex else 2
-
-    @property
     def parts(self):
         """Inputs of a step."""
         return 2 if self.complex else 1

@@ -55,7 +55,7 @@ def test_as_in_training_with_feedback(family, graded, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     weights = rng.integers(-48, 49, (family.parts, UNITS, UNITS))
     matrices = tuple(feedback.Weights((part / 64).astype(np.float32)) for part in weights)
-    run = feedback.forward(case.parameters, case.x, case.state, UNITS, matrices, graded, stages=family.stages)
+    run = feedback.forward(case.parameters, case.x, case.state, UNITS, matrices, graded)
     assume(max(np.abs(part).max() for part in run.x) < 64)  # where float32 holds the sums
     deployment = of_training(case, weights=weights * 64)
     if graded:  # messages of 1/4096 make sums of 1/2**18

@@ -61,15 +61,12 @@ def test_decays_that_all_lanes_share(family, data):
     case = replace(case, decay=np.repeat(case.decay[:, :1], case.decay.shape[1], axis=1))
     neuron, x, state = case.parameters, case.x, case.state
     one = neuron._replace(decay=np.ascontiguousarray(neuron.decay[:, 0]))
-    each, shared = (
-        dynamics.forward(n, x, state, case.graded, stages=family.stages, keep=keep)
-        for n, keep in ((neuron, False), (one, True))
-    )
+    each, shared = (dynamics.forward(n, x, state, case.graded, keep=keep) for n, keep in ((neuron, False), (one, True)))
     np.testing.assert_array_equal(each.spike, shared.spike)
     np.testing.assert_array_equal(each.state, shared.state)
     assert shared.marks.shape == (-(-len(x[0]) // dynamics.SEGMENT), *state.shape)
     grad = np.random.default_rng(1).normal(size=x[0].shape).astype(np.float32)
-    options = {"graded": case.graded, "stages": family.stages}
+    options = {"graded": case.graded}
     a = dynamics.backward(neuron, x, state, 1.0, 0.5, grad, **options)
     b = dynamics.backward(one, x, state, 1.0, 0.5, grad, **options, marks=shared.marks)
     for left, right in zip((*a.x, a.decay), (*b.x, b.decay), strict=True):
@@ -81,8 +78,7 @@ def test_a_gradient_of_one_row_is_that_of_every_step(family):
     case = uniform(family, 1000, 300, 4096, steps=dynamics.SEGMENT + 3)
     grad = np.full(case.x[0].shape, 0.75, np.float32)
     one, all_rows = (
-        dynamics.backward(case.parameters, case.x, case.state, 1.0, 0.5, rows, stages=family.stages)
-        for rows in (grad[:1], grad)
+        dynamics.backward(case.parameters, case.x, case.state, 1.0, 0.5, rows) for rows in (grad[:1], grad)
     )
     for left, right in zip((*one.x, one.decay), (*all_rows.x, all_rows.decay), strict=True):
         np.testing.assert_array_equal(left, right)
@@ -95,7 +91,7 @@ def test_forward_beyond_float64(family, data):
     """One input too large for float64 states makes all lanes int64, still exact."""
     case = data.draw(neurons(family, (4096, 2**36, 2**39, 2**40), off_grid=False))
     case.x[-1][0, 0] = 2.0**28
-    assert input_bound(len(case.x[0]), family.stages, wide=False) < 2.0**40
+    assert input_bound(case.parameters.gain(len(case.x[0])), wide=False) < 2.0**40
     check_forward(case)
 
 

@@ -36,7 +36,6 @@ class Net:
         case = self.case
         return feedback.forward(
             case.parameters, case.x, case.state, self.units, weights or self.dense, case.graded, traces,
-            case.family.stages,
         )  # fmt: skip
 
     def backward(self, x, tau, scale, grad_spike, grad_trace=None, weights=None):
@@ -284,7 +283,7 @@ def stepped(net):
     for t in range(len(case.x[0])):
         x = [part[t] + more for part, more in zip(case.x, net.received(sent), strict=True)]
         x = tuple(part.astype(np.float32)[None] for part in x)
-        run = dynamics.forward(case.parameters, x, state, case.graded, stages=case.family.stages)
+        run = dynamics.forward(case.parameters, x, state, case.graded)
         sent, state = run.spike[0], run.state
         spikes.append(sent)
         fed.append(x)

@@ -84,19 +84,39 @@ def test_fixed_truncates_toward_zero(value):
     assert compiled_fixed(np.float32(value)) == (expected, expected)
 
 
-@given(st.integers(0, 300), st.sampled_from([1, 2]), st.booleans())
-def test_bound_keeps_products_exact(steps, stages, wide):
-    """Constant input at the bound from a state at the bound, nothing forgotten: the worst there is."""
-    bound = int(fp.input_bound(steps, stages, wide))
+@given(st.integers(0, 300), st.lists(st.integers(0, 4096), min_size=1, max_size=2), st.booleans())
+@example(300, [0, 0], False)
+@example(300, [1, 4095], True)
+@example(300, [4, 4], True)
+def test_bound_keeps_products_exact(steps, decays, wide):
+    """Constant input at the bound from states at the bound, never reset: the worst there is."""
+    bound = int(fp.input_bound(fp.chained(decays, steps), wide))
+    xs, largest = [bound] * steps, bound
+    for decay in decays:
+        state, out = bound, []
+        for x in xs:
+            state = fp.leak(state, decay) + x
+            out.append(state)
+        xs, largest = out, max(largest, *out, 0)
+    assert largest * 4096 < 2 ** (63 if wide else 53) // 2 * (1 + 1e-9)
+
+
+@given(st.integers(0, 4096), st.integers(0, 2000), st.integers(0, 2**40))
+def test_memory_bounds_a_leaky_integrator(decay, steps, largest):
     state = 0
-    xs = [bound] * steps
-    for _ in range(stages):
-        xs = [state := (state if t else bound) + x for t, x in enumerate(xs)]
-    assert max(xs, default=bound) * 4096 < 2 ** (63 if wide else 53)
+    for _ in range(steps):
+        state = fp.leak(state, decay) + largest
+    assert state <= largest * fp.memory(decay, steps) * (1 + 1e-12)
+
+
+def test_memory_is_that_of_the_least_decay():
+    assert fp.memory(np.array([4096, 4, 100]), 10**6) == 1024
+    assert fp.memory(np.array([4096, 0, 100]), 10**6) == 10**6
+    assert fp.memory(4, 7) == 7
 
 
 def test_bound_of_int64_is_wider():
-    assert fp.input_bound(10, 2, True) == 1024 * fp.input_bound(10, 2, False)
+    assert fp.input_bound(10, True) == 1024 * fp.input_bound(10, False)
 
 
 @pytest.mark.parametrize("name", ["STATE", "WEIGHT", "DECAY"])

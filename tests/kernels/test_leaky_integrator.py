@@ -25,10 +25,13 @@ def expected(case, threshold):
 @given(cases(), st.booleans())
 def test_forward(case, resets):
     threshold = case.threshold if resets else None
-    y, state = leaky_integrator.forward(case.x, case.u, case.current_decay, NEVER if threshold is None else threshold)
+    y, state, rounded = leaky_integrator.forward(
+        case.x, case.u, case.current_decay, NEVER if threshold is None else threshold
+    )
     ys, after = expected(case, threshold)
     assert y.dtype == np.float32
     assert state.dtype == np.int64
+    assert rounded == any(abs(value) > 2**24 for row in ys.tolist() for value in row)
     np.testing.assert_array_equal(state, after)
     np.testing.assert_array_equal(y, (ys / 4096).astype(np.float32))
 
@@ -36,9 +39,9 @@ def test_forward(case, resets):
 @given(cases(), st.data())
 def test_chunks_in_time_are_the_whole(case, data):
     cut = data.draw(st.integers(0, len(case.x)))
-    whole, end = leaky_integrator.forward(case.x, case.u, case.current_decay, case.threshold)
-    first, middle = leaky_integrator.forward(case.x[:cut], case.u, case.current_decay, case.threshold)
-    second, last = leaky_integrator.forward(case.x[cut:], middle, case.current_decay, case.threshold)
+    whole, end, _ = leaky_integrator.forward(case.x, case.u, case.current_decay, case.threshold)
+    first, middle, _ = leaky_integrator.forward(case.x[:cut], case.u, case.current_decay, case.threshold)
+    second, last, _ = leaky_integrator.forward(case.x[cut:], middle, case.current_decay, case.threshold)
     np.testing.assert_array_equal(np.concatenate([first, second]), whole)
     np.testing.assert_array_equal(last, end)
 
@@ -47,12 +50,12 @@ def test_chunks_in_time_are_the_whole(case, data):
 def test_both_number_types_agree(case):
     results = []
     for zero in (np.float64(0), np.int64(0)):
-        y, after = np.empty_like(case.x), np.empty_like(case.u)
+        y, after, rounded = np.empty_like(case.x), np.empty_like(case.u), np.zeros(case.u.size, np.bool_)
         good = leaky_integrator._forward(
-            case.u.size, case.x, case.u, case.current_decay, case.threshold, np.float32(2**40), zero, y, after
+            case.u.size, case.x, case.u, case.current_decay, case.threshold, np.float32(2**40), zero, y, after, rounded
         )
         assert good
-        results.append((y, after))
+        results.append((y, after, rounded))
     for actual, other in zip(*results, strict=True):
         np.testing.assert_array_equal(actual, other)
 
@@ -62,7 +65,7 @@ def test_gradients(case, resets):
     threshold = case.threshold if resets else NEVER
     rng = np.random.default_rng(1)
     grad_y = rng.normal(size=case.x.shape).astype(np.float32)
-    y, _ = leaky_integrator.forward(case.x, case.u, case.current_decay, threshold)
+    y, _, _ = leaky_integrator.forward(case.x, case.u, case.current_decay, threshold)
     grad_x, grad_decay = leaky_integrator.backward(grad_y, y, case.u, case.current_decay, threshold)
 
     x = torch.tensor(case.x, dtype=torch.float64, requires_grad=True)

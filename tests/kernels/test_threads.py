@@ -43,7 +43,7 @@ def everything(seed):
     grad = rng.normal(size=x.shape).astype(np.float32)
     out = [*cuba.forward(x, *states, *decays, 4096)]
     out += cuba.backward(x, *states, *decays, 4096, 1.0, 0.1, False, grad)
-    y, after = leaky_integrator.forward(x, states[0], decays[0], 4096)
+    y, after, _ = leaky_integrator.forward(x, states[0], decays[0], 4096)
     out += [y, after, *leaky_integrator.backward(grad, y, states[0], decays[0], 4096)]
     delays = rng.integers(-3, 9, LANES)
     out += [z := delay.forward(x, delays), *delay.backward(grad, z, delays)]
@@ -69,7 +69,7 @@ def family(name, units):
     weights = tuple(rng.normal(size=(this.parts, units, units)).astype(np.float32)) if units else ()
     if units:
         matrices = tuple(feedback.Weights(weight) for weight in weights)
-        run = feedback.forward(parameters, x, state, units, matrices, False, True, this.stages)
+        run = feedback.forward(parameters, x, state, units, matrices, False, True)
         gradients = feedback.backward(parameters, run.x, state, 1.0, 0.5, grad[0], units, matrices, grad[1:])
     else:
         run = this.driver.forward(parameters, x, state, traces=True, keep=True)
@@ -170,7 +170,7 @@ def test_a_forked_child_runs_serially():
         from lavadl_kernels import leaky_integrator
         lavadl_kernels.set_num_threads(2)
         x, zeros = np.ones((3, 2000), np.float32), np.zeros(2000, np.int64)
-        whole, _ = leaky_integrator.forward(x, zeros, zeros)
+        whole, _, _ = leaky_integrator.forward(x, zeros, zeros)
         pid = os.fork()
         if pid == 0:
             same = np.array_equal(leaky_integrator.forward(x, zeros, zeros)[0], whole)

@@ -1,8 +1,8 @@
 """The surrogate model, unrolled in torch with float64: what `backward` must differentiate.
 
 Rounding passes the gradient unchanged, a spike's derivative is the surrogate, and what a spike does to
-its own neuron's later state (reset, threshold step, refractory increment) changes the value that is
-carried but not its gradient.
+its own neuron's later state changes the value that is carried but not its gradient, except that the
+threshold in the refractory increment is a state like any other.
 
 Values are in units of 1, decays in 1/4096.  Each family has a step, `X_step(parameters...)`, which is
 a function ``(inputs, states) -> (spike, traces, carried states)`` of tuples of tensors, all but the spike;

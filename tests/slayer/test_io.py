@@ -484,3 +484,19 @@ def test_matplotlib_is_imported_when_asked_for():
     code = "import sys, lavadl_ref.slayer.io; print('matplotlib' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert run.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("power", range(-9, -2))
+def test_a_step_and_a_half_stays_one_in_every_unit(tmp_path, power):
+    """Times at x.5 of a step, in units of 10**power seconds: half to even."""
+    halves = np.arange(1, 4001, 2)
+    rows = np.zeros((halves.size, 3))
+    rows[:, 2] = halves * 10.0 ** -(power + 3) / 2
+    np.save(tmp_path / "a.npy", rows)
+    event = io.read_np_spikes(tmp_path / "a.npy", time_unit=float(f"1e{power}"))
+    np.testing.assert_array_equal(event.t, halves / 2)
+    below = halves // 2
+    steps = np.flatnonzero(event.to_tensor(dim=(1, 1, 2001)))
+    np.testing.assert_array_equal(steps, np.unique(below + below % 2))
+    io.encode_np_spikes(tmp_path / "b.npy", event, time_unit=float(f"1e{power}"))
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), rows)

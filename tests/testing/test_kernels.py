@@ -40,7 +40,6 @@ def test_spiking_neurons_as_in_training(family, name):
     (case,) = (case for case in vectors.cases(family, "slayer") if case.name == name)
     kernel = SPIKING[family]
     decays = (*kernel.DECAYS, "bias") if family == "CUBA" else kernel.DECAYS
-    stages = 1 if "sin_decay" in decays else 2
     assert max(abs(value) for rows in case.inputs.values() for row in rows for value in row) < EXACT
     for lane in range(case.lanes):
         scalars = [case.parameters[key][lane] for key in ("threshold", "threshold_step") if key in case.parameters]
@@ -48,7 +47,7 @@ def test_spiking_neurons_as_in_training(family, name):
         state = np.array([[case.state[key][lane]] for key in kernel.STATES], np.int64)
         for piece in pieces(case):
             x = tuple((column(rows, lane)[piece] / 4096).astype(np.float32) for rows in case.inputs.values())
-            run = dynamics.forward(kernel.Parameters(rows, *scalars), x, state, stages=stages)
+            run = dynamics.forward(kernel.Parameters(rows, *scalars), x, state)
             assert np.array_equal(run.spike, column(case.spike, lane)[piece])
             state = run.state
             assert state[:, 0].tolist() == [case.states[key][piece.stop - 1][lane] for key in kernel.STATES]

@@ -150,3 +150,31 @@ def test_recorded_files(data, name):
     actual, expected = (module.read_1d_spikes(str(path)).fill_tensor(torch.zeros(shape)) for module in (ours, theirs))
     assert torch.equal(actual, expected)
     assert actual.any()
+
+
+def test_where_their_times_leave_the_half_of_a_step(tmp_path):
+    """They multiply by the unit and by 1000, which rounds twice: times at x.5 may move, others keep their step."""
+    path = str(tmp_path / "a.npy")
+    at = np.arange(0, 4000, 0.25)
+    np.save(path, np.stack([at * 0, at * 0, at], axis=1))
+    actual, expected = (np.round(module.read_np_spikes(path).t) for module in (ours, theirs))
+    np.testing.assert_array_equal(actual, np.round(at))
+    ties = at % 1 == 0.5
+    np.testing.assert_array_equal(actual[~ties], expected[~ties])
+    assert (actual[ties] != expected[ties]).any()
+
+
+def test_a_recording_in_milliseconds(data, tmp_path):
+    """Of a recorded train as an array: a tensor has each event where the file of five bytes an event has it."""
+    source = data / "oxford" / "input.bs1"
+    if not source.is_file():
+        pytest.skip(f"{source} is absent")
+    event, path = theirs.read_1d_spikes(str(source)), str(tmp_path / "a.npy")
+    np.save(path, np.stack([event.x, event.c, event.t], axis=1))
+    plain, actual, expected = (
+        each.fill_tensor(torch.zeros(1, 1, 200, 2000))
+        for each in (event, ours.read_np_spikes(path), theirs.read_np_spikes(path))
+    )
+    assert torch.equal(actual, plain)
+    moved = (actual != expected).nonzero()
+    assert len(moved) == 20  # ten events, one step later there

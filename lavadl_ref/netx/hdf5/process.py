@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+import warnings
 from os import PathLike, fspath
 from typing import Any
 
@@ -14,9 +16,30 @@ from lavadl_ref.netx.blocks.process import AbstractBlock
 from lavadl_ref.netx.layers import build_layer
 from lavadl_ref.netx.net_config import NetConfig
 from lavadl_ref.netx.parts import feed
-from lavadl_ref.netx.plan import Options, load, plan
+from lavadl_ref.netx.plan import Options, TimeBaseWarning, load, plan, waiting
 from lavadl_ref.netx.single import Config, build_single, neuron_params
 from lavadl_ref.netx.table import table
+
+_told = False
+
+
+def _stands_in() -> bool:
+    """Whether a script has this package under the name of Lava-DL's."""
+    return sys.modules.get("lava.lib.dl.netx.hdf5") is sys.modules["lavadl_ref.netx.hdf5"]
+
+
+def _tell(positions: list[int]) -> None:
+    global _told
+    if positions and not _told:
+        _told = True
+        one = len(positions) == 1
+        warnings.warn(
+            f"layer{'' if one else 's'} {', '.join(map(str, positions))} rest{'s' if one else ''} until data can "
+            "arrive, as in training; in Lava-DL biases act from the first step, which gives other values: pass "
+            'time_base="lava" for those of Lava-DL, time_base="slayer" to keep these without this warning',
+            TimeBaseWarning,
+            stacklevel=4,
+        )
 
 
 class Network(AbstractProcess):
@@ -46,9 +69,11 @@ class Network(AbstractProcess):
         Scale of messages of sigma-delta neurons, 2**(6 + spike_exp); 0 to 12.
     sparse_fc_layer : bool
         Hold the weights of fully connected layers as sparse matrices.
-    time_base : {"slayer", "lava"}
-        When biases begin to act: ``slayer`` holds each layer at rest until the step at which
-        its data can first arrive, as it was trained; ``lava`` lets them act from the first step.
+    time_base : {"slayer", "lava"}, optional
+        When biases begin to act: ``slayer``, the default, holds each layer at rest until the step at which
+        its data can first arrive, as it was trained; ``lava`` lets them act from the first step, as Lava-DL does.
+        Under the name ``lava.lib.dl.netx.hdf5`` a `TimeBaseWarning` says once where that makes a difference and
+        nothing is given.
 
     Attributes
     ----------
@@ -86,9 +111,10 @@ class Network(AbstractProcess):
         reset_offset: int = 0,
         spike_exp: int = 6,
         sparse_fc_layer: bool = False,
-        time_base: str = "slayer",
+        time_base: str | None = None,
     ) -> None:
         super().__init__()
+        given, time_base = time_base is not None, time_base or "slayer"
         described = load(net_config)
         self.net_config = NetConfig(described.layers, described.simulation)
         self.filename = None if isinstance(net_config, describe.Network) else fspath(net_config)
@@ -115,6 +141,8 @@ class Network(AbstractProcess):
                 time_base=time_base,
             ),
         )
+        if not given and _stands_in():
+            _tell(waiting(plans))
         self.net_str = table(plans)
         self.layers: list[AbstractBlock] = [build_layer(entry) for entry in plans]
         for before, after in zip(self.layers, self.layers[1:], strict=False):

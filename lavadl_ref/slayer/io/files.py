@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,15 @@ def _order(fmt: Any, two_d: bool) -> str:
     return fmt if two_d else fmt.replace("y", "")
 
 
+def _milliseconds(time_unit: float) -> tuple[float, float]:
+    """How many units are how many milliseconds, from the unit in seconds as it is written in decimal.
+
+    One of the two is 1 for a power of ten, so that a time is rounded once: a step and a half stays one.
+    """
+    ratio = Fraction(repr(_validate.positive(time_unit, "time_unit"))) * 1000
+    return float(ratio.denominator), float(ratio.numerator)
+
+
 def read_np_spikes(filename: Any, fmt: str = "xypt", time_unit: float = 1e-3) -> Event:
     """Read a NumPy file of events, with a payload if `encode_np_spikes` stored one.
 
@@ -180,6 +190,7 @@ def read_np_spikes(filename: Any, fmt: str = "xypt", time_unit: float = 1e-3) ->
     Returns
     -------
     Event
+        Times in milliseconds, each the float64 nearest to the file's where `time_unit` is a power of ten.
 
     Raises
     ------
@@ -188,7 +199,7 @@ def read_np_spikes(filename: Any, fmt: str = "xypt", time_unit: float = 1e-3) ->
     ValueError
         It is no such array, or holds what no `Event` can; `fmt` or `time_unit` is not valid.
     """
-    to_milliseconds = _validate.positive(time_unit, "time_unit") * 1e3
+    units, milliseconds = _milliseconds(time_unit)
     name = os.fspath(filename)
     array = np.load(filename, allow_pickle=False)
     columns: dict[str, np.ndarray]
@@ -207,7 +218,7 @@ def read_np_spikes(filename: Any, fmt: str = "xypt", time_unit: float = 1e-3) ->
     else:
         raise ValueError(f"{name}: expected an array (M, 3) or (M, 4), but got shape {array.shape}")
     try:
-        time = _columns.real(columns["t"], "t") * to_milliseconds
+        time = _columns.real(columns["t"], "t") * milliseconds / units
         return Event(columns["x"], columns.get("y"), columns["p"], time, columns.get("payload"))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from None
@@ -237,10 +248,10 @@ def encode_np_spikes(filename: Any, td_event: Event, fmt: str = "xypt", time_uni
     ValueError
         A column assigned to `td_event`, `fmt` or `time_unit` is not valid.
     """
-    to_milliseconds = _validate.positive(time_unit, "time_unit") * 1e3
+    units, milliseconds = _milliseconds(time_unit)
     event = _checked(td_event)
     order = _order(fmt, event.dim == 2)
-    columns = {"x": event.x, "y": event.y, "p": event.c, "t": event.t / to_milliseconds}
+    columns = {"x": event.x, "y": event.y, "p": event.c, "t": event.t * units / milliseconds}
     if event.p is None:
         np.save(filename, np.stack([np.asarray(columns[name], np.float64) for name in order], axis=1))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,8 +12,12 @@ from lavadl_kernels import cuba
 from torch import Tensor
 
 from lavadl_ref.slayer import _autograd, _feedback
+from lavadl_ref.slayer._sigma_delta import watched
 from lavadl_ref.slayer.neuron import base, spiking
+from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
 from lavadl_ref.slayer.neuron.spiking import Signal
+
+_EXACT = 1 << 24  #: integers up to here are the same in float32
 
 
 def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6, p_scale: int = 1 << 12) -> dict[str, Any]:
@@ -110,6 +115,7 @@ class Neuron(spiking.Neuron):
             requires_grad=requires_grad,
             graded_spike=graded_spike,
         )
+        self._told = False
         self._register_decay("current_decay", current_decay)
         self._register_decay("voltage_decay", voltage_decay)
 
@@ -134,15 +140,26 @@ class Neuron(spiking.Neuron):
         Returns
         -------
         current, voltage : Tensor
-            Shape of `input`; a voltage above the threshold starts the next step from 0.
+            Shape of `input`; a voltage above the threshold starts the next step from 0. States are exact integers
+            of 1/4096, of which these are the nearest float32.  Behind a norm in training, `WgtScaleBatchNorm`, or
+            a norm of your own the voltage is that of the current as float32 has it: where that is not exact, in
+            magnitude beyond 4096, there is one RuntimeWarning.
         """
         (x,) = self._parts(input)
-        current, u = _autograd.LeakyIntegrator.apply(x, self._decay("current_decay"), self._held("current_state"), None)
+        if self._fuses:
+            return self._dynamics(x)
+        current, u, rounded = _autograd.LeakyIntegrator.apply(
+            x, self._decay("current_decay"), self._held("current_state"), None
+        )
         self._hold("current_state", u)
-        if self.norm is not None:
-            current = self.norm(current)
-        voltage, v = _autograd.LeakyIntegrator.apply(
-            current, self._decay("voltage_decay"), self._held("voltage_state"), None if self._never else self._level
+        if rounded:
+            self._warn_rounded()
+        current = self.norm(current)
+        voltage, v, _ = _autograd.LeakyIntegrator.apply(
+            current,
+            self._decay("voltage_decay"),
+            self._held("voltage_state"),
+            None if self._never else self._level,
         )
         self._hold("voltage_state", v)
         return current, voltage
@@ -154,20 +171,52 @@ class Neuron(spiking.Neuron):
         return self._fired(voltage, torch.tensor(level))
 
     def forward(self, input: Signal) -> Tensor:
-        """Spikes over time: `dynamics` and `spike` in one pass where there is no norm between them."""
-        if self.norm is not None or self._never:
+        """Spikes over time: `dynamics` and `spike` in one pass where a norm between them is none or a bias."""
+        if self._never or not self._fuses:
             return self.spike(self.dynamics(input)[1])
         (x,) = self._parts(input)
         self._check_fires(x)
-        return self._dropped(self._run((x,), traces=False)[0])
+        return self._dropped(self._run((x,), traces=False, bias=self._bias(x))[0])
 
-    def _fed_back(self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...]) -> Tensor:
+    @property
+    def _fuses(self) -> bool:
+        """Whether the norm, if there is one, is a bias of the voltage that integers hold."""
+        norm = self.norm
+        if norm is None:
+            return True
+        # one of the user's own is called, and hooks of any wait for that
+        known = type(norm) is MeanOnlyBatchNorm and norm.pre_hook_fx == self.quantize_8bit
+        return known and not norm.training and not watched(norm)
+
+    def _bias(self, x: Tensor) -> Tensor | None:
+        """The norm's part in the voltage, (C,) in 1/4096."""
+        return None if self.norm is None else self.norm.offset(x).detach().flatten() * self.s_scale
+
+    def _dynamics(self, x: Tensor) -> tuple[Tensor, ...]:
+        bias = self._bias(x)
+        current, voltage = self._run((x,), True, bias=bias)[1]
+        return current if self.norm is None else current + self.norm.offset(x), voltage
+
+    def _warn_rounded(self) -> None:
+        if not self._told:
+            self._told = True
+            warnings.warn(
+                f"a current passed {_EXACT // self.s_scale} in magnitude; {type(self.norm).__name__} takes and gives "
+                "float32, which rounds it there, and the voltages that follow are those of the rounded current. They "
+                "are exact without a norm, and in evaluation behind MeanOnlyBatchNorm",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+    def _fed_back(
+        self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None
+    ) -> Tensor:
+        parts = self._begun(parts, weights, last)
         if self.norm is None:
             return self._run(parts, False, weights)[0]
         # the norm is behind the current: its mean is a bias of the voltage
-        offset = self.norm.offset(parts[0]).flatten() * self.s_scale
         observing = self.training
-        spikes, traces = self._run(parts, observing, weights, offset.detach())
+        spikes, traces = self._run(parts, observing, weights, self._bias(parts[0]))
         if observing:
             self.norm.observe(traces[0].detach())
         return spikes

@@ -275,18 +275,27 @@ class Neuron(base.Neuron):
                     f"feedback among {units} neurons needs weights ({units}, {units}) and input (N, {units}, T), "
                     f"got {shape} and {tuple(parts[0].shape)}"
                 )
-        if last is not None:
-            parts = tuple(_begun(x, w, last) for x, w in zip(parts, weights, strict=True))
-        return self._fed_back(parts, weights)
+        return self._fed_back(parts, weights, last)
 
-    def _fed_back(self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...]) -> Tensor:
+    def _begun(
+        self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """The input with what `last` sends to its first step."""
+        if last is None:
+            return parts
+        return tuple(_feedback.begun(x, w, last, self.graded_spike) for x, w in zip(parts, weights, strict=True))
+
+    def _fed_back(
+        self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None
+    ) -> Tensor:
         norms = self._norms()
         shifted = tuple(x if norm is None else x + norm.offset(x) for x, norm in zip(parts, norms, strict=True))
-        spikes = self._run(shifted, False, weights)[0]
-        for x, w, norm in zip(parts, weights, norms, strict=True):
-            if norm is not None and self.training:
-                with torch.no_grad():
-                    norm.observe(x + _received(w, spikes))
+        spikes = self._run(self._begun(shifted, weights, last), False, weights)[0]
+        if self.training and any(norm is not None for norm in norms):
+            with torch.no_grad():
+                for x, w, norm in zip(self._begun(parts, weights, last), weights, norms, strict=True):
+                    if norm is not None:
+                        norm.observe(x + _received(w, spikes))
         return spikes
 
     def _real_level(self) -> Tensor:
@@ -357,12 +366,6 @@ _SCALARS = {
 
 def _kind(value: Any) -> str:
     return f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
-
-
-def _begun(x: Tensor, weight: _feedback.Weight, last: Tensor) -> Tensor:
-    """`x` with what `last` sends to its first step."""
-    first = x[..., :1] + _feedback.sent(weight, last.flatten(1)).reshape(x[..., :1].shape)
-    return torch.cat([first, x[..., 1:]], dim=-1)
 
 
 def _received(weight: _feedback.Weight, spikes: Tensor) -> Tensor:

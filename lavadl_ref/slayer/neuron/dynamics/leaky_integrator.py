@@ -44,7 +44,7 @@ def dynamics(
     # the kernel resets strictly above its threshold
     limit = math.ceil(threshold * w_scale) - 1 if threshold is not None and threshold > 0 else None
     start = grid.state("state", state)
-    y, _ = _autograd.LeakyIntegrator.apply(grid.up("input"), grid.decay("decay", decay), start, limit)
+    y, *_ = _autograd.LeakyIntegrator.apply(grid.up("input"), grid.decay("decay", decay), start, limit)
     return grid.down(y)
 
 
