@@ -173,6 +173,16 @@ def dynamics(name, **given):
     return call
 
 
+def dynamics_with_parameters_of_any_dtype(name):
+    def call(root, x):
+        keys = inspect.signature(getattr(root.neuron.dynamics, name).dynamics).parameters
+        decays = {key: lambda _: torch.tensor([200]).to(x.dtype) for key in keys if key.endswith("decay")}
+        states = {key: lambda _: x.detach()[..., 0] for key in keys if key.endswith("state")}
+        return dynamics(name, **decays, **states)(root, x.float())
+
+    return call
+
+
 def persistent(name, helper):
     """The signal's last steps as state, and a spike where it is positive."""
 
@@ -218,10 +228,17 @@ CALLS = {
     "axon.Delay": [delayed],
     "axon.Delta": [method("axon.Delta", threshold=0.5), method("axon.Delta", threshold=0.5, persistent_state=True)],
     "dendrite.Sigma": [method("dendrite.Sigma"), method("dendrite.Sigma", persistent_state=True)],
-    "spike.Spike": [lambda root, x, g=g: root.spike.Spike.apply(x, 0.5, 1.0, 1.0, g, 0, 1) for g in (False, True)],
+    "spike.Spike": [
+        *(lambda root, x, g=g: root.spike.Spike.apply(x, 0.5, 1.0, 1.0, g, 0, 1) for g in (False, True)),
+        lambda root, x: root.spike.Spike.apply(x.float(), x.detach().flip(-1), 1.0, 1.0, False, 0, 1),
+        lambda root, x: root.spike.Spike.apply(x, torch.tensor(0.25), 1.0, 1.0, False, 0, 1),
+    ],
     "spike.complex.Spike": [
         lambda root, x, g=g: root.spike.complex.Spike.apply(x, x.flip(-1), 0.5, 1.0, 1.0, g, 0, 1)
         for g in (False, True)
+    ]
+    + [
+        lambda root, x: root.spike.complex.Spike.apply(x.float(), x.flip(-1).float(), x.detach(), 1.0, 1.0, False, 0, 1)
     ],
     "loss.SpikeTime": [lambda root, x: root.loss.SpikeTime()(spikes(x), spikes(x.flip(-1)))],
     "loss.SpikeRate": [
@@ -298,6 +315,7 @@ CALLS = {
             dynamics(name),
             dynamics(name, threshold=lambda x: -1, th0=lambda x: 0.3),
             dynamics(name, **dict.fromkeys(("decay", "th_decay", "ref_decay", "sin_decay", "cos_decay"), per_row)),
+            dynamics_with_parameters_of_any_dtype(name),
             dynamics(name, **dict.fromkeys(STATES, lambda x: x[..., 0])),
             dynamics(name, **dict.fromkeys(STATES, lambda x: torch.ones((), dtype=x.dtype))),
             dynamics(name, **dict.fromkeys(STATES, lambda x: x[..., 0] if x.ndim < 3 else x[0, ..., 0])),
@@ -368,6 +386,12 @@ OTHERWISE = [
         (RATES.index("predict"),),
     ),
     Kind(r"classifier\.MovingWindow", "`MovingWindow.forward` returns None.", calls=(RATES.index("forward"),)),
+    Kind(
+        r"neuron\.dynamics\.\w+\.dynamics",
+        "States of `neuron.dynamics` in a narrow dtype",
+        lambda ndim, dtype: dtype == torch.uint8,
+        calls=(3,),
+    ),
     Kind(r"spike\.complex\.Spike", "The slope of a graded complex spike to the imaginary part", calls=(1,)),
     Kind(
         r"utils\.quantize",
