@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
 from lavadl_ref.exchange import layout
+from lavadl_ref.exchange.atomic import write_bytes
 from lavadl_ref.exchange.check import check, check_layer
 from lavadl_ref.exchange.describe import (
     Average,
@@ -36,31 +35,34 @@ from lavadl_ref.exchange.families import FAMILIES
 def write(path: str | os.PathLike[str], network: Network) -> None:
     """Check `network` and write it to `path`, replacing what is there.
 
-    The file appears complete or not at all: it is written beside its place and moved there.  It holds the
+    The file is made in memory and appears complete or not at all, see `atomic.write_bytes`.  It holds the
     `digest` of `network`, by which `read` knows that nothing was changed since.
 
     Raises
     ------
     ExchangeError
-        If `network` is not legal or the file cannot be written.
+        If `network` is not legal.
+    OSError
+        With the name of the file, if it cannot be written.
     """
-    target = Path(path)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     with within(os.fspath(path)):
         check(network)
-        try:
-            with h5py.File(part, "x") as file:
-                layers = file.create_group("layer")
-                for index, layer in enumerate(network.layers):
-                    _write_layer(layers.create_group(str(index)), layer)
-                for key, value in network.simulation.items():
-                    file.create_dataset(f"simulation/{key}", data=np.int64(value))
-                file.create_dataset(layout.DIGEST_KEY, data=np.bytes_(digest(network)))
-            part.replace(target)
-        except OSError as error:
-            raise ExchangeError(f"cannot be written: {error}") from None
-        finally:
-            part.unlink(missing_ok=True)
+    write_bytes(path, encoded(network))
+
+
+def encoded(network: Network) -> bytes:
+    """The content of a ``.net`` file for a legal `network`."""
+    # HDF5 keeps what it could not write to a full disk and crashes on it when the process ends: it writes to memory
+    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+        layers = file.create_group("layer")
+        for index, layer in enumerate(network.layers):
+            _write_layer(layers.create_group(str(index)), layer)
+        for key, value in network.simulation.items():
+            file.create_dataset(f"simulation/{key}", data=np.int64(value))
+        file.create_dataset(layout.DIGEST_KEY, data=np.bytes_(digest(network)))
+        file.flush()
+        content: bytes = file.id.get_file_image()
+    return content
 
 
 def write_layer(group: h5py.Group, layer: Layer) -> None:

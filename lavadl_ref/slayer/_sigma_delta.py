@@ -94,13 +94,6 @@ class DeltaFunction(torch.autograd.Function):
         return layout.logical(sigma_delta.delta_backward(grad)), to_threshold, *[None] * 7
 
 
-def watched(module: torch.nn.Module) -> bool:
-    """Whether a hook of the module waits for it to be called."""
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
-
-
 class Setting(NamedTuple):
     """What `messages` needs besides tensors."""
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from lavadl_ref import exchange
 from lavadl_ref.slayer import block
 from lavadl_ref.slayer import neuron as neurons
-from lavadl_ref.slayer.block import base
+from lavadl_ref.slayer.block._block import Block, Output
 from lavadl_ref.slayer.block.describe import NEVER_MANTISSA
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 from lavadl_ref.slayer.neuron.sigma_delta import identity, named_activation
@@ -148,12 +148,12 @@ class _Sized:
 
     size: tuple[int, ...]
 
-    def forward(self, x: Tensor) -> base.Output:
+    def forward(self, x: Tensor) -> Output:
         """Spikes (N, C, H, W, T) of at most that many windows."""
         height, width = self.size
         z = self.synapse(x)  # type: ignore[attr-defined]
         parts = tuple(part[:, :, :height, :width] for part in (z if isinstance(z, tuple) else (z,)))
-        result: base.Output = self._fire(parts if len(parts) > 1 else parts[0])  # type: ignore[attr-defined]
+        result: Output = self._fire(parts if len(parts) > 1 else parts[0])  # type: ignore[attr-defined]
         return result
 
 
@@ -164,7 +164,7 @@ def _block(
     persistent: bool,
     weight_norm: bool,
     count_log: bool,
-) -> base.Block:
+) -> Block:
     """The block for `layer`, which is behind one of the shape `before`."""
     reason = _lacking(layer)
     if reason is not None:
@@ -181,7 +181,7 @@ def _block(
     gains = {"weight": layer.weight / 64, "bias": layer.bias / 64}
     params = None if layer.neuron is None else _params(layer, persistent)
     blocks: Any = block.cuba if layer.neuron is None else _BLOCKS[layer.neuron.type]
-    built: base.Block = blocks.Input(params, **gains, delay_shift=layer.shifts, count_log=count_log)
+    built: Block = blocks.Input(params, **gains, delay_shift=layer.shifts, count_log=count_log)
     _give_parameters(built, layer)
     return built
 
@@ -285,7 +285,8 @@ def _fill(built: Any, layer: exchange.Dense | exchange.Kernel, weight_norm: bool
         _give_weights(built.input_synapse, (layer.weight, layer.weight_imag), weight_norm)
         _give_weights(built.recurrent_synapse, (layer.weight_rec, layer.weight_rec_imag), weight_norm)
         if layer.input_bias is not None:
-            built.input_bias = torch.tensor(layer.input_bias, dtype=torch.float32) / 64
+            constant = torch.tensor(layer.input_bias, dtype=torch.float32) / 64
+            built.bias = torch.nn.Parameter(constant, requires_grad=False)
     else:
         _give_weights(built.synapse, (layer.weight, layer.weight_imag), weight_norm)
     if layer.delay is not None:

@@ -139,7 +139,7 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
     exchange.check(network)
     first = network.layers[0]
     if isinstance(first, Input) and first.neuron is not None:
-        gained = blocks[0]._quantised(x).numpy().astype(np.float64) * first.weight + first.bias
+        gained = blocks[0].pre_hook_fx(x).numpy().astype(np.float64) * first.weight + first.bias
         inputs = exact_integers(gained, 1, "input current in 1/64")
     else:
         inputs = exact_integers(x.numpy(), 2 ** deployment.input_bits(network.layers), "network input")

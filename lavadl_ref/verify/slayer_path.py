@@ -26,7 +26,7 @@ def compare_slayer(
     import torch
 
     from lavadl_ref.slayer.auto import SequentialNetwork
-    from lavadl_ref.slayer.block import base, synaptic
+    from lavadl_ref.slayer.block import base
 
     for position, layer in enumerate(network.layers[:-1]):
         if _is_read_out(layer):
@@ -57,7 +57,7 @@ def compare_slayer(
             if interval is not None and isinstance(block, base.SpikingBlock):
                 block.delay_shift = False
             # the input is already what the input block makes of it
-            if isinstance(block, synaptic.Input) and block.neuron is not None:
+            if isinstance(block, base.AbstractInput) and block.neuron is not None:
                 y = block._sent(block.neuron.driven(y))
             else:
                 y = block(y)

@@ -1,7 +1,11 @@
 """What is written is read back, and lies in the file as Lava-DL lays it."""
 
 import dataclasses
+import errno
 import itertools
+import os
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -285,18 +289,31 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         exchange.write(path, Network((dense(bias=np.array([1, 2])),)))
 
     def full(*_args, **_kwargs):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(h5py.Group, "create_dataset", full)
-    with pytest.raises(ExchangeError, match=r"x\.net: cannot be written: no space left"):
-        exchange.write(path, Network((dense(),)))
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+    for name in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, full)
+            with pytest.raises(OSError, match=r"No space left on device: '.*x\.net'"):
+                exchange.write(path, Network((dense(),)))
+        assert path.read_bytes() == before
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_write_into_a_missing_folder_names_the_file(tmp_path):
-    with pytest.raises(ExchangeError, match=r"nowhere/x\.net: cannot be written"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere/x\.net"):
         exchange.write(tmp_path / "nowhere" / "x.net", Network((dense(),)))
+
+
+def test_what_a_killed_process_has_left_is_removed_by_the_next_write(tmp_path):
+    path = tmp_path / "x.net"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, living, other = (tmp_path / f".{name}.part" for name in (f"x.net.{dead.pid}", "x.net.1", f"y.net.{dead.pid}"))
+    for part in (left, living, other):
+        part.write_bytes(b"half")
+    exchange.write(path, Network((dense(),)))
+    assert sorted(tmp_path.iterdir()) == sorted([path, living, other])
 
 
 def test_large_biases_survive(tmp_path):

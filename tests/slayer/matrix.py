@@ -256,6 +256,10 @@ _REMARKS = f"""\
 - `Recurrent` and `KWTA` refuse `WgtScaleBatchNorm`: its scale would change while the neurons feed back.
 - A norm in an input block trains, but its export is refused: an input layer of a file has no place for it.
 - `Pool` and `Unpool` leave out the norm that their neuron's arguments name.
+- `Dense` on a frame larger than `in_neurons` says is a convolution, and exports as one.
+- Hooks of all parts run but these: the neuron of `Affine`, whose `dynamics` are read; of `Output` and of the `Input` of
+  sigma-delta neurons, of which only the quantiser and `delta` act; norms of neurons that feed back, which subtract a
+  running mean. A hook of `recurrent_synapse` sees all steps at once, and must not change them.
 """
 
 if __name__ == "__main__":

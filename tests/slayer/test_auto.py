@@ -159,7 +159,7 @@ def outputs_of(rebuilt, x):
     outputs = []
     with torch.no_grad():
         for block in rebuilt.blocks:
-            x = block._fire(x / 64) if isinstance(block, synaptic.Input) else block(x)
+            x = block._fire(x / 64) if isinstance(block, synaptic.AbstractInput) else block(x)
             outputs.append(x)
     return outputs
 

@@ -84,7 +84,8 @@ def test_positional_arguments_mean_the_same():
     assert "weight_g" in dict(s.named_parameters())
     assert (block.delay is not None, block.delay_shift, block.count_log) == (True, False, True)
     dense = cuba.Dense(PARAMS, 2, 4, 1.5, False, hook, True, False, torch.ones(4, 2), True)
-    assert dense.synapse.pre_hook_fx.hook is hook
+    assert dense.synapse.pre_hook_fx is hook
+    assert dense.synapse.mask.shape == dense.synapse.weight.shape
     assert (dense.delay is not None, dense.delay_shift, dense.count_log) == (True, False, True)
     pool = cuba.Pool(PARAMS, 2, 1, 0, 1, 2.0, False, hook, True, False, True)
     assert pool.synapse.stride == (1, 1, 1)

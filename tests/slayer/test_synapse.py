@@ -299,7 +299,7 @@ def test_other_attributes_are_still_missing():
         (lambda: synapse.Conv(0, 5, 2), "in_features must be a positive integer, got 0"),
         (lambda: synapse.Pool(2, dilation=(1, 0)), "dilation must be"),
         (lambda: synapse.Dense(3, 5)(torch.zeros(2, 4, 6)), r"expects input .*\(N, 3, T\), got \(2, 4, 6\)"),
-        (lambda: synapse.Dense(3, 5)(torch.zeros(2, 3, 2, 2, 6)), "expects input"),
+        (lambda: synapse.Dense(3, 5)(torch.zeros(2, 4, 2, 2, 6)), "expects input"),
         (lambda: synapse.Conv(3, 5, 2)(torch.zeros(2, 4, 4, 4, 6)), r"expects input \(N, 3, H, W, T\)"),
         (lambda: synapse.ConvTranspose(3, 5, 2)(torch.zeros(2, 3, 6)), r"got \(2, 3, 6\)"),
         (lambda: synapse.Pool(2)(torch.zeros(2, 3, 6)), r"pooling input must have shape .*, got \(2, 3, 6\)"),

@@ -261,6 +261,6 @@ def integers(layers: tuple[exchange.Layer, ...], chain: list[Any], x: torch.Tens
     """The first sample of `x` as the integers that the deployed network takes."""
     first = layers[0]
     if isinstance(first, exchange.Input) and first.neuron is not None:
-        gained = chain[0]._quantised(x[0]).numpy().astype(np.float64) * first.weight + first.bias
+        gained = chain[0].pre_hook_fx(x[0]).numpy().astype(np.float64) * first.weight + first.bias
         return verify.exact_integers(gained, 1, "input")
     return verify.exact_integers(x[0].numpy(), 2 ** deployment.input_bits(layers, spike_exp), "input")

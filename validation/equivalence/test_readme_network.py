@@ -39,7 +39,7 @@ def test_as_trained(trained, compared):
 def test_on_lava(trained, compared, in_process):
     """One picture, quantised as the input block does."""
     net, file = trained
-    picture = net.blocks[0]._quantised(readme.bars()[0]).numpy() * 64
+    picture = net.blocks[0].pre_hook_fx(readme.bars()[0]).numpy() * 64
     report = verify.verify(file, picture.astype(np.int64), in_process=in_process, timeout=500)
     assert report.divergences == []
     assert report.skipped == {}

@@ -14,8 +14,7 @@ class Family(_family.Family):
     """A family of slayer, without shift unless told otherwise, and its rates."""
 
     def __init__(self, module: str, neuron_class: type[Neuron], synapses: ModuleType, rates: Rates) -> None:
-        super().__init__(module, neuron_class, synapses, default_shift=False)
-        self.attributes["rates"] = rates
+        super().__init__(module, neuron_class, synapses, default_shift=False, rates=rates)
 
     def rated(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
@@ -11,12 +10,11 @@ from torch import Tensor
 from lavadl_ref.bootstrap.ann_sampler import AnnSampler
 from lavadl_ref.bootstrap.block._rates import Rates, mean, mean_signal
 from lavadl_ref.bootstrap.routine import Mode
-from lavadl_ref.slayer.block import base
-from lavadl_ref.slayer.block.base import Output
+from lavadl_ref.slayer.block._block import Output, SpikingBlock
 from lavadl_ref.slayer.neuron.spiking import Signal
 
 
-class AbstractBlock(base.SpikingBlock):
+class AbstractBlock(SpikingBlock):
     """A block of neurons that spike, or stand for rates.
 
     A rate is what a block sends on the mean over time, in tensors of one time step. In ``Mode.ANN`` an input of several
@@ -32,13 +30,8 @@ class AbstractBlock(base.SpikingBlock):
     rates: Rates
     f: AnnSampler
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if len(cls.__bases__) > 1:
-            cls.__signature__ = inspect.signature(cls.__bases__[1])  # type: ignore[attr-defined]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def _complete(self) -> None:
+        super()._complete()
         if self.neuron is None:
             raise ValueError(f"a {type(self).__name__} block of bootstrap needs neurons, got neuron_params=None")
         self.f = self._curve(self.neuron)
@@ -48,7 +41,7 @@ class AbstractBlock(base.SpikingBlock):
 
     def _weighted(self, x: Tensor) -> Signal:
         """What arrives at the neurons."""
-        z: Signal = self.synapse(x)  # type: ignore[operator]
+        z: Signal = self.synapse(x)
         return z
 
     def _arriving(self, x: Tensor) -> Tensor:
@@ -61,7 +54,6 @@ class AbstractBlock(base.SpikingBlock):
 
     def _driven(self, z: Signal) -> Tensor:
         """Spikes for what arrives."""
-        assert self.neuron is not None
         spikes: Tensor = self.neuron(z)
         return spikes
 

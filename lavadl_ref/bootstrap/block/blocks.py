@@ -12,11 +12,11 @@ from lavadl_ref.bootstrap.block._rates import SigmaDelta, mean
 from lavadl_ref.bootstrap.block.base import AbstractBlock
 from lavadl_ref.bootstrap.routine import Mode
 from lavadl_ref.slayer.block import describe, plain, synaptic
-from lavadl_ref.slayer.block.base import Output
+from lavadl_ref.slayer.block._block import Output
 from lavadl_ref.slayer.neuron.spiking import Signal
 
 
-class Input(AbstractBlock, synaptic.Input):
+class Input(AbstractBlock, synaptic.AbstractInput):
     """Neurons driven by the network's input, as `slayer.block.cuba.Input`; arguments as there, neurons needed.
 
     In ``Mode.ANN`` the input is averaged over time. One step of input is a picture that stands still.
@@ -35,26 +35,25 @@ class Input(AbstractBlock, synaptic.Input):
         return self.rates.input_drive(self.neuron, mean(z), gather)
 
     def _driven(self, z: Any) -> Tensor:
-        assert self.neuron is not None
         return self.neuron.driven(z)
 
     def _steady(self, z: Tensor, steps: int) -> Tensor:
         return z.expand(*z.shape[:-1], steps)
 
 
-class Dense(AbstractBlock, synaptic.Dense):
+class Dense(AbstractBlock, synaptic.AbstractDense):
     """Fully connected neurons, as `slayer.block.cuba.Dense`; arguments as there."""
 
 
-class Conv(AbstractBlock, synaptic.Conv):
+class Conv(AbstractBlock, synaptic.AbstractConv):
     """Convolutional neurons, as `slayer.block.cuba.Conv`; arguments as there."""
 
 
-class Pool(AbstractBlock, synaptic.Pool):
+class Pool(AbstractBlock, synaptic.AbstractPool):
     """Neurons that sum windows of each channel, as `slayer.block.cuba.Pool`; arguments as there."""
 
 
-class Affine(AbstractBlock, synaptic.Affine):
+class Affine(AbstractBlock, synaptic.AbstractAffine):
     """Weighted sums of spikes or rates, the same in every mode; arguments as `slayer.block.cuba.Affine`.
 
     Of resonators' sums the imaginary part is returned, of sigma-delta messages the sum over time. With `dynamics` the
@@ -78,7 +77,7 @@ class Affine(AbstractBlock, synaptic.Affine):
 
     def deployed(self, x: Tensor) -> Output:
         """What the layer in the file is read at."""
-        return synaptic.Affine.forward(self, x) if self.dynamics else self(x, Mode.SNN)
+        return synaptic.AbstractAffine.forward(self, x) if self.dynamics else self(x, Mode.SNN)
 
     def describe(self) -> exchange.Layer:
         if not self.dynamics and isinstance(self.rates, SigmaDelta):

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-import inspect
 from types import ModuleType
 from typing import Any, TypeVar
 
+import torch
+
+from lavadl_ref.slayer import axon
 from lavadl_ref.slayer.block import recurrent, synaptic
-from lavadl_ref.slayer.block.base import Block
+from lavadl_ref.slayer.block._block import MAX_DELAY, SpikingBlock
 from lavadl_ref.slayer.neuron.base import Neuron
 
-B = TypeVar("B", bound=Block)
+B = TypeVar("B", bound=SpikingBlock)
+
+
+class WithNeurons(torch.nn.Module):
+    """Neurons of a family and a delay, for a class that has one of `block.base` behind this one."""
+
+    neuron_class: type[Neuron]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        block: Any = self
+        if block.neuron_params is not None:
+            block.neuron = self.neuron_class(**block._neuron_arguments(self.neuron_class, block.neuron_params))
+        if block._learns_delay:
+            block.delay = axon.Delay(max_delay=MAX_DELAY)
+        del block.neuron_params
+
+
+class Complete(torch.nn.Module):
+    """A block that has all of its parts as soon as it is made."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        block: Any = self
+        block._complete()
 
 
 class Family:
@@ -26,60 +52,58 @@ class Family:
         Its synapses: `slayer.synapse`, or `slayer.synapse.complex`.
     default_shift : bool
         Whether its blocks shift their output by one step unless told otherwise.
+    **attributes
+        More that its blocks have.
     """
 
     def __init__(
-        self, module: str, neuron_class: type[Neuron], synapses: ModuleType, default_shift: bool = True
+        self,
+        module: str,
+        neuron_class: type[Neuron],
+        synapses: ModuleType,
+        default_shift: bool = True,
+        **attributes: Any,
     ) -> None:
         self.module = module
-        self.attributes: dict[str, Any] = {
-            "neuron_class": neuron_class,
-            "synapses": synapses,
-            "default_shift": default_shift,
-        }
+        self.name = module.rpartition(".")[2]
+        common = {"neuron_class": neuron_class, "synapses": synapses, "default_shift": default_shift, **attributes}
+        doc = f"""Neurons of `slayer.neuron.{self.name}` for a block derived from this class and one of `block.base`."""
+        self.abstract = type("Abstract", (WithNeurons,), {**common, "__module__": module, "__doc__": doc})
+
+    def base(self, name: str) -> type[torch.nn.Module]:
+        """What blocks of the user's own are derived from, beside a class of `block.base`; `name` is Lava-DL's."""
+        self.abstract.__name__ = self.abstract.__qualname__ = name
+        return self.abstract
 
     def blocks(
         self,
     ) -> tuple[
-        type[synaptic.Input],
-        type[synaptic.Affine],
-        type[synaptic.Dense],
-        type[synaptic.Conv],
-        type[synaptic.ConvT],
-        type[synaptic.Pool],
-        type[synaptic.Unpool],
-        type[recurrent.Recurrent],
-        type[recurrent.KWTA],
+        type[synaptic.AbstractInput],
+        type[synaptic.AbstractAffine],
+        type[synaptic.AbstractDense],
+        type[synaptic.AbstractConv],
+        type[synaptic.AbstractConvT],
+        type[synaptic.AbstractPool],
+        type[synaptic.AbstractUnpool],
+        type[recurrent.AbstractRecurrent],
+        type[recurrent.AbstractKWTA],
     ]:
         """The blocks that every family has, with its neurons."""
         return (
-            self(synaptic.Input),
-            self(synaptic.Affine),
-            self(synaptic.Dense),
-            self(synaptic.Conv),
-            self(synaptic.ConvT),
-            self(synaptic.Pool),
-            self(synaptic.Unpool),
-            self(recurrent.Recurrent),
-            self(recurrent.KWTA),
+            self(synaptic.AbstractInput),
+            self(synaptic.AbstractAffine),
+            self(synaptic.AbstractDense),
+            self(synaptic.AbstractConv),
+            self(synaptic.AbstractConvT),
+            self(synaptic.AbstractPool),
+            self(synaptic.AbstractUnpool),
+            self(recurrent.AbstractRecurrent),
+            self(recurrent.AbstractKWTA),
         )
 
     def __call__(self, block: type[B]) -> type[B]:
         """`block` with this family's neurons."""
-        name = self.module.rpartition(".")[2]
         summary, _, rest = (block.__doc__ or "").partition("\n")
-        doc = f"{summary}\n\n    With neurons of `slayer.neuron.{name}`.\n{rest}"
-        made = type(block.__name__, (block,), {**self.attributes, "__module__": self.module, "__doc__": doc})
-        made.__signature__ = self._signature(block)  # type: ignore[attr-defined]
-        return made
-
-    def _signature(self, block: type[Block]) -> inspect.Signature:
-        """The arguments of `block`, with this family's default shift."""
-        signature = inspect.signature(block)
-        shift = self.attributes["default_shift"]
-        return signature.replace(
-            parameters=[
-                p.replace(default=shift, annotation=bool) if p.name == "delay_shift" else p
-                for p in signature.parameters.values()
-            ]
-        )
+        doc = f"{summary}\n\n    With neurons of `slayer.neuron.{self.name}`.\n{rest}"
+        bases: Any = (Complete, self.abstract, block)
+        return type(block.__name__.removeprefix("Abstract"), bases, {"__module__": self.module, "__doc__": doc})

@@ -9,4 +9,5 @@ from lavadl_ref.slayer.block.plain import Flatten as Flatten
 from lavadl_ref.slayer.block.plain import TimeDecimation as TimeDecimation
 
 family = Family(__name__, neuron.adrf_iz.Neuron, synapse.complex)
+AbstractADRFIZ = family.base("AbstractADRFIZ")
 Input, Affine, Dense, Conv, ConvT, Pool, Unpool, Recurrent, KWTA = family.blocks()

@@ -9,4 +9,5 @@ from lavadl_ref.slayer.block.plain import Flatten as Flatten
 from lavadl_ref.slayer.block.plain import TimeDecimation as TimeDecimation
 
 family = Family(__name__, neuron.alif.Neuron, synapse)
+AbstractALIF = family.base("AbstractALIF")
 Input, Affine, Dense, Conv, ConvT, Pool, Unpool, Recurrent, KWTA = family.blocks()

@@ -9,4 +9,5 @@ from lavadl_ref.slayer.block.plain import Flatten as Flatten
 from lavadl_ref.slayer.block.plain import TimeDecimation as TimeDecimation
 
 family = Family(__name__, neuron.cuba.Neuron, synapse)
+AbstractCuba = family.base("AbstractCuba")
 Input, Affine, Dense, Conv, ConvT, Pool, Unpool, Recurrent, KWTA = family.blocks()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref import exchange
+from lavadl_ref.slayer.axon import Delay
 from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.neuron.spiking import Neuron as SpikingNeuron
+from lavadl_ref.slayer.synapse._generic import GenericLayer
+from lavadl_ref.slayer.synapse.complex import ComplexLayer
 
 if TYPE_CHECKING:
-    from lavadl_ref.slayer.block import base, synaptic
-    from lavadl_ref.slayer.block.recurrent import KWTA, Recurrent
+    from lavadl_ref.slayer.block import base
 
 Arrays = dict[str, Any]  #: int64 arrays by the names of description fields
 
@@ -39,8 +42,24 @@ def integers(values: Tensor, what: str) -> NDArray[np.int64]:
     return whole.astype(np.int64)
 
 
+def _parts_of(synapse: Any) -> tuple[GenericLayer, ...]:
+    """The synapse, or the real and the imaginary one.
+
+    Raises
+    ------
+    TypeError
+        If it is not one of `slayer.synapse`.
+    """
+    parts = (synapse.real, synapse.imag) if isinstance(synapse, ComplexLayer) else (synapse,)
+    for part in parts:
+        if not isinstance(part, GenericLayer):
+            raise TypeError(f"to be exported, a synapse must be one of slayer.synapse, got {type(part).__name__}")
+    return parts
+
+
 def weight(synapse: Any) -> Arrays:
     """The applied weight as integers of 1/64, its time axis dropped; both parts of a complex one."""
+    _parts_of(synapse)
     applied = synapse.hooked_weight
     parts = zip(("weight", "weight_imag"), applied if synapse.complex else (applied,), strict=False)
     return {name: integers(part.detach() * 64, "weight").squeeze(-1) for name, part in parts}
@@ -58,7 +77,15 @@ def _value(value: Any) -> Any:
 
 
 def neuron(module: Neuron, spikes: bool = True) -> exchange.Neuron:
-    """A neuron's device parameters under this package's names."""
+    """A neuron's device parameters under this package's names.
+
+    Raises
+    ------
+    TypeError
+        If it is not one of `slayer.neuron`.
+    """
+    if not isinstance(module, Neuron):
+        raise TypeError(f"to be exported, a neuron must be one of slayer.neuron, got {type(module).__name__}")
     params = dict(module.device_params)
     if not spikes:
         params["vThMant"] = NEVER_MANTISSA
@@ -102,7 +129,67 @@ def bias(module: Neuron | None, channels: int) -> Arrays:
     return {} if value is None else {"bias": value}
 
 
+def _constants(synapse: Any) -> Arrays:
+    """What the biases of a synapse add to the weighted sums in each step, (C,) in 1/64; nothing where all are 0."""
+    found: Arrays = {}
+    for name, part in zip(("bias", "bias_imag"), _parts_of(synapse), strict=False):
+        given = part._checked_bias()
+        values = torch.zeros(part.out_channels) if given is None else given.detach()
+        found[name] = integers(values * 64, "bias of the synapse")
+    return found if any(values.any() for values in found.values()) else {}
+
+
+def _sum(*arrays: Arrays) -> Arrays:
+    """Biases that act in one place, added."""
+    total: Arrays = {}
+    for array in arrays:
+        for name, values in array.items():
+            total[name] = total[name] + values if name in total else values
+    return total
+
+
+def _behind_current(module: Any) -> bool:
+    """Whether a bias of the file acts on the voltage and not on what the neurons receive."""
+    return isinstance(module, SpikingNeuron) and module.family == "CUBA"
+
+
+def _received(block: base.SpikingBlock, synapse: Any) -> Arrays:
+    """`_constants` where the bias of a file acts.
+
+    Raises
+    ------
+    ValueError
+        If it acts elsewhere in these neurons.
+    """
+    found = _constants(synapse)
+    if not found or block.neuron is None:
+        return found
+    if not isinstance(block.neuron, SpikingNeuron):
+        raise ValueError(
+            "a bias of the synapse of sigma-delta neurons is added to their sum in every step, for which a file has no "
+            "place: use neuron.set_bias, which is added once"
+        )
+    if _behind_current(block.neuron) and np.any(block.neuron.cx_current_decay != block.neuron.p_scale):
+        raise ValueError(
+            "a bias of the synapse of CUBA neurons acts on their current, that of a file on their voltage, which is "
+            "the same with current_decay=1 only: use a Recurrent block, or leave the bias to a norm"
+        )
+    return found
+
+
+def _paired(block: base.SpikingBlock, constant: NDArray[np.int64]) -> Arrays:
+    """A constant that the neurons receive, of complex ones in the part that fires them."""
+    if not constant.any():
+        return {}
+    if not block.neuron.complex:
+        return {"bias": constant}
+    silent = np.zeros_like(constant)
+    return {name: constant if i == block.neuron.fires_on else silent for i, name in enumerate(("bias", "bias_imag"))}
+
+
 def _common(block: base.SpikingBlock, shape: tuple[int, ...]) -> dict[str, Any]:
+    if block.delay is not None and not isinstance(block.delay, Delay):
+        raise TypeError(f"to be exported, a delay must be slayer.axon.Delay, got {type(block.delay).__name__}")
     return {
         "shape": shape,
         "neuron": None if block.neuron is None else neuron(block.neuron),
@@ -111,7 +198,7 @@ def _common(block: base.SpikingBlock, shape: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def input(block: synaptic.Input) -> exchange.Input:
+def input(block: base.AbstractInput) -> exchange.Input:
     """An input block; its one gain and one offset.
 
     Raises
@@ -126,95 +213,107 @@ def input(block: synaptic.Input) -> exchange.Input:
     for name in ("weight", "bias"):
         parameter = getattr(block, name)
         if parameter is not None:
-            values[name] = int(integers(block._quantised(parameter) * 64, f"input {name}")[0])
+            values[name] = int(integers(block.pre_hook_fx(parameter) * 64, f"input {name}")[0])
     return exchange.Input(**_common(block, block._known_shape()), **values)
 
 
-def dense(block: synaptic.Dense) -> exchange.Dense:
-    """A dense block."""
+def dense(block: base.AbstractDense) -> exchange.Dense | exchange.Kernel:
+    """A dense block; on frames larger than its weights, a convolution."""
+    block._link()
+    if math.prod(block.shape[1:] if block.shape is not None else ()) != 1:
+        return kernel(block, exchange.Conv)
     return exchange.Dense(**_with_units(block, block.synapse), **matrix(block.synapse), **_bias(block, block.synapse))
 
 
-def affine(block: synaptic.Affine) -> exchange.Dense:
+def affine(block: base.AbstractAffine) -> exchange.Dense:
     """An affine block: neurons that never spike, or none."""
+    block._link()
     common = _with_units(block, block.synapse)
     weights = matrix(block.synapse)
     if not block.dynamics:
         # of complex sums the imaginary part is read
-        return exchange.Dense(
-            shape=common["shape"], weight=weights["weight_imag" if block.synapse.complex else "weight"]
-        )
-    assert block.neuron is not None
+        name = "_imag" if block.synapse.complex else ""
+        constant = _constants(block.synapse).get(f"bias{name}")
+        return exchange.Dense(shape=common["shape"], weight=weights[f"weight{name}"], bias=constant)
     silent = {**common, "neuron": neuron(block.neuron, spikes=False)}
     return exchange.Dense(**silent, **weights, **_bias(block, block.synapse))
 
 
 def output(block: Any) -> exchange.Dense:
     """An output block: sums that are read."""
+    block._link()
     summing = exchange.Neuron("SDNN", {"activation": None, "threshold": None, "sigma_output": True})
     common = {**_with_units(block, block.synapse), "neuron": summing}
-    return exchange.Dense(**common, **matrix(block.synapse))
+    return exchange.Dense(**common, **matrix(block.synapse), **_received(block, block.synapse))
 
 
-def recurrent(block: Recurrent) -> exchange.Recurrent:
+def _fed_back(block: base.AbstractRecurrent | base.AbstractKWTA, synapse: Any, constants: Arrays) -> dict[str, Any]:
+    """What blocks with feedback share; `constants` are received by the neurons in every step."""
+    own = _constants(synapse)
+    if block.bias is not None:
+        given = integers(block.bias.detach().reshape(-1) * 64, "bias of the block")
+        own = _sum(own, _paired(block, np.broadcast_to(given, (synapse.out_channels,)).copy()))
+    own = _sum(own, constants)
+    described = {**_with_units(block, synapse), **matrix(synapse)}
+    added = bias(block.neuron, synapse.out_channels)
+    if _behind_current(block.neuron):
+        return {**described, **added, "input_bias": own.get("bias")}
+    return {**described, **_sum(added, own)}
+
+
+def recurrent(block: base.AbstractRecurrent) -> exchange.Recurrent:
     """A recurrent block."""
     feedback: Arrays = {_FEEDBACK[name]: values for name, values in matrix(block.recurrent_synapse).items()}
-    synapse = block.input_synapse
-    described = {**_with_units(block, synapse), **matrix(synapse), **feedback, **_bias(block, synapse)}
-    if block.input_bias is not None:
-        described["input_bias"] = integers(block.input_bias * 64, "constant input")
-    return exchange.Recurrent(**described)
+    common = _fed_back(block, block.input_synapse, _constants(block.recurrent_synapse))
+    return exchange.Recurrent(**common, **feedback)
 
 
-def kwta(block: KWTA) -> exchange.Recurrent:
+def kwta(block: base.AbstractKWTA) -> exchange.Recurrent:
     """A block of neurons that compete: feedback of fixed form, and one constant that all of them receive."""
-    module, synapse = block.neuron, block.synapse
-    assert isinstance(module, SpikingNeuron)
-    common: dict[str, Any] = {**_with_units(block, synapse), **matrix(synapse)}
-    units = synapse.out_channels
+    units = block.synapse.out_channels
     constant = np.full(units, integers(block.offset * 64, "constant input")[0])
-    matrices: Arrays = {"weight_rec": integers(block.feedback * 64, "feedback")}
-    added = _bias(block, synapse)
-    if module.complex:
-        # the part that fires them hears the others and the constant
-        parts = ("weight_rec", "weight_rec_imag"), ("bias", "bias_imag")
-        silent = np.zeros((units, units), np.int64)
-        matrices = {name: matrices["weight_rec"] if i == module.fires_on else silent for i, name in enumerate(parts[0])}
-        nothing = np.zeros(units, np.int64)
-        added = {
-            name: added.get(name, nothing) + (constant if i == module.fires_on else 0)
-            for i, name in enumerate(parts[1])
-        }
-    elif module.family == "CUBA":
-        # its bias acts on the voltage
-        return exchange.Recurrent(**common, **matrices, **added, input_bias=constant if constant.any() else None)
-    else:
-        added = {"bias": added.get("bias", np.zeros(units, np.int64)) + constant}
-    return exchange.Recurrent(**common, **matrices, **(added if _any(added) else {}))
-
-
-def _any(added: Arrays) -> bool:
-    return any(values.any() for values in added.values())
+    values = integers(block.feedback * 64, "feedback")
+    matrices: Arrays = {"weight_rec": values}
+    if block.neuron.complex:
+        # the part that fires them hears the others
+        names = ("weight_rec", "weight_rec_imag")
+        matrices = {name: values if i == block.neuron.fires_on else 0 * values for i, name in enumerate(names)}
+    return exchange.Recurrent(**_fed_back(block, block.synapse, _paired(block, constant)), **matrices)
 
 
 _FEEDBACK = {"weight": "weight_rec", "weight_imag": "weight_rec_imag"}
 
 
 def _with_units(block: base.SpikingBlock, synapse: Any) -> dict[str, Any]:
+    if block.shape is not None and math.prod(block.shape[1:]) != 1:
+        raise ValueError(
+            f"a file has no layer for a {type(block).__name__} block whose output has the shape {tuple(block.shape)}: "
+            "flatten its input"
+        )
     return _common(block, (synapse.out_channels,))
 
 
 def _bias(block: base.SpikingBlock, synapse: Any) -> Arrays:
-    return bias(block.neuron, synapse.out_channels)
+    return _sum(bias(block.neuron, synapse.out_channels), _received(block, synapse))
 
 
 def kernel(block: Any, layer: type[exchange.Kernel]) -> exchange.Kernel:
-    """A convolutional or pooling block."""
-    synapse = block.synapse
+    """A convolutional or pooling block.
+
+    Raises
+    ------
+    ValueError
+        If a pooling synapse has a bias, for which a file has no place.
+    """
+    block._link()
+    synapse, shape = block.synapse, block._known_shape()
+    added = _received(block, synapse)
+    if added and layer in (exchange.Pool, exchange.Unpool):
+        raise ValueError("a pooling synapse with a bias cannot be exported: a file has no place for it")
     return layer(
-        **_common(block, block._known_shape()),
+        **_common(block, shape),
         **weight(synapse),
-        **bias(block.neuron, block._known_shape()[0]),
+        **_sum(bias(block.neuron, shape[0]), added),
         stride=synapse.stride[:2],
         padding=synapse.padding[:2],
         dilation=synapse.dilation[:2],

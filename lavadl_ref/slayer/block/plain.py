@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref import exchange
-from lavadl_ref.slayer.block.base import Block, Output
+from lavadl_ref.slayer.block._block import Block, Output
 
 
 class Flatten(Block):

@@ -10,12 +10,13 @@ from torch import Tensor
 from lavadl_ref import exchange
 from lavadl_ref.slayer import dendrite
 from lavadl_ref.slayer.block import describe
-from lavadl_ref.slayer.block.base import Output as Result
-from lavadl_ref.slayer.block.base import SpikingBlock
+from lavadl_ref.slayer.block._block import Output as Result
+from lavadl_ref.slayer.block._block import SynapticBlock
+from lavadl_ref.slayer.block.synaptic import dense_synapse
 from lavadl_ref.slayer.synapse.layer import Size
 
 
-class Output(SpikingBlock):
+class AbstractOutput(SynapticBlock):
     """Sums over time of weighted messages: neither bias, nor activation, nor messages.
 
     Parameters
@@ -28,6 +29,8 @@ class Output(SpikingBlock):
         Whether to return an event rate too.
     """
 
+    synapse_name = "Dense"
+
     def __init__(
         self,
         neuron_params: Mapping[str, Any],
@@ -37,10 +40,11 @@ class Output(SpikingBlock):
         weight_norm: bool = False,
         count_log: bool = False,
     ) -> None:
-        super().__init__({**neuron_params, "norm": None, "dropout": None}, False, False, count_log)
-        assert self.neuron is not None
-        self.synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
-        self.synapse.pre_hook_fx = self.neuron.quantize_8bit
+        synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, None)
+        super().__init__({**neuron_params, "norm": None, "dropout": None}, synapse, False, False, count_log)
+
+    def _complete(self) -> None:
+        super()._complete()
         self.sigma = dendrite.Sigma(self.neuron.persistent_state)
 
     def reset(self) -> None:

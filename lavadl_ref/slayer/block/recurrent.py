@@ -1,24 +1,39 @@
-"""Blocks whose neurons feed back to each other, for any spiking family."""
+"""Blocks whose neurons feed back to each other, for any spiking family.
+
+As in `synaptic`, a class here keeps the arguments of its parts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer import _feedback
+from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.block import describe
-from lavadl_ref.slayer.block.base import Output, SpikingBlock
+from lavadl_ref.slayer.block._block import Output, SpikingBlock
+from lavadl_ref.slayer.block.synaptic import dense_synapse
 from lavadl_ref.slayer.neuron import spiking
 from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
+from lavadl_ref.slayer.synapse._generic import Fixed
 from lavadl_ref.slayer.synapse.layer import Hook, Size
 
 
 class FeedbackBlock(SpikingBlock):
     """A block of neurons that hear each other: s[t] = f(z[t] + R s[t-1]).
+
+    Attributes
+    ----------
+    num_neurons : int
+    bias : Tensor or None
+        One number, or one for each neuron, in units of 1, added to the weighted sums of every step; None unless
+        assigned.
+    persistent_state : bool
+        That of the neurons; assigning it is assigning theirs.
 
     Raises
     ------
@@ -26,24 +41,72 @@ class FeedbackBlock(SpikingBlock):
         If the neurons do not spike, or their norm scales.
     """
 
+    num_neurons = Fixed()
+    if TYPE_CHECKING:
+        bias: Any
+        input_synapse: Any
+        recurrent_synapse: Any
+
     def __init__(
-        self, neuron_params: Mapping[str, Any], delay: bool, delay_shift: bool | None, count_log: bool
+        self,
+        neuron_params: Mapping[str, Any] | None,
+        synapse_params: Mapping[str, Any],
+        delay: bool,
+        delay_shift: bool | None,
+        count_log: bool,
     ) -> None:
-        if not issubclass(self.neuron_class, spiking.Neuron):
+        family = self.neuron_class
+        if family is not None and not issubclass(family, spiking.Neuron):
             raise ValueError(
-                f"{type(self).__name__} needs neurons that spike: {self.neuron_class.__module__} sends changes, "
+                f"{type(self).__name__} needs neurons that spike: {family.__module__} sends changes, "
                 "which fed back would be summed without end"
             )
         super().__init__(neuron_params, delay, delay_shift, count_log)
-        assert isinstance(self.neuron, spiking.Neuron)
+        self.synapse_params = synapse_params
+        self.num_neurons = int(synapse_params["out_neurons"])
+        self.register_parameter("bias", None)
+        self.spike_state: Tensor | None
+        self.register_buffer("spike_state", None, persistent=False)
+
+    def _complete(self) -> None:
         for norm in self.neuron._norms():
             if isinstance(norm, WgtScaleBatchNorm):
                 raise ValueError(
                     f"{type(self).__name__} cannot have WgtScaleBatchNorm, whose scale changes while its neurons "
                     "feed back: use MeanOnlyBatchNorm"
                 )
-        self.spike_state: Tensor | None
-        self.register_buffer("spike_state", None, persistent=False)
+        super()._complete()
+
+    @property
+    def persistent_state(self) -> bool:
+        """Whether the neurons keep their state from call to call."""
+        return self._persists
+
+    @persistent_state.setter
+    def persistent_state(self, value: bool) -> None:
+        self.neuron.persistent_state = value
+
+    def _biased(self, z: Any) -> Any:
+        """Weighted sums (N, O, ..., T) with the bias; of a complex pair the part that fires the neurons has it.
+
+        Raises
+        ------
+        ValueError
+            If the bias has neither one element nor one for each neuron.
+        """
+        if self.bias is None:
+            return z
+        if self.bias.numel() not in (1, self.num_neurons):
+            raise ValueError(f"bias must have 1 or {self.num_neurons} elements, got {tuple(self.bias.shape)}")
+        return self._with_constant(z, self.bias.reshape(-1))
+
+    def _with_constant(self, z: Any, constant: Tensor) -> Any:
+        """Weighted sums with `constant`, (1,) or (O,)."""
+        if not isinstance(z, tuple):
+            return z + constant.reshape(-1, *[1] * (z.ndim - 2))
+        parts = list(z)
+        parts[self.neuron.fires_on] = self._with_constant(parts[self.neuron.fires_on], constant)
+        return tuple(parts)
 
     def reset(self) -> None:
         super().reset()
@@ -54,20 +117,64 @@ class FeedbackBlock(SpikingBlock):
         state_dict.pop(prefix + "spike_state", None)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
-    def _feed_back(self, z: Any, weight: Any) -> Output:
+    def _feed_back(self, z: Any, weight: Any, synapse: Any = None) -> Output:
+        """What leaves the block for weighted sums `z` and feedback `weight`, which is that of `synapse`."""
         neuron = self.neuron
-        assert isinstance(neuron, spiking.Neuron)
-        last = self.spike_state if neuron.persistent_state else None
+        last = self.spike_state if self._persists else None
         some = z[0] if isinstance(z, tuple) else z
         if last is not None and last.shape != some.shape[:-1]:
             last = None
-        spikes = neuron.recurrent(z, weight, last)
-        if neuron.persistent_state:
+        if not isinstance(neuron, spiking.Neuron):
+            spikes = sent = _stepped(neuron, z, weight, last)
+        else:
+            spikes = neuron.recurrent(z, weight, last)
+            sent = neuron._dropped(spikes)
+        if watched(synapse):
+            _show(synapse, spikes, last)
+        if self._persists:
             self.spike_state = spikes[..., -1].detach()
-        return self._sent(neuron._dropped(spikes))
+        return self._sent(sent)
 
 
-class Recurrent(FeedbackBlock):
+def _with_bias(z: Tensor, synapse: Any) -> Tensor:
+    """`z` with the bias of the feedback's synapse, which acts in every step, also where nothing is fed back yet."""
+    bias = synapse._checked_bias()
+    return z if bias is None else z + bias.reshape(-1, *[1] * (z.ndim - 2))
+
+
+def _show(synapse: Any, spikes: Tensor, last: Tensor | None) -> None:
+    """Call the synapse of a feedback that ran without it, on what it received, for the hooks that wait for it.
+
+    Raises
+    ------
+    RuntimeError
+        If a hook changes what the synapse receives or returns, which can no longer act.
+    """
+    first = torch.zeros_like(spikes[..., 0]) if last is None else last
+    received = torch.cat([first[..., None], spikes[..., :-1]], dim=-1)
+    returned, expected = synapse(received), synapse.forward(received)
+    if not isinstance(expected, tuple):
+        returned, expected = (returned,), (expected,)
+    if not all(torch.equal(part, other) for part, other in zip(returned, expected, strict=True)):
+        raise RuntimeError(
+            "a hook of recurrent_synapse must not change what it receives or returns: feedback runs in one piece, and "
+            "the hook sees it afterwards"
+        )
+
+
+def _stepped(neuron: Any, z: Tensor, weight: _feedback.Weight, last: Tensor | None) -> Tensor:
+    """Spikes of neurons of the user's own, which are called for each step and keep their state themselves."""
+    spikes = []
+    for t in range(z.shape[-1]):
+        step = z[..., t : t + 1]
+        if last is not None:
+            step = step + _feedback.sent(weight, last.flatten(1)).reshape(step.shape)
+        spikes.append(neuron(step))
+        last = spikes[-1][..., 0]
+    return torch.cat(spikes, dim=-1)
+
+
+class AbstractRecurrent(FeedbackBlock):
     """Fully connected neurons with trained feedback: s[t] = f(W x[t] + R s[t-1]), s = 0 before the first step.
 
     Parameters
@@ -103,30 +210,43 @@ class Recurrent(FeedbackBlock):
         delay_shift: bool | None = None,
         count_log: bool = False,
     ) -> None:
-        super().__init__(neuron_params, delay, delay_shift, count_log)
-        assert self.neuron is not None
-        self.requires_grad = requires_grad
-        self.input_synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
-        self.recurrent_synapse = self.synapses.Dense(out_neurons, out_neurons, weight_scale, weight_norm)
-        for synapse in (self.input_synapse, self.recurrent_synapse):
-            synapse.pre_hook_fx = self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx
-        self.recurrent_synapse.requires_grad_(requires_grad)
-        #: (out,) units of 1, added to the weighted sum of CUBA neurons in every step; files of KWTA blocks have it
-        self.input_bias: Tensor | None
-        self.register_buffer("input_bias", None)
+        synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
+        super().__init__(neuron_params, synapse, delay, delay_shift, count_log)
+        self.recurrent_params = {**synapse, "in_neurons": out_neurons}
+        self._trains_feedback = requires_grad
+
+    def _complete(self) -> None:
+        super()._complete()
+        assert self.synapse_params is not None
+        self.input_synapse = self._quantised_synapse("Dense", self.synapse_params)
+        self.recurrent_synapse = self._quantised_synapse("Dense", self.recurrent_params)
+        del self.synapse_params, self.recurrent_params
+        self.requires_grad = self._trains_feedback
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether the feedback is trained."""
+        return self._trains_feedback
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self._trains_feedback = value
+        self.recurrent_synapse.requires_grad_(value)
 
     def forward(self, x: Tensor) -> Output:
         """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
-        z = self.input_synapse(x)
-        if self.input_bias is not None:
-            z = z + self.input_bias.reshape(-1, *[1] * (z.ndim - 2))
-        return self._feed_back(z, self.recurrent_synapse.hooked_weight)
+        z, synapse = self._biased(self.input_synapse(x)), self.recurrent_synapse
+        if not isinstance(z, tuple):
+            return self._feed_back(_with_bias(z, synapse), synapse.hooked_weight.flatten(1), synapse)
+        pairs = zip(z, (synapse.real, synapse.imag), strict=True)
+        z = tuple(_with_bias(part, own) for part, own in pairs)
+        return self._feed_back(z, tuple(weight.flatten(1) for weight in synapse.hooked_weight), synapse)
 
     def describe(self) -> exchange.Layer:
         return describe.recurrent(self)
 
 
-class KWTA(FeedbackBlock):
+class AbstractKWTA(FeedbackBlock):
     """Neurons of which about `num_winners` fire at a time: each excites itself and inhibits all others.
 
     With N neurons, K winners and a = self_excitation, s[t] = f(W x[t] + b + R s[t-1]) where::
@@ -168,54 +288,63 @@ class KWTA(FeedbackBlock):
         requires_grad: bool = True,
         count_log: bool = False,
     ) -> None:
-        super().__init__(neuron_params, False, delay_shift, count_log)
-        assert self.neuron is not None
+        synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
+        super().__init__(neuron_params, synapse, False, delay_shift, count_log)
         if not 1 <= num_winners <= out_neurons:
             raise ValueError(f"num_winners must be 1 to {out_neurons}, the number of neurons, got {num_winners}")
         if not 0 <= self_excitation <= 1:
             raise ValueError(f"self_excitation must be 0 to 1, got {self_excitation}")
         self.num_winners = num_winners
-        self.num_neurons = out_neurons
-        self.requires_grad = requires_grad
-        self.synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
-        self.synapse.pre_hook_fx = self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx
         self.self_excitation = torch.nn.Parameter(torch.tensor([float(self_excitation)]), requires_grad=requires_grad)
+
+    def _complete(self) -> None:
+        super()._complete()
+        assert self.synapse_params is not None
+        self.synapse = self._quantised_synapse("Dense", self.synapse_params)
+        del self.synapse_params
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether the self-excitation is trained."""
+        return self.self_excitation.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.self_excitation.requires_grad_(value)
+
+    def clamp(self) -> None:
+        """Bring the self-excitation back to 0..1."""
+        self.self_excitation.data.clamp_(0, 1)
 
     @property
     def feedback(self) -> Tensor:
         """R, (out, out), as it is applied."""
-        assert self.neuron is not None
-        self.self_excitation.data.clamp_(0, 1)
+        self.clamp()
         size = self.num_neurons
         return self.neuron.quantize_8bit((1 + self.self_excitation) * torch.eye(size) - torch.ones(size, size))
 
     @property
     def _uniform(self) -> _feedback.Uniform:
         """`feedback` as the two numbers it has."""
-        assert self.neuron is not None
-        self.self_excitation.data.clamp_(0, 1)
+        self.clamp()
         others = self.neuron.quantize_8bit(torch.tensor([-1.0]))
         return _feedback.Uniform(self.neuron.quantize_8bit((1 + self.self_excitation) - 1), others.item())
 
     @property
     def offset(self) -> Tensor:
         """b, (1,), as it is applied."""
-        assert self.neuron is not None
         share = (self.num_neurons - 2 * self.num_winners) / self.num_neurons
         return self.neuron.quantize_8bit(torch.tensor([self.neuron.threshold * share / self.neuron.w_scale]))
 
     def forward(self, x: Tensor) -> Output:
         """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
-        neuron = self.neuron
-        assert isinstance(neuron, spiking.Neuron)
-        z, r = self.synapse(x), self._uniform
-        if not neuron.complex:
-            return self._feed_back(z + self.offset, r)
+        z, r = self._with_constant(self._biased(self.synapse(x)), self.offset), self._uniform
+        if not isinstance(z, tuple):
+            return self._feed_back(z, r)
         silent = _feedback.Uniform(torch.zeros(1), 0.0)
-        parts, weights = list(z), [silent, silent]
-        parts[neuron.fires_on] = parts[neuron.fires_on] + self.offset
-        weights[neuron.fires_on] = r
-        return self._feed_back(tuple(parts), tuple(weights))
+        weights = [silent, silent]
+        weights[self.neuron.fires_on] = r
+        return self._feed_back(z, tuple(weights))
 
     def describe(self) -> exchange.Layer:
         return describe.kwta(self)

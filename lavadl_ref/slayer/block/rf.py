@@ -9,4 +9,5 @@ from lavadl_ref.slayer.block.plain import Flatten as Flatten
 from lavadl_ref.slayer.block.plain import TimeDecimation as TimeDecimation
 
 family = Family(__name__, neuron.rf.Neuron, synapse.complex)
+AbstractRF = family.base("AbstractRF")
 Input, Affine, Dense, Conv, ConvT, Pool, Unpool, Recurrent, KWTA = family.blocks()

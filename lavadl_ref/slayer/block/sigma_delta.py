@@ -10,5 +10,6 @@ from lavadl_ref.slayer.block.plain import Flatten as Flatten
 from lavadl_ref.slayer.block.plain import TimeDecimation as TimeDecimation
 
 family = Family(__name__, neuron.sigma_delta.Neuron, synapse, default_shift=False)
+AbstractSDRelu = family.base("AbstractSDRelu")
 Input, Affine, Dense, Conv, ConvT, Pool, Unpool, Recurrent, KWTA = family.blocks()
-Output = family(readout.Output)
+Output = family(readout.AbstractOutput)

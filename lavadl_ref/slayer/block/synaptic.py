@@ -1,8 +1,10 @@
-"""Blocks with neurons, for any family: input, dense, convolutional and pooling."""
+"""Blocks with neurons, for any family: input, dense, convolutional and pooling.
+
+A class here keeps the arguments of its parts; `block._family` makes the parts.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,13 +13,17 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer.block import describe
-from lavadl_ref.slayer.block.base import Output, SpikingBlock, SynapticBlock
-from lavadl_ref.slayer.neuron.spiking import Signal
+from lavadl_ref.slayer.block._block import Output, SpikingBlock, SynapticBlock
+from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.synapse.layer import Hook, Size
 
 
-class Input(SpikingBlock):
-    """Neurons driven by the network's input: q(weight) * q(x) + q(bias), with q the 8-bit quantiser.
+def _same(x: Tensor, **options: Any) -> Tensor:
+    return x
+
+
+class AbstractInput(SpikingBlock):
+    """Neurons driven by the network's input: q(weight) * q(x) + q(bias), with q = `pre_hook_fx`.
 
     Resonators take it as their real input; sigma-delta neurons send its changes, without sum and activation.
 
@@ -29,6 +35,12 @@ class Input(SpikingBlock):
         Gain and offset, trained.
     delay_shift, count_log
         As in `SpikingBlock`.
+
+    Attributes
+    ----------
+    pre_hook_fx : callable
+        What input, gain and offset pass before use; the neuron's 8-bit quantiser unless assigned, and without neurons
+        the identity.
     """
 
     def __init__(
@@ -45,24 +57,40 @@ class Input(SpikingBlock):
         for name, value in (("weight", weight), ("bias", bias)):
             start = None if value is None else torch.nn.Parameter(torch.tensor([float(value)]))
             self.register_parameter(name, start)
+        self.synapse_params = None
+        self.pre_hook_fx: Hook = _same
 
-    def _quantised(self, x: Tensor) -> Tensor:
-        return x if self.neuron is None else self.neuron.quantize_8bit(x)
+    def _complete(self) -> None:
+        super()._complete()
+        if self.neuron is not None:
+            self.pre_hook_fx = self.neuron.quantize_8bit
+
+    @property
+    def input_shape(self) -> torch.Size | None:
+        """The same as `shape`."""
+        return self.shape
+
+    @input_shape.setter
+    def input_shape(self, value: torch.Size | None) -> None:
+        self.shape = value
 
     def _scaled(self, x: Tensor) -> Tensor:
         """What drives the neurons."""
-        z = x if self.neuron is None else self.neuron.quantized_input(x)
+        hook = self.pre_hook_fx
+        # a bound method is made at each access: equal, but not the same
+        eight_bits = isinstance(self.neuron, Neuron) and hook == self.neuron.quantize_8bit
+        z = self.neuron.quantized_input(x) if eight_bits else hook(x)
         if self.weight is not None:
-            z = z * self._quantised(self.weight)
+            z = z * hook(self.weight)
         if self.bias is not None:
-            z = z + self._quantised(self.bias)
+            z = z + hook(self.bias)
         return z
 
     def forward(self, x: Tensor) -> Output:
         """Spikes of `x` (N, C, ..., T)."""
         z = self._scaled(x)
         if self.neuron is not None:
-            return self._sent(self.neuron.driven(z))
+            return self._sent(self.neuron.driven(z) if isinstance(self.neuron, Neuron) else self.neuron(z))
         self.shape = x.shape[1:-1]
         return self._counted(self._shifted(z))
 
@@ -70,45 +98,20 @@ class Input(SpikingBlock):
         return describe.input(self)
 
 
-class Masked:
-    """A quantiser applied to weights of which only those that `mask` keeps are left.
-
-    Parameters
-    ----------
-    hook : callable
-        The quantiser.
-    mask : Tensor
-        Factor of the weights, (out, in) or the weight's own shape.
-    shape : tuple of int
-        Shape of the weight.
-
-    Raises
-    ------
-    ValueError
-        If `mask` has another shape.
-    """
-
-    def __init__(self, hook: Hook, mask: Tensor, shape: torch.Size) -> None:
-        matrix = (shape[0], math.prod(shape[1:]))
-        if tuple(mask.shape) not in (tuple(shape), matrix):
-            raise ValueError(f"mask must have the shape (out, in) {matrix} of the weight, got {tuple(mask.shape)}")
-        self.hook = hook
-        self.mask = mask.detach().clone().reshape(shape)
-
-    def __call__(self, weight: Tensor, **options: Any) -> Tensor:
-        return self.hook(weight * self.mask.to(weight.dtype), **options)
+def dense_synapse(
+    in_neurons: Size, out_neurons: int, weight_scale: float, weight_norm: bool, pre_hook_fx: Hook | None
+) -> dict[str, Any]:
+    """Arguments of a dense synapse."""
+    return {
+        "in_neurons": in_neurons,
+        "out_neurons": out_neurons,
+        "weight_scale": weight_scale,
+        "weight_norm": weight_norm,
+        "pre_hook_fx": pre_hook_fx,
+    }
 
 
-def mask_synapse(block: Affine | Dense, mask: Tensor | None) -> None:
-    """Let the synapse of `block` use only the weights that `mask` keeps; the mask is saved with the block."""
-    block.register_buffer("mask", None)
-    if mask is not None:
-        assert block.synapse.pre_hook_fx is not None
-        hook = Masked(block.synapse.pre_hook_fx, mask, block.synapse.shape)
-        block.synapse.pre_hook_fx, block.mask = hook, hook.mask
-
-
-class Affine(SpikingBlock):
+class AbstractAffine(SynapticBlock):
     """Weighted sums of spikes, integrated but never fired: for regression and readout.
 
     Parameters
@@ -126,6 +129,8 @@ class Affine(SpikingBlock):
         Whether to return an event rate too.
     """
 
+    synapse_name = "Dense"
+
     def __init__(
         self,
         neuron_params: Mapping[str, Any],
@@ -138,19 +143,20 @@ class Affine(SpikingBlock):
         mask: Tensor | None = None,
         count_log: bool = False,
     ) -> None:
-        super().__init__(self.neuron_class.silenced(neuron_params), False, False, count_log)
-        assert self.neuron is not None
+        synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
+        super().__init__(neuron_params, synapse, False, False, count_log, mask)
         self.dynamics = dynamics
-        self.synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
-        self.synapse.pre_hook_fx = self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx
-        mask_synapse(self, mask)
+
+    @staticmethod
+    def _neuron_arguments(neuron_class: type[Neuron], neuron_params: Mapping[str, Any]) -> Mapping[str, Any]:
+        return neuron_class.silenced(neuron_params)
 
     def forward(self, x: Tensor) -> Output:
         """Values or weighted sums (N, out, T)."""
-        assert self.neuron is not None
-        z: Signal = self.synapse(x)
+        self._link()
+        z: Any = self.synapse(x)
         if self.dynamics:
-            z = self.neuron.dynamics(z)[1]  # type: ignore[arg-type]
+            z = self.neuron.dynamics(z)[1]
         elif isinstance(z, tuple):
             z = z[1]
         self.shape = z.shape[1:-1]
@@ -160,7 +166,7 @@ class Affine(SpikingBlock):
         return describe.affine(self)
 
 
-class Dense(SynapticBlock):
+class AbstractDense(SynapticBlock):
     """Fully connected neurons.
 
     Parameters
@@ -172,6 +178,8 @@ class Dense(SynapticBlock):
     mask : Tensor, optional
         Factor of the weights, (out, in) or the weight's own shape.
     """
+
+    synapse_name = "Dense"
 
     def __init__(
         self,
@@ -186,9 +194,8 @@ class Dense(SynapticBlock):
         mask: Tensor | None = None,
         count_log: bool = False,
     ) -> None:
-        synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
-        super().__init__(neuron_params, synapse, pre_hook_fx, delay, delay_shift, count_log)
-        mask_synapse(self, mask)
+        synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
+        super().__init__(neuron_params, synapse, delay, delay_shift, count_log, mask)
 
     def describe(self) -> exchange.Layer:
         return describe.dense(self)
@@ -197,7 +204,6 @@ class Dense(SynapticBlock):
 class _KernelBlock(SynapticBlock):
     """A block whose synapse is a convolution."""
 
-    synapse_name: str
     layer: type[exchange.Kernel]
 
     def __init__(
@@ -217,16 +223,25 @@ class _KernelBlock(SynapticBlock):
         delay_shift: bool | None = None,
         count_log: bool = False,
     ) -> None:
-        synapse = getattr(self.synapses, self.synapse_name)(
-            in_features, out_features, kernel_size, stride, padding, dilation, groups, weight_scale, weight_norm
-        )
-        super().__init__(neuron_params, synapse, pre_hook_fx, delay, delay_shift, count_log)
+        synapse = {
+            "in_features": in_features,
+            "out_features": out_features,
+            "kernel_size": kernel_size,
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "groups": groups,
+            "weight_scale": weight_scale,
+            "weight_norm": weight_norm,
+            "pre_hook_fx": pre_hook_fx,
+        }
+        super().__init__(neuron_params, synapse, delay, delay_shift, count_log)
 
     def describe(self) -> exchange.Layer:
         return describe.kernel(self, self.layer)
 
 
-class Conv(_KernelBlock):
+class AbstractConv(_KernelBlock):
     """Convolutional neurons.
 
     Parameters
@@ -240,7 +255,7 @@ class Conv(_KernelBlock):
     synapse_name, layer = "Conv", exchange.Conv
 
 
-class ConvT(_KernelBlock):
+class AbstractConvT(_KernelBlock):
     """Transposed-convolutional neurons; parameters as in `Conv`."""
 
     synapse_name, layer = "ConvTranspose", exchange.ConvTranspose
@@ -249,7 +264,6 @@ class ConvT(_KernelBlock):
 class _WindowBlock(SynapticBlock):
     """A block whose synapse is a fixed window."""
 
-    synapse_name: str
     layer: type[exchange.Kernel]
 
     def __init__(
@@ -266,18 +280,24 @@ class _WindowBlock(SynapticBlock):
         delay_shift: bool | None = None,
         count_log: bool = False,
     ) -> None:
-        synapse = getattr(self.synapses, self.synapse_name)(
-            kernel_size, stride, padding, dilation, weight_scale, weight_norm
-        )
+        synapse = {
+            "kernel_size": kernel_size,
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "weight_scale": weight_scale,
+            "weight_norm": weight_norm,
+            "pre_hook_fx": pre_hook_fx,
+        }
         # a window sums what is there: a norm between it and the threshold would undo that
-        params = {**neuron_params, "norm": None}
-        super().__init__(params, synapse, pre_hook_fx, delay, delay_shift, count_log)
+        params = None if neuron_params is None else {**neuron_params, "norm": None}
+        super().__init__(params, synapse, delay, delay_shift, count_log)
 
     def describe(self) -> exchange.Layer:
         return describe.kernel(self, self.layer)
 
 
-class Pool(_WindowBlock):
+class AbstractPool(_WindowBlock):
     """Neurons that sum windows of each channel; the neuron has no norm.
 
     Parameters
@@ -291,7 +311,7 @@ class Pool(_WindowBlock):
     synapse_name, layer = "Pool", exchange.Pool
 
 
-class Unpool(_WindowBlock):
+class AbstractUnpool(_WindowBlock):
     """Neurons that copy each input over a window; parameters as in `Pool`, the neuron has no norm."""
 
     synapse_name, layer = "Unpool", exchange.Unpool

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lavadl_ref.slayer._sigma_delta import Beyond, Setting, Stateful, messages, watched
+from lavadl_ref.slayer._hooks import watched
+from lavadl_ref.slayer._sigma_delta import Beyond, Setting, Stateful, messages
 from lavadl_ref.slayer.axon.delta import Delta, Threshold
 from lavadl_ref.slayer.dendrite import Sigma
 from lavadl_ref.slayer.neuron import base

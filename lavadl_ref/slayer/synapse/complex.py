@@ -10,10 +10,22 @@ import torch
 from torch import Tensor
 
 from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.synapse import layer
-from lavadl_ref.slayer.synapse.layer import Hook
+from lavadl_ref.slayer.synapse._generic import Fixed, Hook
 
-_GEOMETRY = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+
+def _of_both(name: str) -> Any:
+    """An attribute of the real part that is assigned to both."""
+
+    def get(self: ComplexLayer) -> Any:
+        return getattr(self.real, name)
+
+    def set(self: ComplexLayer, value: Any) -> None:
+        setattr(self.real, name, value)
+        setattr(self.imag, name, value)
+
+    return property(get, set, doc=f"`{name}` of both parts.")
 
 
 class ComplexLayer(torch.nn.Module):
@@ -26,22 +38,30 @@ class ComplexLayer(torch.nn.Module):
     complex : bool
         True.
     in_channels, out_channels, kernel_size, stride, padding, dilation, groups
-        As the parts have them.
+        As the parts have them; what can be assigned is assigned to both.
     """
 
     synapse: type[layer.GenericLayer]
-    complex = True
+    complex = Fixed()
+    in_channels, out_channels = _of_both("in_channels"), _of_both("out_channels")
+    kernel_size, stride, padding = _of_both("kernel_size"), _of_both("stride"), _of_both("padding")
+    dilation, groups, mask = _of_both("dilation"), _of_both("groups"), _of_both("mask")
 
     def __init_subclass__(cls) -> None:
         cls.__signature__ = inspect.signature(cls.synapse)  # type: ignore[attr-defined]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
+        self.complex = True
         self.real = self.synapse(*args, **kwargs)
         self.imag = self.synapse(*args, **kwargs)
-        for name in _GEOMETRY:
-            if hasattr(self.real, name):
-                setattr(self, name, getattr(self.real, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("weight", "bias"):
+            raise AttributeError(
+                f"a complex synapse has no {name} of its own: assign to synapse.real.{name} and synapse.imag.{name}"
+            )
+        super().__setattr__(name, value)
 
     def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
         """The weighted sums of `input` (N, ..., T), real and imaginary."""
@@ -52,6 +72,10 @@ class ComplexLayer(torch.nn.Module):
     def weight_norm_enabled(self) -> bool:
         """Whether length and direction of the weights are trained."""
         return self.real.weight_norm_enabled
+
+    @weight_norm_enabled.setter
+    def weight_norm_enabled(self, value: bool) -> None:
+        self.real.weight_norm_enabled = self.imag.weight_norm_enabled = value
 
     def enable_weight_norm(self) -> None:
         """Train length and direction of each output's weights, in both parts on its own."""
@@ -98,6 +122,8 @@ class Dense(ComplexLayer):
 
     def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
         """The weighted sums of `input` (N, I, T) or (N, C, H, W, T), real and imaginary."""
+        if watched(self.real) or watched(self.imag):
+            return super().forward(input)
         real, imag = layer.weighted(input, (self.real, self.imag))
         return real, imag
 

@@ -8,7 +8,7 @@ one matrix product or one 2-D operation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lavadl_ref.slayer import _dense
+from lavadl_ref.slayer.synapse._generic import GenericLayer as GenericLayer
+from lavadl_ref.slayer.synapse._generic import Hook as Hook
 from lavadl_ref.slayer.utils import _validate
 
-Hook = Callable[..., Tensor]
 Size = int | Sequence[int]
 
 
@@ -51,84 +52,8 @@ def unframed(y: Tensor, steps: int) -> Tensor:
     return y.reshape(steps, -1, *y.shape[1:]).permute(1, 2, 3, 4, 0)
 
 
-class GenericLayer(torch.nn.Module):
-    """What all synapses share: the weight, its normalisation and its quantiser."""
-
-    weight: Tensor
-    complex = False  # whether there is a real and an imaginary weight, as in `synapse.complex`
-
-    def __init__(self, shape: tuple[int, ...], weight_norm: bool, pre_hook_fx: Hook | None) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.empty(shape))
-        self.reset_parameters()
-        self._pre_hook_fx = pre_hook_fx
-        if weight_norm:
-            self.enable_weight_norm()
-
-    def reset_parameters(self) -> None:
-        """Draw the weights as torch's convolutions do."""
-        torch.nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-
-    def __getattr__(self, name: str) -> Any:
-        # while the weight is split into length and direction it is made anew at each use
-        if name == "weight" and "weight_g" in self._parameters:
-            return torch._weight_norm(self.weight_v, self.weight_g, 0)
-        return super().__getattr__(name)
-
-    def enable_weight_norm(self) -> None:
-        """Train length ``weight_g`` and direction ``weight_v`` of each output's weights instead of ``weight``."""
-        if "weight_g" in self._parameters:
-            return
-        weight = self._parameters.pop("weight")
-        assert weight is not None
-        axes = tuple(range(1, weight.ndim))
-        length = weight.detach().square().sum(axes, keepdim=True).sqrt()
-        self.weight_g = torch.nn.Parameter(length, weight.requires_grad)
-        self.weight_v = torch.nn.Parameter(weight.detach().clone(), weight.requires_grad)
-
-    def disable_weight_norm(self) -> None:
-        """Go back to one ``weight`` parameter, of the value the two have."""
-        if "weight_g" not in self._parameters:
-            return
-        weight = torch.nn.Parameter(self.weight.detach().clone(), self.weight_v.requires_grad)
-        del self._parameters["weight_g"], self._parameters["weight_v"]
-        self.weight = weight
-
-    @property
-    def weight_norm_enabled(self) -> bool:
-        """Whether ``weight_g`` and ``weight_v`` are trained instead of ``weight``."""
-        return "weight_g" in self._parameters
-
-    @property
-    def pre_hook_fx(self) -> Hook | None:
-        """The function that the weight passes before use, typically a quantiser."""
-        return self._pre_hook_fx
-
-    @pre_hook_fx.setter
-    def pre_hook_fx(self, function: Hook | None) -> None:
-        self._pre_hook_fx = function
-
-    @property
-    def hooked_weight(self) -> Tensor:
-        """The weight as it is applied."""
-        return self.weight if self._pre_hook_fx is None else self._pre_hook_fx(self.weight)
-
-    @property
-    def grad_norm(self) -> float:
-        """Norm of the gradient of the weight (of its length, if normalised) over its number of elements."""
-        parameter = self._parameters.get("weight_g", self._parameters.get("weight"))
-        if parameter is None or parameter.grad is None:
-            return 0.0
-        return torch.linalg.vector_norm(parameter.grad).item() / parameter.grad.numel()
-
-    @property
-    def shape(self) -> torch.Size:
-        """Shape of the weight."""
-        return self.weight.shape
-
-
-class Dense(GenericLayer):
-    """Fully connected synapse.
+class Dense(GenericLayer, torch.nn.Conv3d):
+    """Fully connected synapse; on frames larger than its own it is a convolution, as Lava-DL's is.
 
     Parameters
     ----------
@@ -172,39 +97,60 @@ class Dense(GenericLayer):
             channels, height, width = int(sizes[0]), 1, 1
         else:
             channels, height, width = int(sizes[2]) if len(sizes) == 3 else 1, int(sizes[1]), int(sizes[0])
-        super().__init__((int(out_neurons), channels, height, width, 1), False, pre_hook_fx)
-        self._input: tuple[int, int, int] = (channels, height, width)
+        super().__init__(channels, int(out_neurons), (height, width, 1), bias=False, pre_hook_fx=pre_hook_fx)
         self.taken: _dense.Taken | None = None
-        self.in_channels: int = channels
-        self.out_channels: int = int(out_neurons)
-        self.kernel_size = (height, width, 1)
         self.weight.data *= weight_scale
         if weight_norm:
             self.enable_weight_norm()
 
-    def _check_input(self, input: Tensor) -> None:
-        expected = self._input
+    def _slides(self, input: Tensor) -> bool:
+        """Whether `input` is a frame with more than one place for the weight.
+
+        Raises
+        ------
+        ValueError
+            If the weight fits nowhere.
+        """
+        expected = (self.in_channels, *self.kernel_size[:2])
         given = tuple(input.shape[1:-1])
-        if given != expected and not (len(given) == 1 and given[0] == math.prod(expected)):
-            raise ValueError(
-                f"dense synapse expects input (N, {', '.join(map(str, expected))}, T) or "
-                f"(N, {math.prod(expected)}, T), got {tuple(input.shape)}"
-            )
+        plain = not any(self.padding) and max(self.dilation) == self.groups == 1
+        if plain and (given == expected or (len(given) == 1 and given[0] == math.prod(expected))):
+            return False
+        if len(given) == 3 and given[0] == self.in_channels:
+            return True
+        raise ValueError(
+            f"dense synapse expects input (N, {', '.join(map(str, expected))}, T) or "
+            f"(N, {math.prod(expected)}, T), got {tuple(input.shape)}"
+        )
 
     def forward(self, input: Tensor) -> Tensor:
-        """Weighted sums of `input` (N, I, T) or (N, C, H, W, T): (N, O, T) or (N, O, 1, 1, T)."""
+        """Weighted sums of `input` (N, I, T) or (N, C, H, W, T): (N, O, T) or (N, O, 1, 1, T).
+
+        Where height and width are larger than `in_neurons` says, each place has its sums: (N, O, H', W', T).
+        """
         return weighted(input, (self,))[0]
 
 
 def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
     """What `Dense.forward` returns, for several synapses on the same input: its events are searched once."""
-    for synapse in synapses:
-        synapse._check_input(input)
+    slides = [synapse._slides(input) for synapse in synapses]
+    if any(slides):
+        return [_convolved(input, synapse) for synapse in synapses]
     weights = [synapse.hooked_weight.flatten(1) for synapse in synapses]
     results, taken = _dense.sums(input, weights)
     for synapse in synapses:
         synapse.taken = taken
+    biases = [synapse._checked_bias() for synapse in synapses]
+    results = [z if bias is None else z + bias[:, None] for z, bias in zip(results, biases, strict=True)]
     return results if input.ndim == 3 else [z.unflatten(1, (-1, 1, 1)) for z in results]
+
+
+def _convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
+    """The weighted sums of `input` (N, C, H, W, T) wherever the weight fits."""
+    weight = synapse.hooked_weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
+    x, bias = frames(input, "convolution input"), synapse._checked_bias()
+    y = F.conv2d(x, weight, bias, groups=synapse.groups, **synapse._geometry)
+    return unframed(y, input.shape[-1])
 
 
 class _Kernel(GenericLayer):
@@ -232,31 +178,27 @@ class _Kernel(GenericLayer):
                 f"got {in_features}, {out_features} and {groups}"
             )
         kernel = pair(kernel_size, "kernel_size", 1)
-        super().__init__((*self._channels(in_features, out_features, groups), *kernel, 1), False, pre_hook_fx)
-        self.in_channels, self.out_channels, self.groups = int(in_features), int(out_features), int(groups)
-        self.kernel_size = (*kernel, 1)
-        self.stride = (*pair(stride, "stride", 1), 1)
-        self.padding = (*pair(padding, "padding", 0), 0)
-        self.dilation = (*pair(dilation, "dilation", 1), 1)
+        super().__init__(
+            int(in_features),
+            int(out_features),
+            (*kernel, 1),
+            stride=(*pair(stride, "stride", 1), 1),
+            padding=(*pair(padding, "padding", 0), 0),
+            dilation=(*pair(dilation, "dilation", 1), 1),
+            groups=int(groups),
+            bias=False,
+            pre_hook_fx=pre_hook_fx,
+        )
         self.weight.data *= weight_scale
         if weight_norm:
             self.enable_weight_norm()
-
-    @staticmethod
-    def _channels(in_features: int, out_features: int, groups: int) -> tuple[int, int]:
-        """The first two axes of the weight."""
-        return out_features, in_features // groups
-
-    @property
-    def _geometry(self) -> dict[str, Any]:
-        return {"stride": self.stride[:2], "padding": self.padding[:2], "dilation": self.dilation[:2]}
 
     def _check_channels(self, input: Tensor) -> None:
         if input.ndim != 5 or input.shape[1] != self.in_channels:
             raise ValueError(f"convolution expects input (N, {self.in_channels}, H, W, T), got {tuple(input.shape)}")
 
 
-class Conv(_Kernel):
+class Conv(_Kernel, torch.nn.Conv3d):
     """Convolution over height and width.
 
     Parameters
@@ -274,24 +216,17 @@ class Conv(_Kernel):
     def forward(self, input: Tensor) -> Tensor:
         """Convolve `input` (N, C, H, W, T)."""
         self._check_channels(input)
-        weight = self.hooked_weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
-        y = F.conv2d(frames(input, "convolution input"), weight, groups=self.groups, **self._geometry)
-        return unframed(y, input.shape[-1])
+        return _convolved(input, self)
 
 
-class ConvTranspose(_Kernel):
+class ConvTranspose(_Kernel, torch.nn.ConvTranspose3d):
     """Transposed convolution over height and width; parameters as `Conv`, weight (in, out / groups, kh, kw, 1)."""
 
-    @staticmethod
-    def _channels(in_features: int, out_features: int, groups: int) -> tuple[int, int]:
-        return in_features, out_features // groups
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Convolve `input` (N, C, H, W, T) the transposed way."""
+    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
+        """Convolve `input` (N, C, H, W, T) the transposed way; the output has the size that follows."""
         self._check_channels(input)
-        y = F.conv_transpose2d(
-            frames(input, "convolution input"), self.hooked_weight.squeeze(-1), groups=self.groups, **self._geometry
-        )
+        x, weight = frames(input, "convolution input"), self.hooked_weight.squeeze(-1)
+        y = F.conv_transpose2d(x, weight, self._checked_bias(), groups=self.groups, **self._geometry)
         return unframed(y, input.shape[-1])
 
 
@@ -314,17 +249,20 @@ class _Window(_Kernel):
         if weight_norm:
             self.enable_weight_norm()
 
-    def reset_parameters(self) -> None:
-        """Set all weights to 1."""
-        super().reset_parameters()  # drawn and dropped: networks of one seed then equal Lava-DL's
-        torch.nn.init.ones_(self.weight)
+    def _fill(self, weight: Tensor) -> None:
+        # drawn before, and dropped: networks of one seed then equal Lava-DL's
+        torch.nn.init.ones_(weight)
 
     def _per_channel(self, channels: int) -> Tensor:
         """The weight of a convolution with one group for each channel, which leaves channels where they are."""
         return self.hooked_weight.squeeze(-1).expand(channels, -1, -1, -1)
 
+    def _bias_per_channel(self, channels: int) -> Tensor | None:
+        bias = self._checked_bias()
+        return None if bias is None else bias.expand(channels)
 
-class Pool(_Window):
+
+class Pool(_Window, torch.nn.Conv3d):
     """Sum over windows of each channel.
 
     Parameters
@@ -359,16 +297,18 @@ class Pool(_Window):
             extra += [0, max(last + span - extent - 2 * padding, 0)]
         if any(extra):
             x = F.pad(x, extra)
-        y = F.conv2d(x, self._per_channel(channels), groups=channels, **self._geometry)
+        weight, bias = self._per_channel(channels), self._bias_per_channel(channels)
+        y = F.conv2d(x, weight, bias, groups=channels, **self._geometry)
         return unframed(y, input.shape[-1])
 
 
-class Unpool(_Window):
+class Unpool(_Window, torch.nn.ConvTranspose3d):
     """Copy each input over a window of its channel: the adjoint of `Pool`, with the same parameters."""
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
         """Unpool `input` (N, C, H, W, T)."""
         x = frames(input, "pooling input")
         channels = x.shape[1]
-        y = F.conv_transpose2d(x, self._per_channel(channels), groups=channels, **self._geometry)
+        weight, bias = self._per_channel(channels), self._bias_per_channel(channels)
+        y = F.conv_transpose2d(x, weight, bias, groups=channels, **self._geometry)
         return unframed(y, input.shape[-1])

@@ -1,0 +1,257 @@
+"""What all blocks are made of, whatever their neurons.
+
+A spiking block is synapse, neuron, one-step shift, learnable delay, in this order.  Parts can be replaced after the
+block was made, by others of this package or by the user's own: what depends on them is asked for at each call.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import h5py
+import torch
+from torch import Tensor
+
+from lavadl_ref import exchange
+from lavadl_ref.slayer import axon
+from lavadl_ref.slayer.neuron.base import Neuron
+from lavadl_ref.slayer.neuron.spiking import Signal
+from lavadl_ref.slayer.utils import event_rate
+
+MAX_DELAY = 62  #: longest axonal delay that a block learns, what the device can hold
+
+Output = Tensor | tuple[Tensor, Tensor | float]
+
+
+class Block(torch.nn.Module):
+    """What all blocks share: counting of events, the shape, and the export."""
+
+    def __init__(self, count_log: bool = False) -> None:
+        super().__init__()
+        self.count_log = count_log
+        self._shape: torch.Size | None = None
+
+    @property
+    def shape(self) -> torch.Size | None:
+        """Shape of the output without batch and time; None before the first input."""
+        return self._shape
+
+    @shape.setter
+    def shape(self, value: torch.Size | None) -> None:
+        self._shape = value
+
+    def _counted(self, x: Tensor) -> Output:
+        return (x, event_rate(x)) if self.count_log else x
+
+    def describe(self) -> exchange.Layer:
+        """What this block writes into a ``.net`` file."""
+        raise NotImplementedError
+
+    def deployed(self, x: Tensor) -> Output:
+        """The output for `x` as the layer in the file has it, for blocks that can also compute otherwise."""
+        output: Output = self(x)
+        return output
+
+    def export_hdf5(self, handle: h5py.Group) -> None:
+        """Write this block into an open group of a ``.net`` file.
+
+        Raises
+        ------
+        RuntimeError
+            If no input has passed yet, so that the shape is not known.
+        """
+        exchange.write_layer(handle, self.describe())
+
+    def _known_shape(self) -> tuple[int, ...]:
+        if self.shape is None:
+            raise RuntimeError(
+                f"{type(self).__name__} block has not seen any input, so its shape is not known: "
+                "pass one sample through the network before exporting"
+            )
+        return tuple(int(s) for s in self.shape)
+
+
+def persists(module: torch.nn.Module) -> bool:
+    """Whether the neurons of a block keep their state from call to call."""
+    return bool(getattr(getattr(module, "neuron", None), "persistent_state", False))
+
+
+def step_delay(module: Any, x: Tensor) -> Tensor:
+    """Shift a block's output by one step, as a deployed network does between layers.
+
+    Parameters
+    ----------
+    module : Module
+        The block. If the state of its ``neuron`` is persistent, what leaves at the end is kept as its ``delay_buffer``
+        and enters the next call.
+    x : Tensor
+        Output of its neurons (N, ..., T).
+
+    Returns
+    -------
+    Tensor
+        Shape of `x`.
+    """
+    shifted = axon.delay(x, 1)
+    if not persists(module):
+        return shifted
+    last = getattr(module, "delay_buffer", None)
+    module.delay_buffer = x[..., -1:].detach()
+    if last is None or last.shape[:-1] != x.shape[:-1]:
+        return shifted
+    return torch.cat([last, shifted[..., 1:]], dim=-1)
+
+
+class SpikingBlock(Block):
+    """A block with neurons, before it has them.
+
+    A family of neurons adds them (`block._family`), and so may a class of the user's.
+
+    Parameters
+    ----------
+    neuron_params : mapping or None
+        Arguments of the family's neuron; not modified.
+    delay : bool
+        Whether to learn an axonal delay for each channel.
+    delay_shift : bool, optional
+        Whether the output is shifted by one step, as a deployed network does; if not given, the
+        default of the family: True, and False for sigma-delta.
+    count_log : bool
+        Whether to return the event rate too.
+
+    Attributes
+    ----------
+    neuron_params, synapse_params : mapping or None
+        Arguments of the parts; deleted by who makes these.
+    """
+
+    neuron_class: type[Neuron] | None = None
+    synapses: ModuleType
+    default_shift: bool = True
+    synapse: Any
+    neuron: Any
+    delay: Any
+    neuron_params: Mapping[str, Any] | None
+    synapse_params: Mapping[str, Any] | None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # the arguments are those of the first constructor that does not just pass its own on
+        made = (inspect.signature(vars(c)["__init__"]) for c in cls.__mro__ if "__init__" in vars(c))
+        signature = next(s for s in made if all(p.kind is not p.VAR_POSITIONAL for p in s.parameters.values()))
+        shift: Any = {"default": cls.default_shift, "annotation": bool}
+        cls.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
+            p.replace(**shift) if p.name == "delay_shift" and p.default is None else p
+            for p in list(signature.parameters.values())[1:]
+        ])  # fmt: skip
+
+    def __init__(
+        self, neuron_params: Mapping[str, Any] | None, delay: bool, delay_shift: bool | None, count_log: bool
+    ) -> None:
+        super().__init__(count_log)
+        self.neuron_params = neuron_params
+        self.neuron = None
+        self.delay = None
+        self._learns_delay = delay
+        self.delay_shift = self.default_shift if delay_shift is None else delay_shift
+        self.delay_buffer: Tensor | None
+        self.register_buffer("delay_buffer", None, persistent=False)
+
+    @staticmethod
+    def _neuron_arguments(neuron_class: type[Neuron], neuron_params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments of this block's neuron for those that the user gave."""
+        return neuron_params
+
+    def _quantised_synapse(self, name: str, params: Mapping[str, Any]) -> Any:
+        """A synapse whose weights the neuron quantises, unless `params` have a ``pre_hook_fx``."""
+        synapse = getattr(self.synapses, name)(**params)
+        if synapse.pre_hook_fx is None and self.neuron is not None:
+            synapse.pre_hook_fx = self.neuron.quantize_8bit
+        return synapse
+
+    def _complete(self) -> None:
+        """Make what is still missing when there are neurons."""
+
+    def reset(self) -> None:
+        """Forget all state that persists between calls."""
+        self.delay_buffer = None
+        for part in (self.neuron, self.delay):
+            if hasattr(part, "reset"):
+                part.reset()
+
+    @property
+    def _persists(self) -> bool:
+        return persists(self)
+
+    def _shifted(self, x: Tensor) -> Tensor:
+        return step_delay(self, x) if self.delay_shift else x
+
+    def _fire(self, z: Signal) -> Output:
+        """What leaves the block for the input `z` of its neurons."""
+        return self._sent(self.neuron(z))
+
+    def _sent(self, spikes: Tensor) -> Output:
+        """What leaves the block for the spikes of its neurons."""
+        if not isinstance(self.delay, axon.Delay):
+            x = self._shifted(spikes)
+            x = x if self.delay is None else self.delay(x)
+        else:
+            self.delay.persistent_state = self._persists
+            if self.delay_shift and not self._persists:
+                x = self.delay(spikes, 1)  # both in one pass
+            else:
+                x = self.delay(self._shifted(spikes))
+        self.shape = x.shape[1:-1]
+        return self._counted(x)
+
+
+class SynapticBlock(SpikingBlock):
+    """A block with neurons and, before it has it, a synapse that feeds them.
+
+    Parameters
+    ----------
+    neuron_params, delay, delay_shift, count_log
+        As in `SpikingBlock`.
+    synapse_params : mapping
+        Arguments of the synapse.
+    mask : Tensor, optional
+        Factor of the weights, (out, in) or the weight's own shape.
+    """
+
+    synapse_name: str  #: of the class in `synapses`
+    mask: Tensor | None
+
+    def __init__(
+        self,
+        neuron_params: Mapping[str, Any] | None,
+        synapse_params: Mapping[str, Any],
+        delay: bool,
+        delay_shift: bool | None,
+        count_log: bool,
+        mask: Tensor | None = None,
+    ) -> None:
+        super().__init__(neuron_params, delay, delay_shift, count_log)
+        self.synapse_params = synapse_params
+        self.synapse = None
+        self.register_buffer("mask", None if mask is None else mask.detach().clone())
+
+    def _complete(self) -> None:
+        super()._complete()
+        assert self.synapse_params is not None
+        self.synapse = self._quantised_synapse(self.synapse_name, self.synapse_params)
+        del self.synapse_params
+        self._link()
+
+    def _link(self) -> None:
+        """Let the synapse know the mask, which is saved with the block in the weight's shape."""
+        if self.mask is not None:
+            self.synapse.mask = self.mask
+            self.mask = self.synapse.mask
+
+    def forward(self, x: Tensor) -> Output:
+        """Spikes (N, ..., T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
+        self._link()
+        return self._fire(self.synapse(x))

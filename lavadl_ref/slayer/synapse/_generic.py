@@ -1,0 +1,244 @@
+"""What all synapses share: the weight, its normalisation and its quantiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.weight_norm import WeightNorm
+
+from lavadl_ref.slayer._hooks import MAKES_WEIGHT
+
+Hook = Callable[..., Tensor]
+
+
+class _LengthAndDirection(WeightNorm):
+    """torch's weight norm, for a module that makes its weight anew at each use and not at each call.
+
+    It is registered as torch's own is, so that ``torch.nn.utils.remove_weight_norm`` finds it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("weight", 0)
+
+    def __call__(self, module: torch.nn.Module, inputs: Any) -> None:
+        pass
+
+    def remove(self, module: torch.nn.Module) -> None:
+        """Replace length and direction of `module` by the weight they make."""
+        direction: Any = module.weight_v
+        weight = torch.nn.Parameter(self.compute_weight(module).detach().clone(), direction.requires_grad)
+        for name in ("weight_g", "weight_v"):
+            del module._parameters[name]
+        module.weight = weight
+
+
+def _length(weight: Tensor) -> Tensor:
+    """The norm of each output's weights, with axes of length 1 behind."""
+    return weight.square().sum(tuple(range(1, weight.ndim)), keepdim=True).sqrt()
+
+
+class Fixed:
+    """An attribute that follows from the arguments of the constructor: to assign another value is an error."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        try:
+            return vars(instance)[self.name]
+        except KeyError:
+            raise AttributeError(f"{type(instance).__name__} has no attribute {self.name!r} yet") from None
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        current = vars(instance).setdefault(self.name, value)
+        if current != value:
+            raise AttributeError(
+                f"{self.name} of {type(instance).__name__} is {current!r} and cannot become {value!r}: make another one"
+            )
+
+
+class GenericLayer(torch.nn.Module):
+    """Base of all synapses; each is also the convolution of torch that its weight is made for.
+
+    Attributes
+    ----------
+    weight : Parameter
+        Five axes: (out, in / groups, height, width, 1), of transposed synapses (in, out / groups, height, width, 1).
+    bias : Parameter or None
+        (out,) float32, units of 1, added to the weighted sums; None unless one is assigned.
+    stride, padding, dilation : tuple of int
+        (height, width, time).
+    groups : int
+    complex : bool
+        False: there is one weight, not a real and an imaginary one.
+    """
+
+    weight: Tensor
+    if TYPE_CHECKING:  # what torch's convolutions have
+        bias: Any
+        stride: Any
+        padding: Any
+        dilation: Any
+        groups: Any
+    complex = Fixed()
+    in_channels = Fixed()
+    out_channels = Fixed()
+    kernel_size = Fixed()
+    transposed = Fixed()
+    output_padding = Fixed()
+    padding_mode = Fixed()
+
+    def __init__(self, *args: Any, pre_hook_fx: Hook | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.complex = False
+        self._pre_hook_fx = pre_hook_fx
+        self._mask: Tensor | None = None
+
+    def reset_parameters(self) -> None:
+        """Draw the weights as torch's convolutions do.
+
+        Raises
+        ------
+        RuntimeError
+            If the weight is made of other parameters, by pruning or a parametrisation.
+        """
+        if not self.weight_norm_enabled:
+            self._plain_weight()
+            super().reset_parameters()  # type: ignore[misc]
+            self._fill(self.weight)
+            return
+        # drawn in a plain tensor, so that length and direction remain the parameters that an optimiser knows
+        vars(self)["weight"] = drawn = torch.empty_like(self.weight_v)
+        try:
+            super().reset_parameters()  # type: ignore[misc]
+        finally:
+            del vars(self)["weight"]
+        self._fill(drawn)
+        self.weight_v.data.copy_(drawn)
+        self.weight_g.data.copy_(_length(drawn))
+
+    def _fill(self, weight: Tensor) -> None:
+        """Replace the drawn values where all weights are the same."""
+
+    def _plain_weight(self) -> torch.nn.Parameter:
+        weight = self._parameters.get("weight")
+        if weight is None:
+            raise RuntimeError(
+                f"the weight of a {type(self).__name__} synapse must be a parameter, but it is made of others: "
+                "remove pruning or parametrisation first"
+            )
+        return weight
+
+    def __getattr__(self, name: str) -> Any:
+        # while the weight is split into length and direction it is made anew at each use
+        if name == "weight" and "weight_g" in self._parameters:
+            return torch._weight_norm(self.weight_v, self.weight_g, 0)
+        return super().__getattr__(name)
+
+    def enable_weight_norm(self) -> None:
+        """Train length ``weight_g`` and direction ``weight_v`` of each output's weights instead of ``weight``.
+
+        Raises
+        ------
+        RuntimeError
+            If the weight is made of other parameters already, by pruning or a parametrisation.
+        """
+        if self.weight_norm_enabled:
+            return
+        weight = self._plain_weight()
+        del self._parameters["weight"]
+        self.weight_g = torch.nn.Parameter(_length(weight.detach()), weight.requires_grad)
+        self.weight_v = torch.nn.Parameter(weight.detach().clone(), weight.requires_grad)
+        self.register_forward_pre_hook(_LengthAndDirection())
+
+    def disable_weight_norm(self) -> None:
+        """Go back to one ``weight`` parameter of the value that the two have, whoever has split it."""
+        if self.weight_norm_enabled:
+            torch.nn.utils.remove_weight_norm(self, "weight")
+
+    @property
+    def weight_norm_enabled(self) -> bool:
+        """Whether ``weight_g`` and ``weight_v`` are trained instead of ``weight``; assigning switches it."""
+        return "weight_g" in self._parameters
+
+    @weight_norm_enabled.setter
+    def weight_norm_enabled(self, value: bool) -> None:
+        if value:
+            self.enable_weight_norm()
+        else:
+            self.disable_weight_norm()
+
+    @property
+    def pre_hook_fx(self) -> Hook | None:
+        """The function that the weight passes before use, typically a quantiser."""
+        return self._pre_hook_fx
+
+    @pre_hook_fx.setter
+    def pre_hook_fx(self, function: Hook | None) -> None:
+        self._pre_hook_fx = function
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Factor of the weight, of its shape; what is assigned may be (out, in) too."""
+        return self._mask
+
+    @mask.setter
+    def mask(self, value: Tensor | None) -> None:
+        if value is not None:
+            shape = self.shape
+            matrix = (shape[0], shape[1:].numel())
+            if tuple(value.shape) not in (tuple(shape), matrix):
+                raise ValueError(f"mask must have the shape (out, in) {matrix} of the weight, got {tuple(value.shape)}")
+            value = value.detach().reshape(shape)
+        self._mask = value
+
+    @property
+    def hooked_weight(self) -> Tensor:
+        """The weight as it is applied."""
+        # torch makes a pruned or normed weight before each call only: it would be that of the last call
+        for hook in self._forward_pre_hooks.values():
+            if isinstance(hook, MAKES_WEIGHT):
+                hook(self, ())
+        weight = self.weight if self._mask is None else self.weight * self._mask.to(self.weight.dtype)
+        return weight if self._pre_hook_fx is None else self._pre_hook_fx(weight)
+
+    @property
+    def _geometry(self) -> dict[str, Any]:
+        """Height and width of what convolutions take, by torch's names."""
+        return {
+            "stride": tuple(self.stride[:2]),
+            "padding": tuple(self.padding[:2]),
+            "dilation": tuple(self.dilation[:2]),
+        }
+
+    def _checked_bias(self) -> Tensor | None:
+        """The bias, (out,).
+
+        Raises
+        ------
+        ValueError
+            If it has another shape.
+        """
+        bias = self.bias
+        if bias is not None and tuple(bias.shape) != (self.out_channels,):
+            raise ValueError(f"bias of a synapse must have shape ({self.out_channels},), got {tuple(bias.shape)}")
+        return bias
+
+    @property
+    def grad_norm(self) -> float:
+        """Norm of the gradient of the weight (of its length, if normalised) over its number of elements."""
+        names = ("weight_g", "weight_orig", "weight")
+        parameter = next((self._parameters[name] for name in names if name in self._parameters), None)
+        if parameter is None or parameter.grad is None:
+            return 0.0
+        return torch.linalg.vector_norm(parameter.grad).item() / parameter.grad.numel()
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the weight."""
+        return self.weight.shape
