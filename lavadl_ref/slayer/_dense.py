@@ -30,6 +30,7 @@ from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer._layout import Layout
+from lavadl_ref.slayer.utils import _validate
 
 Path = Literal["auto", "events", "gemm"]
 
@@ -103,8 +104,7 @@ class Taken:
 
 def sums(input: Tensor, weights: Sequence[Tensor]) -> tuple[list[Tensor], Taken]:
     """The weighted sums (N, O, T) of `input` (N, ..., T) for each of `weights` (O, I), and how they were made."""
-    if input.dtype != weights[0].dtype and not torch.is_autocast_enabled("cpu"):
-        raise TypeError(f"dense input must have the dtype of the weights, {weights[0].dtype}, got {input.dtype}")
+    _validate.of_dtype(input, weights[0].dtype, "dense input")
     n, steps = input.shape[0], input.shape[-1]
     listed = _listed(input, weights)
     recorded = torch.is_grad_enabled() and any(weight.requires_grad for weight in weights)

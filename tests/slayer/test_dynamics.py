@@ -417,9 +417,11 @@ def test_float64_that_float32_does_not_hold_is_refused(case):
 
 
 @every
-@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.int16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.int16, torch.uint8])
 def test_decays_of_other_dtypes(case, dtype):
     x, d, s = draw(case, (2, 3, 12))
+    if dtype == torch.uint8:
+        d = [rate.abs() % 256 for rate in d]
     other = [rate.to(dtype) for rate in d]
     if dtype == torch.float64:
         other = [torch.where(rate > 0, rate + 1 - 1e-12, rate).requires_grad_() for rate in other]
@@ -452,3 +454,16 @@ def test_what_a_spike_leaves_is_not_cut_to_the_dtype_of_the_state():
         given = state.to(dtype)
         assert adaptive_threshold.persistent_ref_state(given, spike, given).dtype == dtype
         assert adaptive_threshold.persistent_ref_state(given, spike, given).tolist() == [3, -6]
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int64, torch.float16])
+def test_states_of_other_dtypes(case, dtype):
+    """Multiplied by w_scale in a dtype that holds the product."""
+    x, d, _ = draw(case, (2, 3, 12))
+    s = [(torch.arange(6).reshape(2, 3) * 4).to(dtype) for _ in range(case.states)]
+    whole = case.call(x, d, [state.double() for state in s], ONE)
+    for actual, wanted in zip(case.call(x, d, s, ONE), whole, strict=True):
+        assert torch.equal(actual, wanted)
+    for value, wanted in zip(whole, expected(case, x, d, [state.double() for state in s]), strict=True):
+        assert torch.equal(value.double(), wanted)

@@ -323,7 +323,7 @@ def test_spikes_are_floats(kind, arguments, dtype):
 
 def test_sums_of_another_dtype_than_the_weights():
     x = torch.rand(2, 3, 5)
-    with pytest.raises(TypeError, match=r"dtype of the weights, torch\.float32, got torch\.float64"):
+    with pytest.raises(TypeError, match=r"dtype of the weights, torch\.float32, but got torch\.float64"):
         synapse.Dense(3, 2)(x.double())
     layer = synapse.Dense(3, 2)
     wanted = layer(x)
@@ -359,7 +359,7 @@ def test_channels_stay_innermost(make):
     _, x, _ = layouts(spikes((2, 4, 8, 9, 5)))
     assert channels_innermost(x)
     x.requires_grad_()
-    seen = synapse.layer.frames(x, "input")
+    seen = synapse.layer.frames(x, torch.float32, "input")
     assert seen.is_contiguous(memory_format=torch.channels_last)
     assert seen.data_ptr() == x.data_ptr()
     y = make()(x)

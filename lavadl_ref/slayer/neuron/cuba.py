@@ -12,7 +12,7 @@ from lavadl_kernels import cuba
 from torch import Tensor
 
 from lavadl_ref.slayer import _autograd, _feedback
-from lavadl_ref.slayer._sigma_delta import watched
+from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.neuron import base, spiking
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
 from lavadl_ref.slayer.neuron.spiking import Signal

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from lavadl_ref.slayer import _autograd
-from lavadl_ref.slayer.spike.spike import _Fixed
+from lavadl_ref.slayer.spike.spike import _Fixed, as_level
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -56,8 +55,7 @@ class Spike(metaclass=_Fixed):
         _validate.tensor(imag, "imaginary part of Spike")
         if graded_spike:
             _validate.with_fractions(real, "real part of graded spikes")
-        kind = real.dtype if real.is_floating_point() else torch.float32
-        level = torch.as_tensor(threshold, dtype=kind).detach()
-        last = torch.as_tensor(imag_last, dtype=kind).detach()
+        level = as_level(threshold, real)
+        last = as_level(imag_last, imag)
         spikes: Tensor = _autograd.PhaseSpike.apply(real, imag, level, tau_rho, scale_rho, graded_spike, last, scale)
         return spikes

@@ -12,6 +12,13 @@ from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer.utils import _validate
 
 
+def as_level(value: float | Tensor, signal: Tensor) -> Tensor:
+    """A number as precise as the `signal` that is compared with it; a tensor without its gradient."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    return torch.as_tensor(value, dtype=signal.dtype if signal.is_floating_point() else torch.float32)
+
+
 class _Fixed(type):
     """The class of functions whose surrogate gradient is set by `tau_rho` and `scale_rho` alone."""
 
@@ -65,7 +72,6 @@ class Spike(metaclass=_Fixed):
         _validate.tensor(voltage, "voltage of Spike", 0)
         if graded_spike:
             _validate.with_fractions(voltage, "voltage of graded spikes")
-        kind = voltage.dtype if voltage.is_floating_point() else torch.float32
-        level = torch.as_tensor(threshold, dtype=kind).detach()
+        level = as_level(threshold, voltage)
         spikes: Tensor = _autograd.Spike.apply(voltage, level, tau_rho, scale_rho, graded_spike, scale)
         return spikes

@@ -38,11 +38,11 @@ def pair(value: Any, what: str, smallest: int) -> tuple[int, int]:
     return int(values[0]), int(values[1])
 
 
-def frames(x: Tensor, what: str) -> Tensor:
-    """A tensor (N, C, H, W, T) as (T * N, C, H, W), a view where memory has time slowest."""
+def frames(x: Tensor, dtype: torch.dtype, what: str) -> Tensor:
+    """A tensor (N, C, H, W, T) of the weights' dtype as (T * N, C, H, W), a view where memory has time slowest."""
     if x.ndim != 5:
         raise ValueError(f"{what} must have shape (N, C, H, W, T), got {tuple(x.shape)}")
-    _validate.with_fractions(x, what)
+    _validate.of_dtype(x, dtype, what)
     n, c, h, w, t = x.shape
     return x.permute(4, 0, 1, 2, 3).reshape(t * n, c, h, w)
 
@@ -148,7 +148,7 @@ def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
 def _convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
     """The weighted sums of `input` (N, C, H, W, T) wherever the weight fits."""
     weight = synapse.hooked_weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
-    x, bias = frames(input, "convolution input"), synapse._checked_bias()
+    x, bias = frames(input, weight.dtype, "convolution input"), synapse._checked_bias()
     y = F.conv2d(x, weight, bias, groups=synapse.groups, **synapse._geometry)
     return unframed(y, input.shape[-1])
 
@@ -225,7 +225,8 @@ class ConvTranspose(_Kernel, torch.nn.ConvTranspose3d):
     def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
         """Convolve `input` (N, C, H, W, T) the transposed way; the output has the size that follows."""
         self._check_channels(input)
-        x, weight = frames(input, "convolution input"), self.hooked_weight.squeeze(-1)
+        weight = self.hooked_weight.squeeze(-1)
+        x = frames(input, weight.dtype, "convolution input")
         y = F.conv_transpose2d(x, weight, self._checked_bias(), groups=self.groups, **self._geometry)
         return unframed(y, input.shape[-1])
 
@@ -253,11 +254,8 @@ class _Window(_Kernel):
         # drawn before, and dropped: networks of one seed then equal Lava-DL's
         torch.nn.init.ones_(weight)
 
-    def _per_channel(self, channels: int) -> Tensor:
-        """The weight of a convolution with one group for each channel, which leaves channels where they are."""
-        return self.hooked_weight.squeeze(-1).expand(channels, -1, -1, -1)
-
     def _bias_per_channel(self, channels: int) -> Tensor | None:
+        """That of a convolution with one group for each channel, which leaves channels where they are."""
         bias = self._checked_bias()
         return None if bias is None else bias.expand(channels)
 
@@ -285,8 +283,10 @@ class Pool(_Window, torch.nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool `input` (N, C, H, W, T)."""
-        x = frames(input, "pooling input")
+        weight = self.hooked_weight.squeeze(-1)
+        x = frames(input, weight.dtype, "pooling input")
         channels = x.shape[1]
+        weight, bias = weight.expand(channels, -1, -1, -1), self._bias_per_channel(channels)
         extra = []
         for axis in (1, 0):
             extent, padding, stride = x.shape[2 + axis], self.padding[axis], self.stride[axis]
@@ -297,7 +297,6 @@ class Pool(_Window, torch.nn.Conv3d):
             extra += [0, max(last + span - extent - 2 * padding, 0)]
         if any(extra):
             x = F.pad(x, extra)
-        weight, bias = self._per_channel(channels), self._bias_per_channel(channels)
         y = F.conv2d(x, weight, bias, groups=channels, **self._geometry)
         return unframed(y, input.shape[-1])
 
@@ -307,8 +306,9 @@ class Unpool(_Window, torch.nn.ConvTranspose3d):
 
     def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
         """Unpool `input` (N, C, H, W, T)."""
-        x = frames(input, "pooling input")
+        weight = self.hooked_weight.squeeze(-1)
+        x = frames(input, weight.dtype, "pooling input")
         channels = x.shape[1]
-        weight, bias = self._per_channel(channels), self._bias_per_channel(channels)
+        weight, bias = weight.expand(channels, -1, -1, -1), self._bias_per_channel(channels)
         y = F.conv_transpose2d(x, weight, bias, groups=channels, **self._geometry)
         return unframed(y, input.shape[-1])

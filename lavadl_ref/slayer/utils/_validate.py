@@ -43,6 +43,13 @@ def with_fractions(value: torch.Tensor, name: str) -> torch.Tensor:
     return value
 
 
+def of_dtype(value: torch.Tensor, dtype: torch.dtype, name: str) -> torch.Tensor:
+    """`value`, which has to have the `dtype` of the weights that it meets; `TypeError` if not, but for autocast."""
+    if value.dtype != dtype and not torch.is_autocast_enabled("cpu"):
+        raise TypeError(f"{name} must have the dtype of the weights, {dtype}, but got {value.dtype}")
+    return value
+
+
 def _alone(value: Any) -> Any:
     """What a tensor or array of one element holds; anything else as it is."""
     single = isinstance(value, (torch.Tensor, np.ndarray)) and math.prod(value.shape) == 1

@@ -108,9 +108,9 @@ class Grid:
             raise ValueError(
                 f"{name} must have one element or one for each of {self._shape[1]} channels, got {tuple(value.shape)}"
             )
-        plain = value.detach()
+        plain = value.detach().double()  # the bounds are beyond the smallest dtypes
         if not ((plain >= low) & (plain <= STATE_ONE)).all():
             raise ValueError(f"{name} must be from {low} to {STATE_ONE}, got {plain.flatten().tolist()}")
         if value.dtype != torch.float32:
-            value = _straight(value, plain.double().trunc().float())
+            value = _straight(value, plain.trunc().float())
         return value.reshape(-1)
