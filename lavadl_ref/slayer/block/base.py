@@ -97,6 +97,12 @@ class SpikingBlock(Block):
         self.delay_buffer: Tensor | None
         self.register_buffer("delay_buffer", None, persistent=False)
 
+    def _sized(self, channels: int) -> None:
+        """Give neuron and delay the number of their channels, which follows from the constructor's arguments."""
+        for part in (self.neuron, self.delay):
+            if part is not None:
+                part.allocate(channels)
+
     def reset(self) -> None:
         """Forget all state that persists between calls."""
         self.delay_buffer = None
@@ -141,6 +147,7 @@ class SynapticBlock(SpikingBlock):
     """A spiking block fed through a synapse, quantised by the neuron unless `pre_hook_fx` is given."""
 
     synapse: Any
+    _mixes_channels = True  #: whether the number of channels is the synapse's, not the input's
 
     def __init__(
         self,
@@ -155,6 +162,8 @@ class SynapticBlock(SpikingBlock):
         assert self.neuron is not None
         self.synapse = synapse
         self.synapse.pre_hook_fx = self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx
+        if self._mixes_channels:
+            self._sized(synapse.out_channels)
 
     def forward(self, x: Tensor) -> Output:
         """Spikes (N, ..., T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""

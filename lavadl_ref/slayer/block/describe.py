@@ -39,16 +39,21 @@ def integers(values: Tensor, what: str) -> NDArray[np.int64]:
     return whole.astype(np.int64)
 
 
-def weight(synapse: Any) -> Arrays:
-    """The applied weight as integers of 1/64, its time axis dropped; both parts of a complex one."""
+def _scale(module: Neuron | None) -> int:
+    """Integers of a file per unit of a weight or bias of this neuron's."""
+    return 64 if module is None else int(module.w_scale)
+
+
+def weight(synapse: Any, scale: int = 64) -> Arrays:
+    """The applied weight as integers of 1 / scale, its time axis dropped; both parts of a complex one."""
     applied = synapse.hooked_weight
     parts = zip(("weight", "weight_imag"), applied if synapse.complex else (applied,), strict=False)
-    return {name: integers(part.detach() * 64, "weight").squeeze(-1) for name, part in parts}
+    return {name: integers(part.detach() * scale, "weight").squeeze(-1) for name, part in parts}
 
 
-def matrix(synapse: Any) -> Arrays:
+def matrix(synapse: Any, scale: int = 64) -> Arrays:
     """The applied weight as one row for each output."""
-    return {name: values.reshape(synapse.out_channels, -1) for name, values in weight(synapse).items()}
+    return {name: values.reshape(synapse.out_channels, -1) for name, values in weight(synapse, scale).items()}
 
 
 def _value(value: Any) -> Any:
@@ -59,6 +64,12 @@ def _value(value: Any) -> Any:
 
 def neuron(module: Neuron, spikes: bool = True) -> exchange.Neuron:
     """A neuron's device parameters under this package's names."""
+    scale = getattr(module, "scale", 64)
+    if scale != 64 and (module.graded_spike or not spikes):
+        raise ValueError(
+            f"values that leave a layer have a fixed unit in a file, that of scale 64: {module.__class__.__module__} "
+            f"with scale {scale} can be exported with binary spikes only"
+        )
     params = dict(module.device_params)
     if not spikes:
         params["vThMant"] = NEVER_MANTISSA
@@ -75,11 +86,11 @@ def neuron(module: Neuron, spikes: bool = True) -> exchange.Neuron:
     return exchange.Neuron(family.type, {**values, **absent})
 
 
-def _norm_bias(norm: Any, channels: int) -> NDArray[np.int64] | None:
+def _norm_bias(norm: Any, channels: int, scale: int) -> NDArray[np.int64] | None:
     if norm is None:
         return None
     offset = norm.bias.detach()
-    whole = integers(offset if norm.pre_hook_fx is not None else offset * 64, "bias of the norm")
+    whole = integers(offset if norm.pre_hook_fx is not None else offset * scale, "bias of the norm")
     return np.broadcast_to(whole, (channels,)).copy()
 
 
@@ -91,8 +102,8 @@ def bias(module: Neuron | None, channels: int) -> Arrays:
         if module.real_norm is None:
             return {}
         norms = {"bias": module.real_norm, "bias_imag": module.imag_norm}
-        return {name: _norm_bias(norm, channels) for name, norm in norms.items()}
-    value = _norm_bias(module.norm, channels)
+        return {name: _norm_bias(norm, channels, _scale(module)) for name, norm in norms.items()}
+    value = _norm_bias(module.norm, channels, _scale(module))
     if getattr(module, "bias_is_set", False):
         constant: Any = module.quantised_bias
         # the file's bias is added before the norm divides
@@ -103,6 +114,8 @@ def bias(module: Neuron | None, channels: int) -> Arrays:
 
 
 def _common(block: base.SpikingBlock, shape: tuple[int, ...]) -> dict[str, Any]:
+    if block.neuron is not None:
+        block.neuron.settle(shape[0])  # what is written is what the next input meets
     return {
         "shape": shape,
         "neuron": None if block.neuron is None else neuron(block.neuron),
@@ -122,6 +135,10 @@ def input(block: synaptic.Input) -> exchange.Input:
     module = block.neuron
     if module is not None and (module.norm is not None or module.real_norm is not None):
         raise ValueError("an input block with a norm cannot be exported exactly: give its neuron no norm")
+    if _scale(module) != 64:
+        raise ValueError(
+            f"the input of a file has a fixed unit, 1/64: an input block needs scale 64, got {_scale(module)}"
+        )
     values: dict[str, Any] = {}
     for name in ("weight", "bias"):
         parameter = getattr(block, name)
@@ -132,7 +149,8 @@ def input(block: synaptic.Input) -> exchange.Input:
 
 def dense(block: synaptic.Dense) -> exchange.Dense:
     """A dense block."""
-    return exchange.Dense(**_with_units(block, block.synapse), **matrix(block.synapse), **_bias(block, block.synapse))
+    weights = matrix(block.synapse, _scale(block.neuron))
+    return exchange.Dense(**_with_units(block, block.synapse), **weights, **_bias(block, block.synapse))
 
 
 def affine(block: synaptic.Affine) -> exchange.Dense:
@@ -158,11 +176,12 @@ def output(block: Any) -> exchange.Dense:
 
 def recurrent(block: Recurrent) -> exchange.Recurrent:
     """A recurrent block."""
-    feedback: Arrays = {_FEEDBACK[name]: values for name, values in matrix(block.recurrent_synapse).items()}
+    scale = _scale(block.neuron)
+    feedback: Arrays = {_FEEDBACK[name]: values for name, values in matrix(block.recurrent_synapse, scale).items()}
     synapse = block.input_synapse
-    described = {**_with_units(block, synapse), **matrix(synapse), **feedback, **_bias(block, synapse)}
+    described = {**_with_units(block, synapse), **matrix(synapse, scale), **feedback, **_bias(block, synapse)}
     if block.input_bias is not None:
-        described["input_bias"] = integers(block.input_bias * 64, "constant input")
+        described["input_bias"] = integers(block.input_bias * scale, "constant input")
     return exchange.Recurrent(**described)
 
 
@@ -170,10 +189,11 @@ def kwta(block: KWTA) -> exchange.Recurrent:
     """A block of neurons that compete: feedback of fixed form, and one constant that all of them receive."""
     module, synapse = block.neuron, block.synapse
     assert isinstance(module, SpikingNeuron)
-    common: dict[str, Any] = {**_with_units(block, synapse), **matrix(synapse)}
+    scale = _scale(module)
+    common: dict[str, Any] = {**_with_units(block, synapse), **matrix(synapse, scale)}
     units = synapse.out_channels
-    constant = np.full(units, integers(block.offset * 64, "constant input")[0])
-    matrices: Arrays = {"weight_rec": integers(block.feedback * 64, "feedback")}
+    constant = np.full(units, integers(block.offset * scale, "constant input")[0])
+    matrices: Arrays = {"weight_rec": integers(block.feedback * scale, "feedback")}
     added = _bias(block, synapse)
     if module.complex:
         # the part that fires them hears the others and the constant
@@ -213,7 +233,7 @@ def kernel(block: Any, layer: type[exchange.Kernel]) -> exchange.Kernel:
     synapse = block.synapse
     return layer(
         **_common(block, block._known_shape()),
-        **weight(synapse),
+        **weight(synapse, _scale(block.neuron)),
         **bias(block.neuron, block._known_shape()[0]),
         stride=synapse.stride[:2],
         padding=synapse.padding[:2],

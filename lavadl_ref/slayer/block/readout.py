@@ -41,6 +41,7 @@ class Output(SpikingBlock):
         assert self.neuron is not None
         self.synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
         self.synapse.pre_hook_fx = self.neuron.quantize_8bit
+        self._sized(out_neurons)
         self.sigma = dendrite.Sigma(self.neuron.persistent_state)
 
     def reset(self) -> None:

@@ -111,6 +111,7 @@ class Recurrent(FeedbackBlock):
         for synapse in (self.input_synapse, self.recurrent_synapse):
             synapse.pre_hook_fx = self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx
         self.recurrent_synapse.requires_grad_(requires_grad)
+        self._sized(out_neurons)
         #: (out,) units of 1, added to the weighted sum of CUBA neurons in every step; files of KWTA blocks have it
         self.input_bias: Tensor | None
         self.register_buffer("input_bias", None)
@@ -179,6 +180,7 @@ class KWTA(FeedbackBlock):
         self.requires_grad = requires_grad
         self.synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
         self.synapse.pre_hook_fx = self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx
+        self._sized(out_neurons)
         self.self_excitation = torch.nn.Parameter(torch.tensor([float(self_excitation)]), requires_grad=requires_grad)
 
     @property

@@ -144,6 +144,7 @@ class Affine(SpikingBlock):
         self.synapse = self.synapses.Dense(in_neurons, out_neurons, weight_scale, weight_norm)
         self.synapse.pre_hook_fx = self.neuron.quantize_8bit if pre_hook_fx is None else pre_hook_fx
         mask_synapse(self, mask)
+        self._sized(out_neurons)
 
     def forward(self, x: Tensor) -> Output:
         """Values or weighted sums (N, out, T)."""
@@ -248,6 +249,8 @@ class ConvT(_KernelBlock):
 
 class _WindowBlock(SynapticBlock):
     """A block whose synapse is a fixed window."""
+
+    _mixes_channels = False
 
     synapse_name: str
     layer: type[exchange.Kernel]

@@ -10,9 +10,11 @@ import torch
 from lavadl_kernels import cuba
 from torch import Tensor
 
-from lavadl_ref.slayer import _autograd, _feedback
+from lavadl_ref.slayer import _feedback
 from lavadl_ref.slayer.neuron import base, spiking
-from lavadl_ref.slayer.neuron.spiking import Signal
+from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT, Signal
+
+__all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
 def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6, p_scale: int = 1 << 12) -> dict[str, Any]:
@@ -114,6 +116,19 @@ class Neuron(spiking.Neuron):
         self._register_decay("voltage_decay", voltage_decay)
 
     @property
+    def threshold_eps(self) -> float:
+        """What Lava-DL adds to the threshold where it compares: less than a unit, so that v > threshold."""
+        return 0.01 / float(self.s_scale)
+
+    @threshold_eps.setter
+    def threshold_eps(self, value: float) -> None:
+        if not 0 < value * self.s_scale < 1:
+            raise ValueError(
+                f"threshold_eps must be positive and less than 1/{self.s_scale}, so that neurons fire strictly above "
+                f"their threshold as the device does, got {value}; give the neuron another threshold instead"
+            )
+
+    @property
     def cx_current_decay(self) -> Any:
         """Current decay as the device has it: an integer 0..4096, or one per channel."""
         return self._cx("current_decay")
@@ -137,11 +152,11 @@ class Neuron(spiking.Neuron):
             Shape of `input`; a voltage above the threshold starts the next step from 0.
         """
         (x,) = self._parts(input)
-        current, u = _autograd.LeakyIntegrator.apply(x, self._decay("current_decay"), self._held("current_state"), None)
+        current, u = self._integrated(x, self._decay("current_decay"), self._held("current_state"), None)
         self._hold("current_state", u)
         if self.norm is not None:
             current = self.norm(current)
-        voltage, v = _autograd.LeakyIntegrator.apply(
+        voltage, v = self._integrated(
             current, self._decay("voltage_decay"), self._held("voltage_state"), None if self._never else self._level
         )
         self._hold("voltage_state", v)

@@ -89,6 +89,8 @@ class MeanOnlyBatchNorm(LazyShapes):
         self.register_buffer("running_mean", torch.zeros(num_features or 1))
         self.update = True
         self.reset_parameters()
+        if num_features is None:
+            self._placeholders["running_mean"] = 0.0, 0.0  # nothing is drawn
 
     def reset_parameters(self) -> None:
         """Forget the statistics."""
@@ -97,6 +99,10 @@ class MeanOnlyBatchNorm(LazyShapes):
     def _loaded(self, name: str, value: Tensor) -> None:
         if value.numel() > 1 or bool(value != 0):
             self.num_features = self.running_mean.numel()
+
+    def allocate(self, channels: int) -> None:
+        """Give the running mean its length."""
+        self._allocate(channels)
 
     def _hooked(self, value: Tensor, **options: Any) -> Tensor:
         return value if self.pre_hook_fx is None else self.pre_hook_fx(value, **options)
@@ -191,6 +197,10 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
         limit = self.weight_exp_bits
         return torch.ceil(torch.log2(torch.sqrt(var + self.eps))).clamp(-limit, limit)
 
+    def std(self, var: Tensor) -> Tensor:
+        """What is divided by: the power of two at or above the standard deviation, within its bits."""
+        return torch.pow(2.0, self._exponent(var))
+
     @property
     def weight_exp(self) -> Tensor:
         """The exponent that evaluation divides by, (1,), within its bits."""
@@ -209,4 +219,4 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
                 with torch.no_grad():
                     self.running_var = (1 - self.momentum) * self.running_var + self.momentum * unbiased
         # a power of two: the division is exact, and the exponent has no gradient
-        return centred / torch.pow(2.0, self._exponent(var.detach()))
+        return centred / self.std(var.detach())

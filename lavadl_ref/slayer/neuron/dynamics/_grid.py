@@ -9,13 +9,13 @@ from lavadl_kernels.fixed_point import STATE_ONE
 from torch import Tensor
 
 from lavadl_ref.slayer._layout import layout_of
+from lavadl_ref.slayer.neuron._units import Units, power_of_two
 
 
-class Grid:
+class Grid(Units):
     """The integers that inputs of one shape become.
 
-    Kernels count in 1/4096.  Where ``w_scale`` is another power of two, values are multiplied on the way in and
-    out, which is exact.
+    Where ``w_scale`` is another power of two than the kernel's, values are multiplied on the way in and out.
 
     Parameters
     ----------
@@ -33,24 +33,16 @@ class Grid:
     """
 
     def __init__(self, w_scale: float, **inputs: Tensor) -> None:
-        if not (math.isfinite(w_scale) and w_scale > 0 and math.frexp(w_scale)[0] == 0.5):
+        if not power_of_two(w_scale):
             raise ValueError(f"w_scale must be a power of two, got {w_scale}")
         self.w_scale = w_scale
-        self._ratio = w_scale / STATE_ONE
+        super().__init__(w_scale)
         for name, x in inputs.items():
             layout_of(x, name)
         shapes = {name: tuple(x.shape) for name, x in inputs.items()}
         if len(set(shapes.values())) > 1:
             raise ValueError(f"inputs must have one shape, got {shapes}")
         self._shape = next(iter(inputs.values())).shape
-
-    def up(self, x: Tensor) -> Tensor:
-        """An input in the kernel's units."""
-        return x if self._ratio == 1 else x * self._ratio
-
-    def down(self, x: Tensor) -> Tensor:
-        """A result of the kernel in the caller's units."""
-        return x if self._ratio == 1 else x / self._ratio
 
     def state(self, name: str, value: Tensor) -> Tensor:
         """A state as int64 (N, C, ...), truncated to 1 / w_scale."""
