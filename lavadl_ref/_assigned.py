@@ -71,7 +71,16 @@ def derived(instead: str) -> Callable[[Callable[[Any], Any]], Any]:
 
 
 class Fixed:
-    """An attribute that follows from the arguments of the constructor: to assign another value is an error."""
+    """An attribute that keeps its first value, which follows from the arguments of the constructor.
+
+    Parameters
+    ----------
+    instead : str
+        What to do for another value.
+    """
+
+    def __init__(self, instead: str = "make another one") -> None:
+        self.instead = instead
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -82,11 +91,37 @@ class Fixed:
         try:
             return vars(instance)[self.name]
         except KeyError:
-            raise AttributeError(f"{type(instance).__name__} has no attribute {self.name!r} yet") from None
+            raise AttributeError(f"{_name(instance)} has no {self.name} yet") from None
 
     def __set__(self, instance: Any, value: Any) -> None:
         current = vars(instance).setdefault(self.name, value)
         if current != value:
             raise AttributeError(
-                f"{self.name} of {type(instance).__name__} is {current!r} and cannot become {value!r}: make another one"
+                f"{self.name} of {_name(instance)} is {current!r} and cannot become {value!r}: {self.instead}"
             )
+
+
+class Constant:
+    """An attribute that has one value.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+    reason : str
+        Why there is no other, for the error.
+    """
+
+    def __init__(self, value: Any, reason: str) -> None:
+        self.value = value
+        self.reason = reason
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self.value
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        if value != self.value:
+            raise ValueError(f"{self.name} of {_name(instance)} must be {self.value}, got {value!r}: {self.reason}")

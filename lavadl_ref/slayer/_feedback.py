@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,11 @@ def sent(weight: Weight, spikes: Tensor) -> Tensor:
     if isinstance(weight, Uniform):
         return weight.others * spikes.sum(1, keepdim=True) + (weight.own - weight.others) * spikes
     return spikes @ weight.t() if spikes.ndim == 2 else torch.einsum("oi,nit->not", weight, spikes)
+
+
+def scaled(weight: Weight, by: Callable[[Any], Any]) -> Weight:
+    """`weight` with `by` applied to its numbers."""
+    return Uniform(by(weight.own), by(weight.others)) if isinstance(weight, Uniform) else by(weight)
 
 
 def run(

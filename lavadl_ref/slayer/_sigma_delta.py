@@ -224,6 +224,13 @@ class _NeuronFunction(torch.autograd.Function):
         )
 
 
+def _spread(state: Tensor | None, shape: torch.Size) -> Tensor | None:
+    """A state for `shape`, of which one element may have been written before there was one; None at rest."""
+    if state is None or state.shape != (1,):
+        return state
+    return state.double().expand(shape).clone() if state.item() else None
+
+
 class Stateful(LazyShapes):
     """A module that may start a call from the state after the last one.
 
@@ -241,12 +248,12 @@ class Stateful(LazyShapes):
         self.persistent_state = persistent_state
         self.shape: torch.Size | None = None
         for name in self._states:
-            self.register_buffer(name, None, persistent=False)
+            self.register_buffer(name, torch.zeros(1), persistent=False)
 
     def reset(self) -> None:
-        """Forget the persistent state."""
+        """Forget the persistent state; one element stands for the state of all neurons at rest."""
         for name in self._states:
-            setattr(self, name, None)
+            setattr(self, name, torch.zeros(1))
 
     def _held(self, input: Tensor) -> list[Tensor | None]:
         """The states to start `input` from, None for rest; notes the shape of the first input."""
@@ -263,8 +270,11 @@ class Stateful(LazyShapes):
                 f"{self._what} was built for inputs of shape (N, {', '.join(map(str, self.shape))}, T), "
                 f"got {tuple(input.shape)}"
             )
-        held = [getattr(self, name) for name in self._states]
-        fits = self.persistent_state and all(h is not None and h.shape == input.shape[:-1] for h in held)
+        if not self.persistent_state:
+            return [None] * len(self._states)
+        held = [_spread(getattr(self, name), input.shape[:-1]) for name in self._states]
+        # states of another batch go together
+        fits = all(h is None or h.shape == input.shape[:-1] for h in held)
         return held if fits else [None] * len(held)
 
     def _hold(self, states: list[Tensor]) -> None:

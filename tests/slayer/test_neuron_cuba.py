@@ -176,7 +176,7 @@ def test_device_parameters_need_not_be_complete():
         ({"current_decay": float("nan")}, "current_decay must be a finite number"),
         ({"voltage_decay": (0.1, 0.2)}, "voltage_decay must be one number where shared_param is True"),
         ({"voltage_decay": [0.1, 0.2, 0.3], "shared_param": False}, "voltage_decay must be one number, a"),
-        ({"scale": 32}, "scale must be 64"),
+        ({"scale": 48}, "scale must be a power of two"),
     ],
 )
 def test_errors_name_what_was_given(options, message):
@@ -329,7 +329,7 @@ def test_persistent_chunks_are_the_whole(options, shape, cut):
     whole = n(x)
     current, voltage = n.current_state, n.voltage_state
     n.reset()
-    assert n.current_state is None
+    assert torch.equal(n.current_state, torch.zeros(1))
     parts = [n(part) for part in (x[..., :cut], x[..., cut:])]
     assert torch.equal(torch.cat(parts, -1), whole)
     assert torch.equal(n.current_state, current)
@@ -350,7 +350,7 @@ def test_separate_dynamics_persist_too():
 def test_state_is_forgotten_without_persistence():
     n = make()
     assert torch.equal(n(signal()), n(signal()))
-    assert n.current_state is None
+    assert torch.equal(n.current_state, torch.zeros(1))
 
 
 def test_state_of_another_batch_is_dropped():

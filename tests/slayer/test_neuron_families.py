@@ -235,7 +235,7 @@ def test_persistent_chunks_are_the_whole(name, shape, options, cut):
     states = [getattr(n, state) for state in n._states]
     assert len(states) == len(FAMILIES[name].states)
     n.reset()
-    assert all(getattr(n, state) is None for state in n._states)
+    assert all(torch.equal(getattr(n, state), n._resting(state)) for state in n._states)
     chunks = [n(each(x, lambda part: part[..., :cut])), n(each(x, lambda part: part[..., cut:]))]
     assert torch.equal(torch.cat(chunks, -1), whole)
     for state, expected in zip(n._states, states, strict=True):
@@ -261,7 +261,7 @@ def test_separate_dynamics_persist_too(name):
 def test_state_is_forgotten_without_persistence(name):
     n = make(name)
     assert torch.equal(n(signal(name)), n(signal(name)))
-    assert all(getattr(n, state) is None for state in n._states)
+    assert all(torch.equal(getattr(n, state), n._resting(state)) for state in n._states)
 
 
 @every

@@ -399,7 +399,7 @@ def test_arguments_stay_as_they_are(name):
         ({"threshold": float("nan")}, "threshold must be finite, got nan"),
         ({"tau_grad": 0}, "tau_grad must be positive and finite, got 0"),
         ({"scale_grad": float("inf")}, "scale_grad must be positive"),
-        ({"scale": 32}, "scale must be 64"),
+        ({"scale": 48}, "scale must be a power of two"),
     ],
 )
 def test_errors_name_what_was_given(name, options, message):

@@ -136,7 +136,7 @@ def test_device_parameters_of_channels_and_back():
         ({"threshold": -1}, "threshold must be finite and not negative, got"),
         ({"threshold": (0.1, 0.2)}, "threshold must be one number where shared_param is True"),
         ({"tau_grad": 0}, "tau_grad must be positive and finite, got 0"),
-        ({"scale": 32}, "scale must be 64"),
+        ({"scale": 48}, "scale must be a power of two"),
     ],
 )
 def test_errors_name_what_was_given(options, message):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -61,8 +63,8 @@ class Delay(LazyShapes):
     Attributes
     ----------
     delay : Parameter
-        (C,) float32, drawn from [0, 1) at the first forward pass unless a checkpoint was
-        loaded; kept in [0, max_delay]. A signal is shifted by its integer part.
+        (C,) float32, drawn from [0, 1) at the first forward pass unless values were loaded or
+        written before; kept in [0, max_delay]. A signal is shifted by its integer part.
     """
 
     _lazy = ("delay",)
@@ -73,8 +75,10 @@ class Delay(LazyShapes):
         self.max_delay = max_delay
         self.grad_scale = grad_scale
         self.delay = torch.nn.Parameter(torch.zeros(1))
+        self._await("delay", 0.0)
         self.init = False
         self._given = False  # whether a checkpoint was loaded
+        self._told = False  # that delays are longer than the longest
         self.persistent_state = False
         self.history: Tensor | None
         self.register_buffer("history", None, persistent=False)
@@ -84,20 +88,42 @@ class Delay(LazyShapes):
         """Shape of the parameter."""
         return self.delay.shape
 
-    def _loaded(self, name: str, value: Tensor) -> None:
+    def _stands_for_none(self, name: str, value: Tensor) -> bool:
         self._given = True
-        self.init = value.numel() > 1 or bool(value != 0)
+        return super()._stands_for_none(name, value)
+
+    def _loaded(self, name: str, value: Tensor) -> None:
+        self.init = True
 
     def reset(self) -> None:
         """Forget what is under way."""
         self.history = None
 
     def clamp(self) -> None:
-        """Bring the delays back into [0, max_delay]."""
+        """Bring the delays back into [0, max_delay]; says so once where a signal was to be shifted further."""
+        if self.max_delay is not None and not self._told:
+            longest = float(self.delay.detach().max())
+            # a fraction above it shifts by the same steps
+            if longest >= self.max_delay + self.sampling_time:
+                self._told = True
+                warnings.warn(
+                    f"a delay of {longest:g} acts as {self.max_delay}, the longest that is possible here",
+                    stacklevel=_outside(),
+                )
         self.delay.data.clamp_(0, self.max_delay)
+
+    def settle(self, channels: int) -> None:
+        """Draw delays that are still to be drawn for `channels` channels, as the first input does."""
+        if self.init:
+            return
+        if self._undrawn("delay"):
+            lone = self._given and channels == 1  # then the 0 of a checkpoint is a value
+            self._fill("delay", torch.zeros(1) if lone else torch.rand(channels))
+        self.init = True
 
     def steps(self, channels: int) -> NDArray[np.int64]:
         """The whole number of steps by which each of `channels` channels is shifted."""
+        self.settle(channels)
         self.clamp()
         return np.broadcast_to(_delay.whole_steps(self.delay, self.sampling_time), channels).copy()
 
@@ -105,11 +131,8 @@ class Delay(LazyShapes):
         """Delay `input` (N, C, ..., T) channel by channel, and all by `shift` steps more, at least 0."""
         layout_of(input, "delay input")  # an unusable input must not draw the delays
         channels = input.shape[1]
-        if not self.init:
-            if not (self._given and channels == 1):
-                self.delay.data = torch.rand(channels)
-            self.init = True
-        elif self.delay.numel() not in (1, channels):
+        self.settle(channels)
+        if self.delay.numel() not in (1, channels):
             raise ValueError(f"delay was built for {self.delay.numel()} channels, got input with {channels}")
         self.clamp()
         if not self.persistent_state:
@@ -127,3 +150,11 @@ class Delay(LazyShapes):
 
     def extra_repr(self) -> str:
         return f"sampling_time={self.sampling_time}, max_delay={self.max_delay}, channels={self.delay.numel()}"
+
+
+def _outside() -> int:
+    """The stack level, seen from the caller, of the code that uses this package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("lavadl_ref."):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._sigma_delta import Beyond, DeltaFunction, Setting, Stateful, messages
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
@@ -45,9 +46,9 @@ class Delta(Stateful):
     ----------
     threshold : Parameter
         (1,) or (C,) float32, raised to 1 / scale where it is below.
-    pre_state, residual_state, error_state : Tensor or None
+    pre_state, residual_state, error_state : Tensor
         (N, C, *spatial) float64: the last input, what was not sent yet, and the sum of changes
-        of `cum_error`, where they persist.
+        of `cum_error`, where they persist; one element where it is the same for all.
 
     Raises
     ------
@@ -58,6 +59,8 @@ class Delta(Stateful):
     _lazy = ("threshold",)
     _what = "delta"
     _states = ("pre_state", "residual_state", "error_state")
+    shared_param: Any = Fixed("thresholds were made for it; make a Delta with another shared_param")
+    requires_grad: Any = Fixed("set that of the threshold")
 
     def __init__(
         self,
@@ -84,6 +87,13 @@ class Delta(Stateful):
         start = torch.tensor(self._first(threshold), dtype=torch.float32)
         self.threshold = torch.nn.Parameter(start, requires_grad=requires_grad)
         self.clamp()
+        if self._range is not None:
+            self._await("threshold", max(self.threshold.item(), 1.001 / scale))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the threshold is."""
+        return self.threshold.device
 
     def _first(self, threshold: Threshold) -> NDArray[np.float64]:
         """The thresholds to begin with; notes the range of those that are drawn later."""
@@ -103,8 +113,7 @@ class Delta(Stateful):
         return np.array([low])
 
     def _loaded(self, name: str, value: Tensor) -> None:
-        if value.numel() > 1 or bool(value != self.threshold):
-            self._range = None
+        self._range = None
 
     def clamp(self) -> None:
         """Raise thresholds to at least 1 / scale."""
@@ -114,13 +123,18 @@ class Delta(Stateful):
         """The thresholds that changes are compared with, (1,) or (C,)."""
         return self.threshold
 
-    def _draw(self, input: Tensor) -> None:
-        channels = input.shape[1]
+    def settle(self, channels: int) -> None:
+        """Draw thresholds that are still to be drawn for `channels` channels, as the first input does."""
         if self._range is not None:
             low, high = self._range
-            self.threshold.data = low + (high - low) * torch.rand(channels)
+            if self._undrawn("threshold"):
+                self._fill("threshold", low + (high - low) * torch.rand(channels))
             self._range = None
         self.clamp()
+
+    def _draw(self, input: Tensor) -> None:
+        channels = input.shape[1]
+        self.settle(channels)
         if self.threshold.numel() not in (1, channels):
             raise ValueError(
                 f"threshold has {self.threshold.numel()} values, one per channel, but the input has "

@@ -175,6 +175,12 @@ class SpikingBlock(Block):
     def _complete(self) -> None:
         """Make what is still missing when there are neurons."""
 
+    def _sized(self, channels: int) -> None:
+        """Give neuron and delay the number of their channels, which follows from the constructor's arguments."""
+        for part in (self.neuron, self.delay):
+            if part is not None:
+                part.allocate(channels)
+
     def reset(self) -> None:
         """Forget all state that persists between calls."""
         self.delay_buffer = None
@@ -223,6 +229,7 @@ class SynapticBlock(SpikingBlock):
 
     synapse_name: str  #: of the class in `synapses`
     mask: Tensor | None
+    _mixes_channels = True  #: whether the number of channels is the synapse's, not the input's
 
     def __init__(
         self,
@@ -244,6 +251,8 @@ class SynapticBlock(SpikingBlock):
         self.synapse = self._quantised_synapse(self.synapse_name, self.synapse_params)
         del self.synapse_params
         self._link()
+        if self._mixes_channels:
+            self._sized(self.synapse.out_channels)
 
     def _link(self) -> None:
         """Let the synapse know the mask, which is saved with the block in the weight's shape."""

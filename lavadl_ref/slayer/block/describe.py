@@ -42,6 +42,11 @@ def integers(values: Tensor, what: str) -> NDArray[np.int64]:
     return whole.astype(np.int64)
 
 
+def _scale(module: Any) -> int:
+    """Integers of a file per unit of a weight or bias of this neuron's."""
+    return int(module.w_scale) if isinstance(module, Neuron) else 64
+
+
 def _parts_of(synapse: Any) -> tuple[GenericLayer, ...]:
     """The synapse, or the real and the imaginary one.
 
@@ -57,17 +62,17 @@ def _parts_of(synapse: Any) -> tuple[GenericLayer, ...]:
     return parts
 
 
-def weight(synapse: Any) -> Arrays:
-    """The applied weight as integers of 1/64, its time axis dropped; both parts of a complex one."""
+def weight(synapse: Any, scale: int = 64) -> Arrays:
+    """The applied weight as integers of 1 / scale, its time axis dropped; both parts of a complex one."""
     _parts_of(synapse)
     applied = synapse.hooked_weight
     parts = zip(("weight", "weight_imag"), applied if synapse.complex else (applied,), strict=False)
-    return {name: integers(part.detach() * 64, "weight").squeeze(-1) for name, part in parts}
+    return {name: integers(part.detach() * scale, "weight").squeeze(-1) for name, part in parts}
 
 
-def matrix(synapse: Any) -> Arrays:
+def matrix(synapse: Any, scale: int = 64) -> Arrays:
     """The applied weight as one row for each output."""
-    return {name: values.reshape(synapse.out_channels, -1) for name, values in weight(synapse).items()}
+    return {name: values.reshape(synapse.out_channels, -1) for name, values in weight(synapse, scale).items()}
 
 
 def _value(value: Any) -> Any:
@@ -86,6 +91,12 @@ def neuron(module: Neuron, spikes: bool = True) -> exchange.Neuron:
     """
     if not isinstance(module, Neuron):
         raise TypeError(f"to be exported, a neuron must be one of slayer.neuron, got {type(module).__name__}")
+    scale = getattr(module, "scale", 64)
+    if scale != 64 and (module.graded_spike or not spikes):
+        raise ValueError(
+            f"values that leave a layer have a fixed unit in a file, that of scale 64: {module.__class__.__module__} "
+            f"with scale {scale} can be exported with binary spikes only"
+        )
     params = dict(module.device_params)
     if not spikes:
         params["vThMant"] = NEVER_MANTISSA
@@ -102,11 +113,11 @@ def neuron(module: Neuron, spikes: bool = True) -> exchange.Neuron:
     return exchange.Neuron(family.type, {**values, **absent})
 
 
-def _norm_bias(norm: Any, channels: int) -> NDArray[np.int64] | None:
+def _norm_bias(norm: Any, channels: int, scale: int) -> NDArray[np.int64] | None:
     if norm is None:
         return None
     offset = norm.bias.detach()
-    whole = integers(offset if norm.pre_hook_fx is not None else offset * 64, "bias of the norm")
+    whole = integers(offset if norm.pre_hook_fx is not None else offset * scale, "bias of the norm")
     return np.broadcast_to(whole, (channels,)).copy()
 
 
@@ -118,8 +129,8 @@ def bias(module: Neuron | None, channels: int) -> Arrays:
         if module.real_norm is None:
             return {}
         norms = {"bias": module.real_norm, "bias_imag": module.imag_norm}
-        return {name: _norm_bias(norm, channels) for name, norm in norms.items()}
-    value = _norm_bias(module.norm, channels)
+        return {name: _norm_bias(norm, channels, _scale(module)) for name, norm in norms.items()}
+    value = _norm_bias(module.norm, channels, _scale(module))
     if getattr(module, "bias_is_set", False):
         constant: Any = module.quantised_bias
         # the file's bias is added before the norm divides
@@ -129,13 +140,13 @@ def bias(module: Neuron | None, channels: int) -> Arrays:
     return {} if value is None else {"bias": value}
 
 
-def _constants(synapse: Any) -> Arrays:
-    """What the biases of a synapse add to the weighted sums in each step, (C,) in 1/64; nothing where all are 0."""
+def _constants(synapse: Any, scale: int) -> Arrays:
+    """What the biases of a synapse add to its sums in each step, (C,) in 1 / scale; nothing where all are 0."""
     found: Arrays = {}
     for name, part in zip(("bias", "bias_imag"), _parts_of(synapse), strict=False):
         given = part._checked_bias()
         values = torch.zeros(part.out_channels) if given is None else given.detach()
-        found[name] = integers(values * 64, "bias of the synapse")
+        found[name] = integers(values * scale, "bias of the synapse")
     return found if any(values.any() for values in found.values()) else {}
 
 
@@ -161,7 +172,7 @@ def _received(block: base.SpikingBlock, synapse: Any) -> Arrays:
     ValueError
         If it acts elsewhere in these neurons.
     """
-    found = _constants(synapse)
+    found = _constants(synapse, _scale(block.neuron))
     if not found or block.neuron is None:
         return found
     if not isinstance(block.neuron, SpikingNeuron):
@@ -190,6 +201,8 @@ def _paired(block: base.SpikingBlock, constant: NDArray[np.int64]) -> Arrays:
 def _common(block: base.SpikingBlock, shape: tuple[int, ...]) -> dict[str, Any]:
     if block.delay is not None and not isinstance(block.delay, Delay):
         raise TypeError(f"to be exported, a delay must be slayer.axon.Delay, got {type(block.delay).__name__}")
+    if isinstance(block.neuron, Neuron):
+        block.neuron.settle(shape[0])  # what is written is what the next input meets
     return {
         "shape": shape,
         "neuron": None if block.neuron is None else neuron(block.neuron),
@@ -209,6 +222,10 @@ def input(block: base.AbstractInput) -> exchange.Input:
     module = block.neuron
     if module is not None and (module.norm is not None or module.real_norm is not None):
         raise ValueError("an input block with a norm cannot be exported exactly: give its neuron no norm")
+    if _scale(module) != 64:
+        raise ValueError(
+            f"the input of a file has a fixed unit, 1/64: an input block needs scale 64, got {_scale(module)}"
+        )
     values: dict[str, Any] = {}
     for name in ("weight", "bias"):
         parameter = getattr(block, name)
@@ -222,21 +239,21 @@ def dense(block: base.AbstractDense) -> exchange.Dense | exchange.Kernel:
     block._link()
     if math.prod(block.shape[1:] if block.shape is not None else ()) != 1:
         return kernel(block, exchange.Conv)
-    return exchange.Dense(**_with_units(block, block.synapse), **matrix(block.synapse), **_bias(block, block.synapse))
+    weights = matrix(block.synapse, _scale(block.neuron))
+    return exchange.Dense(**_with_units(block, block.synapse), **weights, **_bias(block, block.synapse))
 
 
 def affine(block: base.AbstractAffine) -> exchange.Dense:
     """An affine block: neurons that never spike, or none."""
     block._link()
     common = _with_units(block, block.synapse)
-    weights = matrix(block.synapse)
     if not block.dynamics:
         # of complex sums the imaginary part is read
         name = "_imag" if block.synapse.complex else ""
-        constant = _constants(block.synapse).get(f"bias{name}")
-        return exchange.Dense(shape=common["shape"], weight=weights[f"weight{name}"], bias=constant)
+        constant = _constants(block.synapse, 64).get(f"bias{name}")
+        return exchange.Dense(shape=common["shape"], weight=matrix(block.synapse)[f"weight{name}"], bias=constant)
     silent = {**common, "neuron": neuron(block.neuron, spikes=False)}
-    return exchange.Dense(**silent, **weights, **_bias(block, block.synapse))
+    return exchange.Dense(**silent, **matrix(block.synapse), **_bias(block, block.synapse))
 
 
 def output(block: Any) -> exchange.Dense:
@@ -249,12 +266,13 @@ def output(block: Any) -> exchange.Dense:
 
 def _fed_back(block: base.AbstractRecurrent | base.AbstractKWTA, synapse: Any, constants: Arrays) -> dict[str, Any]:
     """What blocks with feedback share; `constants` are received by the neurons in every step."""
-    own = _constants(synapse)
+    scale = _scale(block.neuron)
+    own = _constants(synapse, scale)
     if block.bias is not None:
-        given = integers(block.bias.detach().reshape(-1) * 64, "bias of the block")
+        given = integers(block.bias.detach().reshape(-1) * scale, "bias of the block")
         own = _sum(own, _paired(block, np.broadcast_to(given, (synapse.out_channels,)).copy()))
     own = _sum(own, constants)
-    described = {**_with_units(block, synapse), **matrix(synapse)}
+    described = {**_with_units(block, synapse), **matrix(synapse, scale)}
     added = bias(block.neuron, synapse.out_channels)
     if _behind_current(block.neuron):
         return {**described, **added, "input_bias": own.get("bias")}
@@ -263,16 +281,17 @@ def _fed_back(block: base.AbstractRecurrent | base.AbstractKWTA, synapse: Any, c
 
 def recurrent(block: base.AbstractRecurrent) -> exchange.Recurrent:
     """A recurrent block."""
-    feedback: Arrays = {_FEEDBACK[name]: values for name, values in matrix(block.recurrent_synapse).items()}
-    common = _fed_back(block, block.input_synapse, _constants(block.recurrent_synapse))
+    scale = _scale(block.neuron)
+    feedback: Arrays = {_FEEDBACK[name]: values for name, values in matrix(block.recurrent_synapse, scale).items()}
+    common = _fed_back(block, block.input_synapse, _constants(block.recurrent_synapse, scale))
     return exchange.Recurrent(**common, **feedback)
 
 
 def kwta(block: base.AbstractKWTA) -> exchange.Recurrent:
     """A block of neurons that compete: feedback of fixed form, and one constant that all of them receive."""
-    units = block.synapse.out_channels
-    constant = np.full(units, integers(block.offset * 64, "constant input")[0])
-    values = integers(block.feedback * 64, "feedback")
+    units, scale = block.synapse.out_channels, _scale(block.neuron)
+    constant = np.full(units, integers(block.offset * scale, "constant input")[0])
+    values = integers(block.feedback * scale, "feedback")
     matrices: Arrays = {"weight_rec": values}
     if block.neuron.complex:
         # the part that fires them hears the others
@@ -312,7 +331,7 @@ def kernel(block: Any, layer: type[exchange.Kernel]) -> exchange.Kernel:
         raise ValueError("a pooling synapse with a bias cannot be exported: a file has no place for it")
     return layer(
         **_common(block, shape),
-        **weight(synapse),
+        **weight(synapse, _scale(block.neuron)),
         **_sum(bias(block.neuron, shape[0]), added),
         stride=synapse.stride[:2],
         padding=synapse.padding[:2],

@@ -76,6 +76,7 @@ class FeedbackBlock(SpikingBlock):
                     "feed back: use MeanOnlyBatchNorm"
                 )
         super()._complete()
+        self._sized(self.num_neurons)
 
     @property
     def persistent_state(self) -> bool:
@@ -127,7 +128,7 @@ class FeedbackBlock(SpikingBlock):
         if not isinstance(neuron, spiking.Neuron):
             spikes = sent = _stepped(neuron, z, weight, last)
         else:
-            spikes = neuron.recurrent(z, weight, last)
+            spikes = neuron(z, weight, last)
             sent = neuron._dropped(spikes)
         if watched(synapse):
             _show(synapse, spikes, last)

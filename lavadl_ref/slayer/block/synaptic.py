@@ -265,6 +265,7 @@ class _WindowBlock(SynapticBlock):
     """A block whose synapse is a fixed window."""
 
     layer: type[exchange.Kernel]
+    _mixes_channels = False
 
     def __init__(
         self,

@@ -19,8 +19,8 @@ class Sigma(Stateful):
 
     Attributes
     ----------
-    pre_state : Tensor or None
-        (N, C, *spatial) float64, the sum so far where it persists.
+    pre_state : Tensor
+        (N, C, *spatial) float64, the sum so far where it persists; one element where it is the same for all.
     shape : torch.Size or None
         Shape of the first input without batch and time.
     """

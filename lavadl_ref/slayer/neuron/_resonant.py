@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lavadl_ref.slayer._bounds import bounds_of
 from lavadl_ref.slayer.neuron import base, spiking
 from lavadl_ref.slayer.utils import quantize
 
@@ -93,6 +94,8 @@ class Resonant(spiking.Neuron):
         super().__init_subclass__(**options)
         if "kernel" in cls.__dict__:
             _with_parameters(cls, cls.__mro__[1])
+            for name, bound in bounds_of(("period", "decay")).items():
+                setattr(cls, name, bound)
 
     def __init__(
         self,
@@ -151,6 +154,22 @@ class Resonant(spiking.Neuron):
         self.sin_decay = torch.nn.Parameter(sine, requires_grad=self.requires_grad)
         self.cos_decay = torch.nn.Parameter(cosine, requires_grad=self.requires_grad)
         self._clamp_rotation()
+        if self._bounds is not None:
+            # within the range that clamping leaves
+            self._await("sin_decay", max(self.sin_decay.item(), 1.001))
+            self._await("cos_decay", self.cos_decay.item())
+
+    def _range(self, name: str) -> tuple[float, float] | None:
+        if name not in ("period", "decay"):
+            return super()._range(name)
+        return None if self._bounds is None else self._bounds[name == "decay"]
+
+    def _set_range(self, name: str, bounds: tuple[float, float]) -> None:
+        if name not in ("period", "decay"):
+            super()._set_range(name, bounds)
+        else:
+            assert self._bounds is not None
+            self._bounds = (bounds, self._bounds[1]) if name == "period" else (self._bounds[0], bounds)
 
     def _bounds_of(self, name: str, value: base.Decay) -> NDArray[np.float64]:
         numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
@@ -173,14 +192,15 @@ class Resonant(spiking.Neuron):
 
     def _loaded(self, name: str, value: Tensor) -> None:
         super()._loaded(name, value)
-        # Lava-DL saves NaN for decays that are still to be drawn
-        drawn = value.numel() > 1 or bool(value != self.sin_decay)
-        if name == "sin_decay" and drawn and not value.isnan().any():
+        if name == "sin_decay":
             self._bounds = None
 
     def _draw(self, channels: int) -> None:
         super()._draw(channels)
         if self._bounds is None:
+            return
+        if not self._undrawn("sin_decay"):
+            self._bounds = None
             return
         (shortest, longest), (least, most) = self._bounds
         if self.log_init:
@@ -188,7 +208,8 @@ class Resonant(spiking.Neuron):
         else:
             frequency = 1 / longest + (1 / shortest - 1 / longest) * torch.rand(channels).double().numpy()
         decay = least + (most - least) * torch.rand(channels).double().numpy()
-        self.sin_decay.data, self.cos_decay.data = self._rotation(frequency, decay)
+        for name, values in zip(("sin_decay", "cos_decay"), self._rotation(frequency, decay), strict=True):
+            self._fill(name, values)
         self._bounds = None
         self._clamp_rotation()
 

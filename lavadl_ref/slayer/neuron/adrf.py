@@ -9,6 +9,9 @@ from lavadl_kernels import adrf, rf
 from torch import Tensor
 
 from lavadl_ref.slayer.neuron._resonant import AdaptiveResonant, resonance_of
+from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT
+
+__all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
 def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6, p_scale: int = 1 << 12) -> dict[str, Any]:
@@ -55,6 +58,7 @@ class Neuron(AdaptiveResonant):
     kernel = adrf
     membrane = rf
     family = "ADRF_PHASE"
+    by_phase = True
 
     def spike(self, real: Tensor, imag: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
         """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included.

@@ -14,6 +14,7 @@ from lavadl_kernels.layout import quantised_frames
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lavadl_ref._assigned import Constant, Fixed
 from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils.quantize import quantize_within
@@ -68,7 +69,14 @@ class Neuron(LazyShapes):
     """
 
     _states: tuple[str, ...] = ()  #: buffers of the persistent state
-    _ranges: dict[str, tuple[float, float]]  #: decays still to be drawn, with their bounds
+
+    p_scale: Any = Fixed("decays are counted as they were made")
+    w_scale: Any = Fixed("make a neuron with another scale")
+    s_scale: Any = Fixed("make a neuron with another scale")
+    shared_param: Any = Fixed("parameters were made for it; make a neuron with another shared_param")
+    complex: Any = Fixed("it belongs to the family")
+    #: Lava-DL compares two implementations if it is set
+    debug: Any = Constant(False, "there is one implementation, and nothing to compare it with")
 
     @property
     def device_params(self) -> dict[str, Any]:
@@ -104,6 +112,7 @@ class Neuron(LazyShapes):
         self.w_scale = w_scale
         self.s_scale = s_scale
         self._asked: dict[str, Any] = {}
+        self._ranges: dict[str, tuple[float, float]] = {}  # decays still to be drawn, with their bounds
         self._threshold = self._quantised_level("threshold", threshold)
         self.tau_rho = tau_grad * self._threshold
         self.scale_rho = scale_grad
@@ -203,10 +212,21 @@ class Neuron(LazyShapes):
         rearranged = quantised_frames(input.detach().flatten(2, -2).numpy(), 2 * step, -256 * step, 254 * step)
         return Layout.channels_last(input.shape).logical(rearranged)
 
+    def clamp(self) -> None:
+        """Bring trained parameters back into their range."""
+
     def reset(self) -> None:
         """Forget the persistent state."""
         for name in self._states:
-            setattr(self, name, None)
+            setattr(self, name, self._resting(name))
+
+    def _rest_of(self, name: str) -> float:
+        """The state `name` of a neuron at rest, units of 1."""
+        return 0.0
+
+    def _resting(self, name: str) -> Tensor:
+        """One element that stands for the state of all neurons, as long as there is no other."""
+        return torch.tensor([self._rest_of(name)], dtype=torch.float32)
 
     def _register_decay(self, name: str, value: Decay, spread: float = 0.01) -> None:
         """Make the trainable decay `name`, in integers of 1 / p_scale.
@@ -230,16 +250,24 @@ class Neuron(LazyShapes):
             low, high = bounds.min(), bounds.max()
             if bounds.size == 1:
                 low, high = low * (1 - spread), high * (1 + spread)
-            self._ranges = {**getattr(self, "_ranges", {}), name: (low, high)}
+            self._ranges[name] = float(low), float(high)
             start = np.array([low])
         if (start < 0).any() or (start > 1).any():
             self._warn(name, value, "the nearest number from 0 to 1")
         initial = torch.tensor(self.p_scale * start, dtype=torch.float32).clamp(0, self.p_scale)
         self.register_parameter(name, torch.nn.Parameter(initial, requires_grad=self.requires_grad))
+        if name in self._ranges:
+            self._await(name, initial.item())
+
+    def _range(self, name: str) -> tuple[float, float] | None:
+        """The bounds of decays that are still to be drawn."""
+        return self._ranges.get(name)
+
+    def _set_range(self, name: str, bounds: tuple[float, float]) -> None:
+        self._ranges[name] = bounds
 
     def _loaded(self, name: str, value: Tensor) -> None:
-        if value.numel() > 1 or bool(value != getattr(self, name)):
-            getattr(self, "_ranges", {}).pop(name, None)
+        self._ranges.pop(name, None)
 
     def _observe(self, input: Tensor) -> None:
         """Note the shape of the first input, draw per-channel decays, drop states of another batch."""
@@ -262,14 +290,27 @@ class Neuron(LazyShapes):
                 )
         for name in self._states:
             state = getattr(self, name)
-            if state is not None and state.shape != input.shape[:-1]:
-                setattr(self, name, None)
+            if state is None or state.shape != input.shape[:-1]:
+                self._fit(name, state, input.shape[:-1])
+
+    def _fit(self, name: str, state: Tensor | None, shape: torch.Size) -> None:
+        """Spread a state that was written before there was a shape; drop one of another batch."""
+        if state is None or state.shape != (1,):
+            setattr(self, name, self._resting(name))
+        elif self.persistent_state and state.item() != self._rest_of(name):
+            setattr(self, name, state.double().expand(shape).clone())
+
+    def settle(self, channels: int) -> None:
+        """Draw what is still to be drawn for `channels` channels, as the first input does."""
+        self._draw(channels)
 
     def _draw(self, channels: int) -> None:
         """Draw the decays of each channel that were given by a range."""
-        for name, (low, high) in getattr(self, "_ranges", {}).items():
-            drawn = self.p_scale * (low + (high - low) * torch.rand(channels))
-            getattr(self, name).data = drawn.clamp(0, self.p_scale)
+        if not self._ranges:
+            return
+        for name, (low, high) in self._ranges.items():
+            if self._undrawn(name):
+                self._fill(name, (self.p_scale * (low + (high - low) * torch.rand(channels))).clamp(0, self.p_scale))
         self._ranges = {}
 
     def _decay(self, name: str) -> Tensor:
@@ -290,7 +331,7 @@ class Neuron(LazyShapes):
     def _held(self, name: str) -> Tensor | None:
         """The persistent state `name` in integers of 1 / s_scale, None where the neuron starts at rest."""
         state: Tensor | None = getattr(self, name)
-        if state is None or not self.persistent_state:
+        if state is None or not self.persistent_state or state.shape == (1,):
             return None
         if not state.isfinite().all():
             raise ValueError(f"{name} must be finite")

@@ -11,11 +11,13 @@ import torch
 from lavadl_kernels import cuba
 from torch import Tensor
 
-from lavadl_ref.slayer import _autograd, _feedback
+from lavadl_ref.slayer import _feedback
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.neuron import base, spiking
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
-from lavadl_ref.slayer.neuron.spiking import Signal
+from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT, Signal
+
+__all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 _EXACT = 1 << 24  #: integers up to here are the same in float32
 
@@ -120,6 +122,19 @@ class Neuron(spiking.Neuron):
         self._register_decay("voltage_decay", voltage_decay)
 
     @property
+    def threshold_eps(self) -> float:
+        """What Lava-DL adds to the threshold where it compares: less than a unit, so that v > threshold."""
+        return 0.01 / float(self.s_scale)
+
+    @threshold_eps.setter
+    def threshold_eps(self, value: float) -> None:
+        if not 0 < value * self.s_scale < 1:
+            raise ValueError(
+                f"threshold_eps must be positive and less than 1/{self.s_scale}, so that neurons fire strictly above "
+                f"their threshold as the device does, got {value}; give the neuron another threshold instead"
+            )
+
+    @property
     def cx_current_decay(self) -> Any:
         """Current decay as the device has it: an integer 0..4096, or one per channel."""
         return self._cx("current_decay")
@@ -148,14 +163,12 @@ class Neuron(spiking.Neuron):
         (x,) = self._parts(input)
         if self._fuses:
             return self._dynamics(x)
-        current, u, rounded = _autograd.LeakyIntegrator.apply(
-            x, self._decay("current_decay"), self._held("current_state"), None
-        )
+        current, u, rounded = self._integrated(x, self._decay("current_decay"), self._held("current_state"), None)
         self._hold("current_state", u)
         if rounded:
             self._warn_rounded()
         current = self.norm(current)
-        voltage, v, _ = _autograd.LeakyIntegrator.apply(
+        voltage, v, _ = self._integrated(
             current,
             self._decay("voltage_decay"),
             self._held("voltage_state"),
@@ -170,8 +183,8 @@ class Neuron(spiking.Neuron):
         level = float(np.nextafter(np.float32(self.threshold), np.float32(np.inf)))
         return self._fired(voltage, torch.tensor(level))
 
-    def forward(self, input: Signal) -> Tensor:
-        """Spikes over time: `dynamics` and `spike` in one pass where a norm between them is none or a bias."""
+    def _spikes(self, input: Signal) -> Tensor:
+        # in one pass where a norm between current and voltage is none, or a bias
         if self._never or not self._fuses:
             return self.spike(self.dynamics(input)[1])
         (x,) = self._parts(input)

@@ -94,6 +94,8 @@ class MeanOnlyBatchNorm(LazyShapes):
         self.register_buffer("running_mean", torch.zeros(num_features or 1))
         self.update = True
         self.reset_parameters()
+        if num_features is None:
+            self._placeholders["running_mean"] = 0.0, 0.0  # nothing is drawn
 
     def reset_parameters(self) -> None:
         """Forget the statistics."""
@@ -102,6 +104,10 @@ class MeanOnlyBatchNorm(LazyShapes):
     def _loaded(self, name: str, value: Tensor) -> None:
         if value.numel() > 1 or bool(value != 0):
             self.num_features = self.running_mean.numel()
+
+    def allocate(self, channels: int) -> None:
+        """Give the running mean its length."""
+        self._allocate(channels)
 
     def _hooked(self, value: Tensor, **options: Any) -> Tensor:
         return value if self.pre_hook_fx is None else self.pre_hook_fx(value, **options)

@@ -10,6 +10,10 @@ from torch import Tensor
 
 from lavadl_ref.slayer.neuron._resonant import Resonant, resonance_of
 
+#: Factors that make tau_grad = scale_grad = 1 a good start.
+TAU_RHO_MULT: float = 0.5
+SCALE_RHO_MULT: float = 10
+
 
 def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6, p_scale: int = 1 << 12) -> dict[str, Any]:
     """The arguments of `Neuron` that give these device parameters: the inverse of ``Neuron.device_params``.
@@ -53,8 +57,7 @@ class Neuron(Resonant):
     kernel = rf
     membrane = rf
     family = "RF_PHASE"
-    tau_mult = 0.5
-    scale_mult = 10
+    by_phase = True
 
     def spike(self, real: Tensor, imag: Tensor) -> Tensor:
         """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included.

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lavadl_ref._assigned import Constant
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer._sigma_delta import Beyond, Setting, Stateful, messages
 from lavadl_ref.slayer.axon.delta import Delta, Threshold
 from lavadl_ref.slayer.dendrite import Sigma
-from lavadl_ref.slayer.neuron import base
+from lavadl_ref.slayer.neuron import _units, base
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
 from lavadl_ref.slayer.utils import quantize
 from lavadl_ref.slayer.utils.quantize import MODE
@@ -101,7 +102,7 @@ class Neuron(base.Neuron):
         d[t]     = value[t] - value[t-1] + residue[t-1]
         sent[t]  = d[t] if abs(d[t]) >= threshold else 0, and residue[t] = d[t] - sent[t]
 
-    What leaves is `sent` rounded down to a multiple of 1/4096.
+    What leaves is `sent` rounded down to a multiple of 1 / s_scale, 64 times the scale.
 
     Parameters
     ----------
@@ -145,6 +146,7 @@ class Neuron(base.Neuron):
     """
 
     _lazy = ("bias",)
+    graded_spike: Any = Constant(True, "messages are changes of a value")
 
     def __init__(
         self,
@@ -160,6 +162,7 @@ class Neuron(base.Neuron):
         persistent_state: bool = False,
         requires_grad: bool = False,
     ) -> None:
+        scale = _units.check_scale(scale)
         super().__init__(
             threshold=float(np.max(threshold)),
             tau_grad=tau_grad,
@@ -172,14 +175,10 @@ class Neuron(base.Neuron):
             shared_param=shared_param,
             requires_grad=requires_grad,
         )
-        if self.s_scale != 1 << 12:
-            raise ValueError(f"scale must be 64, the weight scale of the device, got {scale}")
         if not callable(activation):
             raise TypeError(f"activation must be a function of a tensor, got {activation!r}")
         self._asked["threshold"] = threshold
         self.activation = activation
-        self.cum_error = cum_error
-        self.graded_spike = True
         self.bias = torch.nn.Parameter(torch.zeros(1), requires_grad=requires_grad)
         self.bias_is_set = False
         self.sigma = Sigma(persistent_state)
@@ -206,8 +205,24 @@ class Neuron(base.Neuron):
 
     @property
     def threshold(self) -> Any:
-        """The threshold as it is trained: a parameter (1,) or (C,), at least 1/4096."""
+        """The threshold as it is trained: a parameter (1,) or (C,), at least 1 / s_scale."""
         return self.delta.threshold
+
+    @property
+    def cum_error(self) -> bool:
+        """Whether the sum of all changes since the last message is compared with the threshold."""
+        return self.delta.cum_error
+
+    @cum_error.setter
+    def cum_error(self, value: bool) -> None:
+        self.delta.cum_error = value
+
+    def clamp(self) -> None:
+        """Raise thresholds to at least 1 / s_scale."""
+        self.delta.clamp()
+
+    def settle(self, channels: int) -> None:
+        self.delta.settle(channels)
 
     @property
     def v_th_mant(self) -> Any:
@@ -216,6 +231,7 @@ class Neuron(base.Neuron):
         return int(mantissas[0]) if mantissas.size == 1 else mantissas
 
     def _mantissas(self) -> np.ndarray[Any, Any]:
+        self.clamp()  # as forward does: an optimiser may have left the range
         return (self.delta._levels().detach() * self.w_scale).numpy().astype(np.int64)
 
     @property
@@ -360,7 +376,7 @@ class Neuron(base.Neuron):
         return message
 
     def forward(self, input: Tensor) -> Tensor:
-        """Messages over time: multiples of 1/4096, of the shape of `input`."""
+        """Messages over time: multiples of 1 / s_scale, of the shape of `input`."""
         if self._fusible(input):
             try:
                 return self._dropped(self._messages(input))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -14,10 +15,16 @@ from lavadl_kernels.fixed_point import NEVER
 from torch import Tensor
 
 from lavadl_ref import exchange
+from lavadl_ref._assigned import Constant
 from lavadl_ref.slayer import _autograd, _feedback
+from lavadl_ref.slayer._bounds import bounds_of
 from lavadl_ref.slayer._layout import layout_of
-from lavadl_ref.slayer.neuron import base
+from lavadl_ref.slayer.neuron import _units, base
 from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
+
+#: Factors that make tau_grad = scale_grad = 1 a good start; each family's module has its own.
+TAU_RHO_MULT: float = 100
+SCALE_RHO_MULT: float = 0.1
 
 #: Neurons take one tensor, or real and imaginary part.
 Signal = Tensor | tuple[Tensor, Tensor]
@@ -76,29 +83,41 @@ class Neuron(base.Neuron):
     membrane: ModuleType  #: kernel of the same states without adaptation
     family: str  #: the family's name in a ``.net`` file
     fires_on: int = 0  #: the part of a complex input that brings it to its threshold
-    tau_mult: float = 100  #: factors that make tau_grad = scale_grad = 1 a good start
-    scale_mult: float = 0.1
+    _constants: Mapping[str, Any]  #: the names of the family's module
+    spike: Any  #: spikes of what `dynamics` returned
+    by_phase: bool = False  #: whether the other part has to come from below zero
+    ref_delay: Any = Constant(1, "the device has a refractory delay, but slayer's neurons do not")
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "kernel" in cls.__dict__:
             cls._lazy = cls.kernel.DECAYS
             cls._states = tuple(f"{name}_state" for name in cls.kernel.STATES)
+            cls._constants = vars(sys.modules[cls.__module__])
+            for name, bound in bounds_of(cls.kernel.DECAYS).items():
+                setattr(cls, name, bound)
 
     def __init__(self, *, scale: int, graded_spike: bool, threshold_step: float | None = None, **options: Any) -> None:
+        scale = _units.check_scale(scale)
         super().__init__(p_scale=1 << 12, w_scale=scale, s_scale=scale * (1 << 6), **options)
-        if self.s_scale != 1 << 12:
-            raise ValueError(f"scale must be 64, the weight scale of the device, got {scale}")
+        self._units = _units.Units(self.s_scale)
         self.graded_spike = graded_spike
         self._step: float | None = None
         if threshold_step is not None:
-            self._step = self._quantised_level("threshold_step", threshold_step)
-            if self._step < 0:
-                raise ValueError(f"threshold_step must not be negative, got {threshold_step}")
+            self._set_step(threshold_step)
         for name in self._states:
-            self.register_buffer(name, None, persistent=False)
-        self.ref_delay = 1
+            self.register_buffer(name, self._resting(name), persistent=False)
         self._imag_last: Tensor | int = 0
+
+    @property
+    def tau_mult(self) -> float:
+        """The factor of `tau_rho`: ``TAU_RHO_MULT`` of the family's module."""
+        return float(self._constants["TAU_RHO_MULT"])
+
+    @property
+    def scale_mult(self) -> float:
+        """The factor of `scale_rho`: ``SCALE_RHO_MULT`` of the family's module."""
+        return float(self._constants["SCALE_RHO_MULT"])
 
     @property
     def scale(self) -> int:
@@ -111,6 +130,18 @@ class Neuron(base.Neuron):
         if self._step is None:
             raise AttributeError(f"{self.family} neurons have no threshold_step")
         return self._step
+
+    @threshold_step.setter
+    def threshold_step(self, value: float) -> None:
+        if self._step is None:
+            raise AttributeError(f"{self.family} neurons have no threshold_step")
+        self._set_step(value)
+
+    def _set_step(self, value: float) -> None:
+        step = self._quantised_level("threshold_step", value)
+        if step < 0:
+            raise ValueError(f"threshold_step must not be negative, got {value}")
+        self._step = step
 
     @property
     def v_th_step(self) -> int:
@@ -137,11 +168,19 @@ class Neuron(base.Neuron):
     def _never(self) -> bool:
         return self.threshold < 0
 
+    def _rest_of(self, name: str) -> float:
+        return self.threshold if name == "threshold_state" else 0.0
+
     @property
     def _surrogate(self) -> tuple[float, float, bool]:
         if self._never:
             return 1.0, 0.0, False
         return self.tau_mult * self.tau_rho, self.scale_mult * self.scale_rho, self.graded_spike
+
+    @property
+    def _apart(self) -> bool:
+        """Whether the surrogate is not the kernel's: slopes of a graded phase have different units."""
+        return self.by_phase and self.graded_spike and not self._units.same
 
     @property
     def _level(self) -> int:
@@ -197,16 +236,25 @@ class Neuron(base.Neuron):
         names = self._states[:count]
         keep = self.persistent_state
         recorded = torch.is_grad_enabled()
-        setting = _autograd.Setting(kernel, constants, *self._surrogate, traces, len(parts), keep, recorded)
+        tau, scale, graded = self._surrogate
+        units = self._units
+        if not units.same:
+            tau, scale = units.surrogate(tau, scale, self.by_phase)
+            parts = tuple(map(units.up, parts))
+            if not graded:  # graded spikes are in the kernel's units already
+                weights = tuple(_feedback.scaled(weight, units.up) for weight in weights)
+        setting = _autograd.Setting(kernel, constants, tau, scale, graded, traces, len(parts), keep, recorded)
         start = tuple(self._rest(name) for name in names)
         self._imag_last = start[1]
         if weights:
             spikes, *rest = _feedback.run(setting, start, parts, weights, decays)
         else:
             spikes, *rest = _autograd.Neurons.apply(setting, start, *parts, *decays)
+        if graded:
+            spikes = units.down(spikes)
         for name, state in zip(names, rest[-count:] if keep else (), strict=keep):
             self._hold(name, state)
-        values = tuple(rest[:count]) if traces else ()
+        values = tuple(map(units.down, rest[:count])) if traces else ()
         if traces and kernel is not self.kernel:
             values += (torch.full_like(values[0], math.inf), torch.zeros_like(values[0]))
         return spikes, values
@@ -227,10 +275,31 @@ class Neuron(base.Neuron):
         """
         return self._run(self._normed(self._parts(input)), traces=True)[1]
 
-    def forward(self, input: Signal) -> Tensor:
-        """Spikes over time, (N, C, ..., T), of an input as `dynamics` takes it."""
+    def _integrated(
+        self, x: Tensor, decay: Tensor, state: Tensor | None, threshold: int | None
+    ) -> tuple[Tensor, Tensor, bool]:
+        """`_autograd.LeakyIntegrator` in units of 1; the state is in integers of 1 / s_scale."""
+        y, after, rounded = _autograd.LeakyIntegrator.apply(self._units.up(x), decay, state, threshold)
+        return self._units.down(y), after, rounded
+
+    def forward(
+        self,
+        input: Signal,
+        feedback: _feedback.Weight | tuple[_feedback.Weight, _feedback.Weight] | None = None,
+        last: Tensor | None = None,
+    ) -> Tensor:
+        """Spikes over time, (N, C, ..., T), of an input as `dynamics` takes it.
+
+        With `feedback` and `last` they are those of `recurrent`: blocks call it through here, so that hooks run.
+        """
+        return self._spikes(input) if feedback is None else self.recurrent(input, feedback, last)
+
+    def _spikes(self, input: Signal) -> Tensor:
         parts = self._parts(input)
         self._check_fires(*parts)
+        if self._apart:
+            fired: Tensor = self.spike(*self._run(self._normed(parts), traces=True)[1])
+            return fired
         return self._dropped(self._run(self._normed(parts), traces=False)[0])
 
     def recurrent(
@@ -263,6 +332,8 @@ class Neuron(base.Neuron):
         """
         parts = self._parts(input)
         self._check_fires(*parts)
+        if self._apart:
+            raise ValueError(f"graded spikes of {self.family} neurons feed back with scale 64 only, got {self.scale}")
         if any(isinstance(norm, WgtScaleBatchNorm) for norm in self._norms()):
             raise ValueError("neurons that feed back cannot have WgtScaleBatchNorm: its scale would change as they run")
         given = weight if isinstance(weight, (tuple, list)) else (weight,)
@@ -283,7 +354,14 @@ class Neuron(base.Neuron):
         """The input with what `last` sends to its first step."""
         if last is None:
             return parts
-        return tuple(_feedback.begun(x, w, last, self.graded_spike) for x, w in zip(parts, weights, strict=True))
+        graded, units = self.graded_spike, self._units
+        if units.same:
+            return tuple(_feedback.begun(x, w, last, graded) for x, w in zip(parts, weights, strict=True))
+        # as in `_run`, so that what is summed is rounded as there
+        sent = units.up(last) if graded else last
+        fed = weights if graded else tuple(_feedback.scaled(w, units.up) for w in weights)
+        begun = (_feedback.begun(units.up(x), w, sent, graded) for x, w in zip(parts, fed, strict=True))
+        return tuple(map(units.down, begun))
 
     def _fed_back(
         self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None

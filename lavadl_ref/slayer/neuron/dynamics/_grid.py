@@ -10,6 +10,7 @@ from lavadl_kernels.fixed_point import STATE_ONE
 from torch import Tensor
 
 from lavadl_ref.slayer._layout import layout_of
+from lavadl_ref.slayer.neuron._units import Units, power_of_two
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -42,10 +43,10 @@ class Grid:
     """
 
     def __init__(self, w_scale: float, **inputs: Tensor) -> None:
-        if not (math.isfinite(w_scale) and w_scale > 0 and math.frexp(w_scale)[0] == 0.5):
+        if not power_of_two(w_scale):
             raise ValueError(f"w_scale must be a power of two, got {w_scale}")
         self.w_scale = w_scale
-        self._ratio = w_scale / STATE_ONE
+        self._units = Units(w_scale)
         shapes = {
             name: tuple(_validate.with_fractions(_validate.tensor(x, name), name).shape) for name, x in inputs.items()
         }
@@ -72,12 +73,11 @@ class Grid:
 
     def up(self, name: str) -> Tensor:
         """The input of this name in the kernel's units."""
-        x = self._inputs[name]
-        return x if self._ratio == 1 else x * self._ratio
+        return self._units.up(self._inputs[name])
 
     def down(self, x: Tensor) -> Tensor:
         """A result of the kernel in the caller's units, shape and dtype."""
-        x = x if self._ratio == 1 else x / self._ratio
+        x = self._units.down(x)
         x = x if x.ndim == len(self._given) else x.reshape(self._given)
         return x.to(self._dtype)
 
