@@ -21,6 +21,7 @@ class LazyShapes(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._placeholders: dict[str, tuple[float, float]] = {}  #: by name: the placeholder, and what it stands for
+        self._marks: dict[str, float] = {}  #: the placeholders, also when there are values in their places
 
     def _await(self, name: str, value: float) -> None:
         """Let `name` hold a placeholder beside `value`, the smallest that may be drawn."""
@@ -28,6 +29,7 @@ class LazyShapes(torch.nn.Module):
         start = torch.tensor(value, dtype=tensor.dtype)
         marked = start * (1 - 2.0**-20) if value else torch.tensor(2.0**-100)
         self._placeholders[name] = marked.item(), start.item()
+        self._marks[name] = marked.item()
         tensor.data.fill_(marked)
 
     def _undrawn(self, name: str) -> bool:
@@ -65,7 +67,9 @@ class LazyShapes(torch.nn.Module):
         marked, start = self._placeholders[name]
         return bool((value == marked).all() or (value.numel() == 1 and (value == start or value.isnan())))
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any) -> None:
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
+    ) -> None:
         for name in self._lazy:
             value = state_dict.get(prefix + name)
             if value is None:
@@ -74,8 +78,11 @@ class LazyShapes(torch.nn.Module):
             if self._stands_for_none(name, value):
                 state_dict[prefix + name] = current.detach().clone()
                 continue
+            if name in self._marks and bool((value == self._marks[name]).all()):
+                errors.append(f"{prefix}{name} was saved before the first input, without values to replace these")
+                continue
             if current.shape != value.shape and (current.numel() == 1 or self._undrawn(name)):
                 current.data = torch.empty(value.shape, dtype=current.dtype)
             self._placeholders.pop(name, None)
             self._loaded(name, value)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)

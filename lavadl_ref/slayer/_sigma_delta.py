@@ -240,7 +240,7 @@ class Stateful(LazyShapes):
         Whether it does.
     """
 
-    _states: tuple[str, ...] = ()  #: buffers of the persistent state
+    _states: tuple[str, ...] = ()  #: attributes of the persistent state
     _what: str  #: its name in errors
 
     def __init__(self, persistent_state: bool) -> None:
@@ -248,7 +248,8 @@ class Stateful(LazyShapes):
         self.persistent_state = persistent_state
         self.shape: torch.Size | None = None
         for name in self._states:
-            self.register_buffer(name, torch.zeros(1), persistent=False)
+            # no buffer: copies and averages of a network have states of their own
+            setattr(self, name, torch.zeros(1))
 
     def reset(self) -> None:
         """Forget the persistent state; one element stands for the state of all neurons at rest."""

@@ -80,8 +80,7 @@ class Delay(LazyShapes):
         self._given = False  # whether a checkpoint was loaded
         self._told = False  # that delays are longer than the longest
         self.persistent_state = False
-        self.history: Tensor | None
-        self.register_buffer("history", None, persistent=False)
+        self.history: Tensor | None = None
 
     @property
     def shape(self) -> torch.Size:

@@ -157,8 +157,7 @@ class SpikingBlock(Block):
         self.delay = None
         self._learns_delay = delay
         self.delay_shift = self.default_shift if delay_shift is None else delay_shift
-        self.delay_buffer: Tensor | None
-        self.register_buffer("delay_buffer", None, persistent=False)
+        self.delay_buffer: Tensor | None = None
 
     @staticmethod
     def _neuron_arguments(neuron_class: type[Neuron], neuron_params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -65,8 +65,7 @@ class FeedbackBlock(SpikingBlock):
         self.synapse_params = synapse_params
         self.num_neurons = int(synapse_params["out_neurons"])
         self.register_parameter("bias", None)
-        self.spike_state: Tensor | None
-        self.register_buffer("spike_state", None, persistent=False)
+        self.spike_state: Tensor | None = None
 
     def _complete(self) -> None:
         for norm in self.neuron._norms():

@@ -68,7 +68,7 @@ class Neuron(LazyShapes):
         Whether the neuron takes a (real, imaginary) pair.
     """
 
-    _states: tuple[str, ...] = ()  #: buffers of the persistent state
+    _states: tuple[str, ...] = ()  #: attributes of the persistent state
 
     p_scale: Any = Fixed("decays are counted as they were made")
     w_scale: Any = Fixed("make a neuron with another scale")
@@ -252,7 +252,7 @@ class Neuron(LazyShapes):
                 low, high = low * (1 - spread), high * (1 + spread)
             self._ranges[name] = float(low), float(high)
             start = np.array([low])
-        if (start < 0).any() or (start > 1).any():
+        if (bounds < 0).any() or (bounds > 1).any():
             self._warn(name, value, "the nearest number from 0 to 1")
         initial = torch.tensor(self.p_scale * start, dtype=torch.float32).clamp(0, self.p_scale)
         self.register_parameter(name, torch.nn.Parameter(initial, requires_grad=self.requires_grad))

@@ -106,7 +106,9 @@ class Neuron(base.Neuron):
         if threshold_step is not None:
             self._set_step(threshold_step)
         for name in self._states:
-            self.register_buffer(name, self._resting(name), persistent=False)
+            setattr(
+                self, name, self._resting(name)
+            )  # no buffer: copies and averages of a network have their own states
         self._imag_last: Tensor | int = 0
 
     @property
