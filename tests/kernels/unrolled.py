@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import torch
 
+UNIT = 4096  #: integers per unit of a state
+
 
 class _Spike(torch.autograd.Function):
     @staticmethod
@@ -74,8 +76,8 @@ def _slope(distance, tau, scale, graded):
 
 
 def truncate(value):
-    """To multiples of 1/4096, toward zero; the gradient is the identity."""
-    return value + (torch.trunc(value * 4096) / 4096 - value).detach()
+    """To multiples of 1 / UNIT, toward zero; the gradient is the identity."""
+    return value + (torch.trunc(value * UNIT) / UNIT - value).detach()
 
 
 def leaky_integrator(x, decay, state, threshold=float("inf")):
@@ -166,7 +168,7 @@ def rf_iz_step(sin_decay, cos_decay, threshold, tau, scale, graded):
         re, im = _rotate(inputs, states, sin_decay, cos_decay)
         spike = _Spike.apply(im, threshold, tau, scale, graded, True)
         fired = im >= threshold
-        return spike, (re, im), (_replace(re, fired, 0.0), _replace(im, fired, threshold - 1 / 4096))
+        return spike, (re, im), (_replace(re, fired, 0.0), _replace(im, fired, threshold - 1 / UNIT))
 
     return step
 

@@ -1,14 +1,20 @@
 """Neurons with another scale than 64: the same integers, counted in other units."""
 
+import h5py
 import pytest
 import torch
 
 from lavadl_ref import exchange, reference
-from lavadl_ref.slayer import block, neuron
+from lavadl_ref.slayer import auto, block, neuron
 from tests.kernels import unrolled
 from tests.kernels.families import FAMILIES
 from tests.slayer.neurons import decays, each, make, parts, require_grad, signal, spike_of
 
+#: what survives a scale of 1
+LEVELS = {
+    name: {"threshold": 1.0, **({"threshold_step": 1.0} if family.adaptive else {})}
+    for name, family in FAMILIES.items()
+}
 every = pytest.mark.parametrize("name", list(FAMILIES))
 SCALES = pytest.mark.parametrize("scale", [1, 16, 256, 4096])
 GRADED = pytest.mark.parametrize("graded", [False, True])
@@ -44,17 +50,14 @@ def counted(monkeypatch):
     """The unrolled model counts states in integers of 1 / (64 scale)."""
 
     def count(scale):
-        unit = 64 * scale
-        monkeypatch.setattr(
-            unrolled, "truncate", lambda value: value + (torch.trunc(value * unit) / unit - value).detach()
-        )
+        monkeypatch.setattr(unrolled, "UNIT", 64 * scale)
 
     return count
 
 
 def close(actual, wanted):
     largest = wanted.abs().max().item()
-    torch.testing.assert_close(actual.double(), wanted, rtol=1e-4, atol=2e-5 * largest + 1e-12)
+    torch.testing.assert_close(actual.double(), wanted, rtol=1e-4, atol=1e-4 * largest + 1e-12)
 
 
 @every
@@ -62,8 +65,7 @@ def close(actual, wanted):
 @GRADED
 def test_against_the_unrolled_model(name, scale, graded, counted):
     counted(scale)
-    options = {"threshold": 1.0, "scale": scale, "graded_spike": graded, "requires_grad": True, "tau_grad": 0.05}
-    n = make(name, **options, **({"threshold_step": 1.0} if FAMILIES[name].adaptive else {}))
+    n = make(name, **LEVELS[name], scale=scale, graded_spike=graded, requires_grad=True, tau_grad=0.05)
     x = require_grad(each(signal(name), lambda part: part * 2 + 1e-3))
     g = torch.randn(2, 3, 20, generator=torch.Generator().manual_seed(3))
     s = n(x)
@@ -75,8 +77,7 @@ def test_against_the_unrolled_model(name, scale, graded, counted):
         close(actual.grad, wanted)
     for actual, wanted in zip(decays(n, name), to_decays, strict=True):
         close(actual.grad, wanted)
-    traces = make(name, **options).dynamics(each(x, torch.Tensor.detach))
-    assert torch.equal(spike_of(make(name, **options), name, traces) > 0, s > 0) or FAMILIES[name].adaptive
+    assert torch.equal(spike_of(n, name, n.dynamics(x)), s)
 
 
 @every
@@ -84,10 +85,9 @@ def test_against_the_unrolled_model(name, scale, graded, counted):
 @GRADED
 def test_feedback_against_the_unrolled_model(name, scale, graded, counted):
     counted(scale)
-    adaptive = {"threshold_step": 1.0} if FAMILIES[name].adaptive else {}
-    n = make(name, threshold=1.0, scale=scale, graded_spike=graded, requires_grad=True, tau_grad=0.05, **adaptive)
+    n = make(name, **LEVELS[name], scale=scale, graded_spike=graded, requires_grad=True, tau_grad=0.05)
     x = require_grad(each(signal(name), lambda part: part * 2))
-    weight = each(signal(name, (3, 3, 1)), lambda part: (part / 4).squeeze(-1).requires_grad_())
+    weight = each(signal(name, (3, 3, 1)), lambda part: (part / (16 if graded else 4)).squeeze(-1).requires_grad_())
     if n._apart:
         with pytest.raises(ValueError, match="feed back with scale 64 only"):
             n.recurrent(x, weight)
@@ -97,7 +97,8 @@ def test_feedback_against_the_unrolled_model(name, scale, graded, counted):
     (s * g).sum().backward()
     copies = each(weight, lambda part: part.detach().clone().double().requires_grad_())
     spikes, to_x, to_decays = expected(n, name, x, graded, g, copies)
-    assert torch.equal(s.detach().double(), spikes)
+    # sums of graded spikes are rounded to float32
+    torch.testing.assert_close(s.detach().double(), spikes, rtol=1e-6 if graded else 0, atol=0)
     for actual, wanted in zip((*parts(x), *parts(weight)), (*to_x, *(w.grad for w in parts(copies))), strict=True):
         close(actual.grad, wanted)
     for actual, wanted in zip(decays(n, name), to_decays, strict=True):
@@ -108,7 +109,7 @@ def test_feedback_against_the_unrolled_model(name, scale, graded, counted):
 @SCALES
 def test_states_are_in_units_of_one(name, scale):
     """Chunks are the whole, and traces are the states."""
-    n = make(name, threshold=1.0, scale=scale, persistent_state=True)
+    n = make(name, **LEVELS[name], scale=scale, persistent_state=True)
     x = each(signal(name), lambda part: part * 2)
     whole = n(x)
     states = [getattr(n, state).clone() for state in n._states]
@@ -182,16 +183,19 @@ def test_a_file_runs_as_the_block_did(kind, family, scale):
     x = (torch.rand(1, 6, 40, generator=torch.Generator().manual_seed(1)) < 0.4).float()
     with torch.no_grad():
         y = made(x)[0]
-    entry = block.cuba.Input({"threshold": 1 / 64, "current_decay": 1, "voltage_decay": 1})
-    fired = entry(x)
-    assert fired.any()
-    network = exchange.Network((entry.describe(), made.describe()))
-    with torch.no_grad():
-        y = made(fired)[0]
-    run = reference.run(network, x[0].numpy().astype(int) * 64)
-    found = torch.tensor(run.layers[1].spikes).float()
-    assert y.any()
-    assert torch.equal(found[..., 1:-1], y[..., 2:])
+    layer = made.describe()
+    found = reference.Network(exchange.Network((layer,))).run(x[0].numpy().astype(int)).output
+    again = auto.SequentialNetwork(exchange.Network((layer,))).eval()
+    assert y[..., 1:].any()
+    assert torch.equal(torch.from_numpy(found[..., 1:]).float(), y[..., 1:])
+    assert torch.equal(again(x)[0], y)
+
+
+def test_integers_that_no_file_holds(tmp_path):
+    made = block.cuba.Dense({**PARAMS["cuba"], "scale": 1 << 24}, 6, 4, pre_hook_fx=torch.round)
+    made.synapse.weight.data.fill_(256)
+    with h5py.File(tmp_path / "x.net", "w") as file, pytest.raises(ValueError, match=r"weight.*4294967296"):
+        made.export_hdf5(file.create_group("layer/0"))
 
 
 def test_what_has_a_fixed_unit_is_not_exported_with_another_scale():
@@ -212,7 +216,7 @@ def test_what_has_a_fixed_unit_is_not_exported_with_another_scale():
 @every
 @SCALES
 def test_a_neuron_comes_back_from_its_device_parameters(name, scale):
-    n = make(name, threshold=3.0, scale=scale)
+    n = make(name, **LEVELS[name], scale=scale)
     module = getattr(neuron, name)
     again = module.Neuron(**module.neuron_params(n.device_params, scale=scale), scale=scale)
     assert again.device_params == n.device_params

@@ -115,10 +115,10 @@ def test_same_arguments(name):
 
 @every
 def test_same_attributes(name):
-    """All public names of lava-dl's neuron but its switch between two implementations."""
+    """All public names of lava-dl's neuron."""
     actual, expected = pair(name)
     module = set(dir(torch.nn.Module()))
-    assert {key for key in dir(expected) if key[0] != "_"} - set(dir(actual)) - module == {"debug"}
+    assert {key for key in dir(expected) if key[0] != "_"} - set(dir(actual)) - module == set()
     for key in ("threshold", "v_th_mant", "weight_exponent", "w_scale", "s_scale", "p_scale", "scale", "complex"):
         assert getattr(actual, key) == getattr(expected, key)
     for key in ("period", "decay", "lam", "frequency") if is_complex(name) else ():

@@ -156,15 +156,15 @@ def dense(block: synaptic.Dense) -> exchange.Dense:
 def affine(block: synaptic.Affine) -> exchange.Dense:
     """An affine block: neurons that never spike, or none."""
     common = _with_units(block, block.synapse)
-    weights = matrix(block.synapse)
     if not block.dynamics:
+        weights = matrix(block.synapse)
         # of complex sums the imaginary part is read
         return exchange.Dense(
             shape=common["shape"], weight=weights["weight_imag" if block.synapse.complex else "weight"]
         )
     assert block.neuron is not None
     silent = {**common, "neuron": neuron(block.neuron, spikes=False)}
-    return exchange.Dense(**silent, **weights, **_bias(block, block.synapse))
+    return exchange.Dense(**silent, **matrix(block.synapse), **_bias(block, block.synapse))
 
 
 def output(block: Any) -> exchange.Dense:
