@@ -524,6 +524,15 @@ def test_an_own_block_with_an_own_neuron_trains():
     assert not torch.equal(block.synapse.weight, before)
 
 
+def test_the_neuron_of_an_affine_block():
+    made = slayer.block.cuba.Affine(FAMILIES["cuba"], 4, 3)
+    assert made.neuron.shape is None
+    made(torch.zeros(1, 4, 5))
+    assert made.neuron.shape == (3,)
+    with pytest.raises(ValueError, match="negative threshold -1"):
+        made.neuron(torch.zeros(1, 3, 5))
+
+
 def test_no_block_without_content():
     abstract = [getattr(slayer.block.base, name) for name in slayer.block.base.__all__ if name.startswith("Abstract")]
     assert len(abstract) == 13

@@ -45,6 +45,18 @@ EXCEPTIONS: tuple[Exception_, ...] = (
         "`Recurrent` and `KWTA` keep their neurons' state from batch to batch",
     ),
     Exception_(
+        ("value *.cuba.Affine.neuron.shape", "value *.cuba.Affine.neuron.tau_rho"),
+        "The neuron is read out and never spikes: it has no surrogate gradient; its shape is that of its first input.",
+        "`synapse.out_channels`.",
+        "The neuron of `Affine` has a shape before the first input",
+    ),
+    Exception_(
+        ("value slayer.block.*norm.num_features",),
+        "Sizes that follow from a block's arguments are there from the start.",
+        "A norm that is made alone learns its size from the first input.",
+        "Parameters with one value per channel, and delays, have one element until the first input",
+    ),
+    Exception_(
         ("name slayer.neuron.dynamics.adaptive_threshold.reset_persistent_*_state",),
         "Nothing reads them.",
         "`reset()` of a neuron forgets its states.",
