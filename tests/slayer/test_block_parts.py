@@ -2,6 +2,7 @@
 
 import copy
 import doctest
+import inspect
 import math
 import pickle
 import re
@@ -408,6 +409,21 @@ def test_other_parts_of_the_users_own_are_not_exported():
     block(torch.zeros(1, 4, 1, 1, 5))
     with pytest.raises(TypeError, match=r"synapse must be one of slayer\.synapse, got Conv3d"):
         block.describe()
+
+
+@synaptic
+def test_no_quantiser_is_none_by_keyword(case):
+    if case.block == "Output":
+        pytest.skip("its weights are always quantised")
+    for part in parts(case.build(pre_hook_fx=None)).values():
+        assert part.pre_hook_fx is None
+    arguments, _ = BLOCKS[case.block].inputs[case.form]
+    names = list(inspect.signature(type(case.build())).parameters)
+    default = [p.default for p in inspect.signature(type(case.build())).parameters.values()]
+    upto = names.index("pre_hook_fx") + 1
+    values = [case.params, *arguments, *default[1 + len(arguments) : upto]]
+    for part in parts(getattr(case.module, case.block)(*values)).values():
+        assert part.pre_hook_fx is not None
 
 
 @families

@@ -131,6 +131,7 @@ class SpikingBlock(Block):
     neuron_class: type[Neuron] | None = None
     synapses: ModuleType
     default_shift: bool = True
+    _quantises: bool = True
     synapse: Any
     neuron: Any
     delay: Any
@@ -165,9 +166,9 @@ class SpikingBlock(Block):
         return neuron_params
 
     def _quantised_synapse(self, name: str, params: Mapping[str, Any]) -> Any:
-        """A synapse whose weights the neuron quantises, unless `params` have a ``pre_hook_fx``."""
+        """A synapse whose weights the neuron quantises, unless the caller gave a ``pre_hook_fx``."""
         synapse = getattr(self.synapses, name)(**params)
-        if synapse.pre_hook_fx is None and self.neuron is not None:
+        if synapse.pre_hook_fx is None and self._quantises and self.neuron is not None:
             synapse.pre_hook_fx = self.neuron.quantize_8bit
         return synapse
 

@@ -36,6 +36,8 @@ class Complete(torch.nn.Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         block: Any = self
+        # by keyword None is no quantiser, by position it is what is not given, as in Lava-DL
+        block._quantises = "pre_hook_fx" not in kwargs
         block._complete()
 
 

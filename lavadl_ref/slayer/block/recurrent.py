@@ -182,7 +182,8 @@ class AbstractRecurrent(FeedbackBlock):
     neuron_params, delay, delay_shift, count_log
         As in `SpikingBlock`; delay and shift act on what leaves the block, not on the feedback.
     in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx
-        As in `synapse.Dense`, for both synapses; `pre_hook_fx` is the neuron's 8-bit quantiser if not given.
+        As in `synapse.Dense`, for both synapses; `pre_hook_fx` is the neuron's 8-bit quantiser if not
+        given, and None by keyword is no quantiser.
     requires_grad : bool
         Whether the feedback is trained.
 
@@ -260,7 +261,8 @@ class AbstractKWTA(FeedbackBlock):
     neuron_params, delay_shift, count_log
         As in `SpikingBlock`.
     in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx
-        As in `synapse.Dense`; `pre_hook_fx` is the neuron's 8-bit quantiser if not given.
+        As in `synapse.Dense`; `pre_hook_fx` is the neuron's 8-bit quantiser if not
+        given, and None by keyword is no quantiser.
     num_winners : int
         1 to `out_neurons`.
     self_excitation : float

@@ -174,7 +174,8 @@ class AbstractDense(SynapticBlock):
     neuron_params, delay, delay_shift, count_log
         As in `SpikingBlock`.
     in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx
-        As in `synapse.Dense`; `pre_hook_fx` is the neuron's 8-bit quantiser if not given.
+        As in `synapse.Dense`; `pre_hook_fx` is the neuron's 8-bit quantiser if not
+        given, and None by keyword is no quantiser.
     mask : Tensor, optional
         Factor of the weights, (out, in) or the weight's own shape.
     """
