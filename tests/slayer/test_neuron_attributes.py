@@ -74,7 +74,7 @@ def test_ranges_can_be_changed_until_they_are_drawn():
 @pytest.mark.parametrize(
     ("attribute", "value"),
     [
-        ("debug", True), ("p_scale", 64), ("w_scale", 128), ("s_scale", 8192), ("shared_param", False),
+        ("p_scale", 64), ("w_scale", 128), ("s_scale", 8192), ("shared_param", False),
         ("complex", "no"), ("ref_delay", 2), ("scale", 128), ("threshold", 2.0), ("v_th_mant", 3),
     ],
 )  # fmt: skip
@@ -84,7 +84,7 @@ def test_what_cannot_act_is_refused(name, attribute, value):
     with pytest.raises((ValueError, AttributeError), match=attribute):
         setattr(n, attribute, value)
     assert getattr(n, attribute) == before
-    for same in ("debug", "p_scale", "w_scale", "s_scale", "shared_param", "complex", "ref_delay"):
+    for same in ("p_scale", "w_scale", "s_scale", "shared_param", "complex", "ref_delay"):
         setattr(n, same, getattr(n, same))
 
 

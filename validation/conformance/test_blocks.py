@@ -168,7 +168,10 @@ def restored(case, block, folder, **options):
     held = again.state_dict()
     assert all(name in NOT_HELD or name in held for name in state)
     for name, value in held.items():
-        assert torch.equal(value.flatten(), state[name].flatten().to(value.dtype)), name
+        # theirs has one element until it ran, for what has one for each channel
+        expected = state[name].flatten().to(value.dtype).expand(value.numel())
+        undrawn = name == "delay.delay" and not again.delay.init
+        assert undrawn or torch.equal(value.flatten(), expected), name
     return again
 
 

@@ -183,7 +183,7 @@ class AbstractRecurrent(FeedbackBlock):
         As in `SpikingBlock`; delay and shift act on what leaves the block, not on the feedback.
     in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx
         As in `synapse.Dense`, for both synapses; `pre_hook_fx` is the neuron's 8-bit quantiser if not
-        given, and None by keyword is no quantiser.
+        given.
     requires_grad : bool
         Whether the feedback is trained.
 
@@ -217,6 +217,7 @@ class AbstractRecurrent(FeedbackBlock):
         self._trains_feedback = requires_grad
 
     def _complete(self) -> None:
+        self._quantises = True  # None by keyword too: Lava-DL's block sets its quantiser whatever is given
         super()._complete()
         assert self.synapse_params is not None
         self.input_synapse = self._quantised_synapse("Dense", self.synapse_params)

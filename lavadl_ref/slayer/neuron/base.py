@@ -14,7 +14,7 @@ from lavadl_kernels.layout import quantised_frames
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lavadl_ref._assigned import Constant, Fixed
+from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils.quantize import quantize_within
@@ -76,7 +76,7 @@ class Neuron(LazyShapes):
     shared_param: Any = Fixed("parameters were made for it; make a neuron with another shared_param")
     complex: Any = Fixed("it belongs to the family")
     #: Lava-DL compares two implementations if it is set
-    debug: Any = Constant(False, "there is one implementation, and nothing to compare it with")
+    debug: bool = False  #: taken and without effect: there is one implementation, and nothing to compare it with
 
     @property
     def device_params(self) -> dict[str, Any]:
