@@ -330,6 +330,16 @@ def test_sums_of_another_dtype_than_the_weights():
     torch.testing.assert_close(layer.double()(x.double()).float(), wanted)
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments"), [("Conv", (3, 2, 3)), ("ConvTranspose", (3, 2, 2)), ("Pool", (2,)), ("Unpool", (2,))]
+)
+def test_frames_without_a_batch(kind, arguments):
+    layer, x = getattr(synapse, kind)(*arguments), torch.ones(3, 4, 4, 5)
+    with pytest.raises(ValueError, match=r"\(N, .*H, W, T\), got \(3, 4, 4, 5\)"):
+        layer(x)
+    assert layer(x[None]).ndim == 5
+
+
 def test_numpy_integers_are_integers():
     assert synapse.Conv(np.int64(3), np.int32(5), np.int64(2)).weight.shape == (5, 3, 2, 2, 1)
     assert synapse.Dense(np.int64(3), np.int64(5)).weight.shape == (5, 3, 1, 1, 1)
