@@ -39,6 +39,12 @@ _SPIKING: dict[str, Any] = {
 FIRES_AT_EQUALITY = frozenset({"ALIF", "RF_IZHIKEVICH", "ADRF_IZHIKEVICH"})
 
 
+def fires_at_rest(layer: Layer) -> bool:
+    """Whether a layer's neurons spike without any input: a state of 0 reaches their threshold."""
+    neuron = layer.neuron
+    return neuron is not None and neuron.type in FIRES_AT_EQUALITY and bool(neuron["threshold"] == 0)
+
+
 class UnsupportedLayer(NotImplementedError):
     """A layer that has no exact integer dynamics; the message names it and says why."""
 

@@ -64,8 +64,7 @@ def _layer(layer: Layer, start: int) -> Iterator[Finding]:
         yield from _dense(layer)
     if layer.neuron is not None:
         yield from _neuron(layer)
-        fires = layer.neuron.type in deployment.FIRES_AT_EQUALITY and layer.neuron["threshold"] == 0
-        if start > 0 and fires:
+        if start > 0 and deployment.fires_at_rest(layer):
             yield Finding(ALTERS, f"fires at rest from step 0, {start} before the layer's first input")
         yield from _bias(layer, start)
         yield from _delay(layer)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref.deployment import FIRES_AT_EQUALITY, is_sigma_output
+from lavadl_ref.deployment import fires_at_rest, is_sigma_output
 from lavadl_ref.exchange.describe import Input, Layer, Recurrent
 from lavadl_ref.netx.choice import Choice, Shape
 
@@ -156,9 +156,7 @@ def _spikes_from_bias(arguments: dict[str, Any], steps: int) -> bool:
 
 def _early(situation: Situation) -> bool:
     """Whether neurons that spike at equality would do so at rest, before they are to start."""
-    neuron = situation.layer.neuron
-    assert neuron is not None
-    return situation.start > 0 and neuron.type in FIRES_AT_EQUALITY and situation.parameter("threshold") == 0
+    return situation.start > 0 and fires_at_rest(situation.layer)
 
 
 def _alif(situation: Situation) -> Choice | None:

@@ -12,7 +12,15 @@ from os import PathLike
 import numpy as np
 from numpy.typing import NDArray
 
-from lavadl_ref.deployment import SPIKE_EXP, check_supported, incoming_bits, message_bits, refusal, states_of
+from lavadl_ref.deployment import (
+    SPIKE_EXP,
+    check_supported,
+    fires_at_rest,
+    incoming_bits,
+    message_bits,
+    refusal,
+    states_of,
+)
 from lavadl_ref.exchange.describe import (
     Average,
     ConvTranspose,
@@ -63,7 +71,7 @@ class LayerPlan:
     @property
     def acts_early(self) -> bool:
         """Whether the layer would act by itself in steps in which it rests."""
-        return self.start > 0 and (self.biased or _fires_at_rest(self.layer))
+        return self.start > 0 and (self.biased or fires_at_rest(self.layer))
 
     @property
     def processes(self) -> str:
@@ -188,14 +196,6 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
         )  # fmt: skip
         before, bits = shape, declared_bits(layer)
     return plans
-
-
-def _fires_at_rest(layer: Layer) -> bool:
-    """Whether neurons of a layer reach their threshold without any input."""
-    if layer.neuron is None or layer.neuron.type not in ("ALIF", "RF_IZ", "ADRF_IZ"):
-        return False
-    threshold = layer.neuron.parameters.get("threshold")
-    return threshold is not None and bool(np.any(np.asarray(threshold) <= 0))
 
 
 def _only_shape(position: int, layer: Layer) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from lavadl_ref.exchange.describe import Average, Conv, Dense, Flatten, Input, Neuron, Pool, TimeDecimation
 from lavadl_ref.netx.choice import UnsupportedLayer
-from lavadl_ref.netx.plan import Options, plan
+from lavadl_ref.netx.plan import Options, plan, waiting
 from lavadl_ref.netx.table import table
 from lavadl_ref.netx.transposed import transposed_matrix
 from lavadl_ref.netx.weights import dense_encoding, kernel_weight, pool_window
@@ -278,3 +278,17 @@ def test_transposed_matrix_is_the_transposed_convolution(groups):
     matrix = transposed_matrix(layer, weight, (4, 3, 4))
     found = np.array([matrix @ frame.reshape(-1) for frame in x])
     assert (found.reshape(5, *layer.shape[::-1]).transpose(0, 3, 2, 1) == sums).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_layers_that_would_act_before_their_data(family):
+    # behind a layer that does not shift, so that the second one starts a step later
+    first = families.dense("CUBA", outputs=4, delay_shift=False)
+
+    def waits(**second):
+        return waiting(plan(network(first, families.dense(family, **second))))
+
+    assert waits() == []
+    assert waits(bias=np.array([0, 2, 0])) == [1]
+    fires = family in ("ALIF", "RF_IZHIKEVICH", "ADRF_IZHIKEVICH")
+    assert waits(neurons={"threshold": 0}) == ([1] if fires else [])
