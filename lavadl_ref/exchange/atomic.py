@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from pathlib import Path
 
 
@@ -35,7 +36,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     (b'all of it', ['x'])
     """
     target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # the process, so that others know whether it lives, and a name of the call's own: threads may write at once
+    part = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         _remove_parts_of_the_dead(target)
         try:
@@ -51,10 +53,10 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _remove_parts_of_the_dead(target: Path) -> None:
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.part")
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.[0-9a-f]+\.part")
     for name in os.listdir(target.parent):
         found = pattern.fullmatch(name)
-        if found and (int(found[1]) == os.getpid() or not _lives(int(found[1]))):
+        if found and not _lives(int(found[1])):
             target.with_name(name).unlink(missing_ok=True)
 
 

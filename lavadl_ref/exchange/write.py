@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from typing import Any
 
 import h5py
@@ -52,8 +53,9 @@ def write(path: str | os.PathLike[str], network: Network) -> None:
 
 def encoded(network: Network) -> bytes:
     """The content of a ``.net`` file for a legal `network`."""
-    # HDF5 keeps what it could not write to a full disk and crashes on it when the process ends: it writes to memory
-    with h5py.File("memory", "w", driver="core", backing_store=False) as file:
+    # HDF5 keeps what it could not write to a full disk and crashes on it when the process ends: it writes to memory,
+    # under a name that no other thread has open
+    with h5py.File(secrets.token_hex(8), "w", driver="core", backing_store=False) as file:
         layers = file.create_group("layer")
         for index, layer in enumerate(network.layers):
             _write_layer(layers.create_group(str(index)), layer)

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -309,11 +310,22 @@ def test_what_a_killed_process_has_left_is_removed_by_the_next_write(tmp_path):
     path = tmp_path / "x.net"
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left, living, other = (tmp_path / f".{name}.part" for name in (f"x.net.{dead.pid}", "x.net.1", f"y.net.{dead.pid}"))
+    names = (f"x.net.{dead.pid}.0a", "x.net.1.0a", f"y.net.{dead.pid}.0a")
+    left, living, other = (tmp_path / f".{name}.part" for name in names)
     for part in (left, living, other):
         part.write_bytes(b"half")
     exchange.write(path, Network((dense(),)))
     assert sorted(tmp_path.iterdir()) == sorted([path, living, other])
+
+
+def test_threads_may_write_one_file(tmp_path):
+    path = tmp_path / "x.net"
+    written = [Network((dense(bias=np.full(3, number)),)) for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            list(pool.map(lambda network: exchange.write(path, network), written))
+            assert any(same(exchange.read(path), network) for network in written)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_large_biases_survive(tmp_path):
