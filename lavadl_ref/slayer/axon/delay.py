@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref.slayer import _delay
+from lavadl_ref.slayer._callers import stack_level
 from lavadl_ref.slayer._layout import layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils.time.shift import shifted
@@ -107,7 +107,7 @@ class Delay(LazyShapes):
                 self._told = True
                 warnings.warn(
                     f"a delay of {longest:g} acts as {self.max_delay}, the longest that is possible here",
-                    stacklevel=_outside(),
+                    stacklevel=stack_level(),
                 )
         self.delay.data.clamp_(0, self.max_delay)
 
@@ -149,11 +149,3 @@ class Delay(LazyShapes):
 
     def extra_repr(self) -> str:
         return f"sampling_time={self.sampling_time}, max_delay={self.max_delay}, channels={self.delay.numel()}"
-
-
-def _outside() -> int:
-    """The stack level, seen from the caller, of the code that uses this package."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith("lavadl_ref."):
-        level, frame = level + 1, frame.f_back
-    return level

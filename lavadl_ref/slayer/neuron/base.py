@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref._assigned import Fixed
+from lavadl_ref.slayer._callers import stack_level
 from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils.quantize import quantize_within
@@ -147,10 +147,8 @@ class Neuron(LazyShapes):
 
     def _warn(self, name: str, asked: Any, used: Any) -> None:
         """Say that a parameter is far from what was asked for."""
-        level, frame = 1, sys._getframe()
-        while frame.f_back is not None and frame.f_globals["__name__"].startswith("lavadl_ref."):
-            level, frame = level + 1, frame.f_back
-        warnings.warn(f"{type(self).__module__}: {name} {asked} cannot be had, {used} is used", stacklevel=level)
+        message = f"{type(self).__module__}: {name} {asked} cannot be had, {used} is used"
+        warnings.warn(message, stacklevel=stack_level())
 
     @staticmethod
     def silenced(neuron_params: Mapping[str, Any]) -> dict[str, Any]:
