@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lavadl_ref.exchange.errors import ExchangeError
 from lavadl_ref.exchange.hdf5.source import UNDEFINED, Source
@@ -21,8 +21,7 @@ _MESSAGE_2 = struct.Struct("<BHB")
 _ADDRESS_SIZE = struct.Struct("<QQ")
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """One thing that a header says."""
 
     type: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -66,6 +67,7 @@ def shape_of(body: bytes) -> tuple[int, ...] | None:
     return shape
 
 
+@lru_cache(64)
 def type_of(body: bytes) -> Type:
     """The type that a datatype message gives; of kind ``V`` for what is neither number, string nor h5py's bool.
 
