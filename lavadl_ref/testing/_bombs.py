@@ -154,6 +154,14 @@ def shared(choose: Choices, file: h5py.File, name: str) -> None:
     del file["big"]
 
 
+@lru_cache(8)
+def _nested_types(depth: int) -> h5py.h5t.TypeID:
+    inner = h5py.h5t.STD_I8LE.copy()
+    for _ in range(depth):
+        inner = h5py.h5t.vlen_create(inner)
+    return inner
+
+
 def shared_chunks(choose: Choices, file: h5py.File, name: str) -> None:
     """The same many chunks under the names of several layers."""
     count = choose.integer(100, 8200)
@@ -173,10 +181,7 @@ def shared_chunks(choose: Choices, file: h5py.File, name: str) -> None:
 def nested_type(choose: Choices, file: h5py.File, name: str) -> None:
     """Types within types: as many as a header has room for, or a few."""
     del file[name]
-    depth = choose.one((2, 30, 300, 3000, 7900))
-    inner = h5py.h5t.STD_I8LE.copy()
-    for _ in range(min(depth, 30) if choose.one((False, False, True)) else depth):
-        inner = h5py.h5t.vlen_create(inner)
+    inner = _nested_types(choose.one((2, 30, 300, 3000, 7900)))
     if choose.one((False, True)):
         inner = h5py.h5t.array_create(inner, (2,))
     h5py.h5d.create(file.id, name.encode(), inner, h5py.h5s.create_simple((1,)))

@@ -1,6 +1,7 @@
 """What the reader of HDF5 finds is what HDF5's own library wrote, in every format it can be asked for."""
 
 import itertools
+from contextlib import suppress
 
 import h5py
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavadl_ref.exchange import ExchangeError, hdf5
-from lavadl_ref.exchange.hdf5 import checksums
+from lavadl_ref.exchange.hdf5 import checksums, filters, headers, layouts, links, types
+from lavadl_ref.exchange.hdf5.headers import Message
 from lavadl_ref.exchange.hdf5.strings import Strings
 
 FORMATS = ["earliest", "v108", "v110", "v112", "v114", "latest"]
@@ -185,3 +187,21 @@ def test_what_is_not_understood_is_named(tmp_path, libver):
                 growing.read()
         else:
             assert growing.read().tolist() == [0, 1, 2, 3]
+
+
+@settings(max_examples=300)
+@given(
+    body=st.binary(max_size=60)
+    | st.builds(bytes.__add__, st.sampled_from([bytes([k, 2]) for k in range(12)]), st.binary(max_size=40))
+)
+def test_any_message_is_read_or_refused(body):
+    """What a damaged header says goes into these functions as it is."""
+    for parse in (
+        types.shape_of,
+        types.type_of,
+        lambda body: filters.filters_of([Message(headers.FILTERS, False, body)]),
+        lambda body: layouts.layout_of(body, (2, 3), 4, ()),
+        links._link,
+    ):
+        with suppress(ExchangeError):
+            parse(body)

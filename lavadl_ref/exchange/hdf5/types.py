@@ -55,11 +55,11 @@ def shape_of(body: bytes) -> tuple[int, ...] | None:
     ExchangeError
         If the message is damaged or names a size that no file has.
     """
-    version, axes = body[0], body[1] if len(body) > 1 else 0
+    version, axes, _, kind = body[:4].ljust(4, b"\0")
     start = {1: 8, 2: 4}.get(version)
     if start is None or axes > _AXES_LIMIT or len(body) < start + 8 * axes:
         raise ExchangeError("damaged file: a shape cannot be read")
-    if version == 2 and body[3] == 2:
+    if version == 2 and kind == 2:
         return None
     shape = struct.unpack_from(f"<{axes}Q", body, start)
     if math.prod(extent for extent in shape if extent) >= 2**60:
