@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import h5py
@@ -84,12 +85,17 @@ def word(data: bytes, index: int, which: int) -> bytes:
     was there, the size of the file, the word's own address, and those of the structure around it and of the next.
     """
     at = index * WORD
-    starts = [found.start() for found in _STRUCTURE.finditer(data)]
+    starts = _starts(data)
     around = max((start for start in starts if start <= at), default=0)
     following = min((start for start in starts if start > at), default=around)
     old = int.from_bytes(data[at : at + WORD], "little")
     value = (0, 1, 2**64 - 1, 2**40, (old + 1) % 2**64, len(data), at, around, following)[which]
     return data[:at] + value.to_bytes(WORD, "little") + data[at + WORD :]
+
+
+@lru_cache(16)
+def _starts(data: bytes) -> list[int]:
+    return [found.start() for found in _STRUCTURE.finditer(data)]
 
 
 def any_word(choose: Choices, data: bytes) -> bytes:

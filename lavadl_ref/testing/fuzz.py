@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -182,16 +182,18 @@ class Corpus:
         Holds the whole files that they are made from.
     seed : int
         Not negative.
+    damages : sequence of str, optional
+        Kinds of damage, keys of `DAMAGES`; by default all, some more often than others.
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, damages: Sequence[str] | None = None) -> None:
         self._seed = seed
         self._bases = []
         for index, network in enumerate(_bases.networks(seed)):
             self._bases.append(folder / f"base-{index}.net")
             exchange.write(self._bases[-1], network)
         exchange.write(folder / _bombs.OTHER, network)
-        self._names = [name for name in DAMAGES for _ in range(OFTEN.get(name, 1))]
+        self._names = list(damages or (name for name in DAMAGES for _ in range(OFTEN.get(name, 1))))
         self._laid_out = lru_cache(None)(_bases.laid_out)
 
     def file(self, index: int) -> tuple[str, Path, bytes]:
@@ -219,6 +221,7 @@ def run(
     seed: int = 0,
     *,
     words: bool = False,
+    damages: Sequence[str] | None = None,
     megabytes: float = 300.0,
     seconds: float = 1.0,
     timeout: float = 60.0,
@@ -236,6 +239,8 @@ def run(
         Of the networks and of the damage.
     words : bool
         Instead of any damage: every aligned word of a network of each family, replaced by each of nine numbers.
+    damages : sequence of str, optional
+        Only these kinds, keys of `DAMAGES`.
     megabytes : float
         Memory that the process which reads may hold, the interpreter and its libraries included.
     seconds : float
@@ -261,6 +266,10 @@ def run(
     for name, value in (("megabytes", megabytes), ("seconds", seconds), ("timeout", timeout)):
         if not value > 0:
             raise ValueError(f"{name} must be positive, got {value:g}")
+    unknown = [name for name in damages or () if name not in DAMAGES]
+    if unknown or (damages and words):
+        wrong = f"got {unknown[0]!r}" if unknown else "got some together with words"
+        raise ValueError(f"damages must be among {', '.join(DAMAGES)}, {wrong}")
     wanted = 1 if files is None else files
     for name, number, least in (("files", wanted, 1), ("workers", workers, 1), ("seed", seed, 0)):
         if number < least:
@@ -268,7 +277,7 @@ def run(
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
-        corpus = Words(folder, seed) if words else Corpus(folder, seed)
+        corpus = Words(folder, seed) if words else Corpus(folder, seed, damages)
         if files is None:
             files = len(corpus) if isinstance(corpus, Words) else 10_000
         found = []

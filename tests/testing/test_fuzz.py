@@ -112,6 +112,16 @@ def test_arguments_are_checked(options):
         fuzz.run(**options)
 
 
+def test_only_some_damages():
+    found = fuzz.run(12, damages=["nested type", "shared chunks"], seconds=60, timeout=600)
+    assert [str(failure) for failure in found.failures] == []
+    assert set(found.counts) == {"nested type", "shared chunks"}
+    assert set(found.worst) == set(found.counts)
+    for wrong in ({"damages": ["nested"]}, {"damages": ["bytes"], "words": True}):
+        with pytest.raises(ValueError, match="damages must be among"):
+            fuzz.run(1, **wrong)
+
+
 def test_words(tmp_path):
     found = fuzz.run(FILES, words=True, seconds=60, timeout=600)
     assert [str(failure) for failure in found.failures] == []
