@@ -22,7 +22,7 @@ from lavadl_ref.exchange.describe import (
     Unpool,
 )
 from lavadl_ref.exchange.digest import digest
-from lavadl_ref.exchange.errors import ExchangeError, LegacyKeyWarning
+from lavadl_ref.exchange.errors import ExchangeError, ExponentWarning, LegacyKeyWarning
 from lavadl_ref.exchange.families import FAMILIES, LEGACY_KEYS, Family, Field, family
 from lavadl_ref.exchange.read import read
 from lavadl_ref.exchange.write import write, write_layer

@@ -1,4 +1,4 @@
-"""The one exception of this package, how it learns where it happened, and the one warning."""
+"""The one exception of this package, how it learns where it happened, and the warnings."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ class ExchangeError(ValueError):
 
 class LegacyKeyWarning(UserWarning):
     """A file holds keys of older exporters that do not bear on a run; the message names them and the layers."""
+
+
+class ExponentWarning(UserWarning):
+    """A file holds a weight exponent that Lava-DL's evaluation did not use; the message names the layers."""
 
 
 @contextmanager

@@ -13,6 +13,7 @@ DELAY_LIMIT = 2**15  # steps; Lava's own delays end at 63
 WINDOW_LIMIT = 2**15  # kernel size, stride, padding, dilation, groups, time bins
 NEURON_LIMIT = 2**28  # neurons of one layer
 LAYER_LIMIT = 1024
+EXPONENT_USED = 3  # the largest exponent by which Lava-DL 0.6.0 divides in evaluation, whatever it exports
 NAME_LIMIT = 64  # characters of a string
 
 _SYNAPSE = frozenset({"weight", "bias", "delay", "neuron", "delayShift"})

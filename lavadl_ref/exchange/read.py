@@ -13,7 +13,7 @@ from lavadl_ref.exchange import layout
 from lavadl_ref.exchange.check import check
 from lavadl_ref.exchange.describe import LAYERS, Dense, Kernel, Layer, Network, Neuron
 from lavadl_ref.exchange.digest import digest
-from lavadl_ref.exchange.errors import ExchangeError, LegacyKeyWarning, within
+from lavadl_ref.exchange.errors import ExchangeError, ExponentWarning, LegacyKeyWarning, within
 from lavadl_ref.exchange.families import LEGACY_KEYS, family
 from lavadl_ref.exchange.storage import Folder, opened, shown
 
@@ -47,6 +47,10 @@ def read(path: str | os.PathLike[str]) -> Network:
     -----
     LegacyKeyWarning
         If the file holds any of `LEGACY_KEYS`, which say nothing about a run.
+    ExponentWarning
+        If a file without a digest, so perhaps of Lava-DL, holds a weight exponent beyond -3..3: Lava-DL's own
+        evaluation divides by no larger power of two than 2**3, and exports the exponent unclipped. It is used as the
+        file says.
     """
     with opened(path, Folder) as root:
         root.only({"layer", "simulation", layout.DIGEST_KEY})
@@ -66,7 +70,26 @@ def read(path: str | os.PathLike[str]) -> Network:
             LegacyKeyWarning,
             stacklevel=2,
         )
+    if expected is None and (large := _large_exponents(network)):
+        limit = layout.EXPONENT_USED
+        warnings.warn(
+            f"{os.fspath(path)}: {', '.join(large)}: if Lava-DL wrote this file, its evaluation used an exponent "
+            f"within -{limit}..{limit}; here the file's own is used",
+            ExponentWarning,
+            stacklevel=2,
+        )
     return network
+
+
+def _large_exponents(network: Network) -> list[str]:
+    """The exponents that Lava-DL does not use as it exports them, each with its layer."""
+    return [
+        f"layer {index}: neuron/{key} {value}"
+        for index, layer in enumerate(network.layers)
+        if layer.neuron is not None
+        for key in ("weight_exp", "weight_exp_imag")
+        if abs(value := layer.neuron.parameters.get(key) or 0) > layout.EXPONENT_USED
+    ]
 
 
 def _legacy_keys(folder: Folder) -> dict[str, tuple[int, ...]]:

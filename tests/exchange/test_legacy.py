@@ -57,6 +57,22 @@ def test_keys_that_are_not_used_are_named(tmp_path):
         exchange.read(place)
 
 
+@pytest.mark.parametrize("exponent", [4, -4, 3, -3])
+def test_an_exponent_that_the_exporter_did_not_use_itself(tmp_path, exponent):
+    changes = {"layer/1/neuron/weight_exp": np.array([exponent], np.float32)}
+    place = store(tmp_path / "x.net", dense_net() | changes)
+    if abs(exponent) == 3:
+        network = exchange.read(place)
+    else:
+        expected = rf"x.net: layer 1: neuron/weight_exp {exponent}: if Lava-DL wrote this file, .* within -3..3"
+        with pytest.warns(exchange.ExponentWarning, match=expected):
+            network = exchange.read(place)
+    assert network.layers[1].neuron.parameters["weight_exp"] == exponent
+    # with a digest the file is ours, and what it says is what was used
+    exchange.write(tmp_path / "y.net", network)
+    exchange.read(tmp_path / "y.net")
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_current_file_gives_no_warning(tmp_path):
     read(tmp_path, dense_net())
