@@ -346,9 +346,11 @@ BAD_INPUT = [
         Network((FIRST,)),
         {"bias": np.zeros((4, 3, 2), int), "steps": 9},
         ValueError,
-        r"bias must be integers of shape \(2, 3, 4\), got int64 of shape \(4, 3, 2\)",
+        r"bias must have shape \(2, 3, 4\), got \(4, 3, 2\)",
     ),
-    (Network((FIRST,)), {"bias": np.zeros((2, 3, 4)), "steps": 9}, ValueError, "bias must be integers.*got float64"),
+    (Network((FIRST,)), {"bias": np.zeros((2, 3, 4)), "steps": 9}, TypeError, "bias must have an integer.*got float64"),
+    (two(), {"spikes": np.zeros((6, 9), int), "steps": 8}, ValueError, "steps must be left out with spikes.* 9, got 8"),
+    (two(), {"spikes": np.zeros((6, 9), int), "layers": [2]}, ValueError, r"layers must be within 0\.\.1, got 2"),
     (two(), {"spikes": np.zeros((6, 9), int), "record": ["spike"]}, ValueError, r"record takes .*got \['spike'\]"),
 ]
 

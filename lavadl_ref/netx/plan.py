@@ -185,7 +185,7 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
         neuron = neuron_choice(situation)
         offset = None
         if neuron is None and situation.biased:
-            offset = Choice("AddBias", {"bias": situation.bias << incoming, "start": starts[position]})
+            offset = _offset(situation)
         delay, line = delay_choice(position, layer, following, shape)
         outgoing = message_bits(layer, incoming, options.spike_exp)
         plans.append(
@@ -196,6 +196,11 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
         )  # fmt: skip
         before, bits = shape, declared_bits(layer)
     return plans
+
+
+def _offset(situation: Situation) -> Choice:
+    """What adds the bias of a layer without neurons."""
+    return Choice("AddBias", {"start": situation.start}, {"bias": lambda: situation.bias() << situation.incoming})
 
 
 def _only_shape(position: int, layer: Layer) -> bool:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from lavadl_ref import exchange
+from lavadl_ref._arguments import positive, whole
 from lavadl_ref.testing import _bases, _bombs, _damage, _victim
 from lavadl_ref.testing._choices import Choices, Seeded
 from lavadl_ref.testing.dialogue import Dialogue, DialogueError
@@ -191,18 +192,17 @@ def run(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a number is not positive or the seed negative.
     ImportError
         If Hypothesis is not installed.
     RuntimeError
         If a process that reads cannot be started.
     """
-    if files < 1 or workers < 1 or seed < 0 or not (megabytes > 0 and timeout > 0):
-        raise ValueError(
-            "expected positive files, workers, megabytes and timeout and a seed of at least 0, "
-            f"found {files}, {workers}, {megabytes:g}, {timeout:g} and {seed}"
-        )
+    for what, number, least in (("files", files, 1), ("workers", workers, 1), ("seed", seed, 0)):
+        whole(what, number, least)
+    for what, limit in (("megabytes", megabytes), ("timeout", timeout)):
+        positive(what, limit)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
