@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref._arguments import integers, positive, whole
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.plan import Options, load, plan
@@ -147,8 +148,7 @@ def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
         return []
     for job in jobs:
         _check(job)
-    if not timeout > 0:
-        raise ValueError(f"timeout must be positive, got {timeout}")
+    positive("timeout", timeout)
     with _termination_as_exception(), tempfile.TemporaryDirectory(prefix="lavadl-ref-", dir=_short()) as folder:
         place = Path(folder)
         (place / "jobs.pkl").write_bytes(pickle.dumps([_portable(job) for job in jobs]))
@@ -162,18 +162,15 @@ def _short() -> str | None:
 
 
 def _check(job: Job) -> None:
-    inputs = np.asarray(job.inputs)
-    if inputs.ndim not in (2, 4) or inputs.dtype.kind not in "biu":
-        raise ValueError(
-            f"inputs must be integers of shape (N, T) or (C, H, W, T), got {inputs.dtype} of shape {inputs.shape}"
-        )
+    inputs = integers("inputs", job.inputs)
+    if inputs.ndim not in (2, 4):
+        raise ValueError(f"inputs must have shape (N, T) or (C, H, W, T), got {inputs.shape}")
     if inputs.size and (inputs.min() < -(2**31) or inputs.max() >= 2**31):
         raise ValueError(f"inputs must fit in 32 bits, found {inputs.min()} to {inputs.max()}")
-    if job.steps < 1:
-        raise ValueError(f"steps must be at least 1, got {job.steps}")
-    unknown = set(job.record) - set(RECORDS)
+    whole("steps", job.steps, 1)
+    unknown = sorted({str(name) for name in job.record} - set(RECORDS))
     if unknown:
-        raise ValueError(f"record must be some of {RECORDS}, got {sorted(unknown)}")
+        raise ValueError(f"record must be some of {RECORDS}, got {unknown}")
     plans = plan(load(job.net_config), Options(**job.arguments))
     taken = plans[0].input_shape[::-1]
     given = inputs.shape[:-1] if len(taken) == 3 else (int(np.prod(inputs.shape[:-1])),)
