@@ -29,7 +29,7 @@ from lavadl_kernels.fixed_point import wrap
 from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref import deployment, exchange
-from lavadl_ref._arguments import integers, whole
+from lavadl_ref._arguments import brief, integers, whole
 from lavadl_ref._sums import weighted_sums
 from lavadl_ref.deployment import SPIKE_EXP
 from lavadl_ref.exchange import Flatten, Input, Kernel, Layer
@@ -208,6 +208,8 @@ class Network:
             If the input or `bias` does not fit the first layer or 32 bits, or has other steps than `steps`; or if a
             name in `record` or a position in `layers` is unknown.
         """
+        if isinstance(record, str) or not isinstance(record, Collection):
+            raise TypeError(f"record must be a collection of names, got {brief(record)}")
         unknown = sorted({str(name) for name in record} - set(RECORDABLE))
         if unknown:
             raise ValueError(f"record takes {RECORDABLE}, got {unknown}")
@@ -362,6 +364,8 @@ class Network:
 
     def _check_positions(self, layers: Collection[int] | None) -> None:
         """Raise unless `layers` are positions of layers that run."""
+        if layers is not None and not isinstance(layers, Collection):
+            raise TypeError(f"layers must be a collection of positions, got {brief(layers)}")
         for position in layers or ():
             if not 0 <= whole("layers", position, 0) - self._first < len(self.layers):
                 last = self._first + len(self.layers) - 1

@@ -321,7 +321,7 @@ def test_a_random_input_is_in_the_title(file, tmp_path):
     told = "9 steps of random spikes, rate 0.5, seed 3"
     out = run("audit", file, "--steps", 9, "--seed", 3, "--rate", 0.5).stdout
     assert told in " ".join(out.split())  # a long path breaks the line
-    assert "random" not in run("audit", file, "--input", tmp_path / "x.npy").stdout
+    assert "steps of random" not in run("audit", file, "--input", tmp_path / "x.npy").stdout
     assert audit(SMALL, INPUT).random is None
 
 

@@ -5,13 +5,14 @@ Axes are Lava's: (W, H, C), and C last.  The file's are (C, H, W).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref._arguments import brief, whole
 from lavadl_ref.deployment import (
     SPIKE_EXP,
     check_supported,
@@ -106,16 +107,18 @@ class Options:
     def __post_init__(self) -> None:
         if self.time_base not in TIME_BASES:
             raise ValueError(f"time_base must be one of {TIME_BASES}, got {self.time_base!r}")
-        for name, low in (("num_layers", 1), ("skip_layers", 0), ("reset_interval", 1)):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise ValueError(f"{name} must be at least {low}, got {value}")
-        if self.reset_offset < 0:
-            raise ValueError(f"reset_offset must not be negative, got {self.reset_offset}")
-        if not 0 <= self.input_message_bits <= 24:
-            raise ValueError(f"input_message_bits must be in 0..24, got {self.input_message_bits}")
-        if not 0 <= self.spike_exp <= 12:
-            raise ValueError(f"spike_exp must be in 0..12, got {self.spike_exp}")
+        for name, low in (("num_layers", 1), ("reset_interval", 1)):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), low)
+        whole("skip_layers", self.skip_layers, 0)
+        whole("reset_offset", self.reset_offset, 0)
+        whole("input_message_bits", self.input_message_bits, 0, 24)
+        whole("spike_exp", self.spike_exp, 0, 12)
+        if self.input_shape is not None:
+            if not isinstance(self.input_shape, Iterable):
+                raise TypeError(f"input_shape must be (W, H, C) or (N,), got {brief(self.input_shape)}")
+            for extent in self.input_shape:
+                whole("input_shape", extent, 1)
 
     def reset(self, index: int) -> dict[str, int] | None:
         """Arguments of the reset of generated layer `index`, or None if there is none."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lavadl_ref import deployment, exchange, reference
-from lavadl_ref._arguments import positive
+from lavadl_ref._arguments import positive, whole
 from lavadl_ref.exchange import Input
 from lavadl_ref.verify.cost import MEGABYTES
 from lavadl_ref.verify.inputs import chosen_input, exact_integers, input_shape, random_input
@@ -118,7 +118,7 @@ def _check_options(
     lava: bool, reset_interval: int | None, reset_offset: int, timeout: float | None, in_process: bool
 ) -> None:
     """Raise for what is out of range or would have no effect."""
-    if reset_offset and reset_interval is None:
+    if whole("reset_offset", reset_offset, 0) and reset_interval is None:
         raise ValueError(f"reset_offset needs a reset_interval, got {reset_offset} alone")
     if timeout is not None:
         positive("timeout", timeout)

@@ -63,7 +63,7 @@ def test_refuses_what_lava_cannot_do(layers, message):
         ([dense()], {"skip_layers": 1}, "no layer is left of 1"),
         ([dense()], {"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ([dense()], {"reset_interval": 0}, "reset_interval must be at least 1, got 0"),
-        ([dense()], {"reset_offset": -1}, "reset_offset must not be negative, got -1"),
+        ([dense()], {"reset_offset": -1}, "reset_offset must be at least 0, got -1"),
         ([dense()], {"time_base": "chip"}, "time_base must be one of .*got 'chip'"),
         ([dense()], {"spike_exp": 13}, r"spike_exp must be in 0\.\.12, got 13"),
         ([dense()], {"input_message_bits": 25}, r"input_message_bits must be in 0\.\.24, got 25"),
