@@ -6,9 +6,11 @@ thought of, whatever it says.
 
 from __future__ import annotations
 
+import io
 import linecache
 import math
 import traceback
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +18,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import lavadl_ref
-from lavadl_ref import exchange, reference, verify
+from lavadl_ref import cli, exchange, reference, verify
 from lavadl_ref.audit import audit
 from lavadl_ref.exchange import Conv, Dense, ExchangeError, Input, Network, Neuron
 from lavadl_ref.netx import lava_support, runtime
-from lavadl_ref.netx.plan import Options, plan
+from lavadl_ref.netx.plan import Options, load, plan
 from lavadl_ref.testing import checking, vectors
+from lavadl_ref.verify.files import read_input
 
 USABLE, WHY = lava_support.available()
 OURS = Path(lavadl_ref.__file__).parent
@@ -138,10 +142,15 @@ ARGUMENTS = {
     ),
     "verify inputs of a window": Argument(
         lambda v: verify.verify(WINDOWS, v, slayer=False, lava=False), "input",
-        {"no channels": np.zeros((4, 4, 9), int), "others": np.zeros((2, 4, 4, 9), int), "size": np.zeros((1, 9, 9, 3), int)},
+        {
+            "no channels": np.zeros((4, 4, 9), int),
+            "others": np.zeros((2, 4, 4, 9), int),
+            "another size": np.zeros((1, 9, 9, 3), int),
+        },
     ),
     "verify steps": Argument(
-        lambda v: verify.verify(NETWORK, steps=v, slayer=False, lava=False), "steps", {**NOT_COUNTS, **ZERO, "huge": 10**30}
+        lambda v: verify.verify(NETWORK, steps=v, slayer=False, lava=False), "steps",
+        {**NOT_COUNTS, **ZERO, "huge": 10**30},
     ),
     "verify steps beside inputs": Argument(
         lambda v: verify.verify(NETWORK, GOOD, steps=v, slayer=False, lava=False), "steps",
@@ -229,3 +238,207 @@ def test_arguments(argument, value, request):
     with pytest.raises(Exception) as caught:  # noqa: PT011
         argument.call(value)
     assert_ours(caught.value, argument.names)
+
+
+# -- files --------------------------------------------------------------------------------------
+
+
+def npy(text: str, content: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
+    """A .npy file with this header."""
+    header = text.encode("latin1")
+    header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
+    size = len(header).to_bytes(2 if version[0] == 1 else 4, "little")
+    return b"\x93NUMPY" + version + size + header + content
+
+
+def saved(values: Any, **options: Any) -> bytes:
+    """A .npy file of NumPy's."""
+    stream = io.BytesIO()
+    np.save(stream, values, **options)
+    return stream.getvalue()
+
+
+def archive() -> bytes:
+    """A .npz file."""
+    stream = io.BytesIO()
+    np.savez(stream, x=GOOD)
+    return stream.getvalue()
+
+
+#: Content of a file that is neither a network nor an input; None: there is none.
+FILES: dict[str, bytes | None] = {
+    "missing": None,
+    "empty": b"",
+    "text": b"1 0 1 0",
+    "archive": archive(),
+    "Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\n",
+    "other data": bytes(range(256)),
+}
+WHOLE = saved(GOOD)
+TEXT = "{'descr': '<i8', 'fortran_order': False, 'shape': %s}"
+INPUTS: dict[str, bytes] = {
+    "terabytes": npy(TEXT % "(6, 1000000000000)", bytes(800)),
+    "more than 64 bits": npy(TEXT % f"(6, {10**30})", bytes(800)),
+    "a negative extent": npy(TEXT % "(-6, 9)", bytes(432)),
+    "two negative extents": npy(TEXT % "(-6, -9)", bytes(432)),
+    "an open header": npy(TEXT.replace("}", "") % "(6, 9)", bytes(432)),
+    "a nested header": npy("(" * 3000, bytes(432)),
+    "a header of other things": npy("[1, 2]", bytes(432)),
+    "no type": npy(TEXT.replace("<i8", "<q9") % "(6, 9)", bytes(432)),
+    "a header that claims gigabytes": b"\x93NUMPY\x02\x00" + (2**32 - 1).to_bytes(4, "little") + b"{}",
+    "a version to come": npy(TEXT % "(6, 9)", bytes(432), b"\x09\x00"),
+    "cut off": WHOLE[:-1],
+    "cut off in the header": WHOLE[:40],
+    "more than one": WHOLE + WHOLE,
+    "objects": saved(np.full((6, 9), None), allow_pickle=True),
+    "records": saved(np.zeros((6, 9), "i4, f4")),
+    "texts": saved(np.full((6, 9), "1")),
+    "complex": saved(np.zeros((6, 9), complex)),
+    "dates": saved(np.zeros((6, 9), "M8[s]")),
+    "fractions": saved(np.full((6, 9), 0.5)),
+    "NaN": saved(np.full((6, 9), np.nan)),
+    "infinity": saved(np.full((6, 9), np.inf)),
+}
+
+
+def run(*arguments: Any) -> Any:
+    """The command in this process."""
+    return CliRunner(env={"COLUMNS": "300", "NO_COLOR": "1"}).invoke(cli.app, [str(a) for a in arguments])
+
+
+def assert_one_line(result: Any, *words: str) -> None:
+    """Status 2 and one line that says `words`, no number of the system's and no traceback."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert "Errno" not in line
+    assert "Traceback" not in line
+    for word in words:
+        assert word in line, line
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.net"
+    exchange.write(path, NETWORK)
+    return path
+
+
+def made(folder: Path, name: str, content: bytes | None) -> Path:
+    if content is not None:
+        (folder / name).write_bytes(content)
+    return folder / name
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_files_that_are_no_network(kind, tmp_path):
+    path = made(tmp_path, "other.net", FILES[kind])
+    for call in (exchange.read, reference.Network, audit, lambda p: verify.verify(p, lava=False), runtime_plan):
+        with pytest.raises(ExchangeError) as caught:
+            call(path)
+        assert_ours(caught.value, "other.net")
+    for command in ("inspect", "verify", "audit"):
+        assert_one_line(run(command, path), "other.net")
+
+
+def runtime_plan(path: Path) -> Any:
+    """What netx makes of a file."""
+    return plan(load(path))
+
+
+@pytest.mark.parametrize("kind", [*FILES, *INPUTS])
+def test_files_that_are_no_input(kind, file, tmp_path):
+    """Whatever they claim, they take no more memory than they have bytes."""
+    path = made(tmp_path, "other.npy", {**FILES, **INPUTS}[kind])
+    tracemalloc.start()
+    try:
+        with pytest.raises((ValueError, OSError)) as caught:
+            read_input(path)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value).splitlines()) == 1
+    if kind != "missing":
+        assert_ours(caught.value, "other.npy")
+    for command in ("verify", "audit"):
+        assert_one_line(run(command, file, "--input", path), "other.npy")
+
+
+def test_what_is_wanted_is_said(file, tmp_path):
+    said = {
+        kind: run("verify", file, "--input", made(tmp_path, kind, content)).stderr for kind, content in FILES.items()
+    }
+    assert said["missing"].endswith("missing: No such file or directory\n")
+    assert "expected a .npy file of integers, found an empty file" in said["empty"]
+    assert "found an archive (.npz); save the one array with numpy.save" in said["archive"]
+    assert "git lfs pull" in said["Git LFS pointer"]
+    content = INPUTS["terabytes"]
+    told = run("verify", file, "--input", made(tmp_path, "large.npy", content)).stderr
+    assert "its header claims 48,000,000,000,000 bytes of numbers, the file has 800" in told
+
+
+@pytest.mark.parametrize(
+    "values", [GOOD, GOOD.astype(np.float16), GOOD > 0, np.asfortranarray(GOOD), GOOD.astype(">i2")]
+)
+def test_what_is_an_input(values, tmp_path):
+    np.save(tmp_path / "x.npy", values)
+    found = read_input(tmp_path / "x.npy")
+    assert found.dtype.kind in "bui"
+    np.testing.assert_array_equal(found, values)
+
+
+def test_folders_and_places_that_cannot_be_written(file, tmp_path):
+    for command in ("inspect", "verify", "audit"):
+        assert_one_line(run(command, tmp_path), str(tmp_path), "directory")
+    assert_one_line(run("verify", file, "--input", tmp_path), str(tmp_path), "directory")
+    taken = made(tmp_path, "taken", b"")
+    assert_one_line(run("vectors", taken / "x"), "taken", "Not a directory")
+    with pytest.raises(OSError, match="Not a directory"):
+        vectors.write(taken / "x", "CUBA", "slayer")
+    with pytest.raises(OSError, match="taken"):
+        exchange.write(taken / "x.net", NETWORK)
+
+
+@pytest.mark.parametrize("url", ["https://example.org/x.net", "file:///x.net", "s3://bucket/x.net"])
+def test_a_url_is_no_file(url, file):
+    """It is named as it was given, both of its slashes included."""
+    commands = (["inspect", url], ["verify", url], ["audit", url], ["verify", file, "--input", url])
+    for arguments in (*commands, ["audit", file, "--input", url], ["vectors", url]):
+        assert_one_line(run(*arguments), f"{url}: expected a local file or folder, found a URL")
+
+
+# -- options ------------------------------------------------------------------------------------
+
+#: Options that would be given in vain, and what is said.
+IN_VAIN = {
+    "verify --reset-offset 3": "--reset-offset needs --reset-interval",
+    "verify --reset-offset 0": "--reset-offset needs --reset-interval",
+    "verify --no-lava --in-process": "in_process must be left out where Lava does not run",
+    "verify --no-lava --timeout 5": "timeout must be left out where Lava does not run",
+    "verify --no-lava --input X --seed 0": "seed must be left out where input is given",
+    "verify --no-lava --input X --rate 0.2": "rate must be left out where input is given",
+    "verify --no-lava --input X --steps 10": "steps must be at most 9, which the input has, got 10",
+    "verify --no-lava --memory-mb 0": "megabytes must be positive, got 0",
+    "verify --no-lava --memory-mb 0.001": "64 steps of input of shape (6,) would take about",
+    "verify --no-lava --steps 99999999999999999999": "MB of memory, more than the 4,000 MB allowed",
+    "audit --input X --seed 0": "seed must be left out where input is given",
+    "audit --input X --rate 1": "rate must be left out where input is given",
+    "audit --input X --steps 10": "steps must be at most 9, which the input has, got 10",
+    "audit --memory-mb -1": "megabytes must be positive, got -1",
+    "vectors": "expected either a folder or --check CMD",
+    "vectors OUT --check cat": "expected either a folder or --check CMD",
+    "vectors OUT --timeout 3": "--timeout needs --check",
+    "vectors OUT --widths wide": "widths: expected some of slayer, loihi, found wide",
+    "vectors --check cat --timeout -1": "timeout must be positive, got -1",
+}
+
+
+@pytest.mark.parametrize("line", IN_VAIN)
+def test_nothing_is_given_in_vain(line, file, tmp_path):
+    np.save(tmp_path / "x.npy", GOOD)
+    places = {"X": tmp_path / "x.npy", "OUT": tmp_path / "out"}
+    command, *words = line.split()
+    arguments = [file] if command in ("verify", "audit") else []
+    assert_one_line(run(command, *arguments, *(places.get(word, word) for word in words)), IN_VAIN[line])
+    assert not (tmp_path / "out").exists()
