@@ -8,19 +8,14 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from lavadl_ref._text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lavadl_ref.doctor import Finding
     from lavadl_ref.exchange import Network, Neuron
     from lavadl_ref.verify import Report
-
-
-def printable(text: str) -> str:
-    """`text` with what does not print, line ends included, as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class PlainTable(Table):

@@ -35,7 +35,7 @@ errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 def _say(text: str) -> None:
     """Print lines, unbroken."""
-    from lavadl_ref._tables import printable
+    from lavadl_ref._text import printable
 
     console.print("\n".join(map(printable, text.split("\n"))), soft_wrap=True)
 
@@ -49,7 +49,7 @@ def _fail(text: str, status: int) -> typer.Exit:
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     """Turn what a user can cause into one line and an exit status."""
-    from lavadl_ref._tables import printable
+    from lavadl_ref._text import printable
 
     try:
         with _plain_notes():
@@ -92,7 +92,7 @@ def _local(name: str) -> Path:
 @contextmanager
 def _plain_notes() -> Iterator[None]:
     """Say what a file holds in vain in one line, once."""
-    from lavadl_ref._tables import printable
+    from lavadl_ref._text import printable
     from lavadl_ref.exchange import LegacyKeyWarning
 
     said: set[str] = set()

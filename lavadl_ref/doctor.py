@@ -65,7 +65,7 @@ def version_of(distribution: str) -> str | None:
 
 
 #: What has to be installed for a module that has another name.
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "lavadl_kernels": "lavadl-ref"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "lava": "lava-nc", "lavadl_kernels": "lavadl-ref"}
 
 
 def missing(error: ImportError) -> str:
@@ -76,7 +76,7 @@ def missing(error: ImportError) -> str:
     if not isinstance(error, ModuleNotFoundError):
         return f"{module} cannot be imported: {_brief(error)}; `lavadl-ref doctor` looks at all of them"
     name = DISTRIBUTIONS.get(module, module)
-    return f"{name} is not installed: pip install {name}"
+    return f"{name} is not installed: {_REINSTALL_LAVA if name == 'lava-nc' else f'pip install {name}'}"
 
 
 def versions() -> str:

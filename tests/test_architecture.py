@@ -36,7 +36,7 @@ LINES = {
     "lavadl_ref.audit": (
         (
             *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums"),
-            *("lavadl_ref.reference", "lavadl_ref.netx", "lavadl_ref.verify", "lavadl_ref._tables"),
+            *("lavadl_ref.reference", "lavadl_ref.netx", "lavadl_ref.verify", "lavadl_ref._tables", "lavadl_ref._text"),
         ),
         ("torch", "lava"),
     ),

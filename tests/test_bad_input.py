@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import linecache
 import math
+import platform
 import traceback
 import tracemalloc
 from collections.abc import Callable
@@ -442,3 +443,37 @@ def test_nothing_is_given_in_vain(line, file, tmp_path):
     arguments = [file] if command in ("verify", "audit") else []
     assert_one_line(run(command, *arguments, *(places.get(word, word) for word in words)), IN_VAIN[line])
     assert not (tmp_path / "out").exists()
+
+
+# -- the outermost layer ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError(), "error: not enough memory"),
+        (MemoryError("Unable to allocate 8 TiB"), "error: not enough memory: Unable to allocate 8 TiB"),
+        (FileNotFoundError(2, "No such file or directory", "x.npy"), "error: x.npy: No such file or directory"),
+        (OSError(28, "No space left on device"), "error: No space left on device"),
+        (OSError("x.net cannot be written"), "error: x.net cannot be written"),
+        (PermissionError(13, "Permission denied", "a", None, "b"), "error: a: b: Permission denied"),
+        (OverflowError("too large"), "error: too large"),
+        (ValueError("two\nlines"), "error: two\\nlines"),
+        (ModuleNotFoundError("No module named 'x'", name="x"), "error: x is not installed: pip install x"),
+    ],
+)
+def test_what_ends_a_command_is_one_line(error, line, file, monkeypatch):
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(reference.Network, "run", fail)
+    result = run("verify", file, "--no-lava", "--steps", 5)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", line + "\n")
+
+
+def test_version():
+    result = run("--version")
+    assert result.exit_code == 0
+    (line,) = result.stdout.splitlines()
+    assert line.startswith(f"lavadl-ref {lavadl_ref.__version__} (Python {platform.python_version()}, numpy ")
+    assert "numba" in line

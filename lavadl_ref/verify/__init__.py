@@ -20,6 +20,7 @@ import numpy as np
 
 from lavadl_ref import deployment, exchange, reference
 from lavadl_ref._arguments import positive, whole
+from lavadl_ref.doctor import missing
 from lavadl_ref.exchange import Input
 from lavadl_ref.verify.cost import MEGABYTES
 from lavadl_ref.verify.inputs import chosen_input, exact_integers, input_shape, random_input
@@ -180,5 +181,7 @@ def _reference_batch(network: exchange.Network, x: Array) -> tuple[reference.Run
 def _attempt(report: Report, path: str, compare: Callable[[], None]) -> None:
     try:
         compare()
-    except (NotImplementedError, ImportError) as error:
+    except NotImplementedError as error:
         report.skipped[path] = str(error)
+    except ImportError as error:
+        report.skipped[path] = missing(error)
