@@ -30,6 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref import deployment, exchange
 from lavadl_ref._arguments import brief, integers, whole
+from lavadl_ref._reach import check_neurons, check_sums
 from lavadl_ref._sums import weighted_sums
 from lavadl_ref.deployment import SPIKE_EXP
 from lavadl_ref.exchange import Flatten, Input, Kernel, Layer
@@ -206,7 +207,8 @@ class Network:
             If the input or `bias` is not of an integer type.
         ValueError
             If the input or `bias` does not fit the first layer or 32 bits, or has other steps than `steps`; or if a
-            name in `record` or a position in `layers` is unknown.
+            name in `record` or a position in `layers` is unknown. Without widths also if integers leave 64 bits,
+            because feedback runs away or messages grow from layer to layer; the message names the layer.
         """
         if isinstance(record, str) or not isinstance(record, Collection):
             raise TypeError(f"record must be a collection of names, got {brief(record)}")
@@ -228,6 +230,8 @@ class Network:
                 x = x.reshape(*x.shape[:2], layer.size)
                 runs.append(LayerRun(layer, spikes=_outside(x, batched) if "spikes" in kept else None))
                 continue
+            if self.profile == "slayer":
+                check_sums(position, layer, x)
             sums = weighted_sums(layer, x)
             beyond: Beyond | None
             if layer.neuron is None:
@@ -289,13 +293,17 @@ class Network:
         # an input layer drives the real part alone
         total += [np.zeros((steps, lanes), np.int64)] * (len(made.bias) - len(total))
         message = np.empty((steps, lanes), dtype)
+        state = made.rest.copy()
         recorded = kept & set(made.states)
         record = np.empty((len(made.states), steps if recorded else 0, lanes), dtype)
         first = np.empty(lanes, np.int64)
         deployed.run(
-            made.neuron, tuple(total), made.bias, made.up, made.rest.copy(), made.rest, start, resets, narrow,
+            made.neuron, tuple(total), made.bias, made.up, state, made.rest, start, resets, narrow,
             made.graded, made.bits, made.feedback, message, record, first,
         )  # fmt: skip
+        if not narrow:
+            known = record if recorded else state
+            check_neurons(self._first + i, layer, message, dict(zip(made.states, known, strict=False)))
         shape = (steps, batch, *layer.shape)
         states = {name: row.reshape(shape) for name, row in zip(made.states, record, strict=True) if name in recorded}
         beyond = None

@@ -28,15 +28,24 @@ LINES = {
     "lavadl_ref._assigned": ((), ("torch", "lava")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
     "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref._reach": (("lavadl_ref.exchange",), ("torch", "lava")),
     "lavadl_ref._sums": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
     "lavadl_ref.reference": (
-        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums", "lavadl_ref._arguments"),
+        (
+            "lavadl_kernels",
+            "lavadl_ref.exchange",
+            "lavadl_ref.deployment",
+            "lavadl_ref._sums",
+            "lavadl_ref._arguments",
+            "lavadl_ref._reach",
+        ),
         ("torch", "lava"),
     ),
     "lavadl_ref.audit": (
         (
             *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums"),
             *("lavadl_ref.reference", "lavadl_ref.netx", "lavadl_ref.verify", "lavadl_ref._tables", "lavadl_ref._text"),
+            "lavadl_ref._reach",
         ),
         ("torch", "lava"),
     ),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref import exchange, reference
+from lavadl_ref._reach import OutOfReach
 from lavadl_ref.audit import measure, upstream
 from lavadl_ref.audit.report import (
     ALTERS,
@@ -77,7 +78,8 @@ def audit(
     Returns
     -------
     Audit
-        Where the reference run cannot run the network, ``reference`` has the reason, and head-room is that of
+        Where the reference run cannot run the network, or without widths its integers leave 64 bits, ``reference`` has
+        the reason, and head-room is that of
         the constants alone.
 
     Raises
@@ -93,10 +95,9 @@ def audit(
     measured, unmeasured = None, None
     try:
         deployed = reference.Network(network)
-    except NotImplementedError as error:
-        unmeasured = str(error)
-    else:
         measured = _measure(deployed, *chosen_input(deployed, inputs, steps, seed, rate, megabytes))
+    except (NotImplementedError, OutOfReach) as error:
+        unmeasured = str(error)
     layers = tuple(
         LayerAudit(
             position,
