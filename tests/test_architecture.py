@@ -28,6 +28,7 @@ LINES = {
     "lavadl_ref._assigned": ((), ("torch", "lava")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
     "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref._cost": (("lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._arguments"), ("torch", "lava")),
     "lavadl_ref._reach": (("lavadl_ref.exchange",), ("torch", "lava")),
     "lavadl_ref._sums": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
     "lavadl_ref.reference": (
@@ -45,7 +46,7 @@ LINES = {
         (
             *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums"),
             *("lavadl_ref.reference", "lavadl_ref.netx", "lavadl_ref.verify", "lavadl_ref._tables", "lavadl_ref._text"),
-            "lavadl_ref._reach",
+            *("lavadl_ref._reach", "lavadl_ref._cost"),
         ),
         ("torch", "lava"),
     ),
@@ -62,6 +63,7 @@ LINES = {
             "lavadl_ref.deployment",
             "lavadl_ref._assigned",
             "lavadl_ref._arguments",
+            "lavadl_ref._cost",
         ),
         ("torch",),
     ),

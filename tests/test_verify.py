@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from lavadl_ref import exchange, reference, verify
+from lavadl_ref._cost import estimate
 from lavadl_ref.exchange import Conv, Dense, Flatten, Input, Network, Neuron, Recurrent, TimeDecimation
 from lavadl_ref.netx import lava_support, runtime
-from lavadl_ref.verify.cost import estimate
 from lavadl_ref.verify.inputs import chosen_input
 from tests import random_networks
 

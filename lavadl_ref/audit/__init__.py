@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref import exchange, reference
+from lavadl_ref._cost import MEGABYTES
 from lavadl_ref._reach import OutOfReach
 from lavadl_ref.audit import measure, upstream
 from lavadl_ref.audit.report import (
@@ -30,7 +31,6 @@ from lavadl_ref.audit.report import (
 )
 from lavadl_ref.exchange import Input, Kernel, Layer, Network
 from lavadl_ref.netx.plan import Options, plan
-from lavadl_ref.verify.cost import MEGABYTES
 from lavadl_ref.verify.inputs import chosen_input, input_shape
 
 __all__ = [

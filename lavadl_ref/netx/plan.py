@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lavadl_ref._arguments import brief, whole
+from lavadl_ref._cost import check_processes
 from lavadl_ref.deployment import (
     SPIKE_EXP,
     check_supported,
@@ -199,6 +200,11 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
         )  # fmt: skip
         before, bits = shape, declared_bits(layer)
     return plans
+
+
+def check_size(plans: Sequence[LayerPlan]) -> None:
+    """Raise a ValueError if the processes would take too much memory: a small file may tell of large layers."""
+    check_processes(tuple(entry.layer for entry in plans), plans[0].input_shape[::-1])
 
 
 def _offset(situation: Situation) -> Choice:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from lavadl_ref._arguments import integers, positive, whole
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx import lava_support
-from lavadl_ref.netx.plan import Options, load, plan
+from lavadl_ref.netx.plan import Options, check_size, load, plan
 
 SHARED_MEMORY = Path("/dev/shm")
 RECORDS = ("spikes", "states")
@@ -172,6 +172,7 @@ def _check(job: Job) -> None:
     if unknown:
         raise ValueError(f"record must be some of {RECORDS}, got {unknown}")
     plans = plan(load(job.net_config), Options(**job.arguments))
+    check_size(plans)
     taken = plans[0].input_shape[::-1]
     given = inputs.shape[:-1] if len(taken) == 3 else (int(np.prod(inputs.shape[:-1])),)
     if given != taken:

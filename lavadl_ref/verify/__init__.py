@@ -20,9 +20,9 @@ import numpy as np
 
 from lavadl_ref import deployment, exchange, reference
 from lavadl_ref._arguments import positive, whole
+from lavadl_ref._cost import MEGABYTES
 from lavadl_ref.doctor import missing
 from lavadl_ref.exchange import Input
-from lavadl_ref.verify.cost import MEGABYTES
 from lavadl_ref.verify.inputs import chosen_input, exact_integers, input_shape, random_input
 from lavadl_ref.verify.lava_path import compare_lava
 from lavadl_ref.verify.report import Array, Comparison, Divergence, LayerResult, Report, new_report

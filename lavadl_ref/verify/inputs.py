@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 
 from lavadl_ref import deployment, exchange, reference
 from lavadl_ref._arguments import real, whole
+from lavadl_ref._cost import check_cost
 from lavadl_ref.exchange import Input
 from lavadl_ref.exchange.geometry import smallest_input
-from lavadl_ref.verify.cost import check_cost
 from lavadl_ref.verify.report import Array
 
 STEPS = 64  #: of a random input

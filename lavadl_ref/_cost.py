@@ -8,7 +8,8 @@ from lavadl_ref import deployment
 from lavadl_ref._arguments import positive
 from lavadl_ref.exchange import Average, Conv, ConvTranspose, Dense, Kernel, Layer, Network, Pool, Unpool
 
-MEGABYTES = 4000.0  #: that `lavadl_ref.verify.verify` and `lavadl_ref.audit.audit` may take unless told otherwise
+#: What `lavadl_ref.verify.verify` and `lavadl_ref.audit.audit` may take unless told otherwise, and a network on Lava.
+MEGABYTES = 4000.0
 WORD = 8  # bytes of an integer in a run
 ENTRY = 24  # bytes of an entry of a sparse matrix while it is made
 
@@ -53,6 +54,16 @@ def check_cost(network: Network, shape: tuple[int, ...], steps: int, megabytes: 
         raise ValueError(
             f"{steps} steps of input of shape {shape} would take about {needed:,.0f} MB of memory, more than the "
             f"{allowed:,.0f} MB allowed; take fewer steps, or allow more (megabytes, --memory-mb)"
+        )
+
+
+def check_processes(layers: tuple[Layer, ...], shape: tuple[int, ...]) -> None:
+    """Raise a ValueError if the processes of layers that receive `shape` would hold more than `MEGABYTES` on Lava."""
+    needed = estimate(Network(layers), shape, 1, lava=True) / 1e6
+    if needed > MEGABYTES:
+        raise ValueError(
+            f"processes of Lava for input of shape {shape} would take about {needed:,.0f} MB of memory, more than the "
+            f"{MEGABYTES:,.0f} MB allowed"
         )
 
 
