@@ -1,13 +1,17 @@
-"""Arguments of public functions: whole numbers, and arrays of integers, or one line that says what was given."""
+"""Arguments of public functions: numbers, arrays of integers and networks, or one line that says what was given."""
 
 from __future__ import annotations
 
 import math
 import operator
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from lavadl_ref.exchange import Network
 
 
 def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -78,6 +82,25 @@ def integers(name: str, values: Any) -> NDArray[Any]:
         found = str(array.dtype) if array.dtype.kind != "O" else f"{type(values).__name__} of objects"
         raise TypeError(f"{name} must have an integer type, got {found}")
     return array
+
+
+def described(net_config: Any) -> Network:
+    """The description itself, or the one that a file holds.
+
+    Raises
+    ------
+    TypeError
+        If `net_config` is neither a description nor a path.
+    exchange.ExchangeError
+        If the file is not a legal network.
+    """
+    from lavadl_ref import exchange
+
+    if isinstance(net_config, exchange.Network):
+        return net_config
+    if not isinstance(net_config, (str, os.PathLike)):
+        raise TypeError(f"net_config must be a path or an exchange.Network, got {brief(net_config)}")
+    return exchange.read(net_config)
 
 
 def brief(value: Any) -> str:

@@ -29,7 +29,7 @@ from lavadl_kernels.fixed_point import wrap
 from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref import deployment, exchange
-from lavadl_ref._arguments import brief, integers, whole
+from lavadl_ref._arguments import brief, described, integers, whole
 from lavadl_ref._reach import check_neurons, check_sums
 from lavadl_ref._sums import weighted_sums
 from lavadl_ref.deployment import SPIKE_EXP
@@ -149,7 +149,7 @@ class Network:
         reset_offset = whole("reset_offset", reset_offset, 0)
         num_layers = None if num_layers is None else whole("num_layers", num_layers, 1)
         reset_interval = None if reset_interval is None else whole("reset_interval", reset_interval, 1)
-        network = net_config if isinstance(net_config, exchange.Network) else exchange.read(net_config)
+        network = described(net_config)
         stated = None if skip_layers else network.stated_input_shape
         self.description = exchange.Network(network.layers[skip_layers:num_layers], network.simulation, stated)
         if not self.description.layers:

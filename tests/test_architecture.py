@@ -24,7 +24,7 @@ OURS = ("lavadl_ref", "lavadl_kernels")
 #: For each part, what of ours it may import beside itself, and what of others it may not.
 LINES = {
     "lavadl_kernels": ((), ("torch", "h5py", "lava")),
-    "lavadl_ref._arguments": ((), ("torch", "lava")),
+    "lavadl_ref._arguments": (("lavadl_ref.exchange",), ("torch", "lava")),
     "lavadl_ref._assigned": ((), ("torch", "lava")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
     "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
@@ -46,7 +46,7 @@ LINES = {
         (
             *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums"),
             *("lavadl_ref.reference", "lavadl_ref.netx", "lavadl_ref.verify", "lavadl_ref._tables", "lavadl_ref._text"),
-            *("lavadl_ref._reach", "lavadl_ref._cost"),
+            *("lavadl_ref._reach", "lavadl_ref._cost", "lavadl_ref._arguments"),
         ),
         ("torch", "lava"),
     ),

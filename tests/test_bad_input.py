@@ -13,7 +13,7 @@ import platform
 import traceback
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -212,12 +212,121 @@ ARGUMENTS = {
         {"a number": 4, "two axes": (4, 4), "others": (4, 4, 2), "fractions": (4.5, 4, 1), "texts": ("4", "4", "1")},
     ),
 }  # fmt: skip
+
+
+def described(**changes: Any) -> Network:
+    """A network with a layer that is otherwise than it has to be."""
+    return Network((replace(NETWORK.layers[0], **changes),))
+
+
+def built(value: Any, **options: Any) -> Any:
+    """A network of Lava processes."""
+    from lavadl_ref.netx import hdf5
+
+    return hdf5.Network(NETWORK, **{name: value if given is ... else given for name, given in options.items()})
+
+
+def ran(*arguments: Any, **options: Any) -> Any:
+    """A run of Lava's models in this process."""
+    from lavadl_ref.netx import inprocess
+
+    return inprocess.run(*arguments, **options)
+
+
+NOT_PATHS: dict[str, Any] = {
+    "number": 3,
+    "nothing": None,
+    "empty": "",
+    "with a zero byte": "a\0b.net",
+    "list": ["x.net"],
+}
+PLACES: dict[str, Any] = {
+    "number": 3,
+    "one number": [3],
+    "no such layer": [(1, 0)],
+    "negative layer": [(-1, 0)],
+    "no such step": [(0, 9)],
+    "negative step": [(0, -1)],
+    "fractions": [(0, 0.5)],
+    "texts": [("0", "0")],
+}
+WEIGHTS: dict[str, Any] = {
+    "list": [[1] * 6] * 4,
+    "fractions": np.full((4, 6), 0.5),
+    "whole floats": np.ones((4, 6)),
+    "NaN": np.full((4, 6), np.nan),
+    "texts": np.full((4, 6), "1"),
+    "objects": np.full((4, 6), None),
+    "one axis": np.zeros(6, int),
+    "another extent": np.zeros((3, 6), int),
+    "no inputs": np.zeros((4, 0), int),
+    "large": np.full((4, 6), 512),
+    "nothing": None,
+}
+NOT_VECTORS: dict[str, Any] = {
+    "number": 3,
+    "list": [1, 2, 3, 4],
+    "fractions": np.full(4, 0.5),
+    "few": np.zeros(3, int),
+}
+ARGUMENTS |= {
+    "runtime.run net_config": Argument(lambda v: runtime.run(v, GOOD, 9), "", NOT_PATHS),
+    "hdf5.Network reset_interval": Argument(
+        lambda v: built(v, reset_interval=...), "reset_interval", {**NOT_COUNTS, **ZERO}
+    ),
+    "hdf5.Network num_layers": Argument(lambda v: built(v, num_layers=...), "num_layers", {**NOT_COUNTS, **ZERO}),
+    "hdf5.Network time_base": Argument(lambda v: built(v, time_base=...), "time_base", {"unknown": "x", "number": 3}),
+    "hdf5.Network input_shape": Argument(
+        lambda v: built(v, input_shape=...), "input_shape", {"a number": 4, "text": ("4",)}
+    ),
+    "inprocess.run inputs": Argument(
+        lambda v: ran(NETWORK, v, 9), "inputs", {k: v for k, v in ARRAYS.items() if k != "four axes"} | SEVERAL
+    ),
+    "inprocess.run steps": Argument(lambda v: ran(NETWORK, GOOD, v), "steps", {**NOT_COUNTS, **ZERO}),
+    "inprocess.run timeout": Argument(lambda v: ran(NETWORK, GOOD, 9, timeout=v), "timeout", NOT_POSITIVE),
+    "inprocess.run record": Argument(
+        lambda v: ran(NETWORK, GOOD, 9, record=v), "record", {"unknown": ("nothing",), "numbers": (1,)}
+    ),
+    "inprocess.run states_at": Argument(lambda v: ran(NETWORK, GOOD, 9, states_at=v), "states_at", PLACES),
+    "runtime.run states_at": Argument(lambda v: runtime.run(NETWORK, GOOD, 9, states_at=v), "states_at", PLACES),
+    "reference.Network net_config": Argument(reference.Network, "", NOT_PATHS),
+    "verify net_config": Argument(lambda v: verify.verify(v, lava=False), "", NOT_PATHS),
+    "audit net_config": Argument(audit, "", NOT_PATHS),
+    "exchange.check weight": Argument(lambda v: exchange.check(described(weight=v)), "weight", WEIGHTS),
+    "exchange.write weight": Argument(lambda v: exchange.write("x.net", described(weight=v)), "weight", WEIGHTS),
+    "exchange.write shape": Argument(
+        lambda v: exchange.write("x.net", described(shape=v)), "shape",
+        {"list": [4], "number": 4, "fraction": (4.0,), "zero": (0,), "negative": (-4,), "text": ("4",), "axes": (2, 2)},
+    ),
+    "exchange.write delay": Argument(
+        lambda v: exchange.write("x.net", described(delay=v)), "delay",
+        {**NOT_VECTORS, "negative": np.full(4, -1)},
+    ),
+    "exchange.write bias": Argument(
+        lambda v: exchange.write("x.net", described(bias=v)), "bias",
+        {**NOT_VECTORS, "large": np.full(4, 2**31)},
+    ),
+    "fuzz.run files": Argument(lambda v: fuzzed().run(v), "files", {**NOT_COUNTS, **ZERO}),
+    "fuzz.run seed": Argument(lambda v: fuzzed().run(1, v), "seed", NOT_COUNTS),
+    "fuzz.run workers": Argument(lambda v: fuzzed().run(1, workers=v), "workers", {**NOT_COUNTS, **ZERO}),
+    "fuzz.run megabytes": Argument(lambda v: fuzzed().run(1, megabytes=v), "megabytes", NOT_POSITIVE),
+    "fuzz.run timeout": Argument(lambda v: fuzzed().run(1, timeout=v), "timeout", NOT_POSITIVE),
+}  # fmt: skip
+
+
+def fuzzed() -> Any:
+    """The module, which needs Hypothesis."""
+    from lavadl_ref.testing import fuzz
+
+    return fuzz
+
+
 ROWS = [
     pytest.param(argument, value, id=f"{name}: {kind}")
     for name, argument in ARGUMENTS.items()
     for kind, value in argument.kinds.items()
 ]
-NEED_LAVA = ("runtime.run",)
+NEED_LAVA = ("runtime.run", "inprocess.run", "hdf5.Network")
 
 
 def assert_ours(error: BaseException, names: str) -> None:
@@ -233,7 +342,8 @@ def assert_ours(error: BaseException, names: str) -> None:
 
 
 @pytest.mark.parametrize(("argument", "value"), ROWS)
-def test_arguments(argument, value, request):
+def test_arguments(argument, value, request, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     if not USABLE and any(name in request.node.name for name in NEED_LAVA):
         pytest.skip(WHY)
     with pytest.raises(Exception) as caught:  # noqa: PT011

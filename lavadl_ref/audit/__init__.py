@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref import exchange, reference
+from lavadl_ref._arguments import described
 from lavadl_ref._cost import MEGABYTES
 from lavadl_ref._reach import OutOfReach
 from lavadl_ref.audit import measure, upstream
@@ -90,7 +91,7 @@ def audit(
         If the input does not fit the network, see `reference.Network.run`; if an argument would have no effect; or if
         the run would take more than `megabytes`.
     """
-    network = net_config if isinstance(net_config, Network) else exchange.read(net_config)
+    network = described(net_config)
     becomes, lava = processes(network)
     measured, unmeasured = None, None
     try:

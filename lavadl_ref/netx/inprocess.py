@@ -51,7 +51,7 @@ def run(
     Time is looked at whenever a process begins to compute, so one that computes for ever is not ended.
     Runs of several threads take turns.
     """
-    job = Job(net_config, integers("inputs", inputs), steps, tuple(record), tuple(states_at), network_arguments)
+    job = Job(net_config, integers("inputs", inputs), steps, record, states_at, network_arguments)
     _check(job)
     positive("timeout", timeout)
     with one_at_a_time, quiet(), _registers_kept():

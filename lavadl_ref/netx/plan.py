@@ -12,7 +12,7 @@ from os import PathLike
 import numpy as np
 from numpy.typing import NDArray
 
-from lavadl_ref._arguments import brief, whole
+from lavadl_ref._arguments import brief, described, whole
 from lavadl_ref._cost import check_processes
 from lavadl_ref.deployment import (
     SPIKE_EXP,
@@ -139,11 +139,7 @@ def waiting(plans: Sequence[LayerPlan]) -> list[int]:
 
 def load(net_config: str | PathLike[str] | Network) -> Network:
     """The description itself, or the one read from a file."""
-    if isinstance(net_config, Network):
-        return net_config
-    from lavadl_ref.exchange import read
-
-    return read(net_config)
+    return described(net_config)
 
 
 def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lavadl_ref._arguments import integers, positive, whole
+from lavadl_ref._arguments import brief, integers, positive, whole
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.plan import Options, check_size, load, plan
@@ -114,7 +114,7 @@ def run(
     **network_arguments: Any,
 ) -> Records:
     """Run one network; arguments as in `Job`, errors as in `run_all`."""
-    job = Job(net_config, inputs, steps, tuple(record), tuple(states_at), network_arguments)
+    job = Job(net_config, inputs, steps, record, states_at, network_arguments)
     return run_all([job], timeout=timeout)[0]
 
 
@@ -168,6 +168,9 @@ def _check(job: Job) -> None:
     if inputs.size and (inputs.min() < -(2**31) or inputs.max() >= 2**31):
         raise ValueError(f"inputs must fit in 32 bits, found {inputs.min()} to {inputs.max()}")
     whole("steps", job.steps, 1)
+    for name, given in (("record", job.record), ("states_at", job.states_at)):
+        if isinstance(given, str) or not isinstance(given, Collection):
+            raise TypeError(f"{name} must be a collection, got {brief(given)}")
     unknown = sorted({str(name) for name in job.record} - set(RECORDS))
     if unknown:
         raise ValueError(f"record must be some of {RECORDS}, got {unknown}")
@@ -177,7 +180,10 @@ def _check(job: Job) -> None:
     given = inputs.shape[:-1] if len(taken) == 3 else (int(np.prod(inputs.shape[:-1])),)
     if given != taken:
         raise ValueError(f"inputs have shape {inputs.shape}, the network takes {taken} per step")
-    for layer, step in job.states_at:
+    for place in job.states_at:
+        if not isinstance(place, Sequence) or len(place) != 2:
+            raise TypeError(f"states_at must hold pairs (layer, step), got {brief(place)}")
+        layer, step = whole("states_at", place[0], 0), whole("states_at", place[1], 0)
         if not 0 <= layer < len(plans) or plans[layer].neuron is None:
             raise ValueError(f"states_at names layer {layer}; the network has {len(plans)} layers, some with neurons")
         if not 0 <= step < job.steps:

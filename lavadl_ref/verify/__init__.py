@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lavadl_ref import deployment, exchange, reference
-from lavadl_ref._arguments import positive, whole
+from lavadl_ref._arguments import described, positive, whole
 from lavadl_ref._cost import MEGABYTES
 from lavadl_ref.doctor import missing
 from lavadl_ref.exchange import Input
@@ -96,7 +96,7 @@ def verify(
     lavadl_ref.netx.runtime.LavaRunError
         If Lava fails or does not finish.
     """
-    network = net_config if isinstance(net_config, exchange.Network) else exchange.read(net_config)
+    network = described(net_config)
     _check_options(lava, reset_interval, reset_offset, timeout, in_process)
     resets = {"reset_interval": reset_interval, "reset_offset": reset_offset}
     deployed = reference.Network(network, **resets)  # type: ignore[arg-type]
