@@ -10,11 +10,12 @@ from lavadl_ref.exchange import Average, Conv, ConvTranspose, Dense, Kernel, Lay
 
 #: What `lavadl_ref.verify.verify` and `lavadl_ref.audit.audit` may take unless told otherwise, and a network on Lava.
 MEGABYTES = 4000.0
-WORD = 8  # bytes of an integer in a run
+WORD = 8  # bytes of a sum, and of an integer without a width
+HELD = 4  # bytes of what is kept of a run: messages and states
 ENTRY = 24  # bytes of an entry of a sparse matrix while it is made
 
 
-def estimate(network: Network, shape: tuple[int, ...], steps: int, lava: bool = False) -> int:
+def estimate(network: Network, shape: tuple[int, ...], steps: int, lava: bool = False, wide: bool = False) -> int:
     """Bytes that a run of all paths holds at the same time, about.
 
     Parameters
@@ -27,18 +28,22 @@ def estimate(network: Network, shape: tuple[int, ...], steps: int, lava: bool = 
         How long.
     lava : bool
         Whether it runs on Lava too, whose synapses hold some windows as matrices.
+    wide : bool
+        Whether there is a second run, without widths.
 
     Returns
     -------
     int
     """
-    held = 4 * WORD * steps * math.prod(shape)  # drawn, chosen, multiplied, arranged
+    kept = HELD + WORD if wide else HELD
+    held = 3 * WORD * steps * math.prod(shape)  # drawn, chosen, arranged
     largest = 0
     for layer in network.layers:
         parts = 1 if getattr(layer, "weight_imag", None) is None else 2
         states = 0 if layer.neuron is None else len(deployment.states_of(layer))
-        held += WORD * steps * layer.size * (2 + states)
-        working = WORD * steps * layer.size * (3 * parts + 1 + states) + _windows(layer, shape)
+        rows = 2 + states  # of messages, as sent and as another path has them, and of states
+        held += kept * steps * layer.size * rows
+        working = steps * layer.size * (3 * WORD * parts + kept * rows) + _windows(layer, shape)
         if lava:
             working += ENTRY * parts * _entries(layer, shape)
         largest = max(largest, working)
@@ -46,10 +51,12 @@ def estimate(network: Network, shape: tuple[int, ...], steps: int, lava: bool = 
     return held + largest
 
 
-def check_cost(network: Network, shape: tuple[int, ...], steps: int, megabytes: float, lava: bool = False) -> None:
-    """Raise a ValueError that has the estimate if it is above `megabytes`."""
+def check_cost(
+    network: Network, shape: tuple[int, ...], steps: int, megabytes: float, lava: bool = False, wide: bool = False
+) -> None:
+    """Raise a ValueError that has the `estimate` if it is above `megabytes`."""
     allowed = positive("megabytes", megabytes)
-    needed = estimate(network, shape, steps, lava) / 1e6
+    needed = estimate(network, shape, steps, lava, wide) / 1e6
     if needed > allowed:
         raise ValueError(
             f"{steps} steps of input of shape {shape} would take about {needed:,.0f} MB of memory, more than the "

@@ -96,7 +96,7 @@ def audit(
     measured, unmeasured = None, None
     try:
         deployed = reference.Network(network)
-        measured = _measure(deployed, *chosen_input(deployed, inputs, steps, seed, rate, megabytes))
+        measured = _measure(deployed, *chosen_input(deployed, inputs, steps, seed, rate, megabytes, wide=True))
     except (NotImplementedError, OutOfReach) as error:
         unmeasured = str(error)
     layers = tuple(

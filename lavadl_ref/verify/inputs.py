@@ -81,6 +81,7 @@ def chosen_input(
     rate: float | None,
     megabytes: float,
     lava: bool = False,
+    wide: bool = False,
 ) -> tuple[Array, str | None]:
     """The input of a comparison, (\\*shape, T), and what it is if it is random, else None.
 
@@ -94,7 +95,7 @@ def chosen_input(
     steps = None if steps is None else whole("steps", steps, 1)
     if inputs is None:
         length = STEPS if steps is None else steps
-        check_cost(network, input_shape(network), length, megabytes, lava)
+        check_cost(network, input_shape(network), length, megabytes, lava, wide)
         return random_input(network, length, seed, rate), _told(network, seed, rate)
     for name, value in (("seed", seed), ("rate", rate)):
         if value is not None:
@@ -105,7 +106,7 @@ def chosen_input(
     if steps is not None and steps > x.shape[-1]:
         raise ValueError(f"steps must be at most {x.shape[-1]}, which the input has, got {steps}")
     x = x[..., :steps]
-    check_cost(network, x.shape[:-1], x.shape[-1], megabytes, lava)
+    check_cost(network, x.shape[:-1], x.shape[-1], megabytes, lava, wide)
     return x, None
 
 
