@@ -2,40 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
+
+from lavadl_ref._text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from lavadl_ref.doctor import Finding
     from lavadl_ref.exchange import Network, Neuron
     from lavadl_ref.verify import Report
+
+
+class PlainTable(Table):
+    """A table whose strings are printed as they are: no markup, nothing cut off.
+
+    Parameters
+    ----------
+    title : str
+        May be empty.
+    columns : iterable of str
+        Headers; none are shown if all are empty.
+    right : iterable of str
+        Those of `columns` that are set to the right.
+    """
+
+    def __init__(self, title: str, columns: Iterable[str], right: Iterable[str] = ()) -> None:
+        names, right = list(columns), set(right)
+        heading = Text(printable(title), style="table.title") if title else None
+        super().__init__(title=heading, title_justify="left", show_header=any(names))
+        for name in names:
+            justify: Literal["right", "left"] = "right" if name in right else "left"
+            self.add_column(Text(printable(name)), justify=justify, overflow="fold")
+
+    def row(self, *cells: str | Text) -> None:
+        """Add a row; a cell with a colour is a `Text`."""
+        self.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in cells))
 
 
 def paths(title: str, report: Report) -> Table:
     """Each layer of a comparison, and how it went on each path."""
     names = sorted({path for result in report.layers for path in result.paths}, reverse=True)
-    table = Table(title=title, title_justify="left")
-    for column in ("layer", "type", "neurons", "spikes", *(f"{path} = reference" for path in names)):
-        table.add_column(column, justify="right" if column in ("layer", "neurons", "spikes") else "left")
+    columns = ("layer", "type", "neurons", "spikes", *(f"{path} = reference" for path in names))
+    table = PlainTable(title, columns, right=("layer", "neurons", "spikes"))
     for result in report.layers:
         cells = [str(result.position), result.layer.kind, "x".join(map(str, result.layer.shape)), f"{result.spikes:,}"]
         for path in names:
             comparison = result.paths.get(path)
             cells.append("-" if comparison is None else f"{comparison} ({comparison.compared:,} integers)")
-        table.add_row(*cells)
+        table.row(*cells)
     return table
 
 
 def layers(title: str, network: Network, processes: Mapping[int, str]) -> Table:
     """Each layer of a file, its ranges, and the Lava processes it becomes."""
-    table = Table(title=title, title_justify="left")
-    for column in ("layer", "type", "shape", "weights (1/64)", "bias (1/64)", "delay", "starts", "on Lava"):
-        table.add_column(column)
+    columns = ("layer", "type", "shape", "weights (1/64)", "bias (1/64)", "delay", "starts", "on Lava")
+    table = PlainTable(title, columns)
     for position, (layer, start) in enumerate(zip(network.layers, network.start_steps, strict=True)):
-        table.add_row(
+        table.row(
             str(position),
             layer.kind,
             "x".join(map(str, layer.shape)),
@@ -50,12 +78,19 @@ def layers(title: str, network: Network, processes: Mapping[int, str]) -> Table:
 
 def neurons(network: Network) -> Table:
     """The neurons of each layer that has any."""
-    table = Table(title="neurons: integers of the file", title_justify="left")
-    for column in ("layer", "family", "parameters"):
-        table.add_column(column)
+    table = PlainTable("neurons: integers of the file", ("layer", "family", "parameters"))
     for position, layer in enumerate(network.layers):
         if layer.neuron is not None:
-            table.add_row(str(position), layer.neuron.type, _parameters(layer.neuron))
+            table.row(str(position), layer.neuron.type, _parameters(layer.neuron))
+    return table
+
+
+def findings(found: Iterable[Finding]) -> Table:
+    """What `lavadl_ref.doctor.report` found."""
+    table = PlainTable("", ("", "", ""))
+    for finding in found:
+        mark = Text("ok", style="green") if finding.ok else Text("no", style="red")
+        table.row(mark, finding.name, finding.value)
     return table
 
 
@@ -64,13 +99,11 @@ def damage(report: Any) -> Table:
     from lavadl_ref.testing.fuzz import FAILURES, SURVIVED
 
     found = [name for name in (*SURVIVED, *FAILURES) if any(counts[name] for counts in report.counts.values())]
-    table = Table("damage", title=f"{len(report.outcomes)} files, seed {report.seed}", title_justify="left")
-    for name in found:
-        table.add_column(name, justify="right")
+    table = PlainTable(f"{len(report.outcomes)} files, seed {report.seed}", ("damage", *found), right=found)
     for kind, counts in report.counts.items():
-        table.add_row(kind, *(str(counts[name]) for name in found))
+        table.row(kind, *(str(counts[name]) for name in found))
     table.add_section()
-    table.add_row("all", *(str(sum(counts[name] for counts in report.counts.values())) for name in found))
+    table.row("all", *(str(sum(counts[name] for counts in report.counts.values())) for name in found))
     return table
 
 

@@ -64,6 +64,29 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
+#: What has to be installed for a module that has another name.
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "lava": "lava-nc", "lavadl_kernels": "lavadl-ref"}
+
+
+def missing(error: ImportError) -> str:
+    """What an import that failed lacks and what to type, in one line."""
+    if error.name is None:  # raised by this project, which says what to do
+        return str(error)
+    module = error.name.partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError):
+        return f"{module} cannot be imported: {_brief(error)}; `lavadl-ref doctor` looks at all of them"
+    name = DISTRIBUTIONS.get(module, module)
+    return f"{name} is not installed: {_REINSTALL_LAVA if name == 'lava-nc' else f'pip install {name}'}"
+
+
+def versions() -> str:
+    """The versions of this package and of what its results rest on, in one line."""
+    others = ", ".join(
+        f"{name} {version_of(name) or 'not installed'}" for name in ("numpy", "numba", "torch", "lava-nc")
+    )
+    return f"lavadl-ref {version_of('lavadl-ref')} (Python {platform.python_version()}, {others})"
+
+
 def _python() -> Finding:
     value = f"{platform.python_version()} ({sys.executable})"
     if PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:

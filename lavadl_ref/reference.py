@@ -29,6 +29,8 @@ from lavadl_kernels.fixed_point import wrap
 from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref import deployment, exchange
+from lavadl_ref._arguments import brief, described, integers, whole
+from lavadl_ref._reach import check_neurons, check_sums
 from lavadl_ref._sums import weighted_sums
 from lavadl_ref.deployment import SPIKE_EXP
 from lavadl_ref.exchange import Flatten, Input, Kernel, Layer
@@ -142,17 +144,12 @@ class Network:
             raise ValueError(f"time_base must be one of {TIME_BASES}, got {time_base!r}")
         if profile not in PROFILES:
             raise ValueError(f"profile must be one of {PROFILES}, got {profile!r}")
-        if not 0 <= spike_exp <= SPIKE_EXP_LIMIT:
-            raise ValueError(f"spike_exp must be in 0..{SPIKE_EXP_LIMIT}, got {spike_exp}")
-        for name, low, value in (
-            ("num_layers", 1, num_layers),
-            ("skip_layers", 0, skip_layers),
-            ("reset_interval", 1, reset_interval),
-            ("reset_offset", 0, reset_offset),
-        ):
-            if value is not None and value < low:
-                raise ValueError(f"{name} must be at least {low}, got {value}")
-        network = net_config if isinstance(net_config, exchange.Network) else exchange.read(net_config)
+        spike_exp = whole("spike_exp", spike_exp, 0, SPIKE_EXP_LIMIT)
+        skip_layers = whole("skip_layers", skip_layers, 0)
+        reset_offset = whole("reset_offset", reset_offset, 0)
+        num_layers = None if num_layers is None else whole("num_layers", num_layers, 1)
+        reset_interval = None if reset_interval is None else whole("reset_interval", reset_interval, 1)
+        network = described(net_config)
         stated = None if skip_layers else network.stated_input_shape
         self.description = exchange.Network(network.layers[skip_layers:num_layers], network.simulation, stated)
         if not self.description.layers:
@@ -207,13 +204,18 @@ class Network:
         Raises
         ------
         TypeError
-            If the input is not of an integer type.
+            If the input or `bias` is not of an integer type.
         ValueError
-            If the input does not fit the first layer or 32 bits, or a name in `record` is unknown.
+            If the input or `bias` does not fit the first layer or 32 bits, or has other steps than `steps`; or if a
+            name in `record` or a position in `layers` is unknown. Without widths also if integers leave 64 bits,
+            because feedback runs away or messages grow from layer to layer; the message names the layer.
         """
-        unknown = set(record) - set(RECORDABLE)
+        if isinstance(record, str) or not isinstance(record, Collection):
+            raise TypeError(f"record must be a collection of names, got {brief(record)}")
+        unknown = sorted({str(name) for name in record} - set(RECORDABLE))
         if unknown:
-            raise ValueError(f"record takes {RECORDABLE}, got {sorted(unknown)}")
+            raise ValueError(f"record takes {RECORDABLE}, got {unknown}")
+        self._check_positions(layers)
         x, batched = self._input(spikes, bias, steps)
         offset = None if bias is None else self._input_bias(bias)
         runs: list[LayerRun] = []
@@ -228,6 +230,8 @@ class Network:
                 x = x.reshape(*x.shape[:2], layer.size)
                 runs.append(LayerRun(layer, spikes=_outside(x, batched) if "spikes" in kept else None))
                 continue
+            if self.profile == "slayer":
+                check_sums(position, layer, x)
             sums = weighted_sums(layer, x)
             beyond: Beyond | None
             if layer.neuron is None:
@@ -289,13 +293,17 @@ class Network:
         # an input layer drives the real part alone
         total += [np.zeros((steps, lanes), np.int64)] * (len(made.bias) - len(total))
         message = np.empty((steps, lanes), dtype)
+        state = made.rest.copy()
         recorded = kept & set(made.states)
         record = np.empty((len(made.states), steps if recorded else 0, lanes), dtype)
         first = np.empty(lanes, np.int64)
         deployed.run(
-            made.neuron, tuple(total), made.bias, made.up, made.rest.copy(), made.rest, start, resets, narrow,
+            made.neuron, tuple(total), made.bias, made.up, state, made.rest, start, resets, narrow,
             made.graded, made.bits, made.feedback, message, record, first,
         )  # fmt: skip
+        if not narrow:
+            known = record if recorded else state
+            check_neurons(self._first + i, layer, message, dict(zip(made.states, known, strict=False)))
         shape = (steps, batch, *layer.shape)
         states = {name: row.reshape(shape) for name, row in zip(made.states, record, strict=True) if name in recorded}
         beyond = None
@@ -325,23 +333,51 @@ class Network:
         if spikes is None:
             if bias is None or steps is None or shape is None:
                 raise ValueError("give spikes, or bias and steps to a network that begins with an input layer")
-            return np.zeros((steps, 1, *shape), np.int64), False
-        x = np.asarray(spikes)
-        if x.dtype.kind not in "bui":
-            raise TypeError(f"input must have an integer type, got {x.dtype}")
+            return np.zeros((whole("steps", steps, 1), 1, *shape), np.int64), False
+        x, batched = self.checked_input(spikes)
+        if steps is not None and whole("steps", steps, 1) != x.shape[-1]:
+            raise ValueError(f"steps must be left out with spikes, or be theirs, {x.shape[-1]}, got {steps}")
+        return np.moveaxis(x if batched else x[None], -1, 0), batched
+
+    def checked_input(self, spikes: ArrayLike, batch: bool = True) -> tuple[Array, bool]:
+        """The input that `run` would take, as an array, and whether it has a batch axis.
+
+        Parameters
+        ----------
+        spikes : array_like of int
+            As `run` takes them.
+        batch : bool
+            Whether several samples are allowed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `run` does.
+        """
+        x, shape = integers("input", spikes), self._input_shape()
         rank = 3 if shape is None else len(shape)
         fits = x.ndim in (rank + 1, rank + 2) and (shape is None or x.shape[-rank - 1 : -1] == shape)
         if isinstance(self.layers[0], Flatten) and x.ndim in (4, 5):  # what it flattens
             fits, rank = int(np.prod(x.shape[-4:-1])) == self.layers[0].size, 3
-        if not fits:
+        batched = x.ndim == rank + 2
+        if not fits or (batched and not batch):
             wanted = "C, H, W" if shape is None else ", ".join(map(str, shape))
-            raise ValueError(f"input must have shape ({wanted}, T) or (B, {wanted}, T), got {x.shape}")
+            several = f" or (B, {wanted}, T)" if batch else ", one sample without a batch axis"
+            raise ValueError(f"input must have shape ({wanted}, T){several}, got {x.shape}")
         if isinstance(self.layers[0], Kernel):
             self._check_window(x.shape[-4:-1])
         if x.size and (x.min() < -(2**31) or x.max() >= 2**31):
             raise ValueError(f"input must fit in 32 bits, found {x.min()} to {x.max()}")
-        batched = x.ndim == rank + 2
-        return np.moveaxis(x if batched else x[None], -1, 0), batched
+        return x, batched
+
+    def _check_positions(self, layers: Collection[int] | None) -> None:
+        """Raise unless `layers` are positions of layers that run."""
+        if layers is not None and not isinstance(layers, Collection):
+            raise TypeError(f"layers must be a collection of positions, got {brief(layers)}")
+        for position in layers or ():
+            if not 0 <= whole("layers", position, 0) - self._first < len(self.layers):
+                last = self._first + len(self.layers) - 1
+                raise ValueError(f"layers must be within {self._first}..{last}, got {position}")
 
     def _check_window(self, shape: tuple[int, ...]) -> None:
         """Raise unless input of `shape` gives a first layer with a window the shape that the file says."""
@@ -353,15 +389,13 @@ class Network:
 
     def _input_bias(self, bias: ArrayLike) -> Integers:
         first = self.layers[0]
-        values = np.asarray(bias)
+        values = integers("bias", bias)
         if not isinstance(first, Input) or first.neuron is None:
             raise ValueError(f"bias drives an input layer, but the network begins with a {first.kind} layer")
         if first.neuron.type == "SDNN":
             raise ValueError("bias drives spiking neurons, but the input layer sends changes: give it as spikes")
-        if values.dtype.kind not in "ui" or values.shape != first.shape:
-            raise ValueError(
-                f"bias must be integers of shape {first.shape}, got {values.dtype} of shape {values.shape}"
-            )
+        if values.shape != first.shape:
+            raise ValueError(f"bias must have shape {first.shape}, got {values.shape}")
         return values.astype(np.int64)
 
 

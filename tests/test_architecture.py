@@ -24,18 +24,29 @@ OURS = ("lavadl_ref", "lavadl_kernels")
 #: For each part, what of ours it may import beside itself, and what of others it may not.
 LINES = {
     "lavadl_kernels": ((), ("torch", "h5py", "lava")),
+    "lavadl_ref._arguments": (("lavadl_ref.exchange",), ("torch", "lava")),
     "lavadl_ref._assigned": ((), ("torch", "lava")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
     "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref._cost": (("lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._arguments"), ("torch", "lava")),
+    "lavadl_ref._reach": (("lavadl_ref.exchange",), ("torch", "lava")),
     "lavadl_ref._sums": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
     "lavadl_ref.reference": (
-        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums"),
+        (
+            "lavadl_kernels",
+            "lavadl_ref.exchange",
+            "lavadl_ref.deployment",
+            "lavadl_ref._sums",
+            "lavadl_ref._arguments",
+            "lavadl_ref._reach",
+        ),
         ("torch", "lava"),
     ),
     "lavadl_ref.audit": (
         (
             *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums"),
-            *("lavadl_ref.reference", "lavadl_ref.netx", "lavadl_ref.verify"),
+            *("lavadl_ref.reference", "lavadl_ref.netx", "lavadl_ref.verify", "lavadl_ref._tables", "lavadl_ref._text"),
+            *("lavadl_ref._reach", "lavadl_ref._cost", "lavadl_ref._arguments"),
         ),
         ("torch", "lava"),
     ),
@@ -46,10 +57,17 @@ LINES = {
     ),
     "lavadl_ref.datasets": (("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate"), ("lava", "h5py")),
     "lavadl_ref.netx": (
-        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._assigned"),
+        (
+            "lavadl_kernels",
+            "lavadl_ref.exchange",
+            "lavadl_ref.deployment",
+            "lavadl_ref._assigned",
+            "lavadl_ref._arguments",
+            "lavadl_ref._cost",
+        ),
         ("torch",),
     ),
-    "lavadl_ref.testing": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref.testing": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._arguments"), ("torch", "lava")),
 }
 #: What takes long to import, or may be absent: late, inside the functions that use it.
 HEAVY = ("torch", "lava", "numba", "scipy", "sklearn", "matplotlib", "h5py", "PIL", *OURS)

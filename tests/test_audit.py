@@ -309,9 +309,20 @@ def test_json(file, tmp_path):
     assert json.loads(result.stdout) == json.loads(json.dumps(asdict(audit(SMALL, INPUT))))
 
 
-def test_steps_and_seed(file):
-    result = run("audit", file, "--steps", 9, "--seed", 3, "--json")
-    assert json.loads(result.stdout) == json.loads(json.dumps(asdict(audit(SMALL, steps=9, seed=3))))
+def test_steps_seed_and_rate(file):
+    result = run("audit", file, "--steps", 9, "--seed", 3, "--rate", 0.5, "--json")
+    expected = audit(SMALL, steps=9, seed=3, rate=0.5)
+    assert json.loads(result.stdout) == json.loads(json.dumps(asdict(expected)))
+    assert expected.random == "random spikes, rate 0.5, seed 3"
+    assert expected.outside.events > audit(SMALL, steps=9, seed=3, rate=0.1).outside.events
+
+
+def test_a_random_input_is_in_the_title(file, tmp_path):
+    told = "9 steps of random spikes, rate 0.5, seed 3"
+    out = run("audit", file, "--steps", 9, "--seed", 3, "--rate", 0.5).stdout
+    assert told in " ".join(out.split())  # a long path breaks the line
+    assert "steps of random" not in run("audit", file, "--input", tmp_path / "x.npy").stdout
+    assert audit(SMALL, INPUT).random is None
 
 
 def test_what_does_not_run_is_said(tmp_path):
@@ -327,10 +338,10 @@ def test_what_does_not_run_is_said(tmp_path):
     ("values", "words"),
     [
         (np.zeros((4, 9), int), "shape (3, T)"),
-        (np.zeros((2, 3, 9), int), "without a batch axis, got shape (2, 3, 9)"),
+        (np.zeros((2, 3, 9), int), "without a batch axis, got (2, 3, 9)"),
         (np.full((3, 9), 0.5), "must be whole numbers"),
-        (np.zeros((3, 0), int), "at least 1 steps"),
-        (np.int64(3), "got shape ()"),
+        (np.zeros((3, 0), int), "at least one step on its last axis"),
+        (np.int64(3), "got ()"),
     ],
 )
 def test_bad_input(values, words, file, tmp_path):
@@ -348,7 +359,7 @@ def test_bad_files_and_arguments(tmp_path, file):
     assert "No such file" in result.stderr
     for arguments in (["audit"], ["audit", file, "--steps", 0], ["audit", file, "--seed", -1]):
         assert run(*arguments).exit_code == 2
-    with pytest.raises(ValueError, match="at least 5 steps"):
+    with pytest.raises(ValueError, match="steps must be at most 4, which the input has, got 5"):
         audit(SMALL, INPUT, steps=5)
     with pytest.raises(ValueError, match="steps must be at least 1"):
         audit(SMALL, steps=0)

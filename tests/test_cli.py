@@ -265,12 +265,12 @@ BAD_INPUT = {
     "fractions": (np.full((6, 9), 0.5), "must be whole numbers, found 0.5"),
     "infinity": (np.full((6, 9), np.inf), "must be whole numbers, found inf"),
     "not a number": (np.full((6, 9), np.nan), "must be whole numbers, found nan"),
-    "text": (np.full((6, 9), "1"), "integer type, got <U1"),
-    "objects": (np.full((6, 9), None), "Object arrays cannot be loaded"),
-    "too many neurons": (np.zeros((7, 9), int), "shape (6, T) or (B, 6, T), got (7, 9)"),
-    "batch": (np.zeros((2, 6, 9), int), "one sample without a batch axis, got shape (2, 6, 9)"),
-    "one number": (np.int64(3), "got shape ()"),
-    "no steps": (np.zeros((6, 0), int), "got shape (6, 0)"),
+    "text": (np.full((6, 9), "1"), "expected a .npy file of integers, found <U1"),
+    "objects": (np.full((6, 9), None), "expected a .npy file of integers, found objects"),
+    "too many neurons": (np.zeros((7, 9), int), "shape (6, T), one sample without a batch axis, got (7, 9)"),
+    "batch": (np.zeros((2, 6, 9), int), "shape (6, T), one sample without a batch axis, got (2, 6, 9)"),
+    "one number": (np.int64(3), "got ()"),
+    "no steps": (np.zeros((6, 0), int), "at least one step on its last axis, got shape (6, 0)"),
     "large": (np.full((6, 9), 2**40), "must fit in 32 bits"),
 }
 
@@ -292,7 +292,7 @@ def test_input_that_is_no_array(file, tmp_path):
         path.write_bytes(content)
         assert_refused(run("verify", file, "--input", path), "x.npy: expected a .npy file of integers")
     np.savez(tmp_path / "x.npz", x=np.zeros((6, 9), int))
-    assert_refused(run("verify", file, "--input", tmp_path / "x.npz"), "found an archive of arrays")
+    assert_refused(run("verify", file, "--input", tmp_path / "x.npz"), "found an archive (.npz); save the one array")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lavadl_ref import exchange, reference
-from lavadl_ref.exchange import Average, Conv, Dense, Flatten, Input, Network, Neuron, Pool, TimeDecimation
+from lavadl_ref.audit import audit
+from lavadl_ref.exchange import Average, Conv, Dense, Flatten, Input, Network, Neuron, Pool, Recurrent, TimeDecimation
 from tests import naive, random_networks
 from tests.random_networks import Case, oracle
 
@@ -346,9 +347,11 @@ BAD_INPUT = [
         Network((FIRST,)),
         {"bias": np.zeros((4, 3, 2), int), "steps": 9},
         ValueError,
-        r"bias must be integers of shape \(2, 3, 4\), got int64 of shape \(4, 3, 2\)",
+        r"bias must have shape \(2, 3, 4\), got \(4, 3, 2\)",
     ),
-    (Network((FIRST,)), {"bias": np.zeros((2, 3, 4)), "steps": 9}, ValueError, "bias must be integers.*got float64"),
+    (Network((FIRST,)), {"bias": np.zeros((2, 3, 4)), "steps": 9}, TypeError, "bias must have an integer.*got float64"),
+    (two(), {"spikes": np.zeros((6, 9), int), "steps": 8}, ValueError, "steps must be left out with spikes.* 9, got 8"),
+    (two(), {"spikes": np.zeros((6, 9), int), "layers": [2]}, ValueError, r"layers must be within 0\.\.1, got 2"),
     (two(), {"spikes": np.zeros((6, 9), int), "record": ["spike"]}, ValueError, r"record takes .*got \['spike'\]"),
 ]
 
@@ -442,3 +445,48 @@ def test_a_network_recorded_on_a_chip(data):
     last = network.run(x, record=EVERYTHING, layers=[10]).layers[-1]
     for name, values in (("s", last.spikes), ("u", last.current), ("v", last.voltage)):
         np.testing.assert_array_equal(values, np.load(folder / f"fc-3-{name}.npy"))
+
+
+# -- integers that nothing bounds ---------------------------------------------------------------
+
+
+def graded(threshold=60):
+    return cuba(threshold=threshold, current_decay=4096, voltage_decay=4096, graded_spike=True)
+
+
+def growing(layers):
+    """Messages that grow 64-fold from layer to layer."""
+    return Network(tuple(Dense(shape=(4,), weight=np.full((4, 4), 254), neuron=graded()) for _ in range(layers)))
+
+
+def test_feedback_that_runs_away_is_said_to():
+    """Without widths it leaves 64 bits at some step, whatever the input was; on the device it wraps."""
+    back = np.full((4, 4), 254)
+    network = Network((Recurrent(shape=(4,), weight=np.full((4, 3), 254), weight_rec=back, neuron=graded()),))
+    x = np.zeros((3, 60), int)
+    x[0, 0] = 1
+    message = r"layer 0 \(dense_rec\): its feedback runs away, whatever the input: messages of .* at step 7; profile"
+    with pytest.raises(ValueError, match=message):
+        reference.Network(network, profile="slayer").run(x)
+    assert reference.Network(network).run(x).exceeded
+    short = reference.Network(network, profile="slayer").run(x[:, :6], record=EVERYTHING)
+    assert short.output.max() < 2**40
+    assert "feedback runs away" in audit(network, x).reference
+
+
+def test_messages_that_grow_from_layer_to_layer_are_said_to():
+    x = np.ones((4, 20), int)
+    assert reference.Network(growing(5), profile="slayer").run(x).output.any()
+    with pytest.raises(ValueError, match=r"layer \d \(dense\): messages of .* arrive at step \d: too large"):
+        reference.Network(growing(9), profile="slayer").run(x)
+    assert reference.Network(growing(9)).run(x).exceeded
+
+
+def test_a_state_that_grows_for_ever_is_said_to():
+    never = cuba(threshold=2**18 - 1, current_decay=0, voltage_decay=0)
+    strong = Network((Dense(shape=(1,), weight=np.full((1, 4), -254), neuron=never),))
+    loud = np.full((4, 3000), 2**20)
+    for record in ((), EVERYTHING):
+        with pytest.raises(ValueError, match=r"layer 0 \(dense\): the state voltage reaches .*more than 64 bits"):
+            reference.Network(strong, profile="slayer").run(loud, record=record)
+    assert not reference.Network(strong, profile="slayer").run(loud[:, :9]).output.any()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lavadl_ref import exchange, reference, verify
+from lavadl_ref._cost import estimate
 from lavadl_ref.exchange import Conv, Dense, Flatten, Input, Network, Neuron, Recurrent, TimeDecimation
 from lavadl_ref.netx import lava_support, runtime
+from lavadl_ref.verify.inputs import chosen_input
 from tests import random_networks
 
 torch = pytest.importorskip("torch")
@@ -118,16 +121,72 @@ def test_counts_what_it_compares():
     assert set(report.seconds) == {"reference", "slayer"}
 
 
-def test_input_is_cut_or_continued_to_the_steps():
+def test_input_is_cut_to_the_steps_and_never_continued():
     x = (np.random.default_rng(0).random((6, 30)) < 0.4).astype(int)
     short = verify.verify(two(), x, 12, lava=False)
-    long = verify.verify(two(), x, 40, lava=False)
     plain = reference.Network(two()).run(x).output
-    assert (short.steps, long.steps) == (12, 40)
+    assert (short.steps, short.random) == (12, None)
     np.testing.assert_array_equal(short.run.output, plain[:, :12])
-    np.testing.assert_array_equal(long.run.output[:, :30], plain)
     assert short.exact
-    assert long.exact
+    with pytest.raises(ValueError, match="steps must be at most 30, which the input has, got 40"):
+        verify.verify(two(), x, 40, lava=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reset_offset": 3}, "reset_offset needs a reset_interval, got 3 alone"),
+        ({"timeout": 5.0}, "timeout must be left out where Lava does not run"),
+        ({"in_process": True}, "in_process must be left out where Lava does not run"),
+        ({"inputs": np.zeros((6, 9), int), "seed": 0}, "seed must be left out where input is given"),
+        ({"inputs": np.zeros((6, 9), int), "rate": 0.2}, "rate must be left out where input is given"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        verify.verify(two(), lava=False, **options)
+
+
+def test_a_random_input_is_told():
+    report = verify.verify(two(), steps=9, lava=False, seed=7, rate=0.5)
+    assert report.random == "random spikes, rate 0.5, seed 7"
+    x = verify.random_input(two(), 9, 7, 0.5)
+    assert 0.4 < x.mean() < 0.6
+    np.testing.assert_array_equal(report.run.output, reference.Network(two()).run(x).output)
+    driven = Network((Input(shape=(6,), neuron=cuba()), *two().layers))
+    assert verify.verify(driven, steps=9, lava=False).random == "random currents in 0..127, seed 0"
+    with pytest.raises(ValueError, match="rate must be left out: the network begins with an input layer"):
+        verify.verify(driven, lava=False, rate=0.5)
+
+
+def test_a_run_is_priced_before_it_takes_memory():
+    """A few weights and a stride name an input of gigabytes, and a wide layer."""
+    conv = Conv(shape=(1, 4000, 4000), weight=np.full((1, 1, 1, 1), 2), stride=(8000, 8000), neuron=cuba())
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"64 steps of input of shape \(1, 31992001, 31992001\) would take about"):
+            verify.verify(Network((conv,)), lava=False)
+        with pytest.raises(ValueError, match=r"would take about [1-9] MB of memory, more than the 1 MB allowed"):
+            verify.verify(two(), steps=9999, lava=False, megabytes=1)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+    assert verify.verify(two(), steps=9, lava=False, megabytes=1).exact
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_price_of_a_run_is_about_what_it_takes(seed):
+    case = random_networks.case(seed, steps=400, families=random_networks.ALL_FAMILIES)
+    shape = case.inputs.shape[:-1]
+    reference.Network(case.network).run(case.inputs[..., :2])  # loads the kernels
+    tracemalloc.start()
+    try:
+        x, _ = chosen_input(reference.Network(case.network), case.inputs, None, None, None, 4000)
+        reference.Network(case.network).run(x, record=reference.RECORDABLE)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert taken / 2 < estimate(case.network, shape, 400) < 8 * taken
 
 
 def test_reads_a_file(tmp_path):

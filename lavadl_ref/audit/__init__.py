@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref import exchange, reference
+from lavadl_ref._arguments import described
+from lavadl_ref._cost import MEGABYTES
+from lavadl_ref._reach import OutOfReach
 from lavadl_ref.audit import measure, upstream
 from lavadl_ref.audit.report import (
     ALTERS,
@@ -28,7 +32,7 @@ from lavadl_ref.audit.report import (
 )
 from lavadl_ref.exchange import Input, Kernel, Layer, Network
 from lavadl_ref.netx.plan import Options, plan
-from lavadl_ref.verify.inputs import input_shape, random_input
+from lavadl_ref.verify.inputs import chosen_input, input_shape
 
 __all__ = [
     "ALTERS",
@@ -50,7 +54,9 @@ def audit(
     net_config: str | os.PathLike[str] | Network,
     inputs: ArrayLike | None = None,
     steps: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
+    rate: float | None = None,
+    megabytes: float = MEGABYTES,
 ) -> Audit:
     """Audit a network.
 
@@ -65,13 +71,16 @@ def audit(
         (\\*shape, T) as `reference.Network.run` takes them; `lavadl_ref.verify.random_input` by default.
     steps : int, optional
         Steps of the run: at most those of `inputs`, all of which are taken by default, or 64.
-    seed : int
-        Of the random input.
+    seed, rate : int, float, optional
+        Of the random input, see `lavadl_ref.verify.random_input`.
+    megabytes : float
+        Memory that the run may take, as estimated before it.
 
     Returns
     -------
     Audit
-        Where the reference run cannot run the network, ``reference`` has the reason, and head-room is that of
+        Where the reference run cannot run the network, or without widths its integers leave 64 bits, ``reference`` has
+        the reason, and head-room is that of
         the constants alone.
 
     Raises
@@ -79,19 +88,17 @@ def audit(
     exchange.ExchangeError
         If the file is not a legal network.
     TypeError, ValueError
-        If the input does not fit the network, see `reference.Network.run`.
+        If the input does not fit the network, see `reference.Network.run`; if an argument would have no effect; or if
+        the run would take more than `megabytes`.
     """
-    network = net_config if isinstance(net_config, Network) else exchange.read(net_config)
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
+    network = described(net_config)
     becomes, lava = processes(network)
     measured, unmeasured = None, None
     try:
         deployed = reference.Network(network)
-    except NotImplementedError as error:
+        measured = _measure(deployed, *chosen_input(deployed, inputs, steps, seed, rate, megabytes, wide=True))
+    except (NotImplementedError, OutOfReach) as error:
         unmeasured = str(error)
-    else:
-        measured = _measure(deployed, network, inputs, steps, seed)
     layers = tuple(
         LayerAudit(
             position,
@@ -113,6 +120,7 @@ def audit(
         lava,
         unmeasured,
         measured.steps if measured else 0,
+        measured.random if measured else None,
         measured.outside if measured else None,
         _totals([layer.work for layer in layers] + [measured.outside]) if measured else None,
         measured.exceeded if measured else (),
@@ -126,26 +134,19 @@ class _Measured:
     outside: Work | None
     exceeded: tuple[str, ...]
     steps: int
+    random: str | None
 
 
-def _measure(
-    deployed: reference.Network, network: Network, inputs: ArrayLike | None, steps: int | None, seed: int
-) -> _Measured:
-    x = random_input(network, steps or 64, seed) if inputs is None else np.asarray(inputs)
-    if x.ndim < 2 or x.shape[-1] < 1 or x.shape[-1] < (steps or 0):
-        wanted = f"at least {steps or 1} steps on its last axis"
-        raise ValueError(f"input must have neurons and {wanted}, got shape {x.shape}")
-    x = x[..., :steps]
+def _measure(deployed: reference.Network, x: NDArray[Any], random: str | None) -> _Measured:
+    network = deployed.description
     run = deployed.run(x, record=reference.RECORDABLE)
-    if run.output.ndim != len(network.layers[-1].shape) + 1:
-        raise ValueError(f"input must be one sample without a batch axis, got shape {x.shape}")
     found = list(measure.layers(network, x, run))
     work = [done for _, done in found]
     if run.exceeded:  # what is cut off by a width does not tell how far it would have gone
         free = reference.Network(network, profile="slayer").run(x, record=reference.RECORDABLE)
         found = list(measure.layers(network, x, free))
     outside = None if isinstance(network.layers[0], Input) else Work(x[..., 0].size, measure.events(x.T), 0.0, 0)
-    return _Measured([room for room, _ in found], work, outside, tuple(map(str, run.exceeded)), x.shape[-1])
+    return _Measured([room for room, _ in found], work, outside, tuple(map(str, run.exceeded)), x.shape[-1], random)
 
 
 def _totals(work: list[Work | None]) -> Totals:

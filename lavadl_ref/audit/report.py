@@ -70,6 +70,7 @@ class Audit:
     lava: str | None  #: why this package cannot bring it to Lava, None if it can
     reference: str | None  #: why it was not run, None if it was
     steps: int
+    random: str | None  #: what the input was if it was random
     outside: Work | None  #: what enters a network that does not begin with an input layer
     totals: Totals | None
     exceeded: tuple[str, ...]  #: where sums or states left the device's widths

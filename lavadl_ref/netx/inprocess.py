@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref._arguments import integers, positive
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx import lava_support
 
@@ -50,10 +51,9 @@ def run(
     Time is looked at whenever a process begins to compute, so one that computes for ever is not ended.
     Runs of several threads take turns.
     """
-    job = Job(net_config, np.asarray(inputs), steps, tuple(record), tuple(states_at), network_arguments)
+    job = Job(net_config, integers("inputs", inputs), steps, record, states_at, network_arguments)
     _check(job)
-    if not timeout > 0:
-        raise ValueError(f"timeout must be positive, got {timeout}")
+    positive("timeout", timeout)
     with one_at_a_time, quiet(), _registers_kept():
         try:
             return _run(job, timeout)

@@ -54,10 +54,14 @@ class Situation:
     spike_exp: int
 
     @property
+    def channel_bias(self) -> np.ndarray[Any, Any]:
+        """(C,) or (1,) int64 in 1/64, the real part."""
+        bias = None if isinstance(self.layer, Input) else getattr(self.layer, "bias", None)
+        return np.zeros(1, np.int64) if bias is None else np.asarray(bias, np.int64)
+
     def bias(self) -> np.ndarray[Any, Any]:
         """(\\*shape) int64 in 1/64, the real part."""
-        bias = None if isinstance(self.layer, Input) else getattr(self.layer, "bias", None)
-        return np.broadcast_to(np.zeros(1, np.int64) if bias is None else bias, self.shape).astype(np.int64)
+        return np.broadcast_to(self.channel_bias, self.shape).astype(np.int64)
 
     @property
     def biased(self) -> bool:
@@ -122,7 +126,7 @@ def _scalar_or_array(values: Any) -> Any:
 def _cuba(situation: Situation) -> Choice | None:
     if isinstance(situation.layer, Recurrent) and situation.layer.input_bias is not None:
         return None
-    bias, start, reset = situation.bias, situation.start, situation.reset
+    bias, start, reset = situation.channel_bias, situation.start, situation.reset
     if bias.min() < -LAVA_BIAS_LIMIT or bias.max() >= LAVA_BIAS_LIMIT:
         return None
     arguments = {
@@ -131,22 +135,22 @@ def _cuba(situation: Situation) -> Choice | None:
         "du": _scalar_or_array(np.asarray(situation.parameter("current_decay")) - 1),
         "dv": _scalar_or_array(situation.parameter("voltage_decay")),
         "vth": int(situation.parameter("threshold")),
-        "bias_mant": bias,
         "bias_exp": 6,
     }
+    made = {"bias_mant": situation.bias}
     if start == 0 or not bias.any():
-        return Choice("LIF", arguments) if reset is None else Choice("LIFReset", {**arguments, **reset})
-    if reset is None and not _spikes_from_bias(arguments, start):
+        return Choice("LIF", arguments, made) if reset is None else Choice("LIFReset", {**arguments, **reset}, made)
+    if reset is None and not _spikes_from_bias(bias, arguments, start):
         # One reset when the layer starts wipes out what its bias did before.
-        return Choice("LIFReset", {**arguments, "reset_interval": NEVER_AGAIN, "reset_offset": start + 1})
+        return Choice("LIFReset", {**arguments, "reset_interval": NEVER_AGAIN, "reset_offset": start + 1}, made)
     return None
 
 
-def _spikes_from_bias(arguments: dict[str, Any], steps: int) -> bool:
+def _spikes_from_bias(bias: np.ndarray[Any, Any], arguments: dict[str, Any], steps: int) -> bool:
     """Whether bias alone, from rest, makes any neuron spike within `steps` steps."""
-    bias = arguments["bias_mant"] << 6
+    bias = bias << 6
     keep = 4096 - np.asarray(arguments["dv"], np.int64)
-    voltage = np.zeros_like(bias)
+    voltage = np.zeros(np.broadcast_shapes(bias.shape, keep.shape), np.int64)
     for _ in range(steps):
         voltage = np.sign(voltage) * ((np.abs(voltage) * keep) >> 12) + bias
         if (voltage > arguments["vth"] << 6).any():
@@ -199,7 +203,7 @@ def _rf(situation: Situation) -> Choice | None:
 
 
 def _sigma_delta(situation: Situation) -> Choice | None:
-    layer, bias, shape = situation.layer, situation.bias, situation.shape
+    layer, bias, shape = situation.layer, situation.channel_bias, situation.shape
     if situation.reset is not None:
         return None
     if is_sigma_output(layer):
@@ -220,4 +224,4 @@ def _sigma_delta(situation: Situation) -> Choice | None:
         return None
     if np.abs(bias).max() >= 2 ** (31 - STATE_EXP - situation.spike_exp):
         return None
-    return Choice("SigmaDelta", {**arguments, "bias": bias, "act_mode": "RELU" if relu else "UNIT"})
+    return Choice("SigmaDelta", {**arguments, "act_mode": "RELU" if relu else "UNIT"}, {"bias": situation.bias})

@@ -5,13 +5,15 @@ Axes are Lava's: (W, H, C), and C last.  The file's are (C, H, W).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref._arguments import brief, described, whole
+from lavadl_ref._cost import check_processes
 from lavadl_ref.deployment import (
     SPIKE_EXP,
     check_supported,
@@ -106,16 +108,18 @@ class Options:
     def __post_init__(self) -> None:
         if self.time_base not in TIME_BASES:
             raise ValueError(f"time_base must be one of {TIME_BASES}, got {self.time_base!r}")
-        for name, low in (("num_layers", 1), ("skip_layers", 0), ("reset_interval", 1)):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise ValueError(f"{name} must be at least {low}, got {value}")
-        if self.reset_offset < 0:
-            raise ValueError(f"reset_offset must not be negative, got {self.reset_offset}")
-        if not 0 <= self.input_message_bits <= 24:
-            raise ValueError(f"input_message_bits must be in 0..24, got {self.input_message_bits}")
-        if not 0 <= self.spike_exp <= 12:
-            raise ValueError(f"spike_exp must be in 0..12, got {self.spike_exp}")
+        for name, low in (("num_layers", 1), ("reset_interval", 1)):
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name), low)
+        whole("skip_layers", self.skip_layers, 0)
+        whole("reset_offset", self.reset_offset, 0)
+        whole("input_message_bits", self.input_message_bits, 0, 24)
+        whole("spike_exp", self.spike_exp, 0, 12)
+        if self.input_shape is not None:
+            if not isinstance(self.input_shape, Iterable):
+                raise TypeError(f"input_shape must be (W, H, C) or (N,), got {brief(self.input_shape)}")
+            for extent in self.input_shape:
+                whole("input_shape", extent, 1)
 
     def reset(self, index: int) -> dict[str, int] | None:
         """Arguments of the reset of generated layer `index`, or None if there is none."""
@@ -135,11 +139,7 @@ def waiting(plans: Sequence[LayerPlan]) -> list[int]:
 
 def load(net_config: str | PathLike[str] | Network) -> Network:
     """The description itself, or the one read from a file."""
-    if isinstance(net_config, Network):
-        return net_config
-    from lavadl_ref.exchange import read
-
-    return read(net_config)
+    return described(net_config)
 
 
 def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
@@ -185,7 +185,7 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
         neuron = neuron_choice(situation)
         offset = None
         if neuron is None and situation.biased:
-            offset = Choice("AddBias", {"bias": situation.bias << incoming, "start": starts[position]})
+            offset = _offset(situation)
         delay, line = delay_choice(position, layer, following, shape)
         outgoing = message_bits(layer, incoming, options.spike_exp)
         plans.append(
@@ -196,6 +196,16 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
         )  # fmt: skip
         before, bits = shape, declared_bits(layer)
     return plans
+
+
+def check_size(plans: Sequence[LayerPlan]) -> None:
+    """Raise a ValueError if the processes would take too much memory: a small file may tell of large layers."""
+    check_processes(tuple(entry.layer for entry in plans), plans[0].input_shape[::-1])
+
+
+def _offset(situation: Situation) -> Choice:
+    """What adds the bias of a layer without neurons."""
+    return Choice("AddBias", {"start": situation.start}, {"bias": lambda: situation.bias() << situation.incoming})
 
 
 def _only_shape(position: int, layer: Layer) -> bool:

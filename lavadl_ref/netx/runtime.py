@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref._arguments import brief, integers, positive, whole
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx import lava_support
-from lavadl_ref.netx.plan import Options, load, plan
+from lavadl_ref.netx.plan import Options, check_size, load, plan
 
 SHARED_MEMORY = Path("/dev/shm")
 RECORDS = ("spikes", "states")
@@ -113,7 +114,7 @@ def run(
     **network_arguments: Any,
 ) -> Records:
     """Run one network; arguments as in `Job`, errors as in `run_all`."""
-    job = Job(net_config, inputs, steps, tuple(record), tuple(states_at), network_arguments)
+    job = Job(net_config, inputs, steps, record, states_at, network_arguments)
     return run_all([job], timeout=timeout)[0]
 
 
@@ -147,8 +148,7 @@ def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
         return []
     for job in jobs:
         _check(job)
-    if not timeout > 0:
-        raise ValueError(f"timeout must be positive, got {timeout}")
+    positive("timeout", timeout)
     with _termination_as_exception(), tempfile.TemporaryDirectory(prefix="lavadl-ref-", dir=_short()) as folder:
         place = Path(folder)
         (place / "jobs.pkl").write_bytes(pickle.dumps([_portable(job) for job in jobs]))
@@ -162,24 +162,28 @@ def _short() -> str | None:
 
 
 def _check(job: Job) -> None:
-    inputs = np.asarray(job.inputs)
-    if inputs.ndim not in (2, 4) or inputs.dtype.kind not in "biu":
-        raise ValueError(
-            f"inputs must be integers of shape (N, T) or (C, H, W, T), got {inputs.dtype} of shape {inputs.shape}"
-        )
+    inputs = integers("inputs", job.inputs)
+    if inputs.ndim not in (2, 4):
+        raise ValueError(f"inputs must have shape (N, T) or (C, H, W, T), got {inputs.shape}")
     if inputs.size and (inputs.min() < -(2**31) or inputs.max() >= 2**31):
         raise ValueError(f"inputs must fit in 32 bits, found {inputs.min()} to {inputs.max()}")
-    if job.steps < 1:
-        raise ValueError(f"steps must be at least 1, got {job.steps}")
-    unknown = set(job.record) - set(RECORDS)
+    whole("steps", job.steps, 1)
+    for name, given in (("record", job.record), ("states_at", job.states_at)):
+        if isinstance(given, str) or not isinstance(given, Collection):
+            raise TypeError(f"{name} must be a collection, got {brief(given)}")
+    unknown = sorted({str(name) for name in job.record} - set(RECORDS))
     if unknown:
-        raise ValueError(f"record must be some of {RECORDS}, got {sorted(unknown)}")
+        raise ValueError(f"record must be some of {RECORDS}, got {unknown}")
     plans = plan(load(job.net_config), Options(**job.arguments))
+    check_size(plans)
     taken = plans[0].input_shape[::-1]
     given = inputs.shape[:-1] if len(taken) == 3 else (int(np.prod(inputs.shape[:-1])),)
     if given != taken:
         raise ValueError(f"inputs have shape {inputs.shape}, the network takes {taken} per step")
-    for layer, step in job.states_at:
+    for place in job.states_at:
+        if not isinstance(place, Sequence) or len(place) != 2:
+            raise TypeError(f"states_at must hold pairs (layer, step), got {brief(place)}")
+        layer, step = whole("states_at", place[0], 0), whole("states_at", place[1], 0)
         if not 0 <= layer < len(plans) or plans[layer].neuron is None:
             raise ValueError(f"states_at names layer {layer}; the network has {len(plans)} layers, some with neurons")
         if not 0 <= step < job.steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from lavadl_ref.exchange.describe import (
 )
 from lavadl_ref.netx.choice import Choice, Shape, refusal
 from lavadl_ref.netx.transposed import transposed_matrix
-from lavadl_ref.netx.weights import dense_encoding, kernel_weight, pool_window
+from lavadl_ref.netx.weights import Pair, dense_encoding, kernel_weight, pool_padding, pool_window
 
 LAVA_DELAY_LIMIT = 63  # DelayDense and DelaySparse have six bits of delay
 #: Bits of messages that are not binary, as Lava's synapses are told; none of them looks at more than whether it is 0.
@@ -97,9 +98,13 @@ def dense_choice(weight: NDArray[np.int64], delay: NDArray[np.int64] | None, bit
     arguments = {**encoding, "num_message_bits": bits}
     if delay is None:
         return Choice("Sparse" if sparse else "Dense", arguments)
-    arguments["delays"] = np.broadcast_to(delay, weight.shape).astype(int)
     arguments["max_delay"] = int(delay.max())
-    return Choice("DelaySparse" if sparse else "DelayDense", arguments)
+    late = partial(_per_weight, delay, weight.shape)
+    return Choice("DelaySparse" if sparse else "DelayDense", arguments, {"delays": late})
+
+
+def _per_weight(delay: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
+    return np.broadcast_to(delay, shape).astype(int)
 
 
 def _encoding(weight: NDArray[np.int64], bits: int) -> dict[str, Any] | None:
@@ -114,13 +119,14 @@ def _convolved(layer: Kernel, weight: NDArray[np.int64], input_shape: Shape, bit
     """Lava's convolution; it holds any weight, and wraps sums at 24 bits."""
     padding, dilation, groups = layer.padding, layer.dilation, int(layer.groups)
     if isinstance(layer, Pool):
-        weight, padding, dilation = pool_window(layer, weight, (input_shape[1], input_shape[0]))
-        groups = input_shape[2]
-        weight = np.broadcast_to(weight, (groups, *weight.shape[1:]))
+        size, groups = (input_shape[1], input_shape[0]), input_shape[2]
+        padding, dilation = pool_padding(layer, size)
+        make = partial(_pool_weight, layer, weight, size, groups)
+    else:
+        make = partial(kernel_weight, weight)
     return Choice(
         "Conv",
         {
-            "weight": kernel_weight(weight),
             "input_shape": input_shape,
             "padding": padding[::-1],
             "stride": layer.stride[::-1],
@@ -128,7 +134,14 @@ def _convolved(layer: Kernel, weight: NDArray[np.int64], input_shape: Shape, bit
             "groups": groups,
             "num_message_bits": bits,
         },
+        {"weight": make},
     )
+
+
+def _pool_weight(layer: Pool, weight: NDArray[np.int64], size: Pair, groups: int) -> NDArray[np.int64]:
+    """The convolution's kernel, one for each channel."""
+    wide = pool_window(layer, weight, size)
+    return kernel_weight(np.broadcast_to(wide, (groups, *wide.shape[1:])))
 
 
 def _transposed(layer: Kernel, weight: NDArray[np.int64], input_shape: Shape, bits: int) -> Choice:
@@ -136,8 +149,8 @@ def _transposed(layer: Kernel, weight: NDArray[np.int64], input_shape: Shape, bi
     encoding = _encoding(weight, bits)
     width, height, channels = input_shape
     arguments = {"weights": weight, **(encoding or {}), "num_message_bits": bits}
-    arguments["weights"] = transposed_matrix(layer, arguments["weights"], (channels, height, width))
-    return Choice("ExactSparse" if encoding is None else "Sparse", arguments)
+    make = partial(transposed_matrix, layer, arguments.pop("weights"), (channels, height, width))
+    return Choice("ExactSparse" if encoding is None else "Sparse", arguments, {"weights": make})
 
 
 def delay_choice(

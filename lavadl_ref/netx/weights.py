@@ -55,8 +55,21 @@ def kernel_weight(weight: NDArray[np.int64]) -> NDArray[np.int64]:
 Pair = tuple[int, int]
 
 
-def pool_window(layer: Pool, weight: NDArray[np.int64], size: Pair) -> tuple[NDArray[np.int64], Pair, Pair]:
-    """Kernel, padding and dilation of the convolution that gives as many windows as a pool layer has.
+def _missing(layer: Pool, axis: int, size: Pair) -> int:
+    """By how much the last window reaches past the edge along an axis."""
+    reach = layer.dilation[axis] * (layer.kernel_size[axis] - 1) + 1
+    return max(0, (layer.shape[1 + axis] - 1) * layer.stride[axis] + reach - size[axis] - 2 * layer.padding[axis])
+
+
+def pool_padding(layer: Pool, size: Pair) -> tuple[Pair, Pair]:
+    """Padding and dilation of the convolution with the kernel of `pool_window`."""
+    missing = [_missing(layer, axis, size) for axis in (0, 1)]
+    dilation = (1 if missing[0] else layer.dilation[0], 1 if missing[1] else layer.dilation[1])
+    return (layer.padding[0] + missing[0], layer.padding[1] + missing[1]), dilation
+
+
+def pool_window(layer: Pool, weight: NDArray[np.int64], size: Pair) -> NDArray[np.int64]:
+    """Kernel of the convolution that gives as many windows as a pool layer has.
 
     Where a last window reaches past the edge, a convolution has to pad by more, on both sides; taps of 0 in front
     of the kernel take the padding on the near side back.
@@ -70,13 +83,12 @@ def pool_window(layer: Pool, weight: NDArray[np.int64], size: Pair) -> tuple[NDA
     size : tuple of int
         (height, width) of the input.
     """
-    padding, dilation = list(layer.padding), list(layer.dilation)
     for axis in (0, 1):
-        d, reach = dilation[axis], dilation[axis] * (layer.kernel_size[axis] - 1) + 1
-        missing = (layer.shape[1 + axis] - 1) * layer.stride[axis] + reach - size[axis] - 2 * padding[axis]
-        if missing <= 0:
+        missing, d = _missing(layer, axis, size), layer.dilation[axis]
+        if not missing:
             continue
+        reach = d * (layer.kernel_size[axis] - 1) + 1
         wide = np.zeros([1, 1, *weight.shape[2 : 2 + axis], missing + reach, *weight.shape[3 + axis :]], np.int64)
         wide[(slice(None),) * (2 + axis) + (slice(missing, None, d),)] = weight
-        weight, padding[axis], dilation[axis] = wide, padding[axis] + missing, 1
-    return weight, (padding[0], padding[1]), (dilation[0], dilation[1])
+        weight = wide
+    return weight

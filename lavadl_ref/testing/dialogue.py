@@ -14,12 +14,30 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from lavadl_ref._arguments import brief, positive
+
 LINE_LIMIT = 2**26  #: bytes of an answer
 TAIL = 2000  #: characters of what the program wrote to its standard error that are shown
 
 
 class DialogueError(RuntimeError):
     """The other program did not start, ended, took too long, or answered something that is not a line."""
+
+
+def _words(command: str | Sequence[str]) -> list[str]:
+    """A command and its arguments."""
+    if isinstance(command, str):
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            raise ValueError(f"command {brief(command)} cannot be split: {error}") from None
+    elif isinstance(command, Sequence) and all(isinstance(word, str) for word in command):
+        words = list(command)
+    else:
+        raise TypeError(f"command must be a str or a sequence of str, got {brief(command)}")
+    if not words:
+        raise ValueError(f"command must not be empty, got {brief(command)}")
+    return words
 
 
 class Dialogue:
@@ -36,15 +54,13 @@ class Dialogue:
     ------
     DialogueError
         If the program cannot be started.
-    ValueError
-        If `command` is empty or `timeout` not positive.
+    TypeError, ValueError
+        If `command` is no text or texts, empty, or has an open quote; if `timeout` is not positive.
     """
 
     def __init__(self, command: str | Sequence[str], timeout: float) -> None:
-        words = shlex.split(command) if isinstance(command, str) else list(command)
-        if not words or not timeout > 0:
-            raise ValueError(f"expected a command and a positive timeout, found {command!r} and {timeout}")
-        self._timeout = timeout
+        words = _words(command)
+        self._timeout = positive("timeout", timeout)
         self._received = bytearray()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         try:
@@ -57,9 +73,10 @@ class Dialogue:
                 start_new_session=True,
                 bufsize=0,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._errors.close()
-            raise DialogueError(f"cannot run {shlex.join(words)}: {error.strerror or error}") from None
+            why = getattr(error, "strerror", None) or error
+            raise DialogueError(f"cannot run {shlex.join(words)}: {why}") from None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from lavadl_ref import exchange
+from lavadl_ref._arguments import positive, whole
 from lavadl_ref.testing import _bases, _bombs, _damage, _victim
 from lavadl_ref.testing._choices import Choices, Seeded
 from lavadl_ref.testing.dialogue import Dialogue, DialogueError
@@ -256,24 +257,25 @@ def run(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a number is not positive or the seed negative.
     ImportError
         If Hypothesis is not installed.
     RuntimeError
         If a process that reads cannot be started.
     """
-    for name, value in (("megabytes", megabytes), ("seconds", seconds), ("timeout", timeout)):
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value:g}")
     unknown = [name for name in damages or () if name not in DAMAGES]
     if unknown or (damages and words):
         wrong = f"got {unknown[0]!r}" if unknown else "got some together with words"
         raise ValueError(f"damages must be among {', '.join(DAMAGES)}, {wrong}")
-    wanted = 1 if files is None else files
-    for name, number, least in (("files", wanted, 1), ("workers", workers, 1), ("seed", seed, 0)):
-        if number < least:
-            raise ValueError(f"{name} must be at least {least}, got {number}")
+    for what, number, least in (
+        ("files", 1 if files is None else files, 1),
+        ("workers", workers, 1),
+        ("seed", seed, 0),
+    ):
+        whole(what, number, least)
+    for what, limit in (("megabytes", megabytes), ("seconds", seconds), ("timeout", timeout)):
+        positive(what, limit)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()

@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 
 from lavadl_ref import deployment, exchange, reference
+from lavadl_ref._arguments import described, positive, whole
+from lavadl_ref._cost import MEGABYTES
+from lavadl_ref.doctor import missing
 from lavadl_ref.exchange import Input
-from lavadl_ref.verify.inputs import exact_integers, input_shape, padded, random_input
+from lavadl_ref.verify.inputs import chosen_input, exact_integers, input_shape, random_input
 from lavadl_ref.verify.lava_path import compare_lava
 from lavadl_ref.verify.report import Array, Comparison, Divergence, LayerResult, Report, new_report
 from lavadl_ref.verify.slayer_path import compare_outputs, compare_slayer
@@ -49,6 +52,9 @@ def verify(
     reset_offset: int = 0,
     timeout: float | None = None,
     in_process: bool = False,
+    seed: int | None = None,
+    rate: float | None = None,
+    megabytes: float = MEGABYTES,
 ) -> Report:
     """Run one input through the reference, slayer and Lava and compare all integers.
 
@@ -60,7 +66,7 @@ def verify(
         (\\*shape, T) integers as `reference.Network` takes them: spikes, sigma-delta messages, or
         the current of an input layer; `random_input` by default.
     steps : int, optional
-        Number of steps; the length of `inputs`, or 64.
+        Number of steps: at most those of `inputs`, all of which are taken by default, or 64.
     slayer, lava : bool
         Which paths to compare with the reference.
     reset_interval, reset_offset : int, optional
@@ -72,6 +78,10 @@ def verify(
     in_process : bool
         Whether Lava's process models run in this process instead of one process each, which takes
         milliseconds (`lavadl_ref.netx.inprocess`).
+    seed, rate : int, float, optional
+        Of the random input, see `random_input`.
+    megabytes : float
+        Memory that the run may take, as estimated before it.
 
     Returns
     -------
@@ -81,33 +91,41 @@ def verify(
     Raises
     ------
     exchange.ExchangeError, NotImplementedError, ValueError, TypeError
-        As `reference.Network` and its ``run``.
+        As `reference.Network` and its ``run``; where an argument would have no effect; and where the run would take
+        more than `megabytes`.
     lavadl_ref.netx.runtime.LavaRunError
         If Lava fails or does not finish.
     """
-    network = net_config if isinstance(net_config, exchange.Network) else exchange.read(net_config)
+    network = described(net_config)
+    _check_options(lava, reset_interval, reset_offset, timeout, in_process)
     resets = {"reset_interval": reset_interval, "reset_offset": reset_offset}
     deployed = reference.Network(network, **resets)  # type: ignore[arg-type]
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    x = random_input(network, 64 if steps is None else steps) if inputs is None else np.asarray(inputs)
-    if x.ndim < 2 or x.shape[-1] < 1:
-        raise ValueError(f"input must have neurons and, on its last axis, at least one step, got shape {x.shape}")
-    if steps is not None:
-        x = x[..., :steps] if steps <= x.shape[-1] else padded(x, steps)
+    x, random = chosen_input(deployed, inputs, steps, seed, rate, megabytes, lava)
     with suppress(TypeError, ValueError):  # which the run below raises with the whole input
         deployed.run(x[..., :1])  # loads the kernels
     began = time.perf_counter()
     run = deployed.run(x, record=reference.RECORDABLE)
-    if run.output.ndim != len(network.layers[-1].shape) + 1:
-        raise ValueError(f"input must be one sample without a batch axis, got shape {x.shape}")
     report = new_report(network, run, x.shape[-1])
+    report.random = random
     report.seconds["reference"] = time.perf_counter() - began
     if slayer:
         _attempt(report, "slayer", lambda: compare_slayer(report, network, run, x, reset_interval, reset_offset))
     if lava:
         _attempt(report, "lava", lambda: compare_lava(report, network, run, x, resets, timeout, in_process))
     return report
+
+
+def _check_options(
+    lava: bool, reset_interval: int | None, reset_offset: int, timeout: float | None, in_process: bool
+) -> None:
+    """Raise for what is out of range or would have no effect."""
+    if whole("reset_offset", reset_offset, 0) and reset_interval is None:
+        raise ValueError(f"reset_offset needs a reset_interval, got {reset_offset} alone")
+    if timeout is not None:
+        positive("timeout", timeout)
+    for name, given in (("timeout", timeout is not None), ("in_process", in_process)):
+        if given and not lava:
+            raise ValueError(f"{name} must be left out where Lava does not run (lava=False, --no-lava)")
 
 
 def trained(blocks: Iterable[Any], x: Any) -> Report:
@@ -163,5 +181,7 @@ def _reference_batch(network: exchange.Network, x: Array) -> tuple[reference.Run
 def _attempt(report: Report, path: str, compare: Callable[[], None]) -> None:
     try:
         compare()
-    except (NotImplementedError, ImportError) as error:
+    except NotImplementedError as error:
         report.skipped[path] = str(error)
+    except ImportError as error:
+        report.skipped[path] = missing(error)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from lavadl_ref import deployment, exchange
+from lavadl_ref import deployment, exchange, reference
+from lavadl_ref._arguments import real, whole
+from lavadl_ref._cost import check_cost
 from lavadl_ref.exchange import Input
 from lavadl_ref.exchange.geometry import smallest_input
 from lavadl_ref.verify.report import Array
+
+STEPS = 64  #: of a random input
+RATE = 0.2  #: of a random input: share of neurons that send something at a step
 
 
 def input_shape(network: exchange.Network) -> tuple[int, ...]:
@@ -15,22 +21,101 @@ def input_shape(network: exchange.Network) -> tuple[int, ...]:
     return network.input_shape or smallest_input(network.layers[0])
 
 
-def random_input(network: exchange.Network, steps: int, seed: int = 0) -> Array:
-    """A reproducible input for `network`: spikes at 20 %, or integers in [0, 128) for an input layer's neurons.
+def random_input(network: exchange.Network, steps: int, seed: int | None = None, rate: float | None = None) -> Array:
+    """A reproducible input for `network`: spikes, or integers in [0, 128) for an input layer's neurons.
 
-    Where sigma-delta neurons receive it, a fifth of it are messages between -1 and 1.
+    Where sigma-delta neurons receive it, what is sent are messages between -1 and 1.
 
     Where a file begins with a convolution, which does not say how large its input is, the
     smallest input that gives the layer's shape is taken.
+
+    Parameters
+    ----------
+    network : exchange.Network
+        What will receive it.
+    steps : int
+        Its length T, at least 1.
+    seed : int, optional
+        Not negative; 0 by default.
+    rate : float, optional
+        Share of neurons that send something at a step, within [0, 1]; `RATE` by default. The neurons of an input
+        layer are driven at every step, and have none.
+
+    Returns
+    -------
+    ndarray
+        (\\*shape, T) int64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, or no input gives the first layer its shape.
     """
+    whole("steps", steps, 1)
+    rng = np.random.default_rng(whole("seed", 0 if seed is None else seed, 0))
+    share = real("rate", RATE if rate is None else rate, 0, 1)
     shape = input_shape(network)
-    rng = np.random.default_rng(seed)
-    first = network.layers[0]
-    if isinstance(first, Input) and first.neuron is not None:
+    if min(shape) < 1:
+        first = network.layers[0]
+        raise ValueError(f"input of no size gives layer 0 ({first.kind}) its shape {first.shape}")
+    if _driven(network):
+        if rate is not None:
+            raise ValueError("rate must be left out: the network begins with an input layer, driven at every step")
         return rng.integers(0, 128, (*shape, steps))
-    present = (rng.random((*shape, steps)) < 0.2).astype(np.int64)
+    present = (rng.random((*shape, steps)) < share).astype(np.int64)
     one = 1 << deployment.input_bits(network.layers)
     return present if one == 1 else present * rng.integers(-one, one + 1, present.shape)
+
+
+def _driven(network: exchange.Network) -> bool:
+    """Whether the input is the current of an input layer's neurons."""
+    first = network.layers[0]
+    return isinstance(first, Input) and first.neuron is not None
+
+
+def chosen_input(
+    deployed: reference.Network,
+    inputs: ArrayLike | None,
+    steps: int | None,
+    seed: int | None,
+    rate: float | None,
+    megabytes: float,
+    lava: bool = False,
+    wide: bool = False,
+) -> tuple[Array, str | None]:
+    """The input of a comparison, (\\*shape, T), and what it is if it is random, else None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the input given does not fit the network, an argument is out of range or goes with the other kind of input,
+        or the run would take more than `megabytes`; before anything is allocated.
+    """
+    network = deployed.description
+    steps = None if steps is None else whole("steps", steps, 1)
+    if inputs is None:
+        length = STEPS if steps is None else steps
+        check_cost(network, input_shape(network), length, megabytes, lava, wide)
+        return random_input(network, length, seed, rate), _told(network, seed, rate)
+    for name, value in (("seed", seed), ("rate", rate)):
+        if value is not None:
+            raise ValueError(f"{name} must be left out where input is given: it is of the random input")
+    x, _ = deployed.checked_input(inputs, batch=False)
+    if x.shape[-1] < 1:
+        raise ValueError(f"input must have at least one step on its last axis, got shape {x.shape}")
+    if steps is not None and steps > x.shape[-1]:
+        raise ValueError(f"steps must be at most {x.shape[-1]}, which the input has, got {steps}")
+    x = x[..., :steps]
+    check_cost(network, x.shape[:-1], x.shape[-1], megabytes, lava, wide)
+    return x, None
+
+
+def _told(network: exchange.Network, seed: int | None, rate: float | None) -> str:
+    """What a random input is, for a title."""
+    if _driven(network):
+        return f"random currents in 0..127, seed {seed or 0}"
+    kind = "messages" if deployment.input_bits(network.layers) else "spikes"
+    return f"random {kind}, rate {RATE if rate is None else rate:g}, seed {seed or 0}"
 
 
 def padded(x: Array, steps: int) -> Array:

@@ -74,6 +74,7 @@ class Report:
     skipped: dict[str, str] = field(default_factory=dict)  #: paths that could not run, and why
     exceeded: tuple[reference.Exceeded, ...] = ()
     run: reference.Run | None = None
+    random: str | None = None  #: what the input is if it is random, None if it was given
 
     @property
     def divergences(self) -> list[Divergence]:

@@ -10,7 +10,7 @@ from lavadl_ref.netx.choice import UnsupportedLayer
 from lavadl_ref.netx.plan import Options, plan, waiting
 from lavadl_ref.netx.table import table
 from lavadl_ref.netx.transposed import transposed_matrix
-from lavadl_ref.netx.weights import dense_encoding, kernel_weight, pool_window
+from lavadl_ref.netx.weights import dense_encoding, kernel_weight, pool_padding, pool_window
 from tests.netx import families
 from tests.netx.cases import cuba
 from tests.netx.families import COMPLEX, FAMILIES, OWN, STOCK, neuron
@@ -63,7 +63,7 @@ def test_refuses_what_lava_cannot_do(layers, message):
         ([dense()], {"skip_layers": 1}, "no layer is left of 1"),
         ([dense()], {"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ([dense()], {"reset_interval": 0}, "reset_interval must be at least 1, got 0"),
-        ([dense()], {"reset_offset": -1}, "reset_offset must not be negative, got -1"),
+        ([dense()], {"reset_offset": -1}, "reset_offset must be at least 0, got -1"),
         ([dense()], {"time_base": "chip"}, "time_base must be one of .*got 'chip'"),
         ([dense()], {"spike_exp": 13}, r"spike_exp must be in 0\.\.12, got 13"),
         ([dense()], {"input_message_bits": 25}, r"input_message_bits must be in 0\.\.24, got 25"),
@@ -256,7 +256,8 @@ def test_windows_past_the_edge_become_ordinary_ones(seed):
         dilation=tuple(dilation.tolist()),
     )  # fmt: skip
     plane = rng.integers(-9, 9, size)
-    wide, pads, steps = pool_window(layer, weight, tuple(size.tolist()))
+    wide = pool_window(layer, weight, tuple(size.tolist()))
+    pads, steps = pool_padding(layer, tuple(size.tolist()))
     found = windows(rng, plane, layer, wide[0, 0], pads, steps)
     far = np.pad(plane, [(p, p + 40) for p in padding])
     expected = windows(rng, far, layer, weight[0, 0], (0, 0), dilation)[: shape[1], : shape[2]]

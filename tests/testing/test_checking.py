@@ -124,7 +124,16 @@ def test_a_program_that_is_not_there():
     assert not report.exact
 
 
-@pytest.mark.parametrize(("command", "timeout"), [("", 1.0), ([], 1.0), ("cat", 0.0), ("cat", float("nan"))])
-def test_commands_and_timeouts_that_make_no_sense(command, timeout):
-    with pytest.raises(ValueError, match=r"expected a command and a positive timeout, found"):
+@pytest.mark.parametrize(
+    ("command", "timeout", "message"),
+    [
+        ("", 1.0, "command must not be empty, got ''"),
+        ([], 1.0, "command must not be empty, got list"),
+        ("'", 1.0, "command .* cannot be split: No closing quotation"),
+        ("cat", 0.0, "timeout must be positive, got 0"),
+        ("cat", float("nan"), "timeout must be positive, got nan"),
+    ],
+)
+def test_commands_and_timeouts_that_make_no_sense(command, timeout, message):
+    with pytest.raises(ValueError, match=message):
         vectors.check(command, "CUBA", timeout=timeout)

@@ -108,7 +108,9 @@ def test_each_damage_changes_the_file(corpus, name):
     "options", [{"files": 0}, {"seed": -1}, {"megabytes": 0}, {"timeout": 0}, {"workers": 0}, {"megabytes": np.nan}]
 )
 def test_arguments_are_checked(options):
-    with pytest.raises(ValueError, match="must be"):
+    """The message names the one that is wrong."""
+    ((name, value),) = options.items()
+    with pytest.raises(ValueError, match=f"^{name} must be (positive|at least [01]), got {value}$"):
         fuzz.run(**options)
 
 

@@ -16,7 +16,7 @@ from lavadl_ref.netx.blocks.process import AbstractBlock
 from lavadl_ref.netx.layers import build_layer
 from lavadl_ref.netx.net_config import NetConfig
 from lavadl_ref.netx.parts import feed
-from lavadl_ref.netx.plan import Options, TimeBaseWarning, load, plan, waiting
+from lavadl_ref.netx.plan import Options, TimeBaseWarning, check_size, load, plan, waiting
 from lavadl_ref.netx.single import Config, build_single, neuron_params
 from lavadl_ref.netx.table import table
 
@@ -97,7 +97,7 @@ class Network(AbstractProcess):
     UnsupportedLayer
         If a layer cannot run on Lava exactly.
     ValueError
-        If an argument does not fit the file.
+        If an argument does not fit the file, or its processes would take gigabytes.
     """
 
     def __init__(
@@ -141,6 +141,7 @@ class Network(AbstractProcess):
                 time_base=time_base,
             ),
         )
+        check_size(plans)
         if not given and _stands_in():
             _tell(waiting(plans))
         self.net_str = table(plans)
