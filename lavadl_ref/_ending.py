@@ -219,7 +219,7 @@ def _kill_session(child: subprocess.Popen) -> None:
 
 
 def _lives(group: int) -> bool:
-    """Whether a process group has a member that has not ended; who has only to be waited for is not ours to wait for."""
+    """Whether a process group has a member that runs; one that only has to be waited for does not."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

@@ -25,6 +25,7 @@ OURS = ("lavadl_ref", "lavadl_kernels")
 LINES = {
     "lavadl_kernels": ((), ("torch", "h5py", "lava")),
     "lavadl_ref._assigned": ((), ("torch", "lava")),
+    "lavadl_ref._ending": ((), ("torch", "lava", "h5py", "numpy")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
     "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
     "lavadl_ref._sums": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
@@ -46,10 +47,16 @@ LINES = {
     ),
     "lavadl_ref.datasets": (("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate"), ("lava", "h5py")),
     "lavadl_ref.netx": (
-        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._assigned"),
+        (
+            "lavadl_kernels",
+            "lavadl_ref.exchange",
+            "lavadl_ref.deployment",
+            "lavadl_ref._assigned",
+            "lavadl_ref._ending",
+        ),
         ("torch",),
     ),
-    "lavadl_ref.testing": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref.testing": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._ending"), ("torch", "lava")),
 }
 #: What takes long to import, or may be absent: late, inside the functions that use it.
 HEAVY = ("torch", "lava", "numba", "scipy", "sklearn", "matplotlib", "h5py", "PIL", *OURS)

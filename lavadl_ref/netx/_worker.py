@@ -233,14 +233,14 @@ def _names(net: Any) -> dict[int, str]:
     """What messages call the processes of a network, by their ids in Lava."""
     from lava.magma.core.process.process import ProcessServer
 
-    layers = {layer.id: f" of layer {index}" for index, layer in enumerate(net.layers)}
-
-    def place(process: Any) -> str:
-        if process is None:
-            return ""
-        return layers.get(process.id) or place(process.parent_proc)
-
-    return {process.id: type(process).__name__ + place(process) for process in ProcessServer().processes}
+    names = {process.id: type(process).__name__ for process in ProcessServer().processes}
+    for index, layer in enumerate(net.layers):
+        inside = [layer]
+        while inside:
+            process = inside.pop()
+            names[process.id] = f"{type(process).__name__} of layer {index}"
+            inside += process.procs
+    return names
 
 
 def _frames(inputs: NDArray[Any], steps: int, shape: tuple[int, ...]) -> NDArray[np.int32]:
