@@ -199,7 +199,10 @@ def test_a_signal_while_something_is_made_or_removed_waits(tmp_path):
         os.kill(os.getpid(), signal.SIGTERM)
         happened.append("removed")
 
-    with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)), _ending.unwound_by_signals():
-        with _ending._gone_afterwards(make, remove):
-            happened.append("used")
+    with (
+        pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)),
+        _ending.unwound_by_signals(),
+        _ending._gone_afterwards(make, remove),
+    ):
+        happened.append("used")
     assert happened == ["made", "removed"]
