@@ -49,6 +49,7 @@ class _Watch:
     """What is done about signals while `unwound_by_signals` is in force."""
 
     usual: dict[int, Any]
+    to_the_end: bool = False
     wake: tuple[int, int] = field(default_factory=os.pipe)
     held: int = 0  # more than 0 while the main thread must not be interrupted
     late: int = 0  # the signal that came meanwhile
@@ -56,6 +57,8 @@ class _Watch:
 
     def handle(self, number: int, frame: FrameType | None = None) -> None:
         """Unwind the main thread, once: a further exception would end what cleans up."""
+        if self.to_the_end and number != signal.SIGINT:
+            return  # the thread ends the process; an exception that meets a library's native code may abort it
         if self.held:
             self.late = self.late or number
         elif not self.unwinding:
@@ -74,7 +77,7 @@ class _Watch:
                     return
                 interrupts += number == signal.SIGINT
                 if number in self.usual and not status and (number != signal.SIGINT or interrupts > 1):
-                    deadline, status = time.monotonic() + PATIENCE, 128 + number
+                    deadline, status = time.monotonic() + PATIENCE * (not self.to_the_end), 128 + number
 
 
 _watch: _Watch | None = None
@@ -86,14 +89,15 @@ _making = threading.RLock()  # held while something is made and noted; from the 
 def unwound_by_signals(*, to_the_end: bool = False) -> Iterator[None]:
     """Let SIGTERM, SIGHUP and Ctrl-C unwind the main thread, and end the process where that takes longer than a second.
 
-    SIGTERM and SIGHUP become SystemExit with 128 + their number, Ctrl-C becomes KeyboardInterrupt; the second Ctrl-C
-    bounds the time.  Signals that somebody else handles, or that are ignored, are left alone, and so are all of them in
+    SIGTERM and SIGHUP become SystemExit with 128 + their number, Ctrl-C becomes KeyboardInterrupt; for Ctrl-C the time
+    begins with the second.  Signals that somebody else handles, or that are ignored, are left alone, and so are all of them in
     another thread or within another such block.
 
     Parameters
     ----------
     to_the_end : bool
-        Whether the time goes on after the block, because nothing but the end of the process follows.
+        Whether nothing but the end of the process follows: then SIGTERM, SIGHUP and the second Ctrl-C end it at once,
+        without unwinding.
     """
     global _watch
     usual: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
@@ -101,7 +105,7 @@ def unwound_by_signals(*, to_the_end: bool = False) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or _watch is not None or not usual:
         yield
         return
-    _watch = watch = _Watch(usual)
+    _watch = watch = _Watch(usual, to_the_end)
     os.set_blocking(watch.wake[1], False)
     before = signal.set_wakeup_fd(watch.wake[1], warn_on_full_buffer=False)
     if before != -1:  # an event loop hears of signals; ours are heard of in the main thread alone

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,11 @@ def test_a_signal_ends_the_process_and_leaves_nothing(ending, busy, tmp_path):
         assert segment.exists()
         for number in ENDINGS[ending]:
             process.send_signal(number)
-        unwound = (busy, ending) == ("python", "SIGINT twice")
-        assert process.wait(200) in ({-signal.SIGINT} if unwound else {128 + ENDINGS[ending][-1]})
+        while ending == "SIGINT twice" and process.poll() is None:  # two that come at once are one to the system
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        unwound = {-signal.SIGINT} if ending == "SIGINT twice" and busy != "deaf" else set()
+        assert process.wait(200) in {128 + ENDINGS[ending][-1], *unwound}
         assert list(tmp_path.iterdir()) == []
         assert not segment.exists()
         assert not runs(child)
@@ -159,8 +163,10 @@ def test_a_forked_process_keeps_its_signals_to_itself():
     code = (
         "import os, signal, time\nfrom lavadl_ref import _ending\n"
         "with _ending.unwound_by_signals():\n"
+        " reading, writing = os.pipe()\n"
         " child = os.fork()\n"
-        " if not child: time.sleep(600)\n"
+        " if not child: os.write(writing, b'x'), time.sleep(600)\n"
+        " os.read(reading, 1)\n"
         " os.kill(child, signal.SIGTERM)\n"
         " print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
         " time.sleep(2 * _ending.PATIENCE)\n"

@@ -39,7 +39,7 @@ COMMANDS = {
     "audit": [*OURS, "audit", "x.net", "--steps", "20000"],
     "fuzz": [*OURS, "fuzz", "--files", "300"],
     "tutorial": [sys.executable, str(ROOT / "docs" / "tutorials" / "xor_regression.py"), "--small", "--epochs", "30"],
-    "lava": [sys.executable, "-c", "from validation.robustness import kill; kill.run_on_lava(2000)"],
+    "lava": [sys.executable, "-c", "from validation.robustness import kill; kill.run_on_lava(500)"],
 }
 ENDINGS: dict[str, tuple[int, ...]] = {
     "SIGKILL": (signal.SIGKILL,),
@@ -180,7 +180,10 @@ def attempt(what: str, ending: str, moment: float, row: Row) -> None:
         with suppress(subprocess.TimeoutExpired):
             victim.process.wait(moment)
         if victim.process.poll() is None:
-            for number in ENDINGS[ending]:
+            first, *further = ENDINGS[ending]
+            victim.process.send_signal(first)
+            for number in further:
+                time.sleep(0.2)  # two that come at once are one to the system
                 victim.process.send_signal(number)
             row.seconds.append(until(lambda: victim.process.poll() is not None and not victim.processes()))
         again = COMMANDS[what] if victim.files("*.part") else [*OURS, "--help"]
@@ -198,7 +201,7 @@ def until_noticed(choose: random.Random) -> tuple[float, str]:
         victim = start(
             [*COMMANDS["lava"][:-1], "from validation.robustness import kill; kill.run_on_lava(10**7)"], place
         )
-        until(lambda: len(_of_lava(victim)) >= 10 or victim.process.poll() is not None)
+        until(lambda: len(_of_lava(victim)) >= 8 or victim.process.poll() is not None)
         time.sleep(choose.random())
         os.kill(choose.choice(_of_lava(victim)), signal.SIGKILL)
         seconds = until(lambda: victim.process.poll() is not None)
