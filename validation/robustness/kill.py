@@ -106,7 +106,9 @@ def _mapped() -> set[str]:
 
 def _environment(place: Path, mark: str) -> dict[str, str]:
     paths = os.pathsep.join([str(ROOT), *(entry for entry in sys.path if entry)])
-    return {**os.environ, "PYTHONPATH": paths, "TMPDIR": str(place / "tmp"), MARK: mark}
+    # torch keeps a cache among temporary files, on purpose
+    own = {"TMPDIR": str(place / "tmp"), "TORCHINDUCTOR_CACHE_DIR": str(place / "torch"), MARK: mark}
+    return {**os.environ, "PYTHONPATH": paths, **own}
 
 
 def start(command: list[str], place: Path) -> Victim:
