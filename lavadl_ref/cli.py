@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -427,17 +426,16 @@ def _show_damage(report: Any) -> None:
 
 
 def main() -> None:
-    """Entry point; Ctrl-C and SIGTERM unwind, so that nothing is left behind."""
+    """Entry point; Ctrl-C, SIGTERM and SIGHUP end it within two seconds, and nothing is left behind."""
+    from lavadl_ref import _ending
 
-    def end(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)
-    try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt:
-        errors.print("interrupted")
-        sys.exit(130)
+    with _ending.unwound_by_signals(to_the_end=True):
+        _ending.remove_left_behind()
+        try:
+            app(standalone_mode=True)
+        except KeyboardInterrupt:
+            errors.print("interrupted")
+            sys.exit(130)
 
 
 if __name__ == "__main__":

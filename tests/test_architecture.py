@@ -26,6 +26,7 @@ LINES = {
     "lavadl_kernels": ((), ("torch", "h5py", "lava")),
     "lavadl_ref._arguments": (("lavadl_ref.exchange",), ("torch", "lava")),
     "lavadl_ref._assigned": ((), ("torch", "lava")),
+    "lavadl_ref._ending": ((), ("torch", "lava", "h5py", "numpy")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
     "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
     "lavadl_ref._cost": (("lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._arguments"), ("torch", "lava")),
@@ -64,10 +65,14 @@ LINES = {
             "lavadl_ref._assigned",
             "lavadl_ref._arguments",
             "lavadl_ref._cost",
+            "lavadl_ref._ending",
         ),
         ("torch",),
     ),
-    "lavadl_ref.testing": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._arguments"), ("torch", "lava")),
+    "lavadl_ref.testing": (
+        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._arguments", "lavadl_ref._ending"),
+        ("torch", "lava"),
+    ),
 }
 #: What takes long to import, or may be absent: late, inside the functions that use it.
 HEAVY = ("torch", "lava", "numba", "scipy", "sklearn", "matplotlib", "h5py", "PIL", *OURS)

@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 import psutil
 from typer.testing import CliRunner
 
-from lavadl_ref import cli, doctor, exchange, reference
+from lavadl_ref import _ending, cli, doctor, exchange, reference
 from lavadl_ref.exchange import Conv, Dense, Flatten, Network, Neuron, Pool
 from lavadl_ref.netx import lava_support, runtime
 from tests.netx.test_runtime import until, wait_for_actors
@@ -358,7 +358,7 @@ def test_leaves_nothing_when_stopped(number, file):
             family = wait_for_actors(caller)
             (noted,) = Path(folder).glob("lavadl-ref-*/segments")
             segments = noted.read_text().split()
-            assert any((runtime.SHARED_MEMORY / name).exists() for name in segments)
+            assert any((_ending.SHARED_MEMORY / name).exists() for name in segments)
             caller.send_signal(number)
             out, errors = caller.communicate(timeout=20)
             assert caller.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
@@ -366,7 +366,7 @@ def test_leaves_nothing_when_stopped(number, file):
             assert "Traceback" not in errors
             _, left = psutil.wait_procs(family, timeout=10)
             assert [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
-            until(lambda: not any((runtime.SHARED_MEMORY / name).exists() for name in segments))
+            until(lambda: not any((_ending.SHARED_MEMORY / name).exists() for name in segments))
             assert list(Path(folder).iterdir()) == []
         finally:
             caller.kill()

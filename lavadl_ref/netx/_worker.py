@@ -9,6 +9,7 @@ import pickle
 import secrets
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -28,18 +29,103 @@ def main(place: Path, parent: int) -> int:
     _let_children_die_too()
     _note_segments(place / "segments")
     _note_failures(place / "actor_error")
+    watch = _Watch(place / "killed")
     try:
         records = []
         for index, job in enumerate(pickle.loads((place / "jobs.pkl").read_bytes())):
             (place / "progress").write_text(str(index))
-            records.append(_run(job, place / f"{index}"))
+            records.append(_run(job, place / f"{index}", watch))
         partial = place / "records.partial"
         partial.write_bytes(pickle.dumps(records))
         partial.rename(place / "records.pkl")
     except Exception:
+        watch.look()  # what went wrong here may be what came of it
         (place / "error").write_text(traceback.format_exc())
         return 1
     return 0
+
+
+class _Watch:
+    """Notices at once that one of Lava's processes was killed; its siblings would wait for ever.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is written down.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._children: list[tuple[Any, Any]] = []  # with what builds a process of Lava's
+        self._ending = False
+        self._names: dict[int, str] = {}
+        original = multiprocessing.process.BaseProcess.start
+
+        def start(child: Any) -> None:
+            builder = getattr(child, "_kwargs", {}).get("builder")
+            original(child)
+            self._children.append((child, builder))
+
+        multiprocessing.process.BaseProcess.start = start  # type: ignore[method-assign, assignment]
+        threading.Thread(target=self._look_often, daemon=True).start()
+
+    def starts(self, names: dict[int, str]) -> None:
+        """Watch the processes of a network, called by their ids in Lava."""
+        self._children.clear()
+        self._names, self._ending = names, False
+
+    def ends(self) -> None:
+        """The network has run: what holds its memory is told to end, and ended if it does not."""
+        self._ending = True
+
+    def look(self) -> None:
+        """Write down what was killed."""
+        for child, builder in list(self._children):
+            how = "" if self._ending and builder is None else _how_it_ended(child)
+            if how:
+                partial = self._path.with_suffix(".partial")
+                partial.write_text(f"{self._name(builder)} {how}")
+                partial.rename(self._path)
+                return
+
+    def _name(self, builder: Any) -> str:
+        if builder is None:
+            return "the process that holds Lava's shared memory"
+        if hasattr(builder, "proc_model"):
+            name = self._names.get(builder._model_id, f"Process_{builder._model_id}")
+            return f"the process of {name} ({builder.proc_model.__name__})"
+        return f"the process that keeps Lava's time ({builder.rs_class.__name__})"
+
+    def _look_often(self) -> None:
+        while True:
+            time.sleep(0.1)
+            self.look()
+
+
+def _how_it_ended(child: Any) -> str:
+    """How a child failed; '' if it lives or ended well.  It is left to Lava to be waited for."""
+    popen = child._popen
+    if popen is None:  # waited for and forgotten
+        return ""
+    if popen.returncode is not None:
+        return _told(popen.returncode) if popen.returncode else ""
+    try:
+        found = os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # waited for meanwhile
+        return ""
+    return how_it_ended(found) if found and found.si_status else ""
+
+
+def how_it_ended(found: Any) -> str:
+    """What `os.waitid` found, in words."""
+    return _told(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
+
+
+def _told(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    why = ", as the system does where memory runs out" if -status == signal.SIGKILL else ""
+    return f"was killed by signal {-status} ({signal.Signals(-status).name}){why}"
 
 
 def _die_with(parent: int) -> None:
@@ -91,7 +177,7 @@ def _note_failures(path: Path) -> None:
     multiprocessing.process.BaseProcess.run = run  # type: ignore[method-assign]
 
 
-def _run(job: Any, prefix: Path) -> Any:
+def _run(job: Any, prefix: Path, watch: _Watch) -> Any:
     from lavadl_ref.netx.hdf5 import Network  # isort: skip - makes Lava importable
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
@@ -117,6 +203,7 @@ def _run(job: Any, prefix: Path) -> Any:
     ]
     between: dict[tuple[int, int], dict[str, NDArray[np.int32]]] = {}
     config = Loihi2SimCfg(select_tag="fixed_pt")
+    watch.starts(_names(net))
     net.create_runtime(run_cfg=config)
     began = time.perf_counter()
     try:
@@ -130,6 +217,7 @@ def _run(job: Any, prefix: Path) -> Any:
         seconds = time.perf_counter() - began
         final = [dict(states_now(layer)) if "states" in job.record else {} for layer in net.layers]
     finally:
+        watch.ends()
         net.stop()
     return Records(
         output=_time_last(output.read()),
@@ -139,6 +227,20 @@ def _run(job: Any, prefix: Path) -> Any:
         table=str(net),
         seconds=seconds,
     )
+
+
+def _names(net: Any) -> dict[int, str]:
+    """What messages call the processes of a network, by their ids in Lava."""
+    from lava.magma.core.process.process import ProcessServer
+
+    names = {process.id: type(process).__name__ for process in ProcessServer().processes}
+    for index, layer in enumerate(net.layers):
+        inside = [layer]
+        while inside:
+            process = inside.pop()
+            names[process.id] = f"{type(process).__name__} of layer {index}"
+            inside += process.procs
+    return names
 
 
 def _frames(inputs: NDArray[Any], steps: int, shape: tuple[int, ...]) -> NDArray[np.int32]:

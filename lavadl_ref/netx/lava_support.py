@@ -8,9 +8,10 @@ patches, each a named function below with the version that makes it needed:
 `patch_reshape_port`         NumPy >= 2.0       ``np.reshape`` calls its argument ``shape``
 `patch_conv_parameters`      NumPy >= 2.0       8-bit hyper-parameters overflow instead of promoting
 `patch_conv_sums`            any                sums beyond 32 bits end as C casts them, which it leaves open
+`patch_log_handlers`         any                every process adds a handler to Python's root log, for ever
 ===========================  =================  ====================================================
 
-On Python 3.10 with NumPy 1 only the last of them does anything.  The patches change the installed
+On Python 3.10 with NumPy 1 only the last two do anything.  The patches change the installed
 package in memory only, nothing on disk.
 """
 
@@ -22,6 +23,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
 import multiprocessing
 import sys
 from collections.abc import Iterator
@@ -83,6 +85,7 @@ def enable() -> None:
             patch_reshape_port()
             patch_conv_parameters()
         patch_conv_sums()
+        patch_log_handlers()
 
 
 @contextlib.contextmanager
@@ -186,3 +189,28 @@ def patch_conv_sums() -> None:
 
     utils.conv = conv
     applied.append("conv_sums")
+
+
+def patch_log_handlers() -> None:
+    """Let a process that was given no ``log_config`` leave Python's root log as it is.
+
+    Lava adds a handler for each process and never removes it: memory grows, and a message comes once for each of
+    them.  Without it Python writes warnings to standard error all the same.
+    """
+    if "log_handlers" in applied:
+        return
+    from lava.magma.core.process.process import AbstractProcess
+
+    original = AbstractProcess.__init__
+    root = logging.getLogger()
+
+    @functools.wraps(original)
+    def init(self: Any, **proc_params: Any) -> None:
+        before = list(root.handlers)
+        original(self, **proc_params)
+        if not proc_params.get("log_config"):
+            for handler in [handler for handler in root.handlers if handler not in before]:
+                root.removeHandler(handler)
+
+    AbstractProcess.__init__ = init
+    applied.append("log_handlers")

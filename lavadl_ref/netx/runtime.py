@@ -10,29 +10,26 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref import _ending
 from lavadl_ref._arguments import brief, integers, positive, whole
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx import lava_support
+from lavadl_ref.netx._worker import how_it_ended
 from lavadl_ref.netx.plan import Options, check_size, load, plan
 
-SHARED_MEMORY = Path("/dev/shm")
 RECORDS = ("spikes", "states")
 _POLL = 0.02  # seconds between looks at the child
 
@@ -149,10 +146,10 @@ def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
     for job in jobs:
         _check(job)
     positive("timeout", timeout)
-    with _termination_as_exception(), tempfile.TemporaryDirectory(prefix="lavadl-ref-", dir=_short()) as folder:
-        place = Path(folder)
+    with _ending.unwound_by_signals(), _ending.temporary_folder(_short()) as folder:
+        place = folder.path
         (place / "jobs.pkl").write_bytes(pickle.dumps([_portable(job) for job in jobs]))
-        _supervise(place, jobs, timeout)
+        _supervise(folder, jobs, timeout)
         return pickle.loads((place / "records.pkl").read_bytes())
 
 
@@ -205,34 +202,28 @@ def _portable(job: Job) -> Job:
     return replace(job, net_config=config, inputs=np.asarray(job.inputs), arguments=dict(job.arguments))
 
 
-def _supervise(place: Path, jobs: Sequence[Job], timeout: float) -> None:
-    """Start the child, wait for it, and remove every trace of it."""
+def _supervise(folder: _ending.Folder, jobs: Sequence[Job], timeout: float) -> None:
+    """Start the child and wait for it; no trace of it is left."""
+    place = folder.path
     environment = {**os.environ, "TMPDIR": str(place)}
     environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    command = [sys.executable, "-m", "lavadl_ref.netx._worker", str(place), str(os.getpid())]
+    # the lock goes along: while one of Lava's processes lives, nobody takes the folder for left behind
+    options = {"stdin": subprocess.DEVNULL, "env": environment, "pass_fds": (folder.lock,)}
     deadline = time.monotonic() + timeout
-    with open(place / "log", "wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "lavadl_ref.netx._worker", str(place), str(os.getpid())],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-    try:
-        while not _ended(child) and not (place / "actor_error").exists():
+    with open(place / "log", "wb") as log, _ending.session(command, stdout=log, stderr=log, **options) as child:
+        while not (ended := _ended(child)) and not any((place / name).exists() for name in ("killed", "actor_error")):
             if time.monotonic() > deadline:
                 raise LavaTimeout(_message(place, jobs, f"did not finish within {timeout:g} s on Lava"))
             time.sleep(_POLL)
+        if (place / "killed").exists():
+            raise LavaRunError(_message(place, jobs, f"failed on Lava: {(place / 'killed').read_text()}"))
         if (place / "actor_error").exists():
             raise LavaRunError(_message(place, jobs, "failed in a Lava process", "actor_error"))
         if (place / "error").exists():
             raise LavaRunError(_message(place, jobs, "failed on Lava", "error"))
         if not (place / "records.pkl").exists():
-            raise LavaRunError(_message(place, jobs, "ended without a result on Lava"))
-    finally:
-        _kill_session(child)
-        _sweep(place)
+            raise LavaRunError(_message(place, jobs, f"failed on Lava: the process that runs it {ended}"))
 
 
 def _message(place: Path, jobs: Sequence[Job], what: str, details: str = "log") -> str:
@@ -243,44 +234,7 @@ def _message(place: Path, jobs: Sequence[Job], what: str, details: str = "log") 
     return "\n".join([f"{name} {what}", *lines])
 
 
-def _ended(child: subprocess.Popen) -> bool:
-    """Whether the child has ended; it is not reaped, so that its id still names its session."""
-    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _kill_session(child: subprocess.Popen) -> None:
-    """End every process of the child's session and wait until they are gone."""
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-    patience = time.monotonic() + 1.0
-    with suppress(ProcessLookupError):
-        while time.monotonic() < patience:
-            os.killpg(child.pid, 0)
-            time.sleep(0.005)
-
-
-def _sweep(place: Path) -> None:
-    """Remove the shared memory whose names the child noted down before making it."""
-    noted = place / "segments"
-    for name in noted.read_text().split() if noted.exists() else ():
-        (SHARED_MEMORY / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _termination_as_exception() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that what `finally` promises happens, unless the caller handles it."""
-    ours = threading.current_thread() is threading.main_thread() and (
-        signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if not ours:
-        yield
-        return
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _ended(child: subprocess.Popen) -> str:
+    """How the child has ended, if it has; it is not reaped, so that its id still names its session."""
+    found = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return how_it_ended(found) if found else ""

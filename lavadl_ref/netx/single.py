@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
 from lava.proc.sdn.process import ActivationMode
 
+from lavadl_ref import _ending
 from lavadl_ref.deployment import SPIKE_EXP, UnsupportedLayer, check_supported, incoming_bits
 from lavadl_ref.exchange import Layer, Network, read
 from lavadl_ref.netx.blocks.process import AbstractBlock
@@ -38,8 +37,8 @@ def read_layer(config: Config | Layer) -> Layer:
     """
     if isinstance(config, Layer):
         return config
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "layer.net"
+    with _ending.temporary_folder() as folder:
+        path = folder.path / "layer.net"
         with h5py.File(path, "w") as file:
             _copy(config, file.create_group("layer/0"))
         return read(path).layers[0]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -20,6 +23,7 @@ if not USABLE:
 
 from lava.magma.core.process.process import ProcessServer
 from lava.magma.core.process.variable import VarServer
+from lava.proc.lif.process import LIF
 
 from lavadl_ref.netx import inprocess
 
@@ -109,6 +113,33 @@ def test_lava_forgets_the_networks():
     before = [len(register) for register in registers]
     here(SMALL)
     assert [len(register) for register in registers] == before
+
+
+def test_nothing_grows_with_the_networks():
+    """Lava adds a handler to Python's log for each process."""
+
+    def held():
+        gc.collect()
+        kinds = Counter(type(thing).__name__ for thing in gc.get_objects())
+        return len(logging.getLogger().handlers), kinds["StreamHandler"], sum(kinds.values()) - kinds["tuple"]
+
+    for _ in range(3):
+        here(SMALL)
+    handlers, streams, objects = held()
+    for _ in range(200):
+        here(SMALL, record=())
+    assert held()[:2] == (handlers, streams)
+    assert held()[2] < objects + 200  # less than one a network
+
+
+def test_a_log_that_is_asked_for_is_kept():
+    root = logging.getLogger()
+    before = list(root.handlers)
+    process = LIF(shape=(1,))
+    assert root.handlers == before
+    LIF(shape=(1,), log_config=process._log_config)
+    (added,) = set(root.handlers) - set(before)
+    root.removeHandler(added)
 
 
 def test_records_only_what_is_asked_for():

@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from lavadl_ref import _ending
 from lavadl_ref.exchange.describe import Dense, Neuron
 from lavadl_ref.netx import lava_support, runtime
 from lavadl_ref.netx.choice import UnsupportedLayer
@@ -30,20 +31,20 @@ SMALL = CASES["dense"]
 def traces(monkeypatch):
     """Process ids of sessions and names of segments that runs of this test made."""
     children, segments = [], []
-    popen, sweep = subprocess.Popen, runtime._sweep
+    popen, remove = subprocess.Popen, _ending._remove_folder
 
     def noting_popen(*args, **options):
         child = popen(*args, **options)
         children.append(child.pid)
         return child
 
-    def noting_sweep(place):
-        noted = place / "segments"
+    def noting_remove(place):
+        noted = place / _ending.SEGMENTS
         segments.extend(noted.read_text().split() if noted.exists() else [])
-        sweep(place)
+        remove(place)
 
-    monkeypatch.setattr(runtime.subprocess, "Popen", noting_popen)
-    monkeypatch.setattr(runtime, "_sweep", noting_sweep)
+    monkeypatch.setattr(_ending.subprocess, "Popen", noting_popen)
+    monkeypatch.setattr(_ending, "_remove_folder", noting_remove)
     return children, segments
 
 
@@ -63,7 +64,7 @@ def assert_nothing_left(children, segments):
     assert children
     assert segments
     assert [pid for child in children for pid in alive(child)] == []
-    assert [name for name in segments if (runtime.SHARED_MEMORY / name).exists()] == []
+    assert [name for name in segments if (_ending.SHARED_MEMORY / name).exists()] == []
 
 
 def test_leaves_nothing_after_success(traces):
@@ -93,6 +94,60 @@ def test_failure_inside_lava_is_reported_at_once(traces, monkeypatch, tmp_path):
     with pytest.raises(runtime.LavaRunError, match=r"failed in a Lava process(.|\n)*ArithmeticError: at step three"):
         runtime.run(SMALL.net_config, SMALL.inputs, 5, timeout=60)
     assert_nothing_left(*traces)
+
+
+VICTIMS = {
+    r"the process of LIF of layer 1 \(PyLifModelBitAcc\)": "PyLifModelBitAcc",
+    r"the process that keeps Lava's time \(LoihiPyRuntimeService\)": "LoihiPyRuntimeService",
+    "the process that holds Lava's shared memory": "SharedMemoryManager",
+}
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_killed_process_is_named(victim, traces, monkeypatch, tmp_path):
+    """Lava itself would wait for ever."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import multiprocessing.process, os, signal, threading\n"
+        "original = multiprocessing.process.BaseProcess.start\n"
+        "def start(self):\n"
+        "    builder = getattr(self, '_kwargs', {}).get('builder')\n"
+        "    kind = getattr(builder, 'proc_model', None) or getattr(builder, 'rs_class', None)\n"
+        "    name = kind.__name__ if builder else 'SharedMemoryManager'\n"
+        "    original(self)\n"
+        f"    if name == {VICTIMS[victim]!r}:\n"
+        "        last[:] = [self._popen.pid]\n"
+        "    if name == 'LoihiPyRuntimeService':\n"
+        "        threading.Timer(1, lambda: os.kill(last[0], signal.SIGKILL)).start()\n"
+        "last = []\n"
+        "multiprocessing.process.BaseProcess.start = start\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    what = rf"^network of 2 layers failed on Lava: {victim} was killed by signal 9 \(SIGKILL\), as the system does"
+    with pytest.raises(runtime.LavaRunError, match=what) as caught:
+        runtime.run(SMALL.net_config, SMALL.inputs, 200_000, timeout=250, record=())
+    assert not isinstance(caught.value, runtime.LavaTimeout)
+    assert_nothing_left(*traces)
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        ("os.kill(os.getpid(), 9)", r"was killed by signal 9 \(SIGKILL\), as the system does where memory runs out"),
+        ("os.kill(os.getpid(), 11)", r"was killed by signal 11 \(SIGSEGV\)"),
+        ("os._exit(7)", "ended with status 7"),
+    ],
+)
+def test_the_end_of_the_worker_is_told(ending, told, monkeypatch, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os\nimport lavadl_ref.netx._worker as worker\nimport sys\nif len(sys.argv) > 2: {ending}\n".replace(
+            "len(sys.argv) > 2", "'lavadl_ref.netx._worker' in sys.orig_argv"
+        )
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(
+        runtime.LavaRunError, match=rf"^network of 2 layers failed on Lava: the process that runs it {told}"
+    ):
+        runtime.run(SMALL.net_config, SMALL.inputs, 5, timeout=250)
 
 
 def test_works_where_temporary_files_have_a_long_name(monkeypatch, tmp_path):
@@ -152,7 +207,7 @@ def test_refuses_malformed_arguments(options, message):
         runtime.run(**arguments)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_leaves_nothing_when_the_caller_is_stopped(number):
     with tempfile.TemporaryDirectory() as folder:  # short, as Lava puts a socket inside
         stop_a_caller(number, Path(folder))
@@ -177,14 +232,15 @@ def stop_a_caller(number, folder):
         family = wait_for_actors(caller)
         (noted,) = folder.glob("lavadl-ref-*/segments")
         segments = noted.read_text().split()
-        assert any((runtime.SHARED_MEMORY / name).exists() for name in segments)
+        assert any((_ending.SHARED_MEMORY / name).exists() for name in segments)
         caller.send_signal(number)
-        assert caller.wait(10) != 0
+        assert caller.wait(200) != 0
         _, left = psutil.wait_procs(family, timeout=10)
         assert [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
-        until(lambda: not any((runtime.SHARED_MEMORY / name).exists() for name in segments))
-        if number != signal.SIGKILL:
-            assert list(folder.iterdir()) == []
+        until(lambda: not any((_ending.SHARED_MEMORY / name).exists() for name in segments))
+        if number == signal.SIGKILL:
+            until(lambda: _ending.remove_left_behind(folder) or not list(folder.iterdir()))
+        assert list(folder.iterdir()) == []
     finally:
         caller.kill()
         caller.wait()

@@ -1,0 +1,1 @@
+"""What happens to commands and runs under attack."""
