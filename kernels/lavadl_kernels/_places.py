@@ -12,7 +12,7 @@ import os
 import stat
 import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from numba.core import config
@@ -32,7 +32,7 @@ def places(package: Path) -> Places:
     return _places(package, str(config.CACHE_DIR))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _places(package: Path, named: str) -> Places:
     # several copies of the package must not replace each other's files
     own = f"{package.name}_{hashlib.sha1(os.fsencode(package), usedforsecurity=False).hexdigest()}"
