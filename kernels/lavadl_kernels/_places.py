@@ -46,10 +46,10 @@ def _places(package: Path, named: str) -> Places:
             passed_over = f"NUMBA_CACHE_DIR: {reasons[read[0]]}" if named and len(read) > 1 else ""
             return Places(tuple(read), place, passed_over)
     why = f"NUMBA_CACHE_DIR: {reasons[read[0]]}" if named else reasons[read[-1]]
-    place, wrong = _temporary(own)
-    if place is None:
+    temporary, wrong = _temporary(own)
+    if temporary is None:
         return Places(tuple(read), None, f"{why}; {wrong}")
-    return Places((*read, place), place, why)
+    return Places((*read, temporary), temporary, why)
 
 
 def _of_user(own: str) -> list[Path]:
