@@ -1,0 +1,1 @@
+"""What the commands do when the environment fails them: bad disks and folders, killed processes."""
