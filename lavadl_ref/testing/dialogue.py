@@ -143,8 +143,9 @@ class Dialogue:
         deadline = time.monotonic() + seconds
         options = os.WEXITED | os.WNOWAIT | os.WNOHANG
         while (found := os.waitid(os.P_PID, self._process.pid, options)) is None and time.monotonic() < deadline:
-            self._hear()  # it may wait for somebody to read that
-            time.sleep(0.005)
+            # it may wait for somebody to read what it writes
+            if not self._hear():
+                time.sleep(0.005)
         return found
 
     def _hear(self) -> bool:

@@ -50,8 +50,8 @@ def compile_for(notice, *seconds):
     notice.watch(kernel, "cuba._forward")
     for each in seconds:
         notice.on_start(compiling(kernel))
-        notice.on_end(compiling(kernel))
         notice.seconds += each
+        notice.on_end(compiling(kernel))
 
 
 def compiling(kernel):

@@ -156,7 +156,16 @@ def _full_output_by_patch(setting: Setting, stack: ExitStack) -> None:
 
 @_environment
 def _no_torch(setting: Setting, stack: ExitStack) -> None:
-    _at_start(setting, "import sys\nsys.modules['torch'] = None")
+    # None in sys.modules would be met by packages that look there for torch
+    _at_start(
+        setting,
+        "import sys\n"
+        "class NoTorch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'torch':\n"
+        "            raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
+        "sys.meta_path.insert(0, NoTorch())\n",
+    )
 
 
 @_environment
