@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref import exchange, slayer
+from lavadl_ref.exchange import atomic
 from lavadl_ref.slayer.block import cuba
 from lavadl_ref.verify import Report, trained, verify
 
@@ -157,7 +159,14 @@ def run(
     Returns
     -------
     Outcome
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made or the network not be written.
     """
+    # a folder that cannot be made is found before the training
+    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     data, net = load(seed), build()
     with _one_thread():
@@ -168,7 +177,6 @@ def run(
         losses = train(net, data, epochs, progress)
         seconds = time.perf_counter() - began
 
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "digits.net"
     outcome = Outcome(
         path,
@@ -197,7 +205,13 @@ def run(
 
 
 def draw(outcome: Outcome, path: Path, sample: int = 0) -> None:
-    """Spikes of every layer for one digit, the output neurons' voltages, and the training loss, as a picture."""
+    """Spikes of every layer for one digit, the output neurons' voltages, and the training loss, as a picture.
+
+    Raises
+    ------
+    OSError
+        With the name of the file, if it cannot be written.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -227,4 +241,6 @@ def draw(outcome: Outcome, path: Path, sample: int = 0) -> None:
     axes[1, 1].set(
         title=f"training: test accuracy {outcome.test_accuracy:.2%}", xlabel="epoch", ylabel="loss", yscale="log"
     )
-    FigureCanvasAgg(figure).print_png(str(path))
+    picture = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    atomic.write_bytes(path, picture.getvalue())

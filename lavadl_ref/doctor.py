@@ -158,16 +158,15 @@ def _kernels() -> Finding:
 def _kernel_cache() -> Finding:
     """Where compiled kernels are kept between processes."""
     try:
-        from lavadl_kernels import delay
+        import lavadl_kernels
+        from lavadl_kernels._places import places
 
-        # Every kernel of the package goes to the same place.
-        folder = Path(delay._shift.compiled.stats.cache_path)
+        found = places(Path(str(lavadl_kernels.__file__)).resolve().parent)
     except Exception as error:
         return Finding("kernel cache", f"none: {_brief(error)}", False, _CACHE_ADVICE)
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
-    if os.access(existing, os.W_OK | os.X_OK):
-        return Finding("kernel cache", str(folder), True)
-    return Finding("kernel cache", f"{folder}, not writable", False, _CACHE_ADVICE)
+    if found.write is None:
+        return Finding("kernel cache", f"none: {found.passed_over}", False, _CACHE_ADVICE)
+    return Finding("kernel cache", f"{found.write}" + (f" ({found.passed_over})" if found.passed_over else ""), True)
 
 
 _CACHE_ADVICE = "Every start compiles again. export NUMBA_CACHE_DIR=a folder you can write to."

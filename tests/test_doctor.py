@@ -13,6 +13,7 @@ from pathlib import Path
 import lavadl_kernels
 import numpy as np
 import pytest
+from lavadl_kernels import _places
 
 import lavadl_ref
 from lavadl_ref import doctor, reference
@@ -142,12 +143,15 @@ def test_kernel_cache_follows_the_environment(tmp_path):
     assert f"ok  kernel cache: {tmp_path}" in without("torch", NUMBA_CACHE_DIR=str(tmp_path))
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-def test_kernel_cache_that_cannot_be_written(monkeypatch, allowed):
-    monkeypatch.setattr(os, "access", lambda path, wanted: allowed)
+@pytest.mark.parametrize("where", ["here", "elsewhere", "nowhere"])
+def test_kernel_cache_that_is_not_where_it_should_be(monkeypatch, tmp_path, where):
+    why = "" if where == "here" else "cannot write to there: Permission denied"
+    found = _places.Places((), None if where == "nowhere" else tmp_path, why)
+    monkeypatch.setattr(_places, "places", lambda package: found)
+    value = {"here": str(tmp_path), "elsewhere": f"{tmp_path} ({why})", "nowhere": f"none: {why}"}[where]
     finding = doctor._kernel_cache()
-    assert finding.ok == allowed
-    assert ("NUMBA_CACHE_DIR" in finding.advice) != allowed
+    assert (finding.value, finding.ok) == (value, where != "nowhere")
+    assert ("NUMBA_CACHE_DIR" in finding.advice) == (where == "nowhere")
 
 
 @pytest.mark.lava

@@ -27,7 +27,7 @@ from lavadl_kernels import _cache, _team
 from lavadl_kernels._notice import NOTICE
 
 # fastmath stays off: the order and rounding of every operation is part of the contract.
-OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": False}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
 # What kernels call allocates nothing: without this option it would count the references to each array it is given, with
 # atomic additions that cost more than a row of lanes.

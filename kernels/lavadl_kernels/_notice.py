@@ -1,17 +1,24 @@
-"""A line on the terminal while kernels are compiled, which happens once per installation.
+"""A line while kernels are compiled, which happens once per installation.
 
-Nothing is written where standard error is not a terminal, nor when kernels come from the cache on disk.
+A terminal is told of each kernel, and its line is cleared afterwards.  Where standard error is no terminal there is one
+line for a process, when compiling has taken some seconds and goes on.  Nothing is written when kernels come from the
+cache on disk, by children of the process, or where a program has put something else in the place of its standard error.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from numba.core import event
 
 TEXT = "compiling kernels, once per installation"
+_STANDARD_ERROR = 2  # as a file descriptor
+PATIENCE = 2.0  #: seconds of compiling before a line is written that stays
 
 
 class Notice(event.Listener):
@@ -29,6 +36,8 @@ class Notice(event.Listener):
         self.seconds = 0.0
         self._kernels: dict[int, str] = {}
         self._begun = 0.0
+        self._process = os.getpid()
+        self._told = False
 
     def watch(self, compiled: Any, name: str) -> None:
         """Take a compiled function for a kernel; other functions are not shown."""
@@ -53,11 +62,21 @@ class Notice(event.Listener):
             self.show("")
 
     def show(self, text: str) -> None:
-        """Replace the line on the terminal, if there is one."""
+        """Replace the line on the terminal; where there is none, say once that kernels are compiled."""
         stream = sys.stderr
-        if stream is not None and not stream.closed and stream.isatty():
-            stream.write(f"\r\x1b[K{text}")
-            stream.flush()
+        # a disk that is full or a reader that is gone does not end the run
+        with suppress(OSError, ValueError, AttributeError):
+            if stream.isatty():
+                stream.write(f"\r\x1b[K{text}")
+                stream.flush()
+            elif text and self._is_time() and stream.fileno() == _STANDARD_ERROR:
+                self._told = True
+                # past the stream, which would keep what it cannot write and fail at exit
+                os.write(_STANDARD_ERROR, f"{TEXT}: this may take some minutes\n".encode())
+
+    def _is_time(self) -> bool:
+        child = os.getpid() != self._process or multiprocessing.parent_process() is not None
+        return self.seconds >= PATIENCE and not self._told and not child
 
 
 NOTICE = Notice()

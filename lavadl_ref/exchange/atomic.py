@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -57,7 +60,11 @@ def _remove_parts_of_the_dead(target: Path) -> None:
     for name in os.listdir(target.parent):
         found = pattern.fullmatch(name)
         if found and not _lives(int(found[1])):
-            target.with_name(name).unlink(missing_ok=True)
+            left = target.with_name(name)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def _lives(process: int) -> bool:
@@ -68,3 +75,63 @@ def _lives(process: int) -> bool:
     except OSError:
         pass  # it belongs to someone else
     return True
+
+
+@contextmanager
+def folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write a new folder, whose files come to `path` when the block ends without an error; else none is left.
+
+    Where `path` is missing the folder takes its place in one step. Where it exists, all that it holds stays until the
+    new files are complete and on the disk; then those of the same names are replaced one by one, last the ones that
+    are in `path` itself, and others stay. What a killed process has left is removed by the next call for `path`.
+
+    Parameters
+    ----------
+    path : path
+        Made if it is missing, with the folders above it.
+
+    Yields
+    ------
+    Path
+        The empty folder to write to.
+
+    Raises
+    ------
+    OSError
+        With the name of the folder, if files cannot be written or moved to their place.
+    """
+    target = Path(os.path.realpath(path))
+    # inside, where it exists: the folder above it may be on another disk
+    place = target / "folder" if target.is_dir() else target
+    part = place.with_name(f".{place.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _remove_parts_of_the_dead(place)
+        part.mkdir()
+        try:
+            yield part
+            _sync(part)
+            if place == target:
+                os.rename(part, target)
+            else:
+                _move(part, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from None
+
+
+def _move(part: Path, target: Path) -> None:
+    for place, _, names in os.walk(part, topdown=False):
+        there = target / Path(place).relative_to(part)
+        there.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            os.replace(Path(place, name), there / name)
+
+
+def _sync(part: Path) -> None:
+    """Bring every file below `part` to the disk, which may find only then that it is full."""
+    for place, _, names in os.walk(part):
+        for name in names:
+            with open(Path(place, name), "rb") as file:
+                os.fsync(file.fileno())

@@ -8,7 +8,6 @@ import selectors
 import shlex
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -16,8 +15,10 @@ from typing import Any
 
 from lavadl_ref._arguments import brief, positive
 
-LINE_LIMIT = 2**26  #: bytes of an answer
-TAIL = 2000  #: characters of what the program wrote to its standard error that are shown
+LINE_LIMIT = 2**20  #: bytes of an answer
+ERROR_LIMIT = 2**26  #: bytes that the program may write to its standard error in all
+TAIL = 2000  #: bytes of what it wrote there that are kept, the last ones, and shown
+_PIPE_READS = 32  # that empty a pipe of the largest size that Linux allows without asking, if nobody fills it meanwhile
 
 
 class DialogueError(RuntimeError):
@@ -43,6 +44,9 @@ def _words(command: str | Sequence[str]) -> list[str]:
 class Dialogue:
     """A program that is asked line by line; a context manager that ends it.
 
+    Memory is bounded whatever the program writes: an answer by `LINE_LIMIT`, and of its standard error `TAIL` bytes
+    are kept.
+
     Parameters
     ----------
     command : str or sequence of str
@@ -62,25 +66,26 @@ class Dialogue:
         words = _words(command)
         self._timeout = positive("timeout", timeout)
         self._received = bytearray()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._tail, self._written = bytearray(), 0  # to its standard error
         try:
             # a session of its own, so that what it starts can be ended with it
             self._process = subprocess.Popen(
                 words,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._errors,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
                 bufsize=0,
             )
         except (OSError, ValueError) as error:
-            self._errors.close()
             why = getattr(error, "strerror", None) or error
             raise DialogueError(f"cannot run {shlex.join(words)}: {why}") from None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        for pipe in (self._stdin, self._stdout):
+        assert self._process.stderr is not None
+        self._stdin, self._stdout, self._stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        self._errors_end = False
+        for pipe in (self._stdin, self._stdout, self._stderr):
             os.set_blocking(pipe.fileno(), False)
 
     def __enter__(self) -> Dialogue:
@@ -97,7 +102,7 @@ class Dialogue:
         Raises
         ------
         DialogueError
-            If there is no answer in time, or the program ended.
+            If there is no answer in time, the program ended, or it writes too much.
         """
         # what comes later than this is taken for the next answer, which it then is not
         with contextlib.suppress(BlockingIOError):
@@ -110,10 +115,22 @@ class Dialogue:
         with selectors.DefaultSelector() as selector:
             selector.register(self._stdin, selectors.EVENT_WRITE)
             selector.register(self._stdout, selectors.EVENT_READ)
+            if not self._errors_end:
+                selector.register(self._stderr, selectors.EVENT_READ)
             while outgoing or end < 0:
-                ready = [key.fileobj for key, _ in selector.select(max(0.0, deadline - time.monotonic()))]
+                left = deadline - time.monotonic()
+                # one that writes all the time is always ready
+                ready = [key.fileobj for key, _ in selector.select(left)] if left > 0 else []
                 if not ready:
                     raise DialogueError(self._told(f"no answer within {self._timeout:g} s"))
+                if self._stderr in ready:
+                    self._hear()
+                    if self._errors_end:
+                        selector.unregister(self._stderr)
+                    if self._written > ERROR_LIMIT:
+                        raise DialogueError(
+                            self._told(f"the program wrote more than {ERROR_LIMIT:,} bytes to its standard error")
+                        )
                 if self._stdin in ready:
                     outgoing = outgoing[self._send(outgoing) :]
                     if not outgoing:
@@ -136,15 +153,28 @@ class Dialogue:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._stdout.close()
-        self._errors.close()
+        self._stderr.close()
 
     def _ended(self, seconds: float) -> Any:
         """How the program ended, without forgetting it; None if it has not after `seconds`."""
         deadline = time.monotonic() + seconds
         options = os.WEXITED | os.WNOWAIT | os.WNOHANG
         while (found := os.waitid(os.P_PID, self._process.pid, options)) is None and time.monotonic() < deadline:
-            time.sleep(0.005)
+            # it may wait for somebody to read what it writes
+            if not self._hear():
+                time.sleep(0.005)
         return found
+
+    def _hear(self) -> bool:
+        """Take some of what came on its standard error; whether there was any."""
+        try:
+            data = os.read(self._stderr.fileno(), 65536)
+        except BlockingIOError:
+            return False
+        self._errors_end = not data
+        self._written += len(data)
+        self._tail = (self._tail + data)[-TAIL:]
+        return bool(data)
 
     def _send(self, data: memoryview) -> int:
         try:
@@ -172,6 +202,8 @@ class Dialogue:
 
     def _told(self, message: str) -> str:
         """`message` and the end of what the program wrote to its standard error."""
-        self._errors.seek(0)
-        text = self._errors.read().decode(errors="replace").strip()
-        return f"{message}; it wrote: {text[-TAIL:]}" if text else message
+        for _ in range(_PIPE_READS):
+            if not self._hear():
+                break
+        text = self._tail.decode(errors="replace").strip()
+        return f"{message}; it wrote: {text}" if text else message

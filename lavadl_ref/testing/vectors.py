@@ -8,6 +8,7 @@ standard input and answers with what it computed.  ``docs/porting.md`` describes
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from lavadl_ref.exchange import atomic
 from lavadl_ref.testing.cases import WIDTHS, Case, Rows, cases
 from lavadl_ref.testing.checking import VERSION, Divergence, Report, check
 from lavadl_ref.testing.definitions import DEFINITIONS
@@ -29,6 +31,8 @@ def write(
     widths: str | Iterable[str] | None = None,
 ) -> list[Path]:
     """Write the golden cases below `folder`, which is made if it is missing; files of the same name are replaced.
+
+    All of them appear, or none: where they cannot all be written, what was there stays, see `exchange.atomic.folder`.
 
     Parameters
     ----------
@@ -47,21 +51,19 @@ def write(
     ValueError
         If a family or width is unknown.
     OSError
-        If a file cannot be written.
+        With the name of the folder, if a file cannot be written.
     """
-    chosen = cases(families, widths)
-    root = Path(folder)
-    folders, labels = [], []
-    for case in chosen:
-        place = root / case.label
-        place.mkdir(parents=True, exist_ok=True)
-        _write_case(place, case)
-        folders.append(place)
-        labels.append(case.label)
-    used = {label.partition("/")[0] for label in labels}
-    units = {name: _units(name) for name in DEFINITIONS if name in used}
-    _dump(root / "index.json", {"version": VERSION, "units": units, "cases": labels})
-    return folders
+    chosen = list(cases(families, widths))
+    labels = [case.label for case in chosen]
+    with atomic.folder(folder) as root:
+        for case in chosen:
+            place = root / case.label
+            place.mkdir(parents=True)
+            _write_case(place, case)
+        used = {label.partition("/")[0] for label in labels}
+        units = {name: _units(name) for name in DEFINITIONS if name in used}
+        _dump(root / "index.json", {"version": VERSION, "units": units, "cases": labels})
+    return [Path(folder) / label for label in labels]
 
 
 def _units(family: str) -> dict[str, Any]:
@@ -79,7 +81,10 @@ def _units(family: str) -> dict[str, Any]:
 def _write_case(place: Path, case: Case) -> None:
     def store(key: str, rows: Rows) -> dict[str, Any]:
         array = np.array(rows, "<i8")
-        np.save(place / f"{key}.npy", array)
+        # NumPy's own writing to a file does not say why it fails
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        (place / f"{key}.npy").write_bytes(buffer.getvalue())
         return {"file": f"{key}.npy", "dtype": "<i8", "shape": array.shape}
 
     def store_all(key: str, quantities: Mapping[str, Rows]) -> dict[str, Any]:

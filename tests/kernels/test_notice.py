@@ -1,5 +1,6 @@
-"""While kernels are compiled a terminal says so; nothing else does."""
+"""While kernels are compiled a terminal says so all the time, and another standard error once, after some seconds."""
 
+import errno
 import io
 import os
 import subprocess
@@ -33,6 +34,26 @@ def stream(monkeypatch):
     return stream
 
 
+@pytest.fixture
+def standard_error(stream, monkeypatch):
+    """Standard error without a terminal; what was written to it, in order."""
+    written = []
+    monkeypatch.setattr(stream, "isatty", lambda: False)
+    monkeypatch.setattr(stream, "fileno", lambda: 2)
+    monkeypatch.setattr(_notice.os, "write", lambda *arguments: written.append(arguments))
+    return written
+
+
+def compile_for(notice, *seconds):
+    """Let kernels be compiled that take as many seconds."""
+    kernel = object()
+    notice.watch(kernel, "cuba._forward")
+    for each in seconds:
+        notice.on_start(compiling(kernel))
+        notice.seconds += each
+        notice.on_end(compiling(kernel))
+
+
 def compiling(kernel):
     return SimpleNamespace(data={"dispatcher": kernel})
 
@@ -57,17 +78,52 @@ def test_what_else_is_compiled_is_not_shown(stream):
     assert notice.done == 0
 
 
-@pytest.mark.parametrize("how", ["no terminal", "closed", "none"])
-def test_silent_without_a_terminal(stream, monkeypatch, how):
-    if how == "no terminal":
-        monkeypatch.setattr(stream, "isatty", lambda: False)
-    elif how == "closed":
-        stream.close()
+def test_one_line_without_a_terminal(standard_error):
+    notice = _notice.Notice()
+    compile_for(notice, 0.5, 0.5)
+    compile_for(notice, 2 * _notice.PATIENCE)
+    assert standard_error == []  # nothing is compiled any more
+    compile_for(notice, 1, 1)
+    assert standard_error == [(2, f"{_notice.TEXT}: this may take some minutes\n".encode())]
+
+
+@pytest.mark.parametrize("child", ["forked", "of multiprocessing"])
+def test_children_are_silent(standard_error, monkeypatch, child):
+    notice = _notice.Notice()
+    if child == "forked":
+        monkeypatch.setattr(_notice.os, "getpid", lambda: 0)
     else:
+        monkeypatch.setattr(_notice.multiprocessing, "parent_process", object)
+    compile_for(notice, 2 * _notice.PATIENCE, 1)
+    assert standard_error == []
+
+
+@pytest.mark.parametrize("how", ["captured", "closed", "none", "a file without a number"])
+def test_silent_where_nobody_asked(standard_error, stream, monkeypatch, how):
+    if how == "captured":
+        monkeypatch.setattr(stream, "fileno", lambda: 7)
+    elif how == "closed":
+        closed = io.StringIO()
+        closed.close()
+        monkeypatch.setattr(_notice.sys, "stderr", closed)
+    elif how == "none":
         monkeypatch.setattr(_notice.sys, "stderr", None)
-    _notice.Notice().show("compiling")
-    if how == "no terminal":
-        assert stream.getvalue() == ""
+    else:
+        monkeypatch.setattr(stream, "fileno", io.StringIO().fileno)
+    compile_for(_notice.Notice(), 2 * _notice.PATIENCE, 1)
+    assert standard_error == []
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_standard_error_that_takes_nothing(standard_error, stream, monkeypatch, terminal):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_notice.os, "write", full)
+    monkeypatch.setattr(stream, "write", full)
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    compile_for(_notice.Notice(), 2 * _notice.PATIENCE, 1)
 
 
 @pytest.mark.parametrize("terminal", [False, True])

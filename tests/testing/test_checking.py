@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import selectors
 import sys
 import time
+import tracemalloc
 
 import psutil
 import pytest
 
-from lavadl_ref.testing import vectors
-from lavadl_ref.testing.dialogue import Dialogue, DialogueError
+from lavadl_ref.testing import dialogue, vectors
+from lavadl_ref.testing.dialogue import TAIL, Dialogue, DialogueError
 
 START = "import json, os, subprocess, sys, time\nask = json.loads(input())\nT, M = ask['steps'], ask['lanes']\n"
 ZEROS = "rows = [[0] * M] * T\nanswer = {'spike': rows, 'states': {'current': rows, 'voltage': rows}}\n"
@@ -61,8 +63,8 @@ def test_a_program_that_ends_leaves_nothing_either(tmp_path):
 
 def test_a_program_that_never_reads():
     sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
-    with Dialogue(sleeper, 1.0) as dialogue, pytest.raises(DialogueError, match=r"^no answer within 1 s$"):
-        dialogue.ask("x" * 2**20)
+    with Dialogue(sleeper, 1.0) as asked, pytest.raises(DialogueError, match=r"^no answer within 1 s$"):
+        asked.ask("x" * 2**20)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,64 @@ def test_what_is_no_answer(script, message):
 
 
 def test_an_answer_without_end():
-    assert failure("\nwhile True: sys.stdout.write('0' * 2**20)") == "expected an answer of at most 67,108,864 bytes"
+    assert failure("\nwhile True: sys.stdout.write('0' * 2**20)") == "expected an answer of at most 1,048,576 bytes"
+
+
+FLOOD = "sys.stderr.write('x' * 2**20 + 'end')\n"
+
+
+def test_of_standard_error_the_end_is_kept():
+    said = failure(f"{FLOOD}sys.exit(3)")
+    assert said == f"the program ended without an answer, exit status 3; it wrote: {'x' * (TAIL - 3)}end"
+
+
+def test_a_program_that_floods_its_standard_error(monkeypatch):
+    """It is stopped at a size, and memory stays the same; else it would take what the time limit lets it write."""
+    monkeypatch.setattr(dialogue, "ERROR_LIMIT", 5 * 2**20)
+    tracemalloc.start()
+    said = failure(f"\nwhile True: {FLOOD}", 200.0)
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()
+    assert said.startswith("the program wrote more than 5,242,880 bytes to its standard error; it wrote: ")
+    assert len(said) < TAIL + 100
+
+
+@pytest.mark.parametrize("stream", ["stderr", "stdout"])
+def test_the_time_limit_holds_for_a_program_that_writes_all_the_time(monkeypatch, stream):
+    class AlwaysReady(selectors.DefaultSelector):
+        """As if the program always had written something."""
+
+        def select(self, timeout=None):
+            return super().select(None)
+
+    monkeypatch.setattr(dialogue.selectors, "DefaultSelector", AlwaysReady)
+    said = failure(f"\nwhile True: sys.{stream}.write('0'); sys.{stream}.flush(); time.sleep(0.01)", 1.0)
+    assert said.startswith("no answer within 1 s")
+
+
+def test_how_it_ended_is_told_when_it_writes_much_before():
+    said = failure("os.close(1); os.write(2, b'x' * 200_000); os._exit(3)")
+    assert said == f"the program ended without an answer, exit status 3; it wrote: {'x' * TAIL}"
+
+
+def test_a_program_may_write_much_to_its_standard_error_and_be_right():
+    """More than a pipe holds, before an answer, after it, and at the end."""
+    script = (
+        "import json, sys; sys.path.insert(0, '.')\nfrom tests.testing.foreign import answer\n"
+        "for line in sys.stdin:\n"
+        f"    {FLOOD}    print(json.dumps(answer(json.loads(line))), flush=True)\n{FLOOD}"
+    )
+    report = vectors.check([sys.executable, "-c", script], "CUBA", "slayer", timeout=200.0)
+    assert report.exact, str(report)
+
+
+def test_a_program_that_closes_its_standard_error_and_is_right():
+    script = (
+        "import json, os, sys; sys.path.insert(0, '.')\nfrom tests.testing.foreign import answer\nos.close(2)\n"
+        "for line in sys.stdin: print(json.dumps(answer(json.loads(line))), flush=True)\n"
+    )
+    report = vectors.check([sys.executable, "-c", script], "CUBA", "slayer", timeout=200.0)
+    assert report.exact, str(report)
 
 
 def test_an_answer_too_many():

@@ -1,1 +1,1 @@
-"""What happens to commands and runs under attack."""
+"""What becomes of commands and runs when the environment fails them: bad disks and folders, killed processes."""

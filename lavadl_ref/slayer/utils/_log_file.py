@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from lavadl_ref.exchange import atomic
+
 Log = list[float | None]
 
 
 def write(name: str, logs: dict[str, Log]) -> None:
     """Write `logs`, lists of equal length by column; None becomes ``nan``. Values keep full precision."""
-    with open(name, "w", encoding="ascii", newline="\n") as file:
-        file.write("# " + "".join(column + " " * 8 for column in logs) + "\n")
-        for row in zip(*logs.values(), strict=True):
-            file.write("".join(f"{_text(value)} " for value in row) + "\n")
+    lines = ["# " + "".join(column + " " * 8 for column in logs)]
+    lines += ["".join(f"{_text(value)} " for value in row) for row in zip(*logs.values(), strict=True)]
+    atomic.write_bytes(name, "".join(f"{line}\n" for line in lines).encode("ascii"))
 
 
 def _text(value: float | None) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from typing import Any
 
+from lavadl_ref.exchange import atomic
 from lavadl_ref.slayer.utils import _log_file
 from lavadl_ref.slayer.utils._log_file import Log
 
@@ -243,7 +245,9 @@ class LearningStats:
             if logs:
                 axes.legend()
             if path is not None:
-                figure.savefig(self._file(path, f"{name}.png"))
+                picture = io.BytesIO()
+                figure.savefig(picture, format="png")
+                atomic.write_bytes(self._file(path, f"{name}.png"), picture.getvalue())
 
     def _logs(self) -> list[tuple[str, str, str, dict[str, Log]]]:
         """For loss and accuracy: kind, name, unit, and the logs that hold a value by column."""

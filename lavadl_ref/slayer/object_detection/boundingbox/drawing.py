@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lavadl_ref.exchange import atomic
 from lavadl_ref.slayer.io._pillow import pillow
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import annotation_from_tensor
 
@@ -210,5 +212,8 @@ def _written(frames: list[Image], output_path: str | Path) -> Path:
     path = Path(output_path)
     if path.suffix not in (".gif", ".png", ".webp"):
         path = path.with_name(path.name + ".gif")
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=_FRAME_MS, loop=0)
+    content = io.BytesIO()
+    kind = path.suffix.removeprefix(".")
+    frames[0].save(content, kind, save_all=True, append_images=frames[1:], duration=_FRAME_MS, loop=0)
+    atomic.write_bytes(path, content.getvalue())
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref import exchange
+from lavadl_ref.exchange import atomic
 from lavadl_ref.slayer import dendrite, synapse, utils
 from lavadl_ref.slayer.block import describe
 from lavadl_ref.slayer.loss import SparsityEnforcer
@@ -154,7 +156,9 @@ class Detector(YOLOBase):
         axes.set_yscale("log" if any(norms) else "linear")
         axes.set_xlabel("block")
         axes.set_ylabel("norm of the gradient per weight")
-        figure.savefig(f"{os.fspath(path)}gradFlow.png")
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png")
+        atomic.write_bytes(f"{os.fspath(path)}gradFlow.png", picture.getvalue())
         return norms
 
     def load_model(self, model_file: str | os.PathLike[str]) -> None:

@@ -1,0 +1,103 @@
+"""Where compiled kernels are kept: folders in the order in which they are read, of which the last is written to.
+
+They are the one that NUMBA_CACHE_DIR names, the package's own, the user's, and a private one among temporary files.
+The first that can be written is the last that is looked at: a folder before it may be read-only and hold what is
+wanted, as that of a package which was installed, and run once, by someone else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from numba.core import config
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders of compiled kernels."""
+
+    read: tuple[Path, ...]  #: in this order
+    write: Path | None  #: None where no folder can be written to
+    passed_over: str = ""  #: why it is not the one of NUMBA_CACHE_DIR, or not a lasting one; empty if it is
+
+
+def places(package: Path) -> Places:
+    """Where the compiled kernels of the package in the folder `package` are."""
+    return _places(package, str(config.CACHE_DIR))
+
+
+@cache
+def _places(package: Path, named: str) -> Places:
+    # several copies of the package must not replace each other's files
+    own = f"{package.name}_{hashlib.sha1(os.fsencode(package), usedforsecurity=False).hexdigest()}"
+    read: list[Path] = []
+    reasons: dict[Path, str] = {}
+    lasting = [*([Path(named) / own] if named else []), package / "__pycache__", *_of_user(own)]
+    for place in lasting:
+        reasons[place] = _unusable(place)
+        read.append(place)
+        if not reasons[place]:
+            passed_over = f"NUMBA_CACHE_DIR: {reasons[read[0]]}" if named and len(read) > 1 else ""
+            return Places(tuple(read), place, passed_over)
+    why = f"NUMBA_CACHE_DIR: {reasons[read[0]]}" if named else reasons[read[-1]]
+    temporary, wrong = _temporary(own)
+    if temporary is None:
+        return Places(tuple(read), None, f"{why}; {wrong}")
+    return Places((*read, temporary), temporary, why)
+
+
+def _of_user(own: str) -> list[Path]:
+    """The user's folder for what can be made again; none where there is no home."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    # without HOME and an entry of the user "~" stays as it is, and would be made in the current folder
+    return [home / "numba" / own] if home.is_absolute() else []
+
+
+def _unusable(place: Path) -> str:
+    """Why nothing can be written to the folder `place`, which is made if it is missing; empty if something can."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        return f"cannot write to {place}: {error.strerror or error}"
+    return ""
+
+
+def _temporary(own: str) -> tuple[Path | None, str]:
+    """This user's folder among temporary files, or None and why there is none."""
+    try:
+        root = Path(tempfile.gettempdir()).resolve()
+    except OSError as error:
+        return None, error.strerror or str(error)
+    private = root / f"lavadl_kernels-{os.getuid()}"
+    try:
+        private.mkdir(mode=0o700, exist_ok=True)
+        if not _is_private(private):
+            return None, f"{private} is not a folder that only this user can write to"
+        place = private / own
+        return (None, wrong) if (wrong := _unusable(place)) else (place, "")
+    except OSError as error:
+        return None, f"cannot write to {private}: {error.strerror or error}"
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether nobody but this user can put files into `folder` or another folder in its place.
+
+    What is read there runs as code of this user.
+    """
+    found, above = folder.lstat(), folder.parent.stat()
+    mine = (os.getuid(), 0)
+    shared = above.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not above.st_mode & stat.S_ISVTX
+    return (
+        stat.S_ISDIR(found.st_mode)
+        and found.st_uid == os.getuid()
+        and not stat.S_IMODE(found.st_mode) & 0o077
+        and above.st_uid in mine
+        and not shared
+    )
