@@ -25,6 +25,7 @@ OURS = ("lavadl_ref", "lavadl_kernels")
 LINES = {
     "lavadl_kernels": ((), ("torch", "h5py", "lava")),
     "lavadl_ref._assigned": ((), ("torch", "lava")),
+    "lavadl_ref._files": ((), ("torch", "lava", "h5py")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
     "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
     "lavadl_ref._sums": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
@@ -39,12 +40,18 @@ LINES = {
         ),
         ("torch", "lava"),
     ),
-    "lavadl_ref.slayer": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._assigned"), ("lava",)),
+    "lavadl_ref.slayer": (
+        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._assigned", "lavadl_ref._files"),
+        ("lava",),
+    ),
     "lavadl_ref.bootstrap": (
         ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer", "lavadl_ref._assigned"),
         ("lava",),
     ),
-    "lavadl_ref.datasets": (("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate"), ("lava", "h5py")),
+    "lavadl_ref.datasets": (
+        ("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate", "lavadl_ref._files"),
+        ("lava", "h5py"),
+    ),
     "lavadl_ref.netx": (
         ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._assigned"),
         ("torch",),

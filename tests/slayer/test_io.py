@@ -376,7 +376,7 @@ def test_time_unit_means_the_same_to_both(tmp_path):
         (np.full((2, 4), "a"), "xypt", "a.npy: t must hold real numbers"),
         (np.zeros(2, [("x", int), ("t", float)]), "xypt", "expected .* the fields x, y, p, t and payload"),
         (np.zeros(2, [(name, int) for name in "xptq"]), "xypt", "but got shape .* x, p, t, q"),
-        (np.array([[None] * 4]), "xypt", "Object arrays cannot be loaded"),
+        (np.array([[None] * 4]), "xypt", "a.npy: expected events in a .npy file, but its elements are of object"),
     ],
 )
 def test_an_array_of_something_else(tmp_path, array, fmt, message):
