@@ -159,6 +159,36 @@ def test_imports_where_torch_and_lava_are_blocked(module):
     assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
 
 
+#: What reads a file that a user named goes through `lavadl_ref._files`, which bounds it and names it in errors.
+READING = {"fromfile", "load", "loads", "loadtxt", "genfromtxt", "memmap", "open", "read_bytes", "read_text"}
+READERS = ("lavadl_ref.datasets", "lavadl_ref.slayer")
+#: Calls of these names that read no data, by module.
+READS_OTHERWISE = {
+    "lavadl_ref.slayer._team": ("read_text",),  # of the kernel's list of libraries
+    "lavadl_ref.slayer.io._pillow": ("open",),  # of Pillow, on a stream
+    "lavadl_ref.slayer.utils._log_file": ("open",),  # writes
+    "lavadl_ref.slayer.object_detection.dataset.prophesee_files": ("memmap",),  # stays on disk
+    "lavadl_ref.slayer.object_detection.models.detector": ("load",),  # a checkpoint, torch's
+}
+
+
+def reads(source: str) -> list[str]:
+    """Names of the calls that open or load files."""
+    called = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    names = [func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in called]
+    return sorted(READING & set(names))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if part_of(name, READERS)])
+def test_data_is_read_in_one_place(module):
+    assert reads(MODULES[module].read_text()) == sorted(READS_OTHERWISE.get(module, ()))
+
+
+def test_reading_is_seen():
+    source = "np.load(x)\nPath(x).read_text()\nwith open(x): json.loads(y)\nx.load_state_dict(y)\ngzip.open(x)"
+    assert reads(source) == ["load", "loads", "open", "read_text"]
+
+
 def promises() -> dict[str, tuple[set[str], set[str]]]:
     """For each class of ours by its name: the names of its bases, and of its documented methods."""
     found: dict[str, tuple[set[str], set[str]]] = {}
