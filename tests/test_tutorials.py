@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import runpy
+import signal
+import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +31,7 @@ TRAINED = {
     "pilotnet_lif": "angles.png",
     "mnist_bootstrap": "rates.png",
 }
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 needs_lava = pytest.mark.skipif(not USABLE, reason=WHY)
 
 
@@ -35,6 +42,8 @@ def run(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "100")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def job(name, *arguments):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
@@ -44,6 +53,18 @@ def run(monkeypatch, capsys):
 
     yield job
     torch.set_num_threads(threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def assert_all_speak(trained, deployed):
+    """No layer but one that is read out is silent."""
+    *hidden, last = deployed.layers
+    assert [result.position for result in hidden if not result.spikes] == []
+    *hidden, last = trained.layers
+    assert [result.position for result in hidden if not result.spikes] == []
+    # what is compared of a layer that is read out is no spikes, but their sums
+    assert last.spikes or last.layer.neuron is None or last.paths["slayer"].compared
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +82,7 @@ def test_trains_and_is_exact(run, out, name):
     assert paths == ({"slayer", "lava"} if USABLE else {"slayer"})
     assert f"{trained.compared + deployed.compared:,}, all equal" in said
     assert len(found["stats"].testing.loss_log) == found["asked"].epochs
+    assert_all_speak(trained, deployed)
     for file in (TRAINED[name], "loss.png"):
         assert (found["asked"].out / file).read_bytes().startswith(b"\x89PNG")
     for file in (f"{name}.net", "loss.txt", "checkpoint.pt"):
@@ -72,6 +94,7 @@ def test_rates_of_other_neurons(run, out, family):
     found, said = run("mnist_bootstrap", "--small", "--family", family, "--out", out / "rates")
     assert found["trained"].exact
     assert found["deployed"].exact
+    assert_all_speak(found["trained"], found["deployed"])
     assert f"test accuracy, spikes │ {found['spiking']:.6g}" in " ".join(said.split())
     assert (out / "rates" / family / "mnist_bootstrap.net").is_file()
 
@@ -158,34 +181,175 @@ def test_more_epochs_after_the_end(run, tmp_path, name, epochs):
     same(whole, parts)
 
 
-@pytest.mark.parametrize("after", [1, 3])
-@pytest.mark.parametrize("name", ["nmnist", "mnist_bootstrap"])
-def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, name, after):
-    """Two batches an epoch; the interruption comes at batch `after`, counted from 0."""
+@contextmanager
+def interrupting(monkeypatch, at):
+    """Raise KeyboardInterrupt in the middle of training step `at`, counted from 0."""
     from lavadl_ref import slayer
 
-    settings = "--small", "--epochs", 2
-    whole, _ = run(name, *settings, "--out", tmp_path / "whole")
     train, done = slayer.utils.Assistant.train, []
 
     def broken(self, *batch):
-        if len(done) == after:
+        found = train(self, *batch)  # the network has been changed, and the checkpoint must not be
+        if len(done) == at:
             raise KeyboardInterrupt
         done.append(0)
-        return train(self, *batch)
+        return found
 
-    monkeypatch.setattr(importlib.import_module("_training"), "SAVE_EVERY", 0)
     with monkeypatch.context() as patch:
         patch.setattr(slayer.utils.Assistant, "train", broken)
-        with pytest.raises(KeyboardInterrupt):
-            run(name, *settings, "--out", tmp_path / "parts")
+        yield
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", ["nmnist", "mnist_bootstrap", "pilotnet_sdnn"])
+def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, capsys, name, at):
+    """The interruption comes in the middle of a step, before any checkpoint was due."""
+    settings = "--small", "--epochs", 2 if name != "pilotnet_sdnn" else 4
+    whole, _ = run(name, *settings, "--out", tmp_path / "whole")
+    with interrupting(monkeypatch, at), pytest.raises(SystemExit) as ended:
+        run(name, *settings, "--out", tmp_path / "parts")
+    assert ended.value.code == 130
     state = torch.load(next((tmp_path / "parts").rglob("checkpoint.pt")), weights_only=True)
-    assert (state["epoch"], state["place"]) == (after // 2, 32)
+    steps = 2 if name != "pilotnet_sdnn" else 1
+    # at the end of an epoch what is left to be done of it is its test
+    assert state["epoch"] * steps + -(-state["place"] // 32) == at
+    said = capsys.readouterr().err
+    step = -(-state["place"] // 32)
+    assert said == f"interrupted after epoch {state['epoch']}, step {step}; --resume goes on\n"
     torch.rand(7)
     parts, _ = run(name, *settings, "--out", tmp_path / "parts", "--resume")
     same(whole, parts)
 
 
+def test_interrupted_in_a_test(run, tmp_path, monkeypatch):
+    from lavadl_ref import slayer
+
+    settings = "--small", "--epochs", 2
+    whole, _ = run("nmnist", *settings, "--out", tmp_path / "whole")
+    test, done = slayer.utils.Assistant.test, []
+
+    def broken(self, *batch):
+        done.append(test(self, *batch))
+        if len(done) == 3:  # of two batches an epoch
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slayer.utils.Assistant, "test", broken)
+        with pytest.raises(SystemExit):
+            run("nmnist", *settings, "--out", tmp_path / "parts")
+    parts, _ = run("nmnist", *settings, "--out", tmp_path / "parts", "--resume")
+    same(whole, parts)
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(run, tmp_path, monkeypatch):
+    from lavadl_ref.exchange import atomic
+
+    settings = "xor_regression", "--small", "--out", tmp_path
+    run(*settings, "--epochs", 2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(SystemExit, match=r"checkpoint.pt: No space left on device; the checkpoint before.* is kept$"):
+        run(*settings, "--epochs", 4, "--resume")
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda content: b"", "expected a checkpoint, but it cannot be read"),
+        (lambda content: content[: len(content) // 2], "expected a checkpoint, but it cannot be read"),
+        (lambda content: b"x" * 1000, "expected a checkpoint, but it cannot be read"),
+        (lambda content: saved({"a": torch.zeros(3)}), "expected a checkpoint of a tutorial, but it holds something else"),
+        (lambda content: saved([1]), "expected a checkpoint of a tutorial, but it holds something else"),
+        (lambda content: saved(object()), "expected a checkpoint, but it cannot be read"),
+        (lambda content: changed(content, net={"x": torch.zeros(1)}), "does not fit this training"),
+        (lambda content: changed(content, random=3), "does not fit this training"),
+        (lambda content: changed(content, stats=3), "expected a checkpoint of a tutorial"),
+    ],
+)  # fmt: skip
+def test_a_bad_checkpoint_is_refused_in_one_line(run, tmp_path, damage, message):
+    run("xor_regression", "--small", "--epochs", 1, "--out", tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(SystemExit, match=rf"checkpoint.pt: {message}") as refused:
+        run("xor_regression", "--small", "--epochs", 2, "--out", tmp_path, "--resume")
+    assert "\n" not in refused.value.code
+
+
+def saved(value):
+    held = io.BytesIO()
+    torch.save(value, held)
+    return held.getvalue()
+
+
+def changed(content, **values):
+    return saved(torch.load(io.BytesIO(content), weights_only=True) | values)
+
+
+# -- what is silent shows nothing ------------------------------------------------------------------------------------
+
+
+def test_a_silent_network_is_no_proof(run, tmp_path, monkeypatch):
+    from lavadl_ref import slayer
+
+    dense = slayer.block.cuba.Dense
+
+    def deaf(neuron, *sizes, **options):
+        return dense({**neuron, "threshold": 1000}, *sizes, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slayer.block.cuba, "Dense", deaf)
+        with pytest.raises(SystemExit, match=r"^layers 0 and 1 sent nothing: that all paths agree there shows nothing"):
+            run("oxford", "--small", "--epochs", 1, "--out", tmp_path / "oxford")
+        if USABLE:
+            with pytest.raises(SystemExit, match=r"^layers 0 and 1 sent nothing"):
+                run("netx_oxford", "--small", "--out", tmp_path / "netx_oxford")
+
+
+@pytest.mark.usefixtures("run")
+def test_what_is_read_out_is_not_silent(tmp_path):
+    from lavadl_ref import slayer
+
+    common = importlib.import_module("_common")
+    asked = common.Options("x", None, 1, 0, tmp_path, False, True, tmp_path)
+    torch.manual_seed(0)
+    neuron = {"threshold": 0.1, "current_decay": 1, "voltage_decay": 0.1}
+    blocks = [slayer.block.cuba.Dense(neuron, 4, 8), slayer.block.cuba.Affine(neuron, 8, 1, dynamics=False)]
+    x = (torch.rand(2, 4, 20) < 0.5).float()
+    common.compare(asked, blocks, x, x[0].numpy().astype(int))
+    x[0] = 0  # what is deployed is silent, and what is compared as trained is not
+    with pytest.raises(SystemExit, match="^layer 0 sent nothing"):
+        common.compare(asked, blocks, x, x[0].numpy().astype(int))
+    torch.nn.init.zeros_(blocks[1].synapse.weight)
+    with pytest.raises(SystemExit, match="^layers 0 and 1 sent nothing"):
+        common.compare(asked, blocks, x, x[0].numpy().astype(int))
+
+
+# -- ends in one line ------------------------------------------------------------------------------------------------
+
+
+def started(folder, name, *arguments, code=None):
+    """A tutorial in a process of its own."""
+    command = [sys.executable, *(("-c", code) if code else (str(FOLDER / f"{name}.py"),)), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=-1, stderr=-1)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_ends_in_one_line_and_with_a_checkpoint(tmp_path, number):
+    """As soon as the first step may have been done."""
+    process = started(tmp_path, "oxford", "--epochs", 10**6, "--out", tmp_path)
+    part = tmp_path / "begun"
+    process = started(tmp_path, "", code=BEGUN.format(folder=str(FOLDER), part=str(part), out=str(tmp_path)), *()) if (
+        process.kill() or process.communicate()
+    ) else None
+    assert process
 @pytest.mark.usefixtures("run")  # which makes the helpers importable
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_the_learning_rate_falls_once(tmp_path, stop):
