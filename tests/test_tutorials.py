@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import importlib
+import io
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -20,6 +23,7 @@ pytest.importorskip("torch")
 import torch
 
 from lavadl_ref.netx import lava_support
+from tests import PATIENCE
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "tutorials"
 USABLE, WHY = lava_support.available()
@@ -265,7 +269,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(run, tmp_path, monkeypatch):
         (lambda content: b"", "expected a checkpoint, but it cannot be read"),
         (lambda content: content[: len(content) // 2], "expected a checkpoint, but it cannot be read"),
         (lambda content: b"x" * 1000, "expected a checkpoint, but it cannot be read"),
-        (lambda content: saved({"a": torch.zeros(3)}), "expected a checkpoint of a tutorial, but it holds something else"),
+        (lambda content: saved({"a": torch.zeros(3)}), "expected a checkpoint of a tutorial, but it holds"),
         (lambda content: saved([1]), "expected a checkpoint of a tutorial, but it holds something else"),
         (lambda content: saved(object()), "expected a checkpoint, but it cannot be read"),
         (lambda content: changed(content, net={"x": torch.zeros(1)}), "does not fit this training"),
@@ -324,32 +328,123 @@ def test_what_is_read_out_is_not_silent(tmp_path):
     x = (torch.rand(2, 4, 20) < 0.5).float()
     common.compare(asked, blocks, x, x[0].numpy().astype(int))
     x[0] = 0  # what is deployed is silent, and what is compared as trained is not
-    with pytest.raises(SystemExit, match="^layer 0 sent nothing"):
+    with pytest.raises(SystemExit, match=r"^layer 0 sent nothing"):
         common.compare(asked, blocks, x, x[0].numpy().astype(int))
     torch.nn.init.zeros_(blocks[1].synapse.weight)
-    with pytest.raises(SystemExit, match="^layers 0 and 1 sent nothing"):
+    with pytest.raises(SystemExit, match=r"^layers 0 and 1 sent nothing"):
         common.compare(asked, blocks, x, x[0].numpy().astype(int))
 
 
 # -- ends in one line ------------------------------------------------------------------------------------------------
 
+#: A tutorial that writes its checkpoint at each step, so that one sees from outside that it trains.
+OFTEN = """
+import runpy, sys
+sys.path.insert(0, {folder!r})
+import _interrupted, _checkpoint
+_checkpoint.SAVE_EVERY = 0
+sys.argv[0] = {script!r}
+runpy.run_path({script!r}, run_name="__main__")
+"""
 
-def started(folder, name, *arguments, code=None):
-    """A tutorial in a process of its own."""
-    command = [sys.executable, *(("-c", code) if code else (str(FOLDER / f"{name}.py"),)), *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=-1, stderr=-1)
+
+def started(folder, *command):
+    """A program of Python's in a folder of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
+@pytest.mark.parametrize("name", ["xor_regression", "object_detection"])
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_a_signal_ends_in_one_line_and_with_a_checkpoint(tmp_path, number):
-    """As soon as the first step may have been done."""
-    process = started(tmp_path, "oxford", "--epochs", 10**6, "--out", tmp_path)
-    part = tmp_path / "begun"
-    process = started(tmp_path, "", code=BEGUN.format(folder=str(FOLDER), part=str(part), out=str(tmp_path)), *()) if (
-        process.kill() or process.communicate()
-    ) else None
-    assert process
+def test_a_signal_ends_in_one_line_and_with_a_checkpoint(tmp_path, number, name):
+    code = OFTEN.format(folder=str(FOLDER), script=str(FOLDER / f"{name}.py"))
+    process = started(tmp_path, "-c", code, "--small", "--epochs", 10**6, "--out", "out")
+    path = tmp_path / "out" / "checkpoint.pt"
+    while not path.is_file() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.send_signal(number)  # once is as good as twice
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + number, said
+    lines = [line for line in said.splitlines() if "compiling" not in line]
+    assert len(lines) == 1, said
+    assert re.fullmatch(r"interrupted after epoch \d+, step \d+; --resume goes on", lines[0])
+    assert "net" in torch.load(path, weights_only=True)
+    assert sorted(file.name for file in path.parent.iterdir()) == ["checkpoint.pt"]
+
+
+def test_a_signal_while_other_modules_are_imported(tmp_path):
+    code = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import _interrupted, time; print('in', flush=True); "
+    process = started(tmp_path, "-c", code + "time.sleep(3600)")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=PATIENCE)[1] == "interrupted\n"
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "import no_such_module",
+            r"No module named 'no_such_module': pip install 'lavadl-ref\[pictures\]' installs .*",
+        ),
+        (
+            "from lavadl_ref import datasets; datasets.Oxford('nowhere')",
+            "nowhere: there is no such folder; expected .*",
+        ),
+        ("from lavadl_ref import datasets; datasets.XOR(0)", "steps of XOR must be at least 1, but got 0"),
+        ("open('nowhere/x', 'w')", "nowhere/x: No such file or directory"),
+    ],
+)
+def test_what_the_user_can_mend_ends_in_one_line(tmp_path, code, message):
+    process = started(tmp_path, "-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import _interrupted; {code}")
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert re.fullmatch(message + "\n", said)
+    assert process.returncode == 1
+
+
+def test_other_errors_show_where_they_come_from(tmp_path):
+    process = started(tmp_path, "-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import _interrupted; int('x')")
+    assert "Traceback" in process.communicate(timeout=PATIENCE)[1]
+
+
+@pytest.mark.parametrize("name", ["oxford", "nmnist", "mnist_bootstrap", "pilotnet_sdnn", "pilotnet_lif"])
+def test_a_folder_without_data_is_named_in_one_line(tmp_path, name):
+    process = started(tmp_path, FOLDER / f"{name}.py", "--small", "--data", "nowhere")
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert re.fullmatch(rf"{name}.py:\d+: nowhere: there is no such folder; expected .*\n", said)
+    assert process.returncode == 1
+
+
+def test_object_detection_without_data(tmp_path):
+    process = started(tmp_path, FOLDER / "object_detection.py", "--small", "--data", "nowhere")
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert re.fullmatch(r"object_detection.py:\d+: there is no folder nowhere/labels.*\n", said)
+
+
+@pytest.mark.parametrize("script", sorted(FOLDER.glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_signals_are_taken_before_anything_large_is_imported(script):
+    imported = [
+        (node.names[0].name if isinstance(node, ast.Import) else node.module).partition(".")[0]
+        for node in ast.parse(script.read_text()).body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    others = [name for name in imported if name not in sys.stdlib_module_names]
+    assert others[0] == "_interrupted"
+
+
+# -- the learning rate, settings, seeds ------------------------------------------------------------------------------
+
+
 @pytest.mark.usefixtures("run")  # which makes the helpers importable
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_the_learning_rate_falls_once(tmp_path, stop):

@@ -116,6 +116,7 @@ class Training:
             epoch=self.epoch,
             place=self.place,
             best=self.best,
+            mode=self.assistant.net.training,  # what prepares the next batch may ask for it
             stats={name: vars(getattr(stats, name)) for name in ("training", "testing")},
         )
 
@@ -123,6 +124,7 @@ class Training:
         """From what was noted."""
         try:
             self.epoch, self.place, self.best = values["epoch"], values["place"], values["best"]
+            self.assistant.net.train(values["mode"])
             for name, found in values["stats"].items():
                 vars(getattr(self.assistant.stats, name)).update(found)
         except (AttributeError, KeyError, TypeError, ValueError):
