@@ -17,6 +17,7 @@ import pytest
 import lavadl_ref
 from lavadl_ref import doctor, reference
 from lavadl_ref.netx import lava_support
+from tests import PATIENCE
 
 NAMES = [
     "Python",
@@ -48,7 +49,7 @@ def without(*blocked: str, **environment: str) -> str:
         [sys.executable, "-c", textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         cwd=Path(__file__).resolve().parents[1],
         env={**os.environ, **environment},
     )

@@ -15,6 +15,7 @@ from lavadl_ref import datasets
 from lavadl_ref.slayer import io
 from lavadl_ref.slayer.io import Event
 from lavadl_ref.slayer.object_detection.dataset import MovingShapes
+from tests import PATIENCE
 
 matplotlib.use("Agg")
 
@@ -484,7 +485,7 @@ def test_frame_rate_is_checked(plt):
 
 def test_matplotlib_is_imported_when_asked_for():
     code = "import sys, lavadl_ref.slayer.io; print('matplotlib' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert run.stdout.strip() == "False"
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from lavadl_ref import cli, exchange
 from lavadl_ref.exchange import FAMILIES, LAYERS
 from lavadl_ref.testing import _bases, fuzz
+from tests import PATIENCE
 
 FILES = 300
 
@@ -55,7 +56,7 @@ def test_what_is_refused_and_what_is_the_same(report):
     ],
 )
 def test_a_bad_reader_is_seen(reader, outcome, message):
-    timeout = 1 if reader == "hang" else 60
+    timeout = 1 if reader == "hang" else PATIENCE
     found = fuzz.run(2, workers=1, timeout=timeout, reader=f"tests.testing.bad_readers:{reader}")
     assert [one.outcome for one in found.failures] == [outcome] * 2
     assert all(message in one.message for one in found.failures)

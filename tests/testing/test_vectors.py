@@ -14,7 +14,7 @@ import pytest
 from lavadl_ref.exchange import FAMILIES
 from lavadl_ref.testing import vectors
 from lavadl_ref.testing.definitions import DEFINITIONS
-from tests import naive
+from tests import PATIENCE, naive
 
 ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = [sys.executable, "-m", "tests.testing.foreign"]
@@ -196,7 +196,7 @@ def test_unknown_names_are_refused(function):
 @pytest.mark.parametrize("modules", ["lavadl_ref.testing", "lavadl_ref.testing.vectors"])
 def test_neither_torch_nor_lava_nor_hypothesis_is_needed(modules):
     code = f"import sys; sys.modules.update(torch=None, lava=None, hypothesis=None); import {modules}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
 
 
