@@ -193,6 +193,8 @@ def test_reading_is_seen():
 
 #: Calls that wait, and the place of the argument that bounds them.
 WAITING = {"wait": 0, "join": 0, "communicate": 1, "timeout": 0}
+#: Functions of ours that wait for a few seconds unless told otherwise.
+IMPATIENT = {"vectors.check", "fuzz.run"}
 CLOCKS = {"monotonic", "perf_counter", "process_time", "time"}
 TIMED = re.compile(r"\b(time_?out|deadline|patience|seconds|elapsed|took|duration)\b", re.IGNORECASE)
 #: Limits of less than `PATIENCE` that guard against nothing, and why they hold on a machine as slow as you like.
@@ -229,6 +231,8 @@ def limits(source: str, least: float = PATIENCE) -> list[str]:
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             bounded = [word for word in node.keywords if word.arg and TIMED.fullmatch(word.arg) and short(word.value)]
             found += [f"{word.arg}={ast.unparse(word.value)}" for word in bounded]
+            if ast.unparse(node.func) in IMPATIENT and not {"timeout", None} & {word.arg for word in node.keywords}:
+                found.append(ast.unparse(node))
             # numbers by place, as in process.wait(10)
             place = WAITING.get(name)
             if place is not None and len(node.args) > place and short(node.args[place]):
@@ -276,6 +280,7 @@ def test_tests_have_no_short_time_limits():
         ("assert 1 > report.seconds", "1 > report.seconds"),
         ("deadline = time.monotonic() + 5", "time.monotonic() + 5"),
         ("settings(deadline=200)", "deadline=200"),
+        ("vectors.check('cat')", "vectors.check('cat')"),
     ],
 )
 def test_a_short_time_limit_is_seen(source, limit):

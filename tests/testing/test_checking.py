@@ -110,7 +110,7 @@ def test_an_answer_too_many():
         "from tests.testing.foreign import answer\nprint(json.dumps(answer(ask)), 'and more', sep='\\n', flush=True)"
     )
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, '.')\n{START}{right}\ntime.sleep(10**6)"]
-    report = vectors.check(command, "CUBA")
+    report = vectors.check(command, "CUBA", timeout=PATIENCE)
     assert report.equal == 1
     # which of the two depends on whether it came before the next question
     assert report.failure.startswith(
@@ -122,7 +122,7 @@ def test_an_answer_too_many():
 
 
 def test_a_program_that_is_not_there():
-    report = vectors.check("./nowhere/port --fast", "CUBA")
+    report = vectors.check("./nowhere/port --fast", "CUBA", timeout=PATIENCE)
     assert report.failure == "cannot run ./nowhere/port --fast: No such file or directory"
     assert not report.exact
 

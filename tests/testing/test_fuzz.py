@@ -18,7 +18,7 @@ FILES = 300
 
 @pytest.fixture(scope="module")
 def report():
-    return fuzz.run(FILES, seed=1)
+    return fuzz.run(FILES, seed=1, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
