@@ -367,7 +367,10 @@ READERS = {
             "claims 2^31 columns": png(2**31 - 1, 1, zlib.compress(bytes(8))),
             "is a jpeg that claims 65500x65500": jpeg(65500, 65500),
         },
-        {"has the gigabyte that it claims": lambda: png(2**15, 2**15)},
+        {
+            "has the gigabyte that it claims": lambda: png(2**15, 2**15),
+            "has 80 million pixels": lambda: png(9000, 9000),
+        },
     ),
 }
 
