@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"lavadl_ref": ROOT / "lavadl_ref", "lavadl_kernels": ROOT / "kernels" / "lavadl_kernels"}
 
@@ -27,6 +29,7 @@ LINES = {
     "lavadl_ref._arguments": (("lavadl_ref.exchange",), ("torch", "lava")),
     "lavadl_ref._assigned": ((), ("torch", "lava")),
     "lavadl_ref._ending": ((), ("torch", "lava", "h5py", "numpy")),
+    "lavadl_ref._files": ((), ("torch", "lava", "h5py")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
     "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
     "lavadl_ref._cost": (("lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._arguments"), ("torch", "lava")),
@@ -51,12 +54,18 @@ LINES = {
         ),
         ("torch", "lava"),
     ),
-    "lavadl_ref.slayer": (("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._assigned"), ("lava",)),
+    "lavadl_ref.slayer": (
+        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._assigned", "lavadl_ref._files"),
+        ("lava",),
+    ),
     "lavadl_ref.bootstrap": (
         ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer", "lavadl_ref._assigned"),
         ("lava",),
     ),
-    "lavadl_ref.datasets": (("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate"), ("lava", "h5py")),
+    "lavadl_ref.datasets": (
+        ("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate", "lavadl_ref._files"),
+        ("lava", "h5py"),
+    ),
     "lavadl_ref.netx": (
         (
             "lavadl_kernels",
@@ -171,8 +180,152 @@ def test_imports_where_torch_and_lava_are_blocked(module):
         f"import sys; sys.modules.update(torch=None, lava=None); import {module}; "
         "print(sorted(n for n in sys.modules if n.split('.')[0] in ('torch', 'lava') and sys.modules[n]))"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (run.returncode, run.stdout.strip()) == (0, "[]"), run.stderr
+
+
+#: What reads a file that a user named goes through `lavadl_ref._files`, which bounds it and names it in errors.
+READING = {"fromfile", "load", "loads", "loadtxt", "genfromtxt", "memmap", "open", "read_bytes", "read_text"}
+READERS = ("lavadl_ref.datasets", "lavadl_ref.slayer")
+#: Calls of these names that read no data, by module.
+READS_OTHERWISE = {
+    "lavadl_ref.slayer._team": ("read_text",),  # of the kernel's list of libraries
+    "lavadl_ref.slayer.io._pillow": ("open",),  # of Pillow, on a stream
+    "lavadl_ref.slayer.utils._log_file": ("open",),  # writes
+    "lavadl_ref.slayer.object_detection.dataset.prophesee_files": ("memmap",),  # stays on disk
+    "lavadl_ref.slayer.object_detection.models.detector": ("load",),  # a checkpoint, torch's
+}
+
+
+def reads(source: str) -> list[str]:
+    """Names of the calls that open or load files."""
+    called = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    names = [func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in called]
+    return sorted(READING & set(names))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if part_of(name, READERS)])
+def test_data_is_read_in_one_place(module):
+    assert reads(MODULES[module].read_text()) == sorted(READS_OTHERWISE.get(module, ()))
+
+
+def test_reading_is_seen():
+    source = "np.load(x)\nPath(x).read_text()\nwith open(x): json.loads(y)\nx.load_state_dict(y)\ngzip.open(x)"
+    assert reads(source) == ["load", "loads", "open", "read_text"]
+
+
+#: Calls that wait, and the place of the argument that bounds them.
+WAITING = {"wait": 0, "join": 0, "communicate": 1, "timeout": 0}
+#: Functions of ours that wait for a few seconds unless told otherwise.
+IMPATIENT = {"vectors.check", "fuzz.run"}
+CLOCKS = {"monotonic", "perf_counter", "process_time", "time"}
+TIMED = re.compile(r"\b(time_?out|deadline|patience|seconds|elapsed|took|duration)\b", re.IGNORECASE)
+#: Limits of less than `PATIENCE` that guard against nothing, and why they hold on a machine as slow as you like.
+SHORT_LIMITS = {
+    ("tests/exchange/test_bounds.py", "seconds < 1"): "of the processor's time: a promise of the reader",
+    ("tests/kernels/test_cache.py", "other.join(0.5)"): "too short, it finds less; nothing fails",
+    ("tests/netx/test_inprocess.py", "timeout=0.3"): "the test is of the limit; the work is far longer",
+    ("tests/netx/test_session.py", "timeout=0.3"): "the test is of the limit; the work is far longer",
+    ("validation/distributed/cost.py", "seconds=1.0"): "how long is measured",
+    ("validation/distributed/test_distributed.py", "timeout=1"): "the test is of the limit; starting takes longer",
+}
+
+
+def limits(source: str, least: float = PATIENCE) -> list[str]:
+    """Where a test bounds a time by a number of seconds below `least`, as it is written.
+
+    Seen are arguments called timeout and the like, also their defaults, the numbers that waiting calls and
+    ``pytest.mark.timeout`` are given, and comparisons with a clock or with what is called seconds, took and so on.
+    """
+    found = []
+
+    def short(node: ast.AST | None) -> bool:
+        value = node.value if isinstance(node, ast.Constant) else None
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < least
+
+    def is_clock(node: ast.AST) -> bool:
+        parts = list(ast.walk(node))
+        calls = [getattr(part.func, "attr", "") for part in parts if isinstance(part, ast.Call)]
+        names = [getattr(part, "id", getattr(part, "attr", "")) for part in parts]
+        return bool(CLOCKS & set(calls)) or any(TIMED.fullmatch(name) for name in names if name)
+
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            bounded = [word for word in node.keywords if word.arg and TIMED.fullmatch(word.arg) and short(word.value)]
+            found += [f"{word.arg}={ast.unparse(word.value)}" for word in bounded]
+            if ast.unparse(node.func) in IMPATIENT and not {"timeout", None} & {word.arg for word in node.keywords}:
+                found.append(ast.unparse(node))
+            # numbers by place, as in process.wait(10)
+            place = WAITING.get(name)
+            if place is not None and len(node.args) > place and short(node.args[place]):
+                found.append(ast.unparse(node))
+        elif isinstance(node, (ast.FunctionDef, ast.Lambda)):
+            taken = node.args
+            placed = [*taken.posonlyargs, *taken.args]
+            defaults = list(zip(placed[len(placed) - len(taken.defaults) :], taken.defaults, strict=True))
+            defaults += list(zip(taken.kwonlyargs, taken.kw_defaults, strict=True))
+            found += [f"{arg.arg}={ast.unparse(v)}" for arg, v in defaults if TIMED.fullmatch(arg.arg) and short(v)]
+        elif isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if any(map(short, sides)) and any(is_clock(side) for side in sides) and not isinstance(node.ops[0], ast.Eq):
+                found.append(ast.unparse(node))
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp):
+            # deadline = time.monotonic() + 10
+            parts = [node.value.left, node.value.right]
+            if any(map(short, parts)) and any(is_clock(part) for part in parts):
+                found.append(ast.unparse(node.value))
+    return found
+
+
+def timed_tests() -> list[Path]:
+    """Modules of tests; a benchmark measures what it measures."""
+    files = [path for top in ("tests", "validation") for path in sorted((ROOT / top).rglob("*.py"))]
+    return [path for path in files if "benchmarks" not in path.parts or path.name.startswith("test_")]
+
+
+def test_tests_have_no_short_time_limits():
+    found = {(str(path.relative_to(ROOT)), limit) for path in timed_tests() for limit in limits(path.read_text())}
+    assert found == set(SHORT_LIMITS), "a guard against hanging is tests.PATIENCE; what else is short needs a reason"
+
+
+@pytest.mark.parametrize(
+    ("source", "limit"),
+    [
+        ("subprocess.run(x, timeout=10)", "timeout=10"),
+        ("process.wait(5)", "process.wait(5)"),
+        ("thread.join(0.5)", "thread.join(0.5)"),
+        ("p.communicate('x', 3)", "p.communicate('x', 3)"),
+        ("@pytest.mark.timeout(20)\ndef f(): ...", "pytest.mark.timeout(20)"),
+        ("def f(x, timeout=1.5): ...", "timeout=1.5"),
+        ("def f(*, seconds=10): ...", "seconds=10"),
+        ("assert time.monotonic() - began < 20", "time.monotonic() - began < 20"),
+        ("assert 1 > report.seconds", "1 > report.seconds"),
+        ("deadline = time.monotonic() + 5", "time.monotonic() + 5"),
+        ("settings(deadline=200)", "deadline=200"),
+        ("vectors.check('cat')", "vectors.check('cat')"),
+    ],
+)
+def test_a_short_time_limit_is_seen(source, limit):
+    assert limits(source) == [limit]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "subprocess.run(x, timeout=PATIENCE)",
+        "settings(deadline=None)",
+        "', '.join(names)",
+        "process.wait()",
+        "time.sleep(0.1)",
+        "assert took > 0",
+        "f(timeout=-3)",
+        "values.get('a', 3)",
+        "report.seconds == {1}",
+    ],
+)
+def test_what_is_no_time_limit_is_left_alone(source):
+    assert limits(source) == []
 
 
 def promises() -> dict[str, tuple[set[str], set[str]]]:

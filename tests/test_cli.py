@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from lavadl_ref import _ending, cli, doctor, exchange, reference
 from lavadl_ref.exchange import Conv, Dense, Flatten, Network, Neuron, Pool
 from lavadl_ref.netx import lava_support, runtime
+from tests import PATIENCE
 from tests.netx.test_runtime import until, wait_for_actors
 
 USABLE, WHY = lava_support.available()
@@ -335,7 +336,7 @@ def test_as_a_program(tmp_path):
     """The installed entry point: one line, no traceback."""
     done = subprocess.run(
         [sys.executable, "-m", "lavadl_ref.cli", "inspect", "missing.net"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == "error: missing.net: cannot be opened: No such file or directory\n"
@@ -360,11 +361,11 @@ def test_leaves_nothing_when_stopped(number, file):
             segments = noted.read_text().split()
             assert any((_ending.SHARED_MEMORY / name).exists() for name in segments)
             caller.send_signal(number)
-            out, errors = caller.communicate(timeout=20)
+            out, errors = caller.communicate(timeout=PATIENCE)
             assert caller.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
             assert out == ""
             assert "Traceback" not in errors
-            _, left = psutil.wait_procs(family, timeout=10)
+            _, left = psutil.wait_procs(family, timeout=PATIENCE)
             assert [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
             until(lambda: not any((_ending.SHARED_MEMORY / name).exists() for name in segments))
             assert list(Path(folder).iterdir()) == []

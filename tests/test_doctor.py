@@ -18,6 +18,7 @@ from lavadl_kernels import _places
 import lavadl_ref
 from lavadl_ref import doctor, reference
 from lavadl_ref.netx import lava_support
+from tests import PATIENCE
 
 NAMES = [
     "Python",
@@ -49,7 +50,7 @@ def without(*blocked: str, **environment: str) -> str:
         [sys.executable, "-c", textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         cwd=Path(__file__).resolve().parents[1],
         env={**os.environ, **environment},
     )

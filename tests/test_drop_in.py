@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lavadl_ref.netx import lava_support
+from tests import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 needs_lava = pytest.mark.skipif(not lava_support.available()[0], reason="lava-nc is not installed")
@@ -31,7 +32,7 @@ def run(*codes):
     """Run the pieces of code one after the other; every warning is an error."""
     code = "\n".join(map(textwrap.dedent, codes))
     command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lavadl_ref.netx import lava_support
+from tests import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -148,7 +149,7 @@ def run(code, folder):
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

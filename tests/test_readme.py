@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import PATIENCE
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -28,7 +30,7 @@ def test_examples_run_in_order(tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=PATIENCE,
         )
         assert done.returncode == 0, done.stderr
     assert "Dense + LIF" in done.stdout or "DelayDense + LIF" in done.stdout

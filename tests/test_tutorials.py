@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import errno
 import importlib
+import io
+import os
+import re
 import runpy
+import signal
+import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +23,7 @@ pytest.importorskip("torch")
 import torch
 
 from lavadl_ref.netx import lava_support
+from tests import PATIENCE
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "tutorials"
 USABLE, WHY = lava_support.available()
@@ -25,6 +35,7 @@ TRAINED = {
     "pilotnet_lif": "angles.png",
     "mnist_bootstrap": "rates.png",
 }
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 needs_lava = pytest.mark.skipif(not USABLE, reason=WHY)
 
 
@@ -35,6 +46,8 @@ def run(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "100")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def job(name, *arguments):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
@@ -44,6 +57,18 @@ def run(monkeypatch, capsys):
 
     yield job
     torch.set_num_threads(threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def assert_all_speak(trained, deployed):
+    """No layer but one that is read out is silent."""
+    *hidden, last = deployed.layers
+    assert [result.position for result in hidden if not result.spikes] == []
+    *hidden, last = trained.layers
+    assert [result.position for result in hidden if not result.spikes] == []
+    # what is compared of a layer that is read out is no spikes, but their sums
+    assert last.spikes or last.layer.neuron is None or last.paths["slayer"].compared
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +86,7 @@ def test_trains_and_is_exact(run, out, name):
     assert paths == ({"slayer", "lava"} if USABLE else {"slayer"})
     assert f"{trained.compared + deployed.compared:,}, all equal" in said
     assert len(found["stats"].testing.loss_log) == found["asked"].epochs
+    assert_all_speak(trained, deployed)
     for file in (TRAINED[name], "loss.png"):
         assert (found["asked"].out / file).read_bytes().startswith(b"\x89PNG")
     for file in (f"{name}.net", "loss.txt", "checkpoint.pt"):
@@ -72,6 +98,7 @@ def test_rates_of_other_neurons(run, out, family):
     found, said = run("mnist_bootstrap", "--small", "--family", family, "--out", out / "rates")
     assert found["trained"].exact
     assert found["deployed"].exact
+    assert_all_speak(found["trained"], found["deployed"])
     assert f"test accuracy, spikes │ {found['spiking']:.6g}" in " ".join(said.split())
     assert (out / "rates" / family / "mnist_bootstrap.net").is_file()
 
@@ -158,32 +185,264 @@ def test_more_epochs_after_the_end(run, tmp_path, name, epochs):
     same(whole, parts)
 
 
-@pytest.mark.parametrize("after", [1, 3])
-@pytest.mark.parametrize("name", ["nmnist", "mnist_bootstrap"])
-def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, name, after):
-    """Two batches an epoch; the interruption comes at batch `after`, counted from 0."""
+@contextmanager
+def interrupting(monkeypatch, at):
+    """Raise KeyboardInterrupt in the middle of training step `at`, counted from 0."""
     from lavadl_ref import slayer
 
-    settings = "--small", "--epochs", 2
-    whole, _ = run(name, *settings, "--out", tmp_path / "whole")
     train, done = slayer.utils.Assistant.train, []
 
     def broken(self, *batch):
-        if len(done) == after:
+        found = train(self, *batch)  # the network has been changed, and the checkpoint must not be
+        if len(done) == at:
             raise KeyboardInterrupt
         done.append(0)
-        return train(self, *batch)
+        return found
 
-    monkeypatch.setattr(importlib.import_module("_training"), "SAVE_EVERY", 0)
     with monkeypatch.context() as patch:
         patch.setattr(slayer.utils.Assistant, "train", broken)
-        with pytest.raises(KeyboardInterrupt):
-            run(name, *settings, "--out", tmp_path / "parts")
+        yield
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", ["nmnist", "mnist_bootstrap", "pilotnet_sdnn"])
+def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, capsys, name, at):
+    """The interruption comes in the middle of a step, before any checkpoint was due."""
+    settings = "--small", "--epochs", 2 if name != "pilotnet_sdnn" else 4
+    whole, _ = run(name, *settings, "--out", tmp_path / "whole")
+    with interrupting(monkeypatch, at), pytest.raises(SystemExit) as ended:
+        run(name, *settings, "--out", tmp_path / "parts")
+    assert ended.value.code == 130
     state = torch.load(next((tmp_path / "parts").rglob("checkpoint.pt")), weights_only=True)
-    assert (state["epoch"], state["place"]) == (after // 2, 32)
+    steps = 2 if name != "pilotnet_sdnn" else 1
+    # at the end of an epoch what is left to be done of it is its test
+    assert state["epoch"] * steps + -(-state["place"] // 32) == at
+    said = capsys.readouterr().err
+    step = -(-state["place"] // 32)
+    assert said == f"interrupted after epoch {state['epoch']}, step {step}; --resume goes on\n"
     torch.rand(7)
     parts, _ = run(name, *settings, "--out", tmp_path / "parts", "--resume")
     same(whole, parts)
+
+
+def test_interrupted_in_a_test(run, tmp_path, monkeypatch):
+    from lavadl_ref import slayer
+
+    settings = "--small", "--epochs", 2
+    whole, _ = run("nmnist", *settings, "--out", tmp_path / "whole")
+    test, done = slayer.utils.Assistant.test, []
+
+    def broken(self, *batch):
+        done.append(test(self, *batch))
+        if len(done) == 3:  # of two batches an epoch
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slayer.utils.Assistant, "test", broken)
+        with pytest.raises(SystemExit):
+            run("nmnist", *settings, "--out", tmp_path / "parts")
+    parts, _ = run("nmnist", *settings, "--out", tmp_path / "parts", "--resume")
+    same(whole, parts)
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(run, tmp_path, monkeypatch):
+    from lavadl_ref.exchange import atomic
+
+    settings = "xor_regression", "--small", "--out", tmp_path
+    run(*settings, "--epochs", 2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(SystemExit, match=r"checkpoint.pt: No space left on device; the checkpoint before.* is kept$"):
+        run(*settings, "--epochs", 4, "--resume")
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda content: b"", "expected a checkpoint, but it cannot be read"),
+        (lambda content: content[: len(content) // 2], "expected a checkpoint, but it cannot be read"),
+        (lambda content: b"x" * 1000, "expected a checkpoint, but it cannot be read"),
+        (lambda content: saved({"a": torch.zeros(3)}), "expected a checkpoint of a tutorial, but it holds"),
+        (lambda content: saved([1]), "expected a checkpoint of a tutorial, but it holds something else"),
+        (lambda content: saved(object()), "expected a checkpoint, but it cannot be read"),
+        (lambda content: changed(content, net={"x": torch.zeros(1)}), "does not fit this training"),
+        (lambda content: changed(content, random=3), "does not fit this training"),
+        (lambda content: changed(content, stats=3), "expected a checkpoint of a tutorial"),
+    ],
+)  # fmt: skip
+def test_a_bad_checkpoint_is_refused_in_one_line(run, tmp_path, damage, message):
+    run("xor_regression", "--small", "--epochs", 1, "--out", tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(SystemExit, match=rf"checkpoint.pt: {message}") as refused:
+        run("xor_regression", "--small", "--epochs", 2, "--out", tmp_path, "--resume")
+    assert "\n" not in refused.value.code
+
+
+def saved(value):
+    held = io.BytesIO()
+    torch.save(value, held)
+    return held.getvalue()
+
+
+def changed(content, **values):
+    return saved(torch.load(io.BytesIO(content), weights_only=True) | values)
+
+
+# -- what is silent shows nothing ------------------------------------------------------------------------------------
+
+
+def test_a_silent_network_is_no_proof(run, tmp_path, monkeypatch):
+    from lavadl_ref import slayer
+
+    dense = slayer.block.cuba.Dense
+
+    def deaf(neuron, *sizes, **options):
+        return dense({**neuron, "threshold": 1000}, *sizes, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(slayer.block.cuba, "Dense", deaf)
+        with pytest.raises(SystemExit, match=r"^layers 0 and 1 sent nothing: that all paths agree there shows nothing"):
+            run("oxford", "--small", "--epochs", 1, "--out", tmp_path / "oxford")
+        if USABLE:
+            with pytest.raises(SystemExit, match=r"^layers 0 and 1 sent nothing"):
+                run("netx_oxford", "--small", "--out", tmp_path / "netx_oxford")
+
+
+@pytest.mark.usefixtures("run")
+def test_what_is_read_out_is_not_silent(tmp_path):
+    from lavadl_ref import slayer
+
+    common = importlib.import_module("_common")
+    asked = common.Options("x", None, 1, 0, tmp_path, False, True, tmp_path)
+    torch.manual_seed(0)
+    neuron = {"threshold": 0.1, "current_decay": 1, "voltage_decay": 0.1}
+    blocks = [slayer.block.cuba.Dense(neuron, 4, 8), slayer.block.cuba.Affine(neuron, 8, 1, dynamics=False)]
+    x = (torch.rand(2, 4, 20) < 0.5).float()
+    common.compare(asked, blocks, x, x[0].numpy().astype(int))
+    x[0] = 0  # what is deployed is silent, and what is compared as trained is not
+    with pytest.raises(SystemExit, match=r"^layer 0 sent nothing"):
+        common.compare(asked, blocks, x, x[0].numpy().astype(int))
+    torch.nn.init.zeros_(blocks[1].synapse.weight)
+    with pytest.raises(SystemExit, match=r"^layers 0 and 1 sent nothing"):
+        common.compare(asked, blocks, x, x[0].numpy().astype(int))
+
+
+# -- ends in one line ------------------------------------------------------------------------------------------------
+
+#: A tutorial that writes its checkpoint at each step, so that one sees from outside that it trains.
+OFTEN = """
+import runpy, sys
+sys.path.insert(0, {folder!r})
+import _interrupted, _checkpoint
+_checkpoint.SAVE_EVERY = 0
+sys.argv[0] = {script!r}
+runpy.run_path({script!r}, run_name="__main__")
+"""
+
+
+def started(folder, *command):
+    """A program of Python's in a folder of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.parametrize("name", ["xor_regression", "object_detection"])
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_ends_in_one_line_and_with_a_checkpoint(tmp_path, number, name):
+    code = OFTEN.format(folder=str(FOLDER), script=str(FOLDER / f"{name}.py"))
+    process = started(tmp_path, "-c", code, "--small", "--epochs", 10**6, "--out", "out")
+    path = tmp_path / "out" / "checkpoint.pt"
+    while not path.is_file() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.send_signal(number)  # once is as good as twice
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + number, said
+    lines = [line for line in said.splitlines() if "compiling" not in line]
+    assert len(lines) == 1, said
+    assert re.fullmatch(r"interrupted after epoch \d+, step \d+; --resume goes on", lines[0])
+    assert "net" in torch.load(path, weights_only=True)
+    assert sorted(file.name for file in path.parent.iterdir()) == ["checkpoint.pt"]
+
+
+def test_a_signal_while_other_modules_are_imported(tmp_path):
+    code = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import _interrupted, time; print('in', flush=True); "
+    process = started(tmp_path, "-c", code + "time.sleep(3600)")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=PATIENCE)[1] == "interrupted\n"
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (
+            "import no_such_module",
+            r"No module named 'no_such_module': pip install 'lavadl-ref\[pictures\]' installs .*",
+        ),
+        (
+            "from lavadl_ref import datasets; datasets.Oxford('nowhere')",
+            "nowhere: there is no such folder; expected .*",
+        ),
+        ("from lavadl_ref import datasets; datasets.XOR(0)", "steps of XOR must be at least 1, but got 0"),
+        ("open('nowhere/x', 'w')", "nowhere/x: No such file or directory"),
+    ],
+)
+def test_what_the_user_can_mend_ends_in_one_line(tmp_path, code, message):
+    process = started(tmp_path, "-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import _interrupted; {code}")
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert re.fullmatch(message + "\n", said)
+    assert process.returncode == 1
+
+
+def test_other_errors_show_where_they_come_from(tmp_path):
+    process = started(tmp_path, "-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import _interrupted; int('x')")
+    assert "Traceback" in process.communicate(timeout=PATIENCE)[1]
+
+
+@pytest.mark.parametrize("name", ["oxford", "nmnist", "mnist_bootstrap", "pilotnet_sdnn", "pilotnet_lif"])
+def test_a_folder_without_data_is_named_in_one_line(tmp_path, name):
+    process = started(tmp_path, FOLDER / f"{name}.py", "--small", "--data", "nowhere")
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert re.fullmatch(rf"{name}.py:\d+: nowhere: there is no such folder; expected .*\n", said)
+    assert process.returncode == 1
+
+
+def test_object_detection_without_data(tmp_path):
+    process = started(tmp_path, FOLDER / "object_detection.py", "--small", "--data", "nowhere")
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert re.fullmatch(r"object_detection.py:\d+: there is no folder nowhere/labels.*\n", said)
+
+
+@pytest.mark.parametrize("script", sorted(FOLDER.glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_signals_are_taken_before_anything_large_is_imported(script):
+    imported = [
+        (node.names[0].name if isinstance(node, ast.Import) else node.module).partition(".")[0]
+        for node in ast.parse(script.read_text()).body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    others = [name for name in imported if name not in sys.stdlib_module_names]
+    assert others[0] == "_interrupted"
+
+
+# -- the learning rate, settings, seeds ------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("run")  # which makes the helpers importable

@@ -26,6 +26,8 @@ if "ipykernel" not in sys.modules:  # a notebook shows figures itself
 
 console = Console(highlight=False)
 
+NOTHING_SHOWN = "{}: that all paths agree there shows nothing. More epochs, or another --seed, may wake them"
+
 
 @dataclass
 class Options:
@@ -143,6 +145,8 @@ def compare(
 ) -> tuple[verify.Report, verify.Report]:
     """Export `blocks` to ``options.path``, and compare slayer, the integer reference and Lava in every integer.
 
+    Ends the program where a path differs, and where a layer is silent: zeros are equal on any path.
+
     Parameters
     ----------
     options : Options
@@ -158,13 +162,53 @@ def compare(
         ``reset_interval`` and ``reset_offset`` of the deployed network.
     """
     exchange.write(options.path, exchange.Network(tuple(block.describe() for block in blocks)))
-    trained = verify.trained(blocks[first:], x)
+    entered = blocks[first:]
+    trained = verify.trained(entered, x)
     deployed = verify.verify(options.path, stream, in_process=options.small, **resets)  # type: ignore[arg-type]
     show_paths(f"as trained: {trained.samples} samples of {trained.steps} steps", trained)
     show_paths(f"as deployed: {deployed.steps} steps", deployed)
     if not (trained.exact and deployed.exact):
         sys.exit("a path differs")
+    if shown := silent(entered, x, trained, deployed):
+        sys.exit(NOTHING_SHOWN.format(shown))
     return trained, deployed
+
+
+def silent(blocks: Sequence[Any], x: Tensor, trained: verify.Report, deployed: verify.Report | None = None) -> str:
+    """Which layers sent nothing but zeros in a comparison, as the subject of a sentence; '' if there is none.
+
+    Parameters
+    ----------
+    blocks, x
+        What was compared as trained.
+    trained, deployed : Report
+        How it went; of `deployed`, the last layers are those of `blocks`.
+    """
+    quiet, sent = set(), x
+    before = 0 if deployed is None else len(deployed.layers) - len(trained.layers)
+    if deployed is not None:
+        quiet = {result.position for result in deployed.layers[:before] if not result.spikes}
+    with torch.no_grad():
+        for number, (block, result) in enumerate(zip(blocks, trained.layers, strict=True)):
+            sent = getattr(block, "deployed", block)(sent)
+            sent = sent[0] if isinstance(sent, tuple) else sent
+            # what is read out instead of sent is counted nowhere but here
+            spikes = bool(result.spikes) and deployed is not None
+            if not sent.any() or (spikes and not deployed.layers[before + number].spikes):  # type: ignore[union-attr]
+                quiet.add(before + number)
+    return _silence(quiet)
+
+
+def silent_on_lava(sent: Sequence[Any]) -> str:
+    """As `silent`, of what each layer sent on Lava: arrays, or None where nothing was recorded."""
+    return _silence({number for number, values in enumerate(sent) if values is not None and not np.any(values)})
+
+
+def _silence(quiet: set[int]) -> str:
+    if not quiet:
+        return ""
+    *most, last = map(str, sorted(quiet))
+    return f"layers {', '.join(most)} and {last} sent nothing" if most else f"layer {last} sent nothing"
 
 
 def on_lava(options: Options, network: Any, inputs: np.ndarray, steps: int, **arguments: Any) -> Any:

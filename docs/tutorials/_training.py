@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
+from _checkpoint import Checkpoint, order
 from _common import Options, progress
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from lavadl_ref import slayer
-
-SAVE_EVERY = 30.0  #: seconds between checkpoints within an epoch
 
 
 @dataclass
@@ -48,55 +43,47 @@ class Training:
 
     def __post_init__(self) -> None:
         options = self.options
-        self.checkpoint = options.out / "checkpoint.pt"
-        # what must be the same for a run to be the same
-        self.settings = json.dumps(
-            [
-                options.name,
-                options.family,
-                options.seed,
-                options.small,
-                str(options.data),
-                len(self.data),
-                len(self.test),
-                self.batch,
-            ]
-        )
+        settings = [options.name, options.family, options.seed, options.small, str(options.data)]
+        settings += [len(self.data), len(self.test), self.batch]  # type: ignore[arg-type]
+        parts = {"net": self.assistant.net, "optimizer": self.assistant.optimizer, **self.also}
+        self.checkpoint = Checkpoint(options.out / "checkpoint.pt", json.dumps(settings), parts)
         self.epoch = self.place = 0
         if options.resume:
-            self._load()
+            self._go_on(self.checkpoint.load())
 
     def run(self) -> None:
-        """Train up to the epoch that was asked for, then take the best network."""
-        assert self.assistant.stats is not None
-        batches = -(-len(self.data) // self.batch)  # type: ignore[arg-type]
-        with progress("training") as update:
-            saved = perf_counter()
+        """Train up to the epoch that was asked for, then take the best network.
+
+        Whoever interrupts this gets a checkpoint of the last step that was done.
+        """
+        with self.checkpoint.kept(), progress("training") as update:
+            self._note()
             while self.epoch < self.options.epochs:
-                if self.place == 0 and self.epoch in self.slower:
-                    self.assistant.reduce_lr()
-                order = self._order(self.epoch)
-                if hasattr(self.data, "set_epoch"):
-                    self.data.set_epoch(self.epoch)
-                while self.place < len(order):
-                    self._prepare(self.place // self.batch, True)
-                    self.assistant.train(*self._batch(self.data, order[self.place : self.place + self.batch]))
-                    self.place += self.batch
-                    update(self.epoch * batches + self.place // self.batch, self.options.epochs * batches, self._says())
-                    if perf_counter() - saved >= SAVE_EVERY:
-                        self._save()
-                        saved = perf_counter()
-                for number, part in enumerate(torch.arange(len(self.test)).split(self.batch)):  # type: ignore[arg-type]
-                    self._prepare(number, False)
-                    self.assistant.test(*self._batch(self.test, part))
-                self._close_epoch()
-                if perf_counter() - saved >= SAVE_EVERY:
-                    self._save()
-                    saved = perf_counter()
-            self._save()
+                self._epoch(update)
+            self.checkpoint.write()
         if self.best:
             self.assistant.net.load_state_dict(self.best)
         self.assistant.net.eval()
+
+    def _epoch(self, update: Callable[[int, int, str], None]) -> None:
+        count = len(self.data)  # type: ignore[arg-type]
+        batches = -(-count // self.batch)
+        if self.place == 0 and self.epoch in self.slower:
+            self.assistant.reduce_lr()
+        places = order(count, self.options.seed, self.epoch) if self.shuffle else torch.arange(count)
+        if hasattr(self.data, "set_epoch"):
+            self.data.set_epoch(self.epoch)
+        while self.place < count:
+            self._prepare(self.place // self.batch, True)
+            self.assistant.train(*self._batch(self.data, places[self.place : self.place + self.batch]))
+            self.place += self.batch
+            update(self.epoch * batches + self.place // self.batch, self.options.epochs * batches, self._says())
+            self._note()
+        for number, part in enumerate(torch.arange(len(self.test)).split(self.batch)):  # type: ignore[arg-type]
+            self._prepare(number, False)
+            self.assistant.test(*self._batch(self.test, part))
+        self._close_epoch()
+        self._note()
 
     def _prepare(self, number: int, train: bool) -> None:
         if self.before is not None:
@@ -112,12 +99,6 @@ class Training:
         if self.after is not None:
             self.after()
 
-    def _order(self, epoch: int) -> Tensor:
-        count = len(self.data)  # type: ignore[arg-type]
-        if not self.shuffle:
-            return torch.arange(count)
-        return torch.from_numpy(np.random.default_rng((self.options.seed, epoch)).permutation(count))
-
     def _batch(self, data: Dataset[Any], places: Tensor) -> tuple[Tensor, Tensor]:
         return self.prepare(default_collate([data[int(place)] for place in places]))
 
@@ -128,51 +109,23 @@ class Training:
         log = getattr(stats.testing, f"{what}_log")
         return f"test {what} {log[-1]:.5g}" if log else ""
 
-    def _save(self) -> None:
+    def _note(self) -> None:
         stats = self.assistant.stats
-        state = {
-            "settings": self.settings,
-            "epoch": self.epoch,
-            "place": self.place,
-            "net": self.assistant.net.state_dict(),
-            "optimizer": self.assistant.optimizer.state_dict(),
-            "best": self.best,
-            "stats": {name: dict(vars(getattr(stats, name))) for name in ("training", "testing")},
-            "random": _random_states(),
-            "also": {name: part.state_dict() for name, part in self.also.items()},
-        }
-        part = self.checkpoint.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, self.checkpoint)  # whoever interrupts this leaves the one before
+        self.checkpoint.note(
+            f"after epoch {self.epoch}, step {-(-self.place // self.batch)}",
+            epoch=self.epoch,
+            place=self.place,
+            best=self.best,
+            mode=self.assistant.net.training,  # what prepares the next batch may ask for it
+            stats={name: vars(getattr(stats, name)) for name in ("training", "testing")},
+        )
 
-    def _load(self) -> None:
-        if not self.checkpoint.is_file():
-            sys.exit(f"{self.checkpoint}: there is no such file, and so nothing to resume")
-        state = torch.load(self.checkpoint, weights_only=True)
-        if state["settings"] != self.settings:
-            sys.exit(f"{self.checkpoint}: is of other settings, {state['settings']}; asked for are {self.settings}")
-        self.epoch, self.place, self.best = state["epoch"], state["place"], state["best"]
-        self.assistant.net.load_state_dict(state["net"])
-        self.assistant.optimizer.load_state_dict(state["optimizer"])
-        for name, values in state["stats"].items():
-            vars(getattr(self.assistant.stats, name)).update(values)
-        for name, part in self.also.items():
-            part.load_state_dict(state["also"][name])
-        _set_random_states(state["random"])
-
-
-def _random_states() -> dict[str, Any]:
-    """The states of the global generators of torch, NumPy and Python, as what a checkpoint may hold."""
-    kind, key, *rest = np.random.get_state()  # noqa: NPY002 - dropout or augmentation of the reader may use it
-    return {
-        "torch": torch.get_rng_state(),
-        "numpy": (str(kind), torch.from_numpy(np.asarray(key).astype(np.int64)), *rest),
-        "python": random.getstate(),
-    }
-
-
-def _set_random_states(states: dict[str, Any]) -> None:
-    kind, key, *rest = states["numpy"]
-    torch.set_rng_state(states["torch"])
-    np.random.set_state((kind, key.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    random.setstate(states["python"])
+    def _go_on(self, values: dict[str, Any]) -> None:
+        """From what was noted."""
+        try:
+            self.epoch, self.place, self.best = values["epoch"], values["place"], values["best"]
+            self.assistant.net.train(values["mode"])
+            for name, found in values["stats"].items():
+                vars(getattr(self.assistant.stats, name)).update(found)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            sys.exit(f"{self.checkpoint.path}: expected a checkpoint of a tutorial, but it holds something else")

@@ -6,6 +6,7 @@ With `--data DIR` MNIST, its four IDX files; otherwise the digits of scikit-lear
 # %%
 import itertools
 
+import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import torch
 from _common import compare, curves, figure, options, raster, save, show
 from _training import Training

@@ -7,8 +7,9 @@
 import sys
 from time import perf_counter
 
+import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import numpy as np
-from _common import figure, on_lava, options, raster, save, show
+from _common import NOTHING_SHOWN, figure, on_lava, options, raster, save, show, silent_on_lava
 
 from lavadl_ref import datasets, exchange, reference, slayer
 
@@ -64,3 +65,5 @@ rows = {f"steps per second, {name}": f"{steps / seconds:,.0f}" for name, (_, sec
 show(asked, {"output spikes": int(took["Lava"][0].sum()), "all equal": equal} | rows)
 if not equal:
     sys.exit("a path differs")
+if quiet := silent_on_lava(records.spikes):
+    sys.exit(NOTHING_SHOWN.format(quiet))

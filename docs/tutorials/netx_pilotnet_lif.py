@@ -10,8 +10,9 @@ neurons of Lava-DL's recording were reset every 17 steps.
 import sys
 from pathlib import Path
 
+import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import numpy as np
-from _common import figure, on_lava, options, save, show
+from _common import NOTHING_SHOWN, figure, on_lava, options, save, show, silent_on_lava
 from _pilotnet import angles, drives, integers, quantised
 
 from lavadl_ref import exchange, reference
@@ -61,6 +62,8 @@ def steer() -> bool:
         "Lava = reference": equal,
     }
     show(asked, rows)
+    if quiet := silent_on_lava([*records.spikes[:-1], said]):
+        sys.exit(NOTHING_SHOWN.format(quiet))
     return equal
 
 

@@ -6,8 +6,9 @@
 # %%
 import sys
 
+import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import numpy as np
-from _common import on_lava, options, show
+from _common import NOTHING_SHOWN, on_lava, options, show, silent_on_lava
 from _pilotnet import DATA, angles, drives, integers, quantised
 
 from lavadl_ref import exchange, reference
@@ -56,3 +57,5 @@ show(
 )
 if not equal:
     sys.exit("a path differs")
+if quiet := silent_on_lava([*records.spikes[:-1], records.output]):
+    sys.exit(NOTHING_SHOWN.format(quiet))

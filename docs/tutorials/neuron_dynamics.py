@@ -1,6 +1,7 @@
 """What each of the seven neurons does with the same few input spikes."""
 
 # %%
+import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import torch
 from _common import figure, options, save, show
 

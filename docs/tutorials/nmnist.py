@@ -5,6 +5,7 @@ files of N-MNIST's format and read from there.
 """
 
 # %%
+import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import numpy as np
 import torch
 from _common import compare, curves, figure, options, progress, raster, save, show

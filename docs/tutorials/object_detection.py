@@ -4,8 +4,8 @@ python docs/tutorials/object_detection.py                        shapes made on 
 python docs/tutorials/object_detection.py --small --epochs 2     shows that it runs, not how well, and not on Lava
 python docs/tutorials/object_detection.py --data bdd100k         the folder with BDD100K's images/ and labels/
 
-What comes out lies in --out: checkpoint.pt after each epoch, from which --resume goes on, yolo_kp.net, the pictures
-detections.png and .gif, and training.png.
+What comes out lies in --out: checkpoint.pt, from which --resume goes on, yolo_kp.net, the pictures
+detections.png and .gif, and training.png. Whoever interrupts it gets a checkpoint of the last step.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import torch
+from _checkpoint import Checkpoint
+from _common import NOTHING_SHOWN, silent
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 from rich.table import Table
@@ -57,6 +60,7 @@ SMALL = replace(SHAPES, size=(64, 64), steps=4, epochs=2, clips=16, held_out=8)
 STREETS = Recipe((448, 448), 32, 2, 50, yolo_kp.ANCHORS, 1e-4)
 LOSS = {"lambda_coord": 2.0, "lambda_noobj": 4.0, "lambda_obj": 1.8, "lambda_cls": 1.0, "lambda_iou": 2.25}
 LOSS |= {"alpha_iou": 0.8, "label_smoothing": 0.03}
+NEW = {"order": None, "place": 0, "loss": 0.0, "frames": 0, "seconds": 0.0}  #: an epoch before its first clip
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
@@ -101,50 +105,64 @@ class Training:
     error: obd.YOLOLoss
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
-    train: DataLoader[Any]
-    test: DataLoader[Any]
-    classes: list[str]
-    history: list[dict[str, float]]  #: of each epoch
+    target: obd.YOLOtarget
+    train: Any  #: clips
+    test: Any
+    batch: int
+    checkpoint: Checkpoint
+    history: list[dict[str, float]] = field(default_factory=list)  #: of each epoch
+    running: dict[str, Any] = field(default_factory=lambda: dict(NEW))  #: of the epoch that is not yet over
 
     @classmethod
-    def of(cls, recipe: Recipe, root: Path | None, seed: int) -> Training:
-        """From the start."""
+    def of(cls, recipe: Recipe, root: Path | None, seed: int, out: Path) -> Training:
+        """From the start; `out` gets the checkpoint."""
         torch.manual_seed(seed)
-        training, testing = data(recipe, root, seed)
-        net = yolo_kp.Network(len(training.classes), recipe.anchors, tau_grad=0.1, scale_grad=0.2)
+        train, test = data(recipe, root, seed)
+        net = yolo_kp.Network(len(train.classes), recipe.anchors, tau_grad=0.1, scale_grad=0.2)
         net.init_model((*recipe.size, 3))
         assert net.scale is not None
-        target = obd.YOLOtarget(net.anchors, net.scale, len(training.classes))
-        loaders = [
-            DataLoader(clips, recipe.batch, shuffle=shuffle, collate_fn=target.collate_fn)
-            for clips, shuffle in ((training, True), (testing, False))
-        ]
+        target = obd.YOLOtarget(net.anchors, net.scale, len(train.classes))
         optimizer = torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=1e-5)
-        steps = recipe.epochs * len(loaders[0])
+        steps = recipe.epochs * -(-len(train) // recipe.batch)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share(step / steps))
-        return cls(net, obd.YOLOLoss(net.anchors, **LOSS), optimizer, schedule, *loaders, training.classes, [])
+        settings = json.dumps([asdict(replace(recipe, epochs=0)), str(root), seed, len(train), len(test)])
+        checkpoint = Checkpoint(
+            out / "checkpoint.pt", settings, {"net": net, "optimizer": optimizer, "schedule": schedule}
+        )
+        error = obd.YOLOLoss(net.anchors, **LOSS)
+        return cls(net, error, optimizer, schedule, target, train, test, recipe.batch, checkpoint)
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
-        part = path.with_suffix(".part")
-        parts = {"net": self.net, "optimizer": self.optimizer, "schedule": self.schedule}
-        states = {name: value.state_dict() for name, value in parts.items()}
-        torch.save({**states, "history": self.history, "random": torch.get_rng_state()}, part)
-        part.replace(path)
+    @property
+    def classes(self) -> list[str]:
+        """Names of the labels."""
+        names: list[str] = self.train.classes
+        return names
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint of a training of the same recipe."""
-        states = torch.load(path, weights_only=True)
-        for name in ("net", "optimizer", "schedule"):
-            getattr(self, name).load_state_dict(states[name])
-        self.history = states["history"]
-        torch.set_rng_state(states["random"])
+    def resume(self) -> None:
+        """Go on from a checkpoint of a training of the same recipe, which may have had other epochs."""
+        values = self.checkpoint.load()
+        try:
+            self.history, self.running = values["history"], NEW | values["running"]
+        except (KeyError, TypeError):
+            sys.exit(f"{self.checkpoint.path}: expected a checkpoint of this tutorial, but it holds something else")
+
+    def note(self) -> None:
+        """What a checkpoint holds."""
+        says = f"after epoch {len(self.history)}, step {-(-self.running['place'] // self.batch)}"
+        self.checkpoint.note(says, history=self.history, running=self.running)
+
+    def tests(self) -> Iterator[Any]:
+        """Images, targets and boxes of the clips for testing, in batches."""
+        return iter(DataLoader(self.test, self.batch, collate_fn=self.target.collate_fn))
 
     def epoch(self, advance: Any) -> float:
-        """Pass all clips once; the mean loss of a frame."""
+        """Pass all clips that the epoch has not yet had; its mean loss of a frame."""
         self.net.train()
-        total, frames = 0.0, 0
-        for images, targets, _ in self.train:
+        began, before = time.perf_counter(), self.running["seconds"]
+        if (places := self.running["order"]) is None:
+            places = next(iter(DataLoader(range(len(self.train)), len(self.train), shuffle=True)))  # type: ignore[arg-type]
+        for part in places[self.running["place"] :].split(self.batch):
+            images, targets, _ = self.target.collate_fn([self.train[int(place)] for place in part])
             loss, _ = self.error(self.net(images)[0], targets)
             self.optimizer.zero_grad()
             loss.backward()
@@ -152,15 +170,21 @@ class Training:
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 10.0)
             self.optimizer.step()
             self.schedule.step()
-            total += loss.item()
-            frames += images.shape[-1]
+            self.running = {
+                "order": places,
+                "place": self.running["place"] + len(images),
+                "loss": self.running["loss"] + loss.item(),
+                "frames": self.running["frames"] + images.shape[-1],
+                "seconds": before + time.perf_counter() - began,
+            }
+            self.note()
             advance()
-        return total / frames
+        return self.running["loss"] / self.running["frames"]
 
     def tested(self, advance: Any) -> obd.bbox.metrics.APstats:
         """Average precision on the clips for testing."""
         stats = obd.bbox.metrics.APstats(0.5)
-        for images, _, boxes in self.test:
+        for images, _, boxes in self.tests():
             for found, wanted in zip(detected(self.net, images), boxes, strict=True):
                 stats.update(found, wanted)
             advance()
@@ -183,17 +207,22 @@ def bar(text: str, total: int | None) -> Iterator[Any]:
         yield lambda: progress.advance(task)
 
 
-def train(training: Training, epochs: int, out: Path) -> None:
-    """Train up to `epochs` in all; a checkpoint and a line after each."""
-    for number in range(len(training.history) + 1, epochs + 1):
-        began = time.perf_counter()
-        with bar(f"epoch {number} of {epochs}", len(training.train) + len(training.test)) as advance:
-            loss = training.epoch(advance)
-            ap = training.tested(advance)[:]
-        seconds = time.perf_counter() - began
-        training.history.append({"loss": loss, "ap": ap, "seconds": seconds})
-        training.save(out / "checkpoint.pt")
-        print(f"epoch {number:3}  loss {loss:8.3f}  AP@0.5 {ap:.3f}  {seconds:.0f} s", flush=True)
+def train(training: Training, epochs: int) -> None:
+    """Train up to `epochs` in all; a line after each, and a checkpoint at the end, or where it is interrupted."""
+    with training.checkpoint.kept():
+        training.note()
+        for number in range(len(training.history) + 1, epochs + 1):
+            began, before = time.perf_counter(), training.running["seconds"]
+            steps = -(-len(training.train) // training.batch) - -(-len(training.test) // training.batch)
+            with bar(f"epoch {number} of {epochs}", steps) as advance:
+                loss = training.epoch(advance)
+                ap = training.tested(advance)[:]
+            seconds = before + time.perf_counter() - began
+            training.history.append({"loss": loss, "ap": ap, "seconds": seconds})
+            training.running = dict(NEW)
+            training.note()
+            print(f"epoch {number:3}  loss {loss:8.3f}  AP@0.5 {ap:.3f}  {seconds:.0f} s", flush=True)
+        training.checkpoint.write()
 
 
 def held(clip: Tensor, layers: int) -> Tensor:
@@ -201,20 +230,23 @@ def held(clip: Tensor, layers: int) -> Tensor:
     return torch.cat([clip, clip[..., -1:].expand(*clip.shape[:-1], layers)], dim=-1)
 
 
-def deployed(training: Training, out: Path, lava: bool) -> tuple[audit.Audit, dict[str, verify.Report]]:
-    """Export the network; what it does in a clip for testing, and how each path compares with the reference."""
+def deployed(training: Training, out: Path, lava: bool) -> tuple[audit.Audit, dict[str, verify.Report], str]:
+    """Export the network; what it does in a clip for testing, how each path compares with the reference, and which
+    layers were silent."""
     net = training.net.eval()
     path = out / "yolo_kp.net"
     net.export_hdf5(path)
     depth = len(net.layers)
-    frames = net.normalized(next(iter(training.test))[0][:1])
+    frames = net.normalized(next(training.tests())[0][:1])
     current = (net.input_blocks[0].neuron.quantized_input(frames)[0] * 64).round().long()
-    reports = {"slayer": verify.trained(net.layers, held(frames, depth))}
+    shown = held(frames, depth)
+    reports = {"slayer": verify.trained(net.layers, shown)}
+    quiet = silent(net.layers, shown, reports["slayer"])
     if lava:
         with bar("running on Lava, which takes minutes", None):
             few = held(current[..., :LAVA_FRAMES], depth).numpy()
             reports["lava"] = verify.verify(path, few, slayer=False, timeout=LAVA_SECONDS, in_process=True)
-    return audit.audit(path, held(current, depth).numpy()), reports
+    return audit.audit(path, held(current, depth).numpy()), reports, quiet
 
 
 def show(training: Training, work: audit.Audit, reports: dict[str, verify.Report]) -> None:
@@ -230,7 +262,7 @@ def show(training: Training, work: audit.Audit, reports: dict[str, verify.Report
     table = Table()
     for column in ("layer", "neurons", "events", "operations", "if dense", "less"):
         table.add_column(column, justify="right")
-    frames = next(iter(training.test))[0].shape[-1]
+    frames = next(training.tests())[0].shape[-1]
     share = work.steps / frames  # while the last frame is held nothing happens but what is under way
     rows = [(str(layer.position), layer.work) for layer in work.layers if layer.work is not None]
     for name, done in [*rows, ("all", work.totals)]:
@@ -253,7 +285,7 @@ def draw(training: Training, out: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    images, _, boxes = next(iter(training.test))
+    images, _, boxes = next(training.tests())
     found = [[d[d[:, 4] > 0.3] for d in step] for step in detected(training.net, images)]
     # boxes are in units of the frame: they fit larger pictures, in which names cover less
     times = max(1, 320 // images.shape[3])
@@ -283,14 +315,17 @@ def main(arguments: list[str] | None = None) -> int:
         recipe = replace(recipe, size=(96, 96), steps=4)
     recipe = replace(recipe, epochs=wanted.epochs or recipe.epochs)
     wanted.out.mkdir(parents=True, exist_ok=True)
-    training = Training.of(recipe, wanted.data, wanted.seed)
+    training = Training.of(recipe, wanted.data, wanted.seed, wanted.out)
     if wanted.resume:
-        training.resume(wanted.out / "checkpoint.pt")
-    train(training, recipe.epochs, wanted.out)
+        training.resume()
+    train(training, recipe.epochs)
     (wanted.out / "history.json").write_text(json.dumps(training.history, indent=1) + "\n")
     draw(training, wanted.out)
-    work, reports = deployed(training, wanted.out, lava=not wanted.small)
+    work, reports, quiet = deployed(training, wanted.out, lava=not wanted.small)
     show(training, work, reports)
+    if quiet:
+        print(NOTHING_SHOWN.format(quiet), file=sys.stderr)
+        return 1
     return 0 if all(report.exact or path in report.skipped for path, report in reports.items()) else 1
 
 

@@ -4,6 +4,7 @@ With `--data DIR` the Oxford data, `input.bs1` and `output.bs1`; otherwise a wor
 """
 
 # %%
+import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import torch
 from _common import compare, curves, figure, options, raster, save, show
 from _training import Training

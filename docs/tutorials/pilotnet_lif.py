@@ -5,6 +5,7 @@ road.
 """
 
 # %%
+import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import numpy as np
 import torch
 from _common import compare, curves, options, show

@@ -1,6 +1,7 @@
 """Regression with spiking neurons: exclusive or of two numbers, read at the last of ten steps."""
 
 # %%
+import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import torch
 from _common import compare, curves, figure, options, raster, save, show
 from _training import Training

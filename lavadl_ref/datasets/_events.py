@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lavadl_ref.slayer import io
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
 
 SIZE = 34  #: rows and columns of the sensor
@@ -41,6 +42,7 @@ class EventPictures(Dataset[tuple[Tensor, int]]):
         self.augment = augment
         self.sampling_time = _validate.positive(sampling_time, f"sampling_time of {name}")
         self.steps = _validate.integer(steps, f"steps of {name}", 1)
+        room((CHANNELS, SIZE, SIZE, self.steps), 4, f"a sample of {name}", f"steps is {self.steps}")
         self.seed = _validate.integer(seed, f"seed of {name}", 0)
         self.epoch = 0
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from lavadl_ref.datasets._pictures import LabelledPictures, tents
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
 
 SIZE = 8  #: pixels on a side, as recorded
@@ -50,6 +51,7 @@ class Digits(LabelledPictures):
 
     def __init__(self, train: bool = True, size: int = 28, seed: int = 0) -> None:
         size = _validate.integer(size, "size of Digits", SIZE)
+        room((1797, size, size), 4, "Digits", f"size is {size}")
         pictures, labels, self.numbers = split(train, seed)
         side = max(size * 5 / 7, SIZE)
         weights = tents((np.arange(size) - (size - 1) / 2) * SIZE / side + (SIZE - 1) / 2, SIZE)

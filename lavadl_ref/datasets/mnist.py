@@ -13,14 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lavadl_ref.datasets import _files
+from lavadl_ref import _files
 from lavadl_ref.datasets._pictures import LabelledPictures
 
 #: Element types by the third byte of the magic number.
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
+LIMIT = 2**28  #: bytes that the elements of a file may take: five times MNIST's
+_AXES = 32  #: what every NumPy can hold
+_RATIO = 1100  #: bytes that one byte of a ``.gz`` can stand for at most, and a little more
 
-def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
+
+def read_idx(path: str | os.PathLike[str], limit: int = LIMIT) -> NDArray[Any]:
     """The array of an IDX file.
 
     Parameters
@@ -28,6 +32,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     path : path
         Two zero bytes, one of the element type, one of the number of axes, the length of each axis (32 bits), the
         elements, all big-endian; compressed if the name ends with ``.gz``.
+    limit : int
+        Bytes that the elements may take.
 
     Returns
     -------
@@ -37,38 +43,48 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     Raises
     ------
     OSError
-        The file cannot be read.
+        The file is missing or cannot be read.
     ValueError
-        It is no IDX file, is cut short, goes on after its elements, or is damaged as a ``.gz``.
+        It is no IDX file, claims more than it can hold or than `limit`, is cut short, goes on after its elements, or is
+        damaged as a ``.gz``.
     """
     name = os.fspath(path)
-    try:
-        with gzip.open(path) if name.endswith(".gz") else open(path, "rb") as stream:
-            magic = stream.read(4)
-            if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
-                raise ValueError(f"{name}: expected an IDX file, but it begins with {magic.hex(' ') or 'nothing'}")
-            header = stream.read(4 * magic[3])
-            if len(header) < 4 * magic[3]:
-                raise ValueError(f"{name}: the file ends within the lengths of its {magic[3]} axes")
-            shape = tuple(int(length) for length in np.frombuffer(header, ">u4"))
-            dtype = np.dtype(_TYPES[magic[2]])
-            size = math.prod(shape) * dtype.itemsize
-            content = _at_most(stream, size + 1)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{name}: damaged gzip file: {error}") from None
+    packed = name.endswith(".gz")
+    with _files.opened(path, "an IDX file") as file:
+        # what is claimed is held against this before anything is read
+        most = _files.remaining(file) * (_RATIO if packed else 1)
+        try:
+            array = _elements(gzip.GzipFile(fileobj=file) if packed else file, name, most, limit)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(f"{name}: damaged gzip file: {error}") from None
+    return array
+
+
+def _elements(stream: Any, name: str, most: int, limit: int) -> NDArray[Any]:
+    """The array of a stream, which is called `name` and has at most `most` bytes; of `limit` bytes at most."""
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
+        raise ValueError(f"{name}: expected an IDX file, but it begins with {magic.hex(' ') or 'nothing'}")
+    if magic[3] > _AXES:
+        raise ValueError(f"{name}: expected an array of at most {_AXES} axes, but the file claims {magic[3]}")
+    header = stream.read(4 * magic[3])
+    if len(header) < 4 * magic[3]:
+        raise ValueError(f"{name}: the file ends within the lengths of its {magic[3]} axes")
+    shape = tuple(int(length) for length in np.frombuffer(header, ">u4"))
+    dtype = np.dtype(_TYPES[magic[2]])
+    size = math.prod(shape) * dtype.itemsize
+    says = f"{name}: an array {shape} of {dtype.itemsize} bytes each takes {size}"
+    if size > most:
+        raise ValueError(f"{says}, more than the file can hold")
+    if math.prod(max(length, 1) for length in shape) * dtype.itemsize > limit:
+        raise ValueError(f"{says}, more than the limit of {limit}")
+    content = _files.at_most(stream, size + 1)
     if len(content) != size:
-        found = "more" if len(content) > size else str(len(content))
-        raise ValueError(f"{name}: an array {shape} of {dtype.itemsize} bytes each takes {size}, but there are {found}")
-    return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
-
-
-def _at_most(stream: Any, size: int, piece: int = 1 << 24) -> bytes:
-    """Up to `size` bytes, asked for in pieces: a header may promise more than there is memory."""
-    pieces = []
-    while size > 0 and (read := stream.read(min(size, piece))):
-        pieces.append(read)
-        size -= len(read)
-    return b"".join(pieces)
+        raise ValueError(f"{says}, but there are {'more' if len(content) > size else len(content)}")
+    if not size:
+        return np.empty(shape, dtype.newbyteorder("="))
+    array: NDArray[Any] = np.frombuffer(content, dtype).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
 
 
 class MNIST(LabelledPictures):
@@ -106,7 +122,7 @@ class MNIST(LabelledPictures):
             raise ValueError(f"{home}: {len(pictures)} images of part {part}, but {len(labels)} labels")
         if labels.max(initial=0) > 9:
             raise ValueError(f"{home}: labels of part {part} must be at most 9, but one is {labels.max()}")
-        super().__init__(torch.from_numpy(pictures).float() / 255, torch.from_numpy(labels.astype(np.int64)))
+        super().__init__(torch.from_numpy(pictures).float().div_(255), torch.from_numpy(labels.astype(np.int64)))
 
     @staticmethod
     def _bytes(home: Path, name: str, axes: int) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lavadl_ref.datasets import _files
+from lavadl_ref import _files
 from lavadl_ref.datasets._events import DURATION, SIZE, Augment, EventPictures
 from lavadl_ref.slayer import io
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lavadl_ref.datasets import _files
+from lavadl_ref import _files
 from lavadl_ref.slayer import io
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
 
 FILES = ("input.bs1", "output.bs1")
@@ -45,6 +46,7 @@ class Oxford(Dataset[tuple[Tensor, Tensor]]):
     def __init__(self, folder: str | os.PathLike[str], neurons: int = 200, steps: int = 2000) -> None:
         self.neurons = _validate.integer(neurons, "neurons of Oxford", 1)
         self.steps = _validate.integer(steps, "steps of Oxford", 1)
+        room((self.neurons, self.steps), 4, "a sample of Oxford", f"neurons is {neurons} and steps is {steps}")
         home = _files.folder(folder, " and ".join(FILES))
         source, target = (_files.file(home / name, "1-D spike trains") for name in FILES)
         self.input = self._trains(source, np.round)

@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lavadl_ref.datasets import _files
+from lavadl_ref import _files
 from lavadl_ref.datasets._driving import SEQUENCE, SIZE
-from lavadl_ref.slayer.io._pillow import pillow
+from lavadl_ref.slayer.io._pillow import picture, pillow
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
 
 
 def read_angles(path: Path) -> list[tuple[str, float]]:
     """File names and angles of a ``data.txt``, as `PilotNet` describes it; its errors."""
     found = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(_files.text(path, "a line for each frame").splitlines(), 1):
         words = line.split(maxsplit=1)
         if not words:
             continue
@@ -29,7 +30,7 @@ def read_angles(path: Path) -> list[tuple[str, float]]:
         except (IndexError, ValueError):
             angle = math.nan
         if not math.isfinite(angle):
-            raise ValueError(f"{path}:{number}: expected a file name and an angle in degrees, but found {line!r}")
+            raise ValueError(f"{path}:{number}: expected a file name and an angle in degrees, but found {line!r:.80}")
         found.append((words[0], angle))
     return found
 
@@ -69,12 +70,14 @@ class PilotNet(Dataset[tuple[Tensor, Tensor]]):
         sequence: int = SEQUENCE,
         size: tuple[int, int] = SIZE,
     ) -> None:
-        self._images = pillow()
+        pillow()  # whether it is there is told before the first frame is needed
         self.sequence = _validate.integer(sequence, "sequence of PilotNet", 1)
         rows, columns = (_validate.integer(length, "size of PilotNet", 1) for length in size)
         self.size = rows, columns
+        shape = (3, rows, columns, self.sequence)
+        room(shape, 4, "a sample of PilotNet", f"size is {self.size} and sequence is {self.sequence}")
         self.folder = _files.folder(folder, "frames and data.txt")
-        path = _files.file(self.folder / "data.txt", "a line for each frame")
+        path = self.folder / "data.txt"
         frames = read_angles(path)
         for name, _ in frames:
             if Path(name).name != name:
@@ -99,11 +102,6 @@ class PilotNet(Dataset[tuple[Tensor, Tensor]]):
 
     def _frame(self, name: str) -> np.ndarray:
         """One picture: uint8 (rows, columns, 3)."""
-        path = _files.file(self.folder / name, "a frame that data.txt names")
         rows, columns = self.size
-        try:
-            with self._images.open(path) as picture:
-                smaller = picture.convert("RGB").resize((columns, rows), self._images.Resampling.BILINEAR)
-        except (OSError, SyntaxError, self._images.DecompressionBombError) as error:
-            raise ValueError(f"{path}: expected a picture: {error}") from None
-        return np.asarray(smaller)
+        frame = picture(self.folder / name, "a frame that data.txt names")
+        return np.asarray(frame.resize((columns, rows), pillow().Resampling.BILINEAR))

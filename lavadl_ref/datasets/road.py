@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lavadl_ref.datasets._driving import SEQUENCE, SIZE
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
 
 Floats = NDArray[np.floating[Any]]
@@ -122,6 +123,8 @@ class Road(Dataset[tuple[Tensor, Tensor]]):
         self.train = bool(train)
         self.sequences = _validate.integer(sequences, "sequences of Road", 1)
         self.sequence = _validate.integer(sequence, "sequence of Road", 1)
+        # what is drawn has six numbers or more for a pixel on the way
+        room((self.sequence, *SIZE, 6), 8, "a sample of Road", f"sequence is {self.sequence}")
         self.seed = _validate.integer(seed, "seed of Road", 0)
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
 
 #: Letters of 5x7 cells, a digit of base 32 a row, from the top.
@@ -77,6 +78,7 @@ class WrittenSpikes(Dataset[tuple[Tensor, Tensor]]):
         cells = picture(word)
         neurons = _validate.integer(neurons, "neurons of WrittenSpikes", _ROWS + 2)
         steps = _validate.integer(steps, "steps of WrittenSpikes", cells.shape[1] + 2)
+        room((neurons, steps), 8, "a sample of WrittenSpikes", f"neurons is {neurons} and steps is {steps}")
         for name, chance in (("rate", rate), ("ink", ink)):
             if _validate.positive(chance, f"{name} of WrittenSpikes") > 1:
                 raise ValueError(f"{name} of WrittenSpikes is a chance of at most 1, but got {chance!r}")

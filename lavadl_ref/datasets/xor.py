@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -21,8 +22,10 @@ class XOR(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(self, steps: int = 10) -> None:
+        steps = _validate.integer(steps, "steps of XOR", 1)
+        room((4, 2, steps), 4, "XOR", f"steps is {steps}")
         bits = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-        self.inputs = bits[..., None].repeat(1, 1, _validate.integer(steps, "steps of XOR", 1))
+        self.inputs = bits[..., None].repeat(1, 1, steps)
         self.targets = (bits[:, :1] != bits[:, 1:]).float()
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from lavadl_ref import datasets
+from tests import PATIENCE
 
 
 def test_every_name_is_there():
@@ -27,5 +28,5 @@ def test_is_imported_without_what_its_parts_need():
         "import sys; before = set(sys.modules); import lavadl_ref.datasets;"
         "print({'torch', 'sklearn', 'PIL', 'numba'} & (set(sys.modules) - before))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert (run.returncode, run.stdout.strip()) == (0, "set()"), run.stderr

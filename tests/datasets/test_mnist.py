@@ -64,7 +64,7 @@ def test_a_file_cut_short_is_refused(length, suffix, tmp_path_factory):
         (b"\0\0\x08\3\0\0\0\1", "ends within the lengths of its 3 axes"),
         (b"\0\0\x08\1\0\0\0\5abc", r"an array \(5,\) of 1 bytes each takes 5, but there are 3"),
         (b"\0\0\x08\1\0\0\0\2abc", r"takes 2, but there are more"),
-        (b"\0\0\x0e\3" + b"\xff" * 12 + b"x", "but there are 1"),
+        (b"\0\0\x0e\3" + b"\xff" * 12 + b"x", "takes [0-9]+, more than the file can hold"),
     ],
 )
 def test_the_error_says_what_is_wrong(tmp_path, content, message):
@@ -76,7 +76,7 @@ def test_the_error_says_what_is_wrong(tmp_path, content, message):
 def test_a_damaged_gzip_file_is_refused(tmp_path, damage):
     path = tmp_path / "a.gz"
     path.write_bytes(damage(gzip.compress(idx(np.arange(200, dtype="u1")))))
-    with pytest.raises(ValueError, match=r"a\.gz: damaged gzip file"):
+    with pytest.raises(ValueError, match=r"a\.gz: (damaged gzip file|an array .* takes .*, more than)"):
         read_idx(path)
 
 

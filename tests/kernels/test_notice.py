@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 from lavadl_kernels import _notice
 
+from tests import PATIENCE
+
 SCRIPT = """
 import sys
 import numpy as np
@@ -132,7 +134,7 @@ def test_once_per_installation(tmp_path, terminal):
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT.format(terminal=terminal)],
             env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
-            capture_output=True, text=True, timeout=200, check=True,
+            capture_output=True, text=True, timeout=PATIENCE, check=True,
         )  # fmt: skip
         return done.stdout
 

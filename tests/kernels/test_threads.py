@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from lavadl_kernels import _jit, cuba, delay, feedback, filter, leaky_integrator, spike, synapse
 
+from tests import PATIENCE
 from tests.kernels.cases import draw_decays
 from tests.kernels.deployment import STATES, uniform
 from tests.kernels.families import FAMILIES
@@ -178,7 +179,7 @@ def test_a_forked_child_runs_serially():
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         """
     )
-    assert subprocess.run([sys.executable, "-W", "ignore", "-c", child], timeout=120).returncode == 0
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", child], timeout=PATIENCE).returncode == 0
 
 
 def test_without_the_compiler():
@@ -195,6 +196,6 @@ def test_without_the_compiler():
         cwd=os.path.dirname(os.path.dirname(here)),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE,
     )
     assert run.returncode == 0, run.stdout[-4000:]

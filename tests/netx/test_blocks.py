@@ -30,6 +30,7 @@ from lavadl_ref.netx import blocks, inprocess
 from lavadl_ref.netx.choice import UnsupportedLayer
 from lavadl_ref.netx.hdf5 import Network
 from lavadl_ref.netx.net_config import NetConfig
+from tests import PATIENCE
 
 __all__ = ["nothing_left"]
 
@@ -56,7 +57,7 @@ def sent(block, data, steps=STEPS):
     source.s_out.connect(block.inp)
     sink = Sink(shape=block.out.shape, buffer=steps)
     block.out.connect(sink.a_in)
-    session = inprocess.Session(block, timeout=60)
+    session = inprocess.Session(block, timeout=PATIENCE)
     session.run(steps)
     return session.var(sink.data).astype(int)
 

@@ -14,7 +14,7 @@ import pytest
 
 from lavadl_ref.exchange.describe import Flatten
 from lavadl_ref.netx import runtime
-from tests import naive_layers, naive_network
+from tests import PATIENCE, naive_layers, naive_network
 from tests.netx import cases, families
 from tests.netx.cases import CASES
 from tests.netx.oracle import network
@@ -117,7 +117,7 @@ def test_image_as_the_bias_of_an_input_layer(family, graded):
     net.in_layer.bias.init = image
     sink = RingBuffer(shape=net.out.shape, buffer=20)
     net.out.connect(sink.a_in)
-    session = inprocess.Session(net, name="image", timeout=30)
+    session = inprocess.Session(net, name="image", timeout=PATIENCE)
     session.run(20)
     frames = [np.zeros((2, 1, 2), int).tolist()] * 20
     records, output = naive_network.network(net.net_config.layers, frames, bias=image.transpose(2, 1, 0).tolist())
@@ -171,7 +171,7 @@ def run_script(code, *arguments):
         start_new_session=True,
     )
     try:
-        out, err = script.communicate(timeout=60)
+        out, err = script.communicate(timeout=PATIENCE)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(script.pid, signal.SIGKILL)
@@ -198,7 +198,7 @@ def tinynet(data):
         "lava": runtime.Job(file, spikes, 17, arguments={**late, "time_base": "lava"}),
         "current": runtime.Job(file, current, 40, arguments={"reset_interval": 17}),
     }
-    return recorded(folder), dict(zip(jobs, runtime.run_all(list(jobs.values()), timeout=90), strict=True))
+    return recorded(folder), dict(zip(jobs, runtime.run_all(list(jobs.values()), timeout=PATIENCE), strict=True))
 
 
 @pytest.mark.parametrize(("time_base", "process"), [("slayer", "ExactLIF (own)"), ("lava", "LIFReset")])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,6 +25,7 @@ from lava.magma.core.process.variable import VarServer
 from lava.proc.lif.process import LIF
 
 from lavadl_ref.netx import inprocess
+from tests import PATIENCE
 
 __all__ = ["nothing_left"]
 
@@ -77,7 +77,7 @@ def test_equals_lavas_runtime():
     jobs |= {f"{seed}": random_job(seed, families=random_networks.ALL_FAMILIES) for seed in OF_ALL_FAMILIES}
     for seed in RECURRENT:
         jobs[f"recurrent {seed}"] = random_job(seed, families=random_networks.ALL_FAMILIES, kinds=("dense_rec",))
-    expected = dict(zip(jobs, runtime.run_all(list(jobs.values()), timeout=200), strict=True))
+    expected = dict(zip(jobs, runtime.run_all(list(jobs.values()), timeout=PATIENCE), strict=True))
     assert any(records.states_at for records in expected.values())
     different = []
     for name, job in jobs.items():
@@ -166,10 +166,8 @@ def test_refuses_what_the_runtime_refuses(change, message):
 
 
 def test_timeout():
-    began = time.monotonic()
     with pytest.raises(runtime.LavaTimeout, match=r"network of 2 layers did not finish within 0.3 s on Lava"):
         inprocess.run(SMALL.net_config, SMALL.inputs, 200_000, timeout=0.3, record=())
-    assert time.monotonic() - began < 60
 
 
 def test_failure_in_a_process_names_the_network(monkeypatch):

@@ -17,6 +17,7 @@ import pytest
 from lavadl_ref import exchange
 from lavadl_ref.exchange.describe import Dense, Flatten, Input, Network, Neuron
 from lavadl_ref.netx import lava_support
+from tests import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (2, 3, 4)  # C, H, W of the input
@@ -77,7 +78,7 @@ def run(folder, *codes):
         start_new_session=True,
     )
     try:
-        said, _ = script.communicate(timeout=90)
+        said, _ = script.communicate(timeout=PATIENCE)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(script.pid, signal.SIGKILL)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lavadl_ref.netx import lava_support
+from tests import PATIENCE
 
 MODERN_PYTHON = sys.version_info >= (3, 11)
 MODERN_NUMPY = int(np.__version__.split(".")[0]) >= 2
@@ -28,7 +29,7 @@ def test_enable_again_changes_nothing():
 def test_patches_follow_versions():
     code = "import lavadl_ref.netx.lava_support as s; import lavadl_ref.netx.hdf5; print(*s.applied)"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     expected = ["byte_encoder"] * MODERN_PYTHON + ["reshape_port", "conv_parameters"] * MODERN_NUMPY
     expected += ["conv_sums", "log_handlers"]
@@ -85,11 +86,11 @@ def test_package_imports_without_lava():
         "try: lavadl_ref.netx.hdf5\n"
         "except ImportError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert "pip install --ignore-requires-python" in done.stdout
 
 
 @pytest.mark.lava
 def test_torch_is_not_imported():
     code = "import sys, lavadl_ref.netx.hdf5, lavadl_ref.netx._worker; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", code], timeout=PATIENCE, check=True)

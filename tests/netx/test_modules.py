@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lavadl_ref.netx import modules, sequential_modules
 from lavadl_ref.netx.modules import FIFO, AbstractSeqModule, Dequantize, Quantize
+from tests import PATIENCE
 
 
 def test_both_names_have_the_same():
@@ -44,7 +45,7 @@ class Follows(AbstractSeqModule):
         return x
 
     def post_forward(self):
-        self.go.wait(30)
+        self.go.wait(PATIENCE)
         self.seen.append(("post", threading.current_thread() is self.post_fx_thread))
         if len(self.seen) == 4:
             raise ArithmeticError("in the second step")

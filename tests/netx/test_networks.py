@@ -9,7 +9,7 @@ from lavadl_ref.exchange import Kernel
 from lavadl_ref.netx import runtime
 from lavadl_ref.netx.plan import Options, plan
 from lavadl_ref.netx.table import table
-from tests import random_networks
+from tests import PATIENCE, random_networks
 from tests.netx import cases, family_cases, oracle
 
 pytestmark = pytest.mark.lava
@@ -74,7 +74,7 @@ def test_equals_the_oracle(name):
 @pytest.fixture(scope="module")
 def on_runtime():
     """Some of the cases, run in one child process."""
-    return dict(zip(ON_RUNTIME, runtime.run_all([CASES[name] for name in ON_RUNTIME], timeout=110), strict=True))
+    return dict(zip(ON_RUNTIME, runtime.run_all([CASES[name] for name in ON_RUNTIME], timeout=PATIENCE), strict=True))
 
 
 @pytest.mark.parametrize("name", ON_RUNTIME)

@@ -11,8 +11,11 @@ import torch
 from hypothesis import example, given
 from hypothesis.extra import numpy as npst
 
+from lavadl_ref import datasets
 from lavadl_ref.slayer import io
 from lavadl_ref.slayer.io import Event
+from lavadl_ref.slayer.object_detection.dataset import MovingShapes
+from tests import PATIENCE
 
 matplotlib.use("Agg")
 
@@ -376,7 +379,7 @@ def test_time_unit_means_the_same_to_both(tmp_path):
         (np.full((2, 4), "a"), "xypt", "a.npy: t must hold real numbers"),
         (np.zeros(2, [("x", int), ("t", float)]), "xypt", "expected .* the fields x, y, p, t and payload"),
         (np.zeros(2, [(name, int) for name in "xptq"]), "xypt", "but got shape .* x, p, t, q"),
-        (np.array([[None] * 4]), "xypt", "Object arrays cannot be loaded"),
+        (np.array([[None] * 4]), "xypt", "a.npy: expected events in a .npy file, but its elements are of object"),
     ],
 )
 def test_an_array_of_something_else(tmp_path, array, fmt, message):
@@ -482,7 +485,7 @@ def test_frame_rate_is_checked(plt):
 
 def test_matplotlib_is_imported_when_asked_for():
     code = "import sys, lavadl_ref.slayer.io; print('matplotlib' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert run.stdout.strip() == "False"
 
 
@@ -500,3 +503,56 @@ def test_a_step_and_a_half_stays_one_in_every_unit(tmp_path, power):
     np.testing.assert_array_equal(steps, np.unique(below + below % 2))
     io.encode_np_spikes(tmp_path / "b.npy", event, time_unit=float(f"1e{power}"))
     np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), rows)
+
+
+# -- what no memory holds --------------------------------------------------------------------------------------------
+
+ONE = Event([3], [4], [1], [5.0])
+LATE = Event([3], [4], [1], [8388.607])
+FAR = Event([2**40], [4], [1], [5.0])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LATE.to_tensor(1e-9), r"would have 2x5x4x8.389e\+12 elements and take .* GiB, more than 16"),
+        (lambda: LATE.to_tensor(1e-9), r"is 1e-09 ms, c, y, x and t of the Event reach 1, 4, 3 and 8388.61 ms"),
+        (lambda: ONE.to_tensor(5e-324), r"sampling_time of 5e-324 ms is too short for an event at 5.0 ms"),
+        (lambda: ONE.fill_tensor(np.zeros((2, 5, 4, 6)), 5e-324), r"sampling_time of 5e-324 ms is too short"),
+        (FAR.to_tensor, r"c, y, x and t of the Event reach 1, 4, 1.09951e\+12 and 5 ms"),
+        (lambda: ONE.to_tensor(dim=(2, 2**20, 2**20, 10)), r"take 1.638e\+05 GiB, more than 16: dim is \(2, 10485"),
+        (lambda: ONE.to_tensor(dim=(2, 10**30, 5, 6)), r"2x1e\+30x5x6 elements"),
+        (lambda: ONE.to_tensor(dim=(2, -5, 5, 6)), r"dim must be at least 0, but got -5"),
+        (lambda: ONE.to_tensor(dim=5), r"dim must be \(C, X, T\) or \(C, H, W, T\), but got 5"),
+        (lambda: ONE.to_tensor(dim=(1,) * 40), r"dim must be \(C, X, T\) or"),
+        (lambda: Event([1], None, [0], [1e15]).anim(), r"1,000,000 frames, but frame_rate 24.0 asks for 2.4e\+13"),
+        (lambda: ONE.anim(frame_rate=1e308), r"but frame_rate 1e\+308 asks for inf"),
+        (lambda: Event([0, 2**20], [0, 2**20], [0, 0], [0, 1]).anim(), r"1048577x1048577 pixels in 1 frames"),
+        (lambda: datasets.WrittenSpikes(steps=10**12), "GiB, more than 16: neurons is 200 and steps is 10{12}"),
+        (lambda: datasets.XOR(10**12), r"XOR would have 4x2x1e\+12 elements"),
+        (lambda: datasets.Digits(size=10**6), "size is 1000000"),
+        (lambda: datasets.Road(sequence=10**9)[0], "sequence is 1000000000"),
+        (lambda: datasets.MovingDigits(steps=10**9), "steps is 1000000000"),
+        (lambda: MovingShapes(size=(10**6, 10**6)), r"size is \(1000000, 1000000\)"),
+    ],
+)  # fmt: skip
+def test_what_takes_more_than_memory_is_refused_before(make, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        make()
+    assert "\n" not in str(refused.value)
+
+
+@given(
+    columns=st.lists(st.tuples(*[st.integers(0, 2**62)] * 3, st.floats(0, 1e300)), min_size=1, max_size=3),
+    sampling_time=st.floats(5e-324, 1e300),
+)
+def test_to_tensor_is_right_or_refused_in_one_line(columns, sampling_time):
+    try:
+        event = Event(*zip(*columns, strict=True))
+        tensor = event.to_tensor(sampling_time)
+    except (ValueError, MemoryError) as error:
+        said = str(error)
+    else:
+        said = ""
+        assert tensor.nbytes <= 2**34
+    assert "\n" not in said

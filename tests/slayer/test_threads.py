@@ -14,6 +14,7 @@ import torch
 from lavadl_kernels import _jit
 
 from lavadl_ref.slayer import block as blocks
+from tests import PATIENCE
 from tests.slayer.matrix import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,7 +105,7 @@ def test_every_bit_of_a_step_where_mkl_is_told_to_be_reproducible():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout.split()[-1] == "done"
@@ -163,7 +164,7 @@ if __name__ == "__main__":
     expected = [encoded(index) for index in range(8)]
     assert lavadl_kernels.get_num_threads() == 2
     loader = torch.utils.data.DataLoader(
-        Spikes(), batch_size=2, num_workers=2, collate_fn=collate, multiprocessing_context=sys.argv[1], timeout=100,
+        Spikes(), batch_size=2, num_workers=2, collate_fn=collate, multiprocessing_context=sys.argv[1], timeout=600,
     )
     torch.manual_seed(2)
     trained = block.cuba.Dense({**PARAMETERS, "requires_grad": True}, 300, 5)
@@ -191,7 +192,7 @@ def test_a_loader_whose_workers_use_the_kernels_while_the_parent_trains(tmp_path
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout.split()[-1] == "done"

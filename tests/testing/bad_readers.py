@@ -11,7 +11,7 @@ def crash(path):
 
 
 def hang(path):
-    time.sleep(1000)
+    time.sleep(10**6)
 
 
 def slow(path):

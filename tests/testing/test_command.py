@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from lavadl_ref import cli
+from tests import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = shlex.join([sys.executable, "-m", "tests.testing.foreign"])
+PATIENTLY = ("--timeout", PATIENCE)
 
 
 def run(*arguments):
@@ -32,20 +34,20 @@ def test_write(tmp_path):
 
 
 def test_an_exact_program():
-    result = run("--check", FOREIGN, "--family", "SDNN", "--widths", "loihi")
+    result = run("--check", FOREIGN, *PATIENTLY, "--family", "SDNN", "--widths", "loihi")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("7 of 7 cases exact, ")
 
 
 def test_a_program_that_differs():
-    result = run("--check", f"{FOREIGN} equality", "--family", "CUBA")
+    result = run("--check", f"{FOREIGN} equality", *PATIENTLY, "--family", "CUBA")
     assert result.exit_code == 1
     assert "first divergence: CUBA/ties-slayer: voltage at step 1, lane 0: expected " in result.stdout
     assert result.stdout.splitlines()[-1].startswith("10 of 14 cases exact, ")
 
 
 def test_a_program_that_ends():
-    result = run("--check", f"{sys.executable} -c 0", "--family", "CUBA")
+    result = run("--check", f"{sys.executable} -c 0", *PATIENTLY, "--family", "CUBA")
     assert result.exit_code == 1
     assert "stopped: CUBA/usual-slayer: the program ended without an answer, exit status 0" in result.stdout
 

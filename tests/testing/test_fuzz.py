@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 from lavadl_ref import cli, exchange
 from lavadl_ref.exchange import FAMILIES, LAYERS
 from lavadl_ref.testing import _bases, fuzz
+from tests import PATIENCE
 
 FILES = 300
 
 
 @pytest.fixture(scope="module")
 def report():
-    return fuzz.run(FILES, seed=1, seconds=60, timeout=600)
+    return fuzz.run(FILES, seed=1, seconds=60, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_what_is_refused_and_what_is_the_same(report):
     ],
 )
 def test_a_bad_reader_is_seen(reader, outcome, message):
-    timeout = 1 if reader == "hang" else 600
+    timeout = 1 if reader == "hang" else PATIENCE
     found = fuzz.run(
         2,
         workers=1,
@@ -115,7 +116,7 @@ def test_arguments_are_checked(options):
 
 
 def test_only_some_damages():
-    found = fuzz.run(12, damages=["nested type", "shared chunks"], seconds=60, timeout=600)
+    found = fuzz.run(12, damages=["nested type", "shared chunks"], seconds=60, timeout=PATIENCE)
     assert [str(failure) for failure in found.failures] == []
     assert set(found.counts) == {"nested type", "shared chunks"}
     assert set(found.worst) == set(found.counts)
@@ -125,7 +126,7 @@ def test_only_some_damages():
 
 
 def test_words(tmp_path):
-    found = fuzz.run(FILES, words=True, seconds=60, timeout=600)
+    found = fuzz.run(FILES, words=True, seconds=60, timeout=PATIENCE)
     assert [str(failure) for failure in found.failures] == []
     assert set(found.counts) == {"word"}
     assert set(found.counts["word"]) == set(fuzz.SURVIVED)
@@ -149,7 +150,7 @@ def test_nothing_is_left_in_the_current_folder(tmp_path):
     code = "from lavadl_ref.testing import fuzz; assert not fuzz.run(3).failures"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
     environment.pop("HYPOTHESIS_STORAGE_DIRECTORY", None)
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, timeout=600)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, timeout=PATIENCE)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,6 +17,7 @@ from lavadl_ref import exchange
 from lavadl_ref.exchange import FAMILIES, LAYERS, ExchangeError
 from lavadl_ref.exchange.check import check_neuron
 from lavadl_ref.testing.strategies import corrupted_net_files, net_files, networks, neurons, spike_trains
+from tests import PATIENCE
 
 SHRINKING = settings(max_examples=400, deadline=None, database=None, derandomize=True)
 SEARCH = settings(SHRINKING, max_examples=2000, phases=[Phase.generate])
@@ -285,7 +286,7 @@ def test_flags_are_bools(name):
 
 def test_without_hypothesis_there_is_one_clear_error():
     code = "import sys; sys.modules['hypothesis'] = None; import lavadl_ref.testing.strategies"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stderr.strip().splitlines()[-1] == (
         "ImportError: lavadl_ref.testing.strategies needs Hypothesis: pip install 'hypothesis>=6.100'"
     )
@@ -293,7 +294,7 @@ def test_without_hypothesis_there_is_one_clear_error():
 
 def test_neither_torch_nor_lava_is_needed():
     code = "import sys; sys.modules.update(torch=None, lava=None); import lavadl_ref.testing.strategies"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
 
 

@@ -14,7 +14,7 @@ import pytest
 from lavadl_ref.exchange import FAMILIES
 from lavadl_ref.testing import vectors
 from lavadl_ref.testing.definitions import DEFINITIONS
-from tests import naive
+from tests import PATIENCE, naive
 
 ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = [sys.executable, "-m", "tests.testing.foreign"]
@@ -35,7 +35,7 @@ def test_every_family_has_vectors():
 
 
 def test_the_naive_oracle_agrees_with_every_case(cases):
-    report = vectors.check(FOREIGN)
+    report = vectors.check(FOREIGN, timeout=PATIENCE)
     assert report.divergences == ()
     assert report.exact
     integers = sum(case.steps * case.lanes * (len(case.states) + 1) for case in cases.values())
@@ -53,7 +53,7 @@ def test_the_naive_oracle_agrees_with_every_case(cases):
     ],
 )
 def test_a_wrong_implementation_is_caught_and_located(cases, fault, family, wrong, first):
-    report = vectors.check([*FOREIGN, fault], family)
+    report = vectors.check([*FOREIGN, fault], family, timeout=PATIENCE)
     assert not report.exact
     assert report.failure is None
     assert {re.split("[/-]", d.case, maxsplit=1)[1].rpartition("-")[0] for d in report.divergences} == wrong
@@ -83,7 +83,7 @@ def test_the_first_difference_of_a_later_piece_has_its_step_in_the_whole_case(tm
         "    print(json.dumps(found), flush=True)\n"
     )
     code = f"import runpy, sys; sys.path.insert(0, '.'); runpy.run_path({str(wrong)!r})"
-    report = vectors.check([sys.executable, "-c", code], "RF_PHASE", "loihi")
+    report = vectors.check([sys.executable, "-c", code], "RF_PHASE", "loihi", timeout=PATIENCE)
     (found,) = report.divergences
     assert (found.case, found.quantity, found.step, found.lane) == ("RF_PHASE/chunks-loihi", "spike", 1 + 7 + 3, 5)
     assert found.found == found.expected + 7
@@ -185,7 +185,7 @@ def test_writing_again_changes_nothing(tmp_path):
     assert {path.parent.name.rpartition("-")[2] for path in first if path.name != "index.json"} == {"loihi"}
 
 
-@pytest.mark.parametrize("function", [vectors.cases, lambda *a: vectors.check(FOREIGN, *a)])
+@pytest.mark.parametrize("function", [vectors.cases, lambda *a: vectors.check(FOREIGN, *a, timeout=PATIENCE)])
 def test_unknown_names_are_refused(function):
     with pytest.raises(ValueError, match=r"family: expected some of CUBA, ALIF, .*, found LIF"):
         function(["CUBA", "LIF"])
@@ -196,7 +196,7 @@ def test_unknown_names_are_refused(function):
 @pytest.mark.parametrize("modules", ["lavadl_ref.testing", "lavadl_ref.testing.vectors"])
 def test_neither_torch_nor_lava_nor_hypothesis_is_needed(modules):
     code = f"import sys; sys.modules.update(torch=None, lava=None, hypothesis=None); import {modules}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
 
 
@@ -207,7 +207,7 @@ def test_the_documented_program_is_exact(tmp_path):
     (source,) = (text for text in re.findall(r"```python\n(.*?)```", PORTING, re.DOTALL) if "sys.stdin" in text)
     port = tmp_path / "port.py"
     port.write_text(source)
-    report = vectors.check([sys.executable, str(port)], "CUBA")
+    report = vectors.check([sys.executable, str(port)], "CUBA", timeout=PATIENCE)
     assert report.exact, str(report)
     assert report.total == 14
 

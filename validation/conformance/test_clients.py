@@ -21,6 +21,7 @@ import pytest
 import torch
 
 from lavadl_ref import drop_in, reference
+from tests import PATIENCE
 from validation.conformance import upstream
 
 pytestmark = pytest.mark.upstream
@@ -126,7 +127,12 @@ def test_as_a_script(name, tmp_path):
     command = [sys.executable, "-c", SCRIPT, str(CLIENTS / f"{name}.py"), str(SEEDS[0]), str(tmp_path / "found.pt")]
     search = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True, timeout=300
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") >= 5

@@ -17,6 +17,7 @@ import pytest
 from lavadl_ref import exchange
 from lavadl_ref.exchange import Conv, Dense, Flatten, Network, Neuron
 from lavadl_ref.netx import lava_support
+from tests import PATIENCE
 from validation.conformance import upstream_tests
 from validation.conformance.test_recorded import LAYERS, STEPS, gts, load, rotation, sigma_delta
 
@@ -60,7 +61,7 @@ def run(
     if bias is not None:
         assert net.in_layer.bias is not None
         net.in_layer.bias.init = bias.transpose()
-    session = inprocess.Session(net, timeout=300)
+    session = inprocess.Session(net, timeout=PATIENCE)
     sent = [session.record(layer.neuron.s_out) for layer in net.layers]
     kept: dict[int, dict[str, list[Any]]] = {i: {name: [] for name in net.layers[i].states} for i in states}
     for _ in range(steps if kept else 0):

@@ -45,7 +45,7 @@ NOT_RUN = {
 }
 
 
-def run(which: str, folder: Path, timeout: float = 500) -> dict[str, str]:
+def run(which: str, folder: Path, timeout: float = 600) -> dict[str, str]:
     """Outcome of each test, ``passed``, ``failed`` or ``skipped``.
 
     Parameters

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tests import PATIENCE  # noqa: E402
 from validation.distributed import train  # noqa: E402
 from validation.distributed.launch import launch  # noqa: E402
 
@@ -60,9 +61,9 @@ def main():
             print(json.dumps(found))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1500)
 def test_gradients_are_those_of_the_joint_batch():
-    found = json.loads(launch("validation.distributed.test_distributed", processes=2, timeout=300))
+    found = json.loads(launch("validation.distributed.test_distributed", processes=2, timeout=PATIENCE))
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     expected = gradients(0, 1)
@@ -77,7 +78,7 @@ def test_gradients_are_those_of_the_joint_batch():
             torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-5 * scale, msg=lambda m, n=name: f"{n}: {m}")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1500)
 def test_two_processes_train_as_one():
     options = ["--samples", 8, "--steps", 20, "--updates", 3, "--sizes", 30, 20, 5]
     one, two = (json.loads(launch("validation.distributed.train", *options, processes=n)) for n in (1, 2))
@@ -95,7 +96,7 @@ def test_shares_must_be_equal():
 
 def test_what_fails_or_hangs_is_an_error_and_leaves_nothing():
     with pytest.raises(RuntimeError, match="failed"):
-        launch("validation.distributed.train", "--samples", 3, "--steps", 2, processes=2, timeout=200)
+        launch("validation.distributed.train", "--samples", 3, "--steps", 2, processes=2, timeout=PATIENCE)
     with pytest.raises(RuntimeError, match="did not end within 1 s"):
         launch("validation.distributed.train", processes=2, timeout=1)
     assert os.getpid()

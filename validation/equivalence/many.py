@@ -70,7 +70,7 @@ def compare(seed: int, found: Agreement, *, slayer: bool, lava: bool) -> None:
     run = reference.Network(case.network, **case.options).run(case.inputs, record=reference.RECORDABLE)
     _with_oracle(seed, case, run, found)
     if lava:
-        report = verify.verify(case.network, case.inputs, slayer=False, in_process=True, timeout=60, **case.options)
+        report = verify.verify(case.network, case.inputs, slayer=False, in_process=True, timeout=600, **case.options)
         _enter(seed, case, "Lava", report, found)
     if slayer:
         report = verify.verify(case.network, case.inputs, lava=False, **case.options)

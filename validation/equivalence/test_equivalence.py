@@ -13,7 +13,7 @@ import pytest
 
 from lavadl_ref import exchange, reference, verify
 from lavadl_ref.netx import lava_support, runtime
-from tests import random_networks
+from tests import PATIENCE, random_networks
 from validation.equivalence import many
 
 USABLE, WHY = lava_support.available()
@@ -65,7 +65,7 @@ def test_a_file_says_all(seed, compared, tmp_path):
 def test_beyond_the_widths(seed, compared):
     """Sums, currents, voltages and sigmas wrap and saturate alike."""
     case = mixed(seed, wild=True)
-    report = verify.verify(case.network, case.inputs, slayer=False, in_process=True, timeout=60, **case.options)
+    report = verify.verify(case.network, case.inputs, slayer=False, in_process=True, timeout=PATIENCE, **case.options)
     assert report.skipped == {}, case.label
     assert report.divergences == [], case.label
     compared("Lava, beyond its widths", "reference", report.compared)
@@ -123,14 +123,14 @@ def shapes_only(layer):
     return isinstance(layer, exchange.Flatten) or (isinstance(layer, exchange.Input) and layer.neuron is None)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
 def test_on_the_multiprocessing_runtime(compared):
     """One operating-system process for each of Lava's."""
     cases = [mixed(seed) for seed in ON_THE_RUNTIME]
     jobs = [runtime.Job(c.network, c.inputs, c.inputs.shape[-1], arguments=arguments_of(c)) for c in cases]
-    for case, records in zip(cases, runtime.run_all(jobs, timeout=580), strict=True):
+    for case, records in zip(cases, runtime.run_all(jobs, timeout=PATIENCE), strict=True):
         run = reference.Network(case.network, **case.options).run(case.inputs, record=reference.RECORDABLE)
         compared("Lava, multiprocessing", "reference", equal(case, run, records))
     assert len({layer.neuron.type for case in cases for layer in case.network.layers if layer.neuron}) == 7

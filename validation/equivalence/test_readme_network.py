@@ -9,6 +9,7 @@ from lavadl_ref import exchange, verify
 from lavadl_ref.netx import lava_support
 
 pytest.importorskip("torch")
+from tests import PATIENCE
 from tests.slayer import test_readme_network as readme
 
 USABLE, WHY = lava_support.available()
@@ -32,7 +33,7 @@ def test_as_trained(trained, compared):
     compared("slayer", "reference", report.compared)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
 @pytest.mark.parametrize("in_process", [True, False])
@@ -40,7 +41,7 @@ def test_on_lava(trained, compared, in_process):
     """One picture, quantised as the input block does."""
     net, file = trained
     picture = net.blocks[0].pre_hook_fx(readme.bars()[0]).numpy() * 64
-    report = verify.verify(file, picture.astype(np.int64), in_process=in_process, timeout=500)
+    report = verify.verify(file, picture.astype(np.int64), in_process=in_process, timeout=PATIENCE)
     assert report.divergences == []
     assert report.skipped == {}
     assert [sorted(result.paths) for result in report.layers if result.layer.kind != "flatten"] == [

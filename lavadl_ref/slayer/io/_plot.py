@@ -9,8 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.animation import FuncAnimation
 
+from lavadl_ref.slayer.io._room import room
+
 if TYPE_CHECKING:
     from lavadl_ref.slayer.io.event import Event
+
+_FRAMES = 10**6  #: of an animation: eleven hours
 
 #: Backends that write files only, and warn when asked for a window.
 _WITHOUT_WINDOWS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
@@ -29,7 +33,7 @@ def _colours(event: Event, order: np.ndarray) -> np.ndarray:
 class _Raster:
     """Neuron over time; a frame is the number of events so far."""
 
-    def __init__(self, event: Event, ax: Any, order: np.ndarray, colours: np.ndarray) -> None:
+    def __init__(self, event: Event, ax: Any, order: np.ndarray, colours: np.ndarray, kept: int) -> None:
         self.points, self.colours = np.stack([event.t, event.x], axis=1)[order], colours
         end, last = (max(self.points[:, axis].max(initial=0), 1) for axis in (0, 1))
         start = min(self.points[:, 0].min(initial=0), 0)
@@ -46,14 +50,15 @@ class _Raster:
 
 
 class _Picture:
-    """Row over column; a frame is the picture of the events within it."""
+    """Row over column; a frame is the picture of the events within it, and `kept` of them are held at once."""
 
-    def __init__(self, event: Event, ax: Any, order: np.ndarray, colours: np.ndarray) -> None:
+    def __init__(self, event: Event, ax: Any, order: np.ndarray, colours: np.ndarray, kept: int) -> None:
         x, y = event.x[order], np.asarray(event.y)[order]
         left, top = x.min(initial=0), y.min(initial=0)
         self.pixel, self.light = (y - top, x - left), colours[:, :3] * colours[:, 3:]
         height, width = (int(column.max(initial=0)) + 1 for column in self.pixel)
         self.shape = (height, width, 3)
+        room((kept, *self.shape), 8, "the pictures", f"the events lie on {width}x{height} pixels in {kept} frames")
         extent = (left - 0.5, left + width - 0.5, top + height - 0.5, top - 0.5)
         self.image = ax.imshow(np.zeros(self.shape), extent=extent)
         ax.set(xlabel="x", ylabel="y")
@@ -73,11 +78,18 @@ def animate(event: Event, fig: Any, frame_rate: float, pre_compute_frames: bool,
     order = np.argsort(event.t, kind="stable")
     times = event.t[order]
     duration = 1000 / frame_rate
+    wanted = float(times.max(initial=0)) * frame_rate / 1000
+    if not wanted <= _FRAMES:
+        raise ValueError(
+            f"an animation has at most {_FRAMES:,} frames, but frame_rate {frame_rate} asks for {wanted:.4g}"
+        )
     count = int(times.max(initial=0) // duration) + 1
     figure = plt.figure() if fig is None else fig
     ax = figure.gca()
     ax.clear()
-    painter = (_Raster if event.y is None else _Picture)(event, ax, order, _colours(event, order))
+    painter = (_Raster if event.y is None else _Picture)(
+        event, ax, order, _colours(event, order), count if pre_compute_frames else 1
+    )
 
     def compute(index: int) -> Any:
         # What happened before time 0 is in the first frame.

@@ -9,6 +9,7 @@ import torch
 
 from lavadl_ref._assigned import derived
 from lavadl_ref.slayer.io import _columns, _grid
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
 
 Grid = TypeVar("Grid", np.ndarray, torch.Tensor)
@@ -86,7 +87,12 @@ class Event:
         Times and coordinates, which augmentation may have made fractional, round to the nearest, half to even.
         """
         self._check()
-        step = _columns.nearest(_columns.real(self.t, "t of the Event") / sampling_time, "t of the Event")
+        with np.errstate(over="ignore"):
+            time = _columns.real(self.t, "t of the Event") / sampling_time
+        if not np.isfinite(time).all():
+            last = np.abs(self.t).max()
+            raise ValueError(f"sampling_time of {sampling_time} ms is too short for an event at {last} ms")
+        step = _columns.nearest(time, "t of the Event")
         x = _columns.nearest(self.x, "x of the Event")
         y = np.zeros_like(x) if self.y is None else _columns.nearest(self.y, "y of the Event")
         return _columns.whole(self.c, "c of the Event"), y, x, step
@@ -111,15 +117,24 @@ class Event:
         Raises
         ------
         ValueError
-            `dim` is absent and an event has a negative coordinate or time, so no array holds it;
-            whatever `fill_tensor` raises.
+            `dim` is absent and an event has a negative coordinate or time, so no array holds it; the array would
+            take more than 16 GiB (one of your own may be filled by `fill_tensor`); whatever `fill_tensor` raises.
         """
-        if dim is None:
+        if dim is not None:
+            axes = 1 if isinstance(dim, (int, np.integer)) else len(dim)
+            if axes not in (3, 4):
+                raise ValueError(f"dim must be (C, X, T) or (C, H, W, T), but got {dim!r:.60}")
+            dim = tuple(_validate.integer(length, "dim", 0) for length in dim)
+            room(dim, 8, "the tensor", f"dim is {dim}")
+        else:
             bins = self._bins(_validate.positive(sampling_time, "sampling_time"))
             if any((column < 0).any() for column in bins):
                 raise ValueError("an event with a negative coordinate or time fits no tensor; give dim to leave it out")
             sizes = tuple(int(column.max(initial=0)) + 1 for column in bins)
             dim = (sizes[0], *sizes[2:]) if self.y is None else sizes
+            ends = ", ".join(f"{size - 1:.6g}" for size in sizes[:3])
+            because = f"sampling_time is {sampling_time:.6g} ms, c, y, x and t of the Event reach {ends}"
+            room(dim, 8, "the tensor", f"{because} and {np.max(self.t, initial=0):.6g} ms")
         return self.fill_tensor(np.zeros(dim), sampling_time)
 
     def fill_tensor(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lavadl_ref import _files
 from lavadl_ref.slayer.io import _columns
 from lavadl_ref.slayer.io.event import Event
 from lavadl_ref.slayer.utils import _validate
@@ -27,10 +28,10 @@ def _checked(td_event: Any, dim: int | None = None) -> Event:
 
 def _read_bytes(filename: Any) -> tuple[np.ndarray, ...]:
     """First two bytes, polarity and time in milliseconds of each event of a file."""
-    content = np.fromfile(filename, dtype=np.uint8)
-    if content.size % 5:
-        raise ValueError(f"{os.fspath(filename)}: events take 5 bytes each, but the file has {content.size}")
-    rows = content.reshape(-1, 5).astype(np.int64)
+    content = _files.content(filename, "events of 5 bytes each")
+    if len(content) % 5:
+        raise ValueError(f"{os.fspath(filename)}: events take 5 bytes each, but the file has {len(content)}")
+    rows = np.frombuffer(content, np.uint8).reshape(-1, 5).astype(np.int64)
     microseconds = (rows[:, 2] & 127) << 16 | rows[:, 3] << 8 | rows[:, 4]
     return rows[:, 0], rows[:, 1], rows[:, 2] >> 7, microseconds / 1000
 
@@ -70,7 +71,7 @@ def read_1d_spikes(filename: Any) -> Event:
     Raises
     ------
     OSError
-        The file cannot be read.
+        The file is missing or cannot be read.
     ValueError
         Its size is no multiple of five bytes.
     """
@@ -123,7 +124,7 @@ def read_2d_spikes(filename: Any) -> Event:
     Raises
     ------
     OSError
-        The file cannot be read.
+        The file is missing or cannot be read.
     ValueError
         Its size is no multiple of five bytes.
     """
@@ -195,16 +196,14 @@ def read_np_spikes(filename: Any, fmt: str = "xypt", time_unit: float = 1e-3) ->
     Raises
     ------
     OSError
-        The file cannot be read.
+        The file is missing or cannot be read.
     ValueError
-        It is no such array, or holds what no `Event` can; `fmt` or `time_unit` is not valid.
+        It is no such array, damaged or several, or holds what no `Event` can; `fmt` or `time_unit` is not valid.
     """
     units, milliseconds = _milliseconds(time_unit)
     name = os.fspath(filename)
-    array = np.load(filename, allow_pickle=False)
+    array = _files.array(filename, "events in a .npy file")
     columns: dict[str, np.ndarray]
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{name}: expected one array, but it holds several")
     if array.dtype.names is not None:
         if not {"x", "p", "t"} <= set(array.dtype.names) <= {"x", "y", "p", "t", "payload"} or array.ndim != 1:
             raise ValueError(

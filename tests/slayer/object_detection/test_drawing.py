@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer.object_detection.boundingbox import utils
+from tests import PATIENCE
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -87,5 +88,5 @@ try:
 except ImportError as error:
     print(error)
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (run.stdout, run.returncode) == ("pictures need Pillow: pip install 'lavadl-ref[pictures]'\n", 0), run.stderr

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from lavadl_ref import exchange
 
@@ -19,9 +21,16 @@ def tutorial():
     spec = importlib.util.spec_from_file_location("object_detection_tutorial", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    hook = sys.excepthook
+    sys.path.insert(0, str(SCRIPT.parent))
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
+    sys.path.remove(str(SCRIPT.parent))
+    sys.excepthook = hook
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def test_trains_and_resumes(tutorial, tmp_path, capsys):
@@ -40,16 +49,68 @@ def test_trains_and_resumes(tutorial, tmp_path, capsys):
     assert len(exchange.read(tmp_path / "yolo_kp.net").layers) == 11
 
 
+def run(tutorial, out, epochs=2, resume=False):
+    """A training of two steps an epoch, without its export."""
+    recipe = tutorial.replace(tutorial.SMALL, epochs=2, clips=16)
+    out.mkdir(exist_ok=True)
+    training = tutorial.Training.of(recipe, None, 0, out)
+    if resume:
+        training.resume()
+    tutorial.train(training, epochs)
+    return training
+
+
+def same(one, other):
+    """Whether two trainings are at the same place with the same network, bit by bit."""
+    assert [epoch["loss"] for epoch in one.history] == [epoch["loss"] for epoch in other.history]
+    assert [epoch["ap"] for epoch in one.history] == [epoch["ap"] for epoch in other.history]
+    for name, value in one.net.state_dict().items():
+        assert torch.equal(value, other.net.state_dict()[name]), name
+    assert one.schedule.state_dict() == other.schedule.state_dict()
+
+
 def test_resuming_is_going_on(tutorial, tmp_path):
-    recipe = tutorial.replace(tutorial.SMALL, epochs=2, clips=8)
-    whole = tutorial.Training.of(recipe, None, 0)
-    tutorial.train(whole, 1, tmp_path)
-    parted = tutorial.Training.of(recipe, None, 0)
-    parted.resume(tmp_path / "checkpoint.pt")
-    tutorial.train(parted, 2, tmp_path)
-    again = tutorial.Training.of(recipe, None, 0)
-    tutorial.train(again, 2, tmp_path)
-    assert [epoch["loss"] for epoch in parted.history] == [epoch["loss"] for epoch in again.history]
+    whole = run(tutorial, tmp_path / "whole")
+    run(tutorial, tmp_path / "parts", 1)
+    same(whole, run(tutorial, tmp_path / "parts", 2, resume=True))
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+def test_interrupted_within_an_epoch(tutorial, tmp_path, monkeypatch, capsys, at):
+    whole = run(tutorial, tmp_path / "whole")
+    step, done = torch.optim.AdamW.step, []
+
+    def broken(self, *rest):
+        found = step(self, *rest)
+        if len(done) == at:
+            raise KeyboardInterrupt  # between the optimizer and the schedule
+        done.append(0)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", broken)
+        with pytest.raises(SystemExit) as ended:
+            run(tutorial, tmp_path / "parts")
+    assert ended.value.code == 130
+    said = f"interrupted after epoch {at // 2}, step {at % 2}; --resume goes on\n"
+    assert capsys.readouterr().err == said
+    torch.rand(7)
+    same(whole, run(tutorial, tmp_path / "parts", resume=True))
+
+
+def test_a_checkpoint_of_other_settings_or_none(tutorial, tmp_path):
+    with pytest.raises(SystemExit, match="there is no such file, and so nothing to resume"):
+        run(tutorial, tmp_path, resume=True)
+    run(tutorial, tmp_path, 0)
+    recipe = tutorial.replace(tutorial.SMALL, clips=8)
+    with pytest.raises(SystemExit, match="is of other settings"):
+        tutorial.Training.of(recipe, None, 0, tmp_path).resume()
+
+
+def test_silent_layers_are_no_proof(tutorial, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tutorial, "silent", lambda *compared: "layer 3 sent nothing")
+    assert tutorial.main(["--small", "--out", str(tmp_path), "--epochs", "1"]) == 1
+    assert "layer 3 sent nothing: that all paths agree there shows nothing" in capsys.readouterr().err
 
 
 def test_arguments(tutorial, capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lavadl_ref import _files
 from lavadl_ref._assigned import Refused
-from lavadl_ref.slayer.io._pillow import pillow
+from lavadl_ref.slayer.io._pillow import picture, pillow
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import (
     Annotation,
     Height,
@@ -70,7 +71,7 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
     FileNotFoundError
         If a folder is missing; says which and where it comes from.
     ValueError
-        If `seq_len` is not positive.
+        If `seq_len` is not positive, or a file of labels has another form; says which frame.
     """
 
     datasets = Refused("the videos are in label_path and image_path, by ids")
@@ -92,6 +93,7 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
     ) -> None:
         if seq_len < 1:
             raise ValueError(f"seq_len must be at least 1, got {seq_len}")
+        room((3, *size, seq_len), 4, "a clip", f"size is {size} and seq_len is {seq_len}")
         part = "train" if train else "val"
         self.label_path = _folder(Path(root) / "labels" / f"box_{dataset}_20" / part, "labels")
         self.image_path = _folder(Path(root) / "images" / dataset / part, "images")
@@ -110,7 +112,12 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
 
     def _labels(self, video: str) -> list[dict[str, Any]]:
         """The frames of a video, in order."""
-        frames: list[dict[str, Any]] = json.loads((self.label_path / f"{video}.json").read_text(encoding="utf-8"))
+        path = self.label_path / f"{video}.json"
+        frames = _files.document(path, "the frames of a video")
+        if not isinstance(frames, list):
+            raise ValueError(f"{path}: expected a list of frames, got {type(frames).__name__}")
+        for number, frame in enumerate(frames):
+            _check(frame, f"{path}, frame {number}")
         return frames
 
     def __len__(self) -> int:
@@ -122,8 +129,10 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
 
         Raises
         ------
+        OSError
+            If a picture is missing or cannot be read.
         ValueError
-            If the video has no frames.
+            If the video has no frames, or a file is damaged; names it.
         """
         video = self.ids[index]
         frames = self._labels(video)
@@ -135,8 +144,7 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
         flip = utils.chance(self.augment_prob)
 
         def one(frame: dict[str, Any]) -> tuple[Tensor, Annotation]:
-            with pillow().open(self.image_path / video / frame["name"]) as file:
-                image: Image = file.convert("RGB")
+            image = picture(self.image_path / video / frame["name"], "a frame of a video")
             annotation = self._annotation(image, frame)
             if flip:
                 image, annotation = utils.flip_lr(image), fliplr_bounding_boxes(annotation)
@@ -190,6 +198,28 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
 def _boxes(frame: dict[str, Any]) -> list[dict[str, Any]]:
     """The objects of a frame, which may name none."""
     return frame.get("labels") or []
+
+
+def _check(frame: Any, where: str) -> None:
+    """Whether a frame is ``{"name": str, "labels": [{"category": str, "box2d": {"x1": number, ...}}, ...]}``."""
+    name = frame.get("name") if isinstance(frame, dict) else None
+    if not isinstance(name, str) or not name or Path(name).name != name or "\0" in name:
+        raise ValueError(f"{where}: expected the name of a picture in the folder of the video, got {name!r:.60}")
+    boxes = frame.get("labels") or []
+    if not isinstance(boxes, list):
+        raise ValueError(f"{where}: expected a list of labels, got {type(boxes).__name__}")
+    for number, label in enumerate(boxes):
+        box = label.get("box2d") if isinstance(label, dict) else None
+        if box is None or not isinstance(label.get("category"), str):
+            raise ValueError(f"{where}, label {number}: expected category and box2d, got {label!r:.60}")
+        sides = [box.get(side) for side in ("x1", "y1", "x2", "y2")] if isinstance(box, dict) else [None]
+        if not all(_is_place(side) for side in sides):
+            raise ValueError(f"{where}, label {number}: expected numbers x1, y1, x2 and y2, got {box!r:.60}")
+
+
+def _is_place(value: Any) -> bool:
+    """Whether a value is a number of pixels that float32 holds."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**31
 
 
 def _folder(path: Path, what: str) -> Path:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import Annotation, Height, Width
 
 Array = NDArray[Any]
@@ -84,6 +85,9 @@ class MovingShapes(Dataset[tuple[Tensor, list[Annotation]]]):
                 "num_clips, size, seq_len and max_objects must be at least 1, "
                 f"got {num_clips}, {size}, {seq_len} and {max_objects}"
             )
+        room(
+            (seq_len, max_objects, *size), 8, "a clip", f"size is {size}, seq_len {seq_len}, max_objects {max_objects}"
+        )
         self.num_clips = num_clips
         self.size = size
         self.seq_len = seq_len

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lavadl_ref import _files
 from lavadl_ref._assigned import Refused
+from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import (
     Annotation,
     Height,
@@ -68,7 +70,7 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
     FileNotFoundError
         If a file is missing.
     ValueError
-        If `seq_len` or `delta_t` is not positive.
+        If `seq_len` or `delta_t` is not positive, or ``label_map_dictionary.json`` is no dictionary of names by number.
     """
 
     datasets = Refused("the recordings are in recordings")
@@ -88,8 +90,8 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
     ) -> None:
         if seq_len < 1 or delta_t < 1:
             raise ValueError(f"seq_len and delta_t must be at least 1, got {seq_len} and {delta_t}")
-        names = json.loads((Path(root) / "label_map_dictionary.json").read_text(encoding="utf-8"))
-        self.idx_map = {int(number): str(name) for number, name in names.items()}
+        room((2, *size, seq_len), 4, "a clip", f"size is {size} and seq_len is {seq_len}")
+        self.idx_map = _names(Path(root) / "label_map_dictionary.json")
         self.classes = list(self.idx_map.values())
         self._labels = {number: label for label, number in enumerate(self.idx_map)}
         self.delta_t = delta_t * 1000
@@ -119,7 +121,7 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
         Raises
         ------
         ValueError
-            If no step of the recording has boxes with enough events; names it.
+            If no step of the recording has boxes with enough events, or a file is damaged; names it.
         """
         path = self.recordings[index]
         events = EventFile(path)
@@ -162,6 +164,7 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
 
     def _frames(self, events: EventFile, first: int, count: int) -> Array:
         """Where there were events in each step, (count, H, W, 2)."""
+        room((count, events.height, events.width, 2), 1, f"a clip of {events.path}", f"seq_len is {self.seq_len}")
         frames = np.zeros((count, events.height, events.width, 2), np.uint8)
         t, x, y, polarity = events.between(first * self.delta_t, (first + count) * self.delta_t)
         frames[t // self.delta_t - first, y, x, 1 - polarity] = 1
@@ -193,3 +196,15 @@ def _ratio(frame: Array, box: Any) -> float:
     left, top = int(box["x"]), int(box["y"])
     right, bottom = int(box["x"] + box["w"]), int(box["y"] + box["h"])
     return np.count_nonzero(frame[top:bottom, left:right]) / max((right - left) * (bottom - top), 1)
+
+
+def _names(path: Path) -> dict[int, str]:
+    """Names of the classes by their numbers in the data set."""
+    names = _files.document(path, "the names of the classes")
+    numbers = list(names) if isinstance(names, dict) else [""]
+    if not all(re.fullmatch("[0-9]{1,18}", key) and isinstance(names[key], str) for key in numbers):
+        raise ValueError(f"{path}: expected a dictionary of names by number, such as {{'0': 'car'}}, got {names!r:.60}")
+    found = {int(number): names[number] for number in numbers}
+    if len(found) < len(names):
+        raise ValueError(f"{path}: expected each number once, got {', '.join(numbers):.60}")
+    return found

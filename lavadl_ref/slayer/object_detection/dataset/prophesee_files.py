@@ -1,7 +1,8 @@
 """The files of Prophesee's automotive data sets: events in .dat, boxes in .npy.
 
 A .dat file is lines of text that begin with ``% ``, a byte for the kind of events and one for their size, and the
-events: 32 bits of microseconds, 14 of x, 14 of y and 4 of polarity, least significant first.
+events: 32 bits of microseconds, 14 of x, 14 of y and 4 of polarity (the lowest counts), least significant
+first.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref import _files
+
 Array = NDArray[Any]
 
 _EVENT = np.dtype([("t", "<u4"), ("address", "<u4")])
 _KINDS = (0, 12)  #: contrast detection, in the numbering of old and new files
 _BITS = 14
+_HEADER = 2**16  #: bytes of a header at most
 
 #: What of a box is used.
 BOX = np.dtype([("t", "<i8"), ("x", "<f4"), ("y", "<f4"), ("w", "<f4"), ("h", "<f4"), ("class_id", "<u4")])
@@ -45,22 +49,32 @@ class EventFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         said: dict[str, str] = {}
-        with self.path.open("rb") as file:
-            while (line := file.readline()).startswith(b"%"):
+        with _files.opened(path, "a recording of events") as file:
+            while (line := file.readline(_HEADER)).startswith(b"%"):
                 key, _, value = line[1:].decode("ascii", "replace").strip().partition(" ")
                 said[key] = value.strip()
                 offset = file.tell()
+                if offset >= _HEADER:
+                    raise ValueError(f"{path} has a header of more than {_HEADER} bytes")
             if not said:
                 raise ValueError(f"{path} has no header, so the size of its sensor is not known")
             file.seek(offset)
             kind = file.read(2)
+            size = _files.remaining(file)
         try:
             self.height, self.width = int(said["Height"]), int(said["Width"])
         except (KeyError, ValueError):
-            raise ValueError(f"the header of {path} must have Height and Width, got {said}") from None
+            shown = {key[:20]: value[:20] for key, value in list(said.items())[:8]}
+            raise ValueError(f"the header of {path} must have Height and Width, got {shown}") from None
+        if not (0 < self.height <= 1 << _BITS and 0 < self.width <= 1 << _BITS):
+            got = f"{said['Height']:.20} and {said['Width']:.20}"
+            raise ValueError(f"Height and Width of {path} must be in [1, {1 << _BITS}], got {got}")
+        if self.height * self.width > _files.PIXELS:
+            raise ValueError(
+                f"the sensor of {path} must have at most {_files.PIXELS:,} pixels, got {self.width}x{self.height}"
+            )
         if len(kind) < 2 or kind[0] not in _KINDS or kind[1] != _EVENT.itemsize:
             raise ValueError(f"{path} must hold events of kind 0 or 12 with 8 bytes each, got {list(kind)}")
-        size = self.path.stat().st_size - offset - 2
         if size % _EVENT.itemsize:
             raise ValueError(f"{path} ends within an event: {size} bytes of events are no multiple of 8")
         empty = np.zeros(0, _EVENT)
@@ -81,14 +95,17 @@ class EventFile:
         Raises
         ------
         ValueError
-            If an event is outside the sensor.
+            If an event is outside the sensor, or the events are not in the order of time.
         """
         first, last = np.searchsorted(self._events["t"], np.array([begin, end], np.int64))
         found = np.array(self._events[first:last])
         x, y = found["address"] & ((1 << _BITS) - 1), (found["address"] >> _BITS) & ((1 << _BITS) - 1)
         if len(found) and (x.max() >= self.width or y.max() >= self.height):
             raise ValueError(f"{self.path} has an event outside its sensor of {self.width}x{self.height} pixels")
-        return found["t"].astype(np.int64), x, y, (found["address"] >> (2 * _BITS)) & 1
+        times = found["t"].astype(np.int64)
+        if len(times) and (times[0] < begin or times[-1] >= end or (np.diff(times) < 0).any()):
+            raise ValueError(f"{self.path} has events that are not in the order of time")
+        return times, x, y, (found["address"] >> (2 * _BITS)) & 1
 
 
 def read_boxes(path: str | os.PathLike[str]) -> Array:
@@ -106,16 +123,43 @@ def read_boxes(path: str | os.PathLike[str]) -> Array:
 
     Raises
     ------
+    OSError
+        If the file is missing or cannot be read.
     ValueError
-        If a field is missing.
+        If it is no such file, a field is missing, or a value is not in the range of its type in `BOX` or not finite;
+        says which.
     """
-    found = np.load(path, allow_pickle=False)
+    found = _files.array(path, "boxes in a .npy file")
     names = found.dtype.names or ()
     time = next((name for name in ("t", "ts") if name in names), None)
     missing = [name for name in BOX.names or () if name != "t" and name not in names]
     if time is None or missing:
         raise ValueError(f"{path} must have the fields t or ts, x, y, w, h and class_id, got {list(names)}")
+    if found.ndim != 1:
+        raise ValueError(f"{path} must have boxes on one axis, got shape {found.shape}")
     boxes = np.empty(len(found), BOX)
     for name in BOX.names or ():
-        boxes[name] = found[time if name == "t" else name]
+        field = time if name == "t" else name
+        boxes[name] = _held(found[field], BOX[name], f"{field} of {path}")
     return boxes[np.argsort(boxes["t"], kind="stable")]
+
+
+def _held(values: Array, dtype: np.dtype[Any], name: str) -> Array:
+    """`values` in a dtype that holds them: integers as they are, real numbers as the nearest; ValueError if not."""
+    if values.ndim != 1 or values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be a real number in each box, got {values.dtype} of shape {values.shape[1:]}")
+    whole = dtype.kind in "iu"
+    # times are held against 2^53 us, which float64 has too
+    most = min(int(np.iinfo(dtype).max), 2**53) if whole else float(np.finfo(dtype).max)
+    least = 0 if whole else -most
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float64)
+    good = np.isfinite(values) & (values >= least) & (values <= most)
+    if whole and values.dtype.kind == "f":
+        good &= values == np.floor(values)
+    if not good.all():
+        box = int(np.argmin(good))
+        kind = "an integer" if whole else "a number"
+        raise ValueError(f"{name} must be {kind} in [{least}, {most}], got {values[box]} in box {box}")
+    return values.astype(dtype)

@@ -1,0 +1,209 @@
+"""Files that a user names: opened, bounded, and refused in one line that names them.
+
+Nothing here reads, decodes or allocates more than a file has or a stated limit allows, whatever the file claims.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+PathLike = str | os.PathLike[str]
+
+ARRAY = 2**32  #: bytes that an array of a file may take
+TEXT = 2**24  #: bytes of a text that is read whole
+PIXELS = 2**24  #: of a picture, or of a sensor
+_HEADER = 2**16  #: bytes of a .npy file's header
+_PIECE = 2**24
+_AXES = 32
+
+
+def folder(path: PathLike, what: str) -> Path:
+    """`path`, which must be a folder.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        It is missing, or something else; says that it should hold `what`.
+    """
+    found = Path(path)
+    if not found.exists():
+        raise FileNotFoundError(f"{found}: there is no such folder; expected one with {what}")
+    if not found.is_dir():
+        raise NotADirectoryError(f"{found}: expected a folder with {what}")
+    return found
+
+
+def file(path: PathLike, what: str) -> Path:
+    """`path`, which must be a regular file, so that reading it comes to an end.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, OSError
+        It is missing, a folder, or something else; says that it should be `what`.
+    """
+    found = Path(path)
+    try:
+        mode = found.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{found}: there is no such file; expected {what}") from None
+    except OSError as error:
+        raise type(error)(f"{found}: {error.strerror}; expected {what}") from None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(f"{found}: this is a folder; expected {what}")
+    if not stat.S_ISREG(mode):
+        raise OSError(f"{found}: this is no regular file; expected {what}")
+    return found
+
+
+@contextmanager
+def opened(path: PathLike, what: str) -> Iterator[BinaryIO]:
+    """`path` for reading bytes.
+
+    Raises
+    ------
+    OSError
+        As `file`, or the file cannot be opened or read; begins with its name.
+    """
+    found = file(path, what)
+    try:
+        with open(found, "rb") as stream:
+            yield stream
+    except OSError as error:
+        if error.errno is None:  # it is ours, with its text
+            raise
+        raise type(error)(f"{found}: {error.strerror or error}") from None
+
+
+def remaining(stream: BinaryIO) -> int:
+    """Bytes from where `stream` stands to the end of its file."""
+    return os.fstat(stream.fileno()).st_size - stream.tell()
+
+
+def at_most(stream: Any, size: int) -> bytearray:
+    """Up to `size` bytes of what may be compressed, in pieces: memory is taken for what there is, not for `size`."""
+    found = bytearray()
+    while len(found) < size and (piece := stream.read(min(size - len(found), _PIECE))):
+        found += piece
+    return found
+
+
+def content(path: PathLike, what: str, limit: int = ARRAY) -> bytes:
+    """All bytes of a file.
+
+    Raises
+    ------
+    OSError
+        As `opened`.
+    ValueError
+        It has more than `limit` bytes.
+    """
+    with opened(path, what) as stream:
+        size = remaining(stream)
+        if size > limit:
+            raise ValueError(f"{os.fspath(path)}: expected {what} of at most {limit:,} bytes, but it has {size:,}")
+        return bytes(at_most(stream, size))
+
+
+def text(path: PathLike, what: str) -> str:
+    """A text in UTF-8 of at most `TEXT` bytes; raises as `content`, and ValueError if it is none."""
+    try:
+        return content(path, what, TEXT).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{os.fspath(path)}: expected {what}, but byte {error.start} is no UTF-8") from None
+
+
+def document(path: PathLike, what: str) -> Any:
+    """What a JSON file holds; raises as `text`, and ValueError if it is damaged or has numbers that are not finite."""
+
+    def finite(said: str) -> float:
+        if not math.isfinite(value := float(said)):
+            raise ValueError(f"the number {said[:20]} is not finite")
+        return value
+
+    try:
+        return json.loads(text(path, what), parse_float=finite, parse_constant=finite)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(path)}: expected {what} in JSON: {error}") from None
+    except ValueError as error:
+        name = os.fspath(path)
+        # of a number; what `text` raises begins with the name
+        said = str(error) if str(error).startswith(name) else f"{name}: expected {what} in JSON: {error}"
+        raise ValueError(said) from None
+
+
+def array(path: PathLike, what: str = "an array in a .npy file") -> NDArray[Any]:
+    """The array of a ``.npy`` file, whose header is held against the file's size before anything is allocated.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    what : str
+        What it should be, for errors.
+
+    Returns
+    -------
+    ndarray
+        Of any shape and dtype but objects.
+
+    Raises
+    ------
+    OSError
+        As `opened`.
+    ValueError
+        It is an archive (``.npz``) or no ``.npy`` file, its header is damaged, it holds objects, or another number of
+        bytes than the header says, or more than `ARRAY`.
+    """
+    name = os.fspath(path)
+    with opened(path, what) as stream:
+        shape, fortran, dtype = _npy_header(stream, f"{name}: expected {what}")
+        size, found = math.prod(shape) * dtype.itemsize, remaining(stream)
+        if size != found:
+            said = f"its header says {_short(shape)} of {_short(dtype)}, {size:,} bytes, and {found:,} follow"
+            raise ValueError(f"{name}: expected {what}, but {said}")
+        if math.prod(max(length, 1) for length in shape) * dtype.itemsize > ARRAY:
+            raise ValueError(f"{name}: expected {what} of at most {ARRAY:,} bytes, but its shape is {_short(shape)}")
+        flat = np.frombuffer(at_most(stream, size), dtype) if size else np.empty(0, dtype)
+    if not fortran:
+        return flat.reshape(shape)
+    return flat.reshape(shape[::-1]).transpose()
+
+
+def _npy_header(stream: BinaryIO, expected: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and dtype of the array that follows in `stream`; ValueError with `expected` in front if damaged."""
+    magic = stream.read(8)
+    if magic.startswith(b"PK"):
+        raise ValueError(f"{expected}, but this is an archive of arrays (.npz): save the one array with numpy.save")
+    readers = {b"\1\0": (2, np.lib.format.read_array_header_1_0), b"\2\0": (4, np.lib.format.read_array_header_2_0)}
+    if magic[:6] != b"\x93NUMPY" or magic[6:] not in readers:
+        raise ValueError(f"{expected}, but it begins with {magic.hex(' ') or 'nothing'}")
+    width, reader = readers[magic[6:]]
+    length = stream.read(width)
+    count = int.from_bytes(length, "little")
+    if count > min(_HEADER, remaining(stream)):
+        raise ValueError(f"{expected}, but the header claims {count:,} bytes, and {remaining(stream):,} follow")
+    try:
+        shape, fortran, dtype = reader(io.BytesIO(length + stream.read(count)))
+    except Exception:  # it is Python source: damaged, it raises whatever the parser meets
+        raise ValueError(f"{expected}, but its header is damaged") from None
+    if len(shape) > _AXES or any(length < 0 for length in shape):
+        raise ValueError(f"{expected}, but its header says shape {_short(shape)}")
+    if dtype.hasobject or dtype.itemsize == 0 or dtype.subdtype is not None:
+        raise ValueError(f"{expected}, but its elements are of {_short(dtype)}")
+    return tuple(map(int, shape)), bool(fortran), dtype
+
+
+def _short(value: Any, most: int = 60) -> str:
+    said = str(value)
+    return said if len(said) <= most else f"{said[:most]}…"
