@@ -14,6 +14,7 @@ from lavadl_ref.slayer import _delay
 from lavadl_ref.slayer._callers import stack_level
 from lavadl_ref.slayer._layout import layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
+from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer.utils.time.shift import shifted
 
 
@@ -48,7 +49,7 @@ def delay(input: Tensor, delay_val: Any = 1, sampling_time: float = 1) -> Tensor
     return shifted(input, delay_val, sampling_time, "delay", "delay_val")
 
 
-class Delay(LazyShapes):
+class Delay(Persistent, LazyShapes):
     """A learnable delay for each channel.
 
     Parameters
@@ -68,6 +69,8 @@ class Delay(LazyShapes):
     """
 
     _lazy = ("delay",)
+    _states = ("history",)
+    _state_dtype = torch.float32
 
     def __init__(self, sampling_time: float = 1, max_delay: float | None = None, grad_scale: float = 1) -> None:
         super().__init__()
@@ -93,6 +96,9 @@ class Delay(LazyShapes):
 
     def _loaded(self, name: str, value: Tensor) -> None:
         self.init = True
+
+    def _state_shape(self) -> torch.Size | None:
+        return None
 
     def reset(self) -> None:
         """Forget what is under way."""

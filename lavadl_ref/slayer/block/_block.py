@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer import axon
+from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.neuron.spiking import Signal
 from lavadl_ref.slayer.utils import event_rate
@@ -105,7 +106,7 @@ def step_delay(module: Any, x: Tensor) -> Tensor:
     return torch.cat([last, shifted[..., 1:]], dim=-1)
 
 
-class SpikingBlock(Block):
+class SpikingBlock(Persistent, Block):
     """A block with neurons, before it has them.
 
     A family of neurons adds them (`block._family`), and so may a class of the user's.
@@ -132,6 +133,8 @@ class SpikingBlock(Block):
     synapses: ModuleType
     default_shift: bool = True
     _quantises: bool = True
+    _states: tuple[str, ...] = ("delay_buffer",)
+    _state_dtype = torch.float32
     synapse: Any
     neuron: Any
     delay: Any
@@ -192,6 +195,15 @@ class SpikingBlock(Block):
     def _persists(self) -> bool:
         return persists(self)
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        self._tell_delay()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _tell_delay(self) -> None:
+        """Let the delay know whether state persists, which is up to the neurons."""
+        if isinstance(self.delay, axon.Delay):
+            self.delay.persistent_state = self._persists
+
     def _shifted(self, x: Tensor) -> Tensor:
         return step_delay(self, x) if self.delay_shift else x
 
@@ -205,7 +217,7 @@ class SpikingBlock(Block):
             x = self._shifted(spikes)
             x = x if self.delay is None else self.delay(x)
         else:
-            self.delay.persistent_state = self._persists
+            self._tell_delay()
             if self.delay_shift and not self._persists:
                 x = self.delay(spikes, 1)  # both in one pass
             else:

@@ -42,6 +42,7 @@ class FeedbackBlock(SpikingBlock):
     """
 
     num_neurons = Fixed()
+    _states = ("delay_buffer", "spike_state")
     if TYPE_CHECKING:
         bias: Any
         input_synapse: Any

@@ -17,6 +17,7 @@ from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._callers import stack_level
 from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
+from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer.utils.quantize import quantize_within
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
@@ -43,7 +44,7 @@ class _Rounded(torch.autograd.Function):
         return grads[0] if ctx.inside is None else grads[0] * ctx.inside, None
 
 
-class Neuron(LazyShapes):
+class Neuron(Persistent, LazyShapes):
     """Base of all neurons.
 
     Parameters
@@ -67,8 +68,6 @@ class Neuron(LazyShapes):
     complex : bool
         Whether the neuron takes a (real, imaginary) pair.
     """
-
-    _states: tuple[str, ...] = ()  #: attributes of the persistent state
 
     p_scale: Any = Fixed("decays are counted as they were made")
     w_scale: Any = Fixed("make a neuron with another scale")
@@ -217,6 +216,9 @@ class Neuron(LazyShapes):
         """Forget the persistent state."""
         for name in self._states:
             setattr(self, name, self._resting(name))
+
+    def _rest_of_state(self, name: str) -> Tensor:
+        return self._resting(name)
 
     def _rest_of(self, name: str) -> float:
         """The state `name` of a neuron at rest, units of 1."""

@@ -106,9 +106,7 @@ class Neuron(base.Neuron):
         if threshold_step is not None:
             self._set_step(threshold_step)
         for name in self._states:
-            setattr(
-                self, name, self._resting(name)
-            )  # no buffer: copies and averages of a network have their own states
+            setattr(self, name, self._resting(name))
         self._imag_last: Tensor | int = 0
 
     @property
