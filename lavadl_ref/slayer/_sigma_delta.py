@@ -20,6 +20,7 @@ from lavadl_ref.slayer._autograd import _follow_torch
 from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
+from lavadl_ref.slayer.utils import _validate
 
 if TYPE_CHECKING:
     from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
@@ -245,7 +246,7 @@ class Stateful(Persistent, LazyShapes):
 
     def __init__(self, persistent_state: bool) -> None:
         super().__init__()
-        self.persistent_state = persistent_state
+        self.persistent_state = _validate.flag(persistent_state, "persistent_state")
         self.shape: torch.Size | None = None
         for name in self._states:
             setattr(self, name, torch.zeros(1))

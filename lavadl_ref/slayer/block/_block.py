@@ -18,21 +18,23 @@ from torch import Tensor
 from lavadl_ref import exchange
 from lavadl_ref.slayer import axon
 from lavadl_ref.slayer._persistent import Persistent
+from lavadl_ref.slayer._precision import FullPrecision
+from lavadl_ref.slayer.block import _saturation
 from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.neuron.spiking import Signal
-from lavadl_ref.slayer.utils import event_rate
+from lavadl_ref.slayer.utils import _validate, event_rate
 
 MAX_DELAY = 62  #: longest axonal delay that a block learns, what the device can hold
 
 Output = Tensor | tuple[Tensor, Tensor | float]
 
 
-class Block(torch.nn.Module):
+class Block(FullPrecision):
     """What all blocks share: counting of events, the shape, and the export."""
 
     def __init__(self, count_log: bool = False) -> None:
         super().__init__()
-        self.count_log = count_log
+        self.count_log = _validate.flag(count_log, "count_log")
         self._shape: torch.Size | None = None
 
     @property
@@ -63,8 +65,15 @@ class Block(torch.nn.Module):
         ------
         RuntimeError
             If no input has passed yet, so that the shape is not known.
+        ValueError
+            If a parameter is not finite, or has no place in a file.
+
+        Warns
+        -----
+        SaturationWarning
+            If parameters are beyond what a file can hold.
         """
-        exchange.write_layer(handle, self.describe())
+        _saturation.write(handle, self)
 
     def _known_shape(self) -> tuple[int, ...]:
         if self.shape is None:
@@ -156,11 +165,11 @@ class SpikingBlock(Persistent, Block):
         self, neuron_params: Mapping[str, Any] | None, delay: bool, delay_shift: bool | None, count_log: bool
     ) -> None:
         super().__init__(count_log)
-        self.neuron_params = neuron_params
+        self.neuron_params = _validate.mapping(neuron_params, "neuron_params")
         self.neuron = None
         self.delay = None
-        self._learns_delay = delay
-        self.delay_shift = self.default_shift if delay_shift is None else delay_shift
+        self._learns_delay = _validate.flag(delay, "delay")
+        self.delay_shift = self.default_shift if delay_shift is None else _validate.flag(delay_shift, "delay_shift")
         self.delay_buffer: Tensor | None = None
 
     @staticmethod
@@ -255,7 +264,8 @@ class SynapticBlock(SpikingBlock):
         super().__init__(neuron_params, delay, delay_shift, count_log)
         self.synapse_params = synapse_params
         self.synapse = None
-        self.register_buffer("mask", None if mask is None else mask.detach().clone())
+        given = None if mask is None else _validate.tensor(mask, "mask", 0).detach().clone()
+        self.register_buffer("mask", given)
 
     def _complete(self) -> None:
         super()._complete()
