@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer import axon
+from lavadl_ref.slayer._overflow import blamed
 from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer._precision import FullPrecision
 from lavadl_ref.slayer.block import _saturation
@@ -36,6 +37,18 @@ class Block(FullPrecision):
         super().__init__()
         self.count_log = _validate.flag(count_log, "count_log")
         self._shape: torch.Size | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValueError as error:
+            # the neurons see what the weights made of the input: infinity as NaN
+            blame = None
+            if "finite" in str(error):
+                blame = blamed(f"a {type(self).__name__} block", args, self.named_parameters())
+            if blame is None:
+                raise
+            raise ValueError(blame) from None
 
     @property
     def shape(self) -> torch.Size | None:
