@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from lavadl_ref._assigned import derived
 from lavadl_ref.slayer._autograd import _follow_torch
+from lavadl_ref.slayer.utils import _validate
 
 Array = NDArray[np.float64]
 F = TypeVar("F", np.float32, np.float64)
@@ -65,9 +66,12 @@ class AnnSampler(torch.nn.Module):
 
     def __init__(self, num_centers: int = 5, sample_range: Sequence[float] = (0.1, 0.9), eps: float = 1e-5) -> None:
         super().__init__()
-        if num_centers < 1:
-            raise ValueError(f"num_centers must be at least 1, got {num_centers}")
-        if len(sample_range) != 2 or not 0 <= sample_range[0] < sample_range[1] <= 1:
+        _validate.integer(num_centers, "num_centers", 1)
+        _validate.number(eps, "eps")
+        if (
+            _validate.numbers_of(sample_range, "sample_range").shape != (2,)
+            or not 0 <= sample_range[0] < sample_range[1] <= 1
+        ):
             raise ValueError(f"sample_range must be two increasing numbers from 0 to 1, got {sample_range!r}")
         self.num_centers = num_centers
         self.sample_range = tuple(sample_range)

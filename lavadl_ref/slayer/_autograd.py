@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._layout import Layout, layout_of
+from lavadl_ref.slayer._overflow import explained
 from lavadl_ref.slayer._team import of_torch
 
 _jit.set_team(of_torch())
@@ -51,7 +52,8 @@ class LeakyIntegrator(torch.autograd.Function):
         lanes, initial = layout.lanes(x), _initial(state, layout)
         decays = layout.per_lane(_integers(decay))
         limit = NEVER if threshold is None else threshold
-        y, after, rounded = leaky_integrator.forward(lanes, initial, decays, limit)
+        with explained((lanes,)):
+            y, after, rounded = leaky_integrator.forward(lanes, initial, decays, limit)
         result = layout.logical(y), layout.logical_state(after), rounded
         ctx.save_for_backward(result[0], decay)
         ctx.kernel = layout, initial, decays, limit
@@ -99,7 +101,8 @@ class Neurons(torch.autograd.Function):
         neuron = setting.kernel.Parameters(parameter_rows(decays, layout), *setting.constants)
         x = tuple(layout.lanes(part) for part in inputs)
         keep = setting.keep and any(ctx.needs_input_grad)
-        run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, keep)
+        with explained(x):
+            run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, keep)
         # what had to be rearranged is kept as kernels have it
         shared = [layout.shares(part) for part in inputs]
         ctx.save_for_backward(*(part for part, same in zip(inputs, shared, strict=True) if same), *decays)

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from lavadl_kernels import feedback
+from lavadl_kernels import dynamics, feedback
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer._layout import Layout
+from lavadl_ref.slayer._overflow import explained
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ class FeedbackNeurons(torch.autograd.Function):
         x = tuple(layout.lanes(part) for part in inputs)
         fed = tuple(_weights(weight, other) for weight, other in zip(weights, others, strict=True))
         units = layout.shape[1]
-        result = feedback.forward(neuron, x, initial, units, fed, setting.graded, setting.traces)
+        with explained(x, lambda: dynamics.forward(neuron, x, initial, setting.graded, False, False)):
+            result = feedback.forward(neuron, x, initial, units, fed, setting.graded, setting.traces)
         spikes = layout.logical(result.spike)
         ctx.save_for_backward(*weights, *decays, spikes)
         ctx.run = layout, neuron, initial, fed, result.x, result.marks.dtype

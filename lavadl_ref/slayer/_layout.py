@@ -137,6 +137,8 @@ def layout_of(x: Tensor, what: str = "neuron input") -> Layout:
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"{what} must be a torch.Tensor, got {type(x).__name__}")
+    if x.layout is not torch.strided:
+        raise TypeError(f"{what} must be a dense tensor, got {x.layout}: call .to_dense() first")
     if x.device.type != "cpu":
         raise TypeError(f"{what} is on {x.device}; this package computes on the CPU: call .cpu() first")
     if x.dtype != torch.float32:

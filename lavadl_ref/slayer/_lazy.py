@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lavadl_ref.slayer._precision import FullPrecision
 
-class LazyShapes(torch.nn.Module):
+
+class LazyShapes(FullPrecision):
     """A module that takes per-channel tensors of any length from a state dict.
 
     Subclasses name those tensors in `_lazy`.  They hold one element until a forward pass, a checkpoint or `allocate`

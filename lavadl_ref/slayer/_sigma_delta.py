@@ -19,6 +19,8 @@ from torch.autograd.function import once_differentiable
 from lavadl_ref.slayer._autograd import _follow_torch
 from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
+from lavadl_ref.slayer._persistent import Persistent
+from lavadl_ref.slayer.utils import _validate
 
 if TYPE_CHECKING:
     from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
@@ -231,7 +233,7 @@ def _spread(state: Tensor | None, shape: torch.Size) -> Tensor | None:
     return state.double().expand(shape).clone() if state.item() else None
 
 
-class Stateful(LazyShapes):
+class Stateful(Persistent, LazyShapes):
     """A module that may start a call from the state after the last one.
 
     Parameters
@@ -240,16 +242,17 @@ class Stateful(LazyShapes):
         Whether it does.
     """
 
-    _states: tuple[str, ...] = ()  #: attributes of the persistent state
     _what: str  #: its name in errors
 
     def __init__(self, persistent_state: bool) -> None:
         super().__init__()
-        self.persistent_state = persistent_state
+        self.persistent_state = _validate.flag(persistent_state, "persistent_state")
         self.shape: torch.Size | None = None
         for name in self._states:
-            # no buffer: copies and averages of a network have states of their own
             setattr(self, name, torch.zeros(1))
+
+    def _rest_of_state(self, name: str) -> Tensor:
+        return torch.zeros(1)
 
     def reset(self) -> None:
         """Forget the persistent state; one element stands for the state of all neurons at rest."""

@@ -41,7 +41,9 @@ class SequentialNetwork(torch.nn.Module):
     Raises
     ------
     exchange.ExchangeError
-        If the file is not a legal network.
+        If the file is not a legal network, or slayer has no neurons of a layer's parameters.
+    TypeError
+        If `network_config` is neither.
     NotImplementedError
         If slayer has no block for a layer; the layer is named.
     ValueError
@@ -66,13 +68,21 @@ class SequentialNetwork(torch.nn.Module):
     ) -> None:
         super().__init__()
         given = isinstance(network_config, exchange.Network)
+        if not given and not isinstance(network_config, (str, os.PathLike)):
+            raise TypeError(f"network_config must be a path or an exchange.Network, got {network_config!r}")
+        file = "" if given else f"{os.fspath(network_config)}: "  # type: ignore[arg-type]
         network: Any = network_config if given else exchange.read(network_config)  # type: ignore[arg-type]
         self.reduction = reduction
         self._persistent, self._normed, self._counts = persistent_state, weight_norm, count_log
         before: tuple[int, ...] = ()
         self.blocks = torch.nn.ModuleList()
         for position, layer in enumerate(network.layers):
-            self.blocks.append(rebuilt(position, layer, before, persistent_state, weight_norm, count_log))
+            try:
+                self.blocks.append(rebuilt(position, layer, before, persistent_state, weight_norm, count_log))
+            except NotImplementedError as error:
+                raise NotImplementedError(f"{file}{error}") from None
+            except ValueError as error:
+                raise exchange.ExchangeError(f"{file}layer {position} ({layer.kind}): {error}") from None
             before = layer.shape
 
     @property

@@ -20,7 +20,7 @@ def _confidence(rate: torch.Tensor, mode: str, eps: float) -> torch.Tensor:
         return torch.softmax(rate, dim=1)
     if mode == "logsoftmax":
         return torch.log_softmax(rate, dim=1)
-    return rate / (rate.sum(dim=1, keepdim=True) + eps)
+    return rate / (rate.sum(dim=1, keepdim=True) + _validate.number(eps, "eps"))
 
 
 def _rates(spike: torch.Tensor, window: MovingWindow | None = None, name: str = "spike") -> torch.Tensor:

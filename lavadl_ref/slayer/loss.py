@@ -31,7 +31,9 @@ def _reduce(terms: torch.Tensor, reduction: str) -> torch.Tensor:
 
 
 def _window(moving_window: int | None) -> MovingWindow | None:
-    return None if moving_window is None else MovingWindow(time_window=moving_window)
+    if moving_window is None:
+        return None
+    return MovingWindow(time_window=_validate.integer(moving_window, "moving_window", 1))
 
 
 def _shaped(label: torch.Tensor, wanted: list[tuple[int, ...]], message: str) -> torch.Tensor:

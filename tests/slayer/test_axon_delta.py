@@ -174,8 +174,8 @@ def test_no_state_without_persistence():
         assert torch.equal(layer.pre_state, torch.zeros(1))
 
 
-def test_state_dict_holds_the_thresholds_alone():
-    trained = axon.Delta((0.2, 0.9), shared_param=False, persistent_state=True)
+def test_state_dict_without_persistence_holds_the_thresholds_alone():
+    trained = axon.Delta((0.2, 0.9), shared_param=False)
     x = signal()
     expected = trained(x)
     assert list(trained.state_dict()) == ["threshold"]

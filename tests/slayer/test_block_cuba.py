@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lavadl_ref import exchange
+from lavadl_ref import exchange, slayer
 from lavadl_ref.slayer import axon, synapse
 from lavadl_ref.slayer.block import cuba
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
@@ -399,7 +399,7 @@ def test_export_of_delays_an_optimiser_moved_out_of_range(tmp_path):
     block, x = make("Dense", delay=True)
     block(x)
     block.delay.delay.data = torch.tensor([-0.4, 0.0, 61.5, 62.5, 80.0])
-    with pytest.warns(UserWarning, match="a delay of 80 acts as 62"):
+    with pytest.warns(slayer.SaturationWarning, match="delay.delay 1 of 5"):
         assert exported(block, tmp_path / "a.net").delay.tolist() == [0, 0, 61, 62, 62]
 
 

@@ -219,6 +219,7 @@ def test_the_self_excitation_has_the_gradient_of_the_diagonal(family):
         torch.testing.assert_close(source.weight.grad, target.weight.grad)
 
 
+@pytest.mark.filterwarnings("ignore::lavadl_ref.slayer.SaturationWarning")
 @families
 @own
 @pytest.mark.parametrize("threshold", [0.5, 4.0])

@@ -23,6 +23,8 @@ neurons = pytest.mark.parametrize("case", matrix.cases(states=False), ids=str)
 SYNAPTIC = [case for case in matrix.cases(states=False) if case.block != "Input"]
 synaptic = pytest.mark.parametrize("case", SYNAPTIC, ids=str)
 families = pytest.mark.parametrize("family", FAMILIES)
+# weights are made large here, so that what is tested fires
+SATURATED = pytest.mark.filterwarnings("ignore::lavadl_ref.slayer.SaturationWarning")
 
 #: (family or None, block, submodules) that are not called, which docs/blocks.md says.
 NOT_CALLED = [
@@ -105,6 +107,7 @@ def trained(block, x, steps=3):
         optimizer.step()
 
 
+@SATURATED
 @synaptic
 def test_pruned_blocks_train_and_export(case):
     block = built(case)
@@ -126,6 +129,7 @@ def test_pruned_blocks_train_and_export(case):
     assert np.array_equal(again.weight, described.weight)
 
 
+@SATURATED
 @synaptic
 def test_weight_norm_of_torch(case):
     if case.block in ("Pool", "Unpool"):
@@ -498,6 +502,7 @@ def own(family, name):
     return Own
 
 
+@SATURATED
 @pytest.mark.parametrize("case", [c for c in matrix.cases(states=False) if c.block != "Output"], ids=str)
 def test_own_blocks_are_as_those_here(case):
     options = {"delay": True} if BLOCKS[case.block].delays else {}

@@ -371,10 +371,13 @@ def test_rotations_that_lava_dl_saved_before_it_drew_them(name):
 
 
 @every
-def test_states_are_not_saved_and_a_copy_is_its_own(name):
-    n = make(name, persistent_state=True)
+def test_states_are_saved_where_they_persist_and_a_copy_is_its_own(name):
+    plain, n = make(name), make(name, persistent_state=True)
+    plain(signal(name))
     n(signal(name))
-    assert sorted(n.state_dict()) == sorted(FAMILIES[name].kernel.DECAYS)
+    assert sorted(plain.state_dict()) == sorted(FAMILIES[name].kernel.DECAYS)
+    states = [f"persistent_{state}" for state in n._states]
+    assert sorted(n.state_dict()) == sorted([*FAMILIES[name].kernel.DECAYS, *states])
     other = copy.deepcopy(n)
     assert torch.equal(other(signal(name, seed=1)), n(signal(name, seed=1)))
     other.reset()

@@ -7,6 +7,7 @@ from lavadl_ref import slayer
 from lavadl_ref.slayer import axon, neuron
 from lavadl_ref.slayer.block import cuba
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
+from tests.slayer import matrix
 from validation.conformance import upstream
 
 PARAMS = {"threshold": 0.5, "current_decay": 0.3, "voltage_decay": (0.05, 0.3), "shared_param": False}
@@ -116,10 +117,123 @@ def test_checkpoint_of_another_size():
         net.load_state_dict(state)
 
 
-def test_persistent_state_is_not_saved():
-    n = neuron.cuba.Neuron(1.0, 0.3, 0.1, persistent_state=True, norm=WgtScaleBatchNorm)
-    n(torch.rand(2, 3, 4))
-    assert list(n.state_dict()) == ["current_decay", "voltage_decay", "norm.running_mean", "norm.running_var"]
+def test_states_are_saved_where_they_persist():
+    decays = ["current_decay", "voltage_decay", "norm.running_mean", "norm.running_var"]
+    for persistent in (False, True):
+        n = neuron.cuba.Neuron(1.0, 0.3, 0.1, persistent_state=persistent, norm=WgtScaleBatchNorm)
+        states = ["persistent_current_state", "persistent_voltage_state"] if persistent else []
+        assert sorted(n.state_dict()) == sorted(decays + states)
+        n(torch.rand(2, 3, 4))
+        assert sorted(n.state_dict()) == sorted(decays + states)
+
+
+PERSISTENT = [case for case in matrix.cases() if case.persistent]
+
+
+def _options(case):
+    return {"delay": True} if matrix.BLOCKS[case.block].delays else {}
+
+
+def _delayed(block):
+    """`block`, whose delays are several steps long."""
+    if getattr(block, "delay", None) is not None:
+        block.delay.delay.data = block.delay.delay.data * 5
+    return block
+
+
+def _equal(one, other):
+    assert list(one) == list(other)
+    for key, value in one.items():
+        assert value.dtype == other[key].dtype, key
+        assert torch.equal(value, other[key]), key
+
+
+@pytest.mark.parametrize("case", PERSISTENT, ids=str)
+def test_a_resumed_block_is_the_uninterrupted_one(case, tmp_path):
+    x = case.input(steps=17)
+    block = case.build(**_options(case))
+    block(x[..., :1])
+    _delayed(block)
+    block(x[..., 1:9])
+    torch.save(block.state_dict(), tmp_path / "block.pt")
+    saved = torch.load(tmp_path / "block.pt", weights_only=True)
+    assert any("persistent_" in key and value.numel() for key, value in saved.items())
+    fresh = case.build(seed=2, **_options(case))
+    fresh.load_state_dict(saved, strict=True)
+    _equal(fresh.state_dict(), block.state_dict())
+    used = case.build(seed=3, **_options(case))
+    used(case.input(seed=4, steps=5))
+    used.load_state_dict(saved, strict=True)
+    rest = case.build(seed=2, **_options(case))
+    rest.load_state_dict(saved, strict=True)
+    rest.reset()
+    y = block(x[..., 9:])
+    assert torch.equal(fresh(x[..., 9:]), y)
+    assert torch.equal(used(x[..., 9:]), y)
+    _equal(fresh.state_dict(), block.state_dict())
+    # the states matter
+    same = torch.equal(rest(x[..., 9:]), y)
+    after = rest.state_dict()
+    assert not (same and all(torch.equal(value, after[key]) for key, value in block.state_dict().items()))
+
+
+@pytest.mark.parametrize("case", PERSISTENT, ids=str)
+def test_a_state_at_rest_is_loaded_as_rest(case):
+    x = case.input(steps=9)
+    block = case.build(**_options(case))
+    block(x)
+    block.reset()
+    saved = block.state_dict()
+    assert not any(value.numel() for key, value in saved.items() if "persistent_" in key)
+    used = case.build(seed=3, **_options(case))
+    used(case.input(seed=4, steps=5))
+    used.load_state_dict(saved, strict=True)
+    assert torch.equal(used(x), block(x))
+
+
+@pytest.mark.parametrize("case", PERSISTENT, ids=str)
+def test_state_dicts_without_states_leave_them(case):
+    """As those of Lava-DL are."""
+    x = case.input(steps=9)
+    block = case.build(**_options(case))
+    block(x)
+    plain = {key: value for key, value in block.state_dict().items() if "persistent_" not in key}
+    other = matrix.Case(case.family, case.block, case.form, case.per_channel, persistent=False)
+    untouched = other.build(**_options(case))
+    untouched(x)
+    assert list(untouched.state_dict()) == list(plain)
+    twin = case.build(**_options(case))
+    twin.load_state_dict(block.state_dict())
+    block.load_state_dict(plain, strict=True)
+    assert torch.equal(block(x), twin(x))
+
+
+def test_another_batch_starts_at_rest():
+    block = cuba.Dense({**PARAMS, "persistent_state": True}, 4, 3)
+    block(torch.ones(2, 4, 9))
+    fresh = cuba.Dense({**PARAMS, "persistent_state": True}, 4, 3)
+    fresh.load_state_dict(block.state_dict())
+    y = fresh(torch.ones(3, 4, 9))
+    fresh.reset()
+    assert torch.equal(fresh(torch.ones(3, 4, 9)), y)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (torch.zeros(2, 7), r"must have the shape \(N, 3\) of these neurons, got \(2, 7\)"),
+        (torch.full((2, 3), torch.nan), "must be finite"),
+        (torch.zeros(2, 3, dtype=torch.complex64), "must be a real tensor, got torch.complex64"),
+        ([0.0], "must be a real tensor, got list"),
+    ],
+)
+def test_a_state_that_does_not_fit(value, problem):
+    block = cuba.Dense({**PARAMS, "persistent_state": True}, 4, 3)
+    block(torch.ones(2, 4, 9))
+    state = block.state_dict()
+    state["neuron.persistent_voltage_state"] = value
+    with pytest.raises(RuntimeError, match="neuron.persistent_voltage_state " + problem):
+        block.load_state_dict(state)
 
 
 def test_mask_is_saved():

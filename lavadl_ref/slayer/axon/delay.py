@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -14,6 +15,8 @@ from lavadl_ref.slayer import _delay
 from lavadl_ref.slayer._callers import stack_level
 from lavadl_ref.slayer._layout import layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
+from lavadl_ref.slayer._persistent import Persistent
+from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.time.shift import shifted
 
 
@@ -40,7 +43,7 @@ def delay(input: Tensor, delay_val: Any = 1, sampling_time: float = 1) -> Tensor
     TypeError, ValueError
         As `utils.time.shift`.
     """
-    whole = type(delay_val) is int and sampling_time == 1
+    whole = type(delay_val) is int and type(sampling_time) in (int, float) and sampling_time == 1
     if whole and isinstance(input, Tensor) and input.ndim >= 3 and input.dtype == torch.float32:
         # what follows a layer wants time slowest in memory
         later: Tensor = _delay.Shift.apply(input, delay_val)
@@ -48,7 +51,7 @@ def delay(input: Tensor, delay_val: Any = 1, sampling_time: float = 1) -> Tensor
     return shifted(input, delay_val, sampling_time, "delay", "delay_val")
 
 
-class Delay(LazyShapes):
+class Delay(Persistent, LazyShapes):
     """A learnable delay for each channel.
 
     Parameters
@@ -68,9 +71,14 @@ class Delay(LazyShapes):
     """
 
     _lazy = ("delay",)
+    _states = ("history",)
+    _state_dtype = torch.float32
 
     def __init__(self, sampling_time: float = 1, max_delay: float | None = None, grad_scale: float = 1) -> None:
         super().__init__()
+        _validate.positive(sampling_time, "sampling_time"), _validate.number(grad_scale, "grad_scale")
+        if max_delay is not None and not _validate.real(max_delay, "max_delay") >= 0:
+            raise ValueError(f"max_delay must not be negative, got {max_delay}")
         self.sampling_time = sampling_time
         self.max_delay = max_delay
         self.grad_scale = grad_scale
@@ -94,12 +102,25 @@ class Delay(LazyShapes):
     def _loaded(self, name: str, value: Tensor) -> None:
         self.init = True
 
+    def _state_shape(self) -> torch.Size | None:
+        return None
+
     def reset(self) -> None:
         """Forget what is under way."""
         self.history = None
 
+    def _beyond(self) -> dict[str, Tensor]:
+        """By name, where delays are shorter than none, or longer than the longest; fractions do not shift."""
+        steps = self.delay.detach() / self.sampling_time
+        longest = math.inf if self.max_delay is None else self.max_delay / self.sampling_time
+        beyond = (steps <= -1) | (steps >= longest + 1)
+        self._told |= bool(beyond.any())
+        return {"delay": beyond}
+
     def clamp(self) -> None:
         """Bring the delays back into [0, max_delay]; says so once where a signal was to be shifted further."""
+        if not np.isfinite(self.delay.detach().numpy()).all():
+            raise ValueError(f"delay must be finite, got {self.delay.detach().tolist()}")
         if self.max_delay is not None and not self._told:
             longest = float(self.delay.detach().max())
             # a fraction above it shifts by the same steps

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._sigma_delta import Beyond, DeltaFunction, Setting, Stateful, messages
+from lavadl_ref.slayer.utils import _validate
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
 Threshold = float | tuple[float, float] | list[float] | NDArray[np.floating]
@@ -75,8 +76,11 @@ class Delta(Stateful):
     ) -> None:
         super().__init__(persistent_state)
         for name, value in (("scale", scale), ("tau_grad", tau_grad), ("scale_grad", scale_grad)):
-            if not (math.isfinite(value) and value > 0):
+            if not (math.isfinite(_validate.real(value, name)) and value > 0):
                 raise ValueError(f"{name} must be positive and finite, got {value}")
+        requires_grad = _validate.flag(requires_grad, "requires_grad")
+        shared_param = _validate.flag(shared_param, "shared_param")
+        _validate.flag(cum_error, "cum_error")
         self.scale = scale
         self.tau_grad = tau_grad
         self.scale_grad = scale_grad
@@ -97,7 +101,7 @@ class Delta(Stateful):
 
     def _first(self, threshold: Threshold) -> NDArray[np.float64]:
         """The thresholds to begin with; notes the range of those that are drawn later."""
-        values = np.atleast_1d(np.asarray(threshold, dtype=np.float64))
+        values = _validate.numbers_of(threshold, "threshold")
         if values.ndim != 1 or not values.size or not np.isfinite(values).all() or (values < 0).any():
             raise ValueError(f"threshold must be finite and not negative, got {threshold!r}")
         if self.shared_param:

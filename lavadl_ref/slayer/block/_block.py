@@ -17,22 +17,38 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer import axon
+from lavadl_ref.slayer._overflow import blamed
+from lavadl_ref.slayer._persistent import Persistent
+from lavadl_ref.slayer._precision import FullPrecision
+from lavadl_ref.slayer.block import _saturation
 from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.neuron.spiking import Signal
-from lavadl_ref.slayer.utils import event_rate
+from lavadl_ref.slayer.utils import _validate, event_rate
 
 MAX_DELAY = 62  #: longest axonal delay that a block learns, what the device can hold
 
 Output = Tensor | tuple[Tensor, Tensor | float]
 
 
-class Block(torch.nn.Module):
+class Block(FullPrecision):
     """What all blocks share: counting of events, the shape, and the export."""
 
     def __init__(self, count_log: bool = False) -> None:
         super().__init__()
-        self.count_log = count_log
+        self.count_log = _validate.flag(count_log, "count_log")
         self._shape: torch.Size | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValueError as error:
+            # the neurons see what the weights made of the input: infinity as NaN
+            blame = None
+            if "finite" in str(error):
+                blame = blamed(f"a {type(self).__name__} block", args, self.named_parameters())
+            if blame is None:
+                raise
+            raise ValueError(blame) from None
 
     @property
     def shape(self) -> torch.Size | None:
@@ -62,8 +78,15 @@ class Block(torch.nn.Module):
         ------
         RuntimeError
             If no input has passed yet, so that the shape is not known.
+        ValueError
+            If a parameter is not finite, or has no place in a file.
+
+        Warns
+        -----
+        SaturationWarning
+            If parameters are beyond what a file can hold.
         """
-        exchange.write_layer(handle, self.describe())
+        _saturation.write(handle, self)
 
     def _known_shape(self) -> tuple[int, ...]:
         if self.shape is None:
@@ -105,7 +128,7 @@ def step_delay(module: Any, x: Tensor) -> Tensor:
     return torch.cat([last, shifted[..., 1:]], dim=-1)
 
 
-class SpikingBlock(Block):
+class SpikingBlock(Persistent, Block):
     """A block with neurons, before it has them.
 
     A family of neurons adds them (`block._family`), and so may a class of the user's.
@@ -132,6 +155,8 @@ class SpikingBlock(Block):
     synapses: ModuleType
     default_shift: bool = True
     _quantises: bool = True
+    _states: tuple[str, ...] = ("delay_buffer",)
+    _state_dtype = torch.float32
     synapse: Any
     neuron: Any
     delay: Any
@@ -153,11 +178,11 @@ class SpikingBlock(Block):
         self, neuron_params: Mapping[str, Any] | None, delay: bool, delay_shift: bool | None, count_log: bool
     ) -> None:
         super().__init__(count_log)
-        self.neuron_params = neuron_params
+        self.neuron_params = _validate.mapping(neuron_params, "neuron_params")
         self.neuron = None
         self.delay = None
-        self._learns_delay = delay
-        self.delay_shift = self.default_shift if delay_shift is None else delay_shift
+        self._learns_delay = _validate.flag(delay, "delay")
+        self.delay_shift = self.default_shift if delay_shift is None else _validate.flag(delay_shift, "delay_shift")
         self.delay_buffer: Tensor | None = None
 
     @staticmethod
@@ -192,6 +217,15 @@ class SpikingBlock(Block):
     def _persists(self) -> bool:
         return persists(self)
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        self._tell_delay()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _tell_delay(self) -> None:
+        """Let the delay know whether state persists, which is up to the neurons."""
+        if isinstance(self.delay, axon.Delay):
+            self.delay.persistent_state = self._persists
+
     def _shifted(self, x: Tensor) -> Tensor:
         return step_delay(self, x) if self.delay_shift else x
 
@@ -205,7 +239,7 @@ class SpikingBlock(Block):
             x = self._shifted(spikes)
             x = x if self.delay is None else self.delay(x)
         else:
-            self.delay.persistent_state = self._persists
+            self._tell_delay()
             if self.delay_shift and not self._persists:
                 x = self.delay(spikes, 1)  # both in one pass
             else:
@@ -243,7 +277,8 @@ class SynapticBlock(SpikingBlock):
         super().__init__(neuron_params, delay, delay_shift, count_log)
         self.synapse_params = synapse_params
         self.synapse = None
-        self.register_buffer("mask", None if mask is None else mask.detach().clone())
+        given = None if mask is None else _validate.tensor(mask, "mask", 0).detach().clone()
+        self.register_buffer("mask", given)
 
     def _complete(self) -> None:
         super()._complete()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer.axon import Delay
+from lavadl_ref.slayer.block._saturation import described, look_at
 from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.neuron.spiking import Neuron as SpikingNeuron
 from lavadl_ref.slayer.synapse._generic import GenericLayer
@@ -31,9 +33,11 @@ def integers(values: Tensor, what: str) -> NDArray[np.int64]:
     Raises
     ------
     ValueError
-        If a value is not whole: the block was not quantised.
+        If a value is not finite, or not whole: the block was not quantised.
     """
     array = values.detach().double().numpy()
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} is not finite and cannot be exported: the training has diverged")
     whole = np.rint(array)
     if not np.array_equal(array, whole):
         raise ValueError(
@@ -211,6 +215,12 @@ def _common(block: base.SpikingBlock, shape: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
+def _begin(block: Any) -> None:
+    """What comes before the description of a block with a synapse."""
+    block._link()
+    look_at(block)
+
+
 def input(block: base.AbstractInput) -> exchange.Input:
     """An input block; its one gain and one offset.
 
@@ -219,6 +229,7 @@ def input(block: base.AbstractInput) -> exchange.Input:
     ValueError
         If the neuron has a norm, for which the format has no place in an input layer.
     """
+    look_at(block)
     module = block.neuron
     if module is not None and (module.norm is not None or module.real_norm is not None):
         raise ValueError("an input block with a norm cannot be exported exactly: give its neuron no norm")
@@ -234,18 +245,41 @@ def input(block: base.AbstractInput) -> exchange.Input:
     return exchange.Input(**_common(block, block._known_shape()), **values)
 
 
+def network(blocks: Iterable[Any]) -> exchange.Network:
+    """Blocks that follow one another, as a network that `exchange.write` takes.
+
+    Parameters
+    ----------
+    blocks : iterable of block
+        In order; anything with a method ``describe``.
+
+    Raises
+    ------
+    RuntimeError
+        If no input has passed yet, so that shapes are not known.
+    ValueError
+        If a parameter is not finite, or has no place in a file.
+
+    Warns
+    -----
+    SaturationWarning
+        Once, if parameters are beyond what a file can hold.
+    """
+    return exchange.Network(described(blocks))
+
+
 def dense(block: base.AbstractDense) -> exchange.Dense | exchange.Kernel:
     """A dense block; on frames larger than its weights, a convolution."""
-    block._link()
     if math.prod(block.shape[1:] if block.shape is not None else ()) != 1:
         return kernel(block, exchange.Conv)
+    _begin(block)
     weights = matrix(block.synapse, _scale(block.neuron))
     return exchange.Dense(**_with_units(block, block.synapse), **weights, **_bias(block, block.synapse))
 
 
 def affine(block: base.AbstractAffine) -> exchange.Dense:
     """An affine block: neurons that never spike, or none."""
-    block._link()
+    _begin(block)
     common = _with_units(block, block.synapse)
     if not block.dynamics:
         # of complex sums the imaginary part is read
@@ -258,7 +292,7 @@ def affine(block: base.AbstractAffine) -> exchange.Dense:
 
 def output(block: Any) -> exchange.Dense:
     """An output block: sums that are read."""
-    block._link()
+    _begin(block)
     summing = exchange.Neuron("SDNN", {"activation": None, "threshold": None, "sigma_output": True})
     common = {**_with_units(block, block.synapse), "neuron": summing}
     return exchange.Dense(**common, **matrix(block.synapse), **_received(block, block.synapse))
@@ -281,6 +315,7 @@ def _fed_back(block: base.AbstractRecurrent | base.AbstractKWTA, synapse: Any, c
 
 def recurrent(block: base.AbstractRecurrent) -> exchange.Recurrent:
     """A recurrent block."""
+    look_at(block)
     scale = _scale(block.neuron)
     feedback: Arrays = {_FEEDBACK[name]: values for name, values in matrix(block.recurrent_synapse, scale).items()}
     common = _fed_back(block, block.input_synapse, _constants(block.recurrent_synapse, scale))
@@ -289,6 +324,7 @@ def recurrent(block: base.AbstractRecurrent) -> exchange.Recurrent:
 
 def kwta(block: base.AbstractKWTA) -> exchange.Recurrent:
     """A block of neurons that compete: feedback of fixed form, and one constant that all of them receive."""
+    look_at(block)
     units, scale = block.synapse.out_channels, _scale(block.neuron)
     constant = np.full(units, integers(block.offset * scale, "constant input")[0])
     values = integers(block.feedback * scale, "feedback")
@@ -324,7 +360,7 @@ def kernel(block: Any, layer: type[exchange.Kernel]) -> exchange.Kernel:
     ValueError
         If a pooling synapse has a bias, for which a file has no place.
     """
-    block._link()
+    _begin(block)
     synapse, shape = block.synapse, block._known_shape()
     added = _received(block, synapse)
     if added and layer in (exchange.Pool, exchange.Unpool):

@@ -7,6 +7,11 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer.block._block import Block, Output
+from lavadl_ref.slayer.utils import _validate
+
+
+def _signal(block: Block, x: Tensor) -> Tensor:
+    return _validate.tensor(x, f"input of a {type(block).__name__} block", 3, "(N, C, ..., T)")
 
 
 class Flatten(Block):
@@ -14,6 +19,7 @@ class Flatten(Block):
 
     def forward(self, x: Tensor) -> Output:
         """Flatten all but batch and time."""
+        _signal(self, x)
         y = x.movedim(-1, 0).flatten(2).movedim(0, -1)
         self.shape = torch.Size([y.shape[1], 1, 1])
         return self._counted(y)
@@ -35,10 +41,11 @@ class Average(Block):
 
     def __init__(self, num_outputs: int, count_log: bool = False) -> None:
         super().__init__(count_log)
-        self.num_outputs = num_outputs
+        self.num_outputs = _validate.integer(num_outputs, "num_outputs", 1)
 
     def forward(self, x: Tensor) -> Output:
         """Average the channels of `x`."""
+        _validate.with_fractions(_signal(self, x), "input of an Average block")
         size = x.movedim(-1, 0).flatten(2).shape[2]
         if size % self.num_outputs:
             raise ValueError(f"num_outputs must divide the number of inputs {size}, got {self.num_outputs}")
@@ -63,12 +70,14 @@ class TimeDecimation(Block):
 
     def __init__(self, factor: int, count_log: bool = False) -> None:
         super().__init__(count_log)
-        if factor < 1 or factor & (factor - 1):
+        whole = _validate.integer(factor, "factor", -(1 << 62))
+        if whole < 1 or whole & (whole - 1):
             raise ValueError(f"factor must be a power of two, got {factor}")
-        self.factor = factor
+        self.factor = whole
 
     def forward(self, x: Tensor) -> Output:
         """Average (N, ..., T) over time to (N, ..., ceil(T / factor))."""
+        _validate.with_fractions(_signal(self, x), "input of a TimeDecimation block")
         x = torch.nn.functional.pad(x, (0, -x.shape[-1] % self.factor))
         self.shape = x.shape[1:-1]
         return self._counted(x.unflatten(-1, (-1, self.factor)).mean(-1))

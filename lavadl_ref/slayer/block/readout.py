@@ -14,6 +14,7 @@ from lavadl_ref.slayer.block._block import Output as Result
 from lavadl_ref.slayer.block._block import SynapticBlock
 from lavadl_ref.slayer.block.synaptic import dense_synapse
 from lavadl_ref.slayer.synapse.layer import Size
+from lavadl_ref.slayer.utils import _validate
 
 
 class AbstractOutput(SynapticBlock):
@@ -41,7 +42,10 @@ class AbstractOutput(SynapticBlock):
         count_log: bool = False,
     ) -> None:
         synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, None)
-        super().__init__({**neuron_params, "norm": None, "dropout": None}, synapse, False, False, count_log)
+        given = _validate.mapping(neuron_params, "neuron_params")
+        if given is None:
+            raise TypeError("neuron_params of an Output block must be a dictionary of arguments, got None")
+        super().__init__({**given, "norm": None, "dropout": None}, synapse, False, False, count_log)
 
     def _complete(self) -> None:
         super()._complete()

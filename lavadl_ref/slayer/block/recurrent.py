@@ -21,6 +21,8 @@ from lavadl_ref.slayer.block.synaptic import dense_synapse
 from lavadl_ref.slayer.neuron import spiking
 from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
 from lavadl_ref.slayer.synapse.layer import Hook, Size
+from lavadl_ref.slayer.utils import _validate
+from lavadl_ref.slayer.utils.quantize import clipped
 
 
 class FeedbackBlock(SpikingBlock):
@@ -42,6 +44,7 @@ class FeedbackBlock(SpikingBlock):
     """
 
     num_neurons = Fixed()
+    _states = ("delay_buffer", "spike_state")
     if TYPE_CHECKING:
         bias: Any
         input_synapse: Any
@@ -62,8 +65,10 @@ class FeedbackBlock(SpikingBlock):
                 "which fed back would be summed without end"
             )
         super().__init__(neuron_params, delay, delay_shift, count_log)
+        if neuron_params is None and family is not None:
+            raise TypeError(f"neuron_params of a {type(self).__name__} block must be a dictionary, got None")
         self.synapse_params = synapse_params
-        self.num_neurons = int(synapse_params["out_neurons"])
+        self.num_neurons = _validate.integer(synapse_params["out_neurons"], "out_neurons", 1)
         self.register_parameter("bias", None)
         self.spike_state: Tensor | None = None
 
@@ -103,7 +108,7 @@ class FeedbackBlock(SpikingBlock):
     def _with_constant(self, z: Any, constant: Tensor) -> Any:
         """Weighted sums with `constant`, (1,) or (O,)."""
         if not isinstance(z, tuple):
-            return z + constant.reshape(-1, *[1] * (z.ndim - 2))
+            return z + constant.reshape(-1, *[1] * (z.ndim - 2)).to(z.dtype)
         parts = list(z)
         parts[self.neuron.fires_on] = self._with_constant(parts[self.neuron.fires_on], constant)
         return tuple(parts)
@@ -214,7 +219,7 @@ class AbstractRecurrent(FeedbackBlock):
         synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
         super().__init__(neuron_params, synapse, delay, delay_shift, count_log)
         self.recurrent_params = {**synapse, "in_neurons": out_neurons}
-        self._trains_feedback = requires_grad
+        self._trains_feedback = _validate.flag(requires_grad, "requires_grad")
 
     def _complete(self) -> None:
         self._quantises = True  # None by keyword too: Lava-DL's block sets its quantiser whatever is given
@@ -293,12 +298,13 @@ class AbstractKWTA(FeedbackBlock):
     ) -> None:
         synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
         super().__init__(neuron_params, synapse, False, delay_shift, count_log)
-        if not 1 <= num_winners <= out_neurons:
+        if not 1 <= _validate.integer(num_winners, "num_winners", -(1 << 62)) <= out_neurons:
             raise ValueError(f"num_winners must be 1 to {out_neurons}, the number of neurons, got {num_winners}")
-        if not 0 <= self_excitation <= 1:
+        trained = _validate.flag(requires_grad, "requires_grad")
+        if not 0 <= _validate.number(self_excitation, "self_excitation") <= 1:
             raise ValueError(f"self_excitation must be 0 to 1, got {self_excitation}")
         self.num_winners = num_winners
-        self.self_excitation = torch.nn.Parameter(torch.tensor([float(self_excitation)]), requires_grad=requires_grad)
+        self.self_excitation = torch.nn.Parameter(torch.tensor([float(self_excitation)]), requires_grad=trained)
 
     def _complete(self) -> None:
         super()._complete()
@@ -319,6 +325,11 @@ class AbstractKWTA(FeedbackBlock):
         """Bring the self-excitation back to 0..1."""
         self.self_excitation.data.clamp_(0, 1)
 
+    def _beyond(self) -> dict[str, Tensor]:
+        """By name, where what is not a parameter of a synapse is beyond its range, by more than a step of weights."""
+        beyond = (self.self_excitation.detach() - 0.5).abs() > 0.5 + 2 / self.neuron.w_scale
+        return {"self_excitation": beyond, "offset": clipped(self.neuron.quantize_8bit, self._wanted_offset())}
+
     @property
     def feedback(self) -> Tensor:
         """R, (out, out), as it is applied."""
@@ -336,8 +347,11 @@ class AbstractKWTA(FeedbackBlock):
     @property
     def offset(self) -> Tensor:
         """b, (1,), as it is applied."""
+        return self.neuron.quantize_8bit(self._wanted_offset())
+
+    def _wanted_offset(self) -> Tensor:
         share = (self.num_neurons - 2 * self.num_winners) / self.num_neurons
-        return self.neuron.quantize_8bit(torch.tensor([self.neuron.threshold * share / self.neuron.w_scale]))
+        return torch.tensor([self.neuron.threshold * share / self.neuron.w_scale])
 
     def forward(self, x: Tensor) -> Output:
         """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""

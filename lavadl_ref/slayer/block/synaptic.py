@@ -16,6 +16,8 @@ from lavadl_ref.slayer.block import describe
 from lavadl_ref.slayer.block._block import Output, SpikingBlock, SynapticBlock
 from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.synapse.layer import Hook, Size
+from lavadl_ref.slayer.utils import _validate
+from lavadl_ref.slayer.utils.quantize import clipped
 
 
 def _same(x: Tensor, **options: Any) -> Tensor:
@@ -55,7 +57,7 @@ class AbstractInput(SpikingBlock):
         self.weight: Tensor | None
         self.bias: Tensor | None
         for name, value in (("weight", weight), ("bias", bias)):
-            start = None if value is None else torch.nn.Parameter(torch.tensor([float(value)]))
+            start = None if value is None else torch.nn.Parameter(torch.tensor([_validate.number(value, name)]))
             self.register_parameter(name, start)
         self.synapse_params = None
         self.pre_hook_fx: Hook = _same
@@ -76,6 +78,11 @@ class AbstractInput(SpikingBlock):
 
     def _scaled(self, x: Tensor) -> Tensor:
         """What drives the neurons."""
+        _validate.tensor(x, "input of an Input block", 3, "(N, C, ..., T)")
+        if isinstance(self.neuron, Neuron) and x.is_floating_point() and x.dtype != torch.float32:
+            raise TypeError(f"input of an Input block must be float32, or whole numbers, got {x.dtype}")
+        if x.device.type != "cpu":
+            raise TypeError(f"input of an Input block must be on the CPU, got {x.device}: call .cpu() first")
         hook = self.pre_hook_fx
         # a bound method is made at each access: equal, but not the same
         eight_bits = isinstance(self.neuron, Neuron) and hook == self.neuron.quantize_8bit
@@ -85,6 +92,11 @@ class AbstractInput(SpikingBlock):
         if self.bias is not None:
             z = z + hook(self.bias)
         return z
+
+    def _beyond(self) -> dict[str, Tensor]:
+        """By name, where gain and offset are beyond what the quantiser gives."""
+        given = {"weight": self.weight, "bias": self.bias}
+        return {name: clipped(self.pre_hook_fx, value) for name, value in given.items() if value is not None}
 
     def forward(self, x: Tensor) -> Output:
         """Spikes of `x` (N, C, ..., T)."""
@@ -145,7 +157,7 @@ class AbstractAffine(SynapticBlock):
     ) -> None:
         synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
         super().__init__(neuron_params, synapse, False, False, count_log, mask)
-        self.dynamics = dynamics
+        self.dynamics = _validate.flag(dynamics, "dynamics")
 
     @staticmethod
     def _neuron_arguments(neuron_class: type[Neuron], neuron_params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -292,7 +304,8 @@ class _WindowBlock(SynapticBlock):
             "pre_hook_fx": pre_hook_fx,
         }
         # a window sums what is there: a norm between it and the threshold would undo that
-        params = None if neuron_params is None else {**neuron_params, "norm": None}
+        given = _validate.mapping(neuron_params, "neuron_params")
+        params = None if given is None else {**given, "norm": None}
         super().__init__(params, synapse, delay, delay_shift, count_log)
 
     def describe(self) -> exchange.Layer:

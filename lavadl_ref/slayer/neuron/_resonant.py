@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lavadl_ref.slayer._bounds import bounds_of
 from lavadl_ref.slayer.neuron import base, spiking
-from lavadl_ref.slayer.utils import quantize
+from lavadl_ref.slayer.utils import _validate, quantize
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
 Period = base.Decay
@@ -130,7 +130,7 @@ class Resonant(spiking.Neuron):
 
     def _register_rotation(self, period: Period, decay: base.Decay, log_init: bool) -> None:
         """Make the parameters `sin_decay` and `cos_decay`, in integers of 1 / p_scale."""
-        self.log_init = log_init
+        self.log_init = _validate.flag(log_init, "log_init")
         self._bounds: tuple[tuple[float, float], tuple[float, float]] | None = None
         self._asked.update(period=period, decay=decay)
         values: dict[str, NDArray[np.float64]] = {}
@@ -172,7 +172,7 @@ class Resonant(spiking.Neuron):
             self._bounds = (bounds, self._bounds[1]) if name == "period" else (self._bounds[0], bounds)
 
     def _bounds_of(self, name: str, value: base.Decay) -> NDArray[np.float64]:
-        numbers = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        numbers = _validate.numbers_of(value, name)
         array = isinstance(value, np.ndarray) and value.ndim > 0
         longest = 1 if self.shared_param else numbers.size if array else 2
         if numbers.ndim != 1 or numbers.size > longest or not np.isfinite(numbers).all():
@@ -224,9 +224,19 @@ class Resonant(spiking.Neuron):
         self.sin_decay.data = (sine * ratio).clamp(min=1)
         self.cos_decay.data = (cosine * ratio).clamp(min=0)
 
+    def _decays(self) -> tuple[str, ...]:
+        return tuple(name for name in super()._decays() if name not in ("sin_decay", "cos_decay"))
+
+    def _beyond(self) -> dict[str, Tensor]:
+        sine, cosine = self.sin_decay.detach().round(), self.cos_decay.detach().round()
+        # where rounding alone leads beyond the largest gain, nothing is
+        gained = torch.hypot(self.sin_decay.detach(), self.cos_decay.detach()) > LARGEST + 0.5
+        return {**super()._beyond(), "sin_decay": gained | (sine < 1), "cos_decay": gained | (cosine < 0)}
+
     def _decay(self, name: str) -> Tensor:
         if name not in ("sin_decay", "cos_decay"):
             return super()._decay(name)
+        self._finite(name)
         if self.requires_grad:
             self._clamp_rotation()
         return quantize(getattr(self, name))

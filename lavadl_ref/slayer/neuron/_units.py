@@ -7,6 +7,8 @@ import math
 from lavadl_kernels.fixed_point import STATE_ONE
 from torch import Tensor
 
+from lavadl_ref.slayer.utils import _validate
+
 LARGEST_SCALE = 1 << 24  #: beyond, float32 has no multiples of 1 / scale beside 1
 
 
@@ -23,7 +25,7 @@ def check_scale(scale: int) -> int:
     ValueError
         If it is not a power of two from 1 to `LARGEST_SCALE`.
     """
-    if not (power_of_two(scale) and 1 <= scale <= LARGEST_SCALE):
+    if not (power_of_two(_validate.real(scale, "scale")) and 1 <= scale <= LARGEST_SCALE):
         raise ValueError(
             f"scale must be a power of two from 1 to {LARGEST_SCALE}, with which float32 is exact, got {scale}"
         )

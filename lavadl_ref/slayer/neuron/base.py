@@ -17,7 +17,9 @@ from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._callers import stack_level
 from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
-from lavadl_ref.slayer.utils.quantize import quantize_within
+from lavadl_ref.slayer._persistent import Persistent
+from lavadl_ref.slayer.utils import _validate
+from lavadl_ref.slayer.utils.quantize import held_weights, quantize_within
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
 Decay = float | tuple[float, float] | list[float] | NDArray[np.floating]
@@ -26,6 +28,12 @@ Decay = float | tuple[float, float] | list[float] | NDArray[np.floating]
 def _nearest(parameter: Tensor, top: int) -> Tensor:
     """The nearest integers from 0 to `top`, ties to even; NumPy is quicker than torch over few numbers."""
     return torch.from_numpy(np.rint(parameter.detach().numpy()).clip(0, top))
+
+
+def _outside(parameter: Tensor, low: float, high: float) -> Tensor:
+    """Where the nearest integer is not within `low` and `high`."""
+    nearest = parameter.detach().round()
+    return (nearest < low) | (nearest > high)
 
 
 class _Rounded(torch.autograd.Function):
@@ -43,7 +51,7 @@ class _Rounded(torch.autograd.Function):
         return grads[0] if ctx.inside is None else grads[0] * ctx.inside, None
 
 
-class Neuron(LazyShapes):
+class Neuron(Persistent, LazyShapes):
     """Base of all neurons.
 
     Parameters
@@ -67,8 +75,6 @@ class Neuron(LazyShapes):
     complex : bool
         Whether the neuron takes a (real, imaginary) pair.
     """
-
-    _states: tuple[str, ...] = ()  #: attributes of the persistent state
 
     p_scale: Any = Fixed("decays are counted as they were made")
     w_scale: Any = Fixed("make a neuron with another scale")
@@ -106,8 +112,12 @@ class Neuron(LazyShapes):
         if s_scale < w_scale:
             raise ValueError(f"s_scale must be at least w_scale, got s_scale={s_scale} and w_scale={w_scale}")
         for name, value in (("tau_grad", tau_grad), ("scale_grad", scale_grad)):
-            if not (math.isfinite(value) and value > 0):
+            if not (math.isfinite(_validate.real(value, name)) and value > 0):
                 raise ValueError(f"{name} must be positive and finite, got {value}")
+        requires_grad = _validate.flag(requires_grad, "requires_grad")
+        shared_param = _validate.flag(shared_param, "shared_param")
+        _validate.flag(persistent_state, "persistent_state")
+        _validate.function(dropout, "dropout")
         self.p_scale = p_scale
         self.w_scale = w_scale
         self.s_scale = s_scale
@@ -131,12 +141,13 @@ class Neuron(LazyShapes):
     def _normaliser(self, norm: Callable[..., torch.nn.Module] | None) -> Any:
         if norm is None:
             return None
-        normaliser: Any = norm()
+        normaliser: Any = _validate.function(norm, "norm")()
         normaliser.pre_hook_fx = self.quantize_8bit
         return normaliser
 
     def _quantised_level(self, name: str, value: float) -> float:
         """`value` truncated to a multiple of 1 / w_scale."""
+        value = _validate.real(value, name)
         if not math.isfinite(value):
             raise ValueError(f"{name} must be finite, got {value}")
         level = int(value * self.w_scale) / self.w_scale
@@ -195,7 +206,7 @@ class Neuron(LazyShapes):
         Tensor
             Shape of `weight`; the gradient is 1 inside the range and 0 outside.
         """
-        quantized = quantize_within(weight, 2 / self.w_scale, -256 / self.w_scale, 254 / self.w_scale)
+        quantized = quantize_within(weight, *held_weights(self.w_scale))
         return quantized * self.w_scale if descale else quantized
 
     def quantized_input(self, input: Tensor) -> Tensor:
@@ -206,8 +217,7 @@ class Neuron(LazyShapes):
             return self.quantize_8bit(input)
         if input.requires_grad and torch.is_grad_enabled():
             return self.quantize_8bit(input)
-        step = 1 / self.w_scale
-        rearranged = quantised_frames(input.detach().flatten(2, -2).numpy(), 2 * step, -256 * step, 254 * step)
+        rearranged = quantised_frames(input.detach().flatten(2, -2).numpy(), *held_weights(self.w_scale))
         return Layout.channels_last(input.shape).logical(rearranged)
 
     def clamp(self) -> None:
@@ -217,6 +227,9 @@ class Neuron(LazyShapes):
         """Forget the persistent state."""
         for name in self._states:
             setattr(self, name, self._resting(name))
+
+    def _rest_of_state(self, name: str) -> Tensor:
+        return self._resting(name)
 
     def _rest_of(self, name: str) -> float:
         """The state `name` of a neuron at rest, units of 1."""
@@ -233,7 +246,7 @@ class Neuron(LazyShapes):
         gives the range that channels are drawn from, an array the decay of each channel.
         """
         self._asked[name] = value
-        bounds = np.atleast_1d(np.asarray(value, dtype=np.float64))
+        bounds = _validate.numbers_of(value, name)
         if bounds.ndim != 1 or not np.isfinite(bounds).all():
             raise ValueError(f"{name} must be a finite number or a (min, max) pair, got {value!r}")
         if self.shared_param:
@@ -313,13 +326,28 @@ class Neuron(LazyShapes):
 
     def _decay(self, name: str) -> Tensor:
         """The rounded decay with a straight-through gradient, kept in range while it is trained."""
-        parameter: Tensor = getattr(self, name)
+        parameter = self._finite(name)
         if self.requires_grad:
             parameter.data.clamp_(0, self.p_scale)
         if not (parameter.requires_grad and torch.is_grad_enabled()):
             return _nearest(parameter, self.p_scale)
         rounded: Tensor = _Rounded.apply(parameter, self.p_scale)
         return rounded
+
+    def _finite(self, name: str) -> Tensor:
+        """The parameter `name`; infinity would become the largest decay, and NaN anything."""
+        parameter: Tensor = getattr(self, name)
+        if not np.isfinite(parameter.detach().numpy()).all():
+            raise ValueError(f"{name} must be finite, got {parameter.detach().tolist()}")
+        return parameter
+
+    def _beyond(self) -> dict[str, Tensor]:
+        """By name, where parameters are beyond what a file can hold."""
+        return {name: _outside(getattr(self, name), 0, self.p_scale) for name in self._decays()}
+
+    def _decays(self) -> tuple[str, ...]:
+        """The trained decays that are limited to 0..1, each on its own."""
+        return ()
 
     def _cx(self, name: str) -> Any:
         """The decay as the device has it: a numpy int64, or an array with one per channel."""

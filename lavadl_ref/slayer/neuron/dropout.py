@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref.slayer._layout import empty_like
+from lavadl_ref.slayer.utils import _validate
 
 
 class _Product(torch.autograd.Function):
@@ -45,8 +46,8 @@ class Dropout(torch.nn.Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability must be in [0, 1], got {p}")
+        if not 0 <= _validate.real(p, "p") <= 1:
+            raise ValueError(f"p, a probability of dropout, must be in [0, 1], got {p}")
         self.p = p
         self.inplace = inplace
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils import _validate
+from lavadl_ref.slayer.utils.quantize import clipped
 
 Hook = Callable[..., Tensor]
 
@@ -87,9 +88,9 @@ class MeanOnlyBatchNorm(LazyShapes):
 
     def __init__(self, num_features: int | None = None, momentum: float = 0.1, pre_hook_fx: Hook | None = None) -> None:
         super().__init__()
-        self.num_features = num_features
-        self.momentum = momentum
-        self.pre_hook_fx = pre_hook_fx
+        self.num_features = None if num_features is None else _validate.integer(num_features, "num_features", 1)
+        self.momentum = _validate.number(momentum, "momentum")
+        self.pre_hook_fx = _validate.function(pre_hook_fx, "pre_hook_fx")
         self.running_mean: Tensor
         self.register_buffer("running_mean", torch.zeros(num_features or 1))
         self.update = True
@@ -111,6 +112,10 @@ class MeanOnlyBatchNorm(LazyShapes):
 
     def _hooked(self, value: Tensor, **options: Any) -> Tensor:
         return value if self.pre_hook_fx is None else self.pre_hook_fx(value, **options)
+
+    def _beyond(self) -> dict[str, Tensor]:
+        """By name, where statistics are beyond what a file can hold."""
+        return {"running_mean": clipped(self.pre_hook_fx, self.running_mean)}
 
     @property
     def bias(self) -> Tensor:
@@ -188,8 +193,8 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
         pre_hook_fx: Hook | None = None,
     ) -> None:
         super().__init__(num_features, momentum, pre_hook_fx)
-        self.weight_exp_bits = weight_exp_bits
-        self.eps = eps
+        self.weight_exp_bits = _validate.integer(weight_exp_bits, "weight_exp_bits", 0)
+        self.eps = _validate.number(eps, "eps")
         self.running_var: Tensor
         self.register_buffer("running_var", torch.zeros(1))
 
@@ -199,9 +204,17 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
         if hasattr(self, "running_var"):
             self.running_var.zero_()
 
+    def _wanted(self, var: Tensor) -> Tensor:
+        """The exponent without its limit."""
+        return torch.ceil(torch.log2(torch.sqrt(var + self.eps)))
+
     def _exponent(self, var: Tensor) -> Tensor:
         limit = self.weight_exp_bits
-        return torch.ceil(torch.log2(torch.sqrt(var + self.eps))).clamp(-limit, limit)
+        return self._wanted(var).clamp(-limit, limit)
+
+    def _beyond(self) -> dict[str, Tensor]:
+        # a small variance is that of a layer that receives little: ordinary
+        return {**super()._beyond(), "running_var": self._wanted(self.running_var.detach()) > self.weight_exp_bits}
 
     def std(self, var: Tensor) -> Tensor:
         """What is divided by where the variance is `var`: a power of two, of the shape of `var`."""

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from lavadl_ref._assigned import Constant
 from lavadl_ref.slayer._hooks import watched
+from lavadl_ref.slayer._layout import layout_of
 from lavadl_ref.slayer._sigma_delta import Beyond, Setting, Stateful, messages
 from lavadl_ref.slayer.axon.delta import Delta, Threshold
 from lavadl_ref.slayer.dendrite import Sigma
 from lavadl_ref.slayer.neuron import _units, base
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
-from lavadl_ref.slayer.utils import quantize
+from lavadl_ref.slayer.utils import _validate, quantize
 from lavadl_ref.slayer.utils.quantize import MODE
 
 Activation = Callable[[Tensor], Tensor]
@@ -164,7 +165,7 @@ class Neuron(base.Neuron):
     ) -> None:
         scale = _units.check_scale(scale)
         super().__init__(
-            threshold=float(np.max(threshold)),
+            threshold=float(_validate.numbers_of(threshold, "threshold").max()),
             tau_grad=tau_grad,
             scale_grad=scale_grad,
             w_scale=scale,
@@ -179,13 +180,13 @@ class Neuron(base.Neuron):
             raise TypeError(f"activation must be a function of a tensor, got {activation!r}")
         self._asked["threshold"] = threshold
         self.activation = activation
-        self.bias = torch.nn.Parameter(torch.zeros(1), requires_grad=requires_grad)
+        self.bias = torch.nn.Parameter(torch.zeros(1), requires_grad=self.requires_grad)
         self.bias_is_set = False
         self.sigma = Sigma(persistent_state)
         # the bounds of a range are not thresholds yet
-        start: Any = threshold
+        start: Any = threshold.detach().numpy() if isinstance(threshold, Tensor) else threshold
         if not isinstance(threshold, (tuple, list)):
-            start = np.trunc(np.multiply(threshold, scale)) / scale
+            start = np.trunc(np.multiply(start, scale)) / scale
         self.delta = _DeployedDelta(
             start, self.s_scale, tau_grad, scale_grad, cum_error, shared_param, persistent_state, requires_grad
         )
@@ -377,6 +378,7 @@ class Neuron(base.Neuron):
 
     def forward(self, input: Tensor) -> Tensor:
         """Messages over time: multiples of 1 / s_scale, of the shape of `input`."""
+        layout_of(input)
         if self._fusible(input):
             try:
                 return self._dropped(self._messages(input))

@@ -21,6 +21,7 @@ from lavadl_ref.slayer._bounds import bounds_of
 from lavadl_ref.slayer._layout import layout_of
 from lavadl_ref.slayer.neuron import _units, base
 from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
+from lavadl_ref.slayer.utils import _validate
 
 #: Factors that make tau_grad = scale_grad = 1 a good start; each family's module has its own.
 TAU_RHO_MULT: float = 100
@@ -99,6 +100,7 @@ class Neuron(base.Neuron):
 
     def __init__(self, *, scale: int, graded_spike: bool, threshold_step: float | None = None, **options: Any) -> None:
         scale = _units.check_scale(scale)
+        _validate.flag(graded_spike, "graded_spike")
         super().__init__(p_scale=1 << 12, w_scale=scale, s_scale=scale * (1 << 6), **options)
         self._units = _units.Units(self.s_scale)
         self.graded_spike = graded_spike
@@ -106,9 +108,7 @@ class Neuron(base.Neuron):
         if threshold_step is not None:
             self._set_step(threshold_step)
         for name in self._states:
-            setattr(
-                self, name, self._resting(name)
-            )  # no buffer: copies and averages of a network have their own states
+            setattr(self, name, self._resting(name))
         self._imag_last: Tensor | int = 0
 
     @property
@@ -165,6 +165,9 @@ class Neuron(base.Neuron):
         """Bring decays that were trained back to 0..1."""
         for name in self._lazy:
             getattr(self, name).data.clamp_(0, self.p_scale)
+
+    def _decays(self) -> tuple[str, ...]:
+        return self._lazy
 
     @property
     def _never(self) -> bool:

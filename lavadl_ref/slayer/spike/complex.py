@@ -53,9 +53,12 @@ class Spike(metaclass=_Fixed):
         """
         _validate.tensor(real, "real part of Spike")
         _validate.tensor(imag, "imaginary part of Spike")
-        if graded_spike:
+        if _validate.flag(graded_spike, "graded_spike"):
             _validate.with_fractions(real, "real part of graded spikes")
-        level = as_level(threshold, real)
-        last = as_level(imag_last, imag)
+        if real.shape != imag.shape:
+            raise ValueError(f"real and imag must have one shape, got {tuple(real.shape)} and {tuple(imag.shape)}")
+        _validate.number(tau_rho, "tau_rho"), _validate.number(scale_rho, "scale_rho"), _validate.number(scale, "scale")
+        level = as_level(threshold, real, "threshold", real.ndim)
+        last = as_level(imag_last, imag, "imag_last", imag.ndim - 1)
         spikes: Tensor = _autograd.PhaseSpike.apply(real, imag, level, tau_rho, scale_rho, graded_spike, last, scale)
         return spikes

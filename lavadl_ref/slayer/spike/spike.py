@@ -12,10 +12,21 @@ from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer.utils import _validate
 
 
-def as_level(value: float | Tensor, signal: Tensor) -> Tensor:
-    """A number as precise as the `signal` that is compared with it; a tensor without its gradient."""
+def as_level(value: float | Tensor, signal: Tensor, name: str, axes: int) -> Tensor:
+    """A number as precise as the `signal` that is compared with it; a tensor without its gradient.
+
+    A tensor has to expand to the first `axes` axes of the signal.
+    """
     if isinstance(value, Tensor):
-        return value.detach()
+        level, wanted = _validate.tensor(value, name, 0).detach(), signal.shape[:axes]
+        try:
+            torch.broadcast_to(level, wanted)
+        except RuntimeError:
+            raise ValueError(
+                f"{name} must be a number or expand to {tuple(wanted)}, got {tuple(value.shape)}"
+            ) from None
+        return level
+    value = _validate.real(value, name)
     return torch.as_tensor(value, dtype=signal.dtype if signal.is_floating_point() else torch.float32)
 
 
@@ -70,8 +81,9 @@ class Spike(metaclass=_Fixed):
             If `voltage` is no real tensor, or is to become graded spikes and has no floating dtype.
         """
         _validate.tensor(voltage, "voltage of Spike", 0)
-        if graded_spike:
+        if _validate.flag(graded_spike, "graded_spike"):
             _validate.with_fractions(voltage, "voltage of graded spikes")
-        level = as_level(threshold, voltage)
+        _validate.number(tau_rho, "tau_rho"), _validate.number(scale_rho, "scale_rho"), _validate.number(scale, "scale")
+        level = as_level(threshold, voltage, "threshold", voltage.ndim)
         spikes: Tensor = _autograd.Spike.apply(voltage, level, tau_rho, scale_rho, graded_spike, scale)
         return spikes

@@ -11,6 +11,9 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._hooks import MAKES_WEIGHT
+from lavadl_ref.slayer._precision import FullPrecision
+from lavadl_ref.slayer.utils import _validate
+from lavadl_ref.slayer.utils.quantize import clipped
 
 Hook = Callable[..., Tensor]
 
@@ -41,7 +44,7 @@ def _length(weight: Tensor) -> Tensor:
     return weight.square().sum(tuple(range(1, weight.ndim)), keepdim=True).sqrt()
 
 
-class GenericLayer(torch.nn.Module):
+class GenericLayer(FullPrecision):
     """Base of all synapses; each is also the convolution of torch that its weight is made for.
 
     Attributes
@@ -75,7 +78,7 @@ class GenericLayer(torch.nn.Module):
     def __init__(self, *args: Any, pre_hook_fx: Hook | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.complex = False
-        self._pre_hook_fx = pre_hook_fx
+        self._pre_hook_fx = _validate.function(pre_hook_fx, "pre_hook_fx")
         self._mask: Tensor | None = None
 
     def reset_parameters(self) -> None:
@@ -159,7 +162,7 @@ class GenericLayer(torch.nn.Module):
 
     @pre_hook_fx.setter
     def pre_hook_fx(self, function: Hook | None) -> None:
-        self._pre_hook_fx = function
+        self._pre_hook_fx = _validate.function(function, "pre_hook_fx")
 
     @property
     def mask(self) -> Tensor | None:
@@ -169,6 +172,7 @@ class GenericLayer(torch.nn.Module):
     @mask.setter
     def mask(self, value: Tensor | None) -> None:
         if value is not None:
+            _validate.tensor(value, "mask", 0)
             shape = self.shape
             matrix = (shape[0], shape[1:].numel())
             if tuple(value.shape) not in (tuple(shape), matrix):
@@ -179,12 +183,20 @@ class GenericLayer(torch.nn.Module):
     @property
     def hooked_weight(self) -> Tensor:
         """The weight as it is applied."""
+        weight = self._masked_weight()
+        return weight if self._pre_hook_fx is None else self._pre_hook_fx(weight)
+
+    def _beyond(self) -> dict[str, Tensor]:
+        """By name, where parameters are beyond what the quantiser gives."""
+        return {"weight": clipped(self._pre_hook_fx, self._masked_weight())}
+
+    def _masked_weight(self) -> Tensor:
+        """The weight before its quantiser."""
         # torch makes a pruned or normed weight before each call only: it would be that of the last call
         for hook in self._forward_pre_hooks.values():
             if isinstance(hook, MAKES_WEIGHT):
                 hook(self, ())
-        weight = self.weight if self._mask is None else self.weight * self._mask.to(self.weight.dtype)
-        return weight if self._pre_hook_fx is None else self._pre_hook_fx(weight)
+        return self.weight if self._mask is None else self.weight * self._mask.to(self.weight.dtype)
 
     @property
     def _geometry(self) -> dict[str, Any]:

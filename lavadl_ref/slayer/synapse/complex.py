@@ -12,6 +12,7 @@ from torch import Tensor
 from lavadl_ref._assigned import Fixed, Guarded, Refused
 from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer._hooks import watched
+from lavadl_ref.slayer._precision import FullPrecision
 from lavadl_ref.slayer.synapse import layer
 from lavadl_ref.slayer.synapse._generic import Hook
 
@@ -29,7 +30,7 @@ def _of_both(name: str) -> Any:
     return property(get, set, doc=f"`{name}` of both parts.")
 
 
-class ComplexLayer(Guarded, torch.nn.Module):
+class ComplexLayer(Guarded, FullPrecision):
     """A synapse of `synapse` twice, with the same arguments.
 
     Attributes
@@ -61,7 +62,7 @@ class ComplexLayer(Guarded, torch.nn.Module):
 
     def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
         """The weighted sums of `input` (N, ..., T), real and imaginary."""
-        x = _autograd.time_first(input)  # once for both
+        x = _autograd.time_first(layer.checked(input, self.real))  # once for both
         return self.real(x), self.imag(x)
 
     @property

@@ -8,7 +8,7 @@ one matrix product or one 2-D operation.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -24,6 +24,14 @@ from lavadl_ref.slayer.utils import _validate
 Size = int | Sequence[int]
 
 
+def sizes(value: Any) -> tuple[Any, ...]:
+    """One size or several, as a tuple; () for what is neither."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return (value,)
+    several = hasattr(value, "__iter__") and hasattr(value, "__len__") and not isinstance(value, (str, Mapping))
+    return tuple(value) if several else ()
+
+
 def pair(value: Any, what: str, smallest: int) -> tuple[int, int]:
     """`value` as (height, width).
 
@@ -32,10 +40,22 @@ def pair(value: Any, what: str, smallest: int) -> tuple[int, int]:
     ValueError
         If `value` is not one or two integers of at least `smallest`.
     """
-    values = (value, value) if isinstance(value, Integral) else tuple(value)
+    values = sizes(value)
+    values = values * 2 if isinstance(value, Integral) else values
     if len(values) != 2 or not all(isinstance(v, Integral) and int(v) >= smallest for v in values):
-        raise ValueError(f"{what} must be one or two integers of at least {smallest}, got {value!r}")
+        raise ValueError(f"{what} must be one or two integers of at least {smallest}, got {_validate.shown(value)}")
     return int(values[0]), int(values[1])
+
+
+def checked(input: Any, synapse: GenericLayer) -> Tensor:
+    """`input`, which has to be a tensor (N, C, ..., T)."""
+    return _validate.tensor(input, f"input of a {type(synapse).__name__} synapse", 3, "(N, C, ..., T)")
+
+
+def _initial(weight_scale: Any, weight_norm: Any) -> float:
+    """The factor of the initial weights, of arguments that were looked at."""
+    _validate.flag(weight_norm, "weight_norm")
+    return _validate.number(weight_scale, "weight_scale")
 
 
 def frames(x: Tensor, dtype: torch.dtype, what: str) -> Tensor:
@@ -47,9 +67,9 @@ def frames(x: Tensor, dtype: torch.dtype, what: str) -> Tensor:
     return x.permute(4, 0, 1, 2, 3).reshape(t * n, c, h, w)
 
 
-def unframed(y: Tensor, steps: int) -> Tensor:
+def unframed(y: Tensor, samples: int, steps: int) -> Tensor:
     """The inverse of `frames`."""
-    return y.reshape(steps, -1, *y.shape[1:]).permute(1, 2, 3, 4, 0)
+    return y.reshape(steps, samples, *y.shape[1:]).permute(1, 2, 3, 4, 0)
 
 
 class Dense(GenericLayer, torch.nn.Conv3d):
@@ -87,19 +107,20 @@ class Dense(GenericLayer, torch.nn.Conv3d):
         weight_norm: bool = False,
         pre_hook_fx: Hook | None = None,
     ) -> None:
-        sizes: tuple[Any, ...] = (in_neurons,) if isinstance(in_neurons, Integral) else tuple(in_neurons)  # type: ignore[arg-type]
-        good = all(isinstance(s, Integral) and int(s) > 0 for s in sizes)
-        if not good or len(sizes) not in (1, 2, 3):
-            raise ValueError(f"in_neurons must be an integer, (x, y) or (x, y, z), got {in_neurons!r}")
+        extents = sizes(in_neurons)
+        good = all(isinstance(s, Integral) and int(s) > 0 for s in extents)
+        if not good or len(extents) not in (1, 2, 3):
+            raise ValueError(f"in_neurons must be an integer, (x, y) or (x, y, z), got {_validate.shown(in_neurons)}")
         if not isinstance(out_neurons, Integral) or out_neurons <= 0:
-            raise ValueError(f"out_neurons must be a positive integer, got {out_neurons!r}")
-        if len(sizes) == 1:
-            channels, height, width = int(sizes[0]), 1, 1
+            raise ValueError(f"out_neurons must be a positive integer, got {_validate.shown(out_neurons)}")
+        factor = _initial(weight_scale, weight_norm)
+        if len(extents) == 1:
+            channels, height, width = int(extents[0]), 1, 1
         else:
-            channels, height, width = int(sizes[2]) if len(sizes) == 3 else 1, int(sizes[1]), int(sizes[0])
+            channels, height, width = int(extents[2]) if len(extents) == 3 else 1, int(extents[1]), int(extents[0])
         super().__init__(channels, int(out_neurons), (height, width, 1), bias=False, pre_hook_fx=pre_hook_fx)
         self.taken: _dense.Taken | None = None
-        self.weight.data *= weight_scale
+        self.weight.data *= factor
         if weight_norm:
             self.enable_weight_norm()
 
@@ -133,6 +154,7 @@ class Dense(GenericLayer, torch.nn.Conv3d):
 
 def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
     """What `Dense.forward` returns, for several synapses on the same input: its events are searched once."""
+    checked(input, synapses[0])
     slides = [synapse._slides(input) for synapse in synapses]
     if any(slides):
         return [_convolved(input, synapse) for synapse in synapses]
@@ -150,7 +172,7 @@ def _convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
     weight = synapse.hooked_weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
     x, bias = frames(input, weight.dtype, "convolution input"), synapse._checked_bias()
     y = F.conv2d(x, weight, bias, groups=synapse.groups, **synapse._geometry)
-    return unframed(y, input.shape[-1])
+    return unframed(y, input.shape[0], input.shape[-1])
 
 
 class _Kernel(GenericLayer):
@@ -171,7 +193,8 @@ class _Kernel(GenericLayer):
     ) -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features), ("groups", groups)):
             if not isinstance(value, Integral) or value <= 0:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+                raise ValueError(f"{name} must be a positive integer, got {_validate.shown(value)}")
+        factor = _initial(weight_scale, weight_norm)
         if in_features % groups or out_features % groups:
             raise ValueError(
                 f"in_features and out_features must be divisible by groups, "
@@ -189,11 +212,12 @@ class _Kernel(GenericLayer):
             bias=False,
             pre_hook_fx=pre_hook_fx,
         )
-        self.weight.data *= weight_scale
+        self.weight.data *= factor
         if weight_norm:
             self.enable_weight_norm()
 
     def _check_channels(self, input: Tensor) -> None:
+        checked(input, self)
         if input.ndim != 5 or input.shape[1] != self.in_channels:
             raise ValueError(f"convolution expects input (N, {self.in_channels}, H, W, T), got {tuple(input.shape)}")
 
@@ -228,7 +252,7 @@ class ConvTranspose(_Kernel, torch.nn.ConvTranspose3d):
         weight = self.hooked_weight.squeeze(-1)
         x = frames(input, weight.dtype, "convolution input")
         y = F.conv_transpose2d(x, weight, self._checked_bias(), groups=self.groups, **self._geometry)
-        return unframed(y, input.shape[-1])
+        return unframed(y, input.shape[0], input.shape[-1])
 
 
 class _Window(_Kernel):
@@ -247,12 +271,16 @@ class _Window(_Kernel):
         stride = kernel_size if stride is None else stride
         super().__init__(1, 1, kernel_size, stride, padding, dilation, 1, weight_scale, False, pre_hook_fx)
         self.weight.requires_grad_(False)
-        if weight_norm:
+        if _validate.flag(weight_norm, "weight_norm"):
             self.enable_weight_norm()
 
     def _fill(self, weight: Tensor) -> None:
         # drawn before, and dropped: networks of one seed then equal Lava-DL's
         torch.nn.init.ones_(weight)
+
+    def _check_frames(self, input: Tensor) -> None:
+        if checked(input, self).shape[1] == 0:
+            raise ValueError(f"input of a {type(self).__name__} synapse must have channels, got {tuple(input.shape)}")
 
     def _bias_per_channel(self, channels: int) -> Tensor | None:
         """That of a convolution with one group for each channel, which leaves channels where they are."""
@@ -283,6 +311,7 @@ class Pool(_Window, torch.nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool `input` (N, C, H, W, T)."""
+        self._check_frames(input)
         weight = self.hooked_weight.squeeze(-1)
         x = frames(input, weight.dtype, "pooling input")
         channels = x.shape[1]
@@ -298,7 +327,7 @@ class Pool(_Window, torch.nn.Conv3d):
         if any(extra):
             x = F.pad(x, extra)
         y = F.conv2d(x, weight, bias, groups=channels, **self._geometry)
-        return unframed(y, input.shape[-1])
+        return unframed(y, input.shape[0], input.shape[-1])
 
 
 class Unpool(_Window, torch.nn.ConvTranspose3d):
@@ -306,9 +335,10 @@ class Unpool(_Window, torch.nn.ConvTranspose3d):
 
     def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
         """Unpool `input` (N, C, H, W, T)."""
+        self._check_frames(input)
         weight = self.hooked_weight.squeeze(-1)
         x = frames(input, weight.dtype, "pooling input")
         channels = x.shape[1]
         weight, bias = weight.expand(channels, -1, -1, -1), self._bias_per_channel(channels)
         y = F.conv_transpose2d(x, weight, bias, groups=channels, **self._geometry)
-        return unframed(y, input.shape[-1])
+        return unframed(y, input.shape[0], input.shape[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextvars import ContextVar
 from enum import IntEnum, unique
 from typing import Any
 
@@ -22,6 +23,9 @@ class MODE(IntEnum):
 
 
 Bounds = tuple[float, float] | None
+
+#: Where the values of calls are beyond their bounds, while someone asks.
+_clipping: ContextVar[list[torch.Tensor] | None] = ContextVar("clipping", default=None)
 
 
 FEWEST = 1 << 14  #: values for which one pass over them is worth the call of a kernel
@@ -132,6 +136,10 @@ def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> 
     except ValueError:
         raise ValueError(f"mode must be QUANTIZE_MODE.ROUND or .FLOOR, but got {mode!r}") from None
     distance = _validate.positive(step, "step of quantize")
+    heard = _clipping.get()
+    if heard is not None and bounds is not None:
+        nearest = (x.detach() / distance).round() * distance
+        heard.append((nearest < bounds[0]) | (nearest > bounds[1]))
     if not (x.requires_grad and torch.is_grad_enabled()):
         return _on_grid(x, distance, chosen, bounds)[0]  # without what autograd costs, which for few values is most
     quantized: torch.Tensor = _StraightThrough.apply(x, distance, chosen, bounds)
@@ -162,6 +170,28 @@ def quantize_hook_fx(x: torch.Tensor, scale: int = 64, num_bits: int = 8, descal
         As `quantize`; `scale` not positive, `num_bits` not an integer of at least 1.
     """
     units = _validate.positive(scale, "scale of quantize_hook_fx")
-    limit = 2 ** _validate.integer(num_bits, "num_bits of quantize_hook_fx", 1)
-    quantized = quantize_within(x, 2 / units, -limit / units, (limit - 2) / units)
+    bits = _validate.integer(num_bits, "num_bits of quantize_hook_fx", 1)
+    _validate.flag(descale, "descale of quantize_hook_fx")
+    quantized = quantize_within(x, *held_weights(units, bits))
     return quantized * units if descale else quantized
+
+
+def held_weights(scale: float, num_bits: int = 8) -> tuple[float, float, float]:
+    """Step, least and largest of the weights that signed mantissas of `num_bits` hold, each worth ``2 / scale``."""
+    limit = 2**num_bits
+    return 2 / scale, -limit / scale, (limit - 2) / scale
+
+
+def clipped(hook: Any, values: torch.Tensor) -> torch.Tensor:
+    """Where `hook`, which may call quantisers of this package, gets a bound from them for what is beyond it."""
+    clipping: list[torch.Tensor] = []
+    token = _clipping.set(clipping)
+    try:
+        if hook is not None:
+            hook(values.detach())
+    finally:
+        _clipping.reset(token)
+    beyond = torch.zeros(values.shape, dtype=torch.bool)
+    for each in clipping:
+        beyond |= each if each.shape == values.shape else False
+    return beyond

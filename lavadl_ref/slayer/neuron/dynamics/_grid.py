@@ -43,7 +43,7 @@ class Grid:
     """
 
     def __init__(self, w_scale: float, **inputs: Tensor) -> None:
-        if not power_of_two(w_scale):
+        if not power_of_two(_validate.real(w_scale, "w_scale")):
             raise ValueError(f"w_scale must be a power of two, got {w_scale}")
         self.w_scale = w_scale
         self._units = Units(w_scale)
@@ -83,7 +83,7 @@ class Grid:
 
     def state(self, name: str, value: Tensor) -> Tensor:
         """A state as int64 (N, C, ...), truncated to 1 / w_scale."""
-        value = torch.as_tensor(value).detach()
+        value = _validate.tensor(value, name, 0).detach()
         wanted = self._given[:-1]
         try:
             value = (value.reshape(()) if value.numel() == 1 else value).expand(wanted)
@@ -97,7 +97,7 @@ class Grid:
 
     def level(self, name: str, value: float) -> int:
         """A threshold as an integer, truncated to 1 / w_scale."""
-        if not math.isfinite(value):
+        if not math.isfinite(_validate.real(value, name)):
             raise ValueError(f"{name} must be finite, got {value}")
         return int(float(value) * self.w_scale)
 

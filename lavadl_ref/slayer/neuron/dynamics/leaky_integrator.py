@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer.neuron.dynamics._grid import Grid
+from lavadl_ref.slayer.utils import _validate
 
 
 def dynamics(
@@ -40,6 +41,8 @@ def dynamics(
     TypeError, ValueError
         For arguments of other types, shapes or ranges, or values beyond the fixed-point range.
     """
+    if threshold is not None:
+        _validate.number(threshold, "threshold")
     grid = Grid(w_scale, input=input)
     # the kernel resets strictly above its threshold
     limit = math.ceil(threshold * w_scale) - 1 if threshold is not None and threshold > 0 else None

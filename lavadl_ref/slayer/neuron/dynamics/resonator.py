@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lavadl_ref.slayer import _autograd
 from lavadl_ref.slayer.neuron.dynamics._grid import Grid
+from lavadl_ref.slayer.utils import _validate
 
 
 def dynamics(
@@ -52,6 +53,8 @@ def dynamics(
     TypeError, ValueError
         For arguments of other types, shapes or ranges, or values beyond the fixed-point range.
     """
+    if threshold is not None:
+        _validate.number(threshold, "threshold")
     grid = Grid(w_scale, real_input=real_input, imag_input=imag_input)
     states = grid.state("real_state", real_state), grid.state("imag_state", imag_state)
     decays = grid.decay("sin_decay", sin_decay, -4096), grid.decay("cos_decay", cos_decay, -4096)

@@ -17,7 +17,7 @@ from torch import Tensor
 from lavadl_ref import exchange
 from lavadl_ref.exchange import atomic
 from lavadl_ref.slayer import dendrite, synapse, utils
-from lavadl_ref.slayer.block import describe
+from lavadl_ref.slayer.block import _saturation, describe
 from lavadl_ref.slayer.loss import SparsityEnforcer
 from lavadl_ref.slayer.object_detection.yolo_base import YOLOBase
 
@@ -78,6 +78,7 @@ class Readout:
         RuntimeError
             If no input has passed yet, so that the shape is not known.
         """
+        _saturation.look_at(self.synapse)
         if self.sigma.shape is None:
             raise RuntimeError("the head has not seen any input, so its shape is not known: call init_model first")
         return exchange.Conv(
@@ -128,7 +129,7 @@ class Detector(YOLOBase):
         return output, torch.tensor(rates).reshape(1, -1)
 
     def _exported(self, blocks: Sequence[Any], path: str | os.PathLike[str]) -> None:
-        exchange.write(path, exchange.Network(tuple(block.describe() for block in blocks)))
+        exchange.write(path, describe.network(blocks))
 
     def _trained_blocks(self) -> list[torch.nn.Module]:
         """All blocks with trained synapses, in order."""
@@ -208,7 +209,7 @@ class SequentialDetector(Detector):
         RuntimeError
             If no input has passed yet, so that the shape is not known.
         """
-        exchange.write_layer(handle, Readout.of(self.heads).describe())
+        _saturation.write(handle, Readout.of(self.heads))
 
     def export_hdf5(self, filename: str | os.PathLike[str]) -> None:
         """Write the network as a ``.net`` file.

@@ -10,9 +10,8 @@ import h5py
 import torch
 from torch import Tensor
 
-from lavadl_ref import exchange
 from lavadl_ref.slayer import neuron
-from lavadl_ref.slayer.block import sigma_delta
+from lavadl_ref.slayer.block import _saturation, sigma_delta
 from lavadl_ref.slayer.loss import SparsityEnforcer
 from lavadl_ref.slayer.object_detection.models.detector import BLOCK, Detector, Readout, head
 from lavadl_ref.slayer.object_detection.models.yolo_kp import sdnn_params
@@ -161,4 +160,4 @@ class Network(Detector):
         RuntimeError
             If no input has passed yet, so that the shape is not known.
         """
-        exchange.write_layer(handle, Readout.of((self.head1_blocks, self.head2_blocks)[head]).describe())
+        _saturation.write(handle, Readout.of((self.head1_blocks, self.head2_blocks)[head]))

@@ -52,7 +52,10 @@ class FIR(torch.nn.Module):
             taps = torch.exp(-torch.arange(count, dtype=torch.float64) / tau).to(torch.get_default_dtype())
             self._response = Response(tau, 1, count)
         else:
-            taps = torch.as_tensor(fir_response).detach().clone()
+            given = fir_response
+            if not isinstance(given, torch.Tensor):
+                given = torch.from_numpy(_validate.numbers_of(given, "fir_response of FIR"))
+            taps = given.detach().clone()
             if taps.ndim == 0 or taps.numel() == 0 or taps.numel() != taps.shape[-1]:
                 raise ValueError(f"fir_response of FIR must be one row of taps (L,), but got shape {tuple(taps.shape)}")
             if taps.is_complex() or not torch.isfinite(taps).all():
