@@ -99,11 +99,15 @@ def damage(report: Any) -> Table:
     from lavadl_ref.testing.fuzz import FAILURES, SURVIVED
 
     found = [name for name in (*SURVIVED, *FAILURES) if any(counts[name] for counts in report.counts.values())]
-    table = PlainTable(f"{len(report.outcomes)} files, seed {report.seed}", ("damage", *found), right=found)
+    costs = ("most MB", "longest s")
+    title = f"{len(report.outcomes)} files, seed {report.seed}"
+    table = PlainTable(title, ("damage", *found, *costs), right=(*found, *costs))
     for kind, counts in report.counts.items():
-        table.row(kind, *(str(counts[name]) for name in found))
+        megabytes, seconds = report.worst[kind]
+        table.row(kind, *(str(counts[name]) for name in found), f"{megabytes:.0f}", f"{seconds:.3f}")
     table.add_section()
-    table.row("all", *(str(sum(counts[name] for counts in report.counts.values())) for name in found))
+    all_counts = (str(sum(counts[name] for counts in report.counts.values())) for name in found)
+    table.row("all", *all_counts, f"{report.largest.megabytes:.0f}", f"{report.slowest.seconds:.3f}")
     return table
 
 

@@ -90,17 +90,19 @@ def _local(name: str) -> Path:
 
 @contextmanager
 def _plain_notes() -> Iterator[None]:
-    """Say what a file holds in vain in one line, once."""
+    """Say what is odd about a file in one line, once."""
     from lavadl_ref._text import printable
-    from lavadl_ref.exchange import LegacyKeyWarning
+    from lavadl_ref.exchange import ExponentWarning, LegacyKeyWarning
 
+    notes = (LegacyKeyWarning, ExponentWarning)
     said: set[str] = set()
     with warnings.catch_warnings():
-        warnings.simplefilter("always", LegacyKeyWarning)
+        for note in notes:
+            warnings.simplefilter("always", note)
         usual = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-            if not issubclass(category, LegacyKeyWarning):
+            if not issubclass(category, notes):
                 usual(message, category, *where, **more)
             elif str(message) not in said:
                 said.add(str(message))
@@ -392,9 +394,17 @@ def vectors(
 
 @app.command(epilog="Example: lavadl-ref fuzz --files 10000 --seed 0")
 def fuzz(
-    files: Annotated[int, typer.Option(min=1, help="Corrupted files to read.")] = 10_000,
+    files: Annotated[
+        int | None, typer.Option(min=1, help="Corrupted files to read: 10,000, or all of --words.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of networks and damage.")] = 0,
+    words: Annotated[
+        bool,
+        typer.Option("--words", help="Replace every word of a file of each family by each of nine numbers."),
+    ] = False,
+    damage: Annotated[list[str] | None, typer.Option(help="Only this kind of damage; may be repeated.")] = None,
     memory_mb: Annotated[float, typer.Option(help="Memory that reading a file may take, in megabytes.")] = 300.0,
+    seconds: Annotated[float, typer.Option(help="Time of the processor that reading a file may take.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
     """Read corrupted .net files in processes of their own and count what came of each kind of damage."""
@@ -402,7 +412,15 @@ def fuzz(
         from lavadl_ref.testing import fuzz as job
 
         with _bar("reading") as progress:
-            report = job.run(files, seed, megabytes=memory_mb, progress=progress)
+            report = job.run(
+                files,
+                seed,
+                words=words,
+                damages=damage,
+                megabytes=memory_mb,
+                seconds=seconds,
+                progress=progress,
+            )
         if json:
             console.print_json(data=report.as_dict())
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from lavadl_ref import _ending
 from lavadl_ref.exchange import FAMILIES, LAYERS, Network
 
 LAYOUTS = ("as written", "newest", "packed")
@@ -44,8 +44,8 @@ def _folder_of_its_own() -> Iterator[None]:
     """Keep Hypothesis from making its folder where the caller happens to be."""
     from hypothesis import configuration
 
-    with tempfile.TemporaryDirectory() as folder:
-        configuration.set_hypothesis_home_dir(folder)
+    with _ending.temporary_folder() as folder:
+        configuration.set_hypothesis_home_dir(folder.path)
         try:
             yield
         finally:

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref import exchange
+from lavadl_ref import _ending, exchange
 from lavadl_ref._arguments import positive, whole
 from lavadl_ref.testing import _bases, _bombs, _damage, _victim
 from lavadl_ref.testing._choices import Choices, Seeded
@@ -277,8 +277,8 @@ def run(
     for what, limit in (("megabytes", megabytes), ("seconds", seconds), ("timeout", timeout)):
         positive(what, limit)
     start = time.monotonic()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
+    with _ending.temporary_folder() as made:
+        folder = made.path.resolve()
         corpus = Words(folder, seed) if words else Corpus(folder, seed, damages)
         if files is None:
             files = len(corpus) if isinstance(corpus, Words) else 10_000
