@@ -6,6 +6,7 @@ functions, so a file that can be written can be read.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from lavadl_ref.exchange.describe import (
 )
 from lavadl_ref.exchange.errors import ExchangeError, within
 from lavadl_ref.exchange.families import FAMILIES, Field
-from lavadl_ref.exchange.geometry import check_link, known_input
+from lavadl_ref.exchange.geometry import check_link, known_input, smallest_input
 from lavadl_ref.exchange.synapse import check_synapse
 from lavadl_ref.exchange.values import check_array, check_integer, check_values, listed
 
@@ -94,6 +95,9 @@ def check_layer(layer: Layer) -> None:
             check_integer(layer.factor, 1, layout.WINDOW_LIMIT)
     elif isinstance(layer, (Dense, Kernel)):
         check_synapse(layer)
+        taken = smallest_input(layer)
+        if math.prod(max(extent, 0) for extent in taken) > layout.NEURON_LIMIT:
+            raise ExchangeError(f"expected an input of at most {layout.NEURON_LIMIT} neurons, found {taken}")
 
 
 def check_neuron(neuron: Neuron, channels: int) -> None:

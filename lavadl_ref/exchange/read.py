@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 import warnings
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,8 +15,7 @@ from lavadl_ref.exchange.describe import LAYERS, Dense, Kernel, Layer, Network, 
 from lavadl_ref.exchange.digest import digest
 from lavadl_ref.exchange.errors import ExchangeError, LegacyKeyWarning, within
 from lavadl_ref.exchange.families import LEGACY_KEYS, family
-from lavadl_ref.exchange.heap import Heaps
-from lavadl_ref.exchange.storage import Budget, Folder, reading, shown
+from lavadl_ref.exchange.storage import Folder, opened, shown
 
 
 def read(path: str | os.PathLike[str]) -> Network:
@@ -52,17 +48,12 @@ def read(path: str | os.PathLike[str]) -> Network:
     LegacyKeyWarning
         If the file holds any of `LEGACY_KEYS`, which say nothing about a run.
     """
-    with reading(os.fspath(path)):
-        size = _file_size(Path(path))
-        with open(path, "rb") as raw, h5py.File(path, "r") as file:
-            if file.userblock_size:
-                raise ExchangeError(f"expected HDF5 data from the start, found it at {file.userblock_size}")
-            root = Folder(file, Budget(Heaps(raw), stored=size))
-            root.only({"layer", "simulation", layout.DIGEST_KEY})
-            expected = root.text(layout.DIGEST_KEY) if layout.DIGEST_KEY in root else None
-            layers = root.folder("layer")
-            network = Network(_read_layers(layers), _read_simulation(root))
-            unused = _legacy_keys(layers)
+    with opened(path, Folder) as root:
+        root.only({"layer", "simulation", layout.DIGEST_KEY})
+        expected = root.text(layout.DIGEST_KEY) if layout.DIGEST_KEY in root else None
+        layers = root.folder("layer")
+        network = Network(_read_layers(layers), _read_simulation(root))
+        unused = _legacy_keys(layers)
     with within(os.fspath(path)):
         check(network)
         if expected is not None:
@@ -94,26 +85,6 @@ def _check_digest(expected: str, found: str) -> None:
             f"{layout.DIGEST_KEY}: expected {shown(expected[:12])}, found {found[:12]}; the file is damaged, "
             f"or was edited: then delete {layout.DIGEST_KEY} from it"
         )
-
-
-def _file_size(path: Path) -> int:
-    """Bytes of `path`, if it is a regular file that HDF5 recognises."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ExchangeError(f"cannot be opened: {error.strerror}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise ExchangeError("expected a file, found a directory or device")
-    try:
-        with path.open("rb") as file:
-            start = file.read(64)
-    except OSError as error:
-        raise ExchangeError(f"cannot be opened: {error.strerror}") from None
-    if start.startswith(b"version https://git-lfs"):
-        raise ExchangeError("expected an HDF5 file, found a Git LFS pointer; fetch the data with git lfs pull")
-    if not h5py.is_hdf5(path):
-        raise ExchangeError("expected an HDF5 file, found " + ("an empty file" if not start else "other data"))
-    return status.st_size
 
 
 def _read_simulation(root: Folder) -> dict[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from enum import IntEnum, unique
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lavadl_ref._assigned import Refused
-from lavadl_ref.exchange.errors import ExchangeError
-from lavadl_ref.exchange.heap import Heaps
-from lavadl_ref.exchange.read import _file_size
-from lavadl_ref.exchange.storage import Budget, Folder, reading, shown
+from lavadl_ref.exchange import hdf5
+from lavadl_ref.exchange.errors import ExchangeError, within
+from lavadl_ref.exchange.storage import Folder, opened, shown
 
 DELAY_LIMIT = 62
 _WHOLE = frozenset({"weight", "weight_rec", "bias", "inputBias", "real", "imag"})
@@ -178,7 +177,7 @@ class NetDict(Mapping[str, Any]):
             raise ValueError("give either filename or f")
         self._group = f
         self._path = Path(filename).absolute()
-        self._place: tuple[str, ...] = ()
+        self._place: tuple[str, ...] = () if f is None else tuple(filter(None, f.name.split("/")))
         with self._folder():
             pass
 
@@ -212,17 +211,13 @@ class NetDict(Mapping[str, Any]):
     @contextmanager
     def _folder(self) -> Iterator[_Values]:
         """This group, open, with an allowance of its own."""
-        with reading(str(self._path)), ExitStack() as stack:
-            group = self._group
-            if group is not None and group.file.mode != "r":
+        group = self._group
+        if group is not None:
+            if not group:
+                raise ExchangeError(f"{self._path}: the file that was given has been closed")
+            if group.file.mode != "r":
                 group.file.flush()
-            size = _file_size(self._path)
-            raw = stack.enter_context(open(self._path, "rb"))
-            if group is None:
-                group = stack.enter_context(h5py.File(self._path, "r"))
-            if group.file.userblock_size:
-                raise ExchangeError(f"expected HDF5 data from the start, found it at {group.file.userblock_size}")
-            folder = _Values(group, Budget(Heaps(raw), stored=size))
+        with opened(self._path, _Values) as folder:
             for name in self._place:
                 folder = folder.folder(name)
             yield folder
@@ -238,24 +233,25 @@ class _Values(Folder):
     def folder(self, key: str, prefix: str | None = None) -> _Values:
         if not self.is_folder(key):
             raise _Absent(f"{shown(key)} holds no keys")
-        found = super().folder(key, prefix)
-        return _Values(found._group, found._budget, found._prefix)
+        return super().folder(key, prefix)
 
     def value(self, key: str) -> Any:
         """The value of dataset `key`."""
-        with reading(self._prefix + key):
-            kind = self._open(key, h5py.Dataset).dtype.kind
+        with within(self._prefix + key):
+            kind = self._open(key, hdf5.Dataset).type.kind
         if kind in "SO":
             return self.text(key)
         if kind == "b":
             return self.boolean(key)
         if key in _WHOLE:
             return self.integers(key)[()]
-        with reading(self._prefix + key):
-            return self._read(self._open(key, h5py.Dataset), "iuf")[()]
+        with within(self._prefix + key):
+            found = self._read(self._open(key, hdf5.Dataset), "iuf")
+            # in the byte order of the machine, as h5py gives them
+            return found.astype(found.dtype.newbyteorder("="), copy=False)[()]
 
-    def _open(self, key: str, wanted: type) -> h5py.HLObject:
-        if key not in self.names:
+    def _open(self, key: str, wanted: type[Any]) -> Any:
+        if key not in self:
             raise _Absent(f"expected one of {', '.join(map(shown, _in_order(self.names)[:20])) or 'no keys at all'}")
         return super()._open(key, wanted)
 

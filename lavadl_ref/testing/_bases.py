@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,19 @@ def networks(seed: int) -> list[Network]:
     return found + _drawn(strategies.networks(), MIXED, seed)
 
 
+@contextmanager
+def _folder_of_its_own() -> Iterator[None]:
+    """Keep Hypothesis from making its folder where the caller happens to be."""
+    from hypothesis import configuration
+
+    with tempfile.TemporaryDirectory() as folder:
+        configuration.set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            configuration.set_hypothesis_home_dir(None)  # back to what the environment says
+
+
 def _drawn(source: Any, count: int, seed: int) -> list[Network]:
     """`count` examples of a strategy, its simplest left out."""
     import hypothesis
@@ -55,7 +71,8 @@ def _drawn(source: Any, count: int, seed: int) -> list[Network]:
     def collect(network: Network) -> None:
         found.append(network)
 
-    collect()
+    with _folder_of_its_own():
+        collect()
     return found[-count:]
 
 

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from lavadl_ref.testing._choices import Choices
+from lavadl_ref.testing._damage import any_word
 
 OTHER = "other.net"  #: a legal file that lies beside the one that is read
 INFLATED = 2**29  #: bytes of the chunk that inflates to more than it should
@@ -153,6 +154,67 @@ def shared(choose: Choices, file: h5py.File, name: str) -> None:
     del file["big"]
 
 
+@lru_cache(8)
+def _nested_types(depth: int) -> h5py.h5t.TypeID:
+    inner = h5py.h5t.STD_I8LE.copy()
+    for _ in range(depth):
+        inner = h5py.h5t.vlen_create(inner)
+    return inner
+
+
+def shared_chunks(choose: Choices, file: h5py.File, name: str) -> None:
+    """The same many chunks under the names of several layers."""
+    count = choose.integer(100, 8200)
+    file.create_dataset("big", data=np.ones((1, count), np.int8), chunks=(1, 1))
+    for index in range(len(file["layer"]), choose.one((12, 40))):
+        layer = file.create_group(f"layer/{index}")
+        for key in ("type", "shape"):
+            layer[key] = file["layer/0"][key]
+        layer["weight"] = file["big"]
+    for index in range(1, len(file["layer"])):
+        if "weight" in file[f"layer/{index}"]:
+            del file[f"layer/{index}/weight"]
+        file[f"layer/{index}/weight"] = file["big"]
+    del file["big"]
+
+
+def nested_type(choose: Choices, file: h5py.File, name: str) -> None:
+    """Types within types: as many as a header has room for, or a few."""
+    del file[name]
+    inner = _nested_types(choose.one((2, 30, 300, 3000, 7900)))
+    if choose.one((False, True)):
+        inner = h5py.h5t.array_create(inner, (2,))
+    h5py.h5d.create(file.id, name.encode(), inner, h5py.h5s.create_simple((1,)))
+
+
+def endless_heap(choose: Choices, data: bytes) -> bytes:
+    """A heap whose list of free space leads back to itself."""
+    found = bytearray(data)
+    heaps = [at for at in range(0, len(data) - 32, 8) if data[at : at + 4] == b"HEAP"]
+    if not heaps:
+        return any_word(choose, data)
+    at = choose.one(heaps)
+    start = int.from_bytes(data[at + 24 : at + 32], "little")
+    free = choose.integer(0, 40) // 8 * 8
+    found[at + 16 : at + 24] = free.to_bytes(8, "little")
+    found[start + free : start + free + 16] = free.to_bytes(8, "little") + (16).to_bytes(8, "little")
+    return bytes(found)
+
+
+def huge_geometry(choose: Choices, file: h5py.File, name: str) -> None:
+    """A small legal layer for an input without measure."""
+    layer = file["layer"][choose.one(sorted(file["layer"]))]
+    for key in ("stride", "dilation", "padding"):
+        if key in layer:
+            del layer[key]
+            layer[key] = np.array([choose.one((1, 8000, 2**15))] * 2)
+    if "shape" in layer and choose.one((False, True)):
+        shape = np.array(layer["shape"][()])
+        shape[0] = choose.one((2**22, 2**28))
+        del layer["shape"]
+        layer["shape"] = shape
+
+
 def nested(choose: Choices, file: h5py.File, name: str) -> None:
     """Groups within groups."""
     del file[name]
@@ -210,6 +272,9 @@ EDITS = {
     "data elsewhere": elsewhere,
     "link cycle": cycle,
     "shared data": shared,
+    "shared chunks": shared_chunks,
+    "huge geometry": huge_geometry,
     "nesting": nested,
+    "nested type": nested_type,
     "many keys": crowded,
 }

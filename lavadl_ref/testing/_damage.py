@@ -6,7 +6,9 @@ Each takes the choices to be made and the content of a whole file, and gives tha
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import h5py
@@ -68,6 +70,37 @@ def shifted(choose: Choices, data: bytes) -> bytes:
     if choose.one((False, True)):
         return data[:target] + data[target + length :]
     return data[:target] + bytes(length) + data[target:]
+
+
+#: How the structures of an HDF5 file begin, of which most addresses in it are.
+_STRUCTURE = re.compile(rb"TREE|HEAP|SNOD|GCOL|OHDR|OCHK|FRHP|FHDB|FHIB|BTHD|BTLF|BTIN|FAHD|FADB")
+WORD = 8  #: bytes of an address or a length
+VALUES = 9  #: numbers that `word` puts in the place of one
+
+
+def word(data: bytes, index: int, which: int) -> bytes:
+    """`data` with its word `index` replaced by one of `VALUES` numbers.
+
+    They are what ends a loop too late or never, and what asks for too much: 0, 1, the largest, 2**40, one more than
+    was there, the size of the file, the word's own address, and those of the structure around it and of the next.
+    """
+    at = index * WORD
+    starts = _starts(data)
+    around = max((start for start in starts if start <= at), default=0)
+    following = min((start for start in starts if start > at), default=around)
+    old = int.from_bytes(data[at : at + WORD], "little")
+    value = (0, 1, 2**64 - 1, 2**40, (old + 1) % 2**64, len(data), at, around, following)[which]
+    return data[:at] + value.to_bytes(WORD, "little") + data[at + WORD :]
+
+
+@lru_cache(16)
+def _starts(data: bytes) -> list[int]:
+    return [found.start() for found in _STRUCTURE.finditer(data)]
+
+
+def any_word(choose: Choices, data: bytes) -> bytes:
+    """`data` with one of its words replaced by a number that hurts."""
+    return word(data, choose.integer(0, len(data) // WORD - 1), choose.integer(0, VALUES - 1))
 
 
 def edited(choose: Choices, data: bytes) -> bytes:

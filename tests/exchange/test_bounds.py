@@ -189,7 +189,7 @@ def test_many_keys(tmp_path):
     with h5py.File(path, "a", libver="latest") as file:
         for index in range(5000):
             file["layer/1"][f"key{index}"] = h5py.SoftLink("/")
-    assert_cheap(path, "layer 1: layer/1: expected at most 1024 keys, found 50")
+    assert_cheap(path, "layer 1: layer/1: expected at most 1024 keys, found more")
 
 
 @pytest.mark.parametrize("length", [5, 2**31, 2**32 - 16])

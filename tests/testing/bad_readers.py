@@ -14,6 +14,13 @@ def hang(path):
     time.sleep(1000)
 
 
+def slow(path):
+    start = time.process_time()
+    while time.process_time() < start + 1:
+        pass
+    return exchange.read(path)
+
+
 def memory(path):
     len(bytearray(b"x") * 400_000_000)
     return exchange.read(path)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ FILES = 300
 
 @pytest.fixture(scope="module")
 def report():
-    return fuzz.run(FILES, seed=1)
+    return fuzz.run(FILES, seed=1, seconds=60, timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,7 @@ def test_what_is_refused_and_what_is_the_same(report):
         ("crash", "crash", "the program ended without an answer, signal 6"),
         ("hang", "hang", "no answer within 1 s"),
         ("memory", "memory", " MB"),
+        ("slow", "slow", " s"),
         ("another_exception", "exception", "KeyError: 'weight'"),
         ("no_name", "bad message", "bad file"),
         ("two_lines", "bad message", "bad\nfile"),
@@ -55,8 +59,14 @@ def test_what_is_refused_and_what_is_the_same(report):
     ],
 )
 def test_a_bad_reader_is_seen(reader, outcome, message):
-    timeout = 1 if reader == "hang" else 60
-    found = fuzz.run(2, workers=1, timeout=timeout, reader=f"tests.testing.bad_readers:{reader}")
+    timeout = 1 if reader == "hang" else 600
+    found = fuzz.run(
+        2,
+        workers=1,
+        timeout=timeout,
+        seconds=0.5 if reader == "slow" else 60,
+        reader=f"tests.testing.bad_readers:{reader}",
+    )
     assert [one.outcome for one in found.failures] == [outcome] * 2
     assert all(message in one.message for one in found.failures)
     assert outcome in fuzz.FAILURES
@@ -102,6 +112,45 @@ def test_arguments_are_checked(options):
     ((name, value),) = options.items()
     with pytest.raises(ValueError, match=f"^{name} must be (positive|at least [01]), got {value}$"):
         fuzz.run(**options)
+
+
+def test_only_some_damages():
+    found = fuzz.run(12, damages=["nested type", "shared chunks"], seconds=60, timeout=600)
+    assert [str(failure) for failure in found.failures] == []
+    assert set(found.counts) == {"nested type", "shared chunks"}
+    assert set(found.worst) == set(found.counts)
+    for wrong in ({"damages": ["nested"]}, {"damages": ["bytes"], "words": True}):
+        with pytest.raises(ValueError, match="damages must be among"):
+            fuzz.run(1, **wrong)
+
+
+def test_words(tmp_path):
+    found = fuzz.run(FILES, words=True, seconds=60, timeout=600)
+    assert [str(failure) for failure in found.failures] == []
+    assert set(found.counts) == {"word"}
+    assert set(found.counts["word"]) == set(fuzz.SURVIVED)
+
+
+def test_each_word_is_replaced_by_each_number(tmp_path):
+    words = fuzz.Words(tmp_path, 0)
+    sizes = [len(data) for _, data in words._whole]
+    assert len(words) == sum(size // 8 * 9 for size in sizes)
+    assert {path.stem.removeprefix("words-") for path, _ in words._whole} == set(FAMILIES) - {"LOIHI"}
+    assert np.gcd(fuzz._STRIDE, len(words)) == 1
+    changed = set()
+    for index in range(0, len(words), 501):
+        _, base, data = words.file(index)
+        whole = next(content for path, content in words._whole if path == base and len(content) == len(data))
+        changed.add(sum(a != b for a, b in zip(whole, data, strict=True)) <= 8)
+    assert changed == {True}
+
+
+def test_nothing_is_left_in_the_current_folder(tmp_path):
+    code = "from lavadl_ref.testing import fuzz; assert not fuzz.run(3).failures"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, filter(None, sys.path)))}
+    environment.pop("HYPOTHESIS_STORAGE_DIRECTORY", None)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, timeout=600)
+    assert list(tmp_path.iterdir()) == []
 
 
 def run(*arguments):
