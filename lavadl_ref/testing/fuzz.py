@@ -264,18 +264,15 @@ def run(
     RuntimeError
         If a process that reads cannot be started.
     """
+    for name, value in (("megabytes", megabytes), ("seconds", seconds), ("timeout", timeout)):
+        positive(name, value)
     unknown = [name for name in damages or () if name not in DAMAGES]
     if unknown or (damages and words):
         wrong = f"got {unknown[0]!r}" if unknown else "got some together with words"
         raise ValueError(f"damages must be among {', '.join(DAMAGES)}, {wrong}")
-    for what, number, least in (
-        ("files", 1 if files is None else files, 1),
-        ("workers", workers, 1),
-        ("seed", seed, 0),
-    ):
-        whole(what, number, least)
-    for what, limit in (("megabytes", megabytes), ("seconds", seconds), ("timeout", timeout)):
-        positive(what, limit)
+    wanted = 1 if files is None else files
+    for name, number, least in (("files", wanted, 1), ("workers", workers, 1), ("seed", seed, 0)):
+        whole(name, number, least)
     start = time.monotonic()
     with _ending.temporary_folder() as made:
         folder = made.path.resolve()
