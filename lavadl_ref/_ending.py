@@ -90,8 +90,8 @@ def unwound_by_signals(*, to_the_end: bool = False) -> Iterator[None]:
     """Let SIGTERM, SIGHUP and Ctrl-C unwind the main thread, and end the process where that takes longer than a second.
 
     SIGTERM and SIGHUP become SystemExit with 128 + their number, Ctrl-C becomes KeyboardInterrupt; for Ctrl-C the time
-    begins with the second.  Signals that somebody else handles, or that are ignored, are left alone, and so are all of them in
-    another thread or within another such block.
+    begins with the second.  Signals that somebody else handles, or that are ignored, are left alone, and so are all of
+    them in another thread or within another such block.
 
     Parameters
     ----------
