@@ -76,7 +76,8 @@ def test_a_signal_ends_the_process_and_leaves_nothing(ending, busy, tmp_path):
         while ending == "SIGINT twice" and process.poll() is None:  # two that come at once are one to the system
             process.send_signal(signal.SIGINT)
             time.sleep(0.1)
-        unwound = {-signal.SIGINT} if ending == "SIGINT twice" and busy != "deaf" else set()
+        # Ctrl-C may have come before the work began, and is then heard in Python
+        unwound = {-signal.SIGINT} if ending == "SIGINT twice" else set()
         assert process.wait(200) in {128 + ENDINGS[ending][-1], *unwound}
         assert list(tmp_path.iterdir()) == []
         assert not segment.exists()
