@@ -91,7 +91,7 @@ def _no_home(setting: Setting, stack: ExitStack) -> None:
 
 @_environment
 def _missing_home(setting: Setting, stack: ExitStack) -> None:
-    setting.env["HOME"] = "/nonexistent"
+    setting.env["HOME"] = str(setting.root / "missing")
 
 
 @_environment
