@@ -142,9 +142,9 @@ def test_what_a_killed_run_left_of_a_set_is_removed(tmp_path, before):
 
 def test_a_set_cannot_be_where_a_file_is(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"^\[Errno \d+\] (File exists|Not a directory): '.*/file'$"):
+    with pytest.raises(OSError, match=r"^\[Errno 20\] Not a directory: '.*/file'$"):
         vectors.write(tmp_path / "file", "CUBA")
-    with pytest.raises(OSError, match=r"^\[Errno \d+\] (File exists|Not a directory): '.*/file/below'$"):
+    with pytest.raises(OSError, match=r"^\[Errno 20\] Not a directory: '.*/file/below'$"):
         vectors.write(tmp_path / "file" / "below", "CUBA")
     assert content(tmp_path) == {"file": b""}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -105,7 +106,8 @@ def folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     place = target / "folder" if target.is_dir() else target
     part = place.with_name(f".{place.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        with _file_is_no_folder():
+            place.parent.mkdir(parents=True, exist_ok=True)
         _remove_parts_of_the_dead(place)
         part.mkdir()
         try:
@@ -119,6 +121,15 @@ def folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from None
+
+
+@contextmanager
+def _file_is_no_folder() -> Iterator[None]:
+    """Say so where a folder cannot be made, instead of that the file exists."""
+    try:
+        yield
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
 
 
 def _move(part: Path, target: Path) -> None:

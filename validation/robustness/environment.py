@@ -91,7 +91,7 @@ def _no_home(setting: Setting, stack: ExitStack) -> None:
 
 @_environment
 def _missing_home(setting: Setting, stack: ExitStack) -> None:
-    setting.env["HOME"] = "/nonexistent"
+    setting.env["HOME"] = str(setting.root / "missing")
 
 
 @_environment
@@ -106,7 +106,9 @@ def _read_only_package_without_home(setting: Setting, stack: ExitStack) -> None:
     """And without kernels: as an image that is started for the first time, with a number for a user."""
     _forget(setting.package)
     _read_only_package(setting, stack)
-    setting.env["HOME"] = "/nonexistent"
+    # root could make a home that is missing
+    (setting.root / "home").touch()
+    setting.env["HOME"] = str(setting.root / "home")
     (setting.root / "tmp").mkdir(mode=0o700)
     setting.env["TMPDIR"] = str(setting.root / "tmp")
 
