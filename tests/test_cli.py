@@ -258,7 +258,7 @@ def test_bad_files(command, file, tmp_path):
     cut.write_bytes(file.read_bytes()[:-700])
     assert_refused(run(command, missing), "missing.net", "No such file")
     assert_refused(run(command, other), "other.net", "expected an HDF5 file")
-    assert_refused(run(command, cut), "cut.net", "damaged file")
+    assert_refused(run(command, cut), "cut.net", "cut short")
     assert_refused(run(command, tmp_path), "directory")
 
 

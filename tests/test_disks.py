@@ -14,6 +14,7 @@ import pytest
 import lavadl_ref
 from lavadl_ref.exchange import atomic
 from lavadl_ref.testing import vectors
+from tests import PATIENCE
 
 #: What writes a file in one call, by its last name.
 WRITERS = {"savefig", "print_png", "write_text", "write_bytes", "save", "savez", "savetxt", "tofile", "imsave", "dump"}
@@ -131,7 +132,7 @@ def test_what_a_killed_run_left_of_a_set_is_removed(tmp_path, before):
         "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
         f"vectors.write({str(out)!r}, 'CUBA')"
     )
-    done = subprocess.run([sys.executable, "-c", script], timeout=300)
+    done = subprocess.run([sys.executable, "-c", script], timeout=PATIENCE)
     assert done.returncode == -9
     assert not [name for name in content(tmp_path) if ".part/" not in name]
     assert content(tmp_path)
@@ -179,13 +180,13 @@ def small_disk(tmp_path):
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=64k", "lavadl-ref-test", str(disk)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     except OSError as error:
         pytest.skip(f"a small disk needs mount: {error}")
     if done.returncode:
         pytest.skip(f"a small disk cannot be mounted: {done.stderr.strip()}")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True, timeout=60)
+    subprocess.run(["umount", str(disk)], check=True, timeout=PATIENCE)
 
 
 def test_a_real_disk_that_is_full(small_disk, logged):

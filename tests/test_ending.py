@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lavadl_ref import _ending
+from tests import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 #: How a main thread can be busy: in Python, and in native code that no signal interrupts.
@@ -78,7 +79,7 @@ def test_a_signal_ends_the_process_and_leaves_nothing(ending, busy, tmp_path):
             time.sleep(0.1)
         # Ctrl-C may have come before the work began, and is then heard in Python
         unwound = {-signal.SIGINT} if ending == "SIGINT twice" else set()
-        assert process.wait(200) in {128 + ENDINGS[ending][-1], *unwound}
+        assert process.wait(PATIENCE) in {128 + ENDINGS[ending][-1], *unwound}
         assert list(tmp_path.iterdir()) == []
         assert not segment.exists()
         assert not runs(child)
@@ -117,7 +118,7 @@ def test_a_folder_stays_while_a_process_that_inherited_its_lock_lives(tmp_path):
         " subprocess.Popen(['cat'], pass_fds=(folder.lock,)); sys.stdout.close(); import os; os.kill(os.getpid(), 9)"
     )
     reading, writing = os.pipe()
-    process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], stdin=reading, cwd=ROOT, timeout=200)
+    process = subprocess.run([sys.executable, "-c", code, str(tmp_path)], stdin=reading, cwd=ROOT, timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
     os.close(reading)
     (left,) = tmp_path.iterdir()
@@ -128,7 +129,7 @@ def test_a_folder_stays_while_a_process_that_inherited_its_lock_lives(tmp_path):
         _ending.remove_left_behind(tmp_path)
         if not left.exists():
             return
-        threading.Event().wait(0.01)
+        time.sleep(0.01)
     pytest.fail("still there")
 
 
@@ -172,7 +173,7 @@ def test_a_forked_process_keeps_its_signals_to_itself():
         " print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
         " time.sleep(2 * _ending.PATIENCE)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{-signal.SIGTERM}\n", "")
 
 

@@ -90,6 +90,8 @@ def _file(path: str) -> BinaryIO:
         raw = open(path, "rb")  # noqa: SIM115 - closed by who asked for it
     except OSError as error:
         raise ExchangeError(f"cannot be opened: {error.strerror}") from None
+    except ValueError as error:  # a name with a byte 0
+        raise ExchangeError(f"cannot be opened: {error}") from None
     start = raw.read(64)
     if start.startswith(SIGNATURE):
         return raw

@@ -16,6 +16,8 @@ from lavadl_kernels import _cache, _places, delay
 from lavadl_kernels._cache import Files, KernelCacheWarning
 from lavadl_kernels._places import Places
 
+from tests import PATIENCE
+
 KEY = ("a type", ("a machine",))
 
 
@@ -377,7 +379,7 @@ def run(cache):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
-        capture_output=True, text=True, timeout=300, check=True,
+        capture_output=True, text=True, timeout=PATIENCE, check=True,
     )  # fmt: skip
     count, _, folder = done.stdout.strip().partition(" ")
     return int(count), Path(folder), done.stderr

@@ -126,7 +126,7 @@ def test_a_killed_process_is_named(victim, traces, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
     what = rf"^network of 2 layers failed on Lava: {victim} was killed by signal 9 \(SIGKILL\), as the system does"
     with pytest.raises(runtime.LavaRunError, match=what) as caught:
-        runtime.run(SMALL.net_config, SMALL.inputs, 200_000, timeout=250, record=())
+        runtime.run(SMALL.net_config, SMALL.inputs, 200_000, timeout=PATIENCE, record=())
     assert not isinstance(caught.value, runtime.LavaTimeout)
     assert_nothing_left(*traces)
 
@@ -149,7 +149,7 @@ def test_the_end_of_the_worker_is_told(ending, told, monkeypatch, tmp_path):
     with pytest.raises(
         runtime.LavaRunError, match=rf"^network of 2 layers failed on Lava: the process that runs it {told}"
     ):
-        runtime.run(SMALL.net_config, SMALL.inputs, 5, timeout=250)
+        runtime.run(SMALL.net_config, SMALL.inputs, 5, timeout=PATIENCE)
 
 
 def test_works_where_temporary_files_have_a_long_name(monkeypatch, tmp_path):

@@ -151,7 +151,7 @@ def test_a_program_may_write_much_to_its_standard_error_and_be_right():
         "for line in sys.stdin:\n"
         f"    {FLOOD}    print(json.dumps(answer(json.loads(line))), flush=True)\n{FLOOD}"
     )
-    report = vectors.check([sys.executable, "-c", script], "CUBA", "slayer", timeout=200.0)
+    report = vectors.check([sys.executable, "-c", script], "CUBA", "slayer", timeout=PATIENCE)
     assert report.exact, str(report)
 
 
@@ -160,7 +160,7 @@ def test_a_program_that_closes_its_standard_error_and_is_right():
         "import json, os, sys; sys.path.insert(0, '.')\nfrom tests.testing.foreign import answer\nos.close(2)\n"
         "for line in sys.stdin: print(json.dumps(answer(json.loads(line))), flush=True)\n"
     )
-    report = vectors.check([sys.executable, "-c", script], "CUBA", "slayer", timeout=200.0)
+    report = vectors.check([sys.executable, "-c", script], "CUBA", "slayer", timeout=PATIENCE)
     assert report.exact, str(report)
 
 

@@ -21,7 +21,7 @@ FILES = 300
 
 @pytest.fixture(scope="module")
 def report():
-    return fuzz.run(FILES, seed=1, seconds=60, timeout=PATIENCE)
+    return fuzz.run(FILES, seed=1, seconds=PATIENCE, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_bad_reader_is_seen(reader, outcome, message):
         2,
         workers=1,
         timeout=timeout,
-        seconds=0.5 if reader == "slow" else 60,
+        seconds=0.5 if reader == "slow" else PATIENCE,
         reader=f"tests.testing.bad_readers:{reader}",
     )
     assert [one.outcome for one in found.failures] == [outcome] * 2
@@ -116,7 +116,7 @@ def test_arguments_are_checked(options):
 
 
 def test_only_some_damages():
-    found = fuzz.run(12, damages=["nested type", "shared chunks"], seconds=60, timeout=PATIENCE)
+    found = fuzz.run(12, damages=["nested type", "shared chunks"], seconds=PATIENCE, timeout=PATIENCE)
     assert [str(failure) for failure in found.failures] == []
     assert set(found.counts) == {"nested type", "shared chunks"}
     assert set(found.worst) == set(found.counts)
@@ -126,7 +126,7 @@ def test_only_some_damages():
 
 
 def test_words(tmp_path):
-    found = fuzz.run(FILES, words=True, seconds=60, timeout=PATIENCE)
+    found = fuzz.run(FILES, words=True, seconds=PATIENCE, timeout=PATIENCE)
     assert [str(failure) for failure in found.failures] == []
     assert set(found.counts) == {"word"}
     assert set(found.counts["word"]) == set(fuzz.SURVIVED)
