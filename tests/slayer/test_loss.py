@@ -202,7 +202,7 @@ def test_sparsity_enforcer_adds_the_layers_up():
             r"true_rate of SpikeRate must lie in \[0, 1\], but got 1.5",
         ),
         (lambda: loss.SpikeRate(1, -0.5), ValueError, r"false_rate of SpikeRate must lie in \[0, 1\]"),
-        (lambda: loss.SpikeRate(1, 0, 0), ValueError, "time_window of MovingWindow must be at least 1"),
+        (lambda: loss.SpikeRate(1, 0, 0), ValueError, "moving_window must be at least 1"),
         (
             lambda: loss.SpikeRate(1, 0)(spikes(), torch.tensor([3, 0])),
             ValueError,
@@ -342,7 +342,7 @@ def test_windows_and_lengths_in_tensors():
     x = spikes()
     for window in (torch.tensor(4), torch.tensor([4]), np.array([4]), np.int64(4)):
         assert loss.SpikeMax(window)(x, LABEL) == loss.SpikeMax(4)(x, LABEL)
-    with pytest.raises(TypeError, match=r"time_window of MovingWindow must be an integer, but got 4\.0"):
+    with pytest.raises(TypeError, match=r"moving_window must be an integer, but got 4\.0"):
         loss.SpikeMax(torch.tensor(4.0))
     desired = spikes(seed=1)
     given = loss.SpikeTime(torch.tensor(2.0), torch.tensor(5))(x, desired)

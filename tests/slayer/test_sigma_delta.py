@@ -325,7 +325,11 @@ def test_state_dict(options):
     expected = trained.eval()(x)
     state = trained.state_dict()
     assert {"bias", "delta.threshold"} <= set(state)
-    assert not [name for name in state if "state" in name]
+    states = {name for name in state if "state" in name}
+    assert states == {
+        "sigma.persistent_pre_state",
+        *(f"delta.persistent_{name}_state" for name in ("pre", "residual", "error")),
+    }
     fresh = make(**options).eval()
     fresh.load_state_dict(state)
     assert fresh.bias_is_set
