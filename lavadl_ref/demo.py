@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lavadl_ref import exchange, slayer
 from lavadl_ref.exchange import atomic
-from lavadl_ref.slayer.block import cuba
+from lavadl_ref.slayer.block import cuba, describe
 from lavadl_ref.verify import Report, trained, verify
 
 STEPS = 16  #: steps that one digit is shown for, one per grey level
@@ -165,10 +165,10 @@ def run(
     OSError
         If the folder cannot be made or the network not be written.
     """
-    # a folder that cannot be made is found before the training
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     data, net = load(seed), build()
+    # a folder that cannot be made is found before the training
+    folder.mkdir(parents=True, exist_ok=True)
     with _one_thread():
         # the first pass compiles the kernels, or loads them from disk; it is not training
         net(data.train[:32]).sum().backward()
@@ -185,7 +185,7 @@ def run(
         train_seconds=seconds,
         losses=losses,
     )
-    exchange.write(path, exchange.Network(tuple(block.describe() for block in net)))  # type: ignore[operator]
+    exchange.write(path, describe.network(net))
 
     shown, labels = data.test[:samples], data.test_labels[:samples].numpy()
     outcome.inputs = shown.numpy().astype(np.int64)

@@ -37,14 +37,14 @@ def full(*shape):
 ONE = {"weight": full(1, 1, 1, 1), "bias": np.array([3])}
 #: Each of a few kilobytes.
 NETWORKS = {
-    "strides": [Conv(shape=(1, 4000, 4000), stride=(8000, 8000), neuron=CUBA, **ONE)],
+    "strides": [Conv(shape=(1, 3, 3), stride=(8000, 8000), neuron=CUBA, **ONE)],
     "a convolution with biases": [Conv(shape=(1, 16000, 16000), neuron=CUBA, **ONE)],
     "sigma-delta with biases": [Conv(shape=(1, 16000, 16000), neuron=SIGMA_DELTA, **ONE)],
     "bare sums with biases": [Conv(shape=(1, 16000, 16000), **ONE)],
     "delays": [
         Conv(shape=(1, 16000, 16000), neuron=CUBA, delay=np.array([3]), **ONE), Average(shape=(1,))
     ],
-    "pools of many channels": [Pool(shape=(2**22, 8, 8), weight=full(1, 1, 7, 7), stride=(3, 3), neuron=CUBA)],
+    "pools of many channels": [Pool(shape=(2**18, 8, 8), weight=full(1, 1, 7, 7), stride=(3, 3), neuron=CUBA)],
     "pools past the edge": [
         Input(shape=(4, 32767, 1)),
         Pool(shape=(4, 2, 1), weight=full(1, 1, 9, 1), stride=(32766, 1), dilation=(3000, 1), neuron=CUBA),

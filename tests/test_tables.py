@@ -57,7 +57,14 @@ def compared(text):
 
 
 def damaged(text):
-    return SimpleNamespace(outcomes=[1], seed=0, counts={text: Counter(refused=1)})
+    return SimpleNamespace(
+        outcomes=[1],
+        seed=0,
+        counts={text: Counter(refused=1)},
+        worst={text: (1.0, 0.1)},
+        largest=SimpleNamespace(megabytes=1.0),
+        slowest=SimpleNamespace(seconds=0.1),
+    )
 
 
 #: Every table there is, with a text wherever there is one, and how often it has to be found.

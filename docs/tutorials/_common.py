@@ -20,6 +20,7 @@ from rich.table import Table
 from torch import Tensor
 
 from lavadl_ref import _tables, exchange, slayer, verify
+from lavadl_ref.slayer.block import describe
 
 if "ipykernel" not in sys.modules:  # a notebook shows figures itself
     matplotlib.use("Agg")
@@ -161,7 +162,7 @@ def compare(
     **resets : int
         ``reset_interval`` and ``reset_offset`` of the deployed network.
     """
-    exchange.write(options.path, exchange.Network(tuple(block.describe() for block in blocks)))
+    exchange.write(options.path, describe.network(blocks))
     entered = blocks[first:]
     trained = verify.trained(entered, x)
     deployed = verify.verify(options.path, stream, in_process=options.small, **resets)  # type: ignore[arg-type]

@@ -88,6 +88,8 @@ def _file(path: str) -> BinaryIO:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ExchangeError("expected a file, found a directory or device")
         raw = open(path, "rb")  # noqa: SIM115 - closed by who asked for it
+    except ExchangeError:
+        raise
     except OSError as error:
         raise ExchangeError(f"cannot be opened: {error.strerror}") from None
     except ValueError as error:  # a name with a byte 0

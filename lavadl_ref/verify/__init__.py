@@ -144,6 +144,8 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
     """
     import torch
 
+    from lavadl_ref.slayer.block import describe
+
     blocks = list(blocks)
     outputs, y = [], x
     began = time.perf_counter()
@@ -153,7 +155,7 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
             y = y[0] if isinstance(y, tuple) else y
             outputs.append(y.numpy())
     seconds = time.perf_counter() - began
-    network = exchange.Network(tuple(block.describe() for block in blocks))
+    network = describe.network(blocks)
     exchange.check(network)
     first = network.layers[0]
     if isinstance(first, Input) and first.neuron is not None:

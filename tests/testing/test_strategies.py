@@ -231,7 +231,7 @@ def test_a_damaged_file_is_a_legal_network_or_one_error(tmp_path):
     outcomes = Counter()
     path = tmp_path / "x.net"
 
-    @settings(max_examples=150, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=500, suppress_health_check=list(HealthCheck))
     @given(data=corrupted_net_files(networks(max_layers=3)))
     def read(data):
         path.write_bytes(data)

@@ -45,7 +45,7 @@ class Block(FullPrecision):
             # the neurons see what the weights made of the input: infinity as NaN
             blame = None
             if "finite" in str(error):
-                blame = blamed(f"a {type(self).__name__} block", args, self.named_parameters())
+                blame = blamed(f"the {type(self).__name__} block", args, self.named_parameters())
             if blame is None:
                 raise
             raise ValueError(blame) from None

@@ -11,7 +11,7 @@ from lavadl_ref.slayer.utils import _validate
 
 
 def _signal(block: Block, x: Tensor) -> Tensor:
-    return _validate.tensor(x, f"input of a {type(block).__name__} block", 3, "(N, C, ..., T)")
+    return _validate.tensor(x, f"input of the {type(block).__name__} block", 3, "(N, C, ..., T)")
 
 
 class Flatten(Block):

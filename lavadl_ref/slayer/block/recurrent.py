@@ -66,7 +66,7 @@ class FeedbackBlock(SpikingBlock):
             )
         super().__init__(neuron_params, delay, delay_shift, count_log)
         if neuron_params is None and family is not None:
-            raise TypeError(f"neuron_params of a {type(self).__name__} block must be a dictionary, got None")
+            raise TypeError(f"neuron_params of the {type(self).__name__} block must be a dictionary, got None")
         self.synapse_params = synapse_params
         self.num_neurons = _validate.integer(synapse_params["out_neurons"], "out_neurons", 1)
         self.register_parameter("bias", None)
