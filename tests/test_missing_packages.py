@@ -13,6 +13,7 @@ import pytest
 from lavadl_ref import doctor, exchange
 from lavadl_ref.exchange import Dense, Network, Neuron
 from lavadl_ref.netx import lava_support
+from tests import PATIENCE
 
 NEURON = Neuron("CUBA", {"threshold": 90, "current_decay": 4096, "voltage_decay": 300})
 NETWORK = Network((Dense(shape=(4,), weight=np.full((4, 6), 20), neuron=NEURON),))
@@ -58,7 +59,7 @@ def run_without(package, command, folder):
     words = [places.get(word, word) for word in command.split()]
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), *words],
-        capture_output=True, text=True, timeout=600, cwd=Path(__file__).resolve().parents[1],
+        capture_output=True, text=True, timeout=PATIENCE, cwd=Path(__file__).resolve().parents[1],
     )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ class TimeDecimation(Block):
 
     def forward(self, x: Tensor) -> Output:
         """Average (N, ..., T) over time to (N, ..., ceil(T / factor))."""
-        _validate.with_fractions(_signal(self, x), "input of a TimeDecimation block")
+        _validate.with_fractions(_signal(self, x), "input of the TimeDecimation block")
         x = torch.nn.functional.pad(x, (0, -x.shape[-1] % self.factor))
         self.shape = x.shape[1:-1]
         return self._counted(x.unflatten(-1, (-1, self.factor)).mean(-1))
