@@ -63,7 +63,7 @@ def damaged(text):
         counts={text: Counter(refused=1)},
         worst={text: (1.0, 0.1)},
         largest=SimpleNamespace(megabytes=1.0),
-        slowest=SimpleNamespace(seconds=0.1),
+        slowest=SimpleNamespace(seconds=0.0),
     )
 
 
