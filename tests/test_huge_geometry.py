@@ -122,7 +122,7 @@ def test_commands(command, tmp_path):
     result = CliRunner(env={"COLUMNS": "300", "NO_COLOR": "1"}).invoke(cli.app, [command, str(tmp_path / "x.net")])
     if command == "inspect":
         assert result.exit_code == 0
-        assert "1x4000x4000" in result.stdout
+        assert "1x3x3" in result.stdout
         return
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
