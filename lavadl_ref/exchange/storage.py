@@ -11,9 +11,10 @@ import math
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, TypeVar
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,9 +77,21 @@ def opened(path: str | os.PathLike[str], cls: Callable[[hdf5.Group, Budget], _Ki
     ExchangeError
         If there is no file, or it is not HDF5.
     """
+    _bring_to_disk(path)
     with within(os.fspath(path)), _file(os.fspath(path)) as raw:
         source = hdf5.Source(raw)
         yield cls(hdf5.root(source), Budget(source))
+
+
+def _bring_to_disk(path: str | os.PathLike[str]) -> None:
+    """Let HDF5's library write what it holds of `path`, where this process has the file open and is writing it.
+
+    Scripts for Lava-DL read files that they have not closed, of which little is on the disk yet.
+    """
+    for file in h5py.h5f.get_obj_ids(types=h5py.h5f.OBJ_FILE):
+        with suppress(OSError, ValueError):  # a file without a name on the disk, or closed by another thread meanwhile
+            if file.get_intent() != h5py.h5f.ACC_RDONLY and os.path.samefile(h5py.h5f.get_name(file), path):
+                h5py.h5f.flush(file)
 
 
 def _file(path: str) -> BinaryIO:

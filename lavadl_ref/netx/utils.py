@@ -212,11 +212,8 @@ class NetDict(Mapping[str, Any]):
     def _folder(self) -> Iterator[_Values]:
         """This group, open, with an allowance of its own."""
         group = self._group
-        if group is not None:
-            if not group:
-                raise ExchangeError(f"{self._path}: the file that was given has been closed")
-            if group.file.mode != "r":
-                group.file.flush()
+        if group is not None and not group:
+            raise ExchangeError(f"{self._path}: the file that was given has been closed")
         with opened(self._path, _Values) as folder:
             for name in self._place:
                 folder = folder.folder(name)

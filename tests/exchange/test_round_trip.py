@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from lavadl_ref import exchange
 from lavadl_ref.exchange import FAMILIES, ExchangeError, Network, Neuron
 from lavadl_ref.testing.strategies import networks
+from tests.exchange.files import dense_net, store
 from tests.exchange.networks import same
 
 CUBA = Neuron(
@@ -332,3 +333,12 @@ def test_large_biases_survive(tmp_path):
     bias = np.array([2**31 - 1, -(2**31), 2**24 + 1])
     exchange.write(tmp_path / "x.net", Network((dense(bias=bias),)))
     assert exchange.read(tmp_path / "x.net").layers[0].bias.tolist() == bias.tolist()
+
+
+def test_a_file_that_is_still_open_is_read(tmp_path):
+    """Scripts for Lava-DL export into a file that they never close."""
+    path = tmp_path / "x.net"
+    network = exchange.read(store(tmp_path / "whole.net", dense_net()))
+    with h5py.File(path, "w") as file, h5py.File(tmp_path / "whole.net") as whole:
+        whole.copy("layer", file)
+        assert exchange.digest(exchange.read(path)) == exchange.digest(network)
