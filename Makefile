@@ -69,7 +69,7 @@ bench: $(WITH_UPSTREAM) $(if $(PEERS),$(WITH_PEERS))
 	    .benchmarks/results.json $(if $(PEERS),.benchmarks/peers.json)
 
 docs: $(READY)
-	@$(BIN)/python -m tests.slayer.matrix docs/blocks.md
+	@$(BIN)/python -m tests.support.matrix docs/blocks.md
 	@$(BIN)/python -m validation.equivalence.matrix docs/equivalence.md
 	@$(BIN)/python docs/tutorials/_pages.py
 	@$(BIN)/python -m validation.conformance.names docs/compatibility.md

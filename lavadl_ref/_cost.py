@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from lavadl_ref import deployment
 from lavadl_ref._arguments import positive
+from lavadl_ref.deployed import deployment
 from lavadl_ref.exchange import Average, Conv, ConvTranspose, Dense, Kernel, Layer, Network, Pool, Unpool
 
 #: What `lavadl_ref.verify.verify` and `lavadl_ref.audit.audit` may take unless told otherwise, and a network on Lava.

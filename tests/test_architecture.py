@@ -12,15 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests import PATIENCE
+from tests.support.tree import MODULES, ROOT, is_public
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {"lavadl_ref": ROOT / "lavadl_ref", "lavadl_kernels": ROOT / "kernels" / "lavadl_kernels"}
-
-MODULES = {
-    ".".join([name, *path.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__"): path
-    for name, folder in PACKAGES.items()
-    for path in sorted(folder.rglob("*.py"))
-}
 OURS = ("lavadl_ref", "lavadl_kernels")
 
 #: For each part, what of ours it may import beside itself, and what of others it may not.
@@ -31,16 +24,19 @@ LINES = {
     "lavadl_ref._ending": ((), ("torch", "lava", "h5py", "numpy")),
     "lavadl_ref._files": ((), ("torch", "lava", "h5py")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
-    "lavadl_ref.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
-    "lavadl_ref._cost": (("lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._arguments"), ("torch", "lava")),
+    "lavadl_ref.deployed.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref._cost": (
+        ("lavadl_ref.exchange", "lavadl_ref.deployed.deployment", "lavadl_ref._arguments"),
+        ("torch", "lava"),
+    ),
     "lavadl_ref._reach": (("lavadl_ref.exchange",), ("torch", "lava")),
-    "lavadl_ref._sums": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
-    "lavadl_ref.reference": (
+    "lavadl_ref.deployed.weighted_sums": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref.deployed.reference": (
         (
             "lavadl_kernels",
             "lavadl_ref.exchange",
-            "lavadl_ref.deployment",
-            "lavadl_ref._sums",
+            "lavadl_ref.deployed.deployment",
+            "lavadl_ref.deployed.weighted_sums",
             "lavadl_ref._arguments",
             "lavadl_ref._reach",
         ),
@@ -48,8 +44,19 @@ LINES = {
     ),
     "lavadl_ref.audit": (
         (
-            *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployment", "lavadl_ref._sums"),
-            *("lavadl_ref.reference", "lavadl_ref.netx", "lavadl_ref.verify", "lavadl_ref._tables", "lavadl_ref._text"),
+            *(
+                "lavadl_kernels",
+                "lavadl_ref.exchange",
+                "lavadl_ref.deployed.deployment",
+                "lavadl_ref.deployed.weighted_sums",
+            ),
+            *(
+                "lavadl_ref.deployed.reference",
+                "lavadl_ref.netx",
+                "lavadl_ref.verify",
+                "lavadl_ref.cli._tables",
+                "lavadl_ref._text",
+            ),
             *("lavadl_ref._reach", "lavadl_ref._cost", "lavadl_ref._arguments"),
         ),
         ("torch", "lava"),
@@ -70,7 +77,7 @@ LINES = {
         (
             "lavadl_kernels",
             "lavadl_ref.exchange",
-            "lavadl_ref.deployment",
+            "lavadl_ref.deployed.deployment",
             "lavadl_ref._assigned",
             "lavadl_ref._arguments",
             "lavadl_ref._cost",
@@ -85,7 +92,7 @@ LINES = {
 }
 #: What takes long to import, or may be absent: late, inside the functions that use it.
 HEAVY = ("torch", "lava", "numba", "scipy", "sklearn", "matplotlib", "h5py", "PIL", *OURS)
-LIGHT_AT_START = ("lavadl_ref.cli", "lavadl_ref.datasets", "lavadl_ref.doctor", "lavadl_ref.drop_in")
+LIGHT_AT_START = ("lavadl_ref.cli.main", "lavadl_ref.datasets", "lavadl_ref.cli.doctor", "lavadl_ref.drop_in")
 
 
 def part_of(name: str, parts) -> str | None:
@@ -145,13 +152,13 @@ def test_imports_stay_within_the_lines(module):
 @pytest.mark.parametrize(
     ("module", "source", "crossing"),
     [
-        ("lavadl_kernels.cuba", "import torch.nn", ["torch.nn"]),
-        ("lavadl_kernels.cuba", "from lavadl_ref import exchange", ["lavadl_ref.exchange"]),
-        ("lavadl_kernels.cuba", "from . import spike", []),
+        ("lavadl_kernels.neurons.cuba", "import torch.nn", ["torch.nn"]),
+        ("lavadl_kernels.neurons.cuba", "from lavadl_ref import exchange", ["lavadl_ref.exchange"]),
+        ("lavadl_kernels.neurons.cuba", "from . import spike", []),
         ("lavadl_ref.exchange.read", "def f():\n from lava.magma import x", ["lava.magma.x"]),
         ("lavadl_ref.exchange.read", "import lavadl_kernels", ["lavadl_kernels"]),
         ("lavadl_ref.exchange.read", "from ..slayer import block", ["lavadl_ref.slayer.block"]),
-        ("lavadl_ref.reference", "from lavadl_ref import netx, exchange", ["lavadl_ref.netx"]),
+        ("lavadl_ref.deployed.reference", "from lavadl_ref import netx, exchange", ["lavadl_ref.netx"]),
         ("lavadl_ref.slayer.io", "import torch, lavadl_ref.netx", ["lavadl_ref.netx"]),
         ("lavadl_ref.netx.utils", "if x:\n import torch", ["torch"]),
         ("lavadl_ref.verify", "import torch, lava, lavadl_ref.slayer", []),
@@ -173,7 +180,13 @@ def test_late_imports_are_told_from_early_ones():
 
 
 @pytest.mark.parametrize(
-    "module", ["lavadl_kernels.cuba", "lavadl_ref.exchange", "lavadl_ref.reference", "lavadl_ref.testing.vectors"]
+    "module",
+    [
+        "lavadl_kernels.neurons.cuba",
+        "lavadl_ref.exchange",
+        "lavadl_ref.deployed.reference",
+        "lavadl_ref.testing.vectors",
+    ],
 )
 def test_imports_where_torch_and_lava_are_blocked(module):
     code = (
@@ -189,7 +202,7 @@ READING = {"fromfile", "load", "loads", "loadtxt", "genfromtxt", "memmap", "open
 READERS = ("lavadl_ref.datasets", "lavadl_ref.slayer")
 #: Calls of these names that read no data, by module.
 READS_OTHERWISE = {
-    "lavadl_ref.slayer._team": ("read_text",),  # of the kernel's list of libraries
+    "lavadl_ref.slayer._bridge.openmp": ("read_text",),  # of the kernel's list of libraries
     "lavadl_ref.slayer.io._pillow": ("open",),  # of Pillow, on a stream
     "lavadl_ref.slayer.utils._log_file": ("open",),  # writes
     "lavadl_ref.slayer.object_detection.dataset.prophesee_files": ("memmap",),  # stays on disk
@@ -385,11 +398,6 @@ def undocumented(source: str) -> list[str]:
     return missing
 
 
-def is_public(module: str) -> bool:
-    """Whether no part of a module's name is private."""
-    return not any(part.startswith("_") for part in module.split("."))
-
-
 @pytest.mark.parametrize("module", [name for name in MODULES if is_public(name)])
 def test_public_things_have_docstrings(module):
     assert undocumented(MODULES[module].read_text()) == []
@@ -468,10 +476,10 @@ def test_what_belongs_is_left_alone(line):
 def test_tests_are_ours():
     # lava-nc and lava-dl both install a package of this name.
     import tests
-    import tests.naive
+    import tests.support.oracle
 
     assert Path(inspect.getfile(tests)) == ROOT / "tests" / "__init__.py"
-    assert Path(inspect.getfile(tests.naive)) == ROOT / "tests" / "naive.py"
+    assert Path(inspect.getfile(tests.support.oracle)) == ROOT / "tests" / "naive.py"
 
 
 def test_every_folder_of_tests_is_a_package():

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lavadl_ref import cli, exchange, reference
-from lavadl_ref._sums import weighted_sums
+from lavadl_ref import exchange
 from lavadl_ref.audit import OUTCOMES, Finding, audit, upstream
 from lavadl_ref.audit.fan_out import fan_out, feedback_fan_out
 from lavadl_ref.audit.measure import free_bits
+from lavadl_ref.cli import main as cli
+from lavadl_ref.deployed import reference
+from lavadl_ref.deployed.weighted_sums import weighted_sums
 from lavadl_ref.exchange import (
     Average,
     Conv,
@@ -30,7 +32,7 @@ from lavadl_ref.exchange import (
     TimeDecimation,
     Unpool,
 )
-from tests import random_networks
+from tests.support import random_networks
 
 FORGETFUL = Neuron("CUBA", {"current_decay": 4096, "voltage_decay": 4096, "threshold": 5})
 #: Spikes at steps 1 and 2 in the first layer, at step 2 in the second.

@@ -22,12 +22,16 @@ import pytest
 from typer.testing import CliRunner
 
 import lavadl_ref
-from lavadl_ref import cli, exchange, reference, verify
+from lavadl_ref import exchange, verify
 from lavadl_ref.audit import audit
+from lavadl_ref.cli import main as cli
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Conv, Dense, ExchangeError, Input, Network, Neuron
-from lavadl_ref.netx import lava_support, runtime
-from lavadl_ref.netx.plan import Options, load, plan
-from lavadl_ref.testing import checking, vectors
+from lavadl_ref.netx import lava_support
+from lavadl_ref.netx.plan.network import Options, load, plan
+from lavadl_ref.netx.run import runtime
+from lavadl_ref.testing import vectors
+from lavadl_ref.testing.vectors import checking
 from lavadl_ref.verify.files import read_input
 
 USABLE, WHY = lava_support.available()
@@ -228,7 +232,7 @@ def built(value: Any, **options: Any) -> Any:
 
 def ran(*arguments: Any, **options: Any) -> Any:
     """A run of Lava's models in this process."""
-    from lavadl_ref.netx import inprocess
+    from lavadl_ref.netx.run import inprocess
 
     return inprocess.run(*arguments, **options)
 

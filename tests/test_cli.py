@@ -17,9 +17,13 @@ pytest.importorskip("torch")
 import psutil
 from typer.testing import CliRunner
 
-from lavadl_ref import _ending, cli, doctor, exchange, reference
+from lavadl_ref import _ending, exchange
+from lavadl_ref.cli import doctor
+from lavadl_ref.cli import main as cli
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Conv, Dense, Flatten, Network, Neuron, Pool
-from lavadl_ref.netx import lava_support, runtime
+from lavadl_ref.netx import lava_support
+from lavadl_ref.netx.run import runtime
 from tests import PATIENCE
 from tests.netx.test_runtime import until, wait_for_actors
 
@@ -335,7 +339,7 @@ def test_demo_where_nothing_can_be_written(tmp_path):
 def test_as_a_program(tmp_path):
     """The installed entry point: one line, no traceback."""
     done = subprocess.run(
-        [sys.executable, "-m", "lavadl_ref.cli", "inspect", "missing.net"],
+        [sys.executable, "-m", "lavadl_ref.cli.main", "inspect", "missing.net"],
         cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 2
@@ -348,7 +352,7 @@ def test_as_a_program(tmp_path):
 def test_leaves_nothing_when_stopped(number, file):
     with tempfile.TemporaryDirectory() as folder:  # short, as Lava puts a socket inside
         caller = subprocess.Popen(
-            [sys.executable, "-m", "lavadl_ref.cli", "verify", str(file), "--no-slayer", "--steps", "200000"],
+            [sys.executable, "-m", "lavadl_ref.cli.main", "verify", str(file), "--no-slayer", "--steps", "200000"],
             env={**os.environ, "TMPDIR": folder},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

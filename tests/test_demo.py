@@ -7,7 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from lavadl_ref import demo, exchange, reference  # noqa: E402
+from lavadl_ref import exchange  # noqa: E402
+from lavadl_ref.cli import demo  # noqa: E402
+from lavadl_ref.deployed import reference  # noqa: E402
 from lavadl_ref.netx import lava_support  # noqa: E402
 
 USABLE, WHY = lava_support.available()

@@ -13,10 +13,11 @@ from pathlib import Path
 import lavadl_kernels
 import numpy as np
 import pytest
-from lavadl_kernels import _places
+from lavadl_kernels.runtime import places as _places
 
 import lavadl_ref
-from lavadl_ref import doctor, reference
+from lavadl_ref.cli import doctor
+from lavadl_ref.deployed import reference
 from lavadl_ref.netx import lava_support
 from tests import PATIENCE
 
@@ -43,7 +44,7 @@ def without(*blocked: str, **environment: str) -> str:
             if name.partition(".")[0] in {blocked!r}:
                 raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
     sys.meta_path.insert(0, Blocked())
-    from lavadl_ref import doctor
+    from lavadl_ref.cli import doctor
     print(*doctor.report(), sep="\\n")
     """
     run = subprocess.run(
@@ -166,7 +167,7 @@ def test_runs_lava_when_asked():
 
 
 def test_a_difference_on_lava_is_a_finding(monkeypatch):
-    from lavadl_ref.netx import runtime
+    from lavadl_ref.netx.run import runtime
 
     class Records:
         output = np.zeros((1, 16), int)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lavadl_ref import _cost, _tables, audit, cli, exchange, verify
+from lavadl_ref import _cost, audit, exchange, verify
+from lavadl_ref.cli import _tables
+from lavadl_ref.cli import main as cli
 from lavadl_ref.exchange import (
     Average,
     Conv,
@@ -21,8 +23,9 @@ from lavadl_ref.exchange import (
     Pool,
     Unpool,
 )
-from lavadl_ref.netx import lava_support, runtime
-from lavadl_ref.netx.plan import Options, check_size, plan
+from lavadl_ref.netx import lava_support
+from lavadl_ref.netx.plan.network import Options, check_size, plan
+from lavadl_ref.netx.run import runtime
 
 USABLE, WHY = lava_support.available()
 CUBA = Neuron("CUBA", {"threshold": 80, "current_decay": 1000, "voltage_decay": 300})

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lavadl_ref import doctor, exchange
+from lavadl_ref import exchange
+from lavadl_ref.cli import doctor
 from lavadl_ref.exchange import Dense, Network, Neuron
 from lavadl_ref.netx import lava_support
 from tests import PATIENCE
@@ -51,7 +52,7 @@ def run_without(package, command, folder):
             if name.partition(".")[0] == {package!r}:
                 raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
     sys.meta_path.insert(0, Blocked())
-    from lavadl_ref import cli
+    from lavadl_ref.cli import main as cli
     cli.main()
     """
     places = {"FILE": str(folder / "x.net"), "OUT": str(folder / "out")}

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from tests import naive
+from tests.support import oracle as naive
 
 FORGET, HALF, KEEP = 4096, 2048, 0
 QUARTER, STAY, NOTHING = (4096, 0), (0, 4096), (0, 0)

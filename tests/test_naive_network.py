@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lavadl_ref.exchange import Average, Conv, ConvTranspose, Dense, Flatten, Input, Network, Neuron, Pool, Recurrent
-from tests import naive_network
-from tests.naive_network import network
+from tests.support.oracle import network as naive_network
+from tests.support.oracle.network import network
 
 FORGET, KEEP = 4096, 0
 

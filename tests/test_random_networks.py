@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests import naive_network, random_networks
-from tests.random_networks import ALL_FAMILIES, EVERY, NEVER, as_arrays, case, exceeded, oracle, run
+from tests.support import random_networks
+from tests.support.oracle import network as naive_network
+from tests.support.random_networks import ALL_FAMILIES, EVERY, NEVER, as_arrays, case, exceeded, oracle, run
 
 SEEDS = range(60)
 

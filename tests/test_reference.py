@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange
 from lavadl_ref.audit import audit
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Average, Conv, Dense, Flatten, Input, Network, Neuron, Pool, Recurrent, TimeDecimation
-from tests import naive, random_networks
-from tests.random_networks import Case, oracle
+from tests.support import oracle as naive
+from tests.support import random_networks
+from tests.support.random_networks import Case, oracle
 
 EVERYTHING = reference.RECORDABLE
 

@@ -13,8 +13,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lavadl_ref import _tables, cli, doctor, exchange, reference
+from lavadl_ref import exchange
 from lavadl_ref.audit import Audit, Finding, HeadRoom, LayerAudit, Totals, Work, tables
+from lavadl_ref.cli import _tables, doctor
+from lavadl_ref.cli import main as cli
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Dense, Network, Neuron
 from lavadl_ref.verify.report import Comparison, LayerResult, Report
 

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lavadl_ref import exchange, reference, verify
+from lavadl_ref import exchange, verify
 from lavadl_ref._cost import estimate
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Conv, Dense, Flatten, Input, Network, Neuron, Recurrent, TimeDecimation
-from lavadl_ref.netx import lava_support, runtime
+from lavadl_ref.netx import lava_support
+from lavadl_ref.netx.run import runtime
 from lavadl_ref.verify.inputs import chosen_input
-from tests import random_networks
+from tests.support import random_networks
 
 torch = pytest.importorskip("torch")
 from lavadl_ref.slayer import auto  # noqa: E402

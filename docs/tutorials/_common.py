@@ -19,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from torch import Tensor
 
-from lavadl_ref import _tables, exchange, slayer, verify
+from lavadl_ref import exchange, slayer, verify
+from lavadl_ref.cli import _tables
 from lavadl_ref.slayer.block import describe
 
 if "ipykernel" not in sys.modules:  # a notebook shows figures itself
@@ -219,7 +220,7 @@ def on_lava(options: Options, network: Any, inputs: np.ndarray, steps: int, **ar
     usable, why = lava_support.available()
     if not usable:
         sys.exit(why)
-    from lavadl_ref.netx import inprocess, runtime
+    from lavadl_ref.netx.run import inprocess, runtime
 
     run = inprocess.run if options.small else runtime.run
     return run(network, inputs, steps, timeout=600, **arguments)

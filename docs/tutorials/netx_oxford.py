@@ -11,7 +11,8 @@ import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
 import numpy as np
 from _common import NOTHING_SHOWN, figure, on_lava, options, raster, save, show, silent_on_lava
 
-from lavadl_ref import datasets, exchange, reference, slayer
+from lavadl_ref import datasets, exchange, slayer
+from lavadl_ref.deployed import reference
 
 asked = options(__file__, __doc__, data="input.bs1 and output.bs1", net="oxford")
 

@@ -15,7 +15,8 @@ import numpy as np
 from _common import NOTHING_SHOWN, figure, on_lava, options, save, show, silent_on_lava
 from _pilotnet import angles, drives, integers, quantised
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange
+from lavadl_ref.deployed import reference
 
 asked = options(
     __file__, __doc__, data="network.net, image.npy and recorded spikes", net="pilotnet_lif", data_has_net=True

@@ -11,7 +11,8 @@ import numpy as np
 from _common import NOTHING_SHOWN, on_lava, options, show, silent_on_lava
 from _pilotnet import DATA, angles, drives, integers, quantised
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange
+from lavadl_ref.deployed import reference
 
 asked = options(__file__, __doc__, data=DATA, net="pilotnet_sdnn")
 

@@ -1,9 +1,9 @@
 """Numba kernels of Loihi neuron dynamics: NumPy and Numba only.
 
-Every neuron family is one module with the same parts in the same order: the recurrence in
-its docstring, `step` on scalars, `forward` and `backward` on time-major arrays.
+`neurons` holds one file a neuron family, `engine` runs any family over time, `ops` has what lies between two
+layers (synapses, delays, layouts), `runtime` compiles and runs kernels.  `fixed_point` has widths and rounding.
 """
 
-from lavadl_kernels._jit import get_num_threads, set_num_threads
+from lavadl_kernels.runtime.jit import get_num_threads, set_num_threads
 
 __all__ = ["get_num_threads", "set_num_threads"]

@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from lavadl_kernels._jit import scalar
+from lavadl_kernels.runtime.jit import scalar
 
 STATE_BITS = 12
 STATE_ONE = 1 << STATE_BITS  #: one unit of current or voltage
@@ -47,13 +47,13 @@ def _shift_to_zero(product):
     return lambda product: (product + ((product >> 63) & 4095)) >> 12
 
 
-def alike(value, like):
+def as_type_of(value, like):
     """The integer `value` as a number of the type of `like`, a number or an array of such."""
     return value
 
 
-@overload(alike)
-def _alike(value, like):
+@overload(as_type_of)
+def _as_type_of(value, like):
     kind = like.dtype if isinstance(like, types.Array) else like
     if kind == types.float32:
         return lambda value, like: np.float32(value)
@@ -82,17 +82,17 @@ def real(value):
     return np.float32(value) * np.float32(1 / 4096)
 
 
-def portion(state, share):
+def scale_to_zero(state, share):
     """`state` * `share` / 4096, rounded toward zero.
 
     `state` may be a float64 as in `shift_to_zero`, or a float32 that holds an integer below 2**24, with a
     `share` from 0 to 4096.
     """
-    return _portion_of_single(state, share) if isinstance(state, np.float32) else shift_to_zero(state * share)
+    return _scale_to_zero_in_float32(state, share) if isinstance(state, np.float32) else shift_to_zero(state * share)
 
 
 @scalar
-def _portion_of_single(state, share):
+def _scale_to_zero_in_float32(state, share):
     # of two parts of the same sign: whole multiples of 4096, which need no rounding, and the rest; each
     # product has 24 bits at most
     high = np.trunc(state * np.float32(1 / 4096))
@@ -100,10 +100,10 @@ def _portion_of_single(state, share):
     return high * share + np.trunc(low * (share * np.float32(1 / 4096)))
 
 
-@overload(portion)
-def _portion(state, share):
+@overload(scale_to_zero)
+def _scale_to_zero(state, share):
     if state == types.float32:
-        return lambda state, share: _portion_of_single(state, share)
+        return lambda state, share: _scale_to_zero_in_float32(state, share)
     if isinstance(state, types.Float):
         # a power of two scales exactly wherever it stands; here it leaves the loops over lanes that share it
         return lambda state, share: np.trunc(state * (share * (1 / 4096)))
@@ -113,7 +113,7 @@ def _portion(state, share):
 @scalar
 def leak(state, decay):
     """`state` after one step of exponential decay: state * (1 - decay / 4096), toward zero."""
-    return portion(state, alike(4096, state) - decay)
+    return scale_to_zero(state, as_type_of(4096, state) - decay)
 
 
 def wrap32(value):
@@ -152,7 +152,7 @@ def wrap24(value):
     One fold only: values at or beyond 3 * 2**23 stay outside 24 bits, as they do in Lava.
     """
     value = wrap32(value)
-    half, whole = alike(8388608, value), alike(16777216, value)
+    half, whole = as_type_of(8388608, value), as_type_of(16777216, value)
     value = value - whole if value > half else value
     return value + whole if value <= -half else value
 
@@ -160,7 +160,7 @@ def wrap24(value):
 @scalar
 def clip24(value):
     """`value` clipped to [-(2**23 - 1), 2**23 - 1]."""
-    most = alike(8388607, value)
+    most = as_type_of(8388607, value)
     return min(max(value, -most), most)
 
 
@@ -212,7 +212,7 @@ def input_bound(gain, wide):
     return (2.0**50 if wide else 2.0**40) / gain
 
 
-def exact(run, x, state, gain, extra=0):
+def run_in_float64_or_int64(run, x, state, gain, extra=0):
     """Call `run(bound, zero)` with the fastest number type that holds every state exactly.
 
     `run` returns whether all inputs stayed within `bound`; `zero` gives the type of the states.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange
 from lavadl_ref._arguments import described
 from lavadl_ref._cost import MEGABYTES
 from lavadl_ref._reach import OutOfReach
@@ -30,8 +30,9 @@ from lavadl_ref.audit.report import (
     Totals,
     Work,
 )
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Input, Kernel, Layer, Network
-from lavadl_ref.netx.plan import Options, plan
+from lavadl_ref.netx.plan.network import Options, plan
 from lavadl_ref.verify.inputs import chosen_input, input_shape
 
 __all__ = [

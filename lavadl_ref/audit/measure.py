@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from lavadl_kernels import synapse
 from lavadl_kernels.fixed_point import STATE_BITS, WEIGHT_ONE
+from lavadl_kernels.ops import integer_synapse as synapse
 from numpy.typing import NDArray
 
-from lavadl_ref import deployment, reference
-from lavadl_ref._sums import weighted_sums
 from lavadl_ref.audit.fan_out import fan_out, feedback_fan_out
 from lavadl_ref.audit.report import HeadRoom, Work
+from lavadl_ref.deployed import deployment, reference
+from lavadl_ref.deployed.reference import LayerRun, Run
+from lavadl_ref.deployed.weighted_sums import weighted_sums
 from lavadl_ref.exchange import Dense, Flatten, Input, Kernel, Layer, Network, Recurrent
-from lavadl_ref.reference import LayerRun, Run
 
 Integers = NDArray[np.int64]
 Array = NDArray[Any]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from lavadl_ref._tables import PlainTable
 from lavadl_ref._text import printable
 from lavadl_ref.audit.report import Audit, Work
+from lavadl_ref.cli._tables import PlainTable
 
 COLOURS = {"loads": "green", "alters": "yellow", "refuses": "red"}
 

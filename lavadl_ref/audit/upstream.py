@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref import deployment
 from lavadl_ref.audit import netx_weights
 from lavadl_ref.audit.report import ALTERS, LOADS, OUTCOMES, REFUSES, Finding
+from lavadl_ref.deployed import deployment
 from lavadl_ref.exchange import (
     FAMILIES,
     Average,

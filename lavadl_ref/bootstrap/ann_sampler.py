@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from lavadl_kernels import piecewise
+from lavadl_kernels.ops import piecewise
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref._assigned import derived
-from lavadl_ref.slayer._autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import _follow_torch
 from lavadl_ref.slayer.utils import _validate
 
 Array = NDArray[np.float64]

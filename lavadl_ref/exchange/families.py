@@ -36,6 +36,7 @@ class Family:
     fields: tuple[Field, ...]
     delay_shift: bool = True  #: default one-step shift of the family's blocks in slayer
     complex_input: bool = False  #: synapses carry a real and an imaginary weight
+    sends_changes: bool = False  #: messages are the changes of a value instead of spikes
     aliases: tuple[str, ...] = ()  #: legacy names of the same family
 
 
@@ -109,6 +110,7 @@ FAMILIES: dict[str, Family] = {
                 _EXPONENT,
             ),
             delay_shift=False,
+            sends_changes=True,
         ),
     )
 }

@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref import deployment, exchange, reference
+from lavadl_ref import exchange
 from lavadl_ref._arguments import described, positive, whole
 from lavadl_ref._cost import MEGABYTES
-from lavadl_ref.doctor import missing
+from lavadl_ref.cli.doctor import missing
+from lavadl_ref.deployed import deployment, reference
 from lavadl_ref.exchange import Input
 from lavadl_ref.verify.inputs import chosen_input, exact_integers, input_shape, random_input
 from lavadl_ref.verify.lava_path import compare_lava

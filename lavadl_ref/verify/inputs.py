@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lavadl_ref import deployment, exchange, reference
+from lavadl_ref import exchange
 from lavadl_ref._arguments import real, whole
 from lavadl_ref._cost import check_cost
+from lavadl_ref.deployed import deployment, reference
 from lavadl_ref.exchange import Input
 from lavadl_ref.exchange.geometry import smallest_input
 from lavadl_ref.verify.report import Array

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Input, Kernel
 from lavadl_ref.verify.report import AROUND, Array, Comparison, Divergence, Report, first_difference, states_near
 
@@ -33,7 +34,7 @@ def compare_lava(
         If Lava fails or does not finish.
     """
     from lavadl_ref.netx import lava_support
-    from lavadl_ref.netx.plan import Options, plan
+    from lavadl_ref.netx.plan.network import Options, plan
 
     usable, reason = lava_support.available()
     if not usable:
@@ -83,9 +84,9 @@ def compare_lava(
 def _runner(in_process: bool) -> Callable[..., Any]:
     """What runs a network on Lava."""
     if in_process:
-        from lavadl_ref.netx import inprocess
+        from lavadl_ref.netx.run import inprocess
 
         return inprocess.run
-    from lavadl_ref.netx import runtime
+    from lavadl_ref.netx.run import runtime
 
     return runtime.run

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Layer
 
 Array = NDArray[Any]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref import deployment, exchange, reference
+from lavadl_ref import exchange
+from lavadl_ref.deployed import deployment, reference
 from lavadl_ref.exchange import Average, Flatten, Input, Layer, Recurrent
 from lavadl_ref.verify.inputs import exact_integers, windows_of
 from lavadl_ref.verify.report import Array, Comparison, Divergence, Report, first_difference, states_near

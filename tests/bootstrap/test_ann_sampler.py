@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavadl_ref.bootstrap.ann_sampler import LOWEST_MAX, AnnSampler
-from tests import naive_rate_model as naive
+from tests.support.oracle import rates as naive
 
 STEPS = 20
 

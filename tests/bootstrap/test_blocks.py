@@ -13,7 +13,7 @@ from lavadl_ref import bootstrap, slayer
 from lavadl_ref.bootstrap import Mode
 from lavadl_ref.bootstrap.block.base import AbstractBlock
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.slayer.matrix import FAMILIES
+from tests.support.matrix import FAMILIES
 
 T = 20
 RATED = ["cuba", "alif", "rf_iz", "adrf_iz", "sigma_delta"]

@@ -7,7 +7,7 @@ import torch
 
 from lavadl_ref import bootstrap, exchange, slayer, verify
 from lavadl_ref.bootstrap import Mode
-from tests.slayer.matrix import FAMILIES
+from tests.support.matrix import FAMILIES
 
 STEPS = 16
 CLASSES = 4

@@ -19,7 +19,7 @@ pytest.importorskip("PIL.Image")
 
 from lavadl_ref import _files
 from tests import PATIENCE
-from tests.datasets.bad_files import ANYTHING, READERS
+from tests.support.bad_files import ANYTHING, READERS
 
 MOST = 32 * 2**20  #: bytes that reading a small file may take
 
@@ -201,7 +201,7 @@ def test_arrays_come_back(tmp_path, array):
 
 def test_bombs_take_little_memory(tmp_path):
     run = subprocess.run(
-        [sys.executable, "-m", "tests.datasets.bad_files", str(tmp_path)],
+        [sys.executable, "-m", "tests.support.bad_files", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -14,7 +14,7 @@ import pytest
 from lavadl_ref import exchange
 from lavadl_ref.exchange import ExchangeError
 from tests import PATIENCE
-from tests.exchange.files import conv_net, dense_net, resonator_net, store
+from tests.support.net_files import conv_net, dense_net, resonator_net, store
 
 # ru_maxrss is in kilobytes on Linux.  A good file is read first, so imports are not counted.
 MEASURED = """

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from lavadl_ref import exchange
 from lavadl_ref.exchange import Dense, ExchangeError, Network, Neuron, digest
 from lavadl_ref.testing.strategies import networks
-from tests.exchange.files import dense_net, store
-from tests.exchange.networks import same
+from tests.support.net_files import dense_net, store
+from tests.support.same_networks import same
 
 WEIGHT = np.array([[1, -2, 3], [4, 5, -6]])
 CUBA = {"current_decay": 1024, "voltage_decay": np.array([1, 2]), "threshold": 80}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Average, Dense, ExchangeError, Flatten, Input, Network, Neuron
 from lavadl_ref.exchange.geometry import check_link
 from lavadl_ref.testing.strategies import networks

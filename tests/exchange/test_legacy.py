@@ -6,8 +6,8 @@ import pytest
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange import ExchangeError
-from tests.exchange.files import STRING, conv_net, dense, dense_net, kind, store
-from tests.exchange.networks import same
+from tests.support.net_files import STRING, conv_net, dense, dense_net, kind, store
+from tests.support.same_networks import same
 
 
 def read(tmp_path, entries):

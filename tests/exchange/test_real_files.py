@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lavadl_ref import exchange
-from tests.exchange.networks import same
+from tests.support.same_networks import same
 
 LAYERS = {
     "tinynet/tiny.net": ["input", "conv", "conv"],

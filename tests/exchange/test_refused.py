@@ -8,7 +8,7 @@ import pytest
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange import ExchangeError
-from tests.exchange.files import conv_net, dense_net, kind, resonator_net, store
+from tests.support.net_files import conv_net, dense_net, kind, resonator_net, store
 
 
 def message(path):

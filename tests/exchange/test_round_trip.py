@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from lavadl_ref import exchange
 from lavadl_ref.exchange import FAMILIES, ExchangeError, Network, Neuron
 from lavadl_ref.testing.strategies import networks
-from tests.exchange.files import dense_net, store
-from tests.exchange.networks import same
+from tests.support.net_files import dense_net, store
+from tests.support.same_networks import same
 
 CUBA = Neuron(
     "CUBA",

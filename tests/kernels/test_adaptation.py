@@ -6,12 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lavadl_kernels import _jit, adaptation
+from lavadl_kernels.neurons import _adaptation as adaptation
+from lavadl_kernels.runtime import jit as _jit
 
-from tests import naive
-from tests.kernels import unrolled
-from tests.kernels.cases import MANY, decays
 from tests.kernels.test_cuba_gradient import close
+from tests.support import oracle as naive
+from tests.support.kernel_cases import MANY, decays
+from tests.support.oracle import unrolled
 
 NONE = np.empty((0, 0), np.bool_)
 

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lavadl_kernels import adaptation, dynamics, resonator
+from lavadl_kernels.engine import train as dynamics
 from lavadl_kernels.fixed_point import input_bound
+from lavadl_kernels.neurons import _adaptation as adaptation
+from lavadl_kernels.neurons import _resonator as resonator
 
-from tests import naive
-from tests.kernels.cases import rotations
-from tests.kernels.families import FAMILIES
 from tests.kernels.test_families import every, uniform
+from tests.support import oracle as naive
+from tests.support.kernel_cases import rotations
+from tests.support.kernel_families import FAMILIES
 
 LIMIT = {False: 2**53, True: 2**63}  #: of a state times a decay
 

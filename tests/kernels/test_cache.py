@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lavadl_kernels import _cache, _places, delay
-from lavadl_kernels._cache import Files, KernelCacheWarning
-from lavadl_kernels._places import Places
+from lavadl_kernels.ops import delay
+from lavadl_kernels.runtime import cache as _cache
+from lavadl_kernels.runtime import places as _places
+from lavadl_kernels.runtime.cache import Files, KernelCacheWarning
+from lavadl_kernels.runtime.places import Places
 
 from tests import PATIENCE
 
@@ -368,7 +370,7 @@ def test_no_folder_for_temporary_files(home, monkeypatch):
 
 SCRIPT = """
 import numpy as np
-from lavadl_kernels import delay
+from lavadl_kernels.ops import delay
 assert delay.forward(np.ones((3, 2), np.float32), np.array([0, 1])).tolist() == [[1, 0], [1, 1], [1, 1]]
 print(delay._shift.compiled.stats.cache_misses.total(), delay._shift.compiled.stats.cache_path)
 """

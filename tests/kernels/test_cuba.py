@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from lavadl_kernels import cuba, dynamics
+from lavadl_kernels.engine import train as dynamics
 from lavadl_kernels.fixed_point import input_bound
+from lavadl_kernels.neurons import cuba
 
-from tests import naive
-from tests.kernels.cases import MANY, Case, cases
+from tests.support import oracle as naive
+from tests.support.kernel_cases import MANY, Case, cases
 
 
 def oracle(case, **options):
@@ -105,12 +106,12 @@ def test_both_number_types_agree(case):
     state, results = np.stack([case.u, case.v]), []
     for zero in (np.float64(0), np.int64(0)):
         spike, after = np.empty_like(case.x), np.empty_like(state)
-        marks = np.empty((-(-len(case.x) // dynamics.SEGMENT), *state.shape))
+        checkpoints = np.empty((-(-len(case.x) // dynamics.SEGMENT), *state.shape))
         bound = np.float32(2**40)
         assert dynamics._forward(
-            case.u.size, neuron, (case.x,), state, case.graded, bound, zero, spike, None, marks, after
+            case.u.size, neuron, (case.x,), state, case.graded, bound, zero, spike, None, checkpoints, after
         )
-        results.append((spike, marks, after))
+        results.append((spike, checkpoints, after))
     for actual, other in zip(*results, strict=True):
         np.testing.assert_array_equal(actual, other)
 

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lavadl_kernels import cuba
+from lavadl_kernels.neurons import cuba
 
-from tests.kernels import unrolled
-from tests.kernels.cases import cases
+from tests.support.kernel_cases import cases
+from tests.support.oracle import unrolled
 
 
 def differentiate(case, tau, scale, grad_spike):

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lavadl_kernels import delay
+from lavadl_kernels.ops import delay
 
-from tests import naive
+from tests.support import oracle as naive
 
 
 @st.composite

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from lavadl_kernels import sigma_delta
+from lavadl_kernels.neurons import sigma_delta
 
-from tests import naive
-from tests.kernels import naive_deployed
-from tests.kernels.deployment import STATES, UNITS, deploy, deployments, same
-from tests.kernels.families import FAMILIES
+from tests.support import oracle as naive
+from tests.support.kernel_deployment import STATES, UNITS, deploy, deployments, same
+from tests.support.kernel_families import FAMILIES
+from tests.support.oracle import deployed as naive_deployed
 
 every = pytest.mark.parametrize("kind", STATES)
 either = pytest.mark.parametrize("loihi", [True, False], ids=["loihi", "slayer"])

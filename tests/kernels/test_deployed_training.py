@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from lavadl_kernels import cuba, feedback, sigma_delta
+from lavadl_kernels.engine import recurrent as feedback
+from lavadl_kernels.neurons import cuba, sigma_delta
 
-from tests.kernels.cases import cases, neurons
-from tests.kernels.deployment import UNITS, deploy
-from tests.kernels.families import FAMILIES
+from tests.support.kernel_cases import cases, neurons
+from tests.support.kernel_deployment import UNITS, deploy
+from tests.support.kernel_families import FAMILIES
 
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 

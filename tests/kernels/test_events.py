@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from lavadl_kernels import _jit, events
-from lavadl_kernels import _vector as vector
-from lavadl_kernels._vector import BIAS, SIDE, STRETCH, WIDTH, lowest, nonzero, population, turn, without_lowest
+from lavadl_kernels.ops import events
+from lavadl_kernels.runtime import jit as _jit
+from lavadl_kernels.runtime import simd as vector
+from lavadl_kernels.runtime.simd import BIAS, SIDE, STRETCH, WIDTH, lowest, nonzero, population, turn, without_lowest
 
-from tests import naive
+from tests.support import oracle as naive
 
 densities = st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0])
 CHUNK = events.CHUNK

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lavadl_kernels import dynamics
+from lavadl_kernels.engine import train as dynamics
 from lavadl_kernels.fixed_point import NEVER, input_bound
 
-from tests.kernels.cases import MANY, Neurons, neurons
-from tests.kernels.families import FAMILIES
+from tests.support.kernel_cases import MANY, Neurons, neurons
+from tests.support.kernel_families import FAMILIES
 
 every = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 stepped = pytest.mark.parametrize("family", [f for f in FAMILIES.values() if not f.biased], ids=lambda f: f.name)
@@ -56,7 +56,7 @@ def test_forward(family, data):
 @few
 @given(st.data())
 def test_decays_that_all_lanes_share(family, data):
-    """(P,) decays are (P, M) of equal columns, forward and backward; marks change nothing."""
+    """(P,) decays are (P, M) of equal columns, forward and backward; checkpoints change nothing."""
     case = data.draw(neurons(family))
     case = replace(case, decay=np.repeat(case.decay[:, :1], case.decay.shape[1], axis=1))
     neuron, x, state = case.parameters, case.x, case.state
@@ -64,11 +64,11 @@ def test_decays_that_all_lanes_share(family, data):
     each, shared = (dynamics.forward(n, x, state, case.graded, keep=keep) for n, keep in ((neuron, False), (one, True)))
     np.testing.assert_array_equal(each.spike, shared.spike)
     np.testing.assert_array_equal(each.state, shared.state)
-    assert shared.marks.shape == (-(-len(x[0]) // dynamics.SEGMENT), *state.shape)
+    assert shared.checkpoints.shape == (-(-len(x[0]) // dynamics.SEGMENT), *state.shape)
     grad = np.random.default_rng(1).normal(size=x[0].shape).astype(np.float32)
     options = {"graded": case.graded}
     a = dynamics.backward(neuron, x, state, 1.0, 0.5, grad, **options)
-    b = dynamics.backward(one, x, state, 1.0, 0.5, grad, **options, marks=shared.marks)
+    b = dynamics.backward(one, x, state, 1.0, 0.5, grad, **options, checkpoints=shared.checkpoints)
     for left, right in zip((*a.x, a.decay), (*b.x, b.decay), strict=True):
         np.testing.assert_array_equal(left, right)
 
@@ -266,7 +266,7 @@ def test_step_on_unbounded_integers(family):
 @stepped
 @pytest.mark.parametrize("loihi", [False, True])
 def test_widths(family, loihi):
-    """Beyond 24 bits the two semantics differ: the test above would see a width left out."""
+    """OutOfRange 24 bits the two semantics differ: the test above would see a width left out."""
     state = [TOP] * 2 + [0] * (len(family.states) - 2)
     constants = (0, 0)[: 1 + family.adaptive]
     decays = ([0, 4096] if family.complex else [0, 0]) + [0] * (family.rows - 2)

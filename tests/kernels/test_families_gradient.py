@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests import naive
-from tests.kernels import unrolled
-from tests.kernels.cases import draw_decays, neurons
-from tests.kernels.families import FAMILIES
 from tests.kernels.test_cuba_gradient import close
 from tests.kernels.test_families import every, uniform
+from tests.support import oracle as naive
+from tests.support.kernel_cases import draw_decays, neurons
+from tests.support.kernel_families import FAMILIES
+from tests.support.oracle import unrolled
 
 
 def doubles(array):

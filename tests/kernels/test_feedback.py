@@ -7,14 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lavadl_kernels import _jit, dynamics, feedback
+from lavadl_kernels.engine import recurrent as feedback
+from lavadl_kernels.engine import train as dynamics
+from lavadl_kernels.runtime import jit as _jit
 
-from tests.kernels import unrolled
-from tests.kernels.cases import Neurons, draw_decays, neurons
-from tests.kernels.families import FAMILIES
 from tests.kernels.test_cuba_gradient import close
 from tests.kernels.test_families import every, uniform
 from tests.kernels.test_families_gradient import doubles, gradients, unrolled_step
+from tests.support.kernel_cases import Neurons, draw_decays, neurons
+from tests.support.kernel_families import FAMILIES
+from tests.support.oracle import unrolled
 
 
 @dataclass

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lavadl_kernels import filter
+from lavadl_kernels.ops import filter
 
 
 def response(factor, order, length):

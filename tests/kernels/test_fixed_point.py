@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from lavadl_kernels import fixed_point as fp
 
-from tests import naive
+from tests.support import oracle as naive
 
 EDGES = [0, 1, 4095, 4096, 4097, 2**22, 2**23 - 1, 2**23, 2**23 + 1, 2**24, 3 * 2**23, 2**31 - 1, 2**31, 2**32, 2**40]
 edges = st.sampled_from([sign * value for value in EDGES for sign in (1, -1)])

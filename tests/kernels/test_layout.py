@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from lavadl_kernels import _jit, layout
+from lavadl_kernels.ops import layout
+from lavadl_kernels.runtime import jit as _jit
 
 
 @pytest.mark.parametrize("lanes", [1, 15, 63, 64, 65, 200])

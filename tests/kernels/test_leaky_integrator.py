@@ -5,12 +5,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from lavadl_kernels import leaky_integrator
 from lavadl_kernels.fixed_point import NEVER
+from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 
-from tests import naive
-from tests.kernels import unrolled
-from tests.kernels.cases import cases
+from tests.support import oracle as naive
+from tests.support.kernel_cases import cases
+from tests.support.oracle import unrolled
 
 
 def expected(case, threshold):

@@ -7,8 +7,8 @@ import threading
 
 import numpy as np
 import pytest
-from lavadl_kernels import _memory
-from lavadl_kernels._memory import ALIGN, LARGE, empty, empty_like
+from lavadl_kernels.runtime import buffers as _memory
+from lavadl_kernels.runtime.buffers import ALIGN, LARGE, empty, empty_like
 
 SIZE = LARGE // 4 + 5
 
@@ -114,7 +114,7 @@ def test_threads_do_not_share():
 STEPS = """
 import resource
 import numpy as np
-import lavadl_kernels._memory
+import lavadl_kernels.runtime.buffers
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -8,7 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from lavadl_kernels import _notice
+from lavadl_kernels.runtime import compile_notice as _notice
 
 from tests import PATIENCE
 
@@ -22,7 +22,7 @@ class Terminal:
     def flush(self): pass
     def isatty(self): return {terminal}
 
-from lavadl_kernels import delay
+from lavadl_kernels.ops import delay
 sys.stderr = Terminal()
 delay.forward(np.ones((3, 2), np.float32), np.array([0, 1]))
 """

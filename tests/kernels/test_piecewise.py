@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from lavadl_kernels import _jit, piecewise
+from lavadl_kernels.ops import piecewise
+from lavadl_kernels.runtime import jit as _jit
 
-from tests import naive_rate_model as naive
+from tests.support.oracle import rates as naive
 
 KNOTS = [(-0.5, 0.0), (0.1, 0.2), (0.3, 0.25), (1.7, 0.8)]
 SLOPES = [(q[1] - p[1]) / (q[0] - p[0]) for p, q in itertools.pairwise(KNOTS)]

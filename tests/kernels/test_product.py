@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from lavadl_kernels._jit import kernel
-from lavadl_kernels._product import ROWS, TILE, add_product, packed
+from lavadl_kernels.runtime.gemm import ROWS, TILE, add_product, packed
+from lavadl_kernels.runtime.jit import kernel
 
 
 @kernel

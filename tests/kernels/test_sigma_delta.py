@@ -5,10 +5,11 @@ import pytest
 import torch
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from lavadl_kernels import _jit, sigma_delta
+from lavadl_kernels.neurons import sigma_delta
+from lavadl_kernels.runtime import jit as _jit
 
-from tests import naive
-from tests.kernels.cases import MANY
+from tests.support import oracle as naive
+from tests.support.kernel_cases import MANY
 
 ONE = 1 << 18
 

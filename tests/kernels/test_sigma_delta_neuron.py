@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from lavadl_kernels import _jit, layout, sigma_delta, sigma_delta_neuron
+from lavadl_kernels.neurons import sigma_delta
+from lavadl_kernels.neurons import sigma_delta_fused as sigma_delta_neuron
+from lavadl_kernels.ops import layout
+from lavadl_kernels.runtime import jit as _jit
 
-from tests.kernels.cases import MANY
 from tests.kernels.test_sigma_delta import unrolled_delta
+from tests.support.kernel_cases import MANY
 
 LANES, CHANNELS = 6 * 90, 3
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lavadl_kernels import spike
+from lavadl_kernels.neurons import _surrogate as spike
 
-from tests import naive
+from tests.support import oracle as naive
 
 
 @numba.njit

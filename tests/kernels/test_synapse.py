@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from lavadl_kernels import synapse
+from lavadl_kernels.ops import integer_synapse as synapse
 
-from tests import naive
+from tests.support import oracle as naive
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 

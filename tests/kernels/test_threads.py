@@ -10,12 +10,18 @@ from functools import partial
 import lavadl_kernels
 import numpy as np
 import pytest
-from lavadl_kernels import _jit, cuba, delay, feedback, filter, leaky_integrator, spike, synapse
+from lavadl_kernels.engine import recurrent as feedback
+from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
+from lavadl_kernels.neurons import _surrogate as spike
+from lavadl_kernels.neurons import cuba
+from lavadl_kernels.ops import delay, filter
+from lavadl_kernels.ops import integer_synapse as synapse
+from lavadl_kernels.runtime import jit as _jit
 
 from tests import PATIENCE
-from tests.kernels.cases import draw_decays
-from tests.kernels.deployment import STATES, uniform
-from tests.kernels.families import FAMILIES
+from tests.support.kernel_cases import draw_decays
+from tests.support.kernel_deployment import STATES, uniform
+from tests.support.kernel_families import FAMILIES
 
 LANES, STEPS = 5 * 512 + 77, 40
 
@@ -75,7 +81,7 @@ def family(name, units):
     else:
         run = this.driver.forward(parameters, x, state, traces=True, keep=True)
         gradients = this.driver.backward(parameters, run.x, state, 1.0, 0.5, grad[0], grad[1:])
-    return [run.spike, run.trace, run.state, run.marks, *run.x, *gradients.x, gradients.decay]
+    return [run.spike, run.trace, run.state, run.checkpoints, *run.x, *gradients.x, gradients.decay]
 
 
 def deployed(kind, units):
@@ -168,7 +174,7 @@ def test_a_forked_child_runs_serially():
         """
         import os, sys
         import lavadl_kernels, numpy as np
-        from lavadl_kernels import leaky_integrator
+        from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
         lavadl_kernels.set_num_threads(2)
         x, zeros = np.ones((3, 2000), np.float32), np.zeros(2000, np.int64)
         whole, _, _ = leaky_integrator.forward(x, zeros, zeros)

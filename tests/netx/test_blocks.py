@@ -8,12 +8,13 @@ import pytest
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange.describe import Average, Conv, ConvTranspose, Dense, Flatten, Input, Pool, Recurrent, Unpool
-from lavadl_ref.netx.plan import Options, plan
-from lavadl_ref.netx.table import table
-from lavadl_ref.netx.weights import kernel_weight
-from tests.netx import families, oracle
+from lavadl_ref.netx.plan.network import Options, plan
+from lavadl_ref.netx.plan.table import table
+from lavadl_ref.netx.plan.weights import kernel_weight
 from tests.netx.conftest import USABLE, WHY
-from tests.netx.one_process import nothing_left
+from tests.support import netx_families as families
+from tests.support.one_process import nothing_left
+from tests.support.oracle import netx as oracle
 
 if not USABLE:
     pytest.skip(WHY, allow_module_level=True)
@@ -26,10 +27,11 @@ from lava.proc.rf.process import RF
 from lava.proc.sdn.process import Sigma, SigmaDelta
 from lava.proc.sparse.process import DelaySparse, Sparse
 
-from lavadl_ref.netx import blocks, inprocess
-from lavadl_ref.netx.choice import UnsupportedLayer
+from lavadl_ref.netx import blocks
 from lavadl_ref.netx.hdf5 import Network
-from lavadl_ref.netx.net_config import NetConfig
+from lavadl_ref.netx.hdf5._net_config import NetConfig
+from lavadl_ref.netx.plan.process_spec import UnsupportedLayer
+from lavadl_ref.netx.run import inprocess
 from tests import PATIENCE
 
 __all__ = ["nothing_left"]

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 from lavadl_ref.exchange.describe import Flatten
-from lavadl_ref.netx import runtime
-from tests import PATIENCE, naive_layers, naive_network
-from tests.netx import cases, families
-from tests.netx.cases import CASES
-from tests.netx.oracle import network
+from lavadl_ref.netx.run import runtime
+from tests import PATIENCE
+from tests.support import netx_cases as cases
+from tests.support import netx_families as families
+from tests.support.netx_cases import CASES
+from tests.support.oracle import layers as naive_layers
+from tests.support.oracle import network as naive_network
+from tests.support.oracle.netx import network
 
 pytestmark = pytest.mark.lava
 
@@ -107,7 +110,7 @@ def test_image_as_the_bias_of_an_input_layer(family, graded):
     """Lava's ATRLIF adds it to the voltage, and its RF has none; all others drive the neuron as the reference says."""
     from lava.proc.io.sink import RingBuffer
 
-    from lavadl_ref.netx import inprocess
+    from lavadl_ref.netx.run import inprocess
 
     if not graded and families.STOCK[family] not in ("LIF", None):
         pytest.skip("Lava's own process")
@@ -154,8 +157,8 @@ def test_a_configuration_that_selects_no_tag_runs_in_integers(monkeypatch):
 
 @pytest.mark.skipif(not cases.UNPATCHED, reason="with NumPy 2 Lava's convolution is patched to hold these")
 def test_refuses_geometry_that_unpatched_lava_cannot_hold():
-    from lavadl_ref.netx.choice import UnsupportedLayer
     from lavadl_ref.netx.hdf5 import Network
+    from lavadl_ref.netx.plan.process_spec import UnsupportedLayer
 
     with pytest.raises(UnsupportedLayer, match=r"layer 0 \(conv\) has .*groups 130"):
         Network(cases.TOO_MANY_GROUPS.net_config, input_shape=(2, 1, 130))

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from lavadl_ref.exchange.describe import Input, Kernel
-from lavadl_ref.netx import runtime
-from tests import random_networks
-from tests.netx.cases import CASES
+from lavadl_ref.netx.run import runtime
 from tests.netx.conftest import USABLE, WHY
-from tests.netx.one_process import nothing_left
+from tests.support import random_networks
+from tests.support.netx_cases import CASES
+from tests.support.one_process import nothing_left
 
 if not USABLE:
     pytest.skip(WHY, allow_module_level=True)
@@ -24,7 +24,7 @@ from lava.magma.core.process.process import ProcessServer
 from lava.magma.core.process.variable import VarServer
 from lava.proc.lif.process import LIF
 
-from lavadl_ref.netx import inprocess
+from lavadl_ref.netx.run import inprocess
 from tests import PATIENCE
 
 __all__ = ["nothing_left"]

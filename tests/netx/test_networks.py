@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from lavadl_ref.exchange import Kernel
-from lavadl_ref.netx import runtime
-from lavadl_ref.netx.plan import Options, plan
-from lavadl_ref.netx.table import table
-from tests import PATIENCE, random_networks
-from tests.netx import cases, family_cases, oracle
+from lavadl_ref.netx.plan.network import Options, plan
+from lavadl_ref.netx.plan.table import table
+from lavadl_ref.netx.run import runtime
+from tests import PATIENCE
+from tests.support import netx_cases as cases
+from tests.support import netx_family_cases as family_cases
+from tests.support import random_networks
+from tests.support.oracle import netx as oracle
 
 pytestmark = pytest.mark.lava
 
@@ -60,7 +63,7 @@ def assert_equal(job, actual):
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_the_oracle(name):
-    from lavadl_ref.netx import inprocess
+    from lavadl_ref.netx.run import inprocess
 
     job = CASES[name]
     actual = inprocess.run(
@@ -87,7 +90,7 @@ def test_equals_the_oracle_on_the_runtime(on_runtime, name):
 @pytest.mark.parametrize("wild", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_networks_equal_the_oracle(seed, wild):
-    from lavadl_ref.netx import inprocess
+    from lavadl_ref.netx.run import inprocess
 
     case = random_networks.case(seed, steps=16, families=random_networks.ALL_FAMILIES, wild=wild)
     arguments = dict(case.options)

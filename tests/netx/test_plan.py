@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from lavadl_ref.exchange.describe import Average, Conv, Dense, Flatten, Input, Neuron, Pool, TimeDecimation
-from lavadl_ref.netx.choice import UnsupportedLayer
-from lavadl_ref.netx.plan import Options, plan, waiting
-from lavadl_ref.netx.table import table
-from lavadl_ref.netx.transposed import transposed_matrix
-from lavadl_ref.netx.weights import dense_encoding, kernel_weight, pool_padding, pool_window
-from tests.netx import families
-from tests.netx.cases import cuba
-from tests.netx.families import COMPLEX, FAMILIES, OWN, STOCK, neuron
-from tests.netx.oracle import network
+from lavadl_ref.netx.plan.network import Options, plan, waiting
+from lavadl_ref.netx.plan.process_spec import UnsupportedLayer
+from lavadl_ref.netx.plan.table import table
+from lavadl_ref.netx.plan.transposed import transposed_matrix
+from lavadl_ref.netx.plan.weights import dense_encoding, kernel_weight, pool_padding, pool_window
+from tests.support import netx_families as families
+from tests.support.netx_cases import cuba
+from tests.support.netx_families import COMPLEX, FAMILIES, OWN, STOCK, neuron
+from tests.support.oracle.netx import network
 
 
 def dense(outputs=3, inputs=4, **more):
@@ -267,7 +267,7 @@ def test_windows_past_the_edge_become_ordinary_ones(seed):
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_transposed_matrix_is_the_transposed_convolution(groups):
-    from lavadl_kernels import synapse
+    from lavadl_kernels.ops import integer_synapse as synapse
 
     from lavadl_ref.exchange.describe import ConvTranspose
 

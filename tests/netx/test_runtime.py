@@ -16,11 +16,12 @@ import pytest
 
 from lavadl_ref import _ending
 from lavadl_ref.exchange.describe import Dense, Neuron
-from lavadl_ref.netx import lava_support, runtime
-from lavadl_ref.netx.choice import UnsupportedLayer
+from lavadl_ref.netx import lava_support
+from lavadl_ref.netx.plan.process_spec import UnsupportedLayer
+from lavadl_ref.netx.run import runtime
 from tests import PATIENCE
-from tests.netx.cases import CASES
-from tests.netx.oracle import network
+from tests.support.netx_cases import CASES
+from tests.support.oracle.netx import network
 
 pytestmark = pytest.mark.lava
 
@@ -142,7 +143,7 @@ def test_a_killed_process_is_named(victim, traces, monkeypatch, tmp_path):
 def test_the_end_of_the_worker_is_told(ending, told, monkeypatch, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         f"import os\nimport lavadl_ref.netx._worker as worker\nimport sys\nif len(sys.argv) > 2: {ending}\n".replace(
-            "len(sys.argv) > 2", "'lavadl_ref.netx._worker' in sys.orig_argv"
+            "len(sys.argv) > 2", "'lavadl_ref.netx.run._worker' in sys.orig_argv"
         )
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -220,7 +221,7 @@ def stop_a_caller(number, folder):
         "import os, sys\n"
         f"sys.path.insert(0, {str(REPOSITORY)!r})\n"
         "from lavadl_ref.netx import runtime\n"
-        "from tests.netx.cases import CASES\n"
+        "from tests.support.netx_cases import CASES\n"
         "job = CASES['dense']\n"
         f"runtime.run(job.net_config, job.inputs, 200_000, timeout={PATIENCE}, record=())\n"
     )

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lavadl_ref.netx import runtime
+from lavadl_ref.netx.run import runtime
 from tests.netx.conftest import USABLE, WHY
-from tests.netx.one_process import nothing_left
+from tests.support.one_process import nothing_left
 
 if not USABLE:
     pytest.skip(WHY, allow_module_level=True)
@@ -31,7 +31,7 @@ from lava.proc.io.sink import RingBuffer as Sink
 from lava.proc.io.source import RingBuffer as Source
 from lava.proc.lif.process import LIF
 
-from lavadl_ref.netx import inprocess
+from lavadl_ref.netx.run import inprocess
 
 __all__ = ["nothing_left"]
 

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from lavadl_ref import exchange, reference, slayer
+from lavadl_ref import exchange, slayer
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import ConvTranspose, Dense, Network, Neuron, Pool
 from lavadl_ref.slayer.auto import SequentialNetwork, get_classes, get_neuron_params
 from lavadl_ref.slayer.block import cuba, synaptic
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests import random_networks
-from tests.exchange.networks import same
-from tests.slayer.matrix import FAMILIES
+from tests.support import random_networks
+from tests.support.matrix import FAMILIES
+from tests.support.same_networks import same
 
 NEURON = {"threshold": 0.6, "current_decay": 0.4, "voltage_decay": 0.15}
 PER_CHANNEL = {**NEURON, "current_decay": (0.1, 0.9), "voltage_decay": (0.05, 0.5), "shared_param": False}

@@ -5,8 +5,9 @@ import itertools
 import pytest
 import torch
 
-from lavadl_ref.slayer import _delay, axon
-from tests import naive
+from lavadl_ref.slayer import axon
+from lavadl_ref.slayer._bridge import delay as _delay
+from tests.support import oracle as naive
 
 SHAPES = pytest.mark.parametrize("shape", [(2, 3, 9), (2, 3, 4, 9), (2, 3, 2, 4, 9)])
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer import axon, dendrite
-from tests import naive
+from tests.support import oracle as naive
 
 SHAPES = pytest.mark.parametrize("shape", [(2, 3, 12), (2, 3, 4, 5, 12), (2, 3, 4, 3, 12)])
 CUTS = pytest.mark.parametrize("cuts", [(4,), (0, 1, 2), (11,), (3, 3)])

@@ -15,7 +15,7 @@ import torch
 
 from lavadl_ref import bootstrap, slayer
 from lavadl_ref.slayer import axon, classifier, dendrite, loss, neuron, spike, synapse, utils
-from tests.slayer import matrix
+from tests.support import matrix
 
 OURS = ("lavadl_ref.", "lavadl_kernels.")
 DTYPES = (torch.float64, torch.int64, torch.bool, torch.complex64, torch.float16, torch.bfloat16)
@@ -197,7 +197,7 @@ def test_every_class_and_function_has_a_row():
         if inspect.isclass(value) or inspect.isfunction(value)
         if place.__name__ in value.__module__
     }
-    bases = {synapse.GenericLayer, synapse.complex.ComplexLayer, synapse.path, synapse.Taken}
+    bases = {synapse.GenericLayer, synapse.complex.ComplexLayer, synapse.path, synapse.ChosenPath}
     assert {value.__name__ for value in named - covered - bases} <= {"Rate", "FullPrecision", "LazyShapes"}
 
 

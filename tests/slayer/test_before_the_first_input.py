@@ -11,9 +11,9 @@ from torch.optim.swa_utils import AveragedModel
 from lavadl_ref.exchange import Network
 from lavadl_ref.slayer import axon, block, neuron
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
-from tests.exchange.networks import same
-from tests.slayer import matrix
-from tests.slayer.matrix import BLOCKS, FAMILIES
+from tests.support import matrix
+from tests.support.matrix import BLOCKS, FAMILIES
+from tests.support.same_networks import same
 
 every = pytest.mark.parametrize("case", matrix.cases(), ids=str)
 #: the number of whose channels is that of their input

@@ -10,9 +10,9 @@ from lavadl_ref.exchange import Network
 from lavadl_ref.slayer import block as blocks
 from lavadl_ref.slayer.auto import SequentialNetwork
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
-from tests.exchange.networks import same
-from tests.kernels import unrolled
-from tests.slayer.matrix import COMPLEX, FAMILIES, SPIKING, Case
+from tests.support.matrix import COMPLEX, FAMILIES, SPIKING, Case
+from tests.support.oracle import unrolled
+from tests.support.same_networks import same
 
 families = pytest.mark.parametrize("family", SPIKING)
 own = pytest.mark.parametrize("per_channel", [False, True], ids=["shared", "own"])

@@ -12,9 +12,9 @@ from lavadl_ref.slayer import block as blocks
 from lavadl_ref.slayer.auto import SequentialNetwork
 from lavadl_ref.slayer.block import base
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.exchange.networks import same
-from tests.slayer import matrix
-from tests.slayer.matrix import BLOCKS, FAMILIES, T
+from tests.support import matrix
+from tests.support.matrix import BLOCKS, FAMILIES, T
+from tests.support.same_networks import same
 
 ADAPTIVE = [name for name in FAMILIES if "threshold_step" in FAMILIES[name]]
 FLAT_IN_A_FILE = ["Dense", "Recurrent", "KWTA", "Affine", "Output"]
@@ -207,4 +207,4 @@ def test_takes_no_flat_input(family, name):
 
 def test_the_page_is_what_the_list_gives():
     page = Path(__file__).parents[2] / "docs" / "blocks.md"
-    assert page.read_text(encoding="utf-8") == matrix.table(), "python -m tests.slayer.matrix docs/blocks.md"
+    assert page.read_text(encoding="utf-8") == matrix.table(), "python -m tests.support.matrix docs/blocks.md"

@@ -9,9 +9,9 @@ from lavadl_ref import exchange
 from lavadl_ref.slayer import auto, axon, utils
 from lavadl_ref.slayer import block as blocks
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
-from tests.exchange.networks import same
-from tests.slayer import matrix
-from tests.slayer.matrix import BLOCKS, COMPLEX, FAMILIES, SPIKING, Case
+from tests.support import matrix
+from tests.support.matrix import BLOCKS, COMPLEX, FAMILIES, SPIKING, Case
+from tests.support.same_networks import same
 
 FORMS = {"Conv": "spatial", "ConvT": "spatial", "Pool": "spatial", "Unpool": "spatial"}
 TRAINED = ["Dense", "Conv", "ConvT", "Recurrent", "KWTA", "Affine"]

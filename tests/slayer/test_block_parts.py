@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch.nn.utils import parametrizations, prune
 
-from lavadl_ref import exchange, reference, slayer
+from lavadl_ref import exchange, slayer
+from lavadl_ref.deployed import reference
 from lavadl_ref.slayer import synapse
 from lavadl_ref.slayer.auto import SequentialNetwork
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
-from tests.slayer import matrix
-from tests.slayer.matrix import BLOCKS, FAMILIES
+from tests.support import matrix
+from tests.support.matrix import BLOCKS, FAMILIES
 
 neurons = pytest.mark.parametrize("case", matrix.cases(states=False), ids=str)
 SYNAPTIC = [case for case in matrix.cases(states=False) if case.block != "Input"]

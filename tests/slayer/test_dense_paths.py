@@ -6,9 +6,10 @@ import gc
 import lavadl_kernels
 import pytest
 import torch
-from lavadl_kernels import _jit
+from lavadl_kernels.runtime import jit as _jit
 
-from lavadl_ref.slayer import _dense, block, neuron, synapse
+from lavadl_ref.slayer import block, neuron, synapse
+from lavadl_ref.slayer._bridge import dense as _dense
 
 QUANTISER = neuron.cuba.Neuron(1.0, 0.5, 0.5).quantize_8bit
 PATHS = ("events", "gemm", "auto")
@@ -160,7 +161,7 @@ def test_not_finite(value, where):
             z = net(x)
             z.backward(grad)
         outputs.append((z.detach(), net.weight.grad.clone()))
-    assert net.taken == _dense.Taken("gemm", "gemm", None)
+    assert net.taken == _dense.ChosenPath("gemm", "gemm", None)
     for a, b in zip(*outputs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5, equal_nan=True)
         assert torch.isfinite(a).all() == torch.isfinite(b).all()
@@ -170,9 +171,9 @@ def test_the_path_that_was_taken():
     net, sparse, full = layer(20, 40), spikes(2, 20, 6), torch.ones(2, 20, 6)
     assert net.taken is None
     net(sparse)
-    assert net.taken == synapse.Taken("events", "events", torch.count_nonzero(sparse).item() / sparse.numel())
+    assert net.taken == synapse.ChosenPath("events", "events", torch.count_nonzero(sparse).item() / sparse.numel())
     net(full)
-    assert net.taken == synapse.Taken("gemm", "gemm", None)
+    assert net.taken == synapse.ChosenPath("gemm", "gemm", None)
     with torch.no_grad():
         net(sparse)
     assert (net.taken.forward, net.taken.backward) == ("events", None)

@@ -15,8 +15,8 @@ from lavadl_ref.slayer.neuron.dynamics import (
     leaky_integrator,
     resonator,
 )
-from tests import naive
-from tests.kernels import unrolled
+from tests.support import oracle as naive
+from tests.support.oracle import unrolled
 
 ONE = 4096
 LEVEL, STEP = 0.75, 0.25

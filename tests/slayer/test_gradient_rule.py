@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from lavadl_ref.slayer.neuron.dynamics import adaptive_phase_th, adaptive_resonator, adaptive_threshold
-from tests.kernels.families import FAMILIES
-from tests.slayer.neurons import decays, each, integers, make, parts, require_grad, signal
+from tests.support.kernel_families import FAMILIES
+from tests.support.slayer_neurons import decays, each, integers, make, parts, require_grad, signal
 
 ADAPTIVE = pytest.mark.parametrize("name", ["alif", "adrf", "adrf_iz"])
 

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from lavadl_kernels import cuba as kernel
+from lavadl_kernels.neurons import cuba as kernel
 
 from lavadl_ref import slayer
-from lavadl_ref.slayer import _autograd, _delay
-from lavadl_ref.slayer._layout import layout_of
+from lavadl_ref.slayer._bridge import autograd as _autograd
+from lavadl_ref.slayer._bridge import delay as _delay
+from lavadl_ref.slayer._bridge.layout import layout_of
 
 SHAPES = [(2, 3, 5), (1, 3, 5), (2, 1, 5), (1, 1, 5), (2, 3, 1), (2, 3, 4, 2, 5), (1, 3, 1, 2, 5), (2, 1, 4, 2, 5)]
 

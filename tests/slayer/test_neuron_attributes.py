@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lavadl_ref.slayer import axon, neuron
-from tests.kernels.families import FAMILIES
-from tests.slayer.neurons import decays, make, signal
+from tests.support.kernel_families import FAMILIES
+from tests.support.slayer_neurons import decays, make, signal
 
 every = pytest.mark.parametrize("name", list(FAMILIES))
 

@@ -7,8 +7,8 @@ import torch
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.neuron import cuba
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests import naive
-from tests.kernels import unrolled
+from tests.support import oracle as naive
+from tests.support.oracle import unrolled
 
 DEFAULT = {"threshold": 1.0, "current_decay": 0.3, "voltage_decay": 0.1}
 SHAPES = pytest.mark.parametrize("shape", [(2, 3, 20), (2, 3, 4, 3, 20)])

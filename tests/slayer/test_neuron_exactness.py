@@ -8,8 +8,8 @@ import torch
 
 from lavadl_ref.slayer import block
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests import naive
-from tests.slayer.neurons import make
+from tests.support import oracle as naive
+from tests.support.slayer_neurons import make
 
 SHAPE = (2, 3, 60)
 LARGE = {"current_decay": 0.01, "voltage_decay": 0.03, "threshold": 60000.25}

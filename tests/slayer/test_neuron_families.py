@@ -6,9 +6,9 @@ import torch
 
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.kernels import unrolled
-from tests.kernels.families import FAMILIES
-from tests.slayer.neurons import (
+from tests.support.kernel_families import FAMILIES
+from tests.support.oracle import unrolled
+from tests.support.slayer_neurons import (
     decays,
     each,
     feedback_oracle,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lavadl_ref import exchange
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.kernels.families import FAMILIES
-from tests.slayer.neurons import OWN, arguments, decays, each, make, require_grad, signal, spike_of
+from tests.support.kernel_families import FAMILIES
+from tests.support.slayer_neurons import OWN, arguments, decays, each, make, require_grad, signal, spike_of
 
 every = pytest.mark.parametrize("name", FAMILIES)
 complex_ones = pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.complex])

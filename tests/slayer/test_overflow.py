@@ -5,7 +5,7 @@ import torch
 
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.block import cuba
-from tests.slayer import matrix
+from tests.support import matrix
 
 RECURRENT = [case for case in matrix.cases(states=False) if case.block == "Recurrent"]
 SYNAPTIC = [case for case in matrix.cases(states=False) if case.block != "Input"]

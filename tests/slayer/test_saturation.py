@@ -11,7 +11,7 @@ from lavadl_ref import bootstrap, exchange, slayer
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.block import cuba, describe
 from lavadl_ref.slayer.object_detection.models import yolo_kp
-from tests.slayer import matrix
+from tests.support import matrix
 
 CASES = matrix.cases(states=False)
 

@@ -4,11 +4,12 @@ import h5py
 import pytest
 import torch
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange
+from lavadl_ref.deployed import reference
 from lavadl_ref.slayer import auto, block, neuron
-from tests.kernels import unrolled
-from tests.kernels.families import FAMILIES
-from tests.slayer.neurons import decays, each, make, parts, require_grad, signal, spike_of
+from tests.support.kernel_families import FAMILIES
+from tests.support.oracle import unrolled
+from tests.support.slayer_neurons import decays, each, make, parts, require_grad, signal, spike_of
 
 #: what survives a scale of 1
 LEVELS = {

@@ -8,7 +8,7 @@ import torch
 
 from lavadl_ref.slayer.neuron import Dropout, sigma_delta
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests import naive
+from tests.support import oracle as naive
 
 SHAPES = pytest.mark.parametrize("shape", [(2, 3, 12), (2, 3, 4, 3, 12)])
 BIAS = torch.tensor([0.25, -0.5, 0.125])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer.spike import Spike, complex
-from tests import naive
+from tests.support import oracle as naive
 
 VOLTAGE = torch.tensor([[[-2.0, 0.99, 1.0, 1.01, 3.0], [0.0, 1.0, -1.0, 1.5, 0.5]]])
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lavadl_ref.slayer import neuron, synapse
-from tests import naive
+from tests.support import oracle as naive
 
 # Even 64ths and binary spikes: every sum is exact, in any order.
 

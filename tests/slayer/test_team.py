@@ -10,10 +10,10 @@ import lavadl_kernels
 import numpy as np
 import pytest
 import torch
-from lavadl_kernels import _jit
-from lavadl_kernels import _team as kernels_team
+from lavadl_kernels.runtime import jit as _jit
+from lavadl_kernels.runtime import openmp as kernels_team
 
-from lavadl_ref.slayer import _team
+from lavadl_ref.slayer._bridge import openmp as _team
 
 team = _team.of_torch()
 needs_team = pytest.mark.skipif(team is None, reason="torch has no GNU OpenMP here")

@@ -11,11 +11,11 @@ from pathlib import Path
 import lavadl_kernels
 import pytest
 import torch
-from lavadl_kernels import _jit
+from lavadl_kernels.runtime import jit as _jit
 
 from lavadl_ref.slayer import block as blocks
 from tests import PATIENCE
-from tests.slayer.matrix import FAMILIES
+from tests.support.matrix import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS, T = 150, 9  # lanes for more than one piece a thread, and a multiple of nothing
@@ -78,7 +78,7 @@ def test_a_training_step_has_the_same_bits(threads, family):
 
 REPRODUCIBLE = """
 import torch
-from lavadl_kernels import _jit
+from lavadl_kernels.runtime import jit as _jit
 from tests.slayer import test_threads
 _jit.WORTH, _jit.PROCESSORS = 0, 3
 for family in test_threads.FAMILIES:
@@ -130,7 +130,7 @@ def test_kernels_follow_torch(threads, monkeypatch, count):
 LOADING = """
 import sys
 import torch
-from lavadl_kernels import _jit
+from lavadl_kernels.runtime import jit as _jit
 import lavadl_kernels
 from lavadl_ref.slayer import block
 

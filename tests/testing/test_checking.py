@@ -10,8 +10,9 @@ import tracemalloc
 import psutil
 import pytest
 
-from lavadl_ref.testing import dialogue, vectors
-from lavadl_ref.testing.dialogue import TAIL, Dialogue, DialogueError
+from lavadl_ref.testing import vectors
+from lavadl_ref.testing.vectors import dialogue
+from lavadl_ref.testing.vectors.dialogue import TAIL, Dialogue, DialogueError
 from tests import PATIENCE
 
 START = "import json, os, subprocess, sys, time\nask = json.loads(input())\nT, M = ask['steps'], ask['lanes']\n"
@@ -147,7 +148,7 @@ def test_how_it_ended_is_told_when_it_writes_much_before():
 def test_a_program_may_write_much_to_its_standard_error_and_be_right():
     """More than a pipe holds, before an answer, after it, and at the end."""
     script = (
-        "import json, sys; sys.path.insert(0, '.')\nfrom tests.testing.foreign import answer\n"
+        "import json, sys; sys.path.insert(0, '.')\nfrom tests.support.foreign import answer\n"
         "for line in sys.stdin:\n"
         f"    {FLOOD}    print(json.dumps(answer(json.loads(line))), flush=True)\n{FLOOD}"
     )
@@ -157,7 +158,7 @@ def test_a_program_may_write_much_to_its_standard_error_and_be_right():
 
 def test_a_program_that_closes_its_standard_error_and_is_right():
     script = (
-        "import json, os, sys; sys.path.insert(0, '.')\nfrom tests.testing.foreign import answer\nos.close(2)\n"
+        "import json, os, sys; sys.path.insert(0, '.')\nfrom tests.support.foreign import answer\nos.close(2)\n"
         "for line in sys.stdin: print(json.dumps(answer(json.loads(line))), flush=True)\n"
     )
     report = vectors.check([sys.executable, "-c", script], "CUBA", "slayer", timeout=PATIENCE)
@@ -166,7 +167,7 @@ def test_a_program_that_closes_its_standard_error_and_is_right():
 
 def test_an_answer_too_many():
     right = (
-        "from tests.testing.foreign import answer\nprint(json.dumps(answer(ask)), 'and more', sep='\\n', flush=True)"
+        "from tests.support.foreign import answer\nprint(json.dumps(answer(ask)), 'and more', sep='\\n', flush=True)"
     )
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, '.')\n{START}{right}\ntime.sleep(10**6)"]
     report = vectors.check(command, "CUBA", timeout=PATIENCE)

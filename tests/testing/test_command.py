@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lavadl_ref import cli
+from lavadl_ref.cli import main as cli
 from tests import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-FOREIGN = shlex.join([sys.executable, "-m", "tests.testing.foreign"])
+FOREIGN = shlex.join([sys.executable, "-m", "tests.support.foreign"])
 PATIENTLY = ("--timeout", PATIENCE)
 
 

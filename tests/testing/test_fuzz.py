@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lavadl_ref import cli, exchange
+from lavadl_ref import exchange
+from lavadl_ref.cli import main as cli
 from lavadl_ref.exchange import FAMILIES, LAYERS
-from lavadl_ref.testing import _bases, fuzz
+from lavadl_ref.testing import fuzz
+from lavadl_ref.testing.fuzz import _bases
 from tests import PATIENCE
 
 FILES = 300
@@ -66,7 +68,7 @@ def test_a_bad_reader_is_seen(reader, outcome, message):
         workers=1,
         timeout=timeout,
         seconds=0.5 if reader == "slow" else PATIENCE,
-        reader=f"tests.testing.bad_readers:{reader}",
+        reader=f"tests.support.bad_readers:{reader}",
     )
     assert [one.outcome for one in found.failures] == [outcome] * 2
     assert all(message in one.message for one in found.failures)

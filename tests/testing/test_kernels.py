@@ -7,10 +7,11 @@ from itertools import accumulate, product
 
 import numpy as np
 import pytest
-from lavadl_kernels import adrf, adrf_iz, alif, cuba, dynamics, rf, rf_iz, sigma_delta
+from lavadl_kernels.engine import train as dynamics
+from lavadl_kernels.neurons import adrf, adrf_iz, alif, cuba, rf, rf_iz, sigma_delta
 
 from lavadl_ref.testing import vectors
-from tests.kernels.deployment import deploy
+from tests.support.kernel_deployment import deploy
 
 SPIKING = {
     "CUBA": cuba,

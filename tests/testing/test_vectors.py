@@ -13,11 +13,12 @@ import pytest
 
 from lavadl_ref.exchange import FAMILIES
 from lavadl_ref.testing import vectors
-from lavadl_ref.testing.definitions import DEFINITIONS
-from tests import PATIENCE, naive
+from lavadl_ref.testing.vectors.definitions import DEFINITIONS
+from tests import PATIENCE
+from tests.support import oracle as naive
 
 ROOT = Path(__file__).resolve().parents[2]
-FOREIGN = [sys.executable, "-m", "tests.testing.foreign"]
+FOREIGN = [sys.executable, "-m", "tests.support.foreign"]
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +75,7 @@ def test_the_first_difference_of_a_later_piece_has_its_step_in_the_whole_case(tm
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
         "import json, sys\n"
-        "from tests.testing.foreign import answer\n"
+        "from tests.support.foreign import answer\n"
         "for line in sys.stdin:\n"
         "    request = json.loads(line)\n"
         "    found = answer(request)\n"

@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Dense, Network, Neuron
-from lavadl_ref.netx import lava_support, runtime
+from lavadl_ref.netx import lava_support
+from lavadl_ref.netx.run import runtime
 from validation.benchmarks.measure import Ratio, compare_timed
 from validation.benchmarks.results import Column, Part, Row, Settings, ratio_columns, ratio_row
 from validation.conformance import upstream_tests
@@ -104,7 +106,7 @@ def rows(settings: Settings) -> Iterator[Row]:
 
 def measured(case: Case, rounds: int) -> Iterator[Ratio]:
     """The reference next to Lava's runtime, and next to the same models in this process."""
-    from lavadl_ref.netx import inprocess
+    from lavadl_ref.netx.run import inprocess
 
     network, x, long = reference.Network(case.network), case.inputs, case.long_inputs
     expected = network.run(long).output

@@ -50,7 +50,7 @@ WITHOUT = {
     "utils.dotdict",
     "utils.staticproperty",
     "synapse.GenericLayer",
-    "synapse.Taken",
+    "synapse.ChosenPath",
     "synapse.path",
     "synapse.complex.ComplexLayer",
     "neuron.sigma_delta.named_activation",

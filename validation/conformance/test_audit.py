@@ -13,8 +13,9 @@ import h5py
 import numpy as np
 import pytest
 
-from lavadl_ref import deployment, exchange, reference
+from lavadl_ref import exchange
 from lavadl_ref.audit import audit, netx_weights
+from lavadl_ref.deployed import deployment, reference
 from lavadl_ref.exchange import (
     Average,
     Conv,
@@ -30,7 +31,7 @@ from lavadl_ref.exchange import (
     Unpool,
 )
 from lavadl_ref.netx import lava_support
-from tests import random_networks
+from tests.support import random_networks
 from validation.conformance import upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore")]
@@ -43,7 +44,7 @@ from lava.proc.io.sink import RingBuffer as Sink  # noqa: E402
 from lava.proc.io.source import RingBuffer as Source  # noqa: E402
 from lava.utils.weightutils import clip_weights, determine_sign_mode, truncate_weights  # noqa: E402
 
-from lavadl_ref.netx.inprocess import Session  # noqa: E402
+from lavadl_ref.netx.run.inprocess import Session  # noqa: E402
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

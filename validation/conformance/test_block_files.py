@@ -8,8 +8,8 @@ import torch
 from lavadl_ref import exchange
 from lavadl_ref import slayer as ours
 from lavadl_ref.netx import lava_support
-from tests.slayer import matrix
-from tests.slayer.matrix import BLOCKS, COMPLEX, Case
+from tests.support import matrix
+from tests.support.matrix import BLOCKS, COMPLEX, Case
 from validation.conformance import upstream
 from validation.conformance.test_blocks import RUNNING, build, ran
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from tests.slayer import matrix
-from tests.slayer.matrix import BLOCKS, Case
+from tests.support import matrix
+from tests.support.matrix import BLOCKS, Case
 from validation.conformance import upstream
 
 pytestmark = [

@@ -20,7 +20,8 @@ import h5py
 import pytest
 import torch
 
-from lavadl_ref import drop_in, reference
+from lavadl_ref import drop_in
+from lavadl_ref.deployed import reference
 from tests import PATIENCE
 from validation.conformance import upstream
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lavadl_kernels import deployed, synapse
+from lavadl_kernels.engine import deployed
+from lavadl_kernels.ops import integer_synapse as synapse
 
-from lavadl_ref.deployment import deploy, incoming_bits
+from lavadl_ref.deployed.deployment import deploy, incoming_bits
 from lavadl_ref.exchange import Conv, Dense, Input, Network, Neuron, Pool
 from lavadl_ref.netx import lava_support
-from lavadl_ref.netx.plan import Options, plan
-from lavadl_ref.netx.synapses import Synapses, synapses
+from lavadl_ref.netx.plan.network import Options, plan
+from lavadl_ref.netx.plan.synapses import Synapses, synapses
 
 pytestmark = [
     pytest.mark.lava,
@@ -110,10 +111,10 @@ def on_kernels(layer: Any, total: np.ndarray[Any, Any], reset: np.ndarray[Any, A
 
 def on_lava(case: Case, layer: Any, total: np.ndarray[Any, Any]) -> Any:
     """Messages (T, M) and states (T, M) by name, of the process that netx builds."""
-    from lavadl_ref.netx import inprocess  # isort: skip - makes Lava importable
     from lava.proc.io.source import RingBuffer
 
     from lavadl_ref.netx.hdf5 import Network as LavaNetwork
+    from lavadl_ref.netx.run import inprocess
 
     net = LavaNetwork(Network((layer,)), reset_interval=case.reset, time_base="lava")
     found = net.layers[0]
@@ -175,10 +176,10 @@ MESSAGES = (1, 100, 2**17, 2**26, 2**31 - 1)
 
 def through(layer: Any, choice: Any, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """(T, W, H, C) or (T, N) that a synapse sends while (..., T) arrives."""
-    from lavadl_ref.netx import inprocess  # isort: skip - makes Lava importable
     from lava.proc.io.source import RingBuffer
 
-    from lavadl_ref.netx.layers import build_layer
+    from lavadl_ref.netx.hdf5.layers import build_layer
+    from lavadl_ref.netx.run import inprocess
 
     taken = tuple(int(n) for n in x.shape[:-1])
     entry = plan(Network((layer,)), Options(input_shape=taken if len(taken) == 3 else None))[0]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from lavadl_kernels import deployed, rf_iz
+from lavadl_kernels.engine import deployed
+from lavadl_kernels.neurons import rf_iz
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange
+from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Conv, Dense, Network, Neuron
 from validation.conformance import upstream_tests
 

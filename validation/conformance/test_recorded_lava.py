@@ -46,10 +46,10 @@ def run(
 
     `inputs` are (C, H, W, T) or (N, T), None for none; `bias` (C, H, W) in 1/64 drives an input layer.
     """
-    from lavadl_ref.netx import inprocess  # isort: skip - makes Lava importable
     from lava.proc.io.source import RingBuffer
 
     from lavadl_ref.netx.hdf5 import Network as LavaNetwork
+    from lavadl_ref.netx.run import inprocess
 
     net = LavaNetwork(network, **arguments)
     assert "(own)" not in str(net)
@@ -104,9 +104,10 @@ def test_complex_dense(gts):
 @pytest.mark.upstream
 def test_complex_input(gts):
     """2000 steps of Lava's RF_IZ, both parts driven, with a threshold and decays that it makes itself."""
-    from lavadl_ref.netx import inprocess  # isort: skip - makes Lava importable
     from lava.proc.io.source import RingBuffer
     from lava.proc.rf_iz.process import RF_IZ
+
+    from lavadl_ref.netx.run import inprocess
 
     x = load(gts / "complex_dense", "in")
     neurons = RF_IZ(shape=x.shape[:1], period=7, alpha=0.05, state_exp=6, decay_bits=12, vth=1.1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from tests.slayer.neurons import arguments, each, signal
+from tests.support.slayer_neurons import arguments, each, signal
 from validation.conformance import upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

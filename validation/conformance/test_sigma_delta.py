@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from lavadl_kernels import sigma_delta as kernel
+from lavadl_kernels.neurons import sigma_delta as kernel
 
 from lavadl_ref.netx import lava_support
 from lavadl_ref.slayer import axon, dendrite

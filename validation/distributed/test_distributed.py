@@ -22,7 +22,7 @@ FAMILIES = ("cuba", "alif", "rf", "rf_iz", "adrf", "adrf_iz", "sigma_delta")
 def networks():
     """A small network of each family, with whatever gets its shape from a first pass."""
     from lavadl_ref.slayer import block as blocks
-    from tests.slayer import matrix
+    from tests.support import matrix
 
     for family in FAMILIES:
         torch.manual_seed(5)

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from lavadl_ref import deployment, exchange, reference, slayer, verify
-from lavadl_ref.netx.plan import LayerPlan, Options, plan
+from lavadl_ref import exchange, slayer, verify
+from lavadl_ref.deployed import deployment, reference
+from lavadl_ref.netx.plan.network import LayerPlan, Options, plan
 from lavadl_ref.verify.lava_path import compare_lava
 from lavadl_ref.verify.report import new_report
-from tests import random_networks
-from tests.slayer.matrix import BLOCKS, FAMILIES, Case
+from tests.support import random_networks
+from tests.support.matrix import BLOCKS, FAMILIES, Case
 from validation.equivalence._networks import Built, Chunked, Difference, fresh
 from validation.equivalence._options import OPTIONS, REFUSALS, without_effect
 

@@ -10,7 +10,7 @@ import torch
 
 from lavadl_ref.slayer import block as blocks
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
-from tests.slayer.matrix import BLOCKS, FAMILIES, Case
+from tests.support.matrix import BLOCKS, FAMILIES, Case
 from validation.equivalence._options import Option
 
 STEPS = 14

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from lavadl_ref import exchange
-from lavadl_ref.deployment import UnsupportedLayer
+from lavadl_ref.deployed.deployment import UnsupportedLayer
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 from lavadl_ref.slayer.neuron.sigma_delta import identity
-from tests.slayer.matrix import BLOCKS, FAMILIES, SPIKING
+from tests.support.matrix import BLOCKS, FAMILIES, SPIKING
 
 
 @dataclass(frozen=True)

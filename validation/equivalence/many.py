@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lavadl_ref import reference, verify
+from lavadl_ref import verify
+from lavadl_ref.deployed import reference
 from lavadl_ref.netx import lava_support
-from tests import random_networks
+from tests.support import random_networks
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 25  #: networks after which a part tells how far it is

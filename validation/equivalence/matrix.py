@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from lavadl_ref.netx import lava_support
-from lavadl_ref.netx.choice import Choice
-from lavadl_ref.netx.neurons import EXACT
-from lavadl_ref.netx.plan import LayerPlan
-from tests.slayer.matrix import BLOCKS, FAMILIES
+from lavadl_ref.netx.plan.network import LayerPlan
+from lavadl_ref.netx.plan.neurons import EXACT
+from lavadl_ref.netx.plan.process_spec import ProcessSpec
+from tests.support.matrix import BLOCKS, FAMILIES
 from validation.equivalence._cells import Cell, Known, cell
 from validation.equivalence._networks import STEPS
 from validation.equivalence._options import GROUPS, OF_SIGMA_DELTA, OPTIONS
@@ -161,21 +161,21 @@ def _processes(found: Cells) -> list[str]:
 Plans = tuple[LayerPlan, LayerPlan | None]
 
 
-def _synapse(plans: Plans) -> Choice | None:
+def _synapse(plans: Plans) -> ProcessSpec | None:
     return plans[0].synapse
 
 
-def _synapse_behind(plans: Plans) -> Choice | None:
+def _synapse_behind(plans: Plans) -> ProcessSpec | None:
     return None if plans[1] is None else plans[1].synapse
 
 
-def _named(one: Cell, of: Callable[[Plans], Choice | None]) -> str:
+def _named(one: Cell, of: Callable[[Plans], ProcessSpec | None]) -> str:
     """Names of the processes that plans of a cell have."""
     names = {_name(of(plans)) for plans in one.plans}
     return _joined(sorted(names)) or "–"
 
 
-def _name(choice: Choice | None) -> str:
+def _name(choice: ProcessSpec | None) -> str:
     return "" if choice is None else f"`{choice.process}`" + "*" * str(choice).endswith("(own)")
 
 
@@ -205,7 +205,8 @@ Each of the {cells} cells (family, block, option) is a network of slayer's block
 one, so that time shows. It has run in training mode, sends something now and then, and is compared over {steps} steps.
 `=` means that these give the same integers:
 
-- **naive**: the oracle in plain Python (`tests/naive_network.py`), every message and every state at every step;
+- **naive**: the oracle in plain Python (`tests/support/oracle/network.py`), every message and every state at every
+  step;
 - **kernel** and **slayer**: the trained blocks in memory, which run on the training kernels, and the blocks rebuilt
   from the file, every message at every step;
 - **reference**: the file on the deployed kernels, with which the others are compared;

@@ -11,9 +11,12 @@ import os
 import numpy as np
 import pytest
 
-from lavadl_ref import exchange, reference, verify
-from lavadl_ref.netx import lava_support, runtime
-from tests import PATIENCE, random_networks
+from lavadl_ref import exchange, verify
+from lavadl_ref.deployed import reference
+from lavadl_ref.netx import lava_support
+from lavadl_ref.netx.run import runtime
+from tests import PATIENCE
+from tests.support import random_networks
 from validation.equivalence import many
 
 USABLE, WHY = lava_support.available()
@@ -76,7 +79,7 @@ def test_beyond_the_widths(seed, compared):
 @pytest.mark.skipif(not USABLE, reason=WHY)
 def test_biases_from_the_first_step(seed, compared):
     """What upstream's own netx does: every layer integrates its bias from step 0."""
-    from lavadl_ref.netx import inprocess
+    from lavadl_ref.netx.run import inprocess
 
     case = mixed(seed)
     run = reference.Network(case.network, time_base="lava", **case.options).run(

@@ -15,8 +15,9 @@ USABLE, WHY = lava_support.available()
 if not USABLE:
     pytest.skip(WHY, allow_module_level=True)
 
-from lavadl_ref import reference, verify  # noqa: E402
-from tests import random_networks  # noqa: E402
+from lavadl_ref import verify  # noqa: E402
+from lavadl_ref.deployed import reference  # noqa: E402
+from tests.support import random_networks  # noqa: E402
 from validation.equivalence import _cells, _networks, matrix  # noqa: E402
 
 

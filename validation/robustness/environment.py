@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import lavadl_kernels
-from lavadl_kernels._notice import TEXT
+from lavadl_kernels.runtime.compile_notice import TEXT
 
 import lavadl_ref
 
@@ -277,7 +277,7 @@ def _write_network(path: Path) -> None:
 def run(environment: str, command: str, setting: Setting) -> Outcome:
     """One command in one environment."""
     words = [word.format(file=setting.file, out=setting.out) for word in COMMANDS[command]]
-    start = [*setting.before, sys.executable, "-m", "lavadl_ref.cli", *words]
+    start = [*setting.before, sys.executable, "-m", "lavadl_ref.cli.main", *words]
     if setting.redirect:
         start = ["sh", "-c", f'exec "$@" {setting.redirect}', "sh", *start]
     began = time.monotonic()

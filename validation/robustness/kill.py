@@ -25,14 +25,14 @@ from pathlib import Path
 import numpy as np
 
 from lavadl_ref import exchange
-from lavadl_ref.netx import runtime
+from lavadl_ref.netx.run import runtime
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED_MEMORY = Path("/dev/shm")
 MARK = "LAVADL_REF_VICTIM"
 BOUND = 2.0  #: seconds from the signal to the end
 NEVER = 200.0  #: seconds after which an end is not waited for any more
-OURS = [sys.executable, "-m", "lavadl_ref.cli"]
+OURS = [sys.executable, "-m", "lavadl_ref.cli.main"]
 COMMANDS = {
     "demo": [*OURS, "demo", "--epochs", "3", "--samples", "20"],
     "verify": [*OURS, "verify", "x.net", "--steps", "200"],

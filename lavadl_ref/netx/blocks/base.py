@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike
 
 from lavadl_ref._assigned import Refused
 from lavadl_ref.exchange import describe, write_layer
-from lavadl_ref.netx import by_hand
-from lavadl_ref.netx.neurons import STATE_NAMES
-from lavadl_ref.netx.parts import Parts, feed, shaped
+from lavadl_ref.netx.blocks import arguments as by_hand
+from lavadl_ref.netx.blocks._wiring import LayerProcesses, feed, shaped
+from lavadl_ref.netx.plan.neurons import STATE_NAMES
+from lavadl_ref.netx.plan.synapses import declared_bits
 from lavadl_ref.netx.processes import AddBias
-from lavadl_ref.netx.synapses import declared_bits
 
 if TYPE_CHECKING:
-    from lavadl_ref.netx.plan import LayerPlan
+    from lavadl_ref.netx.plan.network import LayerPlan
 
 Shape = int | Sequence[int]
 #: Names of states that neurons may have.
@@ -49,7 +49,7 @@ class AbstractBlock(AbstractProcess):
     synapse, neuron : process or None
         The synapse, its real part where there are two, and the neurons.
     real_synapse, imag_synapse, rec_synapse, rec_imag_synapse : process or None
-        Parts of a complex synapse, and feedback; ``synapse_rec`` is ``rec_synapse``.
+        LayerProcesses of a complex synapse, and feedback; ``synapse_rec`` is ``rec_synapse``.
     offset, line : process or None
         What adds the bias of sums, and what delays the output.
     plan : LayerPlan or None
@@ -76,7 +76,7 @@ class AbstractBlock(AbstractProcess):
         self.output_message_bits = int(self.neuron_params.get("num_message_bits", 0))
 
     @classmethod
-    def planned(cls, plan: LayerPlan, parts: Parts) -> AbstractBlock:
+    def planned(cls, plan: LayerPlan, parts: LayerProcesses) -> AbstractBlock:
         """The block of a network's layer, made of these processes."""
         block = cls.__new__(cls)
         AbstractBlock.__init__(block, shape=plan.shape)
@@ -89,7 +89,7 @@ class AbstractBlock(AbstractProcess):
         block._post_init()  # what Lava does after a constructor
         return block
 
-    def _hold(self, parts: Parts, input_shape: tuple[int, ...], inputs: Sequence[Any] = ()) -> None:
+    def _hold(self, parts: LayerProcesses, input_shape: tuple[int, ...], inputs: Sequence[Any] = ()) -> None:
         """Connect the parts, and the block's ports to theirs; `inputs` if not where synapses or neurons listen."""
         self._parts = parts
         self.synapse, self.imag_synapse = parts.synapse, parts.imag_synapse

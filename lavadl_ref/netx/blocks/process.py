@@ -13,9 +13,9 @@ import numpy as np
 from lava.proc.conv.process import Conv as LavaConv
 from numpy.typing import ArrayLike
 
-from lavadl_ref.netx import by_hand
+from lavadl_ref.netx.blocks import arguments as by_hand
+from lavadl_ref.netx.blocks._wiring import LayerProcesses, conv_overflow
 from lavadl_ref.netx.blocks.base import AbstractBlock, Shape
-from lavadl_ref.netx.parts import Parts, conv_overflow
 
 Pair = int | tuple[int, int]
 
@@ -45,7 +45,7 @@ class Input(AbstractBlock):
     ) -> None:
         super().__init__(shape=shape, neuron_params=neuron_params, input_message_bits=input_message_bits, name=name)
         self.transform = transform
-        self._hold(Parts(neuron=self._neuron(bias, "a_in")), self.shape)
+        self._hold(LayerProcesses(neuron=self._neuron(bias, "a_in")), self.shape)
 
 
 class ComplexInput(AbstractBlock):
@@ -64,7 +64,7 @@ class ComplexInput(AbstractBlock):
     ) -> None:
         super().__init__(shape=shape, neuron_params=neuron_params, name=name)
         neuron = self._neuron(None, "a_real_in", "a_imag_in")
-        self._hold(Parts(neuron=neuron), self.shape, [neuron.a_real_in, neuron.a_imag_in])
+        self._hold(LayerProcesses(neuron=neuron), self.shape, [neuron.a_real_in, neuron.a_imag_in])
 
 
 class Dense(AbstractBlock):
@@ -121,7 +121,7 @@ class Dense(AbstractBlock):
             delay=delay,
         )
         self._check_sums(synapse)
-        self._hold(Parts(synapse=synapse, **self._ending(bias)), synapse.s_in.shape)
+        self._hold(LayerProcesses(synapse=synapse, **self._ending(bias)), synapse.s_in.shape)
 
 
 class RecurrentDense(AbstractBlock):
@@ -163,7 +163,7 @@ class RecurrentDense(AbstractBlock):
         if feedback.s_in.shape != self.shape or feedback.a_out.shape != self.shape:
             raise ValueError(f"weight_rec must be of shape {2 * self.shape}, got {np.shape(weight_rec)}")
         neuron = self._neuron(bias, "a_in")
-        self._hold(Parts(synapse=synapse, rec_synapse=feedback, neuron=neuron), synapse.s_in.shape)
+        self._hold(LayerProcesses(synapse=synapse, rec_synapse=feedback, neuron=neuron), synapse.s_in.shape)
 
 
 class ComplexDense(AbstractBlock):
@@ -223,7 +223,7 @@ class ComplexDense(AbstractBlock):
                 f"{np.shape(weight_imag)}"
             )
         neuron = self._neuron(None, "a_real_in", "a_imag_in")
-        self._hold(Parts(synapse=real, imag_synapse=imag, neuron=neuron), real.s_in.shape)
+        self._hold(LayerProcesses(synapse=real, imag_synapse=imag, neuron=neuron), real.s_in.shape)
 
 
 class Conv(AbstractBlock):
@@ -283,7 +283,7 @@ class Conv(AbstractBlock):
             raise ValueError(f"the block {reason}")
         synapse = LavaConv(**arguments)
         self._check_sums(synapse)
-        self._hold(Parts(synapse=synapse, **self._ending(bias)), arguments["input_shape"])
+        self._hold(LayerProcesses(synapse=synapse, **self._ending(bias)), arguments["input_shape"])
 
 
 class Pool(AbstractBlock):

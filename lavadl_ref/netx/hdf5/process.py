@@ -12,13 +12,13 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 
 from lavadl_ref.exchange import describe
+from lavadl_ref.netx.blocks._wiring import feed
 from lavadl_ref.netx.blocks.process import AbstractBlock
-from lavadl_ref.netx.layers import build_layer
-from lavadl_ref.netx.net_config import NetConfig
-from lavadl_ref.netx.parts import feed
-from lavadl_ref.netx.plan import Options, TimeBaseWarning, check_size, load, plan, waiting
-from lavadl_ref.netx.single import Config, build_single, neuron_params
-from lavadl_ref.netx.table import table
+from lavadl_ref.netx.hdf5._net_config import NetConfig
+from lavadl_ref.netx.hdf5._single_layer import Config, build_single, neuron_params
+from lavadl_ref.netx.hdf5.layers import build_layer
+from lavadl_ref.netx.plan.network import Options, TimeBaseWarning, check_size, load, plan, waiting
+from lavadl_ref.netx.plan.table import table
 
 _told = False
 

@@ -12,8 +12,9 @@ from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from lavadl_ref.deployment import Deployment, deploy, message_bits
+from lavadl_ref.deployed.deployment import Deployment, deploy, message_bits
 from lavadl_ref.exchange.describe import Recurrent
+from lavadl_ref.netx.processes._step import update
 from lavadl_ref.netx.processes.neurons import (
     ExactADRF,
     ExactADRFIZ,
@@ -27,7 +28,6 @@ from lavadl_ref.netx.processes.neurons import (
     ExactSigmaDelta,
 )
 from lavadl_ref.netx.processes.process import AddBias, DelayLine, ExactSparse, GroupSum, Recorder
-from lavadl_ref.netx.update import update
 
 
 class _Exact(PyLoihiProcessModel):

@@ -9,9 +9,9 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
-from lavadl_ref.deployment import SPIKE_EXP, deploy
+from lavadl_ref.deployed.deployment import SPIKE_EXP, deploy
 from lavadl_ref.exchange.describe import Layer
-from lavadl_ref.netx.update import compile_ahead
+from lavadl_ref.netx.processes._step import compile_ahead
 
 
 class ExactNeuron(AbstractProcess):

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lavadl_ref.slayer import _delay
+from lavadl_ref.slayer._bridge import delay as _delay
+from lavadl_ref.slayer._bridge.layout import layout_of
 from lavadl_ref.slayer._callers import stack_level
-from lavadl_ref.slayer._layout import layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer.utils import _validate

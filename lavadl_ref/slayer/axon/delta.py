@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref._assigned import Fixed
-from lavadl_ref.slayer._sigma_delta import Beyond, DeltaFunction, Setting, Stateful, messages
+from lavadl_ref.slayer._bridge.sigma_delta import DeltaFunction, OutOfRange, Setting, Stateful, messages
 from lavadl_ref.slayer.utils import _validate
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
@@ -163,7 +163,7 @@ class Delta(Stateful):
             keep = torch.is_grad_enabled() and (input.requires_grad or levels.requires_grad)
             try:
                 return messages(Setting(False, *constants, keep, sums=False), None, input, levels, None)[0]
-            except Beyond:
+            except OutOfRange:
                 pass
         message: Tensor
         message, *states = DeltaFunction.apply(input, levels, *held, *constants)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref._assigned import Fixed
-from lavadl_ref.slayer import _feedback
+from lavadl_ref.slayer._bridge import feedback as _feedback
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.block import describe
 from lavadl_ref.slayer.block._block import Output, SpikingBlock

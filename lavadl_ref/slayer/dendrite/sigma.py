@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lavadl_ref.slayer._sigma_delta import SigmaFunction, Stateful
+from lavadl_ref.slayer._bridge.sigma_delta import SigmaFunction, Stateful
 
 
 class Sigma(Stateful):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lavadl_kernels import adrf, rf
+from lavadl_kernels.neurons import adrf, rf
 from torch import Tensor
 
 from lavadl_ref.slayer.neuron._resonant import AdaptiveResonant, resonance_of

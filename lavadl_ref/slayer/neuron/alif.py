@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from lavadl_kernels import alif, cuba
+from lavadl_kernels.neurons import alif, cuba
 from torch import Tensor
 
 from lavadl_ref.slayer.neuron import base, spiking

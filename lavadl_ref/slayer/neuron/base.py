@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from lavadl_kernels.layout import quantised_frames
+from lavadl_kernels.ops.layout import quantised_frames
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref._assigned import Fixed
+from lavadl_ref.slayer._bridge.layout import Layout, layout_of
 from lavadl_ref.slayer._callers import stack_level
-from lavadl_ref.slayer._layout import Layout, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer.utils import _validate

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from lavadl_kernels import cuba
+from lavadl_kernels.neurons import cuba
 from torch import Tensor
 
-from lavadl_ref.slayer import _feedback
+from lavadl_ref.slayer._bridge import feedback as _feedback
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.neuron import base, spiking
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm

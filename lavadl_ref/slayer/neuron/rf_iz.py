@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lavadl_kernels import rf_iz
+from lavadl_kernels.neurons import rf_iz
 from torch import Tensor
 
 from lavadl_ref.slayer.neuron._resonant import Resonant, resonance_of

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from lavadl_ref._assigned import Constant
+from lavadl_ref.slayer._bridge.layout import layout_of
+from lavadl_ref.slayer._bridge.sigma_delta import OutOfRange, Setting, Stateful, messages
 from lavadl_ref.slayer._hooks import watched
-from lavadl_ref.slayer._layout import layout_of
-from lavadl_ref.slayer._sigma_delta import Beyond, Setting, Stateful, messages
 from lavadl_ref.slayer.axon.delta import Delta, Threshold
 from lavadl_ref.slayer.dendrite import Sigma
 from lavadl_ref.slayer.neuron import _units, base
@@ -349,7 +349,7 @@ class Neuron(base.Neuron):
 
         Raises
         ------
-        Beyond
+        OutOfRange
             Where the parts, one after the other, have to decide.
         """
         self._observe(input)
@@ -382,6 +382,6 @@ class Neuron(base.Neuron):
         if self._fusible(input):
             try:
                 return self._dropped(self._messages(input))
-            except Beyond:
+            except OutOfRange:
                 pass
         return self._dropped(self.delta(self.dynamics(input)[1]))

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from lavadl_kernels import cuba
 from lavadl_kernels.fixed_point import NEVER
+from lavadl_kernels.neurons import cuba
 from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref._assigned import Constant
-from lavadl_ref.slayer import _autograd, _feedback
 from lavadl_ref.slayer._bounds import bounds_of
-from lavadl_ref.slayer._layout import layout_of
+from lavadl_ref.slayer._bridge import autograd as _autograd
+from lavadl_ref.slayer._bridge import feedback as _feedback
+from lavadl_ref.slayer._bridge.layout import layout_of
 from lavadl_ref.slayer.neuron import _units, base
 from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
 from lavadl_ref.slayer.utils import _validate

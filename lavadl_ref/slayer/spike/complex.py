@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer.spike.spike import _Fixed, as_level
 from lavadl_ref.slayer.utils import _validate
 

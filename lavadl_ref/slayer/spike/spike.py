@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref._assigned import derived
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer.utils import _validate
 
 

@@ -1,7 +1,7 @@
 """Synapses: weighted sums over neurons, step by step."""
 
-from lavadl_ref.slayer._dense import Taken, path
+from lavadl_ref.slayer._bridge.dense import ChosenPath, path
 from lavadl_ref.slayer.synapse import complex as complex
 from lavadl_ref.slayer.synapse.layer import Conv, ConvTranspose, Dense, GenericLayer, Pool, Unpool
 
-__all__ = ["Conv", "ConvTranspose", "Dense", "GenericLayer", "Pool", "Taken", "Unpool", "complex", "path"]
+__all__ = ["ChosenPath", "Conv", "ConvTranspose", "Dense", "GenericLayer", "Pool", "Unpool", "complex", "path"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref._assigned import Fixed, Guarded, Refused
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer._precision import FullPrecision
 from lavadl_ref.slayer.synapse import layer

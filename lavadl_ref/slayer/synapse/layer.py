@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lavadl_ref.slayer import _dense
+from lavadl_ref.slayer._bridge import dense as _dense
 from lavadl_ref.slayer.synapse._generic import GenericLayer as GenericLayer
 from lavadl_ref.slayer.synapse._generic import Hook as Hook
 from lavadl_ref.slayer.utils import _validate
@@ -90,7 +90,7 @@ class Dense(GenericLayer, torch.nn.Conv3d):
 
     Attributes
     ----------
-    taken : Taken or None
+    taken : ChosenPath or None
         How the last sums were computed, by events or as a matrix product; `synapse.path` chooses.
 
     Raises
@@ -119,7 +119,7 @@ class Dense(GenericLayer, torch.nn.Conv3d):
         else:
             channels, height, width = int(extents[2]) if len(extents) == 3 else 1, int(extents[1]), int(extents[0])
         super().__init__(channels, int(out_neurons), (height, width, 1), bias=False, pre_hook_fx=pre_hook_fx)
-        self.taken: _dense.Taken | None = None
+        self.taken: _dense.ChosenPath | None = None
         self.weight.data *= factor
         if weight_norm:
             self.enable_weight_norm()

@@ -8,9 +8,9 @@ from enum import IntEnum, unique
 from typing import Any
 
 import torch
-from lavadl_kernels import layout
+from lavadl_kernels.ops import layout
 
-from lavadl_ref.slayer._autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import _follow_torch
 from lavadl_ref.slayer.utils import _validate
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavadl_ref.slayer.object_detection.boundingbox import utils
-from tests.slayer.object_detection.boxes import boxes
+from tests.support.boxes import boxes
 
 NAMES = ["car", "bus", "rider"]
 SIZE = {"height": 32, "width": 128}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer import obd
-from tests.slayer.object_detection import naive
+from tests.support.oracle import detection as naive
 
 ANCHORS = [[(0.5, 0.25), (0.25, 0.5)], [(1.0, 1.0), (0.5, 0.5)]]
 GRIDS = [(2, 2), (4, 4)]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from lavadl_ref.slayer import obd
 from lavadl_ref.slayer.object_detection.boundingbox import metrics
-from tests.slayer.object_detection import naive
-from tests.slayer.object_detection.boxes import boxes, frame
+from tests.support.boxes import boxes, frame
+from tests.support.oracle import detection as naive
 
 THRESHOLDS = [0.3, 0.5, 0.75]
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavadl_ref.slayer.object_detection.boundingbox import utils
-from tests.slayer.object_detection import naive
-from tests.slayer.object_detection.boxes import boxes
+from tests.support.boxes import boxes
+from tests.support.oracle import detection as naive
 
 
 def one_hot(detections, classes=3):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from lavadl_ref.slayer import obd
 from lavadl_ref.slayer.object_detection.boundingbox import utils
-from tests.slayer.object_detection import naive
-from tests.slayer.object_detection.boxes import boxes
+from tests.support.boxes import boxes
+from tests.support.oracle import detection as naive
 
 ANCHORS = [[(0.28, 0.22), (0.38, 0.48), (0.90, 0.78)], [(0.07, 0.15), (0.15, 0.11), (0.14, 0.29)]]
 SCALES = [(2, 3), (4, 6)]

@@ -7,11 +7,11 @@ from typing import Any
 import lavadl_kernels
 import numpy as np
 import torch
-from lavadl_kernels import adaptation
+from lavadl_kernels.neurons import _adaptation as adaptation
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lavadl_ref.slayer._layout import Layout, layout_of
+from lavadl_ref.slayer._bridge.layout import Layout, layout_of
 from lavadl_ref.slayer.neuron.dynamics._grid import Grid
 
 

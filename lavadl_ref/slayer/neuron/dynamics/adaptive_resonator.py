@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lavadl_kernels import adrf_iz
+from lavadl_kernels.neurons import adrf_iz
 from torch import Tensor
 
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer.neuron.dynamics._grid import Grid
 from lavadl_ref.slayer.neuron.dynamics._levels import persistent_ref_state, persistent_th_state
 

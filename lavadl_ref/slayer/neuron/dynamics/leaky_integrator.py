@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer.neuron.dynamics._grid import Grid
 from lavadl_ref.slayer.utils import _validate
 

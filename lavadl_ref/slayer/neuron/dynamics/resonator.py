@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lavadl_kernels import rf, rf_iz
+from lavadl_kernels.neurons import rf, rf_iz
 from torch import Tensor
 
-from lavadl_ref.slayer import _autograd
+from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer.neuron.dynamics._grid import Grid
 from lavadl_ref.slayer.utils import _validate
 

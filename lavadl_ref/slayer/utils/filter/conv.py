@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lavadl_kernels import filter
+from lavadl_kernels.ops import filter
 
-from lavadl_ref.slayer._autograd import _follow_torch
-from lavadl_ref.slayer._layout import Layout, layout_of
+from lavadl_ref.slayer._bridge.autograd import _follow_torch
+from lavadl_ref.slayer._bridge.layout import Layout, layout_of
 from lavadl_ref.slayer.utils import _validate
 
 # Up to here one T x T matrix is faster than blocks; beyond, blocks of at least _BLOCK steps.

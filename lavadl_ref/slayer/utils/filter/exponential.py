@@ -6,10 +6,10 @@ import math
 from typing import Any, NamedTuple
 
 import torch
-from lavadl_kernels import filter
+from lavadl_kernels.ops import filter
 from torch.autograd.function import once_differentiable
 
-from lavadl_ref.slayer._autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import _follow_torch
 from lavadl_ref.slayer.utils.filter.conv import batched, conv, time_major
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from lavadl_kernels import delay
+from lavadl_kernels.ops import delay
 
-from lavadl_ref.slayer._autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import _follow_torch
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.filter.conv import time_major
 

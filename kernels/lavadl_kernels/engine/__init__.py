@@ -1,0 +1,1 @@
+"""A neuron family run over time: for training, with feedback, and as deployed."""

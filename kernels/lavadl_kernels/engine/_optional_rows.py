@@ -1,0 +1,81 @@
+"""Rows of lanes as kernels see them: parts that are not there, and values that all lanes share, cost nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from lavadl_kernels.runtime.jit import VIEW, scalar
+
+
+def maybe_row(block, k, t, lo, n):
+    """Lanes ``lo`` to ``lo + n`` of ``block[k, t]``; None of no block."""
+    return None if block is None else block[k, t, lo : lo + n]
+
+
+@overload(maybe_row, **VIEW)
+def _maybe_row(block, k, t, lo, n):
+    if isinstance(block, types.NoneType):
+        return lambda block, k, t, lo, n: None
+    return lambda block, k, t, lo, n: block[k, t, lo : lo + n]
+
+
+def store(row, i, value):
+    """``row[i] = value``, if there is a row."""
+    if row is not None:
+        row[i] = value
+
+
+@overload(store)
+def _store(row, i, value):
+    if isinstance(row, types.NoneType):
+        return lambda row, i, value: None
+
+    def write(row, i, value):
+        row[i] = value
+
+    return write
+
+
+def add(value, row, i):
+    """``value + row[i]``, if there is a row."""
+    return value if row is None else value + row[i]
+
+
+@overload(add)
+def _add(value, row, i):
+    if isinstance(row, types.NoneType):
+        return lambda value, row, i: value
+    return lambda value, row, i: value + row[i]
+
+
+def param_row(values, k, n):
+    """Row k of (P, M), the first `n` lanes; of (P,) the one value that all lanes share."""
+    return values[k] if values.ndim == 1 else values[k, :n]
+
+
+@overload(param_row, **VIEW)
+def _param_row(values, k, n):
+    if values.ndim == 1:
+        return lambda values, k, n: values[k]
+    return lambda values, k, n: values[k, :n]
+
+
+def lane_value(values, i):
+    """A lane's value of what `param_row` gave."""
+    return values[i] if isinstance(values, np.ndarray) else values
+
+
+@overload(lane_value)
+def _lane_value(values, i):
+    if isinstance(values, types.Array):
+        return lambda values, i: values[i]
+    return lambda values, i: values
+
+
+@scalar
+def copied(values, to):
+    """Copy a row of lanes to another, in a loop that vectorises; assigning a slice would not."""
+    for i in range(to.size):
+        to[i] = values[i]

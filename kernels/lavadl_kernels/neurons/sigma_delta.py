@@ -1,0 +1,387 @@
+"""Sigma-delta: a neuron that sums the changes it receives and sends the changes of its activation.
+
+Recurrence, in integers of 1/2**18 with messages in 1/4096::
+
+    sigma[t]  = sigma[t-1] + a[t]
+    act[t]    = f(sigma[t] + bias)                     f the identity or max(., 0)
+    d[t]      = act[t] - act[t-1] + residue[t-1]
+    c[t]      = d[t], or with cum_error error[t-1] + d[t]
+    m[t]      = d[t] if |c[t]| >= threshold else 0     at equality a message is sent
+    residue[t] = d[t] - m[t]
+    error[t]  = 0 if m[t] is not 0, else c[t]          with cum_error only
+    message[t] = floor(m[t] / 64)                      what is cut off is lost
+
+The `slayer` integers have no width limit.  The `loihi` integers wrap at 32 bits everywhere,
+as Lava's process model does; inside that width the two are the same.
+
+In training the neuron falls into Sigma, its activation, and Delta, which sends multiples of
+1 / scale.  Both calculate in float64, exact for multiples of 2**-18 below 2**34.
+
+Backward is the gradient of the surrogate model.  What Delta does between activation and message
+counts as the identity of the change, and the residue as constant::
+
+    Sigma:  ga[t]   = gsigma[t] + ga[t+1]
+    Delta:  gact[t] = gm[t] - gm[t+1]
+            g_threshold = -sum_t gm[t] * (d[t] * scale_grad * exp(-(|c[t]| - threshold) / tau_grad) / threshold
+                                          if |c[t]| > threshold else sign(d[t]))
+
+where the threshold of the last formula is at least 1 / scale.  It is that of Lava-DL, which
+has no gradient for cum_error.
+
+Arrays are time-major: (T, M), where the M lanes are independent neurons.  Signals are float32
+in units of 1, states and thresholds float64 in units of 1, one per lane.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from lavadl_kernels.fixed_point import wrap32
+from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
+from lavadl_kernels.neurons._family import Family, register
+from lavadl_kernels.neurons._surrogate import exp_negative
+from lavadl_kernels.runtime.buffers import empty_like
+from lavadl_kernels.runtime.jit import kernel, scalar
+
+CHUNK = leaky_integrator.CHUNK
+STATES = ("sigma", "activation", "residue", "error")
+CUT = 6  #: bits between the scale of the states and that of the messages
+LIMIT = 2.0**34  #: magnitude below which float64 holds the multiples of 2**-18 exactly
+
+
+def folded(x, loihi):
+    """`x` in 32 bits where `loihi`; a real number has no width."""
+    return wrap32(x) if loihi else x
+
+
+@overload(folded, jit_options={"error_model": "numpy"})
+def _folded(x, loihi):
+    # by type, so that float32 stays what it is
+    return (lambda x, loihi: x) if isinstance(x, types.Float) else folded
+
+
+@scalar
+def encode(activation, before, residue, error, threshold, cum_error, loihi):
+    """One step of Delta, on integers or on real numbers.
+
+    Parameters
+    ----------
+    activation, before : int or float
+        The activation now and one step ago.
+    residue, error : int or float
+        What was not sent yet, and the sum of all changes since the last message.
+    threshold : int or float
+        In the unit of the activation.
+    cum_error : bool
+        Whether `error` is compared with the threshold instead of the change.
+    loihi : bool
+        Whether integers wrap at 32 bits.
+
+    Returns
+    -------
+    residue, error, message, change, compared
+        The new states; the message before it is cut to the scale of messages; the change it is
+        made of, and the value whose magnitude was compared.
+    """
+    change = folded(activation - before + residue, loihi)
+    compared = folded(error + change, loihi) if cum_error else change
+    size = folded(abs(compared), loihi)  # the most negative integer has no magnitude in 32 bits, and stays negative
+    message = change if size >= threshold else change - change
+    if cum_error:
+        error = change - change if folded(abs(message), loihi) > 0 else compared
+    return change - message, error, message, change, compared
+
+
+@scalar
+def step(sigma, activation, residue, error, a, bias, threshold, relu, cum_error, loihi):
+    """One step of one neuron.
+
+    Parameters
+    ----------
+    sigma, activation, residue, error : int
+        States, 1/2**18.
+    a, bias : int
+        Synaptic input, and constant added to sigma, 1/2**18.
+    threshold : int
+        1/2**18.
+    relu : bool
+        Whether the activation is max(., 0) instead of the identity.
+    cum_error : bool
+        Whether the sum of the changes since the last message is compared with the threshold.
+    loihi : bool
+        Whether states wrap at 32 bits.
+
+    Returns
+    -------
+    sigma, activation, residue, error, message
+        The new states, and the message in 1/4096.
+    """
+    sigma, value = integrate(sigma, a, bias, 0, relu, loihi)
+    residue, error, message, _, _ = encode(value, activation, residue, error, threshold, cum_error, loihi)
+    return sigma, value, residue, error, message >> CUT
+
+
+@scalar
+def integrate(sigma, a, bias, up, relu, loihi):
+    """The sum after a step, and its activation, which `up` multiplies by 2**up before it is rectified."""
+    sigma = folded(sigma + a, loihi)
+    value = folded((sigma + bias) << up, loihi)
+    if relu:
+        value = max(value, 0)
+    return sigma, value
+
+
+def _refused(what, x):
+    with np.errstate(invalid="ignore"):
+        worst = float(np.abs(x).max(initial=0))
+    return ValueError(f"{what} must be finite and stay below {LIMIT:.3g} in magnitude, found an input of {worst}")
+
+
+def sigma_forward(x, sigma):
+    """Sum over time.
+
+    Parameters
+    ----------
+    x : ndarray
+        (T, M) float32, units of 1.
+    sigma : ndarray
+        (M,) float64, the sum so far.
+
+    Returns
+    -------
+    y : ndarray
+        (T, M) float32, the sums.
+    sigma : ndarray
+        (M,) float64, the last one.
+
+    Raises
+    ------
+    ValueError
+        If an input or a sum is not finite or at least 2**34 in magnitude.
+    """
+    y, after = empty_like(x), sigma.copy()
+    if not _sigma_forward(sigma.size, x, after, y):
+        raise _refused("the sum of a sigma", x)
+    return y, after
+
+
+@kernel
+def _sigma_forward(begin, end, x, state, y):
+    beyond = np.int32(0)
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        total = state[lo:hi]
+        for t in range(x.shape[0]):
+            xr, yr = x[t, lo:hi], y[t, lo:hi]
+            for i in range(hi - lo):
+                total[i] += np.float64(xr[i])
+                beyond |= np.int32(not (abs(total[i]) < LIMIT))
+                yr[i] = np.float32(total[i])
+    return bool(beyond == 0)
+
+
+def sigma_backward(grad_y):
+    """Gradient of `sigma_forward` to its input: the sum of `grad_y` (T, M) float32 over all later steps."""
+    grad_x = empty_like(grad_y)
+    _sigma_backward(grad_y.shape[1], grad_y, grad_x)
+    return grad_x
+
+
+@kernel
+def _sigma_backward(begin, end, grad_y, grad_x):
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        total = np.zeros(hi - lo)
+        for t in range(grad_y.shape[0] - 1, -1, -1):
+            gyr, gxr = grad_y[t, lo:hi], grad_x[t, lo:hi]
+            for i in range(hi - lo):
+                total[i] += np.float64(gyr[i])
+                gxr[i] = np.float32(total[i])
+
+
+def delta_forward(x, before, residue, error, threshold, scale, cum_error=False):
+    """Send the changes of a signal.
+
+    Parameters
+    ----------
+    x : ndarray
+        (T, M) float32, units of 1.
+    before, residue, error : ndarray
+        (M,) float64: the last input, what was not sent yet, and with `cum_error` the sum of the
+        changes since the last message.
+    threshold : ndarray
+        (M,) float64.
+    scale : float
+        Messages are rounded down to multiples of 1 / scale.
+    cum_error : bool
+        Whether `error` is compared with the threshold.
+
+    Returns
+    -------
+    message : ndarray
+        (T, M) float32.
+    before, residue, error : ndarray
+        (M,) float64, the states after the last step.
+
+    Raises
+    ------
+    ValueError
+        If an input is not finite or at least 2**34 in magnitude.
+    """
+    message = empty_like(x)
+    after = before.copy(), residue.copy(), error.copy()
+    if not _delta_forward(before.size, x, *after, threshold, np.float64(scale), cum_error, message):
+        raise _refused("the input of a delta", x)
+    return message, *after
+
+
+@kernel
+def _delta_forward(begin, end, x, before, residue, error, threshold, scale, cum_error, message):
+    beyond = np.int32(0)
+    unit = 1 / scale
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        b, r, e, th = before[lo:hi], residue[lo:hi], error[lo:hi], threshold[lo:hi]
+        for t in range(x.shape[0]):
+            xr, mr = x[t, lo:hi], message[t, lo:hi]
+            for i in range(hi - lo):
+                now = np.float64(xr[i])
+                beyond |= np.int32(not (abs(now) < LIMIT))
+                r[i], e[i], sent, _, _ = encode(now, b[i], r[i], e[i], th[i], cum_error, False)
+                b[i] = now
+                mr[i] = np.float32(np.floor(sent * scale) * unit)
+    return bool(beyond == 0)
+
+
+def delta_backward(grad_message):
+    """Gradient of `delta_forward` to its input: `grad_message` (T, M) float32 less itself one step later."""
+    grad_x = grad_message.copy()
+    grad_x[:-1] -= grad_message[1:]
+    return grad_x
+
+
+def threshold_backward(x, before, residue, error, threshold, scale, cum_error, tau_grad, scale_grad, grad_message):
+    """Gradient of `delta_forward` to its thresholds, recomputing its changes from what it was given.
+
+    Parameters
+    ----------
+    tau_grad, scale_grad : float
+        Width and height of the surrogate.
+    grad_message : ndarray
+        (T, M) float32.
+
+    Returns
+    -------
+    ndarray
+        (M,) float64, per lane.
+    """
+    grad = np.zeros(threshold.shape, np.float64)
+    states = before.copy(), residue.copy(), error.copy()
+    _threshold_backward(
+        grad.size, x, *states, threshold, np.float64(scale), cum_error, np.float32(tau_grad), np.float32(scale_grad),
+        grad_message, grad,
+    )  # fmt: skip
+    return grad
+
+
+@kernel
+def _threshold_backward(
+    begin, end, x, before, residue, error, threshold, scale, cum_error, tau_grad, scale_grad, grad_message, grad
+):
+    least = 1 / scale
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        b, r, e, th, g = before[lo:hi], residue[lo:hi], error[lo:hi], threshold[lo:hi], grad[lo:hi]
+        for t in range(x.shape[0]):
+            xr, gm = x[t, lo:hi], grad_message[t, lo:hi]
+            for i in range(hi - lo):
+                now = np.float64(xr[i])
+                r[i], e[i], _, change, compared = encode(now, b[i], r[i], e[i], th[i], cum_error, False)
+                b[i] = now
+                level = max(th[i], least)
+                distance = abs(compared) - level
+                slope = change * np.float64(scale_grad * exp_negative(-abs(np.float32(distance)) / tau_grad)) / level
+                g[i] -= np.float64(gm[i]) * (slope if distance > 0 else np.sign(change))
+
+
+# Deployed neurons.  A norm that divides by 2**exponent makes the unit of everything behind the sum finer by
+# that many bits, so that nothing is rounded; a negative exponent multiplies.
+
+
+def _deploy(neuron, state, i, a, b, loihi):
+    up, cut, relu, cum_error = max(-neuron.exponent, 0), CUT + max(neuron.exponent, 0), neuron.relu, neuron.cum_error
+    sigma, before, residue, error = state[0, i], state[1, i], state[2, i], state[3, i]
+    bias, threshold = neuron.bias[i], neuron.threshold[i]
+    fsum, fact = integrate(sigma, a, bias, up, relu, False)
+    fres, ferr, fsent, _, fcompared = encode(fact, before, residue, error, threshold, cum_error, False)
+    nsum, nact = integrate(sigma, wrap32(a), bias, up, relu, True)
+    nres, nerr, nsent, _, ncompared = encode(nact, before, residue, error, threshold, cum_error, True)
+    far = fsum != nsum or fact != nact or fcompared != ncompared or fsent != nsent or fres != nres or ferr != nerr
+    if loihi:
+        state[0, i], state[1, i], state[2, i], state[3, i] = nsum, nact, nres, nerr
+        return True, nsent >> cut, far
+    state[0, i], state[1, i], state[2, i], state[3, i] = fsum, fact, fres, ferr
+    return True, fsent >> cut, far
+
+
+class SigmaDelta(NamedTuple):
+    """Parameters of a deployed layer; states sigma, activation, residue, error."""
+
+    threshold: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the activation
+    bias: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the sum
+    relu: bool
+    cum_error: bool
+    exponent: int = 0  #: sum and bias are divided by 2**exponent
+
+
+def _deploy_delta(neuron, state, i, a, b, loihi):
+    before, residue, error, threshold = state[0, i], state[1, i], state[2, i], neuron.threshold[i]
+    narrow = wrap32(a)
+    fres, ferr, fsent, _, fcompared = encode(a, before, residue, error, threshold, neuron.cum_error, False)
+    nres, nerr, nsent, _, ncompared = encode(narrow, before, residue, error, threshold, neuron.cum_error, True)
+    far = narrow != a or fcompared != ncompared or fsent != nsent or fres != nres or ferr != nerr
+    if loihi:
+        state[0, i], state[1, i], state[2, i] = narrow, nres, nerr
+        return True, nsent >> CUT, far
+    state[0, i], state[1, i], state[2, i] = a, fres, ferr
+    return True, fsent >> CUT, far
+
+
+class Delta(NamedTuple):
+    """Parameters of a deployed input layer, which sends the changes of its input; states activation, residue, error."""
+
+    threshold: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the input
+    cum_error: bool
+
+
+def _deploy_sigma(neuron, state, i, a, b, loihi):
+    sigma, free = integrate(state[0, i], a, neuron.bias[i], 0, False, False)
+    narrow, value = integrate(state[0, i], wrap32(a), neuron.bias[i], 0, False, True)
+    state[0, i] = narrow if loihi else sigma
+    return True, (value if loihi else free), sigma != narrow or free != value
+
+
+class Sigma(NamedTuple):
+    """Parameters of a deployed layer that is read out: it sends its sum and bias; state sigma."""
+
+    bias: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the sum
+
+
+FAMILY = register(
+    Family(
+        "SDNN",
+        SigmaDelta,
+        step,
+        _deploy,
+        STATES,
+        constants=("threshold",),
+        carried="activation",
+        bias_at="sigma",
+        as_input=Family("SDNN", Delta, encode, _deploy_delta, STATES[1:], carried="activation"),
+        as_output=Family("SDNN", Sigma, integrate, _deploy_sigma, STATES[:1], constants=(), carried="sigma"),
+    )
+)

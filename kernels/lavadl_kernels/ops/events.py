@@ -1,0 +1,493 @@
+"""Dense synapses by their events: the non-zero entries of the input, and nothing else.
+
+    z[r] = sum over the events (r, i) of value * weight[:, i]
+    g_weight[:, i] = sum over the events (r, i) of value * g[r]
+
+A row r is a step of a sample, a column i an input.  `of_rows` and `of_lanes` list the events of a matrix,
+`table` brings weights into the order in which `forward` reads them, `weight_gradient` goes back.
+
+Rows come in chunks, small enough that what backward reads of a chunk stays cached: there are lists of the
+columns of each row for forward, and of the rows of each column for backward, both by chunk.
+
+Weights that are multiples of 1/32 from -4 to 127/32, as the 8-bit quantiser gives, are summed as integers:
+where all events have one value, a result is the exact sum times that value, rounded once.  Other weights and
+values are summed in float32, in an order that the events alone decide.  Blocks of outputs are independent, so
+the number of threads changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lavadl_kernels.runtime.buffers import empty, empty_like
+from lavadl_kernels.runtime.jit import Kernel, kernel, scalar
+from lavadl_kernels.runtime.simd import (
+    BIAS,
+    RUN,
+    SIDE,
+    STRETCH,
+    WIDTH,
+    add_rows,
+    add_weighted_rows,
+    lowest,
+    mantissas,
+    nonzero,
+    population,
+    turn,
+    without_lowest,
+)
+
+Array = np.ndarray[Any, Any]
+
+CHUNK = 600  #: rows: several blocks of WIDTH outputs of theirs fit a second-level cache, and few lists are very short
+LIMIT = 1 << 16  #: neither columns nor the rows of a chunk may be more, for their numbers to fit 16 bits
+GROUP = 4  #: blocks of outputs that are summed in turn for each chunk
+MANTISSA = 32  #: an 8-bit weight is an integer over this
+WORTH = 1 << 15  #: events from which on a second thread pays for what is done once for each
+WRITTEN = 4  #: entries of a stretch that are written before it is asked whether there are more
+
+
+class Lists(NamedTuple):
+    """For each line of each chunk what meets it: lines are rows and hold columns, or the other way round."""
+
+    start: Array  #: (chunks * lines + 1,) int32: where the list of a line begins, and the last one ends
+    entry: Array  #: (events,) uint16: number of a column, or of a row in its chunk
+    value: Array  #: (events,) float32, or none where all events have the same value
+
+
+class Events(NamedTuple):
+    """The non-zero entries of a matrix."""
+
+    shape: tuple[int, int]  #: rows and columns
+    common: float  #: the value of all events, if they have the same
+    place: Array  #: (chunks * rows of a chunk,) int32: the row in the matrix, -1 for none
+    chunks: int
+    by_row: Lists | None
+    by_column: Lists | None
+
+    @property
+    def density(self) -> float:
+        """The part of the entries that are not zero."""
+        lists = self.by_row or self.by_column
+        assert lists is not None
+        return lists.entry.size / max(self.shape[0] * self.shape[1], 1)
+
+
+def fits(samples: int, columns: int, steps: int) -> bool:
+    """Whether the entries of a tensor (N, I, T) can be listed: neither I nor T above 65536, and all below 2**31."""
+    return columns <= LIMIT and steps <= LIMIT and samples * columns * steps < 2**31
+
+
+def of_rows(x: Array, backward: bool = True) -> Events:
+    """The events of a matrix.
+
+    Parameters
+    ----------
+    x : ndarray
+        (R, I) float32, contiguous, with a size that `fits`.
+    backward : bool
+        Whether lists by column, for `weight_gradient`, are wanted.
+    """
+    rows, columns = x.shape
+    length = min(CHUNK, max(rows, 1))
+    chunks = -(-rows // length)
+    place = np.full(chunks * length, -1, np.int32)
+    place[:rows] = np.arange(rows)
+    by_row, common = _listed(x, 1, length, chunks)
+    by_column = _transposed(by_row, chunks, length, columns) if backward else None
+    return Events((rows, columns), common, place, chunks, by_row, by_column)
+
+
+def of_lanes(x: Array, backward: bool = True) -> Events:
+    """The events of the matrix with the row t * N + n for step t of sample n, and I columns.
+
+    Parameters
+    ----------
+    x : ndarray
+        (N, I, T) float32, contiguous, with a size that `fits`.
+    backward : bool
+        Whether lists by column, for `weight_gradient`, are wanted.
+    """
+    samples, columns, steps = x.shape
+    together = max(1, min(samples, CHUNK // max(steps, 1)))
+    chunks = -(-samples // together)
+    place = np.full((chunks * together, steps), -1, np.int32)
+    place[:samples] = np.arange(samples)[:, None] + samples * np.arange(steps)
+    by_column, common = _listed(x.reshape(samples * columns, steps), together, columns, chunks)
+    by_row = _transposed(by_column, chunks, columns, together * steps)
+    shape = samples * steps, columns
+    return Events(shape, common, place.reshape(-1), chunks, by_row, by_column if backward else None)
+
+
+def _listed(x: Array, together: int, lines: int, chunks: int) -> tuple[Lists, float]:
+    """The lists of a chunk's lines, each line being `together` rows of `x` in turn, `lines` apart; the common value."""
+    found = np.zeros(chunks * lines, np.int32)
+    where = np.zeros(chunks * lines, np.int64)
+    # a place for every entry, and one more a line: those in use follow each other, the rest is never touched
+    entry = empty(found.size * (together * x.shape[1] + 1) + STRETCH, np.uint16)
+    common = np.float32(_first(x))
+    same = _scan(found.size, x, together, lines, common, found, where, entry) and np.isfinite(common)
+    start = np.zeros(found.size + 1, np.int32)
+    np.cumsum(found, out=start[1:])
+    kept = empty(int(start[-1]), np.uint16)
+    value = empty(0 if same else kept.size)
+    _split(_gather, found.size, kept.size, x, together, lines, start, where, entry, kept, value)
+    return Lists(start, kept, value), float(common) if same else 1.0
+
+
+def _split(run: Kernel, size: int, work: int, *arrays: Any, **options: int) -> None:
+    """Call a kernel, in one piece where its work, a number of events, is not worth another thread."""
+    if work < WORTH:
+        run.compiled(0, size, *arrays)
+    else:
+        run(size, *arrays, **options)
+
+
+def _transposed(lists: Lists, chunks: int, lines: int, others: int) -> Lists:
+    """The same events by chunk and entry instead of line, of which there are `others`."""
+    start = np.zeros(chunks * others + 1, np.int32)
+    turned = Lists(start, empty_like(lists.entry), empty_like(lists.value))
+    _split(_turn, chunks, lists.entry.size if chunks > 1 else 0, lines, others, *lists, *turned, align=1)
+    return turned
+
+
+def table(weight: Array) -> Array | None:
+    """Weights as `forward` reads them, bytes if these hold them.
+
+    Parameters
+    ----------
+    weight : ndarray
+        (O, I) float32, contiguous, units of 1.
+
+    Returns
+    -------
+    ndarray or None
+        1-D, blocks of `WIDTH` outputs: uint8 in units of 1/32 and `BIAS` more, else float32 in units of 1. None
+        if a weight is not finite: what it contributes where there is no event is then not zero.
+    """
+    outputs, inputs = weight.shape
+    blocks = -(-outputs // WIDTH)
+    small = empty(blocks * inputs * WIDTH, np.uint8)
+    if _pack_mantissas(blocks, weight, small, align=1):
+        return small
+    del small
+    packed = empty(blocks * inputs * WIDTH)
+    return packed if _pack(blocks, weight, packed, align=1) else None
+
+
+def matrix(events: Events) -> Array:
+    """The matrix (R, I) float32 with these events, from their lists by column."""
+    lists = events.by_column
+    assert lists is not None
+    x = np.zeros(events.shape, np.float32)
+    line = np.repeat(np.arange(lists.start.size - 1), np.diff(lists.start))
+    chunk, column = np.divmod(line, events.shape[1])
+    row = events.place[chunk * (events.place.size // max(events.chunks, 1)) + lists.entry]
+    x[row, column] = lists.value if lists.value.size else events.common
+    return x
+
+
+def forward(events: Events, packed: Array, outputs: int) -> Array:
+    """Weighted sums (R, O) float32 of all events, with weights from `table`."""
+    assert events.by_row is not None
+    z = empty((events.shape[0], outputs))
+    scale = np.float32(events.common / MANTISSA if packed.dtype == np.uint8 else events.common)
+    run = _forward_weighted if events.by_row.value.size else _forward
+    if run is _forward_weighted and packed.dtype == np.uint8:
+        packed = packed.astype(np.float32)
+        packed -= np.float32(BIAS)
+        packed *= np.float32(1 / MANTISSA)
+    run(events.place.size, packed, *events.by_row, events.shape[1], events.place, scale, z)
+    return z
+
+
+def weight_gradient(events: Events, grad: Array) -> Array | None:
+    """The gradient (O, I) float32 of the weights, None if `grad` (R, O) float32 is not finite."""
+    assert events.by_column is not None
+    outputs = grad.shape[1]
+    result = empty((outputs, events.shape[1]))
+    run = _weight_gradient_weighted if events.by_column.value.size else _weight_gradient
+    lists, scale = events.by_column, np.float32(events.common)
+    good = run(-(-outputs // WIDTH), *lists, events.place, events.chunks, scale, grad, result, align=1)
+    return result if good else None
+
+
+@scalar
+def _first_of(x):
+    for row in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            if x[row, i] != 0:
+                return x[row, i]
+    return np.float32(1)
+
+
+@kernel
+def _look(begin, end, x, out):
+    out[0] = _first_of(x)
+
+
+def _first(x):
+    """The first value that is not zero, 1 if there is none."""
+    out = np.empty(1, np.float32)
+    _look.compiled(0, 1, x, out)
+    return out[0]
+
+
+@scalar
+def _noted(bits, base, entry, at):
+    """Write the numbers of the bits that are set, plus `base`, from entry[at] on; where the next ones go.
+
+    Most stretches have few. Always to write some, and others over those that are too many, is faster than to ask
+    for each whether there is one: the answer could not be predicted.
+    """
+    following = at + population(bits)
+    while True:
+        for k in range(WRITTEN):
+            entry[at + np.uint64(k)] = base + lowest(bits)
+            bits = without_lowest(bits)
+        at += np.uint64(WRITTEN)
+        if at >= following:
+            return following
+
+
+@kernel
+def _scan(begin, end, x, together, lines, common, found, where, entry):
+    length = x.shape[1]
+    flat = x.reshape(-1)
+    other = np.uint64(0)
+    at = np.uint64(begin * (together * length + 1))
+    for line in range(begin, end):
+        where[line] = at
+        first = (line // lines * together) * lines + line % lines
+        for part in range(together):
+            row = first + part * lines
+            if row < x.shape[0]:
+                here, base = row * length, part * length
+                i = 0
+                # a stretch may reach into the next row, but not beyond the last
+                while i < length and here + i + STRETCH <= flat.size:
+                    bits = nonzero(flat, here + i, common)
+                    if length - i < STRETCH:
+                        inside = (np.uint64(1) << np.uint64(length - i)) - np.uint64(1)
+                        bits &= inside | inside << np.uint64(STRETCH)
+                    other |= bits >> np.uint64(STRETCH)
+                    at = _noted(bits & np.uint64(0xFFFFFFFF), np.uint64(base + i), entry, at)
+                    i += STRETCH
+                for k in range(i, length):
+                    value = flat[here + k]
+                    entry[at] = base + k
+                    if value != 0:
+                        at += np.uint64(1)
+                        other |= np.uint64(value != common)
+        found[line] = at - np.uint64(where[line])
+    return bool(other == 0)
+
+
+@kernel
+def _gather(begin, end, x, together, lines, start, where, entry, kept, value):
+    length = x.shape[1]
+    line = begin
+    while line < end:
+        # lines that one piece of the scan wrote follow each other
+        first, apart = line, where[line] - start[line]
+        while line < end and where[line] - start[line] == apart:
+            line += 1
+        to = kept[start[first] : start[line]]
+        source = entry[where[first] : where[first] + to.size]
+        for k in range(to.size):
+            to[k] = source[k]
+    if value.size:
+        for line in range(begin, end):
+            first = (line // lines * together) * lines + line % lines
+            for k in range(start[line], start[line + 1]):
+                value[k] = x[first + kept[k] // length * lines, kept[k] % length]
+
+
+@kernel
+def _turn(begin, end, lines, others, start, entry, value, start_to, entry_to, value_to):
+    following = np.empty(others, np.int64)
+    for chunk in range(begin, end):
+        following[:] = 0
+        first, last = start[chunk * lines], start[(chunk + 1) * lines]
+        for k in range(first, last):
+            following[entry[k]] += 1
+        at = np.int64(first)
+        for other in range(others):
+            count = following[other]
+            following[other] = at
+            at += count
+            start_to[chunk * others + other + 1] = at
+        for line in range(lines):
+            for k in range(start[chunk * lines + line], start[chunk * lines + line + 1]):
+                to = following[entry[k]]
+                following[entry[k]] = to + 1
+                entry_to[to] = line
+                if value.size:
+                    value_to[to] = value[k]
+
+
+@kernel
+def _pack_mantissas(begin, end, weight, packed):
+    outputs, inputs = weight.shape
+    flat, edge = weight.reshape(-1), np.zeros(WIDTH, np.float32)
+    rows, turned = np.empty(WIDTH * WIDTH, np.uint8), np.empty(WIDTH * WIDTH, np.uint8)
+    for block in range(begin, end):
+        used = min(WIDTH, outputs - block * WIDTH)
+        rows[:] = BIAS
+        for lo in range(0, inputs, WIDTH):
+            hi = min(lo + WIDTH, inputs)
+            beyond = np.uint64(0)
+            for o in range(used):
+                at = (block * WIDTH + o) * inputs + lo
+                if hi - lo == WIDTH:
+                    beyond |= mantissas(flat, at, rows, o * WIDTH)
+                else:
+                    for i in range(hi - lo):
+                        edge[i] = flat[at + i]
+                    beyond |= mantissas(edge, 0, rows, o * WIDTH)
+            if beyond != 0:
+                return False
+            for o in range(0, WIDTH, SIDE):
+                for i in range(0, WIDTH, SIDE):
+                    turn(rows, o * WIDTH + i, WIDTH, turned, i * WIDTH + o, WIDTH)
+            to = packed[(block * inputs + lo) * WIDTH : (block * inputs + hi) * WIDTH]
+            for k in range(to.size):
+                to[k] = turned[k]
+    return True
+
+
+@kernel
+def _pack(begin, end, weight, packed):
+    outputs, inputs = weight.shape
+    good = True
+    for block in range(begin, end):
+        used = min(WIDTH, outputs - block * WIDTH)
+        for lo in range(0, inputs, WIDTH):
+            hi = min(lo + WIDTH, inputs)
+            for o in range(WIDTH):
+                at = (block * inputs + lo) * WIDTH + o
+                for i in range(hi - lo):
+                    value = weight[block * WIDTH + o, lo + i] if o < used else np.float32(0)
+                    good &= abs(value) < np.float32(np.inf)
+                    packed[at + i * WIDTH] = value
+    return good
+
+
+@kernel
+def _forward(begin, end, packed, start, entry, value, inputs, place, scale, z):
+    outputs = z.shape[1]
+    flat, edge = z.reshape(-1), np.empty(WIDTH, np.float32)
+    for block in range(-(-outputs // WIDTH)):
+        lo = block * WIDTH
+        used = min(WIDTH, outputs - lo)
+        for line in range(begin, end):
+            if place[line] < 0:
+                continue
+            row = np.int64(place[line])
+            out, at = (flat, row * outputs + lo) if used == WIDTH else (edge, 0)
+            first, last = np.int64(start[line]), np.int64(start[line + 1])
+            fresh = True
+            while last - first > RUN:
+                add_rows(packed, lo * inputs, entry, first, first + RUN, out, at, fresh, np.float32(1))
+                first += RUN
+                fresh = False
+            add_rows(packed, lo * inputs, entry, first, last, out, at, fresh, scale)
+            if used < WIDTH:
+                for o in range(used):
+                    z[row, lo + o] = edge[o]
+
+
+@kernel
+def _forward_weighted(begin, end, packed, start, entry, value, inputs, place, scale, z):
+    outputs = z.shape[1]
+    flat, edge = z.reshape(-1), np.empty(WIDTH, np.float32)
+    for block in range(-(-outputs // WIDTH)):
+        lo = block * WIDTH
+        used = min(WIDTH, outputs - lo)
+        for line in range(begin, end):
+            if place[line] < 0:
+                continue
+            row = np.int64(place[line])
+            out, at = (flat, row * outputs + lo) if used == WIDTH else (edge, 0)
+            add_weighted_rows(packed, lo * inputs, entry, value, start[line], start[line + 1], out, at, True)
+            if used < WIDTH:
+                for o in range(used):
+                    z[row, lo + o] = edge[o]
+
+
+@scalar
+def _tiles(grad, place, lo, hi, tiles):
+    """Copy the outputs lo..hi of a chunk's rows to tiles (blocks, rows * WIDTH); whether all are finite."""
+    beyond = np.int32(0)
+    for k in range(place.size):
+        if place[k] >= 0:
+            for block in range(-(-(hi - lo) // WIDTH)):
+                first = lo + block * WIDTH
+                row = grad[place[k], first : min(first + WIDTH, hi)]
+                to = tiles[block, k * WIDTH : k * WIDTH + row.size]
+                for o in range(row.size):
+                    to[o] = row[o]
+                    beyond |= np.int32(not (abs(row[o]) < np.float32(np.inf)))
+    return bool(beyond == 0)
+
+
+@scalar
+def _untangle(sums, lo, scale, result):
+    """Write the sums (inputs * WIDTH,) of the outputs from `lo` on, times `scale`, as rows of outputs."""
+    outputs, inputs = result.shape
+    for first in range(0, inputs, WIDTH):
+        last = min(first + WIDTH, inputs)
+        for o in range(min(WIDTH, outputs - lo)):
+            row = result[lo + o, first:last]
+            for i in range(last - first):
+                row[i] = sums[(first + i) * WIDTH + o] * scale
+
+
+@kernel
+def _weight_gradient(begin, end, start, entry, value, place, chunks, scale, grad, result):
+    outputs, inputs = result.shape
+    length = place.size // max(chunks, 1)
+    tiles = np.zeros((GROUP, length * WIDTH), np.float32)
+    sums = np.empty((GROUP, inputs * WIDTH), np.float32)
+    good = True
+    for group in range(begin, end, GROUP):
+        blocks = min(GROUP, end - group)
+        lo, hi = group * WIDTH, min((group + blocks) * WIDTH, outputs)
+        sums[:blocks] = 0
+        for chunk in range(chunks):
+            good &= _tiles(grad, place[chunk * length : (chunk + 1) * length], lo, hi, tiles)
+            for block in range(blocks):
+                tile, total = tiles[block], sums[block]
+                for i in range(inputs):
+                    first, last = start[chunk * inputs + i], start[chunk * inputs + i + 1]
+                    if first < last:
+                        add_rows(tile, 0, entry, first, last, total, i * WIDTH, False, np.float32(1))
+        for block in range(blocks):
+            _untangle(sums[block], lo + block * WIDTH, scale, result)
+    return good
+
+
+@kernel
+def _weight_gradient_weighted(begin, end, start, entry, value, place, chunks, scale, grad, result):
+    outputs, inputs = result.shape
+    length = place.size // max(chunks, 1)
+    tiles = np.zeros((GROUP, length * WIDTH), np.float32)
+    sums = np.empty((GROUP, inputs * WIDTH), np.float32)
+    good = True
+    for group in range(begin, end, GROUP):
+        blocks = min(GROUP, end - group)
+        lo, hi = group * WIDTH, min((group + blocks) * WIDTH, outputs)
+        sums[:blocks] = 0
+        for chunk in range(chunks):
+            good &= _tiles(grad, place[chunk * length : (chunk + 1) * length], lo, hi, tiles)
+            for block in range(blocks):
+                tile, total = tiles[block], sums[block]
+                for i in range(inputs):
+                    first, last = start[chunk * inputs + i], start[chunk * inputs + i + 1]
+                    if first < last:
+                        add_weighted_rows(tile, 0, entry, value, first, last, total, i * WIDTH, False)
+        for block in range(blocks):
+            _untangle(sums[block], lo + block * WIDTH, scale, result)
+    return good

@@ -1,0 +1,1 @@
+"""Compilation, caching, threads, memory and vector instructions of kernels."""

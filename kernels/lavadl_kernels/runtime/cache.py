@@ -1,0 +1,236 @@
+"""Compiled kernels on disk, for several processes at once, and for disks that fail.
+
+Each signature of a kernel has a file of its own, which is written beside its place and then moved there.  A file
+begins with the digest of the rest: one that is torn or damaged is as good as none, and nothing of it is unpickled.
+Whatever is wrong with the folder or a file, the kernel is compiled and the run goes on; a warning says so once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import re
+import secrets
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import caching, serialize
+
+from lavadl_kernels.runtime.places import Places, places
+
+_MARK = b"lavadl_kernels 1\n"  #: what a file begins with, before the digest
+
+
+class KernelCacheWarning(RuntimeWarning):
+    """Compiled kernels cannot be read from disk, or cannot be kept there."""
+
+
+_said: set[str] = set()
+
+
+def _warn(kind: str, message: str) -> None:
+    """Warn once of a kind of trouble, in one line: it does not come from a line of the user's."""
+    if kind not in _said:
+        _said.add(kind)
+        warnings.warn_explicit(message, KernelCacheWarning, "<lavadl_kernels>", 1)
+
+
+def _sealed(content: Any) -> bytes:
+    data = serialize.dumps(content)
+    return _MARK + hashlib.sha256(data).digest() + data
+
+
+def _opened(sealed: bytes) -> Any:
+    """What was sealed.
+
+    Raises
+    ------
+    ValueError
+        If these bytes are not what `_sealed` returned.
+    """
+    start = len(_MARK) + hashlib.sha256().digest_size
+    head, data = sealed[:start], sealed[start:]
+    if head != _MARK + hashlib.sha256(data).digest():
+        raise ValueError("damaged")
+    return pickle.loads(data)
+
+
+class Files:
+    """The files of one kernel.
+
+    Parameters
+    ----------
+    where : Places
+        The folders.
+    name : str
+        What the names of its files begin with.
+    stamp
+        What they are valid for: with another one they are not found.
+    """
+
+    def __init__(self, where: Places, name: str, stamp: Any) -> None:
+        self._where, self._name, self._stamp = where, name, (numba.__version__, stamp)
+
+    def file(self, key: Any) -> str:
+        """The name of the file for `key`, which consists of types and texts."""
+        return f"{self._name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+
+    def load(self, key: Any) -> Any:
+        """What was saved for `key`, or None."""
+        for folder in self._where.read:
+            path = folder / self.file(key)
+            try:
+                stamp, saved_for, content = _opened(path.read_bytes())
+                # types whose names are equal need not be
+                if (stamp, saved_for) == (self._stamp, key):
+                    return content
+            except Exception as error:  # unpickling raises anything at all
+                # of a folder that is someone else's it is enough to know that it has nothing
+                absent = FileNotFoundError if folder == self._where.write else OSError
+                if not isinstance(error, absent):
+                    self.useless(key, error, path)
+        return None
+
+    def save(self, key: Any, content: Any) -> None:
+        """Keep `content` for `key`, where that is possible."""
+        where = self._where
+        if where.write is None:
+            _warn("nowhere", f"compiled kernels cannot be kept, every process compiles them again: {where.passed_over}")
+            return
+        if where.passed_over:
+            _warn("elsewhere", f"compiled kernels are kept in {where.write}: {where.passed_over}")
+        data = _sealed((self._stamp, key, content))
+        try:
+            _write(where.write / self.file(key), data)
+        except OSError as error:
+            why = error.strerror or str(error)
+            _warn("unsaved", f"compiled kernels cannot be kept in {where.write}, and are compiled again: {why}")
+
+    def useless(self, key: Any, error: Exception, path: Path | None = None) -> None:
+        """Warn that what was saved for `key` is of no use."""
+        why = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        found = path or self.file(key)
+        _warn("useless", f"compiled kernels on disk are of no use, and are compiled again: {found}: {why}")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file beside `path` and move it there; no reader sees a part of it, and none is left behind."""
+    if path.is_dir():  # nobody's file, and a file cannot be moved there
+        path.rmdir()
+    part = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        _remove_parts_of_the_dead(path)
+        with open(part, "xb") as file:
+            file.write(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _remove_parts_of_the_dead(path: Path) -> None:
+    pattern = re.compile(rf"{re.escape(path.name)}\.(\d+)\.[0-9a-f]+\.part")
+    for name in os.listdir(path.parent):
+        found = pattern.fullmatch(name)
+        if found and not _lives(int(found[1])):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it belongs to someone else
+    return True
+
+
+class KernelCache(caching.FunctionCache):
+    """What a compiled function asks for its machine code.
+
+    Parameters
+    ----------
+    function : function
+        The Python function.
+    stamp
+        What its code was made of, beside the function itself.
+    """
+
+    def __init__(self, function: Any, stamp: Any) -> None:
+        code = function.__code__
+        source = Path(code.co_filename)
+        python = f"py{sys.version_info[0]}{sys.version_info[1]}{sys.abiflags}"
+        self._package = _package_of(source.resolve())
+        module = ".".join(source.resolve().relative_to(self._package).with_suffix("").parts)
+        name = f"{module}.{function.__qualname__}-{code.co_firstlineno}.{python}"
+        self._py_func, self._impl = function, _Results(source, code.co_firstlineno)
+        self._name = re.sub("[<>]", "", name)
+        self._stamp = stamp
+        self.enable()
+
+    @property
+    def files(self) -> Files:
+        """The files, in folders that are looked for when they are first needed."""
+        return Files(places(self._package), self._name, self._stamp)
+
+    @property
+    def cache_path(self) -> str | None:
+        """The folder that is written to; None if there is none."""
+        write = places(self._package).write
+        return None if write is None else str(write)
+
+    def flush(self) -> None:
+        """Nothing: what is compiled anew replaces what there is."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The machine code for a signature, or None."""
+        target_context.refresh()
+        if not self._enabled:
+            return None
+        key, files = self._index_key(sig, target_context.codegen()), self.files
+        reduced = files.load(key)
+        if reduced is None:
+            return None
+        try:
+            return self._impl.rebuild(target_context, reduced)
+        except Exception as error:  # whatever LLVM and numba meet in it
+            files.useless(key, error)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the machine code for a signature."""
+        if self._enabled and self._impl.check_cachable(data):
+            self.files.save(self._index_key(sig, data.codegen), self._impl.reduce(data))
+
+
+def _package_of(source: Path) -> Path:
+    """The folder of the outermost package that holds a module: all its compiled code is kept in one place."""
+    folder = source.parent
+    while (folder.parent / "__init__.py").exists():
+        folder = folder.parent
+    return folder
+
+
+class _Results(caching.CompileResultCacheImpl):
+    """Compiled results as plain values and back; no folder is looked for."""
+
+    def __init__(self, source: Path, line: int) -> None:
+        self._locator, self._lineno = _Source(str(source)), line
+
+
+class _Source:
+    """What a warning of numba's names."""
+
+    def __init__(self, file: str) -> None:
+        self._py_file = file
+
+
+def share(compiled: Any, stamp: Any) -> None:
+    """Keep what is compiled of a function on disk, valid for as long as `stamp` stays the same."""
+    # without compilation there is nothing to keep
+    if not numba.config.DISABLE_JIT:
+        compiled._cache = KernelCache(compiled.py_func, stamp)

@@ -1,0 +1,461 @@
+"""The command ``lavadl-ref``."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from lavadl_ref.verify import Report
+
+DIFFERENT, BAD_INPUT, FAILED = 1, 2, 3  #: exit statuses: a path differs; a bad file or argument; Lava failed
+
+app = typer.Typer(
+    help="Train spiking networks, export them, run them on Lava, and prove that all paths agree.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+# what is printed is printed as it is: names, paths and messages may hold anything
+console = Console(highlight=False, markup=False, emoji=False)
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def _say(text: str) -> None:
+    """Print lines, unbroken."""
+    from lavadl_ref._text import printable
+
+    console.print("\n".join(map(printable, text.split("\n"))), soft_wrap=True)
+
+
+def _fail(text: str, status: int) -> typer.Exit:
+    """Say `text` as an error; what is to be raised for it."""
+    errors.print(f"error: {text}", soft_wrap=True)
+    return typer.Exit(status)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn what a user can cause into one line and an exit status."""
+    from lavadl_ref._text import printable
+
+    try:
+        with _plain_notes():
+            yield
+    except typer.Exit:  # a RuntimeError
+        raise
+    except TimeoutError as error:
+        raise _fail(str(error), FAILED) from None
+    except OSError as error:
+        raise _fail(printable(_told(error)), BAD_INPUT) from None
+    except ImportError as error:
+        from lavadl_ref.cli.doctor import missing
+
+        raise _fail(printable(missing(error)), BAD_INPUT) from None
+    except MemoryError as error:
+        raise _fail(printable(f"not enough memory: {error}".removesuffix(": ")), BAD_INPUT) from None
+    except (ValueError, TypeError, NotImplementedError, OverflowError) as error:
+        raise _fail(printable(str(error)), BAD_INPUT) from None
+    except RuntimeError as error:
+        raise _fail(str(error), FAILED) from None
+
+
+def _told(error: OSError) -> str:
+    """What the system says, without its number."""
+    if error.strerror is None:
+        return str(error)
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return ": ".join([*names, error.strerror])
+
+
+def _local(name: str) -> Path:
+    """A path of this machine."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
+        raise ValueError(f"{name}: expected a local file or folder, found a URL; fetch it first")
+    if not name:
+        raise ValueError("expected the name of a file or folder, found an empty one")
+    return Path(name)
+
+
+@contextmanager
+def _plain_notes() -> Iterator[None]:
+    """Say what is odd about a file in one line, once."""
+    from lavadl_ref._text import printable
+    from lavadl_ref.exchange import ExponentWarning, LegacyKeyWarning
+
+    notes = (LegacyKeyWarning, ExponentWarning)
+    said: set[str] = set()
+    with warnings.catch_warnings():
+        for note in notes:
+            warnings.simplefilter("always", note)
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, notes):
+                usual(message, category, *where, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                errors.print(f"note: {printable(str(message))}", soft_wrap=True)
+
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn(title, markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as progress:
+        task = progress.add_task("preparing kernels", total=None)
+
+        def update(done: int, total: int, text: str) -> None:
+            progress.update(task, completed=done, total=total, description=text)
+
+        yield update
+
+
+@contextmanager
+def _waiting(text: str) -> Iterator[None]:
+    """A spinner on a terminal, nothing elsewhere."""
+    if not errors.is_terminal:
+        yield
+        return
+    with errors.status(Text(text)):
+        yield
+
+
+def _show(title: str, report: Report) -> None:
+    from lavadl_ref.cli import _tables
+
+    console.print(_tables.paths(title, report))
+    for divergence in report.divergences:
+        _say(f"first divergence: {divergence}")
+    for path, reason in report.skipped.items():
+        _say(f"{path}: not compared: {reason}")
+    for beyond in report.exceeded:
+        _say(f"width: {beyond}")
+
+
+def _speeds(report: Report) -> str:
+    total = report.steps * report.samples
+    rates = (f"{path} {total / max(seconds, 1e-9):,.0f}" for path, seconds in report.seconds.items())
+    return "steps per second: " + ", ".join(rates)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from lavadl_ref.cli.doctor import versions
+
+        _say(versions())
+        raise typer.Exit()
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show versions and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog="Example: lavadl-ref demo --out digits-demo",
+)
+def demo(
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder for digits.net and digits.png.")] = "out",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training digits.")] = 30,
+    samples: Annotated[int, typer.Option(min=1, max=360, help="Held-out digits to run on every path.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of split, weights and order.")] = 0,
+    lava: Annotated[bool, typer.Option(help="Run on Lava too.")] = True,
+) -> None:
+    """Train a classifier of handwritten digits, export it, run it on every path and compare all integers."""
+    with _plain_errors():
+        folder = _local(out)
+        import matplotlib.figure  # noqa: F401  before anything takes time
+
+        from lavadl_ref.cli import demo as job
+
+        with _bar("training") as progress:
+            outcome = job.run(folder, epochs, samples, seed, lava, progress)
+        picture = folder / "digits.png"
+        job.draw(outcome, picture)
+        training, deployed = outcome.training, outcome.deployed
+        assert training is not None and deployed is not None
+        _say(
+            f"trained {epochs} epochs in {outcome.train_seconds:.1f} s: "
+            f"test accuracy {outcome.test_accuracy:.2%}, training accuracy {outcome.train_accuracy:.2%}"
+        )
+        _show(f"as trained: {training.samples} held-out digits, {training.steps} steps each", training)
+        _show(f"as deployed: the same digits as one stream of {deployed.steps} steps with resets", deployed)
+        rates = ", ".join(f"{name} {value:.2%}" for name, value in outcome.deployed_accuracy.items())
+        _say(f"accuracy on these digits: {rates}")
+        _say(f"as trained, {_speeds(training)}; as deployed, {_speeds(deployed)}")
+        _say(f"wrote {outcome.path} and {picture}")
+        if lava and "lava" in deployed.skipped:
+            _say("Lava did not run: see `lavadl-ref doctor`")
+        if not outcome.exact:
+            raise typer.Exit(DIFFERENT)
+
+
+File = Annotated[str, typer.Argument(metavar="FILE", help="The .net file.")]
+Input = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Input: .npy of integers, (C, H, W, T) or (N, T), one sample; random if not given."
+    ),
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="Steps to run: at most the input's, by default all, or 64.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the random input: 0 if not given.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Share of neurons that random input makes send at a step: 0.2 if not given."),
+]
+Memory = Annotated[
+    float | None, typer.Option(help="Megabytes that the run may take, as estimated before it: 4000 if not given.")
+]
+
+
+def _input_options(
+    input: str | None, steps: int | None, seed: int | None, rate: float | None, memory_mb: float | None
+) -> dict[str, Any]:
+    """Arguments of `verify` and `audit` that the options stand for."""
+    from lavadl_ref.verify.files import read_input
+
+    found: dict[str, Any] = {"steps": steps, "seed": seed, "rate": rate}
+    if memory_mb is not None:
+        found["megabytes"] = memory_mb
+    return {**found, "inputs": None if input is None else read_input(_local(input))}
+
+
+@app.command(epilog="Example: lavadl-ref verify digits.net --steps 100")
+def verify(
+    file: File,
+    input: Input = None,
+    steps: Steps = None,
+    slayer: Annotated[bool, typer.Option(help="Compare slayer, where the file can be rebuilt.")] = True,
+    lava: Annotated[bool, typer.Option(help="Compare Lava.")] = True,
+    reset_interval: Annotated[int | None, typer.Option(min=1, help="Steps between resets of the neurons.")] = None,
+    reset_offset: Annotated[
+        int | None, typer.Option(min=0, help="Phase of the resets, as Lava counts; with --reset-interval.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that Lava may take.")] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run Lava's process models here: fast, without its runtime.")
+    ] = False,
+    seed: Seed = None,
+    rate: Rate = None,
+    memory_mb: Memory = None,
+) -> None:
+    """Run a file through the integer reference, Lava and slayer and compare every message and final state."""
+    with _plain_errors():
+        from lavadl_ref import verify as job
+
+        if reset_offset is not None and reset_interval is None:
+            raise ValueError("--reset-offset needs --reset-interval")
+        path = _local(file)
+        options = _input_options(input, steps, seed, rate, memory_mb)
+        with _waiting(f"running {file}"):
+            report = job.verify(
+                path,
+                slayer=slayer,
+                lava=lava,
+                reset_interval=reset_interval,
+                reset_offset=reset_offset or 0,
+                timeout=timeout,
+                in_process=in_process,
+                **options,
+            )
+        _show(f"{file}: {report.steps} steps" + (f" of {report.random}" if report.random else ""), report)
+        _say(_speeds(report))
+        if report.divergences:
+            raise typer.Exit(DIFFERENT)
+        if not report.exact:
+            _say("nothing was compared")
+            raise typer.Exit(DIFFERENT)
+
+
+@app.command(epilog="Example: lavadl-ref inspect digits.net")
+def inspect(file: File) -> None:
+    """Show a file's layers, quantised parameters, value ranges, and the Lava process each layer becomes."""
+    with _plain_errors():
+        from lavadl_ref import audit as job
+        from lavadl_ref import exchange
+        from lavadl_ref.cli import _tables
+
+        network = exchange.read(_local(file))
+        processes, reason = job.processes(network)
+        console.print(_tables.layers(file, network, processes))
+        console.print(_tables.neurons(network))
+        if reason:
+            _say(f"not available on Lava: {reason}")
+        _say("decays in 1/4096, thresholds in 1/64; a layer starts at the given step of a deployed run")
+
+
+@app.command(epilog="Example: lavadl-ref audit digits.net --steps 100")
+def audit(
+    file: File,
+    input: Input = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    rate: Rate = None,
+    memory_mb: Memory = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show what each layer becomes, what lava-dl's netx does with it, its head-room, and its work."""
+    with _plain_errors():
+        from lavadl_ref.audit import audit as job
+        from lavadl_ref.audit.tables import tables
+
+        path = _local(file)
+        options = _input_options(input, steps, seed, rate, memory_mb)
+        with _waiting(f"running {file}"):
+            found = job(path, **options)
+        if json:
+            console.print_json(data=asdict(found))
+            return
+        for table in tables(file, found):
+            console.print(table)
+        for name, reason in (("available on Lava", found.lava), ("run", found.reference)):
+            if reason:
+                _say(f"not {name}: {reason}")
+        for beyond in found.exceeded:
+            _say(f"width: {beyond}")
+
+
+@app.command(epilog="Example: lavadl-ref doctor")
+def doctor(
+    run: Annotated[bool, typer.Option(help="Also run a small network on Lava.")] = True,
+) -> None:
+    """Show what this machine has: Python, packages, threads, whether Lava can run, and what to type if not."""
+    from lavadl_ref.cli import _tables
+    from lavadl_ref.cli.doctor import report
+
+    with _waiting("looking"):
+        findings = report(run_lava=run)
+    console.print(_tables.findings(findings))
+    for finding in findings:
+        if finding.advice:
+            _say(f"{finding.name}: {finding.advice}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(DIFFERENT)
+
+
+@app.command(epilog="Example: lavadl-ref vectors out/vectors")
+def vectors(
+    out: Annotated[str | None, typer.Argument(metavar="[FOLDER]", help="Folder to write them to.")] = None,
+    check: Annotated[
+        str | None, typer.Option(metavar="CMD", help="Compare this program, which answers over stdin and stdout.")
+    ] = None,
+    family: Annotated[list[str] | None, typer.Option(help="Only this neuron family; may be repeated.")] = None,
+    widths: Annotated[list[str] | None, typer.Option(help="Only slayer or loihi integers.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that one answer to --check may take: 10 if not given.")
+    ] = None,
+) -> None:
+    """Write golden vectors of the neuron families, or compare another implementation with them."""
+    with _plain_errors():
+        from lavadl_ref.testing import vectors as job
+
+        if (out is None) == (check is None):
+            raise ValueError("expected either a folder or --check CMD")
+        if out is not None:
+            if timeout is not None:
+                raise ValueError("--timeout needs --check")
+            folders = job.write(_local(out), family or None, widths or None)
+            _say(f"wrote {len(folders)} cases below {out}")
+            return
+        assert check is not None
+        with _waiting("comparing"):
+            limit = {} if timeout is None else {"timeout": timeout}
+            report = job.check(check, family or None, widths or None, **limit)
+        _say(str(report))
+        if not report.exact:
+            raise typer.Exit(DIFFERENT)
+
+
+@app.command(epilog="Example: lavadl-ref fuzz --files 10000 --seed 0")
+def fuzz(
+    files: Annotated[
+        int | None, typer.Option(min=1, help="Corrupted files to read: 10,000, or all of --words.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of networks and damage.")] = 0,
+    words: Annotated[
+        bool,
+        typer.Option("--words", help="Replace every word of a file of each family by each of nine numbers."),
+    ] = False,
+    damage: Annotated[list[str] | None, typer.Option(help="Only this kind of damage; may be repeated.")] = None,
+    memory_mb: Annotated[float, typer.Option(help="Memory that reading a file may take, in megabytes.")] = 300.0,
+    seconds: Annotated[float, typer.Option(help="Time of the processor that reading a file may take.")] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
+) -> None:
+    """Read corrupted .net files in processes of their own and count what came of each kind of damage."""
+    with _plain_errors():
+        from lavadl_ref.testing import fuzz as job
+
+        with _bar("reading") as progress:
+            report = job.run(
+                files,
+                seed,
+                words=words,
+                damages=damage,
+                megabytes=memory_mb,
+                seconds=seconds,
+                progress=progress,
+            )
+        if json:
+            console.print_json(data=report.as_dict())
+        else:
+            _show_damage(report)
+        if report.failures:
+            raise typer.Exit(DIFFERENT)
+
+
+def _show_damage(report: Any) -> None:
+    from lavadl_ref.cli import _tables
+
+    console.print(_tables.damage(report))
+    for failure in report.failures:
+        _say(f"failure: {failure}")
+    largest, slowest = report.largest, report.slowest
+    _say(
+        f"{report.seconds:.0f} s; most memory {largest.megabytes:.0f} MB (file {largest.index}, {largest.damage}), "
+        f"longest {slowest.seconds:.2f} s (file {slowest.index}, {slowest.damage})"
+    )
+    _say(f"{len(report.failures)} failures" if report.failures else "no failures")
+
+
+def main() -> None:
+    """Entry point; Ctrl-C, SIGTERM and SIGHUP end it within two seconds, and nothing is left behind."""
+    from lavadl_ref import _ending
+
+    with _ending.unwound_by_signals(to_the_end=True):
+        _ending.remove_left_behind()
+        try:
+            app(standalone_mode=True)
+        except KeyboardInterrupt:
+            errors.print("interrupted")
+            sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

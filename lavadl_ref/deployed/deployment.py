@@ -1,0 +1,330 @@
+"""What a layer of a ``.net`` file is when it is deployed: kernel parameters, scales, and what cannot run.
+
+The one place that turns a description into integers on the scale of the kernels, for the
+reference run and for the Lava processes of this package.  Scales are counted in
+fractional bits: a message of e bits is an integer in units of 2**-e, a weighted sum of such
+messages one in units of 2**-(6 + e), since weights are integers in 1/64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from lavadl_kernels.fixed_point import STATE_BITS, WEIGHT_BITS, WEIGHT_ONE
+from lavadl_kernels.neurons import adrf, adrf_iz, alif, cuba, rf, rf_iz, sigma_delta
+from numpy.typing import ArrayLike, NDArray
+
+from lavadl_ref.exchange import FAMILIES, Average, Conv, Flatten, Input, Layer, Pool, Recurrent, TimeDecimation
+
+Integers = NDArray[np.int64]
+
+GRADED_BITS = STATE_BITS  #: fractional bits of a graded spike
+SPIKE_EXP = 6  #: default of `spike_exp`: sigma-delta messages have 6 + spike_exp fractional bits
+EXPONENT_LIMIT = 16  #: largest magnitude of a weight exponent that runs
+ACTIVATIONS = ("relu", "identity")
+
+_SPIKING: dict[str, Any] = {
+    "CUBA": cuba,
+    "ALIF": alif,
+    "RF_PHASE": rf,
+    "RF_IZHIKEVICH": rf_iz,
+    "ADRF_PHASE": adrf,
+    "ADRF_IZHIKEVICH": adrf_iz,
+}
+#: Families whose neurons spike where a state equals the threshold: with a threshold of 0, at rest.
+FIRES_AT_EQUALITY = frozenset({"ALIF", "RF_IZHIKEVICH", "ADRF_IZHIKEVICH"})
+
+
+def fires_at_rest(layer: Layer) -> bool:
+    """Whether a layer's neurons spike without any input: a state of 0 reaches their threshold."""
+    neuron = layer.neuron
+    return neuron is not None and neuron.type in FIRES_AT_EQUALITY and bool(neuron["threshold"] == 0)
+
+
+class UnsupportedLayer(NotImplementedError):
+    """A layer that has no exact integer dynamics; the message names it and says why."""
+
+
+def refusal(position: int, layer: Layer, reason: str) -> UnsupportedLayer:
+    """The error for a layer that cannot run."""
+    return UnsupportedLayer(f"layer {position} ({layer.kind}) {reason}")
+
+
+def is_sigma_output(layer: Layer) -> bool:
+    """Whether the layer sends its sum."""
+    return layer.neuron is not None and bool(layer.neuron.parameters.get("sigma_output"))
+
+
+def states_of(layer: Layer) -> tuple[str, ...]:
+    """Names of the states of the layer's neurons, in the order of the kernel's rows; () without neurons."""
+    if layer.neuron is None:
+        return ()
+    if layer.neuron.type != "SDNN":
+        names: tuple[str, ...] = _SPIKING[layer.neuron.type].STATES
+        return names
+    if is_sigma_output(layer):
+        return ("sigma",)
+    return sigma_delta.STATES[1:] if isinstance(layer, Input) else sigma_delta.STATES
+
+
+def parts_of(layer: Layer) -> int:
+    """1, or 2 where the layer's neurons have a real and an imaginary input."""
+    return 2 if layer.neuron is not None and FAMILIES[layer.neuron.type].complex_input else 1
+
+
+def sum_bits(layer: Layer) -> int:
+    """Width of the layer's weighted sums on the device: Lava's convolution has 24 bits, its other synapses 32."""
+    return 24 if isinstance(layer, (Conv, Pool)) else 32
+
+
+def is_graded(layer: Layer) -> bool:
+    """Whether the layer's neurons send values instead of ones."""
+    neuron = layer.neuron
+    return neuron is not None and (neuron.type == "SDNN" or bool(neuron.parameters.get("graded_spike")))
+
+
+def message_bits(layer: Layer, incoming: int, spike_exp: int = SPIKE_EXP) -> int:
+    """Fractional bits of what leaves `layer`, which receives messages of `incoming` bits."""
+    if isinstance(layer, (Flatten, Average, TimeDecimation)) or (isinstance(layer, Input) and layer.neuron is None):
+        return incoming
+    if layer.neuron is None:
+        return WEIGHT_BITS + incoming
+    if layer.neuron.type == "SDNN":
+        return STATE_BITS + spike_exp if is_sigma_output(layer) else WEIGHT_BITS + spike_exp
+    return GRADED_BITS if is_graded(layer) else 0
+
+
+def input_bits(layers: Sequence[Layer], spike_exp: int = SPIKE_EXP) -> int:
+    """Fractional bits of what enters a network from outside.
+
+    An input layer with neurons takes its current in 1/64, a synapse in front of sigma-delta neurons
+    takes their messages, any other takes spikes or whole numbers.
+    """
+    first = next((layer for layer in layers if not isinstance(layer, Flatten)), None)
+    if isinstance(first, Input) and first.neuron is not None:
+        return WEIGHT_BITS
+    neuron = next((layer.neuron for layer in layers if layer.neuron is not None), None)
+    return WEIGHT_BITS + spike_exp if neuron is not None and neuron.type == "SDNN" else 0
+
+
+def incoming_bits(layers: Sequence[Layer], spike_exp: int = SPIKE_EXP) -> tuple[int, ...]:
+    """For each layer the fractional bits of what it receives."""
+    bits, found = input_bits(layers, spike_exp), []
+    for layer in layers:
+        found.append(bits)
+        bits = message_bits(layer, bits, spike_exp)
+    return tuple(found)
+
+
+def message_unit(layer: Layer, incoming: int, before: Sequence[int] = (), spike_exp: int = SPIKE_EXP) -> Fraction:
+    """Size of one unit of what leaves `layer`, which receives messages of `incoming` bits in the shape `before`."""
+    unit = Fraction(1, 2 ** message_bits(layer, incoming, spike_exp))
+    return unit / (int(np.prod(before)) // layer.size) if isinstance(layer, Average) else unit
+
+
+def check_supported(layers: Sequence[Layer], first: int = 0, spike_exp: int = SPIKE_EXP) -> None:
+    """Raise unless every layer has exact integer dynamics.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Those that run, in order.
+    first : int
+        Position of the first of them in the file, for messages.
+    spike_exp : int
+        Scale of sigma-delta messages, 2**(6 + spike_exp).
+
+    Raises
+    ------
+    UnsupportedLayer
+        Naming the layer and the reason.
+    """
+    for index, (layer, incoming) in enumerate(zip(layers, incoming_bits(layers, spike_exp), strict=True)):
+        reason = _reason(layer, incoming, spike_exp)
+        last = all(isinstance(later, Flatten) for later in layers[index + 1 :])
+        if reason is None and not last:
+            if isinstance(layer, Average):
+                reason = "averages, which gives fractions and only the last layer may do"
+            elif layer.neuron is None and not isinstance(layer, (Flatten, Input)):
+                reason = "has no neurons, which only the last layer may do"
+            elif is_sigma_output(layer):
+                reason = "sends its sums, which only the last layer may do"
+        if reason is not None:
+            raise refusal(first + index, layer, reason)
+
+
+def _reason(layer: Layer, incoming: int, spike_exp: int) -> str | None:
+    """Why `layer` cannot run, by itself."""
+    if isinstance(layer, TimeDecimation):
+        return "averages over bins of time, which has no step-by-step dynamics: take the means of the output instead"
+    neuron = layer.neuron
+    if neuron is None:
+        return None
+    if neuron.parameters.get("refractory_delay", 1) not in (None, 1):
+        return f"has refDelay {neuron['refractory_delay']}, only 1 runs"
+    exponents = [neuron.parameters.get(name) or 0 for name in ("weight_exp", "weight_exp_imag")]
+    if max(map(abs, exponents)) > EXPONENT_LIMIT:
+        return f"has a weight exponent of {max(exponents, key=abs)}, at most {EXPONENT_LIMIT} in magnitude runs"
+    if neuron.type != "SDNN":
+        return None
+    if isinstance(layer, Input) and exponents[0]:
+        return "sends changes of the input and has a weight exponent, which nothing applies"
+    if is_sigma_output(layer):
+        return "sends its sums and has a weight exponent, which nothing applies" if exponents[0] else None
+    activation = neuron.parameters.get("activation")
+    if not isinstance(layer, Input):
+        if activation not in ACTIVATIONS:
+            return f"has the activation {activation!r}, {' and '.join(ACTIVATIONS)} have integers"
+        if incoming > WEIGHT_BITS + spike_exp:
+            return (
+                f"receives messages of {incoming} fractional bits, its sums hold those of {WEIGHT_BITS + spike_exp} "
+                f"with spike_exp {spike_exp}"
+            )
+    largest = int(np.max(neuron["threshold"])) << (WEIGHT_BITS + spike_exp + max(exponents[0], 0))
+    if largest >= 2**31:
+        return f"has the threshold {np.max(neuron['threshold'])}, which leaves 32 bits on the scale of its states"
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """A layer's neurons for `lavadl_kernels.deployed.run`; M lanes, P parts, K states."""
+
+    neuron: Any  #: NamedTuple of the family
+    bias: Integers  #: (P, M)
+    up: Integers  #: (P,)
+    rest: Integers  #: (K, M)
+    graded: bool
+    bits: int  #: width of the weighted sums
+    states: tuple[str, ...]  #: names of the K states
+    sum_shift: int  #: bits by which the synapse's sums are shifted left to meet those of the feedback
+    feedback: tuple[Integers, ...]  #: for each part the transpose of R on the scale of the sums, (0, 0) for none
+
+
+def deploy(
+    layer: Layer,
+    incoming: int,
+    *,
+    batch: int = 1,
+    channels_last: bool = False,
+    bias: ArrayLike | None = None,
+    spike_exp: int = SPIKE_EXP,
+) -> Deployment:
+    """A layer's neurons on the kernels.
+
+    Parameters
+    ----------
+    layer : Layer
+        With neurons; accepted by `check_supported`.
+    incoming : int
+        Fractional bits of what it receives, see `incoming_bits`.
+    batch : int
+        Samples; lanes run over them slowest.
+    channels_last : bool
+        Whether lanes of one sample run over (W, H, C) instead of the file's (C, H, W).
+    bias : array_like of int, optional
+        Instead of the layer's own: (\\*shape) in the order of the lanes, 1/64.
+    spike_exp : int
+        Scale of sigma-delta messages, 2**(6 + spike_exp).
+    """
+    neuron = layer.neuron
+    assert neuron is not None
+
+    def lanes(values: Any) -> Integers:
+        array = np.asarray(values, np.int64)
+        if array.ndim == 1:
+            axes = [1] * (len(layer.shape) - 1)
+            array = array.reshape(*axes, -1) if channels_last else array.reshape(-1, *axes)
+        shape = layer.shape[::-1] if channels_last else layer.shape
+        return np.ascontiguousarray(np.broadcast_to(array, (batch, *shape))).reshape(-1)
+
+    given = [0 if value is None else value for value in _biases(layer)]
+    own = lanes(given[0]) if bias is None else lanes(np.asarray(bias, np.int64)[None])
+    parts, graded = parts_of(layer), is_graded(layer)
+    fed_back = message_bits(layer, incoming, spike_exp) if isinstance(layer, Recurrent) else 0
+    # an input layer's current is in 1/64 already, as weighted sums of spikes are
+    finest = 0 if isinstance(layer, Input) else max(incoming, fed_back)
+    names = states_of(layer)
+    rest = np.zeros((len(names), own.size), np.int64)
+    biases = np.zeros((parts, own.size), np.int64)
+    exponents = [neuron.parameters.get(name) or 0 for name in ("weight_exp", "weight_exp_imag")][:parts]
+    if neuron.type == "SDNN":
+        up = np.array([STATE_BITS + spike_exp - WEIGHT_BITS - finest])
+        unit = WEIGHT_BITS + spike_exp
+        parameters = _sigma_delta(layer, lanes, own << unit, unit)
+        if isinstance(layer, Input):
+            biases[0] = own
+    else:
+        kernel = _SPIKING[neuron.type]
+        decay = np.stack([lanes(neuron[name]) for name in kernel.DECAYS])
+        threshold = int(neuron["threshold"]) * WEIGHT_ONE
+        up = np.full(parts, STATE_BITS - WEIGHT_BITS - finest)
+        if neuron.type == "CUBA":
+            # what its norm adds and scales is the current, on its way to the voltage
+            decay = np.concatenate([decay, own[None] * WEIGHT_ONE])
+            parameters = kernel.Parameters(decay, threshold, exponents[0])
+            if isinstance(layer, Recurrent) and layer.input_bias is not None:
+                biases[0] = lanes(layer.input_bias) << finest
+        else:
+            up -= np.array(exponents)
+            biases[0] = own << finest
+            if parts > 1:
+                biases[1] = lanes(given[1]) << finest
+            rise = (int(neuron["threshold_step"]) * WEIGHT_ONE,) if "threshold" in names else ()
+            parameters = kernel.Parameters(decay, threshold, *rise)
+        if "threshold" in names:
+            rest[names.index("threshold")] = threshold
+    feedback = _feedback(layer, parts, finest - fed_back)
+    shift = 0 if isinstance(layer, Input) else finest - incoming
+    return Deployment(parameters, biases, up.astype(np.int64), rest, graded, sum_bits(layer), names, shift, feedback)
+
+
+def _biases(layer: Layer) -> tuple[Any, Any]:
+    """Biases of the two parts; the offset of an input layer is part of its input."""
+    if isinstance(layer, Input):
+        return None, None
+    return getattr(layer, "bias", None), getattr(layer, "bias_imag", None)
+
+
+def _sigma_delta(layer: Layer, lanes: Any, bias: Integers, unit: int) -> Any:
+    neuron = layer.neuron
+    assert neuron is not None
+    if is_sigma_output(layer):
+        return sigma_delta.Sigma(bias)
+    exponent = int(neuron.parameters.get("weight_exp") or 0)
+    threshold = lanes(neuron["threshold"]) << (unit + max(exponent, 0))
+    cum_error = bool(neuron.parameters.get("cum_error"))
+    if isinstance(layer, Input):
+        return sigma_delta.Delta(threshold, cum_error)
+    return sigma_delta.SigmaDelta(threshold, bias, neuron["activation"] == "relu", cum_error, exponent)
+
+
+def _feedback(layer: Layer, parts: int, up: int) -> tuple[Integers, ...]:
+    if not isinstance(layer, Recurrent):
+        return tuple(np.zeros((0, 0), np.int64) for _ in range(parts))
+    weights = (layer.weight_rec, layer.weight_rec_imag)[:parts]
+    return tuple(np.ascontiguousarray(np.asarray(weight, np.int64).T << up) for weight in weights)
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "FIRES_AT_EQUALITY",
+    "Deployment",
+    "UnsupportedLayer",
+    "check_supported",
+    "deploy",
+    "incoming_bits",
+    "input_bits",
+    "is_graded",
+    "is_sigma_output",
+    "message_bits",
+    "message_unit",
+    "parts_of",
+    "refusal",
+    "states_of",
+    "sum_bits",
+]

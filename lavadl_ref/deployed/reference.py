@@ -1,0 +1,424 @@
+"""A ``.net`` file run on the kernels, integers only: no torch, no Lava.
+
+`Network.run` computes what the deployed network computes, step by step on the device's time
+base, with the device's widths or without.  Step n here is Lava's ``time_step`` n + 1:
+
+- a synapse hands on what it received one step earlier;
+- an axonal delay of d steps comes on top, on what leaves a layer;
+- with ``time_base="slayer"`` a layer rests until its start step (`exchange.Network.start_steps`),
+  which makes the run equal to slayer's blocks, biases included; with ``time_base="lava"``
+  every layer integrates its bias from step 0, as Lava's own processes do;
+- with ``reset_interval`` R, the neurons of layer i go to rest before step n if
+  (n + 1) % R == (reset_offset + 1 + i) % R, where i counts the layers that become processes.
+
+Messages are integers: spikes are 0 and 1, graded spikes and sigma-delta messages are in 1/4096.
+`lavadl_ref.deployment` has the scales, `lavadl_kernels.deployed` the neurons.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from lavadl_kernels.engine import deployed
+from lavadl_kernels.fixed_point import wrap
+from lavadl_kernels.ops import delay
+from numpy.typing import ArrayLike, NDArray
+
+from lavadl_ref import exchange
+from lavadl_ref._arguments import brief, described, integers, whole
+from lavadl_ref._reach import check_neurons, check_sums
+from lavadl_ref.deployed import deployment
+from lavadl_ref.deployed.deployment import SPIKE_EXP
+from lavadl_ref.deployed.weighted_sums import weighted_sums
+from lavadl_ref.exchange import Flatten, Input, Kernel, Layer
+from lavadl_ref.exchange.geometry import check_link
+
+Integers = NDArray[np.int64]
+Array = NDArray[Any]
+OutOfRange = tuple[tuple[int, ...], int, int]  # neuron, step, number of neurons
+
+TIME_BASES = ("slayer", "lava")
+PROFILES = ("loihi", "slayer")
+SPIKE_EXP_LIMIT = 12  # states of 12 + spike_exp fractional bits, in 32
+#: Spikes, and the states of all families; of a layer those are recorded that it has.
+RECORDABLE = (
+    "spikes", "current", "voltage", "threshold", "refractory", "real", "imag",
+    "sigma", "activation", "residue", "error",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exceeded:
+    """The first time a weighted sum, an input or a state of a layer did not fit the device's width."""
+
+    layer: int  #: position in the file
+    neuron: tuple[int, ...]  #: index within the layer's shape
+    step: int
+    count: int  #: how many of the layer's neurons (of all samples) exceeded a width at some time
+
+    def __str__(self) -> str:
+        return (
+            f"layer {self.layer}, neuron {self.neuron}, step {self.step}: a sum or state left its width "
+            f"({self.count} neurons in all)"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRun:
+    """What one layer did; arrays are (\\*shape, T), or (B, \\*shape, T) for a batch.
+
+    States are attributes too, by their names in `RECORDABLE`: integers of 1/4096 after each step, resets
+    included; of sigma-delta neurons of 1 / 2**(12 + spike_exp).  What was not recorded is None.
+    """
+
+    layer: Layer
+    spikes: Array | None = None  #: what neurons sent, before the axonal delay: uint8 spikes, or integer messages
+    weighted: Integers | None = None  #: weighted sums of a layer without neurons
+    states: Mapping[str, Array] = field(default_factory=dict)  #: by name
+
+    def __getattr__(self, name: str) -> Array | None:
+        if name in RECORDABLE:
+            return self.states.get(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a network did."""
+
+    output: Integers  #: what leaves the network: messages after the last axonal delay, or weighted sums
+    layers: tuple[LayerRun, ...]  #: one entry per layer of the file
+    exceeded: tuple[Exceeded, ...]  #: at most one entry per layer; empty if everything fitted the device
+    unit: Fraction = Fraction(1)  #: what 1 in `output` is in slayer's units
+
+
+class Network:
+    """A network of integers.
+
+    Parameters
+    ----------
+    net_config : path or exchange.Network
+        The file, or its description.
+    num_layers : int, optional
+        Run only the first `num_layers` entries of the file.
+    skip_layers : int
+        Leave out this many entries at the beginning.
+    reset_interval : int, optional
+        Steps between resets of the neurons.
+    reset_offset : int
+        When the first of them happens, as Lava counts; a network that begins with a synapse
+        and gets its first input at step 0 needs 1.
+    time_base : {'slayer', 'lava'}
+        When a layer starts, see the module.
+    profile : {'loihi', 'slayer'}
+        Whether sums and states have the device's widths, or none. Within the widths the two are the
+        same; either run tells where the other would begin to differ.
+    spike_exp : int
+        Sigma-delta messages are integers of 2**-(6 + spike_exp); slayer's are those of 6.
+
+    Raises
+    ------
+    exchange.ExchangeError
+        If the file is not a legal network.
+    UnsupportedLayer
+        If a layer has no integer dynamics; a NotImplementedError that names the layer and says why.
+    ValueError
+        If an option is out of range.
+    """
+
+    def __init__(
+        self,
+        net_config: str | os.PathLike[str] | exchange.Network,
+        num_layers: int | None = None,
+        skip_layers: int = 0,
+        reset_interval: int | None = None,
+        reset_offset: int = 0,
+        time_base: str = "slayer",
+        profile: str = "loihi",
+        spike_exp: int = SPIKE_EXP,
+    ) -> None:
+        if time_base not in TIME_BASES:
+            raise ValueError(f"time_base must be one of {TIME_BASES}, got {time_base!r}")
+        if profile not in PROFILES:
+            raise ValueError(f"profile must be one of {PROFILES}, got {profile!r}")
+        spike_exp = whole("spike_exp", spike_exp, 0, SPIKE_EXP_LIMIT)
+        skip_layers = whole("skip_layers", skip_layers, 0)
+        reset_offset = whole("reset_offset", reset_offset, 0)
+        num_layers = None if num_layers is None else whole("num_layers", num_layers, 1)
+        reset_interval = None if reset_interval is None else whole("reset_interval", reset_interval, 1)
+        network = described(net_config)
+        stated = None if skip_layers else network.stated_input_shape
+        self.description = exchange.Network(network.layers[skip_layers:num_layers], network.simulation, stated)
+        if not self.description.layers:
+            raise ValueError(f"no layer left of {len(network.layers)} with num_layers={num_layers}, {skip_layers=}")
+        self.reset_interval = reset_interval
+        self.reset_offset = reset_offset
+        starts = self.description.start_steps
+        self._starts = starts if time_base == "slayer" else (0,) * len(starts)
+        self._first = skip_layers
+        self.profile = profile
+        self.spike_exp = spike_exp
+        deployment.check_supported(self.layers, skip_layers, spike_exp)
+        self._incoming = deployment.incoming_bits(self.layers, spike_exp)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Descriptions of the layers that run."""
+        return self.description.layers
+
+    def run(
+        self,
+        spikes: ArrayLike | None = None,
+        *,
+        bias: ArrayLike | None = None,
+        steps: int | None = None,
+        record: Collection[str] = ("spikes",),
+        layers: Collection[int] | None = None,
+    ) -> Run:
+        """Run the network over all steps of its input.
+
+        Parameters
+        ----------
+        spikes : array_like of int
+            (\\*shape, T), or (B, \\*shape, T) for B independent samples.  Messages to the first
+            synapse: 0 and 1, or graded; integers of 2**-(6 + spike_exp) where sigma-delta neurons
+            receive them; for a network that begins with an input layer, its input current in 1/64, its
+            gain and offset already applied, which drives the real part of complex neurons.
+        bias : array_like of int, optional
+            Input layers of spiking neurons only: constant input to each of them in 1/64, (\\*shape), to the
+            voltage of CUBA neurons and to the input of others; a way to drive it without messages.
+        steps : int, optional
+            Number of steps where `spikes` is not given.
+        record : collection of {'spikes', 'current', 'voltage'}
+            What to keep of each layer.
+        layers : collection of int, optional
+            Positions in the file of the layers to record; all by default.
+
+        Returns
+        -------
+        Run
+
+        Raises
+        ------
+        TypeError
+            If the input or `bias` is not of an integer type.
+        ValueError
+            If the input or `bias` does not fit the first layer or 32 bits, or has other steps than `steps`; or if a
+            name in `record` or a position in `layers` is unknown. Without widths also if integers leave 64 bits,
+            because feedback runs away or messages grow from layer to layer; the message names the layer.
+        """
+        if isinstance(record, str) or not isinstance(record, Collection):
+            raise TypeError(f"record must be a collection of names, got {brief(record)}")
+        unknown = sorted({str(name) for name in record} - set(RECORDABLE))
+        if unknown:
+            raise ValueError(f"record takes {RECORDABLE}, got {unknown}")
+        self._check_positions(layers)
+        x, batched = self._input(spikes, bias, steps)
+        offset = None if bias is None else self._input_bias(bias)
+        runs: list[LayerRun] = []
+        exceeded: list[Exceeded] = []
+        index = 0
+        before: tuple[int, ...] = ()
+        for i, (layer, start) in enumerate(zip(self.layers, self._starts, strict=True)):
+            position = self._first + i
+            kept = set(record) if layers is None or position in layers else set()
+            before = x.shape[2:]
+            if isinstance(layer, Flatten):
+                x = x.reshape(*x.shape[:2], layer.size)
+                runs.append(LayerRun(layer, spikes=_outside(x, batched) if "spikes" in kept else None))
+                continue
+            if self.profile == "slayer":
+                check_sums(position, layer, x)
+            sums = weighted_sums(layer, x)
+            beyond: OutOfRange | None
+            if layer.neuron is None:
+                x, beyond = self._bare(i, sums[0], start)
+                runs.append(LayerRun(layer, weighted=_outside(x, batched) if kept else None))
+            else:
+                resets = self._resets(x.shape[0], index)
+                x, states, beyond = self._neurons(i, sums, start, resets, offset, kept)
+                seen = {name: _outside(value, batched) for name, value in states.items()}
+                runs.append(LayerRun(layer, _outside(x, batched) if "spikes" in kept else None, states=seen))
+                x = delayed(layer, x)
+            if beyond is not None:
+                exceeded.append(Exceeded(position, *beyond))
+            if not isinstance(layer, Input) or layer.neuron is not None:
+                index += 1
+        unit = deployment.message_unit(self.layers[-1], self._incoming[-1], before, self.spike_exp)
+        return Run(_outside(x, batched).astype(np.int64), tuple(runs), tuple(exceeded), unit)
+
+    def _bare(self, i: int, sums: Integers, start: int) -> tuple[Integers, OutOfRange | None]:
+        """What a layer without neurons sends, its sums and its bias on their scale; and the first excess."""
+        layer = self.layers[i]
+        narrow = wrap(sums, deployment.sum_bits(layer))
+        steps = np.argwhere((narrow != sums).reshape(len(sums), -1))
+        beyond = None
+        if len(steps):
+            where = np.unravel_index(int(steps[0, 1]) % layer.size, layer.shape)
+            beyond = tuple(map(int, where)), int(steps[0, 0]), len(np.unique(steps[:, 1]))
+        sums = narrow if self.profile == "loihi" else sums
+        bias = getattr(layer, "bias", None)
+        if bias is None or isinstance(layer, Input):
+            return sums, beyond
+        sums = sums.copy()
+        sums[start:] += _per_lane(bias, layer, 1).reshape(layer.shape) << self._incoming[i]
+        return (wrap(sums, 32) if self.profile == "loihi" else sums), beyond
+
+    def _neurons(
+        self,
+        i: int,
+        sums: tuple[Integers, ...],
+        start: int,
+        resets: NDArray[np.bool_],
+        offset: Integers | None,
+        kept: set[str],
+    ) -> tuple[Array, dict[str, Array], OutOfRange | None]:
+        """Messages, states to be recorded, and the first excess of a width as (neuron, step, count)."""
+        layer = self.layers[i]
+        steps, batch = sums[0].shape[:2]
+        made = deployment.deploy(
+            layer,
+            self._incoming[i],
+            batch=batch,
+            bias=offset if isinstance(layer, Input) else None,
+            spike_exp=self.spike_exp,
+        )
+        narrow = self.profile == "loihi"
+        dtype = np.int32 if narrow else np.int64
+        lanes = batch * layer.size
+        total = [np.ascontiguousarray(part).reshape(steps, lanes) << made.sum_shift for part in sums]
+        # an input layer drives the real part alone
+        total += [np.zeros((steps, lanes), np.int64)] * (len(made.bias) - len(total))
+        message = np.empty((steps, lanes), dtype)
+        state = made.rest.copy()
+        recorded = kept & set(made.states)
+        record = np.empty((len(made.states), steps if recorded else 0, lanes), dtype)
+        first = np.empty(lanes, np.int64)
+        deployed.run(
+            made.neuron, tuple(total), made.bias, made.up, state, made.rest, start, resets, narrow,
+            made.graded, made.bits, made.feedback, message, record, first,
+        )  # fmt: skip
+        if not narrow:
+            known = record if recorded else state
+            check_neurons(self._first + i, layer, message, dict(zip(made.states, known, strict=False)))
+        shape = (steps, batch, *layer.shape)
+        states = {name: row.reshape(shape) for name, row in zip(made.states, record, strict=True) if name in recorded}
+        beyond = None
+        if (first >= 0).any():
+            lane = int(np.where(first >= 0, first, steps).argmin())
+            where = tuple(int(i) for i in np.unravel_index(lane % layer.size, layer.shape))
+            beyond = where, int(first[lane]), int((first >= 0).sum())
+        sent = message if made.graded else message.astype(np.uint8)
+        return sent.reshape(shape), states, beyond
+
+    def _resets(self, steps: int, index: int) -> NDArray[np.bool_]:
+        if self.reset_interval is None:
+            return np.zeros(steps, np.bool_)
+        phase = (self.reset_offset + 1 + index) % self.reset_interval
+        return (np.arange(1, steps + 1) % self.reset_interval) == phase
+
+    def _input_shape(self) -> tuple[int, ...] | None:
+        """Shape of the first layer's input, None where it has a window: `_check_window` looks at those."""
+        first = self.layers[0]
+        if isinstance(first, (Flatten, Kernel)):
+            return first.shape if isinstance(first, Flatten) else None
+        return self.description.input_shape or first.shape
+
+    def _input(self, spikes: ArrayLike | None, bias: ArrayLike | None, steps: int | None) -> tuple[Array, bool]:
+        """The input as (T, B, \\*shape), and whether it had a batch axis."""
+        shape = self._input_shape()
+        if spikes is None:
+            if bias is None or steps is None or shape is None:
+                raise ValueError("give spikes, or bias and steps to a network that begins with an input layer")
+            return np.zeros((whole("steps", steps, 1), 1, *shape), np.int64), False
+        x, batched = self.checked_input(spikes)
+        if steps is not None and whole("steps", steps, 1) != x.shape[-1]:
+            raise ValueError(f"steps must be left out with spikes, or be theirs, {x.shape[-1]}, got {steps}")
+        return np.moveaxis(x if batched else x[None], -1, 0), batched
+
+    def checked_input(self, spikes: ArrayLike, batch: bool = True) -> tuple[Array, bool]:
+        """The input that `run` would take, as an array, and whether it has a batch axis.
+
+        Parameters
+        ----------
+        spikes : array_like of int
+            As `run` takes them.
+        batch : bool
+            Whether several samples are allowed.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `run` does.
+        """
+        x, shape = integers("input", spikes), self._input_shape()
+        rank = 3 if shape is None else len(shape)
+        fits = x.ndim in (rank + 1, rank + 2) and (shape is None or x.shape[-rank - 1 : -1] == shape)
+        if isinstance(self.layers[0], Flatten) and x.ndim in (4, 5):  # what it flattens
+            fits, rank = int(np.prod(x.shape[-4:-1])) == self.layers[0].size, 3
+        batched = x.ndim == rank + 2
+        if not fits or (batched and not batch):
+            wanted = "C, H, W" if shape is None else ", ".join(map(str, shape))
+            several = f" or (B, {wanted}, T)" if batch else ", one sample without a batch axis"
+            raise ValueError(f"input must have shape ({wanted}, T){several}, got {x.shape}")
+        if isinstance(self.layers[0], Kernel):
+            self._check_window(x.shape[-4:-1])
+        if x.size and (x.min() < -(2**31) or x.max() >= 2**31):
+            raise ValueError(f"input must fit in 32 bits, found {x.min()} to {x.max()}")
+        return x, batched
+
+    def _check_positions(self, layers: Collection[int] | None) -> None:
+        """Raise unless `layers` are positions of layers that run."""
+        if layers is not None and not isinstance(layers, Collection):
+            raise TypeError(f"layers must be a collection of positions, got {brief(layers)}")
+        for position in layers or ():
+            if not 0 <= whole("layers", position, 0) - self._first < len(self.layers):
+                last = self._first + len(self.layers) - 1
+                raise ValueError(f"layers must be within {self._first}..{last}, got {position}")
+
+    def _check_window(self, shape: tuple[int, ...]) -> None:
+        """Raise unless input of `shape` gives a first layer with a window the shape that the file says."""
+        try:
+            check_link(self.layers[0], Input(shape=shape))
+        except exchange.ExchangeError as error:
+            kind = self.layers[0].kind
+            raise ValueError(f"input does not fit layer {self._first} ({kind}): {error} (C, H, W)") from None
+
+    def _input_bias(self, bias: ArrayLike) -> Integers:
+        first = self.layers[0]
+        values = integers("bias", bias)
+        if not isinstance(first, Input) or first.neuron is None:
+            raise ValueError(f"bias drives an input layer, but the network begins with a {first.kind} layer")
+        if first.neuron.type == "SDNN":
+            raise ValueError("bias drives spiking neurons, but the input layer sends changes: give it as spikes")
+        if values.shape != first.shape:
+            raise ValueError(f"bias must have shape {first.shape}, got {values.shape}")
+        return values.astype(np.int64)
+
+
+def _outside(x: Array, batched: bool) -> Array:
+    """(T, B, \\*shape) as the caller sees it."""
+    y = np.moveaxis(x, 0, -1)
+    return np.ascontiguousarray(y if batched else y[0])
+
+
+def _per_lane(values: ArrayLike, layer: Layer, batch: int) -> Integers:
+    """One value, or one per channel, for every lane of a batch."""
+    array = np.asarray(values, np.int64)
+    if array.ndim == 1:
+        array = array.reshape(-1, *[1] * (len(layer.shape) - 1))
+    return np.ascontiguousarray(np.broadcast_to(array, (batch, *layer.shape))).reshape(-1)
+
+
+def delayed(layer: Layer, x: Array) -> Array:
+    """Messages after the layer's axonal delay."""
+    if layer.delay is None:
+        return x
+    steps, batch = x.shape[:2]
+    lanes = np.ascontiguousarray(x.reshape(steps, batch * layer.size))
+    return delay.forward(lanes, _per_lane(layer.delay, layer, batch)).reshape(x.shape)

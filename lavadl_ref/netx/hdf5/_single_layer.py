@@ -1,0 +1,119 @@
+"""One layer, or its neurons alone, of what a file says, without the network around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import h5py
+import numpy as np
+from lava.proc.sdn.process import ActivationMode
+
+from lavadl_ref import _ending
+from lavadl_ref.deployed.deployment import SPIKE_EXP, UnsupportedLayer, check_supported, incoming_bits
+from lavadl_ref.exchange import Layer, Network, read
+from lavadl_ref.netx.blocks._wiring import PROCESSES
+from lavadl_ref.netx.blocks.arguments import BIAS_NAMES
+from lavadl_ref.netx.blocks.process import AbstractBlock
+from lavadl_ref.netx.hdf5.layers import build_layer
+from lavadl_ref.netx.plan.network import Options, plan
+from lavadl_ref.netx.plan.neurons import NeuronContext, neuron_choice
+from lavadl_ref.netx.plan.process_spec import OWN
+from lavadl_ref.netx.plan.synapses import declared_bits
+from lavadl_ref.netx.plan.table import table
+
+#: What a layer or its ``neuron`` group can be given as: a group of a file, or anything with the same keys.
+Config: TypeAlias = "Mapping[str, Any] | h5py.Group"
+
+
+def read_layer(config: Config | Layer) -> Layer:
+    """A layer by its group, checked as `exchange.read` checks a file.
+
+    Raises
+    ------
+    ExchangeError
+        If it is not a legal layer; the message counts it as layer 0 of a file.
+    """
+    if isinstance(config, Layer):
+        return config
+    with _ending.temporary_folder() as folder:
+        path = folder.path / "layer.net"
+        with h5py.File(path, "w") as file:
+            _copy(config, file.create_group("layer/0"))
+        return read(path).layers[0]
+
+
+def _copy(config: Config, group: h5py.Group) -> None:
+    for key in config:
+        value = config[key]
+        if hasattr(value, "keys"):
+            _copy(value, group.create_group(key))
+        else:
+            held = np.asarray(value[()] if isinstance(value, h5py.Dataset) else value)
+            # NumPy's own text is none of HDF5's
+            group.create_dataset(key, data=str(held) if held.dtype.kind == "U" else held)
+
+
+def build_single(
+    config: Config | Layer, kinds: tuple[str, ...], options: Options, reset_offset: int
+) -> tuple[AbstractBlock, str]:
+    """The block of a layer of one of these kinds, reset at this offset, and its line of the table."""
+    layer = read_layer(config)
+    if layer.kind not in kinds:
+        raise ValueError(f"layer_config must be of type {' or '.join(kinds)}, got {layer.kind}")
+    if options.reset_interval is not None:
+        # the first layer of a network is reset one step after the network's offset
+        options = replace(options, reset_offset=(reset_offset - 1) % options.reset_interval)
+    (found,) = plan(Network((layer,)), options)
+    return build_layer(found), table([found]).splitlines()[1]
+
+
+def neuron_params(
+    config: Config, driven: bool, reset_interval: int | None, reset_offset: int, spike_exp: int = SPIKE_EXP
+) -> dict[str, Any]:
+    """``neuron_params`` of a block whose neurons are exactly those of a ``neuron`` group.
+
+    Raises
+    ------
+    ExchangeError
+        If the group is not a legal one.
+    UnsupportedLayer
+        If no process of Lava's own computes what these neurons do.
+    """
+    layer = _around(config, driven)
+    check_supported([layer], spike_exp=spike_exp)
+    assert layer.neuron is not None
+    reset = None
+    if reset_interval is not None:
+        reset = {"reset_interval": reset_interval, "reset_offset": reset_offset}
+    (incoming,) = incoming_bits([layer], spike_exp)
+    choice = neuron_choice(NeuronContext(layer, layer.shape, incoming, 0, reset, spike_exp))
+    assert choice is not None
+    if choice.process in OWN:
+        raise UnsupportedLayer(
+            f"{layer.neuron.type} neurons with {dict(layer.neuron.parameters)}"
+            f"{'' if reset is None else f' and {reset}'} are not those of any of Lava's processes; "
+            "hdf5.Network runs them"
+        )
+    given = {key: value for key, value in choice.arguments.items() if key not in ("shape", *BIAS_NAMES)}
+    if "act_mode" in given:
+        given["act_mode"] = ActivationMode[given["act_mode"]]
+    key = next((name for name in BIAS_NAMES if name in choice.arguments), None)
+    return {
+        "neuron_proc": PROCESSES[choice.process],
+        **({} if key is None else {"bias_key": key}),
+        **given,
+        "num_message_bits": declared_bits(layer),
+    }
+
+
+def _around(config: Config, driven: bool) -> Layer:
+    """A layer with these neurons and as many channels as their parameters have."""
+    held = {key: config[key] for key in config}
+    channels = max((np.size(value) for key, value in held.items() if key not in ("type", "activation")), default=1)
+    layer: dict[str, Any] = {"type": "input" if driven else "dense", "shape": np.array([channels]), "neuron": held}
+    if not driven:
+        weight = np.zeros((channels, 1), np.float32)
+        layer["weight"] = {"real": weight, "imag": weight} if "sinDecay" in held else weight
+    return read_layer(layer)

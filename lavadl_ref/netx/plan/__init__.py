@@ -1,0 +1,27 @@
+"""What each layer of a network becomes on Lava: process names and their arguments, without importing Lava."""
+
+from lavadl_ref.netx.plan.network import (
+    TIME_BASES,
+    LayerPlan,
+    Options,
+    TimeBaseWarning,
+    check_size,
+    load,
+    plan,
+    waiting,
+)
+from lavadl_ref.netx.plan.process_spec import UnsupportedLayer
+from lavadl_ref.netx.plan.table import table
+
+__all__ = [
+    "TIME_BASES",
+    "LayerPlan",
+    "Options",
+    "TimeBaseWarning",
+    "UnsupportedLayer",
+    "check_size",
+    "load",
+    "plan",
+    "table",
+    "waiting",
+]

@@ -1,0 +1,175 @@
+"""Which of Lava's synapses holds a layer's weights exactly, and where an axonal delay goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lavadl_ref.deployed.deployment import is_graded
+from lavadl_ref.exchange.describe import (
+    Average,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Input,
+    Kernel,
+    Layer,
+    Pool,
+    Recurrent,
+    Unpool,
+)
+from lavadl_ref.netx.plan.process_spec import ProcessSpec, Shape, refusal
+from lavadl_ref.netx.plan.transposed import transposed_matrix
+from lavadl_ref.netx.plan.weights import Pair, dense_encoding, kernel_weight, pool_padding, pool_window
+
+LAVA_DELAY_LIMIT = 63  # DelayDense and DelaySparse have six bits of delay
+#: Bits of messages that are not binary, as Lava's synapses are told; none of them looks at more than whether it is 0.
+SIGMA_DELTA_BITS, GRADED_BITS = 16, 24
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """The synapses of one layer."""
+
+    real: ProcessSpec | None = None  #: the only one where input is not complex; None for an input layer
+    imag: ProcessSpec | None = None
+    feedback: ProcessSpec | None = None  #: from the layer's own neurons; its real part where there are two
+    feedback_imag: ProcessSpec | None = None
+
+
+def declared_bits(layer: Layer) -> int:
+    """Message bits that a synapse behind `layer` is told of; 0 for binary spikes."""
+    if not is_graded(layer):
+        return 0
+    assert layer.neuron is not None
+    return SIGMA_DELTA_BITS if layer.neuron.type == "SDNN" else GRADED_BITS
+
+
+def synapses(layer: Layer, input_shape: Shape, delay: NDArray[np.int64] | None, bits: int, sparse: bool) -> Synapses:
+    """The processes that multiply with exactly the layer's weights.
+
+    Parameters
+    ----------
+    layer : Layer
+        Any but flatten and time decimation.
+    input_shape : tuple of int
+        (W, H, C) or (N,).
+    delay : ndarray, optional
+        (I,) steps by which each input of a fully connected layer arrives late.
+    bits : int
+        Bits of the messages that arrive; 0 for binary ones.
+    sparse : bool
+        Whether fully connected weights are held as sparse matrices.
+
+    """
+    if isinstance(layer, Input):
+        return Synapses()
+    if isinstance(layer, Average):
+        return Synapses(ProcessSpec("GroupSum", {"inputs": input_shape[0], "outputs": layer.size}))
+    if isinstance(layer, Dense):
+
+        def connect(weight: NDArray[np.int64] | None, late: Any, message_bits: int) -> ProcessSpec | None:
+            return None if weight is None else dense_choice(weight, late, message_bits, sparse)
+
+        own = declared_bits(layer)
+        rec = (layer.weight_rec, layer.weight_rec_imag) if isinstance(layer, Recurrent) else (None, None)
+        return Synapses(
+            connect(layer.weight, delay, bits),
+            connect(layer.weight_imag, delay, bits),
+            connect(rec[0], None, own),
+            connect(rec[1], None, own),
+        )
+    assert isinstance(layer, Kernel)
+    held = _convolved if isinstance(layer, (Conv, Pool)) else _transposed
+    parts = [weight for weight in (layer.weight, layer.weight_imag) if weight is not None]
+    return Synapses(*(held(layer, weight, input_shape, bits) for weight in parts))
+
+
+def dense_choice(weight: NDArray[np.int64], delay: NDArray[np.int64] | None, bits: int, sparse: bool) -> ProcessSpec:
+    """The process that multiplies with exactly `weight` (O, I); no delays where only `ExactSparse` holds it."""
+    encoding = _encoding(weight, bits)
+    if encoding is None:
+        assert delay is None
+        return ProcessSpec("ExactSparse", {"weights": weight, "num_message_bits": bits})
+    arguments = {**encoding, "num_message_bits": bits}
+    if delay is None:
+        return ProcessSpec("Sparse" if sparse else "Dense", arguments)
+    arguments["max_delay"] = int(delay.max())
+    late = partial(_per_weight, delay, weight.shape)
+    return ProcessSpec("DelaySparse" if sparse else "DelayDense", arguments, {"delays": late})
+
+
+def _per_weight(delay: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
+    return np.broadcast_to(delay, shape).astype(int)
+
+
+def _encoding(weight: NDArray[np.int64], bits: int) -> dict[str, Any] | None:
+    """How Lava's synapses hold `weight` for messages of `bits` bits; None if they do not."""
+    encoding = dense_encoding(weight)
+    if encoding is not None and encoding["weight_exp"] and bits:
+        return None  # sums twice as large may leave 32 bits where the sums do not
+    return encoding
+
+
+def _convolved(layer: Kernel, weight: NDArray[np.int64], input_shape: Shape, bits: int) -> ProcessSpec:
+    """Lava's convolution; it holds any weight, and wraps sums at 24 bits."""
+    padding, dilation, groups = layer.padding, layer.dilation, int(layer.groups)
+    if isinstance(layer, Pool):
+        size, groups = (input_shape[1], input_shape[0]), input_shape[2]
+        padding, dilation = pool_padding(layer, size)
+        make = partial(_pool_weight, layer, weight, size, groups)
+    else:
+        make = partial(kernel_weight, weight)
+    return ProcessSpec(
+        "Conv",
+        {
+            "input_shape": input_shape,
+            "padding": padding[::-1],
+            "stride": layer.stride[::-1],
+            "dilation": dilation[::-1],
+            "groups": groups,
+            "num_message_bits": bits,
+        },
+        {"weight": make},
+    )
+
+
+def _pool_weight(layer: Pool, weight: NDArray[np.int64], size: Pair, groups: int) -> NDArray[np.int64]:
+    """The convolution's kernel, one for each channel."""
+    wide = pool_window(layer, weight, size)
+    return kernel_weight(np.broadcast_to(wide, (groups, *wide.shape[1:])))
+
+
+def _transposed(layer: Kernel, weight: NDArray[np.int64], input_shape: Shape, bits: int) -> ProcessSpec:
+    assert isinstance(layer, (ConvTranspose, Unpool))
+    encoding = _encoding(weight, bits)
+    width, height, channels = input_shape
+    arguments = {"weights": weight, **(encoding or {}), "num_message_bits": bits}
+    make = partial(transposed_matrix, layer, arguments.pop("weights"), (channels, height, width))
+    return ProcessSpec("ExactSparse" if encoding is None else "Sparse", arguments, {"weights": make})
+
+
+def delay_choice(
+    position: int, layer: Layer, following: Layer | None, shape: Shape
+) -> tuple[NDArray[np.int64] | None, ProcessSpec | None]:
+    """Axonal delay for the next synapse's columns, or a delay line where that synapse cannot hold it."""
+    if layer.delay is None or not np.any(layer.delay):
+        return None, None
+    if np.min(layer.delay) < 0:
+        raise refusal(position, layer, f"has a negative delay, {int(np.min(layer.delay))}")
+    per_channel = np.broadcast_to(np.asarray(layer.delay, np.int64), (shape[-1],))
+    if _holds_delays(following, declared_bits(layer)) and per_channel.max() <= LAVA_DELAY_LIMIT:
+        return np.repeat(per_channel, int(np.prod(shape[:-1]))), None
+    return None, ProcessSpec("DelayLine", {"shape": shape, "delays": np.broadcast_to(per_channel, shape)})
+
+
+def _holds_delays(layer: Layer | None, bits: int) -> bool:
+    """Whether the layer's synapses are Lava's for fully connected weights, which exist with delays."""
+    if not isinstance(layer, Dense):
+        return False
+    parts = (layer.weight, layer.weight_imag)
+    return all(_encoding(weight, bits) is not None for weight in parts if weight is not None)

@@ -1,0 +1,70 @@
+"""The one place where netx's own processes call the kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lavadl_ref.deployed.deployment import Deployment
+
+Integers = NDArray[np.int64]
+
+
+def update(
+    deployment: Deployment, sums: tuple[NDArray[Any], ...], states: list[NDArray[Any]], started: bool, reset: bool
+) -> NDArray[np.int32]:
+    """One step of neurons with the device's widths.
+
+    Parameters
+    ----------
+    deployment : Deployment
+        Of M lanes and K states.
+    sums : tuple of ndarray
+        For each part the weighted sums, feedback included, of M elements on the scale that the deployment takes.
+    states : list of ndarray
+        K arrays of M elements, updated in place.
+    started : bool
+        Whether the neurons have begun; before, they do not move.
+    reset : bool
+        Whether they are at rest before the update.
+
+    Returns
+    -------
+    ndarray
+        (M,) what they send.
+    """
+    # Imported late: only networks with a process of ours wait for the compiler.
+    from lavadl_kernels.engine import deployed
+
+    lanes = deployment.rest.shape[1]
+    state = np.stack([values.reshape(-1) for values in states]).astype(np.int64)
+    total = tuple(np.ascontiguousarray(part, np.int64).reshape(1, lanes) for part in sums)
+    message = np.empty((1, lanes), np.int32)
+    deployed.run(
+        deployment.neuron,
+        total,
+        deployment.bias,
+        deployment.up,
+        state,
+        deployment.rest,
+        0 if started else 1,
+        np.array([reset]),
+        True,
+        deployment.graded,
+        deployment.bits,
+        tuple(np.zeros((0, 0), np.int64) for _ in total),
+        message,
+        np.empty((len(state), 0, lanes), np.int32),
+        np.empty(lanes, np.int64),
+    )
+    for values, row in zip(states, state, strict=True):
+        values[...] = row.reshape(values.shape)
+    return message[0]
+
+
+def compile_ahead(deployment: Deployment) -> None:
+    """Compile the update in this process, so that forked actors find it ready."""
+    sums = tuple(np.zeros(deployment.rest.shape[1], np.int64) for _ in deployment.bias)
+    update(deployment, sums, [row.astype(np.int32) for row in deployment.rest], False, False)

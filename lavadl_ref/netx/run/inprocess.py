@@ -1,0 +1,108 @@
+"""Run Lava's own compiler and process models inside this process: milliseconds for a small network.
+
+`run` gives what `lavadl_ref.netx.runtime.run` gives; `Session` takes any network of Lava processes.
+The process models are Lava's, compiled and built by Lava, and take the phases of a step in Lava's order. Only
+Lava's runtime is absent, with its processes of the operating system and its shared memory: one process
+computes after the other, each as soon as its messages are there.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lavadl_ref._arguments import integers, positive
+from lavadl_ref.exchange import describe
+from lavadl_ref.netx import lava_support
+
+lava_support.enable()  # says what to type where Lava is missing
+
+from lava.magma.core.process.process import ProcessServer  # noqa: E402
+from lava.magma.core.process.variable import VarServer  # noqa: E402
+from lava.proc.io.sink import RingBuffer as Sink  # noqa: E402
+from lava.proc.io.source import RingBuffer as Source  # noqa: E402
+
+from lavadl_ref.netx.run._session import Session, one_at_a_time, quiet  # noqa: E402
+from lavadl_ref.netx.run._worker import _frames, _time_last  # noqa: E402
+from lavadl_ref.netx.run.runtime import RECORDS, Job, LavaRunError, Records, _check  # noqa: E402
+
+__all__ = ["Session", "run"]
+
+
+def run(
+    net_config: str | PathLike[str] | describe.Network,
+    inputs: NDArray[Any],
+    steps: int,
+    *,
+    timeout: float = 120.0,
+    record: tuple[str, ...] = RECORDS,
+    states_at: Sequence[tuple[int, int]] = (),
+    **network_arguments: Any,
+) -> Records:
+    """Run one network here; arguments, result and errors as of `lavadl_ref.netx.runtime.run`.
+
+    Time is looked at whenever a process begins to compute, so one that computes for ever is not ended.
+    Runs of several threads take turns.
+    """
+    job = Job(net_config, integers("inputs", inputs), steps, record, states_at, network_arguments)
+    _check(job)
+    positive("timeout", timeout)
+    with one_at_a_time, quiet(), _registers_kept():
+        try:
+            return _run(job, timeout)
+        except LavaRunError:
+            raise
+        except Exception as error:
+            raise LavaRunError(f"{job.name} failed on Lava\n{traceback.format_exc()}") from error
+
+
+def _run(job: Job, timeout: float) -> Records:
+    from lavadl_ref.netx.hdf5 import Network
+    from lavadl_ref.netx.hdf5.layers import states_now
+
+    net = Network(job.net_config, **job.arguments)
+    source = Source(data=_frames(job.inputs, job.steps, net.inp.shape))
+    source.s_out.connect(net.inp)
+    sink = Sink(shape=net.out.shape, buffer=job.steps)
+    net.out.connect(sink.a_in)
+    session = Session(net, name=job.name, timeout=timeout)
+    neurons = [layer.neuron for layer in net.layers]
+    spikes = [session.record(x.s_out) if x is not None and "spikes" in job.record else None for x in neurons]
+    between: dict[tuple[int, int], dict[str, NDArray[np.int32]]] = {}
+    done = 0
+    began = time.perf_counter()
+    for stop in sorted({step + 1 for _, step in job.states_at} | {job.steps}):
+        session.run(stop - done)
+        done = stop
+        for layer, step in job.states_at:
+            if step + 1 == stop:
+                between[layer, step] = dict(states_now(net.layers[layer]))
+    seconds = time.perf_counter() - began
+    final = [dict(states_now(layer)) if "states" in job.record else {} for layer in net.layers]
+    return Records(
+        output=_time_last(np.moveaxis(session.var(sink.data), -1, 0)),
+        spikes=[None if messages is None else _time_last(np.stack(messages)) for messages in spikes],
+        states=final,
+        states_at=between,
+        table=str(net),
+        seconds=seconds,
+    )
+
+
+@contextmanager
+def _registers_kept() -> Iterator[None]:
+    """Let Lava forget the processes made meanwhile; it would keep every one of them for ever."""
+    registers = [ProcessServer().processes, VarServer().vars]
+    lengths = [len(register) for register in registers]
+    try:
+        yield
+    finally:
+        for register, length in zip(registers, lengths, strict=True):
+            del register[length:]

@@ -1,0 +1,1 @@
+"""The bridge between torch and the kernels: autograd functions, memory layout, threads."""

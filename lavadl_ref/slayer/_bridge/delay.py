@@ -1,0 +1,74 @@
+"""`lavadl_kernels.delay` as torch autograd functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from lavadl_kernels.ops import delay
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lavadl_ref.slayer._bridge.autograd import _follow_torch
+from lavadl_ref.slayer._bridge.layout import Layout, layout_of
+
+
+def whole_steps(value: Tensor, sampling_time: float) -> NDArray[np.int64]:
+    """Delays in steps, cut to integers."""
+    if sampling_time == 1:
+        return value.detach().numpy().astype(np.int64)
+    return torch.trunc(value.detach() / sampling_time).to(torch.int64).numpy()
+
+
+class Delay(torch.autograd.Function):
+    """Each channel later by ``trunc(delay / sampling_time) + shift`` steps, `delay` (1,) or (C,).
+
+    The gradient to the delay is that of the time it stands for, multiplied by `grad_scale`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, value: Tensor, grad_scale: float, sampling_time: float = 1, shift: int = 0
+    ) -> Tensor:
+        _follow_torch()
+        layout = Layout.of_places(x, "delay input")
+        steps = whole_steps(value, sampling_time) + shift
+        lanes = layout.lanes(x)
+        same = steps.size and steps.min() == steps.max()
+        y = layout.logical(delay.shift(lanes, int(steps[0])) if same else delay.forward(lanes, layout.per_lane(steps)))
+        ctx.save_for_backward(y, value)
+        ctx.kernel = layout, steps, grad_scale, sampling_time, x.is_contiguous()
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        _follow_torch()
+        y, value = ctx.saved_tensors
+        layout, steps, grad_scale, sampling_time, contiguous = ctx.kernel
+        grad_y, spread = layout.lanes(grads[0]), layout.per_lane(steps)
+        if not ctx.needs_input_grad[1]:
+            return layout.gradient(delay.forward(grad_y, -spread), contiguous), None, None, None, None
+        gx, gd = delay.backward(grad_y, layout.lanes(y), spread)
+        to_value = layout.per_channel(gd, value.numel()) * grad_scale / sampling_time
+        return layout.gradient(gx, contiguous), to_value, None, None, None
+
+
+class Shift(torch.autograd.Function):
+    """Every neuron's signal later by the same number of steps, zero-filled; earlier if negative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, steps: int) -> Tensor:
+        _follow_torch()
+        ctx.steps = steps
+        layout = layout_of(x, "shift input")
+        return layout.logical(delay.shift(layout.lanes(x), steps))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        _follow_torch()
+        layout = layout_of(grads[0], "shift gradient")
+        return layout.logical(delay.shift(layout.lanes(grads[0]), -ctx.steps)), None

@@ -1,0 +1,245 @@
+"""Weighted sums of dense synapses, by events or as a matrix product, whichever is faster.
+
+An event is an entry of the input that is not zero.  The work by events is proportional to their number, and
+where weights are 8-bit their sums are integers, so it is faster up to high densities; how many there are is
+estimated from a sample of the input before it is decided.  Results do not depend on the path where sums are
+exact: weights that are multiples of 1/32 up to 4 in magnitude, and an input of zeros and ones (or of integers,
+or graded spikes, while sums stay below 2**24 of their smallest unit).  Elsewhere (weights without quantiser,
+spikes that dropout has scaled) the paths round differently.
+
+Left to the matrix product: other types than float32, weights or gradients that are not finite, more than 65536
+inputs, few outputs, small layers, and all second derivatives.  Integer and bfloat16 matrix products of torch
+are not used: without hardware for them, which has to be there for them to pay, they are slower than float32.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lavadl_kernels.ops import events
+from lavadl_kernels.runtime.buffers import empty
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lavadl_ref.slayer._bridge import autograd as _autograd
+from lavadl_ref.slayer._bridge.layout import Layout
+from lavadl_ref.slayer.utils import _validate
+
+Path = Literal["auto", "events", "gemm"]
+
+# Densities up to which events are faster than a float32 matrix product, measured with AVX2 and with AVX-512.
+FORWARD = 0.4  #: 8-bit weights
+FORWARD_FLOAT = 0.15  #: any weights, or events of different values
+BACKWARD = 0.25  #: the gradient of the weight
+
+FEWEST_OUTPUTS = 8  #: for fewer, the search for events costs as much as the matrix product
+FEWEST_ROWS = 64  #: for fewer samples and steps, the table of weights costs as much
+LEAST_WORK = 1 << 22  #: products below which nothing is worth a decision
+SAMPLES = 64  #: stretches of the input that are looked at for an estimate of its density
+SAMPLE = 1024  #: entries of a stretch
+
+_path: Path = "auto"
+
+
+class path:
+    """Choose how dense synapses compute: from now on, or within a ``with`` block.
+
+    Parameters
+    ----------
+    name : str
+        ``"auto"``: by the measured density of each input. ``"events"``: by events wherever results are right.
+        ``"gemm"``: as matrix products.
+
+    Raises
+    ------
+    ValueError
+        For any other name.
+
+    Examples
+    --------
+    >>> with path("gemm"):
+    ...     pass
+    """
+
+    def __init__(self, name: Path) -> None:
+        global _path
+        if name not in ("auto", "events", "gemm"):
+            raise ValueError(f"path must be 'auto', 'events' or 'gemm', got {name!r}")
+        self._before, _path = _path, name
+
+    def __enter__(self) -> path:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        global _path
+        _path = self._before
+
+
+@dataclass
+class ChosenPath:
+    """How a dense synapse computed its last sums.
+
+    Attributes
+    ----------
+    forward : str
+        ``"events"`` or ``"gemm"``.
+    backward : str or None
+        The same for the gradient of the weight; None if none was recorded. The gradient of the input is always
+        a matrix product.
+    density : float or None
+        The part of the input that is not zero, where it was counted.
+    """
+
+    forward: str
+    backward: str | None
+    density: float | None
+
+
+def sums(input: Tensor, weights: Sequence[Tensor]) -> tuple[list[Tensor], ChosenPath]:
+    """The weighted sums (N, O, T) of `input` (N, ..., T) for each of `weights` (O, I), and how they were made."""
+    _validate.of_dtype(input, weights[0].dtype, "dense input")
+    n, steps = input.shape[0], input.shape[-1]
+    listed = _listed(input, weights)
+    recorded = torch.is_grad_enabled() and any(weight.requires_grad for weight in weights)
+    if listed is not None:
+        found, tables = listed
+        # a dense input is better kept than the list of its events
+        backward = "gemm" if _path == "auto" and found.density > BACKWARD else "events"
+        taken = ChosenPath("events", backward if recorded else None, found.density)
+        return list(_Events.apply(input, found, tables, taken, *weights)), taken
+    rows = _rows(_autograd.time_first(input))
+    products = [(rows @ weight.t()).view(steps, n, len(weight)).permute(1, 2, 0) for weight in weights]
+    return products, ChosenPath("gemm", "gemm" if recorded else None, None)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(T * N, I) of (N, ..., T), a view where memory has time slowest."""
+    return x.movedim(-1, 0).reshape(x.shape[0] * x.shape[-1], math.prod(x.shape[1:-1]))
+
+
+def _listed(input: Tensor, weights: Sequence[Tensor]) -> tuple[events.Events, list[NDArray[Any]]] | None:
+    """Events and tables of weights, None where a matrix product is to be used."""
+    n, steps, width = input.shape[0], input.shape[-1], math.prod(input.shape[1:-1])
+    plain = all(x.dtype == torch.float32 and x.device.type == "cpu" for x in (input, *weights))
+    if _path == "gemm" or not plain or input.numel() == 0 or not events.fits(n, width, steps):
+        return None
+    guessing = _path == "auto"
+    outputs = sum(len(weight) for weight in weights)
+    few = outputs < FEWEST_OUTPUTS or n * steps < FEWEST_ROWS
+    if guessing and (few or input.numel() * outputs < LEAST_WORK):
+        return None
+    x = input.detach()
+    lanes = x.is_contiguous() and steps > 1
+    entries = x if lanes else _rows(x).contiguous()
+    if guessing and _estimate(entries) > FORWARD:
+        return None
+    _autograd._follow_torch()
+    tables = []
+    for weight in weights:
+        table = events.table(weight.detach().contiguous().numpy())
+        if table is None:
+            return None
+        tables.append(table)
+    backward = torch.is_grad_enabled() and any(weight.requires_grad for weight in weights)
+    if lanes:
+        found = events.of_lanes(entries.view(n, width, steps).numpy(), backward)
+    else:
+        found = events.of_rows(entries.numpy(), backward)
+    assert found.by_row is not None
+    small = all(table.dtype == np.uint8 for table in tables) and not found.by_row.value.size
+    if guessing and found.density > (FORWARD if small else FORWARD_FLOAT):
+        return None
+    return found, tables
+
+
+def _estimate(x: Tensor) -> float:
+    """About how much of `x` is not zero, from stretches all over it."""
+    flat = x.view(-1)
+    if flat.numel() > 2 * SAMPLES * SAMPLE:
+        apart = flat.numel() // SAMPLES
+        flat = flat[: SAMPLES * apart].view(SAMPLES, apart)[:, :SAMPLE]
+    return torch.count_nonzero(flat).item() / flat.numel()
+
+
+class _Events(torch.autograd.Function):
+    """Sums by events; for backward it keeps their lists instead of the input."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, found: events.Events, tables: list[NDArray[Any]], taken: ChosenPath, *weights: Tensor
+    ) -> tuple[Tensor, ...]:
+        _autograd._follow_torch()
+        ctx.shape, ctx.taken = x.shape, taken
+        # the lists stay right whatever becomes of the input, but torch's rule is that it must not change
+        ctx.input, ctx.version = weakref.ref(x), _version(x)
+        # what no gradient needs is not kept
+        needed = weights if ctx.needs_input_grad[0] else ()
+        kept: list[Tensor] = []
+        if taken.backward == "gemm":
+            kept = [x]
+        elif taken.backward == "events":
+            assert found.by_column is not None
+            lists = found.by_column
+            kept = [torch.from_numpy(part) for part in (lists.start, lists.entry.view(np.int16), lists.value)]
+        ctx.found = found._replace(by_row=None, by_column=None)
+        ctx.outputs = [len(weight) for weight in weights]
+        ctx.save_for_backward(*needed, *kept)
+        n, steps = x.shape[0], x.shape[-1]
+        results = []
+        for weight, table in zip(weights, tables, strict=True):
+            z = events.forward(found, table, len(weight))
+            results.append(Layout.channels_last((n, len(weight), steps)).logical(z))
+        return tuple(results)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        _autograd._follow_torch()
+        x = ctx.input()
+        if x is not None and _version(x) != ctx.version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"the input {tuple(x.shape)} of a dense synapse is at version {_version(x)}; "
+                f"expected version {ctx.version} instead"
+            )
+        saved = list(ctx.saved_tensors)
+        rows = [_rows(grad).contiguous() for grad in grads]
+        to_input = None
+        if ctx.needs_input_grad[0]:
+            weights, saved = saved[: len(rows)], saved[len(rows) :]
+            total = torch.from_numpy(empty((len(rows[0]), weights[0].shape[1])))
+            torch.mm(rows[0], weights[0], out=total)
+            for row, weight in zip(rows[1:], weights[1:], strict=True):
+                total.addmm_(row, weight)
+            n, *spatial, steps = ctx.shape
+            to_input = total.view(steps, n, *spatial).movedim(0, -1)
+        to_weights: list[Tensor | None] = [None] * len(rows)
+        if ctx.taken.backward == "gemm" and len(saved) == 1:
+            entries = _rows(_autograd.time_first(saved[0]))
+            to_weights = [row.t() @ entries for row in rows]
+        elif ctx.taken.backward is not None:
+            start, entry, value = (part.numpy() for part in saved)
+            found = ctx.found._replace(by_column=events.Lists(start, entry.view(np.uint16), value))
+            to_weights = [_to_weight(found, row, ctx.taken) for row in rows]
+        return to_input, None, None, None, *to_weights
+
+
+def _version(x: Tensor) -> int:
+    """How often `x` was changed in place; what inference mode makes does not count."""
+    return -1 if x.is_inference() else x._version
+
+
+def _to_weight(found: events.Events, grad: Tensor, taken: ChosenPath) -> Tensor:
+    gradient = events.weight_gradient(found, grad.numpy())
+    if gradient is not None:
+        return torch.from_numpy(gradient)
+    # infinity times zero is not zero
+    taken.backward = "gemm"
+    return grad.t() @ torch.from_numpy(events.matrix(found))

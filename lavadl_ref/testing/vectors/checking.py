@@ -1,0 +1,192 @@
+"""Comparing another implementation of the neurons with the golden cases, integer by integer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lavadl_ref.testing.vectors.cases import Case, Rows, cases
+from lavadl_ref.testing.vectors.dialogue import Dialogue, DialogueError
+
+VERSION = 1  #: of the files and of the protocol
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first integer of a case that differs."""
+
+    case: str
+    quantity: str  #: ``spike``, or the name of a state
+    step: int
+    lane: int
+    expected: int
+    found: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.case}: {self.quantity} at step {self.step}, lane {self.lane}: "
+            f"expected {self.expected}, found {self.found}"
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """How another implementation did."""
+
+    total: int  #: cases there were
+    equal: int  #: cases of which every integer agrees
+    integers: int  #: integers compared
+    divergences: tuple[Divergence, ...]  #: the first one of each case that differs
+    failure: str | None = None  #: why the comparison stopped early
+
+    @property
+    def exact(self) -> bool:
+        """Whether every case was run and agrees."""
+        return self.equal == self.total and self.failure is None
+
+    def __str__(self) -> str:
+        lines = [f"first divergence: {divergence}" for divergence in self.divergences]
+        if self.failure is not None:
+            lines.append(f"stopped: {self.failure}")
+        lines.append(f"{self.equal} of {self.total} cases exact, {self.integers:,} integers compared")
+        return "\n".join(lines)
+
+
+class AnswerError(ValueError):
+    """An answer that is not what was asked for."""
+
+
+def check(
+    command: str | Sequence[str],
+    families: str | Iterable[str] | None = None,
+    widths: str | Iterable[str] | None = None,
+    timeout: float = 10.0,
+) -> Report:
+    """Run the golden cases through another program and compare every integer.
+
+    The program reads one JSON object from each line of its standard input and writes one
+    line with a JSON object for each; ``docs/porting.md`` has both.
+
+    Parameters
+    ----------
+    command : str or sequence of str
+        The program and its arguments; run directly, not by a shell.
+    families, widths : str or iterable of str, optional
+        Which cases, as in `lavadl_ref.testing.cases.cases`.
+    timeout : float
+        Seconds that one answer may take.
+
+    Returns
+    -------
+    Report
+        A program that does not start, hangs, ends early or answers nonsense is a failure in the report.
+
+    Raises
+    ------
+    ValueError
+        If a family or width is unknown, `command` is empty or `timeout` not positive.
+    """
+    wanted = list(cases(families, widths))
+    equal = integers = 0
+    divergences: list[Divergence] = []
+    failure = None
+    try:
+        with Dialogue(command, timeout) as dialogue:
+            for case in wanted:
+                try:
+                    count, divergence = _compare(dialogue, case)
+                except (DialogueError, AnswerError) as error:
+                    failure = f"{case.label}: {error}"
+                    break
+                integers += count
+                if divergence is None:
+                    equal += 1
+                else:
+                    divergences.append(divergence)
+    except DialogueError as error:
+        failure = str(error)
+    return Report(len(wanted), equal, integers, tuple(divergences), failure)
+
+
+def _compare(dialogue: Dialogue, case: Case) -> tuple[int, Divergence | None]:
+    """Run one case piece by piece, up to the first difference; integers compared, and the difference."""
+    state, begin, compared = case.state, 0, 0
+    for length in case.chunks:
+        piece = slice(begin, begin + length)
+        request = {
+            "version": VERSION,
+            "case": case.label,
+            "family": case.family,
+            "widths": case.widths,
+            "steps": length,
+            "lanes": case.lanes,
+            "parameters": case.parameters,
+            "state": state,
+            "inputs": {name: rows[piece] for name, rows in case.inputs.items()},
+        }
+        found = _understood(dialogue.ask(json.dumps(request)), case, length)
+        expected = {**{name: rows[piece] for name, rows in case.states.items()}, "spike": case.spike[piece]}
+        compared += sum(length * case.lanes for _ in expected)
+        divergence = _first(case.label, begin, expected, found)
+        if divergence is not None:
+            return compared, divergence
+        state = {name: found[name][-1] for name in case.states}
+        begin += length
+    return compared, None
+
+
+def _first(label: str, begin: int, expected: dict[str, Rows], found: dict[str, Rows]) -> Divergence | None:
+    """The earliest difference; of those at one step the one computed first, states before the spike."""
+    steps = len(expected["spike"])
+    for t in range(steps):
+        for name, rows in expected.items():
+            for lane, (wanted, given) in enumerate(zip(rows[t], found[name][t], strict=True)):
+                if wanted != given:
+                    return Divergence(label, name, begin + t, lane, wanted, given)
+    return None
+
+
+def _understood(line: str, case: Case, steps: int) -> dict[str, Rows]:
+    """States and spike of an answer, by name.
+
+    Raises
+    ------
+    AnswerError
+        If the line is not one JSON object with exactly these integers.
+    """
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise AnswerError(f"expected a JSON object on one line, found {line[:80]!r}: {error}") from None
+    _expect_keys("the answer", answer, ("spike", "states"))
+    _expect_keys("states", answer["states"], case.states)
+    found = {**{name: answer["states"][name] for name in case.states}, "spike": answer["spike"]}
+    for name, rows in found.items():
+        _expect_rows(name, rows, steps, case.lanes)
+    return found
+
+
+def _expect_keys(what: str, value: Any, keys: Iterable[str]) -> None:
+    if not isinstance(value, dict):
+        raise AnswerError(f"{what}: expected a JSON object, found {_short(value)}")
+    if set(value) != set(keys):
+        raise AnswerError(f"{what}: expected the keys {', '.join(keys)}, found {', '.join(value) or 'none'}")
+
+
+def _expect_rows(name: str, rows: Any, steps: int, lanes: int) -> None:
+    if not isinstance(rows, list) or len(rows) != steps:
+        raise AnswerError(f"{name}: expected a list of {steps} steps, found {_short(rows)}")
+    for t, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != lanes:
+            raise AnswerError(f"{name}: expected a list of {lanes} lanes at step {t}, found {_short(row)}")
+        for lane, value in enumerate(row):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise AnswerError(f"{name}: expected an integer at step {t}, lane {lane}, found {_short(value)}")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    kind = f"a list of {len(value)}: " if isinstance(value, list) else ""
+    return kind + (text if len(text) <= 60 else f"{text[:57]}...")

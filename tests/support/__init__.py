@@ -1,0 +1,1 @@
+"""What tests and validation share: oracles, families, generators, matrices."""

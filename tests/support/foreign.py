@@ -1,0 +1,120 @@
+"""Another implementation of every neuron, for the golden vectors to be compared with: the naive oracle.
+
+``python -m tests.support.foreign [FAULT]`` answers requests on standard input; with a fault it
+is wrong in one way on purpose.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from fractions import Fraction
+
+from tests.support import oracle as naive
+from tests.support.oracle import neurons as naive_neurons
+
+
+def cuba(s, x, p, loihi):
+    """New state and spike, as every function here."""
+    decays = p["current_decay"], p["voltage_decay"]
+    us, _, vs, spikes = naive.cuba(
+        [x["input"]], *decays, p["threshold"], p["bias"], s["current"], s["voltage"], loihi=loihi
+    )
+    return (us[0], vs[0]), spikes[0]
+
+
+def alif(s, x, p, loihi):
+    trace, carried = naive.alif([x["input"]], *given(p), *s.values(), loihi=loihi)
+    return carried, trace[-1][0]
+
+
+def resonator(function):
+    """`function` of the oracle for a single step."""
+
+    def one(s, x, p, loihi):
+        names = {"real": "re", "imag": "im", "threshold": "th", "refractory": "r"}
+        states = {names[name]: value for name, value in s.items()}
+        trace, carried = function([x["real_input"]], [x["imag_input"]], *given(p), **states, loihi=loihi)
+        return carried, trace[-1][0]
+
+    return one
+
+
+def given(p):
+    """Parameters in the oracle's order."""
+    order = ("current_decay", "voltage_decay", "sin_decay", "cos_decay", "threshold_decay", "refractory_decay")
+    return [p[name] for name in (*order, "threshold", "threshold_step") if name in p]
+
+
+def sigma_delta(s, x, p, loihi):
+    trace, carried = naive.sigma_delta(
+        [x["input"]],
+        Fraction(p["threshold"], 4096),
+        Fraction(p["bias"], 4096),
+        "relu" if p["relu"] else "identity",
+        bool(p["cum_error"]),
+        *s.values(),
+        loihi=loihi,
+    )
+    return [int(value) for value in carried], int(trace[-1][0])
+
+
+FAMILIES = {
+    "CUBA": cuba,
+    "ALIF": alif,
+    "RF_PHASE": resonator(naive.rf),
+    "RF_IZHIKEVICH": resonator(naive.rf_iz),
+    "ADRF_PHASE": resonator(naive.adrf),
+    "ADRF_IZHIKEVICH": resonator(naive.adrf_iz),
+    "SDNN": sigma_delta,
+}
+
+
+def answer(request):
+    """Spikes and states over time."""
+    step, loihi = FAMILIES[request["family"]], request["widths"] == "loihi"
+    lanes = range(request["lanes"])
+    states = [lane(request["state"], i) for i in lanes]
+    spikes, over_time = [], {name: [] for name in request["state"]}
+    parameters = [lane(request["parameters"], i) for i in lanes]
+    for t in range(request["steps"]):
+        now = {name: rows[t] for name, rows in request["inputs"].items()}
+        results = [step(states[i], lane(now, i), parameters[i], loihi) for i in lanes]
+        states = [dict(zip(request["state"], state, strict=True)) for state, _ in results]
+        spikes.append([spike for _, spike in results])
+        for name, rows in over_time.items():
+            rows.append([state[name] for state in states])
+    return {"spike": spikes, "states": over_time}
+
+
+def lane(values, index):
+    """The values of one lane."""
+    return {name: row[index] for name, row in values.items()}
+
+
+def at_equality(s, x, p, loihi):
+    """CUBA, but it spikes at equality."""
+    return cuba(s, x, {**p, "threshold": p["threshold"] - 1}, loihi)
+
+
+def floor(state, decay):
+    """A leak that rounds down."""
+    return state * (4096 - decay) >> 12
+
+
+def main(fault=None):
+    """Answer every line."""
+    if fault == "equality":
+        FAMILIES["CUBA"] = at_equality
+    elif fault == "floor":
+        naive_neurons.leak = floor
+    elif fault == "no width":
+        FAMILIES["CUBA"] = lambda s, x, p, loihi: cuba(s, x, p, False)
+    elif fault == "forgetful":
+        FAMILIES["ALIF"] = lambda s, x, p, loihi: alif({**s, "refractory": 0}, x, p, loihi)
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,73 @@
+"""The families that `lavadl_kernels.dynamics` runs, beside what they are tested against.
+
+The unrolled twin of a family is `tests.support.oracle.unrolled`'s function ``<name>_step``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+from lavadl_kernels.engine import train as dynamics
+from lavadl_kernels.neurons import adrf, adrf_iz, alif, cuba, rf, rf_iz
+
+from tests.support import oracle as naive
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the kernel module does not tell by itself."""
+
+    kernel: ModuleType
+    naive: Callable  #: inputs, decays, threshold(, step), states by name -> lists traces and spike; carried states
+    states: tuple[str, ...]  #: the oracle's names of them
+    size: int  #: the trace that a graded spike carries
+    biased: bool = False  #: whether the last row of the decays is the voltage's bias
+    at_equality: bool = True  #: whether a neuron spikes at its threshold
+
+    @property
+    def name(self):
+        return self.kernel.__name__.rpartition(".")[2]
+
+    @property
+    def driver(self):
+        """What has the `forward` and `backward`: CUBA's own are for spikes alone."""
+        return dynamics if self.kernel is cuba else self.kernel
+
+    @property
+    def complex(self):
+        return "sin_decay" in self.kernel.DECAYS
+
+    @property
+    def adaptive(self):
+        return "threshold" in self.kernel.STATES
+
+    @property
+    def parts(self):
+        """Inputs of a step."""
+        return 2 if self.complex else 1
+
+    @property
+    def rows(self):
+        """Rows of the decays, the bias included."""
+        return len(self.kernel.DECAYS) + self.biased
+
+
+def _cuba(a, current_decay, voltage_decay, bias, threshold, **options):
+    us, ws, vs, spikes = naive.cuba(a, current_decay, voltage_decay, threshold, bias, **options)
+    return (us, ws, spikes), (us[-1], vs[-1])
+
+
+ADAPTATION = ("th", "r")
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family(cuba, _cuba, ("u", "v"), 1, biased=True, at_equality=False),
+        Family(alif, naive.alif, ("u", "v", *ADAPTATION), 1),
+        Family(rf, naive.rf, ("re", "im"), 0),
+        Family(rf_iz, naive.rf_iz, ("re", "im"), 1),
+        Family(adrf, naive.adrf, ("re", "im", *ADAPTATION), 0),
+        Family(adrf_iz, naive.adrf_iz, ("re", "im", *ADAPTATION), 1),
+    )
+}
