@@ -45,7 +45,7 @@ def declare(parameters: type, step: Callable[..., Any], shape: _lane_functions.S
     _ADVANCE[parameters] = _lane_functions.deployed(step, shape)
 
 
-def advance(neuron: Any, state: Integers, i: int, a: int, b: int, loihi: bool) -> tuple[bool, int, bool]:
+def advance(neuron: Any, state: Integers, i: int, a: Any, b: Any, loihi: bool) -> tuple[bool, Any, bool]:
     """Move lane i of `state` (K, M) int64, 1/4096, by one step.
 
     Parameters
@@ -66,7 +66,7 @@ def advance(neuron: Any, state: Integers, i: int, a: int, b: int, loihi: bool) -
     spike, value, differs
         Whether the neuron spikes, the value that a graded spike has, and whether a width mattered.
     """
-    result: tuple[bool, int, bool] = _ADVANCE[type(neuron)](neuron, state, i, a, b, loihi)
+    result: tuple[bool, Any, bool] = _ADVANCE[type(neuron)](neuron, state, i, a, b, loihi)
     return result
 
 

@@ -150,7 +150,7 @@ def forward(
         return _forward(lanes // units, each, x, state, graded, bound, zero, fed_back, recorded, align=1)
 
     run_in_narrowest_type(run, neuron, x, state)
-    nothing = np.empty((0, len(state), lanes), kind)
+    nothing: Array = np.empty((0, len(state), lanes), kind)
     return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, nothing, fed)
 
 

@@ -396,7 +396,7 @@ def _forward_lanes(
     return within(largest, bound)
 
 
-def largest_magnitude(x: tuple[Floats, ...], state: Array, n: int, largest: int) -> int:
+def largest_magnitude(x: tuple[Floats, ...], state: Array, n: int, largest: Any) -> Any:
     """The bits of the largest magnitude so far, in 1/4096: of inputs, and of states if they are float32.
 
     For states of other types a bound to the inputs is enough.
@@ -419,7 +419,7 @@ def largest_magnitude(x: tuple[Floats, ...], state: Array, n: int, largest: int)
 
 
 @overload(largest_magnitude, jit_options=HELPER)
-def _largest_magnitude(x: Any, state: Any, n: Any, largest: Any) -> Callable[..., int]:
+def _largest_magnitude(x: Any, state: Any, n: Any, largest: Any) -> Callable[..., Any]:
     single = state.dtype == types.float32
 
     def look(x: Any, state: Any, n: Any, largest: Any) -> Any:
@@ -435,13 +435,13 @@ def _largest_magnitude(x: Any, state: Any, n: Any, largest: Any) -> Callable[...
 
 
 @scalar
-def within(bits: int, bound: Any) -> bool:
+def within(bits: Any, bound: Any) -> bool:
     """Whether the float32 of these bits is less than `bound`."""
     return bool(np.int32(bits).view(np.float32) < bound)
 
 
 @scalar
-def magnitude(row: Floats) -> int:
+def magnitude(row: Floats) -> Any:
     """The bits of the largest magnitude in a row of float32 numbers.
 
     They are integers in the same order, with NaN above all others, so that one comparison catches it too; a maximum of
