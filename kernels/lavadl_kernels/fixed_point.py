@@ -24,7 +24,7 @@ WEIGHT_ONE = 1 << WEIGHT_BITS  #: one unit of weight, bias or threshold mantissa
 DECAY_BITS = 12
 DECAY_ONE = 1 << DECAY_BITS  #: a decay of 1: the state is forgotten at once
 STATE_LIMIT = 1 << 23  #: width of the chip's signed 24-bit states
-SMALL = 1 << 22  #: states below this, and sums of four of them, are exact in float32
+FLOAT32_BOUND = 1 << 22  #: states below this, and sums of four of them, are exact in float32
 NEVER = (1 << 62) - 1  #: a threshold that no state reaches
 
 
@@ -138,7 +138,7 @@ def wrap(value, bits):
 
 
 @scalar
-def scaled(value, up):
+def scale_by_power_of_two(value, up):
     """`value` * 2**up, rounded toward zero."""
     if up >= 0:
         return value << up
@@ -170,7 +170,7 @@ def saturate24(value):
     return clip24(wrap32(value))
 
 
-def memory(decay, steps):
+def leaky_gain(decay, steps):
     """How many times its largest input a leaky integrator at rest can come to within `steps` steps.
 
     With rounding toward zero a step leaves at most the share 1 - d / 4096 of a state, so that inputs up to X sum to
@@ -191,15 +191,15 @@ def memory(decay, steps):
     return float(steps) if least == 0 else min(float(steps), DECAY_ONE / least)
 
 
-def chained(decays, steps):
+def chain_gain(decays, steps):
     """How many times inputs and initial states, whichever is larger, integrators in a chain can come to.
 
-    From a state up to B and with inputs up to B an integrator stays below B (1 + `memory`); that is the
+    From a state up to B and with inputs up to B an integrator stays below B (1 + `leaky_gain`); that is the
     input of the next.
     """
     gain = 1.0
     for decay in decays:
-        gain *= 1 + memory(decay, steps)
+        gain *= 1 + leaky_gain(decay, steps)
     return gain
 
 

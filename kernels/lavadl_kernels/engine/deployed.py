@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from lavadl_kernels.fixed_point import scaled, wrap, wrap32
+from lavadl_kernels.fixed_point import scale_by_power_of_two, wrap, wrap32
 from lavadl_kernels.runtime.jit import ALIGN, kernel, scalar
 
 CHUNK = 512  #: lanes per task: their states stay in the first-level cache
@@ -148,14 +148,14 @@ def _lanes(neuron, sums, parts, bias, up, state, lo, hi, loihi, graded, bits, ro
         free = sums[0, i - lo]
         narrow = wrap(free, bits)
         beyond = narrow != free
-        a = scaled((narrow if loihi else free) + bias[0, i], up[0])
+        a = scale_by_power_of_two((narrow if loihi else free) + bias[0, i], up[0])
         beyond |= wrap32(a) != a
         b = np.int64(0)
         if parts > 1:
             free = sums[1, i - lo]
             narrow = wrap(free, bits)
             beyond |= narrow != free
-            b = scaled((narrow if loihi else free) + bias[1, i], up[1])
+            b = scale_by_power_of_two((narrow if loihi else free) + bias[1, i], up[1])
             beyond |= wrap32(b) != b
         spike, value, far = advance(neuron, state, i, a, b, loihi)
         row[i - lo] = (value if graded else np.int64(1)) if spike else np.int64(0)

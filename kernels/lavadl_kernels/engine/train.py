@@ -18,7 +18,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from lavadl_kernels.fixed_point import NEVER, SMALL, real, run_in_float64_or_int64
+from lavadl_kernels.fixed_point import FLOAT32_BOUND, NEVER, real, run_in_float64_or_int64
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.jit import HELPER, VIEW, kernel, prefer_512_bit, scalar
 
@@ -178,8 +178,8 @@ def run_in_narrowest_type(run, neuron, x, state):
     """
     # a threshold that is never reached is compared with, and needs no exact sum
     numbers = [part for part in neuron if np.ndim(part) or part != NEVER]
-    small = all(np.abs(part).max(initial=0) < SMALL for part in (state, *numbers))
-    if not (small and run(np.float32(SMALL), np.float32(0))):
+    small = all(np.abs(part).max(initial=0) < FLOAT32_BOUND for part in (state, *numbers))
+    if not (small and run(np.float32(FLOAT32_BOUND), np.float32(0))):
         steps = x[0].shape[0]
         run_in_float64_or_int64(run, x, state, neuron.gain(steps), neuron.state_bound(state, steps))
 

@@ -27,7 +27,7 @@ import math
 import numpy as np
 
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
-from lavadl_kernels.fixed_point import as_type_of, fixed, leak, memory, run_in_float64_or_int64, wrap32
+from lavadl_kernels.fixed_point import as_type_of, fixed, leak, leaky_gain, run_in_float64_or_int64, wrap32
 from lavadl_kernels.neurons._leaky_integrator import CHUNK
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 
@@ -54,12 +54,12 @@ def state_bound(neuron, state, steps):
 
 
 def _growth(state, decay, threshold, threshold_step, steps):
-    # a spike at every step: th - threshold sums up threshold_step as `memory` has it, beside what it began with, and
-    # th itself cannot rise by more than that a step; r sums up twice the threshold
+    # a spike at every step: th - threshold sums up threshold_step as `leaky_gain` has it, beside what it began with,
+    # and th itself cannot rise by more than that a step; r sums up twice the threshold
     start = int(np.abs(state).max(initial=0))
-    rest, rise, held = abs(threshold), abs(threshold_step), math.ceil(memory(decay[0], steps))
+    rest, rise, held = abs(threshold), abs(threshold_step), math.ceil(leaky_gain(decay[0], steps))
     level = min(max(start, rest) + steps * rise, 2 * rest + start + held * rise)
-    return start + level * (2 * math.ceil(memory(decay[1], steps)) + 1)
+    return start + level * (2 * math.ceil(leaky_gain(decay[1], steps)) + 1)
 
 
 @scalar

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
-from lavadl_kernels.fixed_point import NEVER, as_type_of, chained, fixed, leak, run_in_float64_or_int64
+from lavadl_kernels.fixed_point import NEVER, as_type_of, chain_gain, fixed, leak, run_in_float64_or_int64
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 
@@ -64,7 +64,7 @@ def forward(x, state, decay, threshold=NEVER):
     def run(bound, zero):
         return _forward(state.size, x, state, decay, threshold, bound, zero, y, after, rounded)
 
-    run_in_float64_or_int64(run, (x,), state, chained((decay,), x.shape[0]))
+    run_in_float64_or_int64(run, (x,), state, chain_gain((decay,), x.shape[0]))
     return y, after, bool(rounded.any())
 
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from lavadl_kernels.engine import train as dynamics
 from lavadl_kernels.engine._optional_rows import lane_value, maybe_row, param_row, store
-from lavadl_kernels.fixed_point import as_type_of, chained, clip24, fixed, leak, real, wrap24, wrap32
+from lavadl_kernels.fixed_point import as_type_of, chain_gain, clip24, fixed, leak, real, wrap24, wrap32
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import cuba
@@ -154,7 +154,7 @@ class Alif(NamedTuple):
 
     def gain(self, steps: int) -> float:
         """How many times inputs and initial states, whichever is larger, the states can come to."""
-        return float(chained(self.decay[:2], steps))
+        return float(chain_gain(self.decay[:2], steps))
 
     def state_bound(self, state: np.ndarray[Any, Any], steps: int) -> int:
         """What threshold and refractory state can come to, 1/4096."""

@@ -33,13 +33,13 @@ from lavadl_kernels.engine import train as dynamics
 from lavadl_kernels.engine._optional_rows import lane_value, maybe_row, param_row, store
 from lavadl_kernels.fixed_point import (
     as_type_of,
-    chained,
+    chain_gain,
     fixed,
     leak,
-    memory,
+    leaky_gain,
     real,
     saturate24,
-    scaled,
+    scale_by_power_of_two,
     wrap24,
     wrap32,
 )
@@ -188,7 +188,7 @@ def _slopes(grad_spike, voltage, level, grad_voltage, tau, scale, graded):
 def _deployed(u, v, a, bias, current_decay, voltage_decay, threshold, exponent, loihi):
     """`step` with a norm between current and voltage that divides by 2**exponent."""
     u = charge(u, a, current_decay, loihi)
-    v, spike, voltage = fire(v, scaled(u + bias, -exponent), voltage_decay, threshold, loihi)
+    v, spike, voltage = fire(v, scale_by_power_of_two(u + bias, -exponent), voltage_decay, threshold, loihi)
     return u, v, spike, voltage
 
 
@@ -214,11 +214,11 @@ class Cuba(NamedTuple):
 
     def gain(self, steps: int) -> float:
         """How many times inputs and initial states, whichever is larger, the states can come to."""
-        return float(chained(self.decay[:2], steps))
+        return float(chain_gain(self.decay[:2], steps))
 
     def state_bound(self, state: np.ndarray[Any, Any], steps: int) -> int:
         """What the bias alone can bring the voltage to, 1/4096."""
-        return math.ceil(memory(self.decay[1], steps)) * int(np.abs(self.decay[2]).max(initial=0))
+        return math.ceil(leaky_gain(self.decay[1], steps)) * int(np.abs(self.decay[2]).max(initial=0))
 
 
 Parameters = Cuba

@@ -20,7 +20,7 @@ from typing import Any
 import numba
 from numba.core import caching, serialize
 
-from lavadl_kernels.runtime.places import Places, places
+from lavadl_kernels.runtime.cache_folders import CacheFolders, cache_folders
 
 _MARK = b"lavadl_kernels 1\n"  #: what a file begins with, before the digest
 
@@ -64,7 +64,7 @@ class Files:
 
     Parameters
     ----------
-    where : Places
+    where : CacheFolders
         The folders.
     name : str
         What the names of its files begin with.
@@ -72,7 +72,7 @@ class Files:
         What they are valid for: with another one they are not found.
     """
 
-    def __init__(self, where: Places, name: str, stamp: Any) -> None:
+    def __init__(self, where: CacheFolders, name: str, stamp: Any) -> None:
         self._where, self._name, self._stamp = where, name, (numba.__version__, stamp)
 
     def file(self, key: Any) -> str:
@@ -175,12 +175,12 @@ class KernelCache(caching.FunctionCache):
     @property
     def files(self) -> Files:
         """The files, in folders that are looked for when they are first needed."""
-        return Files(places(self._package), self._name, self._stamp)
+        return Files(cache_folders(self._package), self._name, self._stamp)
 
     @property
     def cache_path(self) -> str | None:
         """The folder that is written to; None if there is none."""
-        write = places(self._package).write
+        write = cache_folders(self._package).write
         return None if write is None else str(write)
 
     def flush(self) -> None:

@@ -19,7 +19,7 @@ from numba.core import config
 
 
 @dataclass(frozen=True)
-class Places:
+class CacheFolders:
     """Folders of compiled kernels."""
 
     read: tuple[Path, ...]  #: in this order
@@ -27,13 +27,13 @@ class Places:
     passed_over: str = ""  #: why it is not the one of NUMBA_CACHE_DIR, or not a lasting one; empty if it is
 
 
-def places(package: Path) -> Places:
+def cache_folders(package: Path) -> CacheFolders:
     """Where the compiled kernels of the package in the folder `package` are."""
-    return _places(package, str(config.CACHE_DIR))
+    return _cache_folders(package, str(config.CACHE_DIR))
 
 
 @cache
-def _places(package: Path, named: str) -> Places:
+def _cache_folders(package: Path, named: str) -> CacheFolders:
     # several copies of the package must not replace each other's files
     own = f"{package.name}_{hashlib.sha1(os.fsencode(package), usedforsecurity=False).hexdigest()}"
     read: list[Path] = []
@@ -44,12 +44,12 @@ def _places(package: Path, named: str) -> Places:
         read.append(place)
         if not reasons[place]:
             passed_over = f"NUMBA_CACHE_DIR: {reasons[read[0]]}" if named and len(read) > 1 else ""
-            return Places(tuple(read), place, passed_over)
+            return CacheFolders(tuple(read), place, passed_over)
     why = f"NUMBA_CACHE_DIR: {reasons[read[0]]}" if named else reasons[read[-1]]
     temporary, wrong = _temporary(own)
     if temporary is None:
-        return Places(tuple(read), None, f"{why}; {wrong}")
-    return Places((*read, temporary), temporary, why)
+        return CacheFolders(tuple(read), None, f"{why}; {wrong}")
+    return CacheFolders((*read, temporary), temporary, why)
 
 
 def _of_user(own: str) -> list[Path]:
