@@ -42,7 +42,7 @@ def _warn(kind: str, message: str) -> None:
 
 
 def _sealed(content: Any) -> bytes:
-    data = serialize.dumps(content)
+    data: bytes = serialize.dumps(content)
     return _MAGIC + hashlib.sha256(data).digest() + data
 
 
