@@ -30,7 +30,7 @@ LANES, STEPS = 5 * 512 + 77, 40
 def threads(monkeypatch):
     """Sets the number of threads of our own, also for arrays too small to be worth more than one."""
     monkeypatch.setattr(_jit, "WORTH", 0)
-    monkeypatch.setattr(_jit, "_named", None)
+    monkeypatch.setattr(_jit, "_openmp_team", None)
     before = lavadl_kernels.get_num_threads()
     yield lavadl_kernels.set_num_threads
     lavadl_kernels.set_num_threads(before)

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels._overload import overload
 from lavadl_kernels._types import Array, Bools, Integers
 from lavadl_kernels.engine import _lane_functions
-from lavadl_kernels.fixed_point import scaled, wrap, wrap32
+from lavadl_kernels.fixed_point import scale_by_power_of_two, wrap, wrap32
+from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import ALIGN, kernel, scalar
 
 CHUNK = 512  #: lanes per task: their states stay in the first-level cache
@@ -198,14 +198,14 @@ def _lanes(
         free = sums[0, i - lo]
         narrow = wrap(free, bits)
         beyond = narrow != free
-        a = scaled((narrow if loihi else free) + bias[0, i], up[0])
+        a = scale_by_power_of_two((narrow if loihi else free) + bias[0, i], up[0])
         beyond |= wrap32(a) != a
         b = np.int64(0)
         if parts > 1:
             free = sums[1, i - lo]
             narrow = wrap(free, bits)
             beyond |= narrow != free
-            b = scaled((narrow if loihi else free) + bias[1, i], up[1])
+            b = scale_by_power_of_two((narrow if loihi else free) + bias[1, i], up[1])
             beyond |= wrap32(b) != b
         spike, value, differs = advance(neuron, state, i, a, b, loihi)
         row[i - lo] = (value if graded else np.int64(1)) if spike else np.int64(0)

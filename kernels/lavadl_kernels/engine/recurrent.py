@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import register_jitable
 
 from lavadl_kernels._types import Array, Floats, Integers
 from lavadl_kernels.engine._arguments import Arriving, Lanes, Leaving, Surrogate, Walk
@@ -45,6 +44,7 @@ from lavadl_kernels.engine.train import rows as parts
 from lavadl_kernels.fixed_point import real
 from lavadl_kernels.ops.layout import time_first
 from lavadl_kernels.runtime.buffers import empty
+from lavadl_kernels.runtime.extending import jitable
 from lavadl_kernels.runtime.gemm import ROWS, TILE, add_product, packed
 from lavadl_kernels.runtime.jit import kernel, scalar
 
@@ -164,7 +164,7 @@ def _together(samples: int) -> int:
     return max(1, -(-samples // max(1, -(-samples // SAMPLES))))
 
 
-@register_jitable
+@jitable
 def _firing_of(samples: int, units: int) -> Firing:
     """Room for the units that fired in so many samples."""
     return Firing(np.empty((samples, units), np.int32), np.empty(samples, np.int64), np.empty(samples, np.int64))
@@ -360,7 +360,7 @@ def _any_order(total: Floats, own: Any, others: Any, count: int) -> bool:
     off = np.int32(0)
     for i in range(total.size):
         off |= np.int32(not (abs(total[i]) <= limit)) | np.int32(not _on_grid(total[i]))
-    return off == 0
+    return bool(off == 0)
 
 
 @scalar

@@ -16,14 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
-from numba.extending import register_jitable
 
-from lavadl_kernels._overload import overload
 from lavadl_kernels._types import Array, Floats, Integers
 from lavadl_kernels.engine import _lane_functions
 from lavadl_kernels.engine._arguments import Arriving, History, Lanes, Leaving, Surrogate, Walk
-from lavadl_kernels.fixed_point import NEVER, SMALL, real, run_in_float64_or_int64
+from lavadl_kernels.fixed_point import FLOAT32_BOUND, NEVER, real, run_in_float64_or_int64
 from lavadl_kernels.runtime.buffers import empty
+from lavadl_kernels.runtime.extending import jitable, overload
 from lavadl_kernels.runtime.jit import HELPER, VIEW, kernel, prefer_512_bit, scalar
 
 CHUNK = 2048  #: lanes that forward takes at a time: rows long enough for the memory, states in the first-level cache
@@ -265,8 +264,8 @@ def run_in_narrowest_type(run: Callable[[Any, Any], bool], neuron: Any, x: tuple
     """
     # a threshold that is never reached is compared with, and needs no exact sum
     numbers = [part for part in neuron if np.ndim(part) or part != NEVER]
-    small = all(np.abs(part).max(initial=0) < SMALL for part in (state, *numbers))
-    if not (small and run(np.float32(SMALL), np.float32(0))):
+    small = all(np.abs(part).max(initial=0) < FLOAT32_BOUND for part in (state, *numbers))
+    if not (small and run(np.float32(FLOAT32_BOUND), np.float32(0))):
         run_in_float64_or_int64(run, x, state, *bounds(neuron, state, x[0].shape[0]))
 
 
@@ -544,7 +543,7 @@ def _backward(
     )
 
 
-@register_jitable
+@jitable
 def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
     """Room for what backward needs of `width` lanes with `count` states over segments of `steps` steps."""
     return Walk(

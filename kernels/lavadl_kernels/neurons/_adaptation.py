@@ -32,7 +32,7 @@ import numpy as np
 from lavadl_kernels._types import Array, Bools, Floats, Integers
 from lavadl_kernels.engine._arguments import Arriving, History
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
-from lavadl_kernels.fixed_point import as_type_of, fixed, leak, memory, run_in_float64_or_int64, wrap32
+from lavadl_kernels.fixed_point import as_type_of, fixed, leak, leaky_gain, run_in_float64_or_int64, wrap32
 from lavadl_kernels.neurons._family import Family
 from lavadl_kernels.neurons._leaky_integrator import CHUNK
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
@@ -106,13 +106,13 @@ def state_bound(neuron: Any, state: Integers, steps: int) -> int:
 
 
 def _growth(state: Integers, decay: Any, constants: tuple[int, int], steps: int) -> int:
-    # a spike at every step: th - threshold sums up threshold_step as `memory` has it, beside what it began with, and
-    # th itself cannot rise by more than that a step; r sums up twice the threshold
+    # a spike at every step: th - threshold sums up threshold_step as `leaky_gain` has it, beside what it began with,
+    # and th itself cannot rise by more than that a step; r sums up twice the threshold
     threshold, threshold_step = constants
     start = int(np.abs(state).max(initial=0))
-    rest, rise, held = abs(threshold), abs(threshold_step), math.ceil(memory(decay[0], steps))
+    rest, rise, held = abs(threshold), abs(threshold_step), math.ceil(leaky_gain(decay[0], steps))
     level = min(max(start, rest) + steps * rise, 2 * rest + start + held * rise)
-    return start + level * (2 * math.ceil(memory(decay[1], steps)) + 1)
+    return start + level * (2 * math.ceil(leaky_gain(decay[1], steps)) + 1)
 
 
 @scalar
@@ -289,7 +289,7 @@ def _levels(
                 th_row[i], r_row[i] = level_th * (1 / 4096), level_r * (1 / 4096)
                 s_row[i] = fixed(row[i], zero) >= level_th + level_r and (allowed.shape[0] == 0 or allowed[t, lo + i])
                 thc[i], rc[i] = fire(level_th, level_r, s_row[i], threshold_step, False)
-    return beyond == 0
+    return bool(beyond == 0)
 
 
 def levels_backward(

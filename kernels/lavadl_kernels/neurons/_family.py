@@ -15,7 +15,7 @@ from typing import Any
 from lavadl_kernels._types import Integers
 from lavadl_kernels.engine import deployed, train
 from lavadl_kernels.engine._lane_functions import Shape
-from lavadl_kernels.fixed_point import chained
+from lavadl_kernels.fixed_point import chain_gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class Family:
         steps : int
             Number of steps.
         """
-        return float(chained(decay[: self.integrators], steps) if self.gain is None else self.gain(decay, steps))
+        return float(chain_gain(decay[: self.integrators], steps) if self.gain is None else self.gain(decay, steps))
 
     def largest_by_itself(self, neuron: Any, state: Integers, steps: int) -> int:
         """The magnitude to which states can come without input, 1/4096.

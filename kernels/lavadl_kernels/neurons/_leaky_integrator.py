@@ -28,7 +28,7 @@ import numpy as np
 from lavadl_kernels._types import Array, Bools, Floats, Integers
 from lavadl_kernels.engine._arguments import Arriving, History, Leaving
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
-from lavadl_kernels.fixed_point import NEVER, as_type_of, chained, fixed, leak, run_in_float64_or_int64
+from lavadl_kernels.fixed_point import NEVER, as_type_of, chain_gain, fixed, leak, run_in_float64_or_int64
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 
@@ -71,7 +71,7 @@ def forward(x: Floats, state: Integers, decay: Integers, threshold: int = NEVER)
     def run(bound: Any, zero: Any) -> bool:
         return _forward(state.size, x, state, decay, threshold, bound, zero, y, after, rounded)
 
-    run_in_float64_or_int64(run, (x,), state, chained((decay,), x.shape[0]))
+    run_in_float64_or_int64(run, (x,), state, chain_gain((decay,), x.shape[0]))
     return y, after, bool(rounded.any())
 
 
@@ -108,7 +108,7 @@ def _forward(
         for i in range(n):
             after[lo + i] = np.int64(c[i])
         rounded[lo] = large != 0
-    return beyond == 0
+    return bool(beyond == 0)
 
 
 def backward(

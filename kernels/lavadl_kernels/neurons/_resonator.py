@@ -83,7 +83,7 @@ def gain(decay: Integers, steps: int) -> float:
 
 @scalar
 def imag_slopes(
-    grad_spike: Floats, imag: Floats, threshold: Any, raised: Any, out: tuple[Floats, Floats], by: Surrogate
+    grad_spike: Floats, imag: Floats, threshold: Any, raised: Any, out: tuple[Floats, ...], by: Surrogate
 ) -> None:
     """Write the gradients to real and imaginary part through spikes of the imaginary part alone.
 
@@ -144,7 +144,7 @@ def _adjoint(
     reset: np.float32,
     grad_trace: tuple[Any, Any],
     adjoint: tuple[Floats, Floats],
-    grad_x: tuple[Floats, Floats],
+    grad_x: tuple[Floats, ...],
     grad_decay: tuple[Floats, Floats],
 ) -> None:
     sin_decay, cos_decay = decays

@@ -24,12 +24,11 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic
 
-from lavadl_kernels._overload import overload
 from lavadl_kernels._types import Floats
 from lavadl_kernels.engine._arguments import Surrogate
 from lavadl_kernels.engine._optional_rows import add, lane_value, subtract
+from lavadl_kernels.runtime.extending import intrinsic, overload
 from lavadl_kernels.runtime.jit import inlined, kernel, prefer_512_bit, scalar
 
 
@@ -125,7 +124,7 @@ def phase_slopes(
     parts: tuple[Floats, Floats],
     threshold: Any,
     raised: Any,
-    out: tuple[Floats, Floats],
+    out: tuple[Floats, ...],
     by: Surrogate,
 ) -> None:
     """Write the gradients to real and imaginary part through spikes at a phase; arguments as in `slopes`."""

@@ -32,7 +32,7 @@ import numpy as np
 
 from lavadl_kernels._types import Array, Floats, Integers
 from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
-from lavadl_kernels.fixed_point import as_type_of, leak, memory, saturate24, scaled, wrap24
+from lavadl_kernels.fixed_point import as_type_of, leak, leaky_gain, saturate24, scale_by_power_of_two, wrap24
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons._family import Family, register
 from lavadl_kernels.neurons._surrogate import slopes
@@ -78,7 +78,7 @@ def step(
         u = wrap24(u)
     drive = u + bias
     if exponent is not None:  # decided by type: a float, as states are in training, has no shift
-        drive = scaled(drive, -exponent)
+        drive = scale_by_power_of_two(drive, -exponent)
     voltage = leak(v, voltage_decay) + drive
     if loihi:
         voltage = saturate24(voltage)
@@ -111,7 +111,7 @@ class Cuba(NamedTuple):
 
 def _from_bias(neuron: Cuba, state: Integers, steps: int) -> int:
     """The magnitude to which the bias alone can bring the voltage, 1/4096."""
-    return math.ceil(memory(neuron.decay[1], steps)) * int(np.abs(neuron.decay[2]).max(initial=0))
+    return math.ceil(leaky_gain(neuron.decay[1], steps)) * int(np.abs(neuron.decay[2]).max(initial=0))
 
 
 Parameters = Cuba

@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from lavadl_kernels._overload import overload
 from lavadl_kernels._types import Array, Floats
 from lavadl_kernels.engine._optional_rows import add, lane_value, store
 from lavadl_kernels.neurons._sigma_delta_rows import (
@@ -41,6 +40,7 @@ from lavadl_kernels.neurons._sigma_delta_rows import (
 from lavadl_kernels.neurons._surrogate import exp_negative
 from lavadl_kernels.neurons.sigma_delta import LIMIT, encode
 from lavadl_kernels.runtime.buffers import empty, empty_like
+from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 
 CHUNK = 2048  #: lanes per task: their states stay in the second-level cache, their rows are long enough to stream
@@ -296,7 +296,7 @@ def _advance(
         if summed:
             error[i] = after
             store(compare, i, np.float32(abs(compared)))
-    return strays != 0 or largest >= magnitude(bound)
+    return bool(strays != 0 or largest >= magnitude(bound))
 
 
 def _factors(kept: Any, compare: Floats, least: Any, ratio: Any, inverse_tau: Any, cum_error: Any) -> None:
@@ -354,7 +354,7 @@ def mean_of_sums(x: Floats, sigma: Array | None, inner: int, channels: int) -> A
     bound = _bound(start, len(x))
     if not bound > 0 or not _totals(total.size, x, start, bound, total):
         return None
-    mean: Any = by_channel(total, inner, channels) * (channels / x.size)
+    mean: Array = by_channel(total, inner, channels) * (channels / x.size)
     return mean
 
 
@@ -375,8 +375,9 @@ def by_channel(values: Array, inner: int, channels: int) -> Array:
     """
     if inner == 1:  # several samples at a time: NumPy is slow over short rows
         beside = math.gcd(values.size // channels, 16) if channels < 128 else 1
-        return values.reshape(-1, beside * channels).sum(axis=0).reshape(beside, channels).sum(axis=0)
-    return values.reshape(-1, channels, inner).sum(axis=(0, 2))
+        values = values.reshape(-1, beside * channels).sum(axis=0).reshape(beside, channels)
+        return np.asarray(values.sum(axis=0))
+    return np.asarray(values.reshape(-1, channels, inner).sum(axis=(0, 2)))
 
 
 def _bound(states: Array, steps: int) -> Any:
@@ -405,7 +406,7 @@ def _totals_row(x: Floats, weight: Any, bound: Any, total: Array) -> bool:
     for i in range(x.size):
         largest = max(largest, magnitude(x[i]))
         total[i] += weight * x[i]
-    return largest >= magnitude(bound)
+    return bool(largest >= magnitude(bound))
 
 
 def backward(
