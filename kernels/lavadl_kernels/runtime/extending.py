@@ -32,5 +32,6 @@ def intrinsic(function: Callable[..., Any], **options: Any) -> Any:
 
 def jitable(function: F, **options: Any) -> F:
     """Let compiled code call `function`, which stays a Python function: Numba's own `register_jitable`."""
-    extending.register_jitable(**options)(function)
+    # Numba takes the function with the options only if there are none
+    (extending.register_jitable(**options) if options else extending.register_jitable)(function)
     return function
