@@ -159,9 +159,9 @@ def _kernel_cache() -> Finding:
     """Where compiled kernels are kept between processes."""
     try:
         import lavadl_kernels
-        from lavadl_kernels.runtime.places import places
+        from lavadl_kernels.runtime.cache_folders import cache_folders
 
-        found = places(Path(str(lavadl_kernels.__file__)).resolve().parent)
+        found = cache_folders(Path(str(lavadl_kernels.__file__)).resolve().parent)
     except Exception as error:
         return Finding("kernel cache", f"none: {_brief(error)}", False, _CACHE_ADVICE)
     if found.write is None:

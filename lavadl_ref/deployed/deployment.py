@@ -64,7 +64,7 @@ def states_of(layer: Layer) -> tuple[str, ...]:
     if layer.neuron is None:
         return ()
     if layer.neuron.type != "SDNN":
-        names: tuple[str, ...] = _SPIKING[layer.neuron.type].STATES
+        names: tuple[str, ...] = _SPIKING[layer.neuron.type].FAMILY.states
         return names
     if is_sigma_output(layer):
         return ("sigma",)
@@ -260,7 +260,7 @@ def deploy(
             biases[0] = own
     else:
         kernel = _SPIKING[neuron.type]
-        decay = np.stack([lanes(neuron[name]) for name in kernel.DECAYS])
+        decay = np.stack([lanes(neuron[name]) for name in kernel.FAMILY.decays])
         threshold = int(neuron["threshold"]) * WEIGHT_ONE
         up = np.full(parts, STATE_BITS - WEIGHT_BITS - finest)
         if neuron.type == "CUBA":

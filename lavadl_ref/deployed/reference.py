@@ -299,10 +299,10 @@ class Network:
         recorded = kept & set(made.states)
         record = np.empty((len(made.states), steps if recorded else 0, lanes), dtype)
         first = np.empty(lanes, np.int64)
-        deployed.run(
-            made.neuron, tuple(total), made.bias, made.up, state, made.rest, start, resets, narrow,
-            made.graded, made.bits, made.feedback, message, record, first,
-        )  # fmt: skip
+        synapses = deployed.Synapses(tuple(total), made.bias, made.up, made.feedback)
+        profile = deployed.Profile(start, narrow, made.graded, made.bits)
+        filled = deployed.Filled(message, record, first)
+        deployed.run(made.neuron, synapses, state, made.rest, resets, profile, filled)
         if not narrow:
             known = record if recorded else state
             check_neurons(self._first + i, layer, message, dict(zip(made.states, known, strict=False)))

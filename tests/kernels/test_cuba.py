@@ -1,10 +1,12 @@
-"""CUBA's `step` and `forward` against the oracle, with ==; for it as deployed see `test_deployed`."""
+"""CUBA's `step`, and its neurons in training, against the oracle, with ==; for it as deployed see `test_deployed`."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from lavadl_kernels.engine import train as dynamics
+from lavadl_kernels.engine import train
 from lavadl_kernels.fixed_point import input_bound
 from lavadl_kernels.neurons import cuba
 
@@ -29,12 +31,10 @@ def oracle(case, **options):
     return [np.array(part).T for part in zip(*lanes, strict=True)]
 
 
-def parameters(case):
-    return case.current_decay, case.voltage_decay, case.threshold
-
-
 def forward(case):
-    return cuba.forward(case.x, case.u, case.v, *parameters(case), case.graded)
+    """Spikes, currents and voltages after the last step."""
+    run = case.forward()
+    return run.spike, *run.state
 
 
 def check_forward(case):
@@ -94,7 +94,7 @@ def test_chunks_in_time_are_the_whole(case, data):
     spike, u, v = forward(case)
     parts, state = [], (case.u, case.v)
     for lo, hi in zip([0, *cuts], [*cuts, len(case.x)], strict=True):
-        part, *state = cuba.forward(case.x[lo:hi], *state, *parameters(case), case.graded)
+        part, *state = forward(replace(case, x=case.x[lo:hi], u=state[0], v=state[1]))
         parts.append(part)
     np.testing.assert_array_equal(np.concatenate(parts), spike)
     np.testing.assert_array_equal(state, (u, v))
@@ -102,15 +102,13 @@ def test_chunks_in_time_are_the_whole(case, data):
 
 @given(cases())
 def test_both_number_types_agree(case):
-    neuron = cuba.Cuba(np.stack([case.current_decay, case.voltage_decay, 0 * case.u]), case.threshold)
-    state, results = np.stack([case.u, case.v]), []
+    state, results = case.state, []
     for zero in (np.float64(0), np.int64(0)):
         spike, after = np.empty_like(case.x), np.empty_like(state)
-        checkpoints = np.empty((-(-len(case.x) // dynamics.SEGMENT), *state.shape))
+        checkpoints = np.empty((-(-len(case.x) // train.SEGMENT), *state.shape))
         bound = np.float32(2**40)
-        assert dynamics._forward(
-            case.u.size, neuron, (case.x,), state, case.graded, bound, zero, spike, None, checkpoints, after
-        )
+        written = train.Written(spike, None, checkpoints, after)
+        assert train._forward(case.u.size, case.neuron, (case.x,), state, case.graded, bound, zero, written)
         results.append((spike, checkpoints, after))
     for actual, other in zip(*results, strict=True):
         np.testing.assert_array_equal(actual, other)
@@ -123,17 +121,18 @@ def test_input_without_a_fixed_point_value(bad, lane):
     x[1, lane] = bad
     state = np.zeros(MANY, np.int64)
     with pytest.raises(ValueError, match="must be finite and below"):
-        cuba.forward(x, state, state, state, state, 64)
+        Case(x, state, state, state, state, 64, False).forward()
 
 
 @pytest.mark.parametrize(("steps", "lanes"), [(0, 3), (3, 0), (0, 0)])
 def test_nothing_to_do(steps, lanes):
     x, state = np.zeros((steps, lanes), np.float32), np.arange(lanes, dtype=np.int64)
-    spike, u, v = cuba.forward(x, state, state, state, state, 64)
+    case = Case(x, state, state, state, state, 64, False)
+    spike, u, v = forward(case)
     assert spike.shape == (steps, lanes)
     if steps == 0:
         np.testing.assert_array_equal([u, v], [state, state])
-    grads = cuba.backward(x, state, state, state, state, 64, 1.0, 1.0, False, x)
+    grads = case.backward(1.0, 1.0, x)
     assert [g.shape for g in grads] == [(steps, lanes), (lanes,), (lanes,)]
 
 
@@ -151,7 +150,8 @@ def test_nothing_to_do(steps, lanes):
 @example(0, 0, 3 * 2**23 + 1, 0, 0, 0, 0, True)
 @example(-1, -1, 0, 0, 1, 1, 0, False)
 def test_step(u, v, a, bias, current_decay, voltage_decay, threshold, loihi):
-    actual = cuba.step(u, v, a, bias, current_decay, voltage_decay, threshold, loihi)
+    actual = cuba.step(u, v, a, bias, current_decay, voltage_decay, threshold, 0, loihi)
+    assert actual == cuba.step(u, v, a, bias, current_decay, voltage_decay, threshold, None, loihi)
     us, ws, vs, spikes = naive.cuba([a], current_decay, voltage_decay, threshold, bias, u, v, loihi)
     assert actual == (us[0], vs[0], bool(spikes[0]), ws[0])
     assert all(isinstance(value, int) for value in actual)
@@ -159,6 +159,6 @@ def test_step(u, v, a, bias, current_decay, voltage_decay, threshold, loihi):
 
 def test_step_on_unbounded_integers():
     u, v, a = 2**90 + 1, -(3**60), 7**40
-    actual = cuba.step(u, v, a, -1, 5, 4000, 2**80, False)
+    actual = cuba.step(u, v, a, -1, 5, 4000, 2**80, None, False)
     us, ws, vs, spikes = naive.cuba([a], 5, 4000, 2**80, -1, u, v)
     assert actual == (us[0], vs[0], bool(spikes[0]), ws[0])

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import _surrogate as spike
-from lavadl_kernels.neurons import cuba
 from lavadl_kernels.ops import delay, events
 from lavadl_kernels.ops import integer_synapse as synapse
 
@@ -59,7 +58,7 @@ def test_cuba_backward():
 
     case = small(2**14)
     grad = np.random.default_rng(4).normal(size=case.x.shape).astype(np.float32)
-    actual = cuba.backward(case.x, case.u, case.v, *test_cuba.parameters(case), 1.0, 0.1, False, grad)
+    actual = case.backward(1.0, 0.1, grad)
     _, expected = test_cuba_gradient.differentiate(case, 1.0, np.float32(0.1), grad)
     for a, e in zip(actual, expected, strict=True):
         test_cuba_gradient.close(a, e, 6)

@@ -1,4 +1,4 @@
-"""The families that `lavadl_kernels.dynamics` runs, beside what they are tested against.
+"""The families that `engine.train` runs, beside what they are tested against.
 
 The unrolled twin of a family is `tests.support.oracle.unrolled`'s function ``<name>_step``.
 """
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
-from lavadl_kernels.engine import train as dynamics
 from lavadl_kernels.neurons import adrf, adrf_iz, alif, cuba, rf, rf_iz
 
 from tests.support import oracle as naive
@@ -31,17 +30,12 @@ class Family:
         return self.kernel.__name__.rpartition(".")[2]
 
     @property
-    def driver(self):
-        """What has the `forward` and `backward`: CUBA's own are for spikes alone."""
-        return dynamics if self.kernel is cuba else self.kernel
-
-    @property
     def complex(self):
-        return "sin_decay" in self.kernel.DECAYS
+        return "sin_decay" in self.kernel.FAMILY.decays
 
     @property
     def adaptive(self):
-        return "threshold" in self.kernel.STATES
+        return "threshold" in self.kernel.FAMILY.states
 
     @property
     def parts(self):
@@ -51,7 +45,7 @@ class Family:
     @property
     def rows(self):
         """Rows of the decays, the bias included."""
-        return len(self.kernel.DECAYS) + self.biased
+        return len(self.kernel.FAMILY.decays) + self.biased
 
 
 def _cuba(a, current_decay, voltage_decay, bias, threshold, **options):

@@ -102,10 +102,10 @@ def on_kernels(layer: Any, total: np.ndarray[Any, Any], reset: np.ndarray[Any, A
     steps, lanes = total[0].shape
     message, exceeded = np.empty((steps, lanes), np.int32), np.empty(lanes, np.int64)
     states = np.empty((len(made.states), steps, lanes), np.int32)
-    deployed.run(
-        made.neuron, tuple(total), made.bias, made.up, made.rest.copy(), made.rest, 0, reset, True, made.graded,
-        made.bits, made.feedback, message, states, exceeded,
-    )  # fmt: skip
+    synapses = deployed.Synapses(tuple(total), made.bias, made.up, made.feedback)
+    profile = deployed.Profile(0, True, made.graded, made.bits)
+    filled = deployed.Filled(message, states, exceeded)
+    deployed.run(made.neuron, synapses, made.rest.copy(), made.rest, reset, profile, filled)
     return message, dict(zip(made.states, states, strict=True)), bool((exceeded >= 0).any())
 
 

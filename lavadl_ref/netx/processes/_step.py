@@ -42,23 +42,11 @@ def update(
     state = np.stack([values.reshape(-1) for values in states]).astype(np.int64)
     total = tuple(np.ascontiguousarray(part, np.int64).reshape(1, lanes) for part in sums)
     message = np.empty((1, lanes), np.int32)
-    deployed.run(
-        deployment.neuron,
-        total,
-        deployment.bias,
-        deployment.up,
-        state,
-        deployment.rest,
-        0 if started else 1,
-        np.array([reset]),
-        True,
-        deployment.graded,
-        deployment.bits,
-        tuple(np.zeros((0, 0), np.int64) for _ in total),
-        message,
-        np.empty((len(state), 0, lanes), np.int32),
-        np.empty(lanes, np.int64),
-    )
+    no_feedback = tuple(np.zeros((0, 0), np.int64) for _ in total)
+    synapses = deployed.Synapses(total, deployment.bias, deployment.up, no_feedback)
+    profile = deployed.Profile(0 if started else 1, True, deployment.graded, deployment.bits)
+    filled = deployed.Filled(message, np.empty((len(state), 0, lanes), np.int32), np.empty(lanes, np.int64))
+    deployed.run(deployment.neuron, synapses, state, deployment.rest, np.array([reset]), profile, filled)
     for values, row in zip(states, state, strict=True):
         values[...] = row.reshape(values.shape)
     return message[0]

@@ -74,7 +74,7 @@ class DeltaFunction(torch.autograd.Function):
         layout = layout_of(x, "delta input")
         thresholds: Any = threshold.detach().to(torch.float64).numpy()
         states = [_initial(state, layout) for state in (before, residue, error)]
-        kernel = *states, layout.per_lane(thresholds), scale, cum_error
+        kernel: tuple[Any, ...] = (*states, layout.per_lane(thresholds), scale, cum_error)
         message, *after = sigma_delta.delta_forward(layout.lanes(x), *kernel)
         ctx.save_for_backward(x, threshold)
         ctx.kernel = layout, kernel, (tau_grad, scale_grad)

@@ -93,10 +93,10 @@ class Neuron(base.Neuron):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "kernel" in cls.__dict__:
-            cls._lazy = cls.kernel.DECAYS
-            cls._states = tuple(f"{name}_state" for name in cls.kernel.STATES)
+            cls._lazy = cls.kernel.FAMILY.decays
+            cls._states = tuple(f"{name}_state" for name in cls.kernel.FAMILY.states)
             cls._constants = vars(sys.modules[cls.__module__])
-            for name, bound in bounds_of(cls.kernel.DECAYS).items():
+            for name, bound in bounds_of(cls.kernel.FAMILY.decays).items():
                 setattr(cls, name, bound)
 
     def __init__(self, *, scale: int, graded_spike: bool, threshold_step: float | None = None, **options: Any) -> None:
@@ -235,8 +235,8 @@ class Neuron(base.Neuron):
         constants: tuple[int, ...] = (self._level,)
         if adaptive and not self._never:
             constants = (self._level, self.v_th_step * (self.s_scale // self.w_scale))
-        count = len(kernel.STATES)
-        decays = [self._decay(name) for name in kernel.DECAYS]
+        count = len(kernel.FAMILY.states)
+        decays = [self._decay(name) for name in kernel.FAMILY.decays]
         if kernel is cuba:
             decays.append(torch.zeros(1) if bias is None else bias)
         names = self._states[:count]
@@ -409,7 +409,7 @@ class Neuron(base.Neuron):
         values: dict[str, Any] = {"threshold": self.threshold}
         if self._step is not None:
             values["threshold_step"] = self._step
-        for name in self.kernel.DECAYS:
+        for name in self.kernel.FAMILY.decays:
             if name in self._asked:
                 values[name] = self._cx(name) / self.p_scale
         return values
