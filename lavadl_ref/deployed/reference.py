@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from lavadl_kernels.engine import deployed
 from lavadl_kernels.fixed_point import wrap
+from lavadl_kernels.neurons import FAMILIES
 from lavadl_kernels.ops import delay
 from numpy.typing import ArrayLike, NDArray
 
@@ -34,6 +35,7 @@ from lavadl_ref._arguments import brief, described, integers, whole
 from lavadl_ref._reach import check_neurons, check_sums
 from lavadl_ref.deployed import deployment
 from lavadl_ref.deployed.deployment import SPIKE_EXP
+from lavadl_ref.deployed.families import sends_changes
 from lavadl_ref.deployed.weighted_sums import weighted_sums
 from lavadl_ref.exchange import Flatten, Input, Kernel, Layer
 from lavadl_ref.exchange.geometry import check_link
@@ -45,11 +47,15 @@ OutOfRange = tuple[tuple[int, ...], int, int]  # neuron, step, number of neurons
 TIME_BASES = ("slayer", "lava")
 PROFILES = ("loihi", "slayer")
 SPIKE_EXP_LIMIT = 12  # states of 12 + spike_exp fractional bits, in 32
-#: Spikes, and the states of all families; of a layer those are recorded that it has.
-RECORDABLE = (
-    "spikes", "current", "voltage", "threshold", "refractory", "real", "imag",
-    "sigma", "activation", "residue", "error",
-)  # fmt: skip
+
+
+def recordable() -> tuple[str, ...]:
+    """List what a run can record: spikes, and the states of all families; of a layer those are kept that it has."""
+    states = [state for name in exchange.FAMILIES if name in FAMILIES for state in FAMILIES[name].states]
+    return ("spikes", *dict.fromkeys(states))
+
+
+RECORDABLE = recordable()  #: what a run can record with the families of this package
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class LayerRun:
     states: Mapping[str, Array] = field(default_factory=dict)  #: by name
 
     def __getattr__(self, name: str) -> Array | None:
-        if name in RECORDABLE:
+        if name in recordable():
             return self.states.get(name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -129,6 +135,16 @@ class Network:
         If a layer has no integer dynamics; a NotImplementedError that names the layer and says why.
     ValueError
         If an option is out of range.
+
+    Examples
+    --------
+    One neuron whose threshold is 1.25, with weights of 1 from two inputs, so that two spikes at once make it spike:
+
+    >>> neuron = exchange.Neuron("CUBA", {"current_decay": 4096, "voltage_decay": 4096, "threshold": 80})
+    >>> layer = exchange.Dense(shape=(1,), neuron=neuron, weight=np.array([[64, 64]]))
+    >>> network = Network(exchange.Network((layer,)))
+    >>> network.run([[1, 1, 0, 0], [0, 1, 0, 0]]).output.tolist()  # one step later
+    [[0, 0, 1, 0]]
     """
 
     def __init__(
@@ -214,9 +230,9 @@ class Network:
         """
         if isinstance(record, str) or not isinstance(record, Collection):
             raise TypeError(f"record must be a collection of names, got {brief(record)}")
-        unknown = sorted({str(name) for name in record} - set(RECORDABLE))
+        unknown = sorted({str(name) for name in record} - set(recordable()))
         if unknown:
-            raise ValueError(f"record takes {RECORDABLE}, got {unknown}")
+            raise ValueError(f"record must hold names of {recordable()}, got {unknown}")
         self._check_positions(layers)
         x, batched = self._input(spikes, bias, steps)
         offset = None if bias is None else self._input_bias(bias)
@@ -394,7 +410,7 @@ class Network:
         values = integers("bias", bias)
         if not isinstance(first, Input) or first.neuron is None:
             raise ValueError(f"bias drives an input layer, but the network begins with a {first.kind} layer")
-        if first.neuron.type == "SDNN":
+        if sends_changes(first.neuron):
             raise ValueError("bias drives spiking neurons, but the input layer sends changes: give it as spikes")
         if values.shape != first.shape:
             raise ValueError(f"bias must have shape {first.shape}, got {values.shape}")

@@ -1,4 +1,4 @@
-"""The ``.net`` format: what a file says, reading it, checking it, writing it.
+"""The ``.net`` format: descriptions of files, reading, checking and writing them.
 
 The one contract between training, the reference run and Lava.  Needs NumPy and h5py only.
 """
@@ -20,9 +20,10 @@ from lavadl_ref.exchange.describe import (
     Recurrent,
     TimeDecimation,
     Unpool,
+    same,
 )
 from lavadl_ref.exchange.digest import digest
 from lavadl_ref.exchange.errors import ExchangeError, ExponentWarning, LegacyKeyWarning
-from lavadl_ref.exchange.families import FAMILIES, LEGACY_KEYS, Family, Field, family
+from lavadl_ref.exchange.families import FAMILIES, LEGACY_KEYS, Family, Field, family, register
 from lavadl_ref.exchange.read import read
 from lavadl_ref.exchange.write import write, write_layer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from typing import Any
 
@@ -15,10 +14,10 @@ from lavadl_ref.exchange.describe import LAYERS, Dense, Kernel, Layer, Network, 
 from lavadl_ref.exchange.digest import digest
 from lavadl_ref.exchange.errors import ExchangeError, ExponentWarning, LegacyKeyWarning, within
 from lavadl_ref.exchange.families import LEGACY_KEYS, family
-from lavadl_ref.exchange.storage import Folder, opened, shown
+from lavadl_ref.exchange.storage import File, Folder, name_of, opened, shown
 
 
-def read(path: str | os.PathLike[str]) -> Network:
+def read(path: File) -> Network:
     """Read and check a ``.net`` file.
 
     The file is not trusted: it is read within bounded time and memory, follows no link,
@@ -27,8 +26,9 @@ def read(path: str | os.PathLike[str]) -> Network:
 
     Parameters
     ----------
-    path : str or path
-        The file.
+    path : str, path or binary file
+        The file by its name, or a file object that can seek, such as `io.BytesIO`; that is read from its start
+        wherever it stands, within the same limits, and stays open.
 
     Returns
     -------
@@ -51,14 +51,25 @@ def read(path: str | os.PathLike[str]) -> Network:
         If a file without a digest, so perhaps of Lava-DL, holds a weight exponent beyond -3..3: Lava-DL's own
         evaluation divides by no larger power of two than 2**3, and exports the exponent unclipped. It is used as the
         file says.
+    TypeError
+        If `path` is neither a path nor a binary file.
+
+    Examples
+    --------
+    >>> import io
+    >>> from lavadl_ref.exchange import Flatten, write
+    >>> file = io.BytesIO()
+    >>> write(file, Network((Flatten(shape=(4,)),)))
+    >>> read(file).layers[0].shape
+    (4,)
     """
+    name = name_of(path)
     with opened(path, Folder) as root:
         root.only({"layer", "simulation", layout.DIGEST_KEY})
-        expected = root.text(layout.DIGEST_KEY) if layout.DIGEST_KEY in root else None
-        layers = root.folder("layer")
-        network = Network(_read_layers(layers), _read_simulation(root))
-        unused = _legacy_keys(layers)
-    with within(os.fspath(path)):
+        expected = root.text(layout.DIGEST_KEY) if layout.DIGEST_KEY in root.names else None
+        layers, unused = _read_layers(root.folder("layer"))
+        network = Network(layers, _read_simulation(root))
+    with within(name):
         check(network)
         if expected is not None:
             _check_digest(expected, digest(network))
@@ -66,14 +77,14 @@ def read(path: str | os.PathLike[str]) -> Network:
         keys = {found: [key for key in unused if unused[key] == found] for found in unused.values()}
         places = "; ".join(f"{', '.join(names)} in layers {', '.join(map(str, at))}" for at, names in keys.items())
         warnings.warn(
-            f"{os.fspath(path)}: keys of older exporters, which say nothing about a run, are not used: {places}",
+            f"{name}: keys of older exporters, which say nothing about a run, are not used: {places}",
             LegacyKeyWarning,
             stacklevel=2,
         )
     if expected is None and (large := _large_exponents(network)):
         limit = layout.EXPONENT_USED
         warnings.warn(
-            f"{os.fspath(path)}: {', '.join(large)}: if Lava-DL wrote this file, its evaluation used an exponent "
+            f"{name}: {', '.join(large)}: if Lava-DL wrote this file, its evaluation used an exponent "
             f"within -{limit}..{limit}; here the file's own is used",
             ExponentWarning,
             stacklevel=2,
@@ -92,16 +103,6 @@ def _large_exponents(network: Network) -> list[str]:
     ]
 
 
-def _legacy_keys(folder: Folder) -> dict[str, tuple[int, ...]]:
-    """The layers in which each of `LEGACY_KEYS` is."""
-    found: dict[str, tuple[int, ...]] = {}
-    for index in range(len(folder.names)):
-        layer = folder.folder(str(index))
-        for key in sorted(LEGACY_KEYS.intersection(layer.folder("neuron").names)) if "neuron" in layer else ():
-            found[key] = (*found.get(key, ()), index)
-    return found
-
-
 def _check_digest(expected: str, found: str) -> None:
     if expected != found:
         raise ExchangeError(
@@ -111,27 +112,33 @@ def _check_digest(expected: str, found: str) -> None:
 
 
 def _read_simulation(root: Folder) -> dict[str, int]:
-    if "simulation" not in root:
+    if "simulation" not in root.names:
         return {}
     folder = root.folder("simulation")
     folder.only(layout.SIMULATION_KEYS)
     return {key: folder.integer(key) for key in folder.names}
 
 
-def _read_layers(folder: Folder) -> tuple[Layer, ...]:
+def _read_layers(folder: Folder) -> tuple[tuple[Layer, ...], dict[str, tuple[int, ...]]]:
+    """Read all layers, and list the layers in which each of `LEGACY_KEYS` is."""
     count = len(folder.names)
     for index in range(count):
-        if str(index) not in folder:
+        if str(index) not in folder.names:
             held = ", ".join(shown(name) for name in sorted(folder.names)[:8])
             raise ExchangeError(f"layer {index}: missing; layers are numbered from 0, found {held}")
     layers = []
+    unused: dict[str, tuple[int, ...]] = {}
     for index in range(count):
         with within(f"layer {index}"):
-            layers.append(_read_layer(folder.folder(str(index), prefix="")))
-    return tuple(layers)
+            layer, legacy = _read_layer(folder.folder(str(index), prefix=""))
+        layers.append(layer)
+        for key in legacy:
+            unused[key] = (*unused.get(key, ()), index)
+    return tuple(layers), unused
 
 
-def _read_layer(folder: Folder) -> Layer:
+def _read_layer(folder: Folder) -> tuple[Layer, list[str]]:
+    """Read a layer, and list the legacy keys of its neurons."""
     kind = folder.text("type")
     if kind in layout.UNRELEASED:
         raise ExchangeError(f"type: {kind!r} {layout.UNRELEASED[kind]}")
@@ -141,19 +148,22 @@ def _read_layer(folder: Folder) -> Layer:
     folder.only(layout.LAYER_KEYS[kind] | {"type", "shape"})
     values: dict[str, Any] = {"shape": _read_shape(folder, kind)}
     channels = values["shape"][0]
-    if "neuron" in folder:
-        values["neuron"] = _read_neuron(folder.folder("neuron"), channels)
-    if "delay" in folder:
+    legacy: list[str] = []
+    if "neuron" in folder.names:
+        neuron = folder.folder("neuron")
+        values["neuron"] = _read_neuron(neuron)
+        legacy = sorted(LEGACY_KEYS.intersection(neuron.names))
+    if "delay" in folder.names:
         values["delay"] = folder.vector("delay", channels)
-    if "delayShift" in folder:
+    if "delayShift" in folder.names:
         values["delay_shift"] = _read_shift(folder, values.get("neuron"))
     if kind == "input":
-        values |= {key: folder.integer(key) for key in ("weight", "bias") if key in folder}
+        values |= {key: folder.integer(key) for key in ("weight", "bias") if key in folder.names}
     elif kind == "time_decimation":
         values["factor"] = folder.integer("factor")
     elif issubclass(cls, (Dense, Kernel)):
         values |= _read_synapse(folder, cls, channels)
-    return cls(**values)
+    return cls(**values), legacy
 
 
 def _read_shape(folder: Folder, kind: str) -> tuple[int, ...]:
@@ -169,19 +179,19 @@ def _read_shape(folder: Folder, kind: str) -> tuple[int, ...]:
     return shape
 
 
-def _read_neuron(folder: Folder, channels: int) -> Neuron:
+def _read_neuron(folder: Folder) -> Neuron:
     name = folder.text("type")
     try:
         found = family(name)
     except KeyError:
         raise ExchangeError(f"neuron/type: unknown neuron {name!r}") from None
     folder.only({"type", *(field.key for field in found.fields), *LEGACY_KEYS})
-    if "wgtExp" in folder and folder.integer("wgtExp") != 0:
+    if "wgtExp" in folder.names and folder.integer("wgtExp") != 0:
         raise ExchangeError("neuron/wgtExp: expected 0, the only exponent that older exporters wrote")
     parameters: dict[str, Any] = {}
     for field in found.fields:
         value: Any = field.default
-        if field.key not in folder:
+        if field.key not in folder.names:
             if field.required:
                 raise ExchangeError(f"neuron/{field.key}: missing; {found.type} neurons need it")
         elif field.kind == "bool":
@@ -210,10 +220,10 @@ def _read_synapse(folder: Folder, cls: type[Layer], outputs: int) -> dict[str, A
         if key in layout.LAYER_KEYS[cls.kind]:
             parts = _read_parts(folder, key)
             values |= {name: _reduce(array, axes, outputs) for name, array in parts.items()}
-    if "bias" in folder:
+    if "bias" in folder.names:
         parts = _read_parts(folder, "bias")
         values |= {name: _vector(array, outputs) for name, array in parts.items()}
-    if "inputBias" in folder:
+    if "inputBias" in folder.names:
         values["input_bias"] = _vector(folder.integers("inputBias"), outputs)
     if axes == 4:
         for key in ("stride", "padding", "dilation"):
@@ -226,7 +236,7 @@ def _read_synapse(folder: Folder, cls: type[Layer], outputs: int) -> dict[str, A
 
 def _read_parts(folder: Folder, key: str) -> dict[str, NDArray[np.int64]]:
     """Dataset `key`, or the two datasets of group `key`, by the description's names."""
-    if key not in folder or not folder.is_folder(key):
+    if key not in folder.names or not folder.is_folder(key):
         return {key: folder.integers(key)}
     parts = folder.folder(key)
     parts.only({"real", "imag"})
@@ -263,7 +273,7 @@ def _check_declared(folder: Folder, cls: type[Layer], values: dict[str, Any]) ->
         ("outChannels", outputs),
         ("inChannels", inputs),
     ):
-        if key in folder:
+        if key in folder.names:
             count = folder.integer(key)
             # The second axis of a kernel holds the channels of one group.
             divided = groups if axes == 4 and axis == 1 else 1
@@ -271,7 +281,7 @@ def _check_declared(folder: Folder, cls: type[Layer], values: dict[str, Any]) ->
                 raise ExchangeError(f"groups: expected a divisor of {key} {count}, found {groups}")
             expected[axis] = count // divided
             declared.append(key)
-    if "kernelSize" in folder:
+    if "kernelSize" in folder.names:
         kernel = folder.few_integers("kernelSize")
         if kernel.shape != (2,):
             raise ExchangeError(f"kernelSize: expected (height, width), found {kernel.tolist()}")

@@ -243,7 +243,7 @@ class _Values(Folder):
         if key in _WHOLE:
             return self.integers(key)[()]
         with within(self._prefix + key):
-            found = self._read(self._open(key, hdf5.Dataset), "iuf")
+            found = self._open(key, hdf5.Dataset).values("iuf")
             # in the byte order of the machine, as h5py gives them
             return found.astype(found.dtype.newbyteorder("="), copy=False)[()]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from lavadl_ref.exchange.errors import ExchangeError
-from lavadl_ref.exchange.hdf5.source import Source
+from lavadl_ref.exchange.hdf5.structures import Structures
 
 _REFERENCE = struct.Struct("<IQI")  # length, address of the heap, index of the object
 _HEAP = struct.Struct("<4sB3xQ")  # signature, version, size
@@ -17,7 +17,7 @@ REFERENCE_SIZE = _REFERENCE.size
 class Strings:
     """The string heaps of one file, each listed once when first needed."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Structures) -> None:
         self._source = source
         self._listed: dict[int, tuple[bytes, dict[int, tuple[int, int]]]] = {}
 
