@@ -194,7 +194,7 @@ def _gone_afterwards(make: Callable[[], Made], remove: Callable[[Made], None]) -
 
 
 @contextmanager
-def session(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
+def session(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """Start a program in a process session of its own; afterwards no process of its group is left.
 
     Parameters
@@ -205,14 +205,14 @@ def session(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
         Further arguments of `subprocess.Popen`.
     """
 
-    def start() -> subprocess.Popen:
+    def start() -> subprocess.Popen[Any]:
         return subprocess.Popen(command, start_new_session=True, **options)
 
     with _gone_afterwards(start, _kill_session) as child:
         yield child
 
 
-def _kill_session(child: subprocess.Popen) -> None:
+def _kill_session(child: subprocess.Popen[Any]) -> None:
     if child.returncode is not None:  # its number may be another's by now
         return
     os.killpg(child.pid, signal.SIGKILL)

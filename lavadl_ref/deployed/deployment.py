@@ -18,7 +18,8 @@ from lavadl_kernels.fixed_point import STATE_BITS, WEIGHT_BITS, WEIGHT_ONE
 from lavadl_kernels.neurons import FAMILIES, Family
 from numpy.typing import ArrayLike, NDArray
 
-from lavadl_ref.deployed.families import record_of, sends_changes, sends_sums
+from lavadl_ref import exchange
+from lavadl_ref.deployed.families import family_of
 from lavadl_ref.exchange import Average, Conv, Flatten, Input, Layer, Neuron, Pool, Recurrent, TimeDecimation
 
 Integers = NDArray[np.int64]
@@ -32,6 +33,26 @@ _EXPONENTS = ("weight_exp", "weight_exp_imag")
 
 #: Families whose neurons spike where a state equals the threshold: with a threshold of 0, at rest.
 FIRES_AT_EQUALITY = frozenset(name for name, record in FAMILIES.items() if record.spikes_at_equality)
+
+
+def record_of(layer: Layer) -> Family | None:
+    """Look up the kernels' record of a layer's neurons; None for a layer without neurons.
+
+    It is another one than that of the family where an input layer or a layer that is read out has other neurons.
+    """
+    if layer.neuron is None:
+        return None
+    record = family_of(layer.neuron.type)
+    if record.as_output is not None and is_sigma_output(layer):
+        return record.as_output
+    if record.as_input is not None and isinstance(layer, Input):
+        return record.as_input
+    return record
+
+
+def sends_changes(neuron: Neuron | None) -> bool:
+    """Tell whether messages are the changes of a value instead of spikes; False without neurons."""
+    return neuron is not None and exchange.FAMILIES[neuron.type].sends_changes
 
 
 def fires_at_rest(layer: Layer) -> bool:
@@ -53,7 +74,7 @@ def refusal(position: int, layer: Layer, reason: str) -> UnsupportedLayer:
 
 def is_sigma_output(layer: Layer) -> bool:
     """Tell whether the layer sends its sum."""
-    return layer.neuron is not None and sends_sums(layer.neuron)
+    return layer.neuron is not None and bool(layer.neuron.parameters.get("sigma_output"))
 
 
 def states_of(layer: Layer) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from lavadl_kernels.neurons import Family
 from lavadl_kernels.neurons import family as kernel_family
 
 from lavadl_ref import exchange
-from lavadl_ref.exchange import Input, Layer, Neuron
 
 
 def family_of(name: str) -> Family:
@@ -74,28 +73,3 @@ def check_family(row: exchange.Family, record: Family) -> None:
                 f"{what} of family {row.type!r} in lavadl_ref.exchange must agree with its record in "
                 f"lavadl_kernels.neurons, {of_record}, got {of_row}"
             )
-
-
-def record_of(layer: Layer) -> Family | None:
-    """Look up the kernels' record of a layer's neurons; None for a layer without neurons.
-
-    It is another one than that of the family where an input layer or a layer that is read out has other neurons.
-    """
-    if layer.neuron is None:
-        return None
-    record = family_of(layer.neuron.type)
-    if record.as_output is not None and sends_sums(layer.neuron):
-        return record.as_output
-    if record.as_input is not None and isinstance(layer, Input):
-        return record.as_input
-    return record
-
-
-def sends_sums(neuron: Neuron) -> bool:
-    """Tell whether neurons are there to be read out, and send their sums."""
-    return bool(neuron.parameters.get("sigma_output"))
-
-
-def sends_changes(neuron: Neuron | None) -> bool:
-    """Tell whether messages are the changes of a value instead of spikes; False without neurons."""
-    return neuron is not None and exchange.FAMILIES[neuron.type].sends_changes

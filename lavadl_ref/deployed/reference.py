@@ -34,8 +34,7 @@ from lavadl_ref import exchange
 from lavadl_ref._arguments import brief, described, integers, whole
 from lavadl_ref._reach import check_neurons, check_sums
 from lavadl_ref.deployed import deployment
-from lavadl_ref.deployed.deployment import SPIKE_EXP
-from lavadl_ref.deployed.families import sends_changes
+from lavadl_ref.deployed.deployment import SPIKE_EXP, sends_changes
 from lavadl_ref.deployed.weighted_sums import weighted_sums
 from lavadl_ref.exchange import Flatten, Input, Kernel, Layer
 from lavadl_ref.exchange.geometry import check_link
@@ -76,7 +75,7 @@ class Exceeded:
 
 @dataclass(frozen=True, eq=False)
 class LayerRun:
-    """What one layer did; arrays are (\\*shape, T), or (B, \\*shape, T) for a batch.
+    """The run of one layer; arrays are (\\*shape, T), or (B, \\*shape, T) for a batch.
 
     States are attributes too, by their names in `RECORDABLE`: integers of 1/4096 after each step, resets
     included; of sigma-delta neurons of 1 / 2**(12 + spike_exp).  What was not recorded is None.
@@ -95,7 +94,7 @@ class LayerRun:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a network did."""
+    """The run of a network."""
 
     output: Integers  #: what leaves the network: messages after the last axonal delay, or weighted sums
     layers: tuple[LayerRun, ...]  #: one entry per layer of the file
@@ -269,7 +268,7 @@ class Network:
         return Run(_outside(x, batched).astype(np.int64), tuple(runs), tuple(exceeded), unit)
 
     def _bare(self, i: int, sums: Integers, start: int) -> tuple[Integers, OutOfRange | None]:
-        """What a layer without neurons sends, its sums and its bias on their scale; and the first excess."""
+        """Messages of a layer without neurons, its sums and its bias on their scale; and the first excess."""
         layer = self.layers[i]
         narrow = wrap(sums, deployment.sum_bits(layer))
         steps = np.argwhere((narrow != sums).reshape(len(sums), -1))
@@ -336,7 +335,8 @@ class Network:
         if self.reset_interval is None:
             return np.zeros(steps, np.bool_)
         phase = (self.reset_offset + 1 + index) % self.reset_interval
-        return (np.arange(1, steps + 1) % self.reset_interval) == phase
+        due: NDArray[np.bool_] = (np.arange(1, steps + 1) % self.reset_interval) == phase
+        return due
 
     def _input_shape(self) -> tuple[int, ...] | None:
         """Shape of the first layer's input, None where it has a window: `_check_window` looks at those."""
@@ -437,4 +437,5 @@ def delayed(layer: Layer, x: Array) -> Array:
         return x
     steps, batch = x.shape[:2]
     lanes = np.ascontiguousarray(x.reshape(steps, batch * layer.size))
-    return delay.forward(lanes, _per_lane(layer.delay, layer, batch)).reshape(x.shape)
+    late: Array = delay.forward(lanes, _per_lane(layer.delay, layer, batch))
+    return late.reshape(x.shape)

@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 
 from lavadl_ref.exchange import layout
-from lavadl_ref.exchange.describe import (
+from lavadl_ref.exchange.describe import Network
+from lavadl_ref.exchange.errors import ExchangeError, within
+from lavadl_ref.exchange.families import FAMILIES, Field
+from lavadl_ref.exchange.geometry import check_link, known_input, smallest_input
+from lavadl_ref.exchange.layers import (
     LAYERS,
     ConvTranspose,
     Dense,
@@ -21,16 +25,12 @@ from lavadl_ref.exchange.describe import (
     Input,
     Kernel,
     Layer,
-    Network,
     Neuron,
     Pool,
     Recurrent,
     TimeDecimation,
     Unpool,
 )
-from lavadl_ref.exchange.errors import ExchangeError, within
-from lavadl_ref.exchange.families import FAMILIES, Field
-from lavadl_ref.exchange.geometry import check_link, known_input, smallest_input
 
 _WEIGHTS = (layout.WEIGHT_LOW, layout.WEIGHT_HIGH)
 _BIASES = (-layout.BIAS_LIMIT, layout.BIAS_LIMIT - 1)

@@ -1,8 +1,4 @@
-"""Descriptions of ``.net`` files: the whole network, and under this name also its layers; and their equality.
-
-All numbers are integers at the file's scale, see `lavadl_ref.exchange.layers`.  These classes hold data that `check`
-has accepted or will; they do no I/O.
-"""
+"""Descriptions of whole ``.net`` files, under this name together with those of layers; and their equality."""
 
 from __future__ import annotations
 

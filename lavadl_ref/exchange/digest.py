@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref.exchange.describe import Layer, Network
+from lavadl_ref.exchange.describe import Network
 from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.exchange.layers import Layer
 
 
 def digest(network: Network) -> str:

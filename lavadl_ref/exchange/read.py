@@ -1,20 +1,34 @@
-"""A ``.net`` file as a checked description."""
+"""A ``.net`` file read as a checked description.
+
+The file is not trusted.  Before anything is opened its link is looked at (hard links only) and its name (known keys
+only); before anything is read, its type and how much it claims to hold.  Nothing here follows a structure deeper than
+its caller asks for, so cycles are harmless.
+"""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lavadl_ref.exchange import layout
+from lavadl_ref.exchange import hdf5, layout
 from lavadl_ref.exchange.check import check
-from lavadl_ref.exchange.describe import LAYERS, Dense, Kernel, Layer, Network, Neuron
+from lavadl_ref.exchange.describe import Network
 from lavadl_ref.exchange.digest import digest
 from lavadl_ref.exchange.errors import ExchangeError, ExponentWarning, LegacyKeyWarning, within
 from lavadl_ref.exchange.families import LEGACY_KEYS, family
-from lavadl_ref.exchange.storage import File, Folder, name_of, opened, shown
+from lavadl_ref.exchange.layers import LAYERS, Dense, Kernel, Layer, Neuron
+from lavadl_ref.exchange.storage import File, name_of, opened, shown
+
+FEW = 16  # numbers where two or three are expected: they may stand in a message
+EXACT_LIMIT = 2**53  # integers a float64 holds exactly
+
+_Found = TypeVar("_Found", bound=hdf5.Object)
+_Self = TypeVar("_Self", bound="Folder")
+_Value = TypeVar("_Value")
 
 
 def read(path: File) -> Network:
@@ -69,7 +83,6 @@ def read(path: File) -> Network:
         expected = root.text(layout.DIGEST_KEY) if layout.DIGEST_KEY in root.names else None
         layers, unused = _read_layers(root.folder("layer"))
         network = Network(layers, _read_simulation(root))
-    with within(name):
         check(network)
         if expected is not None:
             _check_digest(expected, digest(network))
@@ -290,3 +303,127 @@ def _check_declared(folder: Folder, cls: type[Layer], values: dict[str, Any]) ->
     if tuple(expected) != weight.shape:
         names = ", ".join(declared)
         raise ExchangeError(f"weight: expected shape {tuple(expected)}, found {weight.shape}, by {names}")
+
+
+class Folder:
+    """One group of a file.
+
+    Parameters
+    ----------
+    group : hdf5.Group
+        The group, already opened; all groups of a file share one allowance.
+    prefix : str
+        Put before keys in errors, e.g. ``neuron/``.
+    """
+
+    def __init__(self, group: hdf5.Group, prefix: str = "") -> None:
+        self._group = group
+        self._prefix = prefix
+        self.names = tuple(sorted(group.links))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._group.links
+
+    def only(self, known: Collection[str]) -> None:
+        """Raise unless every key is one of `known`."""
+        for name in self.names:
+            if name not in known:
+                raise ExchangeError(f"{self._prefix}{shown(name)}: unknown key; known are {', '.join(sorted(known))}")
+
+    def folder(self: _Self, key: str, prefix: str | None = None) -> _Self:
+        """Open the group called `key`; `prefix` replaces the one that its place gives it."""
+        try:
+            found = self._open(key, hdf5.Group)
+            return type(self)(found, f"{self._prefix}{key}/" if prefix is None else prefix)
+        except ExchangeError as error:
+            raise self._placed(key, error) from None
+
+    def is_folder(self, key: str) -> bool:
+        """Tell whether `key` is a group."""
+        try:
+            return isinstance(self._open(key, hdf5.Object), hdf5.Group)
+        except ExchangeError as error:
+            raise self._placed(key, error) from None
+
+    def integers(self, key: str) -> NDArray[np.int64]:
+        """Read the numbers of dataset `key`, of any shape; floats must be whole."""
+        return self._read(key, "iuf", None, _whole)
+
+    def few_integers(self, key: str) -> NDArray[np.int64]:
+        """Read the numbers of dataset `key`, of any shape, but no more than can be shown."""
+        return self._read(key, "iuf", FEW, _whole)
+
+    def vector(self, key: str, count: int) -> NDArray[np.int64]:
+        """Read the numbers of dataset `key`; a single one is repeated `count` times."""
+
+        def repeated(values: NDArray[Any]) -> NDArray[np.int64]:
+            values = _whole(values)
+            if values.size != 1:
+                return values
+            self._group.take("packed", 8 * count)
+            return np.full(count, values.reshape(-1)[0])
+
+        return self._read(key, "iuf", None, repeated)
+
+    def integer(self, key: str) -> int:
+        """Read the one number of dataset `key`, of shape () or (1,)."""
+        return self._read(key, "iuf", 1, lambda values: int(_whole(values).reshape(1)[0]))
+
+    def boolean(self, key: str) -> bool:
+        """Read the one truth value of dataset `key`."""
+        return self._read(key, "biuf", 1, _truth)
+
+    def text(self, key: str) -> str:
+        """Read the one string of dataset `key`, of fixed or variable length, ASCII."""
+        return self._read(key, "SO", 1, _short_text)
+
+    def _open(self, key: str, wanted: type[_Found]) -> _Found:
+        if key not in self.names:
+            raise ExchangeError("missing")
+        found = self._group.open(key)
+        if not isinstance(found, wanted):
+            raise ExchangeError(f"expected a {wanted.kind}, found a {found.kind}")
+        return found
+
+    def _read(self, key: str, kinds: str, most: int | None, finish: Callable[[NDArray[Any]], _Value]) -> _Value:
+        """Read dataset `key`, see `hdf5.Dataset.values`, and give its values to `finish`; errors name the key."""
+        try:
+            if key not in self.names:
+                raise ExchangeError("missing")
+            return finish(self._group.read(key, kinds, most))
+        except ExchangeError as error:
+            raise self._placed(key, error) from None
+
+    def _placed(self, key: str, error: ExchangeError) -> ExchangeError:
+        return ExchangeError(f"{self._prefix}{key}: {error}")
+
+
+def _truth(values: NDArray[Any]) -> bool:
+    (value,) = values.reshape(1)
+    if value not in (0, 1):
+        raise ExchangeError(f"expected a bool, found {value}")
+    return bool(value)
+
+
+def _short_text(values: NDArray[Any]) -> str:
+    (value,) = values.reshape(1)
+    text = str(value.decode("ascii", "backslashreplace"))
+    if len(text) > layout.NAME_LIMIT:
+        raise ExchangeError(f"expected at most {layout.NAME_LIMIT} characters, found {len(text)}")
+    return text
+
+
+def _whole(values: NDArray[Any]) -> NDArray[np.int64]:
+    if values.dtype.kind == "f":
+        bad = ~np.isfinite(values)
+        if not bad.any():
+            bad = np.trunc(values) != values
+        if bad.any():
+            where = tuple(int(axis) for axis in np.argwhere(bad)[0])
+            raise ExchangeError(f"expected finite integers, found {values[where]} at {where}")
+    if values.size:
+        # as Python's numbers: a narrow type does not hold the limit
+        low, high = values.min().item(), values.max().item()
+        if not (low > -EXACT_LIMIT and high < EXACT_LIMIT):
+            raise ExchangeError(f"expected integers below 2**53, found {low} to {high}")
+    return values.astype(np.int64, copy=False)

@@ -12,7 +12,11 @@ import numpy as np
 from lavadl_ref.exchange import layout
 from lavadl_ref.exchange.atomic import write_bytes
 from lavadl_ref.exchange.check import check, check_layer
-from lavadl_ref.exchange.describe import (
+from lavadl_ref.exchange.describe import Network
+from lavadl_ref.exchange.digest import digest
+from lavadl_ref.exchange.errors import ExchangeError, within
+from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.exchange.layers import (
     Average,
     ConvTranspose,
     Dense,
@@ -21,16 +25,12 @@ from lavadl_ref.exchange.describe import (
     Integers,
     Kernel,
     Layer,
-    Network,
     Neuron,
     Pool,
     Recurrent,
     TimeDecimation,
     Unpool,
 )
-from lavadl_ref.exchange.digest import digest
-from lavadl_ref.exchange.errors import ExchangeError, within
-from lavadl_ref.exchange.families import FAMILIES
 from lavadl_ref.exchange.storage import File, name_of
 
 

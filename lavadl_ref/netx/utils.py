@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from lavadl_ref._assigned import Refused
 from lavadl_ref.exchange import hdf5
 from lavadl_ref.exchange.errors import ExchangeError, within
-from lavadl_ref.exchange.storage import Folder, opened, shown
+from lavadl_ref.exchange.read import Folder
+from lavadl_ref.exchange.storage import opened, shown
 
 DELAY_LIMIT = 62
 _WHOLE = frozenset({"weight", "weight_rec", "bias", "inputBias", "real", "imag"})

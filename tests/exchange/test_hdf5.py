@@ -29,7 +29,7 @@ def everything(path):
                 if isinstance(entry, hdf5.Group):
                     waiting.append((f"{place}/{name}", entry))
                 elif entry.type.kind == "O":
-                    found[f"{place}/{name}"] = source.strings.string(entry.reference(), 100)
+                    found[f"{place}/{name}"] = source.string(entry.reference(), 100)
                 else:
                     found[f"{place}/{name}"] = entry.read()
     return found

@@ -21,7 +21,6 @@ from lavadl_ref.exchange.errors import ExchangeError
 from lavadl_ref.exchange.hdf5 import types
 from lavadl_ref.exchange.hdf5.chunks import Chunks, chunks_of, filters_of
 from lavadl_ref.exchange.hdf5.dense import dense
-from lavadl_ref.exchange.hdf5.strings import Strings
 from lavadl_ref.exchange.hdf5.structures import UNDEFINED
 from lavadl_ref.exchange.layout import NAME_LIMIT
 
@@ -51,6 +50,9 @@ _NODE = struct.Struct("<4sBBH16x")  # of an older tree: signature, type, level, 
 _NAMES = struct.Struct("<4sB3xQQQ")  # heap of names: signature, version, size, free list, address of the names
 _TABLE = struct.Struct("<4sBxH")  # symbol table: signature, version, entries
 _ENTRY = struct.Struct("<QQI20x")  # of a symbol table: offset of the name, address of the object, kind
+_REFERENCE = struct.Struct("<IQI")  # to a string of any length: length, address of the heap, index of the object
+_HEAP = struct.Struct("<4sB3xQ")  # of strings, shared by a whole file: signature, version, size
+_STRING = struct.Struct("<HH4xQ")  # in such a heap: index, reference count, size
 _SOFT = 2  # kind of entry of a symbol table
 _KINDS = {1: "SoftLink", 64: "ExternalLink"}
 _COMPACT, _CONTIGUOUS, _CHUNKED, _VIRTUAL = range(4)  # kinds of layout
@@ -78,7 +80,7 @@ class Source:
         self._bytes = STRUCTURE_LIMIT
         self._left = {"stored": self.size, "packed": PACKED_LIMIT, "decoded": DECODED_LIMIT}
         self._chunks = CHUNK_COUNT_LIMIT
-        self.strings = Strings(self)
+        self._strings: dict[int, tuple[bytes, dict[int, tuple[int, int]]]] = {}
 
     def step(self, count: int = 1) -> None:
         """Account for `count` entries of a structure.
@@ -184,6 +186,43 @@ class Source:
                 waiting += [(child, level - 1) for _, child in reversed(entries)]
             else:
                 yield from entries
+
+    def string(self, reference: bytes, limit: int) -> bytes:
+        """Read the string that 16 bytes of a dataset refer to; each heap is listed once, when first needed.
+
+        Raises
+        ------
+        ExchangeError
+            If the string is longer than `limit` or not where the reference says.
+        """
+        length, address, index = _REFERENCE.unpack(reference)
+        if length > limit:
+            raise ExchangeError(f"expected at most {limit} characters, found {length:,}")
+        if address not in self._strings:
+            self._strings[address] = self._list_strings(address)
+        heap, objects = self._strings[address]
+        start, size = objects.get(index, (0, -1))
+        if size != length or start + length > len(heap):
+            raise ExchangeError("damaged file: a string is not where it should be")
+        return heap[start : start + length].rstrip(b"\0")
+
+    def _list_strings(self, address: int) -> tuple[bytes, dict[int, tuple[int, int]]]:
+        """The heap at `address`, and offset and size of each object in it."""
+        signature, version, size = _HEAP.unpack(self.structure(address, _HEAP.size))
+        if signature != b"GCOL" or version != 1:
+            raise ExchangeError("damaged file: no strings where they should be")
+        heap = self.structure(address, size)
+        objects: dict[int, tuple[int, int]] = {}
+        at = _HEAP.size
+        while at + _STRING.size <= size:
+            index, _, length = _STRING.unpack_from(heap, at)
+            if index == 0:  # free space, always last
+                break
+            self.step()
+            at += _STRING.size
+            objects[index] = at, length
+            at += (length + 7) // 8 * 8
+        return heap, objects
 
 
 def _beyond(address: int, count: int) -> ExchangeError:
@@ -575,7 +614,7 @@ class Dataset(Object):
             raise ExchangeError(f"expected {_DESCRIBED[kinds]}, found {name}")
         self._take(math.prod(shape), stored.size)
         if stored.kind == "O":
-            return np.array([self._source.strings.string(self.reference(), NAME_LIMIT)])
+            return np.array([self._source.string(self.reference(), NAME_LIMIT)])
         return self.read()
 
     def _take(self, count: int, width: int) -> None:
