@@ -1,4 +1,4 @@
-"""What must be gone when this process ends, however it ends: temporary folders, shared memory, processes.
+"""Temporary folders, shared memory and processes that must be gone when this process ends, however it ends.
 
 A Python signal handler runs between two instructions of the main thread, which a compiled kernel or a native library
 can put off for long.  So a thread waits for the signals too: if the main thread has not unwound after a second, it
@@ -46,7 +46,7 @@ class Folder:
 
 @dataclass(eq=False)
 class _Watch:
-    """What is done about signals while `unwound_by_signals` is in force."""
+    """The handling of signals while `unwound_by_signals` is in force."""
 
     usual: dict[int, Any]
     to_the_end: bool = False
@@ -223,7 +223,7 @@ def _kill_session(child: subprocess.Popen[Any]) -> None:
 
 
 def _lives(group: int) -> bool:
-    """Whether a process group has a member that runs; one that only has to be waited for does not."""
+    """Tell whether a process group has a member that runs; one that only has to be waited for does not."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

@@ -363,7 +363,7 @@ class Network:
         Parameters
         ----------
         spikes : array_like of int
-            As `run` takes them.
+            (\\*shape, T), or (B, \\*shape, T), as `run` takes them.
         batch : bool
             Whether several samples are allowed.
 
@@ -432,7 +432,20 @@ def _per_lane(values: ArrayLike, layer: Layer, batch: int) -> Integers:
 
 
 def delayed(layer: Layer, x: Array) -> Array:
-    """Messages after the layer's axonal delay."""
+    """Messages after the layer's axonal delay.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer that sent them.
+    x : ndarray
+        (T, B, \\*shape) integers of any type, messages on the layer's own scale.
+
+    Returns
+    -------
+    ndarray
+        As `x`, later by each channel's delay in steps.
+    """
     if layer.delay is None:
         return x
     steps, batch = x.shape[:2]

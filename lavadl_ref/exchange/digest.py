@@ -53,7 +53,7 @@ def _entries(network: Network) -> Iterator[tuple[str, Any]]:
 
 
 def _layer(layer: Layer) -> Iterator[tuple[str, Any]]:
-    """What is not as it is by default."""
+    """The entries that are not as they are by default."""
     yield "type", layer.kind
     for entry in fields(layer):
         value = getattr(layer, entry.name)
