@@ -352,7 +352,7 @@ BAD_INPUT = [
         two(),
         {"bias": np.zeros(6, int), "steps": 9},
         ValueError,
-        "bias must be left out unless.* got one with a dense layer",
+        "bias must be left out unless.* got a dense layer",
     ),
     (
         Network((Input(shape=(6,), neuron=Neuron("SDNN", {"activation": "relu", "threshold": 6})),)),

@@ -102,7 +102,7 @@ def pool(**changes):
         ((exchange.Input(shape=(3,)), dense()), r"layer 1: weight: must have shape \(3, 3\), got \(3, 2\)"),
         ((dense(), exchange.Input(shape=(3,))), "layer 1: type: must be 'input' in layer 0 only"),
         ((dense(), exchange.Flatten(shape=(4,))), r"layer 1: shape: must have shape \(3,\), got \(4,\)"),
-        ((dense(), exchange.Average(shape=(2,))), "layer 1: shape: must be a divisor of 3 neurons, found"),
+        ((dense(), exchange.Average(shape=(2,))), "layer 1: shape: must be a divisor of 3 neurons, got"),
         (
             (dense(), exchange.TimeDecimation(shape=(4,), factor=2)),
             r"layer 1: shape: must have shape \(3,\), got \(4,\)",
