@@ -191,10 +191,10 @@ def test_messages_of_another_scale_need_own_neurons(before, family):
 def test_graded_spikes_are_told_to_every_synapse_behind_them():
     graded = {"graded_spike": True}
     (again, after) = plan(network(families.recurrent("RF_PHASE", neurons=graded), families.dense("ALIF", 3, 3)))
-    assert again.synapses.real.arguments["num_message_bits"] == 0
-    assert again.synapses.imag.arguments["num_message_bits"] == 0
-    assert again.synapses.feedback.arguments["num_message_bits"] == 24
-    assert again.synapses.feedback_imag.arguments["num_message_bits"] == 24
+    assert again.specs.synapse.arguments["num_message_bits"] == 0
+    assert again.specs.imag_synapse.arguments["num_message_bits"] == 0
+    assert again.specs.rec_synapse.arguments["num_message_bits"] == 24
+    assert again.specs.rec_imag_synapse.arguments["num_message_bits"] == 24
     assert after.synapse.arguments["num_message_bits"] == 24
     assert (again.outgoing, after.outgoing) == (12, 0)
     assert after.neuron.process == "ExactALIF"
@@ -214,10 +214,10 @@ def test_scale_of_sigma_delta(spike_exp, outgoing):
 def test_complex_delays_are_in_both_parts():
     delay = np.array([0, 3, 1, 1])
     (_, after) = plan(network(families.dense("RF_PHASE", 4, delay=delay), families.recurrent("RF_IZHIKEVICH")))
-    for part in (after.synapses.real, after.synapses.imag):
+    for part in (after.specs.synapse, after.specs.imag_synapse):
         assert part.process == "DelayDense"
         assert (part.arguments["delays"] == delay).all()
-    for part in (after.synapses.feedback, after.synapses.feedback_imag):
+    for part in (after.specs.rec_synapse, after.specs.rec_imag_synapse):
         assert part.process == "Dense"
 
 

@@ -1,7 +1,7 @@
 """Layers as Lava processes, of a network or built by hand.
 
 Lava imports every file of this folder whenever it compiles a network, so it holds nothing
-but the processes and their models.
+but processes and their models.
 """
 
 from lavadl_ref.netx import lava_support

@@ -11,10 +11,10 @@ from lava.magma.core.process.process import AbstractProcess
 from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref.deployed.deployment import EXPONENT_LIMIT
-from lavadl_ref.netx.blocks._wiring import PROCESSES, construct
-from lavadl_ref.netx.plan.neurons import LAVA_BIAS_LIMIT
+from lavadl_ref.netx.blocks._wiring import STOCK, construct
 from lavadl_ref.netx.plan.process_spec import ProcessSpec, Shape
-from lavadl_ref.netx.plan.synapses import GRADED_BITS, LAVA_DELAY_LIMIT, dense_choice
+from lavadl_ref.netx.plan.stock import LAVA_BIAS_LIMIT
+from lavadl_ref.netx.plan.synapses import GRADED_BITS, LAVA_DELAY_LIMIT, dense_spec
 
 BIAS_NAMES = ("bias_mant", "bias")  #: what Lava's neurons call their bias
 #: Keys of `neuron_params` that are not arguments of the process.
@@ -90,7 +90,7 @@ def neuron(params: Mapping[str, Any], shape: Shape, bias: ArrayLike | None) -> A
     if not (isinstance(process, type) and issubclass(process, AbstractProcess)):
         raise ValueError(f"neuron_params['neuron_proc'] must be a class of Lava processes, got {process!r}")
     arguments = {key: value for key, value in params.items() if key not in NOT_ARGUMENTS}
-    exact = process is PROCESSES.get(process.__name__) and {"sin_decay", "cos_decay"} <= arguments.keys()
+    exact = process is STOCK.get(process.__name__) and {"sin_decay", "cos_decay"} <= arguments.keys()
     known = _argument_names(process)
     taken = {"shape", "vth", "sin_decay", "cos_decay"} if exact else known
     unknown = sorted(arguments.keys() - taken)
@@ -167,8 +167,8 @@ def synapse(
     late = None if delay is None else _delays(delay, weight.shape)
     if exponent < 0 and not np.any(weight % (1 << -exponent)):
         weight, exponent = weight >> -exponent, 0
-    choice = dense_choice(weight, None, bits, sparse)
-    if choice.process == "ExactSparse" or (late is not None and exponent < 0):
+    spec = dense_spec(weight, None, bits, sparse)
+    if spec.process == "ExactSparse" or (late is not None and exponent < 0):
         if late is not None:
             raise ValueError(
                 f"{name} with delays: Lava's synapses hold even weights in -256..254, of one sign up to 255, odd ones "
@@ -181,10 +181,10 @@ def synapse(
                 f"ones in -256..254, or of one sign up to 255; {name} has {weight.min()} to {weight.max()}"
             )
         weight, exponent = weight << exponent, 0
-    choice = dense_choice(weight, late, bits, sparse)
+    spec = dense_spec(weight, late, bits, sparse)
     if exponent:
-        choice.arguments["weight_exp"] += exponent
-    return construct(choice)
+        spec.arguments["weight_exp"] += exponent
+    return construct(spec)
 
 
 def _check_bits(weight: NDArray[np.int64], bits: int, name: str) -> None:

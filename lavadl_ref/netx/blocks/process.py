@@ -13,7 +13,7 @@ import numpy as np
 from lava.proc.conv.process import Conv as LavaConv
 from numpy.typing import ArrayLike
 
-from lavadl_ref.netx.blocks import arguments as by_hand
+from lavadl_ref.netx.blocks import arguments
 from lavadl_ref.netx.blocks._wiring import LayerProcesses, conv_overflow
 from lavadl_ref.netx.blocks.base import AbstractBlock, Shape
 
@@ -111,8 +111,8 @@ class Dense(AbstractBlock):
         name: str | None = None,
     ) -> None:
         super().__init__(shape=shape, neuron_params=neuron_params, name=name)
-        self.input_message_bits = by_hand.message_bits(input_message_bits, has_graded_input)
-        synapse = by_hand.synapse(
+        self.input_message_bits = arguments.message_bits(input_message_bits, has_graded_input)
+        synapse = arguments.synapse(
             weight,
             bits=self.input_message_bits,
             weight_bits=num_weight_bits,
@@ -155,10 +155,10 @@ class RecurrentDense(AbstractBlock):
         name: str | None = None,
     ) -> None:
         super().__init__(shape=shape, neuron_params=neuron_params, name=name)
-        self.input_message_bits = by_hand.message_bits(input_message_bits, has_graded_input)
+        self.input_message_bits = arguments.message_bits(input_message_bits, has_graded_input)
         held: dict[str, Any] = {"weight_bits": num_weight_bits, "exponent": weight_exponent, "sparse": sparse_synapse}
-        synapse = by_hand.synapse(weight, bits=self.input_message_bits, delay=delay, **held)
-        feedback = by_hand.synapse(weight_rec, name="weight_rec", bits=self.output_message_bits, **held)
+        synapse = arguments.synapse(weight, bits=self.input_message_bits, delay=delay, **held)
+        feedback = arguments.synapse(weight_rec, name="weight_rec", bits=self.output_message_bits, **held)
         self._check_sums(synapse)
         if feedback.s_in.shape != self.shape or feedback.a_out.shape != self.shape:
             raise ValueError(f"weight_rec must be of shape {2 * self.shape}, got {np.shape(weight_rec)}")
@@ -198,13 +198,13 @@ class ComplexDense(AbstractBlock):
         name: str | None = None,
     ) -> None:
         super().__init__(shape=shape, neuron_params=neuron_params, name=name)
-        self.input_message_bits = by_hand.message_bits(input_message_bits, has_graded_input)
-        given = {
+        self.input_message_bits = arguments.message_bits(input_message_bits, has_graded_input)
+        halves = {
             "real": (weight_real, num_weight_bits_real, weight_exponent_real),
             "imag": (weight_imag, num_weight_bits_imag, weight_exponent_imag),
         }
         parts = {
-            part: by_hand.synapse(
+            part: arguments.synapse(
                 weight,
                 name=f"weight_{part}",
                 bits=self.input_message_bits,
@@ -212,7 +212,7 @@ class ComplexDense(AbstractBlock):
                 exponent=exponent,
                 sparse=sparse_synapse,
             )
-            for part, (weight, bits, exponent) in given.items()
+            for part, (weight, bits, exponent) in halves.items()
         }
         real, imag = parts["real"], parts["imag"]
         self._check_sums(real, "weight_real")
@@ -268,22 +268,22 @@ class Conv(AbstractBlock):
         name: str | None = None,
     ) -> None:
         super().__init__(shape=shape, neuron_params=neuron_params, input_message_bits=input_message_bits, name=name)
-        arguments: dict[str, Any] = {
-            "weight": by_hand.integers(weight, "weight", 4),
-            "input_shape": by_hand.block_shape(input_shape, (3,)),
-            "stride": by_hand.pair(stride, "stride", 1),
-            "padding": by_hand.pair(padding, "padding", 0),
-            "dilation": by_hand.pair(dilation, "dilation", 1),
+        window: dict[str, Any] = {
+            "weight": arguments.integers(weight, "weight", 4),
+            "input_shape": arguments.block_shape(input_shape, (3,)),
+            "stride": arguments.pair(stride, "stride", 1),
+            "padding": arguments.pair(padding, "padding", 0),
+            "dilation": arguments.pair(dilation, "dilation", 1),
             "groups": int(groups),
             "num_message_bits": self.input_message_bits,
         }
-        by_hand.check_channels(arguments)
-        reason = conv_overflow(arguments)
+        arguments.check_channels(window)
+        reason = conv_overflow(window)
         if reason is not None:
             raise ValueError(f"the block {reason}")
-        synapse = LavaConv(**arguments)
+        synapse = LavaConv(**window)
         self._check_sums(synapse)
-        self._hold(LayerProcesses(synapse=synapse, **self._ending(bias)), arguments["input_shape"])
+        self._hold(LayerProcesses(synapse=synapse, **self._ending(bias)), window["input_shape"])
 
 
 class Pool(AbstractBlock):

@@ -13,13 +13,13 @@ from lava.proc.sdn.process import ActivationMode
 from lavadl_ref import _ending
 from lavadl_ref.deployed.deployment import SPIKE_EXP, UnsupportedLayer, check_supported, incoming_bits
 from lavadl_ref.exchange import Layer, Network, read
-from lavadl_ref.netx.blocks._wiring import PROCESSES
+from lavadl_ref.netx.blocks._wiring import STOCK
 from lavadl_ref.netx.blocks.arguments import BIAS_NAMES
-from lavadl_ref.netx.blocks.process import AbstractBlock
+from lavadl_ref.netx.blocks.base import AbstractBlock
 from lavadl_ref.netx.hdf5.layers import build_layer
 from lavadl_ref.netx.plan.network import Options, plan
-from lavadl_ref.netx.plan.neurons import NeuronContext, neuron_choice
-from lavadl_ref.netx.plan.process_spec import OWN
+from lavadl_ref.netx.plan.neuron_context import NeuronContext
+from lavadl_ref.netx.plan.neurons import neuron_spec
 from lavadl_ref.netx.plan.synapses import declared_bits
 from lavadl_ref.netx.plan.table import table
 
@@ -55,7 +55,7 @@ def _copy(config: Config, group: h5py.Group) -> None:
             group.create_dataset(key, data=str(held) if held.dtype.kind == "U" else held)
 
 
-def build_single(
+def build_single_layer(
     config: Config | Layer, kinds: tuple[str, ...], options: Options, reset_offset: int
 ) -> tuple[AbstractBlock, str]:
     """The block of a layer of one of these kinds, reset at this offset, and its line of the table."""
@@ -88,20 +88,20 @@ def neuron_params(
     if reset_interval is not None:
         reset = {"reset_interval": reset_interval, "reset_offset": reset_offset}
     (incoming,) = incoming_bits([layer], spike_exp)
-    choice = neuron_choice(NeuronContext(layer, layer.shape, incoming, 0, reset, spike_exp))
-    assert choice is not None
-    if choice.process in OWN:
+    spec = neuron_spec(NeuronContext(layer, layer.shape, incoming, 0, reset, spike_exp))
+    assert spec is not None
+    if spec.own:
         raise UnsupportedLayer(
             f"{layer.neuron.type} neurons with {dict(layer.neuron.parameters)}"
             f"{'' if reset is None else f' and {reset}'} are not those of any of Lava's processes; "
             "hdf5.Network runs them"
         )
-    given = {key: value for key, value in choice.arguments.items() if key not in ("shape", *BIAS_NAMES)}
+    given = {key: value for key, value in spec.arguments.items() if key not in ("shape", *BIAS_NAMES)}
     if "act_mode" in given:
         given["act_mode"] = ActivationMode[given["act_mode"]]
-    key = next((name for name in BIAS_NAMES if name in choice.arguments), None)
+    key = next((name for name in BIAS_NAMES if name in spec.arguments), None)
     return {
-        "neuron_proc": PROCESSES[choice.process],
+        "neuron_proc": STOCK[spec.process],
         **({} if key is None else {"bias_key": key}),
         **given,
         "num_message_bits": declared_bits(layer),

@@ -13,9 +13,9 @@ from lava.magma.core.process.process import AbstractProcess
 
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx.blocks._wiring import feed
-from lavadl_ref.netx.blocks.process import AbstractBlock
+from lavadl_ref.netx.blocks.base import AbstractBlock
 from lavadl_ref.netx.hdf5._net_config import NetConfig
-from lavadl_ref.netx.hdf5._single_layer import Config, build_single, neuron_params
+from lavadl_ref.netx.hdf5._single_layer import Config, build_single_layer, neuron_params
 from lavadl_ref.netx.hdf5.layers import build_layer
 from lavadl_ref.netx.plan.network import Options, TimeBaseWarning, check_size, load, plan, waiting
 from lavadl_ref.netx.plan.table import table
@@ -219,7 +219,7 @@ class Network(AbstractProcess):
     ) -> tuple[AbstractBlock, str]:
         """The block of an input layer, and its line of the table; arguments as of `create_dense`."""
         options = Options(reset_interval=reset_interval, spike_exp=spike_exp, time_base="lava")
-        return build_single(layer_config, ("input",), options, reset_offset)
+        return build_single_layer(layer_config, ("input",), options, reset_offset)
 
     @staticmethod
     def create_dense(
@@ -263,7 +263,7 @@ class Network(AbstractProcess):
             sparse_fc_layer=sparse_synapse,
             time_base="lava",
         )
-        return build_single(layer_config, kinds, options, reset_offset)
+        return build_single_layer(layer_config, kinds, options, reset_offset)
 
     @staticmethod
     def create_conv(
@@ -285,4 +285,4 @@ class Network(AbstractProcess):
             spike_exp=spike_exp,
             time_base="lava",
         )
-        return build_single(layer_config, ("conv",), options, reset_offset)
+        return build_single_layer(layer_config, ("conv",), options, reset_offset)

@@ -1,8 +1,9 @@
-"""How the processes of this folder run on a CPU."""
+"""Models that run the processes of this folder on a CPU."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
@@ -15,18 +16,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lavadl_ref.deployed.deployment import Deployment, deploy, message_bits
 from lavadl_ref.exchange.describe import Recurrent
 from lavadl_ref.netx.processes._step import update
-from lavadl_ref.netx.processes.neurons import (
-    ExactADRF,
-    ExactADRFIZ,
-    ExactALIF,
-    ExactDelta,
-    ExactLIF,
-    ExactNeuron,
-    ExactRF,
-    ExactRFIZ,
-    ExactSigma,
-    ExactSigmaDelta,
-)
+from lavadl_ref.netx.processes.neurons import ExactNeuron, exact_classes
 from lavadl_ref.netx.processes.process import AddBias, DelayLine, ExactSparse, GroupSum, Recorder
 
 
@@ -44,7 +34,7 @@ class _Exact(PyLoihiProcessModel):
         self.of_bias = np.empty(0)
 
     def deployed(self) -> Deployment:
-        """What the layer is with the bias that it has now; input layers are driven through it."""
+        """The layer's neurons on the kernels with the bias that they have now; input layers are driven through it."""
         if self.deployment is None or not np.array_equal(self.of_bias, self.bias):
             self.of_bias = self.bias.copy()
             self.deployment = deploy(
@@ -67,27 +57,33 @@ class _Exact(PyLoihiProcessModel):
         self.s_out.send(message.reshape(self.bias.shape))
 
 
+@cache
 def _model(process: type[ExactNeuron]) -> type[_Exact]:
-    """The model of a process: ports and Vars of the names that the process gives them."""
+    """The model of a class of neurons: ports and Vars of the names that the class gives them."""
     members: dict[str, Any] = {"PROCESS": process, "__doc__": f"`{process.__name__}`.", "__module__": __name__}
     for port in (*process.INPUTS, *process.FEEDBACK):
         members[port] = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=32)
     members["s_out"] = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=32)
     for name in (*process.STATES, "bias"):
         members[name] = LavaPyType(np.ndarray, np.int32)
-    model = type(f"Py{process.__name__}Model", (_Exact,), members)
-    return implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tag("fixed_pt")(model)))
+    model: type[_Exact] = type(f"Py{process.__name__}Model", (_Exact,), members)
+    return cast(type[_Exact], implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tag("fixed_pt")(model))))
 
 
-PyExactLIFModel = _model(ExactLIF)
-PyExactALIFModel = _model(ExactALIF)
-PyExactRFModel = _model(ExactRF)
-PyExactRFIZModel = _model(ExactRFIZ)
-PyExactADRFModel = _model(ExactADRF)
-PyExactADRFIZModel = _model(ExactADRFIZ)
-PyExactSigmaDeltaModel = _model(ExactSigmaDelta)
-PyExactDeltaModel = _model(ExactDelta)
-PyExactSigmaModel = _model(ExactSigma)
+def _models() -> dict[str, type[_Exact]]:
+    """The models of all classes of neurons by their names."""
+    return {model.__name__: model for model in map(_model, exact_classes().values())}
+
+
+# Lava executes this file each time it looks for a model, and finds what stands in it then, under its name in the
+# module that Python has imported; that one may be older than the family.
+globals().update(_models())
+
+
+def __getattr__(name: str) -> type[_Exact]:
+    if name.endswith("Model") and name in (models := _models()):
+        return models[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @implements(proc=ExactSparse, protocol=LoihiProtocol)

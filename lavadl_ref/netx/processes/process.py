@@ -1,4 +1,4 @@
-"""Processes for what Lava's own cannot do exactly."""
+"""Processes for all but neurons that Lava's own cannot do exactly."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Recorder(AbstractProcess):
         self.s_in = InPort(shape=shape)
 
     def read(self) -> np.ndarray:
-        """What was recorded: (steps, *shape) int32."""
+        """The recorded frames, (steps, *shape) int32."""
         return np.fromfile(self.path, dtype="<i4").reshape(self.frames)
 
 
