@@ -138,11 +138,11 @@ def patch_reshape_port() -> None:
         return
     from lava.magma.core.process.ports.ports import ReshapePort
 
-    def get_transform_func_fwd(self: Any) -> functools.partial:
+    def get_transform_func_fwd(self: Any) -> functools.partial[Any]:
         """Reshape data on the way to the destination."""
         return functools.partial(_reshape, self.shape)
 
-    def get_transform_func_bwd(self: Any) -> functools.partial:
+    def get_transform_func_bwd(self: Any) -> functools.partial[Any]:
         """Reshape data on the way back to the source."""
         return functools.partial(_reshape, self.old_shape)
 

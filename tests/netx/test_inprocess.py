@@ -155,8 +155,8 @@ def test_records_only_what_is_asked_for():
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"timeout": 0}, "timeout must be positive, got 0"),
         ({"record": ("voltages",)}, "record must be some of"),
-        ({"inputs": np.zeros((3, 4), int)}, r"inputs have shape \(3, 4\), the network takes \(8,\) per step"),
-        ({"states_at": ((7, 0),)}, "states_at names layer 7"),
+        ({"inputs": np.zeros((3, 4), int)}, r"inputs must have shape \(8, T\), got \(3, 4\)"),
+        ({"states_at": ((7, 0),)}, "states_at must name one of 2 layers, with neurons, got layer 7"),
     ],
 )
 def test_refuses_what_the_runtime_refuses(change, message):
@@ -183,6 +183,6 @@ def test_failure_in_a_process_names_the_network(monkeypatch):
 
 
 def test_failure_outside_of_processes_names_the_network(monkeypatch):
-    monkeypatch.setattr(inprocess, "_frames", lambda *_: 1 // 0)
+    monkeypatch.setattr(runtime.Job, "frames", lambda *_: 1 // 0)
     with pytest.raises(runtime.LavaRunError, match=r"^network of 2 layers failed on Lava(.|\n)*ZeroDivisionError"):
         here(SMALL)

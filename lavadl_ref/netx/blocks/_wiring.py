@@ -40,9 +40,13 @@ def inputs(layer: LayerProcesses) -> list[Any]:
 
 def sent(layer: LayerProcesses) -> Any:
     """The port where a layer's messages leave, or its sums where it has no neurons; without delays."""
-    for process in (layer.neuron, layer.offset):
-        if process is not None:
-            return process.s_out
+    last = layer.offset if layer.neuron is None else layer.neuron
+    return last.s_out if last is not None else sums(layer)
+
+
+def sums(layer: LayerProcesses) -> Any:
+    """The port where a layer's weighted sums leave, those of the real part where there are two."""
+    assert layer.synapse is not None
     return layer.synapse.a_out
 
 
@@ -62,7 +66,7 @@ def connect(layer: LayerProcesses, shape: tuple[int, ...]) -> None:
                 neuron.s_out.connect(feedback.s_in)
                 feedback.a_out.connect(named_port(neuron, *(fed_back if own else arriving)))
     elif layer.offset is not None:
-        shaped(layer.synapse.a_out, shape).connect(layer.offset.a_in)
+        shaped(sums(layer), shape).connect(layer.offset.a_in)
     if layer.delay_line is not None:
         shaped(sent(layer), shape).connect(layer.delay_line.s_in)
 

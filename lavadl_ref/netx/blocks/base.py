@@ -12,7 +12,8 @@ from lavadl_kernels.neurons import FAMILIES
 from numpy.typing import ArrayLike
 
 from lavadl_ref._assigned import Refused
-from lavadl_ref.exchange import describe, write_layer
+from lavadl_ref.exchange import describe
+from lavadl_ref.exchange.write import write_layer
 from lavadl_ref.netx.blocks import _wiring, arguments
 from lavadl_ref.netx.blocks._wiring import LayerProcesses
 from lavadl_ref.netx.plan.network import LayerPlan
@@ -92,7 +93,8 @@ class AbstractBlock(AbstractProcess):
         The input goes to the synapses, or the neurons of an input layer, unless `inputs` names other ports.
         """
         self._processes = processes
-        vars(self).update(processes.held)
+        for name, process in processes.held.items():
+            setattr(self, name, process)
         _wiring.connect(processes, self.shape)
         self.inp, self.out = InPort(shape=input_shape), OutPort(shape=self.shape)
         for port in inputs or _wiring.inputs(processes):

@@ -9,3 +9,5 @@ from lavadl_ref.netx import lava_support
 lava_support.enable()  # says what to type where Lava is missing
 
 from lavadl_ref.netx.hdf5.process import Network  # noqa: E402
+
+__all__ = ["Network"]

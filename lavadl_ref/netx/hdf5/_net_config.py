@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref.exchange import write_layer
 from lavadl_ref.exchange.describe import Layer, Network
+from lavadl_ref.exchange.write import write_layer
 
 
 class Group(Mapping[str, Any]):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
-import h5py
 import numpy as np
 from lava.proc.sdn.process import ActivationMode
 
-from lavadl_ref import _ending
 from lavadl_ref.deployed.deployment import SPIKE_EXP, UnsupportedLayer, check_supported, incoming_bits
-from lavadl_ref.exchange import Layer, Network, read
+from lavadl_ref.exchange.check import check
+from lavadl_ref.exchange.describe import Layer, Network
+from lavadl_ref.exchange.errors import within
+from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.exchange.read import _read_layers
 from lavadl_ref.netx.blocks._wiring import STOCK
 from lavadl_ref.netx.blocks.arguments import BIAS_NAMES
 from lavadl_ref.netx.blocks.base import AbstractBlock
+from lavadl_ref.netx.hdf5._keys import Config, Keys
 from lavadl_ref.netx.hdf5.layers import build_layer
 from lavadl_ref.netx.plan.network import Options, plan
 from lavadl_ref.netx.plan.neuron_context import NeuronContext
@@ -23,12 +25,9 @@ from lavadl_ref.netx.plan.neurons import neuron_spec
 from lavadl_ref.netx.plan.synapses import declared_bits
 from lavadl_ref.netx.plan.table import table
 
-#: What a layer or its ``neuron`` group can be given as: a group of a file, or anything with the same keys.
-Config: TypeAlias = "Mapping[str, Any] | h5py.Group"
-
 
 def read_layer(config: Config | Layer) -> Layer:
-    """A layer by its group, checked as `exchange.read` checks a file.
+    """A layer by its keys, checked as `exchange.read` checks a file.
 
     Raises
     ------
@@ -37,22 +36,11 @@ def read_layer(config: Config | Layer) -> Layer:
     """
     if isinstance(config, Layer):
         return config
-    with _ending.temporary_folder() as folder:
-        path = folder.path / "layer.net"
-        with h5py.File(path, "w") as file:
-            _copy(config, file.create_group("layer/0"))
-        return read(path).layers[0]
-
-
-def _copy(config: Config, group: h5py.Group) -> None:
-    for key in config:
-        value = config[key]
-        if hasattr(value, "keys"):
-            _copy(value, group.create_group(key))
-        else:
-            held = np.asarray(value[()] if isinstance(value, h5py.Dataset) else value)
-            # NumPy's own text is none of HDF5's
-            group.create_dataset(key, data=str(held) if held.dtype.kind == "U" else held)
+    given: Any = Keys({"0": config})
+    with within("layer_config"):
+        network = Network(_read_layers(given))
+        check(network)
+    return network.layers[0]
 
 
 def build_single_layer(
@@ -114,6 +102,7 @@ def _around(config: Config, driven: bool) -> Layer:
     channels = max((np.size(value) for key, value in held.items() if key not in ("type", "activation")), default=1)
     layer: dict[str, Any] = {"type": "input" if driven else "dense", "shape": np.array([channels]), "neuron": held}
     if not driven:
-        weight = np.zeros((channels, 1), np.float32)
-        layer["weight"] = {"real": weight, "imag": weight} if "sinDecay" in held else weight
+        weight = np.zeros((channels, 1), np.int64)
+        family = FAMILIES.get(Keys(held, "neuron/").text("type"))
+        layer["weight"] = {"real": weight, "imag": weight} if family and family.complex_input else weight
     return read_layer(layer)

@@ -14,8 +14,9 @@ from lava.magma.core.process.process import AbstractProcess
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx.blocks._wiring import feed
 from lavadl_ref.netx.blocks.base import AbstractBlock
+from lavadl_ref.netx.hdf5._keys import Config
 from lavadl_ref.netx.hdf5._net_config import NetConfig
-from lavadl_ref.netx.hdf5._single_layer import Config, build_single_layer, neuron_params
+from lavadl_ref.netx.hdf5._single_layer import build_single_layer, neuron_params
 from lavadl_ref.netx.hdf5.layers import build_layer
 from lavadl_ref.netx.plan.network import Options, TimeBaseWarning, check_size, load, plan, waiting
 from lavadl_ref.netx.plan.table import table

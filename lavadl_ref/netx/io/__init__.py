@@ -10,3 +10,5 @@ from lavadl_ref.netx import lava_support
 lava_support.enable()  # says what to type where Lava is missing
 
 from lavadl_ref.netx.io.process import BiasWriter, InputLoader, OutputReader  # noqa: E402
+
+__all__ = ["BiasWriter", "InputLoader", "OutputReader"]

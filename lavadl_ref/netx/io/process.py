@@ -147,7 +147,7 @@ class BiasWriter(AbstractProcess):
         self.bias_out = _VarOut(shape=shape)
 
 
-class _AnyShape(tuple):
+class _AnyShape(tuple[int, ...]):
     """Differs from no shape."""
 
     def __ne__(self, other: object) -> bool:

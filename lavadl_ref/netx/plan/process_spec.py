@@ -12,7 +12,8 @@ from lavadl_ref.deployed.deployment import UnsupportedLayer, refusal
 __all__ = ["ProcessSpec", "Processes", "Shape", "UnsupportedLayer", "refusal"]
 
 Shape = tuple[int, ...]
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ def update(
     )
     for values, row in zip(states, state, strict=True):
         values[...] = row.reshape(values.shape)
-    return message[0]
+    sent: NDArray[np.int32] = message[0]
+    return sent
 
 
 def compile_ahead(deployment: Deployment) -> None:

@@ -12,11 +12,12 @@ from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lavadl_kernels.neurons import Family
 
 from lavadl_ref.deployed.deployment import Deployment, deploy, message_bits
 from lavadl_ref.exchange.describe import Recurrent
 from lavadl_ref.netx.processes._step import update
-from lavadl_ref.netx.processes.neurons import ExactNeuron, exact_classes
+from lavadl_ref.netx.processes.neurons import ExactNeuron, exact_class, exact_records
 from lavadl_ref.netx.processes.process import AddBias, DelayLine, ExactSparse, GroupSum, Recorder
 
 
@@ -58,8 +59,9 @@ class _Exact(PyLoihiProcessModel):
 
 
 @cache
-def _model(process: type[ExactNeuron]) -> type[_Exact]:
-    """The model of a class of neurons: ports and Vars of the names that the class gives them."""
+def _model(record: Family) -> type[_Exact]:
+    """The model of a family's neurons: ports and Vars of the names that the class of the process gives them."""
+    process = exact_class(record)
     members: dict[str, Any] = {"PROCESS": process, "__doc__": f"`{process.__name__}`.", "__module__": __name__}
     for port in (*process.INPUTS, *process.FEEDBACK):
         members[port] = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=32)
@@ -72,7 +74,7 @@ def _model(process: type[ExactNeuron]) -> type[_Exact]:
 
 def _models() -> dict[str, type[_Exact]]:
     """The models of all classes of neurons by their names."""
-    return {model.__name__: model for model in map(_model, exact_classes().values())}
+    return {f"Py{name}Model": _model(record) for name, record in exact_records().items()}
 
 
 # Lava executes this file each time it looks for a model, and finds what stands in it then, under its name in the

@@ -108,13 +108,13 @@ def exact_class(record: Family) -> type[ExactNeuron]:
     return type(exact_name(record), (ExactNeuron,), members)
 
 
-def exact_classes() -> dict[str, type[ExactNeuron]]:
-    """A class for every family that the kernels know now, those of input and output layers included, by its name."""
+def exact_records() -> dict[str, Family]:
+    """Every family that the kernels know now, neurons of input and output layers included, by the name of its class."""
     records = (part for family in FAMILIES.values() for part in (family, family.as_input, family.as_output))
-    return {exact_name(record): exact_class(record) for record in records if record is not None}
+    return {exact_name(record): record for record in records if record is not None}
 
 
 def __getattr__(name: str) -> type[ExactNeuron]:
-    if name.startswith("Exact") and name in (classes := exact_classes()):
-        return classes[name]
+    if name.startswith("Exact") and name in (records := exact_records()):
+        return exact_class(records[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -246,11 +246,12 @@ def models_found_once() -> Iterator[None]:
 
     def find_proc_models(proc: Any) -> list[Any]:
         kind = type(proc)
-        if not kind.__module__.startswith(_INSTALLED):
-            return original(proc)
-        if kind not in _found:
-            _found[kind] = original(proc)
-        return list(_found[kind])
+        if kind in _found:
+            return list(_found[kind])
+        found: list[Any] = original(proc)
+        if kind.__module__.startswith(_INSTALLED):
+            _found[kind] = list(found)
+        return found
 
     ProcGroupDiGraphs._find_proc_models = staticmethod(find_proc_models)
     try:

@@ -17,9 +17,6 @@ from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 PR_SET_PDEATHSIG = 1
 
 
@@ -185,10 +182,10 @@ def _run(job: Any, prefix: Path, watch: _Watch) -> Any:
 
     from lavadl_ref.netx.hdf5.layers import states_now
     from lavadl_ref.netx.processes import Recorder
-    from lavadl_ref.netx.run.runtime import Records
+    from lavadl_ref.netx.run.job import Records, time_last
 
     net = Network(job.net_config, **job.arguments)
-    source = RingBuffer(data=_frames(job.inputs, job.steps, net.inp.shape))
+    source = RingBuffer(data=job.frames(net.inp.shape))
     source.s_out.connect(net.inp)
 
     def record(port: Any, name: str) -> Recorder:
@@ -201,27 +198,23 @@ def _run(job: Any, prefix: Path, watch: _Watch) -> Any:
         record(layer.neuron.s_out, f"spikes{i}") if layer.neuron is not None and "spikes" in job.record else None
         for i, layer in enumerate(net.layers)
     ]
-    between: dict[tuple[int, int], dict[str, NDArray[np.int32]]] = {}
     config = Loihi2SimCfg(select_tag="fixed_pt")
     watch.starts(_names(net))
     net.create_runtime(run_cfg=config)
     began = time.perf_counter()
     try:
-        done = 0
-        for stop in sorted({step + 1 for _, step in job.states_at} | {job.steps}):
-            net.run(condition=RunSteps(num_steps=stop - done), run_cfg=config)
-            done = stop
-            for layer, step in job.states_at:
-                if step + 1 == stop:
-                    between[layer, step] = dict(states_now(net.layers[layer]))
+        between = job.run_in_parts(
+            lambda steps: net.run(condition=RunSteps(num_steps=steps), run_cfg=config),
+            lambda index: dict(states_now(net.layers[index])),
+        )
         seconds = time.perf_counter() - began
         final = [dict(states_now(layer)) if "states" in job.record else {} for layer in net.layers]
     finally:
         watch.ends()
         net.stop()
     return Records(
-        output=_time_last(output.read()),
-        spikes=[None if recorder is None else _time_last(recorder.read()) for recorder in spikes],
+        output=time_last(output.read()),
+        spikes=[None if recorder is None else time_last(recorder.read()) for recorder in spikes],
         states=final,
         states_at=between,
         table=str(net),
@@ -241,19 +234,6 @@ def _names(net: Any) -> dict[int, str]:
             names[process.id] = f"{type(process).__name__} of layer {index}"
             inside += process.procs
     return names
-
-
-def _frames(inputs: NDArray[Any], steps: int, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """The input as the source wants it: Lava's axes, exactly `steps` long."""
-    data = inputs.reshape(-1, inputs.shape[-1]) if len(shape) == 1 else inputs.transpose(2, 1, 0, 3)
-    frames = np.zeros((*shape, steps), np.int32)
-    frames[..., : data.shape[-1]] = data[..., :steps]
-    return frames
-
-
-def _time_last(frames: NDArray[np.int32]) -> NDArray[np.int32]:
-    """(T, W, H, C) as (C, H, W, T), and (T, N) as (N, T)."""
-    return np.ascontiguousarray(frames.transpose())
 
 
 if __name__ == "__main__":
