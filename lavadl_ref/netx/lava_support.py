@@ -49,7 +49,7 @@ class LavaUnavailable(ImportError):
 
 
 def available() -> tuple[bool, str]:
-    """Whether Lava can run here, and why, or what to type if it cannot.
+    """Tell whether Lava can run here, and the reason, or the command to type if it cannot.
 
     Installed metadata is read; Lava itself is not imported.
     """

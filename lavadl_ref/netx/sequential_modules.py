@@ -1,4 +1,4 @@
-"""What a script calls once a step around a network that runs step by step: fixed point in and out, a delay line.
+"""Modules that a script calls once a step around a running network: fixed point in and out, a delay line.
 
 Lava-DL knows this module as ``netx.modules`` too. Nothing here needs Lava.
 """
@@ -38,7 +38,7 @@ class AbstractSeqModule:
         self._failure: BaseException | None = None
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """What ``forward`` returns for these arguments.
+        """Return what ``forward`` returns for these arguments.
 
         Raises
         ------

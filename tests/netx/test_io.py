@@ -260,16 +260,16 @@ def test_samples(processes):
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        (np.array([1, 0.5]), r"sample 1: expected integers, got 0\.5"),
-        (np.array([1, np.nan]), "sample 1: expected integers of 32 bits, got float64 from nan to nan"),
-        (np.array([1, 2**31]), "expected integers of 32 bits, got int64 from 1 to 2147483648"),
-        (np.array(["a", "b"]), "expected integers of 32 bits, got <U1 from no numbers"),
+        (np.array([1, 0.5]), r"sample 1 must hold integers, got 0\.5"),
+        (np.array([1, np.nan]), "sample 1 must hold integers of 32 bits, got float64 from nan to nan"),
+        (np.array([1, 2**31]), "must hold integers of 32 bits, got int64 from 1 to 2147483648"),
+        (np.array(["a", "b"]), "must hold integers of 32 bits, got <U1 from no numbers"),
         (
             np.array([1, 2, 3]),
-            r"sample 1: expected input and label of shapes \(\(2,\), \(1,\)\), got \(\(3,\), \(1,\)\)",
+            r"sample 1 must have input and label of shapes \(\(2,\), \(1,\)\), got \(\(3,\), \(1,\)\)",
         ),
         ((np.array([1, 2]), np.array([1, 2])), r"got \(\(2,\), \(2,\)\)"),
-        ((np.array([1, 2]), "cat"), "expected a number or an array of them as label, got <U3"),
+        ((np.array([1, 2]), "cat"), "must have a number or an array of numbers as label, got <U3"),
     ],
 )
 def test_malformed_samples(processes, found, message):
@@ -283,7 +283,7 @@ def test_malformed_samples(processes, found, message):
         ({"interval": 0}, "interval must be at least 1 and offset 0, got 0 and 0"),
         ({"offset": -1}, "got 1 and -1"),
         ({"dataset": []}, "dataset must have samples"),
-        ({"dataset": [np.array([0.5])]}, r"sample 0: expected integers, got 0\.5"),
+        ({"dataset": [np.array([0.5])]}, r"sample 0 must hold integers, got 0\.5"),
     ],
 )
 def test_loader_refuses(processes, arguments, message):
@@ -295,7 +295,7 @@ def test_writer_refuses_a_var_of_another_shape(processes):
     from lava.proc.lif.process import LIF
 
     assert processes.BiasWriter(4).bias_in.shape == processes.BiasWriter(4).bias_out.shape == (4,)
-    with pytest.raises(ValueError, match=r"BiasWriter has shape \(4,\), the bias it is connected to \(5,\)"):
+    with pytest.raises(ValueError, match=r"the bias of a BiasWriter must have its shape \(4,\), got \(5,\)"):
         processes.BiasWriter((4,)).bias_out.connect(LIF(shape=(5,)).bias_mant)
 
 
@@ -303,7 +303,7 @@ def test_reader_takes_the_shape_of_what_is_connected(processes):
     from lava.magma.core.process.ports.ports import OutPort
 
     reader = processes.OutputReader()
-    with pytest.raises(ValueError, match="nothing is connected to net_output_in"):
+    with pytest.raises(ValueError, match="net_output_in of OutputReader must be connected"):
         reader.read()
     OutPort(shape=(3, 2)).connect(reader.net_output_in)
     assert reader.net_output_in.shape == (3, 2)
@@ -331,4 +331,4 @@ def test_a_malformed_sample_is_told_at_once(processes, capsys):
     model.time_step = 2
     with pytest.raises(ValueError, match="sample 1"):
         model.run_spk()
-    assert "ValueError: sample 1: expected integers, got 0.5" in capsys.readouterr().err
+    assert "ValueError: sample 1 must hold integers, got 0.5" in capsys.readouterr().err

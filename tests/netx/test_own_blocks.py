@@ -1,4 +1,4 @@
-"""What a user's own blocks, and neurons of another scale, export runs on Lava as it ran in slayer."""
+"""Networks that a user's own blocks, and neurons of another scale, export run on Lava as they ran in slayer."""
 
 import numpy as np
 import pytest

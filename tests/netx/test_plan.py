@@ -1,4 +1,4 @@
-"""What each layer becomes, and what is refused; none of this needs Lava."""
+"""The processes that each layer becomes, and the layers that are refused; none of this needs Lava."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_refusals_need_no_child():
         ({"inputs": np.full((8, 3), 2**31)}, "fit in 32 bits, got 2147483648 to 2147483648"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"record": ("spike",)}, r"record must be some of .*got \['spike'\]"),
-        ({"states_at": [(0, 5)]}, "step 5 of a run of 5 steps"),
+        ({"states_at": [(0, 5)]}, "must name a step of a run of 5 steps, got step 5"),
         ({"states_at": [(2, 0)]}, "must name one of 2 layers, with neurons, got layer 2"),
         ({"inputs": np.zeros((7, 3), int)}, r"inputs must have shape \(8, T\), got \(7, 3\)"),
         ({"timeout": 0}, "timeout must be positive, got 0"),

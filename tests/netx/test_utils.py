@@ -76,10 +76,10 @@ def test_lavas_own_arithmetic_says_the_same(weight):
         ([[0, 0]], ([[0, 0]], 0, 0, EXCITATORY)),
         ([[-64, -64]], ([[-128, -128]], 1, -1, INHIBITORY)),
         ([[-256, -2]], ([[-256, -2]], 8, 0, MIXED)),
-        ([[512, 2.0]], "weights from 2 to 512 do not fit into 8 bits; they are multiples of 2"),
+        ([[512, 2.0]], "weights must fit into 8 bits, got 2 to 512, which are multiples of 2"),
         ([[512, 4]], ([[128, 1]], 8, 2, EXCITATORY)),
         ([[-300, 4]], ([[-150, 2]], 8, 1, MIXED)),
-        ([[-301, 4]], "weights from -301 to 4 do not fit"),
+        ([[-301, 4]], "weights must fit into 8 bits, got -301 to 4"),
         ([[0.5, 3]], r"weights must be integers, got 0\.5"),
         ([[np.nan]], "weights must be integers, got nan"),
         ([["1"]], "weights must be integers, got <U1"),
@@ -260,9 +260,9 @@ def test_bad_arguments(tmp_path, path):
         NetDict(tmp_path / "text.net")
     with pytest.raises(ValueError, match=r"mode must be 'r', got 'w'; lavadl_ref.exchange.write"):
         NetDict(path, mode="w")
-    with pytest.raises(ValueError, match="give either filename or f"):
+    with pytest.raises(ValueError, match="one of filename and f must be given, got"):
         NetDict()
-    with h5py.File(path) as file, pytest.raises(ValueError, match="give either filename or f"):
+    with h5py.File(path) as file, pytest.raises(ValueError, match="one of filename and f must be given, got"):
         NetDict(path, f=file)
 
 

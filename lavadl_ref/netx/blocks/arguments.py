@@ -1,4 +1,4 @@
-"""Arguments of blocks that are built by hand, as processes; what would not be held exactly is refused."""
+"""Processes from the arguments of blocks that users build by hand; values that Lava would change are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_ARGUMENTS = ("neuron_proc", "bias_key", "num_message_bits")
 
 
 def integers(values: ArrayLike, name: str, axes: int | None = None) -> NDArray[np.int64]:
-    """The values as int64; ValueError where they are not integers, or not of so many axes."""
+    """The values, of any shape, as int64; ValueError where they are not integers, or not of so many axes."""
     array = np.asarray(values)
     if array.dtype.kind not in "iufb" or not np.array_equal(array, np.trunc(array)):
         raise ValueError(f"{name} must hold integers, got {array.dtype} values {array.reshape(-1)[:4].tolist()}")
@@ -41,7 +41,7 @@ def block_shape(shape: Any, axes: tuple[int, ...] = (1, 3)) -> Shape:
 
 
 def fitting(bias: ArrayLike, shape: Shape) -> NDArray[np.int64]:
-    """A bias for each element."""
+    """A bias for each element: integers of any shape that broadcasts to `shape`, as int64 of `shape`."""
     values = integers(bias, "bias")
     try:
         return np.broadcast_to(values, shape).copy()
@@ -67,7 +67,7 @@ def check_channels(conv: Mapping[str, Any]) -> None:
 
 
 def message_bits(bits: int, graded: bool = False) -> int:
-    """Bits that a synapse is told of."""
+    """The bits of messages that a synapse is told of."""
     if isinstance(bits, bool) or not 0 <= int(bits) <= GRADED_BITS:
         raise ValueError(f"input_message_bits must be in 0..{GRADED_BITS}, got {bits}")
     return int(bits) or (GRADED_BITS if graded else 0)
@@ -156,7 +156,7 @@ def synapse(
     sparse : bool
         Whether the weights are held as a sparse matrix.
     delay : array, optional
-        Steps, 0 to 63, for each weight, each row or each column.
+        Steps, 0 to 63, for each weight, (O, I), each row, (O,), or each column, (I,).
     """
     weight = integers(weight, name, 2)
     if not 1 <= weight_bits <= 8:

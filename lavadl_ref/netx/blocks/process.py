@@ -1,4 +1,4 @@
-"""The layers of a network as Lava processes, which can be built by hand as well.
+"""The layers of a network as Lava processes, which users can build by hand as well.
 
 Axes are Lava's: (W, H, C), and (O, I) or (C_out, W, H, C_in) of weights.  Every block holds exactly the integers it
 is given, and takes one step, but for input blocks.
@@ -28,7 +28,7 @@ class Input(AbstractBlock):
     shape, neuron_params, input_message_bits
         As of `AbstractBlock`.
     transform : callable, optional
-        What is to be done to the input before; kept as it is for users, not applied.
+        The preparation of the input; kept as it is for users, not applied.
     bias : array, optional
         Integers of a shape that broadcasts to `shape`.
     """
@@ -75,7 +75,7 @@ class Dense(AbstractBlock):
     shape, neuron_params, input_message_bits
         As of `AbstractBlock`; shape is (O,).
     weight : array
-        (O, I) integers, even or odd.
+        (O, I) integers, even or odd, in the unit of the neurons' threshold.
     delay : array, optional
         Steps, 0 to 63, by which messages arrive late: one for all, (O,), (I,) or (O, I).
     bias : array, optional
@@ -93,6 +93,15 @@ class Dense(AbstractBlock):
     ------
     ValueError
         If an argument does not fit, or Lava's processes cannot hold it exactly.
+
+    Examples
+    --------
+    >>> from lava.proc.lif.process import LIF
+    >>> block = Dense(shape=(2,), neuron_params={"neuron_proc": LIF, "vth": 10}, weight=[[8, 4, 3], [-8, 6, 1]])
+    >>> block.inp.shape, block.out.shape
+    ((3,), (2,))
+    >>> {name: type(process).__name__ for name, process in block.processes.items()}
+    {'synapse': 'Dense', 'neuron': 'LIF'}
     """
 
     def __init__(
@@ -129,13 +138,16 @@ class RecurrentDense(AbstractBlock):
 
     Parameters
     ----------
-    shape, neuron_params, weight, bias, has_graded_input, num_weight_bits, weight_exponent, sparse_synapse, \
-    input_message_bits
+    shape, neuron_params, has_graded_input, num_weight_bits, weight_exponent, sparse_synapse, input_message_bits
         As of `Dense`; bits and exponent are those of both weights.
+    weight : array
+        (O, I) integers, even or odd.
     weight_rec : array
         (O, O) integers, even or odd.
     delay : array, optional
-        As of `Dense`, for `weight`; feedback is not delayed.
+        Steps, 0 to 63, of shape () or (O,), (I,) or (O, I), for `weight`; feedback is not delayed.
+    bias : array, optional
+        (O,) integers, the neurons' bias.
     """
 
     def __init__(

@@ -50,7 +50,7 @@ class Keys:
         return Keys(self._config[key], f"{self._prefix}{key}/" if prefix is None else prefix)
 
     def is_folder(self, key: str) -> bool:
-        """Whether `key` is a mapping."""
+        """Tell whether `key` is a mapping."""
         if key not in self:
             raise self._error(key, "missing")
         return hasattr(self._config[key], "keys")

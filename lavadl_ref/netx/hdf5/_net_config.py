@@ -37,7 +37,7 @@ class Group(Mapping[str, Any]):
 
 
 class _Writing(Group):
-    """What `exchange.write_layer` needs of an open file."""
+    """A group that `exchange.write_layer` can fill as if it were one of an open file."""
 
     def create_group(self, name: str) -> _Writing:
         """An empty group within this one."""

@@ -1,4 +1,4 @@
-"""One layer, or its neurons alone, of what a file says, without the network around it."""
+"""Blocks of a single layer, or arguments of its neurons alone, without the network around it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_layer(config: Config | Layer) -> Layer:
 def build_single_layer(
     config: Config | Layer, kinds: tuple[str, ...], options: Options, reset_offset: int
 ) -> tuple[AbstractBlock, str]:
-    """The block of a layer of one of these kinds, reset at this offset, and its line of the table."""
+    """The block of a layer of one of these kinds, reset at this offset, and its row of the table."""
     layer = read_layer(config)
     if layer.kind not in kinds:
         raise ValueError(f"layer_config must be of type {' or '.join(kinds)}, got {layer.kind}")

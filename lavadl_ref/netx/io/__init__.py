@@ -1,4 +1,4 @@
-"""Processes that feed samples to a network through the bias of its input layer, and collect what it says.
+"""Processes that feed samples to a network through the bias of its input layer, and collect its messages.
 
 Lava-DL's documentation imports them from ``lava.proc.io``, where lava-nc has none of them; with
 `lavadl_ref.drop_in` installed they are found there. Lava imports every file of this folder whenever it compiles a

@@ -1,4 +1,4 @@
-"""How the processes of this folder run on a CPU."""
+"""Models that run the processes of this folder on a CPU."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class LayerPlan:
 
     @property
     def acts_early(self) -> bool:
-        """Whether the layer would act by itself in steps in which it rests."""
+        """Tell whether the layer would act by itself in steps in which it rests."""
         return self.start > 0 and (self.biased or fires_at_rest(self.layer))
 
     @property
@@ -222,7 +222,7 @@ def _offset(context: NeuronContext) -> ProcessSpec:
 
 
 def _only_shape(position: int, layer: Layer) -> bool:
-    """Whether the layer generates nothing."""
+    """Tell whether the layer generates nothing."""
     if isinstance(layer, Flatten):
         return True
     if isinstance(layer, Input) and layer.neuron is None:

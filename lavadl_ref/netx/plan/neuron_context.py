@@ -40,13 +40,13 @@ class NeuronContext:
 
     @property
     def biased(self) -> bool:
-        """Whether any constant is added to the weighted sum or behind it."""
+        """Tell whether any constant is added to the weighted sum or behind it."""
         names = () if isinstance(self.layer, Input) else ("bias", "bias_imag", "input_bias")
         return any(np.any(value) for value in (getattr(self.layer, name, None) for name in names) if value is not None)
 
     @property
     def fires_early(self) -> bool:
-        """Whether the neurons would spike at rest, by equality with a threshold of 0, before they begin."""
+        """Tell whether the neurons would spike at rest, by equality with a threshold of 0, before they begin."""
         return self.start > 0 and fires_at_rest(self.layer)
 
     def parameter(self, name: str, default: Any = 0) -> Any:

@@ -26,7 +26,7 @@ def neuron_spec(context: NeuronContext) -> ProcessSpec | None:
 
 
 def _ordinary(context: NeuronContext) -> bool:
-    """Whether messages have the form and the scale that Lava's processes take and send."""
+    """Tell whether messages have the form and the scale that Lava's processes take and send."""
     layer, neuron = context.layer, context.layer.neuron
     assert neuron is not None
     if any(context.parameter(name) for name in ("graded_spike", "weight_exp", "weight_exp_imag")):

@@ -57,7 +57,7 @@ def _scalar_or_array(values: Any) -> Any:
 
 
 def _spikes_from_bias(bias: Integers, arguments: Mapping[str, Any], steps: int) -> bool:
-    """Whether bias alone, from rest, makes any neuron spike within `steps` steps."""
+    """Tell whether bias alone, from rest, makes any neuron spike within `steps` steps."""
     bias = bias << 6
     keep = 4096 - np.asarray(arguments["dv"], np.int64)
     voltage = np.zeros(np.broadcast_shapes(bias.shape, keep.shape), np.int64)

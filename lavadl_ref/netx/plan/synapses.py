@@ -165,7 +165,7 @@ def delay_spec(
 
 
 def _holds_delays(layer: Layer | None, bits: int) -> bool:
-    """Whether the layer's synapses are Lava's for fully connected weights, which exist with delays."""
+    """Tell whether the layer's synapses are Lava's for fully connected weights, which exist with delays."""
     if not isinstance(layer, Dense):
         return False
     parts = (layer.weight, layer.weight_imag)

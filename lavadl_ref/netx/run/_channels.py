@@ -51,7 +51,7 @@ class SendPort(CspSendPort):
         """Nothing has to be waited for."""
 
     def probe(self) -> bool:
-        """Whether the channel has room."""
+        """Tell whether the channel has room."""
         return len(self.channel.held) < self._size
 
     def send(self, data: Any) -> None:
@@ -90,7 +90,7 @@ class ReceivePort(CspRecvPort):
         """Nothing has to be waited for."""
 
     def probe(self) -> bool:
-        """Whether a message is there."""
+        """Tell whether a message is there."""
         return bool(self.channel.held)
 
     def peek(self) -> NDArray[Any]:
@@ -147,7 +147,7 @@ class Tap:
 
 
 class Infrastructure(MessageInfrastructureInterface):
-    """What Lava's channel builders ask for the class of a channel."""
+    """Messaging infrastructure that gives Lava's channel builders the class of a channel, and has no actors."""
 
     actors: list[Any] = []
 
@@ -180,7 +180,7 @@ class Coroutine:
 
     @property
     def idle(self) -> bool:
-        """Whether the last task is done."""
+        """Tell whether the last task is done."""
         return self._task is None
 
     def give(self, task: Callable[[], None]) -> None:
@@ -237,7 +237,7 @@ def compiler() -> Compiler:
 
 @contextmanager
 def models_found_once() -> Iterator[None]:
-    """While Lava compiles, remember which models it found for the processes of installed packages.
+    """Remember, while Lava compiles, which models it found for the processes of installed packages.
 
     Lava executes every file beside a process each time it looks for the process's models, which takes
     longer than all the rest.

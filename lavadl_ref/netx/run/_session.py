@@ -169,7 +169,7 @@ class Session:
         services = list(executable.runtime_service_builders.values())
         if [builder.rs_class for builder in services] != [LoihiPyRuntimeService]:
             found = ", ".join(builder.rs_class.__name__ for builder in services)
-            raise ValueError(f"all processes must be in one domain of LoihiProtocol, found services {found}")
+            raise ValueError(f"all processes must be in one domain of LoihiProtocol, got services {found}")
         for process in executable.proc_builders:
             for port in (*process.in_ports, *process.out_ports):
                 if port.external_pipe_flag:

@@ -100,7 +100,7 @@ class _Watch:
 
 
 def _how_it_ended(child: Any) -> str:
-    """How a child failed; '' if it lives or ended well.  It is left to Lava to be waited for."""
+    """The way in which a child failed, '' if it lives or ended well.  It is left to Lava to be waited for."""
     popen = child._popen
     if popen is None:  # waited for and forgotten
         return ""
@@ -114,7 +114,7 @@ def _how_it_ended(child: Any) -> str:
 
 
 def how_it_ended(found: Any) -> str:
-    """What `os.waitid` found, in words."""
+    """The result of `os.waitid` in words."""
     return _told(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
 
 
@@ -223,7 +223,7 @@ def _run(job: Any, prefix: Path, watch: _Watch) -> Any:
 
 
 def _names(net: Any) -> dict[int, str]:
-    """What messages call the processes of a network, by their ids in Lava."""
+    """Names of a network's processes in messages, by their ids in Lava."""
     from lava.magma.core.process.process import ProcessServer
 
     names = {process.id: type(process).__name__ for process in ProcessServer().processes}

@@ -68,9 +68,9 @@ def run(
     >>> network = Network((Dense(shape=(2,), weight=np.array([[8, 4], [-8, 6]]), neuron=neuron),))
     >>> records = run(network, np.array([[1, 1, 0, 0], [0, 1, 1, 0]]), steps=6)
     >>> records.output.tolist()
-    [[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]]
+    [[0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]]
     >>> records.states[0]["voltage"].tolist()
-    [0, 0]
+    [630, -915]
     """
     job = Job(net_config, integers("inputs", inputs), steps, record, states_at, network_arguments)
     job.check()

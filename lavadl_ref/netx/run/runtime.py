@@ -74,7 +74,7 @@ def run(
     >>> network = Network((Dense(shape=(2,), weight=np.array([[8, 4], [-8, 6]]), neuron=neuron),))
     >>> records = run(network, np.array([[1, 1, 0, 0], [0, 1, 1, 0]]), steps=6)
     >>> records.output.tolist()
-    [[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]]
+    [[0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]]
     """
     job = Job(net_config, inputs, steps, record, states_at, network_arguments)
     return run_all([job], timeout=timeout)[0]
