@@ -174,7 +174,7 @@ def patch_conv_parameters() -> None:
 def patch_conv_sums() -> None:
     """Let sums of a convolution beyond 32 bits reach the wrap at 24 bits as they are.
 
-    Graded messages can make them.  Lava casts them from float64 to int32 first, and what that gives for numbers
+    Graded messages can make them.  Lava casts them from float64 to int32 first, and the result for numbers
     that do not fit is the processor's choice.
     """
     if "conv_sums" in applied:

@@ -1,4 +1,4 @@
-"""A ``.net`` file by its own keys, and how many bits its weights and delays take in Loihi's synapses.
+"""A ``.net`` file by its own keys, and the bits that its weights and delays take in Loihi's synapses.
 
 This package builds its networks without these (`lavadl_ref.exchange.read`, `lavadl_ref.netx.plan.weights`); they are
 for scripts written for Lava-DL. Nothing here needs Lava.
@@ -52,7 +52,7 @@ def optimize_weight_bits(weight: Any) -> tuple[NDArray[np.int64], int, int, SYNA
     weight : ndarray
         int64, same shape: ``weight * 2**-weight_exp``.
     num_weight_bits : int
-        0 to 9: how many of the bits are in use.
+        0 to 9: the number of bits in use.
     weight_exp : int
         -8 to 0; positive where all weights are multiples of its power of two, and too large without it.
     sign_mode : SYNAPSE_SIGN_MODE
@@ -123,7 +123,7 @@ def _integers(values: Any, name: str) -> NDArray[np.int64]:
     return whole
 
 
-_KEYS = "any key can be looked up, and the file says what its value is"
+_KEYS = "any key can be looked up, and the file tells the type of its value"
 
 
 class NetDict(Mapping[str, Any]):

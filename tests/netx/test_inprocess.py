@@ -70,7 +70,7 @@ def equal(actual, expected):
 
 
 @pytest.mark.lava
-def test_equals_lavas_runtime():
+def test_a_run_in_this_process_equals_lavas_runtime():
     """Every record of every network, one run after the other."""
     jobs = {name: CASES[name] for name in NAMES}
     jobs |= {f"plain {seed}": random_job(seed, kinds=random_networks.ON_LAVA) for seed in PLAIN}
@@ -100,7 +100,7 @@ def test_runs_are_independent():
     assert first.output.any()
 
 
-def test_runs_of_several_threads():
+def test_runs_of_several_threads_take_turns():
     jobs = [SMALL, CASES["reset_and_bias"]] * 3
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(here, jobs))
@@ -142,7 +142,7 @@ def test_a_log_that_is_asked_for_is_kept():
     root.removeHandler(added)
 
 
-def test_records_only_what_is_asked_for():
+def test_a_run_records_only_what_is_asked_for():
     records = inprocess.run(SMALL.net_config, SMALL.inputs, 3, record=())
     assert records.spikes == [None, None]
     assert records.states == [{}, {}]
@@ -159,13 +159,13 @@ def test_records_only_what_is_asked_for():
         ({"states_at": ((7, 0),)}, "states_at must name one of 2 layers, with neurons, got layer 7"),
     ],
 )
-def test_refuses_what_the_runtime_refuses(change, message):
+def test_a_run_refuses_what_the_runtime_refuses(change, message):
     arguments = {"net_config": SMALL.net_config, "inputs": SMALL.inputs, "steps": 5, **change}
     with pytest.raises(ValueError, match=message):
         inprocess.run(**arguments)
 
 
-def test_timeout():
+def test_a_run_ends_at_its_timeout():
     with pytest.raises(runtime.LavaTimeout, match=r"network of 2 layers did not finish within 0.3 s on Lava"):
         inprocess.run(SMALL.net_config, SMALL.inputs, 200_000, timeout=0.3, record=())
 

@@ -6,7 +6,7 @@ but processes and their models.
 
 from lavadl_ref.netx import lava_support
 
-lava_support.enable()  # says what to type where Lava is missing
+lava_support.enable()  # raises an error with the command to type where Lava is missing
 
 from lavadl_ref.netx.blocks import process  # noqa: E402
 

@@ -16,7 +16,7 @@ from lavadl_ref.netx.plan.process_spec import ProcessSpec, Shape
 from lavadl_ref.netx.plan.stock import LAVA_BIAS_LIMIT
 from lavadl_ref.netx.plan.synapses import GRADED_BITS, LAVA_DELAY_LIMIT, dense_spec
 
-BIAS_NAMES = ("bias_mant", "bias")  #: what Lava's neurons call their bias
+BIAS_NAMES = ("bias_mant", "bias")  #: names that Lava's neurons have for their bias
 #: Keys of `neuron_params` that are not arguments of the process.
 NOT_ARGUMENTS = ("neuron_proc", "bias_key", "num_message_bits")
 

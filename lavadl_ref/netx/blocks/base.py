@@ -109,10 +109,10 @@ class AbstractBlock(AbstractProcess):
     def _neuron(self, bias: ArrayLike | None, *ports: str) -> Any:
         """The neurons of a block built by hand, which have these ports."""
         if not self.neuron_params:
-            raise ValueError(f"{self.block} needs neurons: give neuron_params")
+            raise ValueError(f"{self.block} must have neurons: give neuron_params")
         neuron = arguments.neuron(self.neuron_params, self.shape, bias)
         if not all(hasattr(neuron, port) for port in ports):
-            raise ValueError(f"{self.block} takes neurons with {', '.join(ports)}, got {type(neuron).__name__}")
+            raise ValueError(f"neurons of {self.block} must have {', '.join(ports)}, got {type(neuron).__name__}")
         return neuron
 
     def _ending(self, bias: ArrayLike | None) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class AbstractBlock(AbstractProcess):
     def _check_sums(self, synapse: Any, what: str = "weight") -> None:
         found = tuple(int(extent) for extent in synapse.a_out.shape)
         if self.shape != found:
-            raise ValueError(f"{what} gives sums of shape {found}, the block's shape is {self.shape}")
+            raise ValueError(f"{what} must give sums of the block's shape {self.shape}, got {found}")
 
     @property
     def block(self) -> str:

@@ -79,7 +79,7 @@ class Dense(AbstractBlock):
     delay : array, optional
         Steps, 0 to 63, by which messages arrive late: one for all, (O,), (I,) or (O, I).
     bias : array, optional
-        (O,) integers: the neurons' bias, or what is added to the sums where there are none.
+        (O,) integers: the neurons' bias, or without neurons a constant that is added to the sums.
     has_graded_input : bool
         Messages are values; the same as ``input_message_bits=24``.
     num_weight_bits : int
@@ -215,7 +215,7 @@ class ComplexDense(AbstractBlock):
             "real": (weight_real, num_weight_bits_real, weight_exponent_real),
             "imag": (weight_imag, num_weight_bits_imag, weight_exponent_imag),
         }
-        parts = {
+        synapses = {
             part: arguments.synapse(
                 weight,
                 name=f"weight_{part}",
@@ -226,7 +226,7 @@ class ComplexDense(AbstractBlock):
             )
             for part, (weight, bits, exponent) in halves.items()
         }
-        real, imag = parts["real"], parts["imag"]
+        real, imag = synapses["real"], synapses["imag"]
         self._check_sums(real, "weight_real")
         self._check_sums(imag, "weight_imag")
         if real.s_in.shape != imag.s_in.shape:

@@ -178,7 +178,7 @@ class Network(AbstractProcess):
         Parameters
         ----------
         condition : RunSteps or RunContinuous
-            For how long.
+            The steps to run.
         run_cfg : Loihi1SimCfg or Loihi2SimCfg, optional
             Needed the first time.  The network is in integers: where the configuration does not select the tag
             ``fixed_pt``, a copy that does, and is the same otherwise, is run.

@@ -7,7 +7,7 @@ network, so it holds nothing but processes and their models.
 
 from lavadl_ref.netx import lava_support
 
-lava_support.enable()  # says what to type where Lava is missing
+lava_support.enable()  # raises an error with the command to type where Lava is missing
 
 from lavadl_ref.netx.io.process import BiasWriter, InputLoader, OutputReader  # noqa: E402
 

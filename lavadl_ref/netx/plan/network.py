@@ -186,7 +186,7 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
     arriving = dict(zip(positions, incoming_bits(layers, options.spike_exp), strict=True))
 
     plans: list[LayerPlan] = []
-    before = _incoming_shape(network.layers[: kept[0][0]], options)  # shape of what enters the next layer, if known
+    before = _incoming_shape(network.layers[: kept[0][0]], options)  # shape of the next layer's input, if known
     delay: NDArray[np.int64] | None = None  # of the previous layer's neurons, left to this layer's synapse
     bits = options.input_message_bits
     if not bits and arriving[kept[0][0]]:
@@ -239,7 +239,7 @@ def _shape(layer: Layer) -> Shape:
 
 
 def _incoming_shape(skipped: Sequence[Layer], options: Options) -> Shape | None:
-    """Shape of what enters the first generated layer, as far as it is known before that layer is seen."""
+    """Shape of the first generated layer's input, as far as it is known without looking at that layer."""
     if options.input_shape is not None:
         return tuple(int(n) for n in options.input_shape)
     known = [layer for layer in skipped if not isinstance(layer, (Flatten, TimeDecimation))]

@@ -1,6 +1,6 @@
 """The process that updates a layer's neurons exactly: Lava's own where it does, otherwise this package's.
 
-This package's `ExactNeuron` calls the kernels with what `lavadl_ref.deployment` says of the layer.
+This package's `ExactNeuron` calls the kernels with the parameters that `lavadl_ref.deployment` gives a layer.
 """
 
 from __future__ import annotations

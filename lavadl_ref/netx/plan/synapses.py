@@ -43,7 +43,7 @@ def declared_bits(layer: Layer) -> int:
 def synapses(
     layer: Layer, input_shape: Shape, delay: NDArray[np.int64] | None, bits: int, sparse: bool
 ) -> Processes[ProcessSpec]:
-    """The processes that multiply with exactly the layer's weights; neurons and what follows are left open.
+    """The processes that multiply with exactly the layer's weights; neurons and later processes are left open.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ processes and their models.
 
 from lavadl_ref.netx import lava_support
 
-lava_support.enable()  # says what to type where Lava is missing
+lava_support.enable()  # raises an error with the command to type where Lava is missing
 
 from lavadl_ref.netx.processes import neurons  # noqa: E402
 from lavadl_ref.netx.processes.neurons import ExactNeuron  # noqa: E402

@@ -77,8 +77,8 @@ def _models() -> dict[str, type[_Exact]]:
     return {f"Py{name}Model": _model(record) for name, record in exact_records().items()}
 
 
-# Lava executes this file each time it looks for a model, and finds what stands in it then, under its name in the
-# module that Python has imported; that one may be older than the family.
+# Each time Lava looks for a model, it executes this file anew, finds the class among its names, and takes the class of
+# that name from the module that Python has imported.  That module may be older than the family, hence `__getattr__`.
 globals().update(_models())
 
 

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 
 
 class DelayLine(AbstractProcess):
-    """Hands each element on `delays` steps later, in the same step where the delay is 0.
+    """Delay line: hands each element on `delays` steps later, in the same step where the delay is 0.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class DelayLine(AbstractProcess):
 
 
 class Recorder(AbstractProcess):
-    """Writes what it receives at each step into a file, which is far faster than reading it from a sink.
+    """Writer of the messages of each step into a file, which is far faster than reading them from a sink.
 
     Parameters
     ----------

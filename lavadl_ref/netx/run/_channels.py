@@ -1,7 +1,7 @@
 """Lava's compiler and process models at work in this process: channels, coroutines and the order of a step.
 
-Lava compiles the network and builds its process models and their ports; what is replaced is what lies
-between them: the processes of the operating system, and the shared memory that carries messages.
+Lava compiles the network and builds its process models and their ports; only that which lies between them is replaced:
+the processes of the operating system, and the shared memory that carries messages.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Infrastructure(MessageInfrastructureInterface):
         """Nothing has to be stopped."""
 
     def build_actor(self, target_fn: Any, builder: Any) -> None:
-        """Actors are what this is without."""
+        """Refuse: there are no actors, as all models run in this process."""
         raise NotImplementedError
 
     def channel_class(self, channel_type: Any) -> type[Channel]:
@@ -188,7 +188,7 @@ class Coroutine:
         self._task = task
 
     def resume(self) -> None:
-        """Let it work until it waits for a channel or is done; raises what the task raises."""
+        """Let it work until it waits for a channel or is done; raises the exceptions of the task."""
         self.waits_for = None
         self._turn.put(True)
         self._back.get()

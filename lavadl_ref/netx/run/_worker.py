@@ -17,7 +17,8 @@ from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
 
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+LOOK = 0.1  # seconds between looks at the children: a killed process is noticed long before a time limit
 
 
 def main(place: Path, parent: int) -> int:
@@ -36,7 +37,7 @@ def main(place: Path, parent: int) -> int:
         partial.write_bytes(pickle.dumps(records))
         partial.rename(place / "records.pkl")
     except Exception:
-        watch.look()  # what went wrong here may be what came of it
+        watch.look()  # an exception here may be the consequence of a killed process
         (place / "error").write_text(traceback.format_exc())
         return 1
     return 0
@@ -48,12 +49,12 @@ class _Watch:
     Parameters
     ----------
     path : Path
-        Where it is written down.
+        File in which it is written down.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._children: list[tuple[Any, Any]] = []  # with what builds a process of Lava's
+        self._children: list[tuple[Any, Any]] = []  # each with the builder of a process of Lava's, None without
         self._ending = False
         self._names: dict[int, str] = {}
         original = multiprocessing.process.BaseProcess.start
@@ -72,16 +73,16 @@ class _Watch:
         self._names, self._ending = names, False
 
     def ends(self) -> None:
-        """The network has run: what holds its memory is told to end, and ended if it does not."""
+        """Expect the process that holds Lava's shared memory to end: the network has run."""
         self._ending = True
 
     def look(self) -> None:
-        """Write down what was killed."""
+        """Write down the process that was killed."""
         for child, builder in list(self._children):
-            how = "" if self._ending and builder is None else _how_it_ended(child)
-            if how:
+            end = "" if self._ending and builder is None else _how_it_ended(child)
+            if end:
                 partial = self._path.with_suffix(".partial")
-                partial.write_text(f"{self._name(builder)} {how}")
+                partial.write_text(f"{self._name(builder)} {end}")
                 partial.rename(self._path)
                 return
 
@@ -95,7 +96,7 @@ class _Watch:
 
     def _look_often(self) -> None:
         while True:
-            time.sleep(0.1)
+            time.sleep(LOOK)
             self.look()
 
 
@@ -237,5 +238,5 @@ def _names(net: Any) -> dict[int, str]:
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # Lava's own; what matters comes back as an exception
+    warnings.simplefilter("ignore")  # Lava's own; errors come back as exceptions
     sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,6 +1,6 @@
 """Run Lava's own compiler and process models inside this process: milliseconds for a small network.
 
-`run` gives what `lavadl_ref.netx.runtime.run` gives; `Session` takes any network of Lava processes.
+`run` gives the same records as `lavadl_ref.netx.runtime.run`; `Session` takes any network of Lava processes.
 The process models are Lava's, compiled and built by Lava, and take the phases of a step in Lava's order. Only
 Lava's runtime is absent, with its processes of the operating system and its shared memory: one process
 computes after the other, each as soon as its messages are there.
@@ -22,7 +22,7 @@ from lavadl_ref._arguments import integers, positive
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx import lava_support
 
-lava_support.enable()  # says what to type where Lava is missing
+lava_support.enable()  # raises an error with the command to type where Lava is missing
 
 from lava.magma.core.process.process import ProcessServer  # noqa: E402
 from lava.magma.core.process.variable import VarServer  # noqa: E402
