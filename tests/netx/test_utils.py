@@ -76,17 +76,17 @@ def test_lavas_own_arithmetic_says_the_same(weight):
         ([[0, 0]], ([[0, 0]], 0, 0, EXCITATORY)),
         ([[-64, -64]], ([[-128, -128]], 1, -1, INHIBITORY)),
         ([[-256, -2]], ([[-256, -2]], 8, 0, MIXED)),
-        ([[512, 2.0]], "weights from 2 to 512 do not fit into 8 bits; they are multiples of 2"),
+        ([[512, 2.0]], "weights must fit into 8 bits, got 2 to 512, which are multiples of 2"),
         ([[512, 4]], ([[128, 1]], 8, 2, EXCITATORY)),
         ([[-300, 4]], ([[-150, 2]], 8, 1, MIXED)),
-        ([[-301, 4]], "weights from -301 to 4 do not fit"),
+        ([[-301, 4]], "weights must fit into 8 bits, got -301 to 4"),
         ([[0.5, 3]], r"weights must be integers, got 0\.5"),
         ([[np.nan]], "weights must be integers, got nan"),
         ([["1"]], "weights must be integers, got <U1"),
         (np.zeros((0, 3)), (np.zeros((0, 3)), 0, 0, EXCITATORY)),
     ],
 )
-def test_weights_by_hand(weight, expected):
+def test_weight_bits_are_those_counted_by_hand(weight, expected):
     if isinstance(expected, str):
         with pytest.raises(ValueError, match=expected):
             optimize_weight_bits(weight)
@@ -104,7 +104,7 @@ def test_given_weights_stay_as_they_are():
     assert not weight.any()
 
 
-def test_delay_bits():
+def test_delay_bits_hold_every_delay():
     for longest in range(63):
         bits = num_delay_bits(np.array([0, longest]))
         assert longest < 2**bits
@@ -122,7 +122,7 @@ def test_delay_bits():
         ([1.5], r"delays must be integers, got 1\.5"),
     ],
 )
-def test_refuses_other_delays(delays, message):
+def test_delay_bits_refuse_other_delays(delays, message):
     with pytest.raises(ValueError, match=message):
         num_delay_bits(delays)
 
@@ -152,7 +152,7 @@ def path(tmp_path):
     return tmp_path / "x.net"
 
 
-def test_values(path):
+def test_a_net_dict_gives_the_values_of_a_file(path):
     net = NetDict(path)
     layer = net["layer"][0]
     assert layer["type"] == "dense"
@@ -171,7 +171,7 @@ def test_values(path):
     assert all(layer["weight"].shape == (2, 2) for _ in range(100))
 
 
-def test_keys(path):
+def test_a_net_dict_lists_the_keys_in_order(path):
     net = NetDict(str(path))
     assert list(net) == list(net.keys()) == ["layer"]
     assert list(net["layer"]) == ["0", "1", "2", "10"]
@@ -191,12 +191,12 @@ def test_keys(path):
         ("layer/0/type/deeper", "type holds no keys"),
     ],
 )
-def test_absent_keys(path, key, message):
+def test_absent_keys_are_key_errors(path, key, message):
     with pytest.raises(KeyError, match=message):
         NetDict(path)[key]
 
 
-def test_an_open_file_may_be_given(path):
+def test_a_net_dict_takes_an_open_file(path):
     with h5py.File(path, "r+") as file:
         file["layer/0/neuron/activation"] = "relu"
         net = NetDict(f=file)
@@ -206,7 +206,7 @@ def test_an_open_file_may_be_given(path):
         net["layer"]
 
 
-def test_nothing_stays_open(path):
+def test_a_net_dict_keeps_no_file_open(path):
     net = NetDict(path)
     layer = net["layer"][0]
     assert layer["neuron"]["type"] == "CUBA"
@@ -237,7 +237,7 @@ def test_links_are_refused_and_cycles_harmless(path):
         (np.array([(1, 2)], [("a", "i4"), ("b", "i4")]), "found a compound type"),
     ],
 )
-def test_values_that_no_network_has(path, value, message):
+def test_values_that_no_network_has_are_refused(path, value, message):
     with h5py.File(path, "r+") as file:
         del file["layer/0/weight"]
         file["layer/0/weight"] = value
@@ -252,7 +252,7 @@ def test_a_claim_that_the_file_cannot_hold_is_not_believed(path):
         NetDict(path)["layer"][0]["huge"]
 
 
-def test_bad_arguments(tmp_path, path):
+def test_a_net_dict_refuses_bad_arguments(tmp_path, path):
     with pytest.raises(ExchangeError, match=r"absent.net: cannot be opened: No such file"):
         NetDict(tmp_path / "absent.net")
     (tmp_path / "text.net").write_text("dense")
@@ -260,13 +260,13 @@ def test_bad_arguments(tmp_path, path):
         NetDict(tmp_path / "text.net")
     with pytest.raises(ValueError, match=r"mode must be 'r', got 'w'; lavadl_ref.exchange.write"):
         NetDict(path, mode="w")
-    with pytest.raises(ValueError, match="give either filename or f"):
+    with pytest.raises(ValueError, match="one of filename and f must be given, got"):
         NetDict()
-    with h5py.File(path) as file, pytest.raises(ValueError, match="give either filename or f"):
+    with h5py.File(path) as file, pytest.raises(ValueError, match="one of filename and f must be given, got"):
         NetDict(path, f=file)
 
 
-def test_there_are_no_lists_of_keys(tmp_path):
+def test_a_net_dict_has_no_lists_of_keys(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["anything"] = np.arange(3)

@@ -1,4 +1,4 @@
-"""What runs in this process leaves it as it was."""
+"""A fixture that checks that runs in this process leave it as it was."""
 
 from __future__ import annotations
 
