@@ -544,7 +544,7 @@ IN_VAIN = {
     "vectors": "expected either a folder or --check CMD",
     "vectors OUT --check cat": "expected either a folder or --check CMD",
     "vectors OUT --timeout 3": "--timeout needs --check",
-    "vectors OUT --widths wide": "widths: expected some of slayer, loihi, found wide",
+    "vectors OUT --widths wide": "widths must be some of slayer, loihi, got wide",
     "vectors --check cat --timeout -1": "timeout must be positive, got -1",
 }
 

@@ -57,7 +57,7 @@ def test_a_program_that_ends():
     [
         ((), "expected either a folder or --check CMD"),
         (("out", "--check", "cat"), "expected either a folder or --check CMD"),
-        (("--check", "cat", "--family", "LIF"), "family: expected some of CUBA, "),
+        (("--check", "cat", "--family", "LIF"), "family must be some of CUBA, "),
         (("--check", "cat", "--timeout", "0"), "timeout must be positive, got 0"),
         (("--check", "'"), "No closing quotation"),
         (("README.md/x",), "Not a directory"),
