@@ -1,4 +1,4 @@
-"""What a comparison found."""
+"""The results of a comparison."""
 
 from __future__ import annotations
 
@@ -104,7 +104,13 @@ def new_report(network: exchange.Network, run: reference.Run, steps: int, sample
 
 
 def first_difference(expected: Array, found: Array) -> tuple[tuple[int, ...] | None, int]:
-    """Index of the earliest difference, time being the last axis, and how many there are."""
+    """Index of the earliest difference, and the number of all.
+
+    Parameters
+    ----------
+    expected, found : ndarray
+        (..., T), of the same shape.
+    """
     different = np.argwhere(expected != found)
     if not len(different):
         return None, 0
