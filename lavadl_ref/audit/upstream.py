@@ -41,7 +41,7 @@ def worst(findings: tuple[Finding, ...]) -> str:
 
 
 def findings(network: Network) -> list[tuple[Finding, ...]]:
-    """What netx does with each layer of the file, called with default arguments; () where it simply loads the layer."""
+    """Findings for each layer of the file, netx called with default arguments; () where it simply loads the layer."""
     found = []
     for position, (layer, start) in enumerate(zip(network.layers, network.start_steps, strict=True)):
         before = network.layers[:position]

@@ -107,7 +107,7 @@ class AnnSampler(torch.nn.Module):
 
     @property
     def fitted(self) -> bool:
-        """Whether there is a curve."""
+        """True if there is a curve."""
         return len(self.curve) > 0
 
     @derived(_BY_FIT)

@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def exact(self) -> bool:
-        """Whether no backend differs anywhere."""
+        """True if no backend differs anywhere."""
         return all(report is not None and report.exact for report in (self.training, self.deployed))
 
 

@@ -185,7 +185,7 @@ def demo(
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder for digits.net and digits.png.")] = "out",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training digits.")] = 30,
     samples: Annotated[int, typer.Option(min=1, max=360, help="Held-out digits to run on every backend.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the split, weights and order of samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of split, weights and order of samples.")] = 0,
     lava: Annotated[bool, typer.Option(help="Run on Lava too.")] = True,
 ) -> None:
     """Train a classifier of handwritten digits, export it, run it on every backend and compare all integers.
@@ -357,7 +357,7 @@ def audit(
 def doctor(
     run: Annotated[bool, typer.Option(help="Also run a small network on Lava.")] = True,
 ) -> None:
-    """Check this machine: Python, packages, threads, whether Lava can run; and show what to type if something is missing.
+    """Check Python, packages, threads and whether Lava can run here; show what to type where something is missing.
 
     The exit status is 1 where something is missing.
     """

@@ -43,7 +43,7 @@ class Report:
 
     @property
     def exact(self) -> bool:
-        """Whether every case was run and agrees."""
+        """True if every case was run and agrees."""
         return self.equal == self.total and self.failure is None
 
     def __str__(self) -> str:
