@@ -401,7 +401,7 @@ def test_a_signal_while_other_modules_are_imported(tmp_path):
             "from lavadl_ref import datasets; datasets.Oxford('nowhere')",
             "nowhere: there is no such folder; expected .*",
         ),
-        ("from lavadl_ref import datasets; datasets.XOR(0)", "steps of XOR must be at least 1, but got 0"),
+        ("from lavadl_ref import datasets; datasets.XOR(0)", "steps of XOR must be at least 1, got 0"),
         ("open('nowhere/x', 'w')", "nowhere/x: No such file or directory"),
     ],
 )
