@@ -152,7 +152,7 @@ def test_a_network_that_returns_something_else_is_named(extra, options, message)
 
 
 def test_refuses():
-    with pytest.raises(ValueError, match="its reduction is 'none'"):
+    with pytest.raises(ValueError, match="got one with reduction 'none'"):
         assistant(error=torch.nn.CrossEntropyLoss(reduction="none"))
     with pytest.raises(ValueError, match=r"must return one value, got \(4,\)"):
         assistant(error=lambda o, t: F.cross_entropy(o, t, reduction="none")).test(INPUT, TARGET)

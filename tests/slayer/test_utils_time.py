@@ -91,7 +91,7 @@ def test_shift_keeps_non_finite_values_out_of_the_gap():
     [
         ((np.ones(3), 1), TypeError, "must be a torch.Tensor, got ndarray"),
         ((torch.ones(2, 3, 4), [1, 2]), ValueError, r"batch and time of input \(2, 3, 4\), got 2 values"),
-        ((torch.ones(3, 4), [1, 2, 3]), ValueError, "holds 3"),
+        ((torch.ones(3, 4), [1, 2, 3]), ValueError, "got 3 values"),
         ((torch.ones(2, 3, 4), float("nan")), ValueError, "shift_val must be finite, got nan"),
         ((torch.ones(2, 3, 4), "a"), TypeError, "got 'a'"),
         ((torch.ones(2, 3, 4), 1, 0), ValueError, "sampling_time of shift must be greater than 0, got 0"),

@@ -28,7 +28,7 @@ def test_event_rate_counts_nonzero_entries_after_the_first_step():
     assert event_rate(x) == 2 / 6
     assert event_rate(x[:, :1]) == 1.0
     assert event_rate(x > 0) == 1 / 6
-    with pytest.raises(ValueError, match="at least one entry"):
+    with pytest.raises(ValueError, match="at least one element"):
         event_rate(torch.zeros(0, 3))
 
 
