@@ -205,7 +205,7 @@ class SpikeMoid(_RateLoss):
         Parameters
         ----------
         input : torch.Tensor
-            Spikes (N, C, ..., T) of any real dtype, or (N, T) of one class.
+            Spikes (N, C, ..., T) of any real dtype.
         label : torch.Tensor
             Wanted probabilities in [0, 1]: (N, C, ...) or (N, classes). With a moving window they may also differ
             from step to step: (N, C, ..., T) or (N, classes, T). Axes of length 1 are ignored.
@@ -213,7 +213,7 @@ class SpikeMoid(_RateLoss):
         Returns
         -------
         torch.Tensor
-            A scalar, or a vector of the terms with ``reduction="none"``.
+            The sum or mean of the terms, or all of them in a vector with ``reduction="none"``.
 
         Raises
         ------

@@ -135,15 +135,7 @@ def quantize_within(input: torch.Tensor, step: float, low: float, high: float) -
     low, high : float
         Multiples of `step`.
 
-    Returns
-    -------
-    torch.Tensor
-        Shape and dtype as from `quantize`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `quantize`.
+    Result and errors are those of `quantize`.
 
     Examples
     --------

@@ -36,7 +36,7 @@ def held(x, layers):
 
 
 def exact(report):
-    """Whether all layers agree, and each of them had something to say."""
+    """Tell whether all layers agree, and each of them sent something."""
     return report.exact and all(layer.spikes for layer in report.layers[:-1])
 
 

@@ -158,20 +158,10 @@ def xxyy_to_xywh(predictions: Sequence[Tensor]) -> list[Tensor]:
 
 
 def xywh_to_xxyy(predictions: Sequence[Tensor]) -> list[Tensor]:
-    """Boxes given by centre and size, converted to their corners: the inverse of `xxyy_to_xywh`.
+    """Boxes (n, 4 or more) of each frame given by centre and size, converted to their corners.
 
-    Parameters
-    ----------
-    predictions : sequence of Tensor
-        Boxes (n, 4 or more) of each frame: x_center, y_center, width, height, then columns that stay as they are.
+    This is the inverse of `xxyy_to_xywh`.
 
-    Returns
-    -------
-    list of Tensor
-        Boxes of the same shapes: x_min, y_min, x_max, y_max, then the other columns.
-
-    Examples
-    --------
     >>> xywh_to_xxyy([torch.tensor([[2.0, 1.0, 4.0, 2.0]])])
     [tensor([[0., 0., 4., 2.]])]
     """

@@ -60,10 +60,8 @@ def render_events_img(inputs: Tensor | NDArray[Any]) -> Image:
 
     Raises
     ------
-    ImportError
-        Pillow is not installed.
-    ValueError
-        The frame has another shape, or values outside [0, 1].
+    ImportError, ValueError
+        As `picture`.
     """
     values = np.asarray(inputs.detach().cpu() if isinstance(inputs, torch.Tensor) else inputs)
     if values.ndim != 3 or values.shape[0] != 2:
