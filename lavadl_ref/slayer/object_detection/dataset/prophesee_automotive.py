@@ -156,7 +156,8 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
         large = (w >= SMALLEST_SIDE) & (h >= SMALLEST_SIDE) & (w**2 + h**2 >= SMALLEST_DIAGONAL**2)
         inside = (x > 0) & (y > 0) & (x + w < events.width) & (y + h < events.height)
         known = np.isin(boxes["class_id"], list(self.idx_map))
-        return boxes[large & inside & known & (boxes["t"] > FIRST)]
+        shown: Array = boxes[large & inside & known & (boxes["t"] > FIRST)]
+        return shown
 
     def _first(self, events: EventFile, boxes: Array, begin: int) -> tuple[int | None, Array]:
         """The first step from `begin` on with boxes that have enough events, and these boxes.
