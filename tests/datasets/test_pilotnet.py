@@ -82,7 +82,7 @@ def test_damaged_and_missing_pictures_are_named_when_read(tmp_path):
     whole = (tmp_path / "0.png").read_bytes()
     for content in (whole[:-200], b"no picture", b""):
         (tmp_path / "0.png").write_bytes(content)
-        with pytest.raises(ValueError, match=r"0\.png: expected a picture"):
+        with pytest.raises(ValueError, match=r"0\.png must be a picture"):
             _ = data[0]
     (tmp_path / "0.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"0\.png: there is no such file; expected a frame"):

@@ -323,7 +323,7 @@ def test_spikes_are_floats(kind, arguments, dtype):
 
 def test_sums_of_another_dtype_than_the_weights():
     x = torch.rand(2, 3, 5)
-    with pytest.raises(TypeError, match=r"dtype of the weights, torch\.float32, but got torch\.float64"):
+    with pytest.raises(TypeError, match=r"dtype of the weights, torch\.float32, got torch\.float64"):
         synapse.Dense(3, 2)(x.double())
     layer = synapse.Dense(3, 2)
     wanted = layer(x)

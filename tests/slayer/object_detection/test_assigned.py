@@ -1,4 +1,4 @@
-"""What is assigned to parts of a detector after they are made acts, or is refused by an error that helps."""
+"""Attributes of a detector that are assigned later take effect, or are refused with an error that helps."""
 
 from __future__ import annotations
 
