@@ -20,6 +20,8 @@ from lavadl_ref.exchange.describe import (
     Recurrent,
     TimeDecimation,
     Unpool,
+    never_fires,
+    silenced,
 )
 from lavadl_ref.exchange.digest import digest
 from lavadl_ref.exchange.errors import ExchangeError, ExponentWarning, LegacyKeyWarning

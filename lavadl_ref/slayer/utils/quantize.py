@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lavadl_kernels.ops import layout
 
-from lavadl_ref.slayer._bridge.autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import follow_torch
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -35,7 +35,7 @@ def _on_grid(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> tu
     """The grid values, and where they are within the bounds; None for everywhere."""
     low, high = bounds or (-math.inf, math.inf)
     if _in_one_pass(input, step, mode, bounds):
-        _follow_torch()
+        follow_torch()
         values, good = layout.quantised(input.detach().numpy(), step, low, high)
         grid = torch.from_numpy(values)
     else:
@@ -130,12 +130,14 @@ def quantize_within(input: torch.Tensor, step: float, low: float, high: float) -
 
 
 def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> torch.Tensor:
-    x = _validate.floating(input, "input of quantize", ndim=0)
+    plain = isinstance(input, torch.Tensor) and input.is_floating_point() and input.layout is torch.strided
+    x = input if plain else _validate.floating(input, "input of quantize", ndim=0)
     try:
         chosen = MODE(mode)
     except ValueError:
         raise ValueError(f"mode must be QUANTIZE_MODE.ROUND or .FLOOR, but got {mode!r}") from None
-    distance = _validate.positive(step, "step of quantize")
+    known = type(step) is float and 0 < step < math.inf
+    distance = step if known else _validate.positive(step, "step of quantize")
     heard = _clipping.get()
     if heard is not None and bounds is not None:
         nearest = (x.detach() / distance).round() * distance
