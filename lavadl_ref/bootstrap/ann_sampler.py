@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref._assigned import derived
-from lavadl_ref.slayer._bridge.autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import follow_torch
 from lavadl_ref.slayer.utils import _validate
 
 Array = NDArray[np.float64]
@@ -287,7 +287,7 @@ class _Curve(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, knots: _Knots) -> Tensor:
-        _follow_torch()
+        follow_torch()
         order = sorted(range(z.ndim), key=z.stride, reverse=True)
         ctx.save_for_backward(z)
         ctx.order, ctx.knots = order, knots
@@ -296,7 +296,7 @@ class _Curve(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
+        follow_torch()
         (z,) = ctx.saved_tensors
         knots, order = ctx.knots, ctx.order
         grad = piecewise.backward(_flat(z, order), knots.z, knots.factors, knots.eps, _flat(grads[0], order))

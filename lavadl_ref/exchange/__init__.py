@@ -23,6 +23,8 @@ from lavadl_ref.exchange.layers import (
     Recurrent,
     TimeDecimation,
     Unpool,
+    never_fires,
+    silenced,
 )
 from lavadl_ref.exchange.read import read
 from lavadl_ref.exchange.write import write, write_layer

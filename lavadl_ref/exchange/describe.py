@@ -25,6 +25,8 @@ from lavadl_ref.exchange.layers import (
     Recurrent,
     TimeDecimation,
     Unpool,
+    never_fires,
+    silenced,
 )
 
 __all__ = [
@@ -44,7 +46,9 @@ __all__ = [
     "Recurrent",
     "TimeDecimation",
     "Unpool",
+    "never_fires",
     "same",
+    "silenced",
 ]
 
 

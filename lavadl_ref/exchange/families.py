@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 DECAY_ONE = 4096  # a decay of 1.0: 12 fractional bits
 THRESHOLD_LIMIT = 2**24  # mantissas are shifted left by 6 into 32-bit states
+NEVER_MANTISSA = 2**18 - 1  # threshold of neurons that are read out: above all states of 24 bits, so none ever fires
 
 
 @dataclass(frozen=True)

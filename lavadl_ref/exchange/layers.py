@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.exchange.families import FAMILIES, NEVER_MANTISSA
 
 Integers = NDArray[np.int64]
 
@@ -36,6 +36,16 @@ class Neuron:
 
     def __getitem__(self, name: str) -> Any:
         return self.parameters[name]
+
+
+def silenced(neuron: Neuron) -> Neuron:
+    """The same neurons with the threshold that says that they are read out and never fire."""
+    return Neuron(neuron.type, {**neuron.parameters, "threshold": NEVER_MANTISSA})
+
+
+def never_fires(neuron: Neuron) -> bool:
+    """Tell whether the threshold says that the neurons are read out and never fire."""
+    return bool(np.all(neuron["threshold"] == NEVER_MANTISSA))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

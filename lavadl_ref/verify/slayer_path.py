@@ -185,11 +185,9 @@ def _observed(layer: Layer, incoming: int, before: tuple[int, ...]) -> tuple[str
 
 def _is_read_out(layer: Layer) -> bool:
     """Tell whether slayer has an `Affine` block for the layer, of which the values are read."""
-    from lavadl_ref.slayer.block.describe import NEVER_MANTISSA
-
     if type(layer) is not exchange.Dense or layer.neuron is None or deployment.is_sigma_output(layer):
         return False
-    return bool(np.all(layer.neuron["threshold"] == NEVER_MANTISSA))
+    return exchange.never_fires(layer.neuron)
 
 
 def _mean_integers(means: Array, unit: float, what: str) -> Array:

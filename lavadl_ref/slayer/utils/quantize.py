@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lavadl_kernels.ops import layout
 
-from lavadl_ref.slayer._bridge.autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import follow_torch
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -38,7 +38,7 @@ def _on_grid(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> tu
     """The grid values, and the mask of those within the bounds; None if all are."""
     low, high = bounds or (-math.inf, math.inf)
     if _in_one_pass(input, step, mode, bounds):
-        _follow_torch()
+        follow_torch()
         values, good = layout.quantised(input.detach().numpy(), step, low, high)
         grid = torch.from_numpy(values)
     else:
@@ -146,12 +146,14 @@ def quantize_within(input: torch.Tensor, step: float, low: float, high: float) -
 
 
 def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> torch.Tensor:
-    x = _validate.floating(input, "input of quantize", ndim=0)
+    plain = isinstance(input, torch.Tensor) and input.is_floating_point() and input.layout is torch.strided
+    x = input if plain else _validate.floating(input, "input of quantize", ndim=0)
     try:
         chosen = MODE(mode)
     except ValueError:
         raise ValueError(f"mode must be QUANTIZE_MODE.ROUND or .FLOOR, got {mode!r}") from None
-    distance = _validate.positive(step, "step of quantize")
+    known = type(step) is float and 0 < step < math.inf
+    distance = step if known else _validate.positive(step, "step of quantize")
     masks = _clipping.get()
     if masks is not None and bounds is not None:
         nearest = (x.detach() / distance).round() * distance

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from lavadl_kernels.ops import filter
 
-from lavadl_ref.slayer._bridge.autograd import _follow_torch
-from lavadl_ref.slayer._bridge.layout import Layout, layout_of
+from lavadl_ref.slayer._bridge.autograd import Layout, follow_torch, layout_of
 from lavadl_ref.slayer.utils import _validate
 
 # Signals of up to _WHOLE steps are multiplied by one T x T matrix, which is faster there than cutting time into
@@ -27,7 +26,7 @@ class Convolved(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, taps: torch.Tensor, adjoint: bool) -> torch.Tensor:
-        _follow_torch()
+        follow_torch()
         ctx.kernel = taps, adjoint
         layout = time_major(x)
         return layout.logical(filter.convolve(layout.lanes(x), taps.detach().numpy(), adjoint))

@@ -13,7 +13,7 @@ import torch
 from lavadl_kernels.ops import filter
 from torch.autograd.function import once_differentiable
 
-from lavadl_ref.slayer._bridge.autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import follow_torch
 from lavadl_ref.slayer.utils.filter.conv import batched, conv, time_major
 
 
@@ -48,7 +48,7 @@ class Filtered(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, response: Response, scale: float, adjoint: bool) -> torch.Tensor:
-        _follow_torch()
+        follow_torch()
         ctx.kernel = response, scale, adjoint
         layout = time_major(x)
         return layout.logical(response.run(layout.lanes(x), scale, adjoint)[0])
@@ -70,7 +70,7 @@ class Distance(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, desired: torch.Tensor, response: Response, scale: float, weight: float
     ) -> torch.Tensor:
-        _follow_torch()
+        follow_torch()
         layout = time_major(x)
         error, energy = response.run(layout.lanes(x) - layout.lanes(desired), scale, False)
         ctx.kernel = layout, error, response, scale, weight
@@ -79,7 +79,7 @@ class Distance(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
-        _follow_torch()
+        follow_torch()
         layout, error, response, scale, weight = ctx.kernel
         grad = layout.logical(response.run(error, 2 * weight * scale * float(grads[0]), True)[0])
         to_desired = -grad if ctx.needs_input_grad[1] else None

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lavadl_kernels.ops import delay
 
-from lavadl_ref.slayer._bridge.autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import follow_torch
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.filter.conv import time_major
 
@@ -26,7 +26,7 @@ def _moved(x: torch.Tensor, steps: int) -> torch.Tensor:
 def _moved_each(x: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
     """As `_moved`, with one entry of `steps` for each element of the axes between the first and the last."""
     if x.dtype == torch.float32 and x.device.type == "cpu":
-        _follow_torch()
+        follow_torch()
         layout = time_major(x)
         lanes = layout.state(steps.reshape(1, *x.shape[1:-1]).expand(x.shape[:-1]))
         return layout.logical(delay.forward(layout.lanes(x), np.ascontiguousarray(lanes)))
