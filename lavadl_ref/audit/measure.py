@@ -151,11 +151,12 @@ def _before_reset(layer: Layer, incoming: int, name: str, ran: LayerRun, sums: t
     # an input layer drives the real part alone
     total += [np.zeros((1, lanes), np.int64)] * (len(made.bias) - len(total))
     value = np.empty((1, lanes), np.int64)
-    deployed.run(
-        made.neuron, tuple(total), made.bias, made.up, state, made.rest, 0, np.zeros(1, np.bool_), False, True,
-        made.bits, tuple(np.zeros((0, 0), np.int64) for _ in made.feedback), value,
-        np.empty((len(state), 0, lanes), np.int64), np.empty(lanes, np.int64),
-    )  # fmt: skip
+    synapses = deployed.Synapses(
+        tuple(total), made.bias, made.up, tuple(np.zeros((0, 0), np.int64) for _ in made.feedback)
+    )
+    profile = deployed.Profile(start=0, loihi=False, graded=True, bits=made.bits)
+    filled = deployed.Filled(value, np.empty((len(state), 0, lanes), np.int64), np.empty(lanes, np.int64))
+    deployed.run(made.neuron, synapses, state, made.rest, np.zeros(1, np.bool_), profile, filled)
     return value[0][_time_first(ran.spikes).reshape(-1) != 0]
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from lavadl_ref.exchange.errors import ExchangeError
 from lavadl_ref.exchange.layout import NAME_LIMIT
-from lavadl_ref.exchange.storage import EXACT_LIMIT, shown
+from lavadl_ref.exchange.read import EXACT_LIMIT
+from lavadl_ref.exchange.storage import shown
 
 #: A layer or its ``neuron`` group: a group of a file, or anything with the same keys.
 Config: TypeAlias = "Mapping[str, Any] | h5py.Group"

@@ -38,7 +38,7 @@ def read_layer(config: Config | Layer) -> Layer:
         return config
     given: Any = Keys({"0": config})
     with within("layer_config"):
-        network = Network(_read_layers(given))
+        network = Network(_read_layers(given)[0])
         check(network)
     return network.layers[0]
 
