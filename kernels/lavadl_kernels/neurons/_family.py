@@ -189,6 +189,7 @@ def _checked(family: Family) -> Shape:
         rest = [name for name in fields[len(begins) :] if name not in family.defaults]
         must(not rest, "parameters", "have a default for each field that training does not set", rest)
         must(bool(family.carried), "carried", "name the state that a graded spike carries", family.carried)
+        must(bool(family.decays), "decays", "name the trained rows of the parameters' decay", family.decays)
         if family.gain is None:
             possible = range(1, len(family.decays) + 1)
             must(family.integrators in possible, "integrators", "be from 1 to the number of decays", family.integrators)
