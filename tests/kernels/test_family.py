@@ -27,10 +27,10 @@ def step(voltage, a, voltage_decay, threshold, loihi):
     return (as_type_of(0, voltage) if spike else voltage), spike, voltage
 
 
-def adjoint(neuron, decay_fraction, history, t, arriving, adjoint, leaving, surrogate):
-    level = np.float32(neuron.threshold / 4096)
-    slopes(arriving.spike, history.trace[0, t, : arriving.spike.size], level, None, leaving.x[0], surrogate)
-    leaky_integrator.adjoint(decay_fraction, history, t, True, arriving, adjoint, leaving)
+def adjoint(neuron, at, surrogate):
+    spike, level = at.arriving.spike, np.float32(neuron.threshold / 4096)
+    slopes(spike, at.history.trace[0, at.t, : spike.size], level, None, at.leaving.x[0], surrogate)
+    leaky_integrator.adjoint(at, True)
 
 
 class OneState(NamedTuple):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lavadl_kernels._types import Array, Floats
+from lavadl_kernels._types import Array, Floats, Integers
 
 
 class Surrogate(NamedTuple):
@@ -42,6 +42,25 @@ class Leaving(NamedTuple):
 
     x: tuple[Floats, ...]  #: (n,) each, to the inputs; written
     decay: Floats  #: (P, width), to the decays in units of 1; added to
+
+
+class AdjointStep(NamedTuple):
+    """One step back over the lanes of a chunk."""
+
+    decay_fraction: Floats  #: (P, width), or (P,) where all lanes share them: the decays in units of 1
+    history: History
+    t: int  #: the step, as a row of `history`; row t - 1 is the step before
+    arriving: Arriving
+    adjoint: Floats  #: (K, width), gradients to the states after the step; replaced by those before it
+    leaving: Leaving
+
+
+class Given(NamedTuple):
+    """What runs forward."""
+
+    x: tuple[Floats, ...]  #: (T, M) each, units of 1
+    state: Integers  #: (K, M), before the first step, 1/4096
+    graded: bool  #: whether a spike carries its value
 
 
 class Lanes(NamedTuple):

@@ -137,6 +137,18 @@ def advance(neuron, state, i, a, b, loihi):
     return _made(f"deployed step of {shape.family}", source, "advance", step=step)
 
 
+def check_class_name(parameters: type, known: Iterable[type]) -> None:
+    """Refuse a class of parameters that has the name of another.
+
+    Raises
+    ------
+    ValueError
+        If another class has the same name: Numba tells named tuples apart by the names of class and fields alone.
+    """
+    if parameters.__name__ in {other.__name__ for other in known if other is not parameters}:
+        raise ValueError(f"class name of a family's parameters must be unique, got a second {parameters.__name__!r}")
+
+
 def _unpacked(name: str, numbers: Iterable[int]) -> str:
     return "".join(f"{name}{n}, " for n in numbers).strip() or "_"
 

@@ -38,10 +38,9 @@ def declare(parameters: type, step: Callable[..., Any], shape: _lane_functions.S
     Raises
     ------
     ValueError
-        If another class has the same name: Numba tells named tuples apart by the names of class and fields alone.
+        If another class has the same name.
     """
-    if parameters.__name__ in {other.__name__ for other in _ADVANCE if other is not parameters}:
-        raise ValueError(f"class name of a family's parameters must be unique, got a second {parameters.__name__!r}")
+    _lane_functions.check_class_name(parameters, _ADVANCE)
     _ADVANCE[parameters] = _lane_functions.deployed(step, shape)
 
 

@@ -19,7 +19,7 @@ from numba import types
 
 from lavadl_kernels._types import Array, Floats, Integers
 from lavadl_kernels.engine import _lane_functions
-from lavadl_kernels.engine._arguments import Arriving, History, Lanes, Leaving, Surrogate, Walk
+from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, History, Lanes, Leaving, Surrogate, Walk
 from lavadl_kernels.fixed_point import FLOAT32_BOUND, NEVER, real, run_in_float64_or_int64
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import jitable, overload
@@ -55,10 +55,9 @@ def declare(
     Raises
     ------
     ValueError
-        If another class has the same name: Numba tells named tuples apart by the names of class and fields alone.
+        If another class has the same name.
     """
-    if parameters.__name__ in {other.__name__ for other in _ADVANCE if other is not parameters}:
-        raise ValueError(f"class name of a family's parameters must be unique, got a second {parameters.__name__!r}")
+    _lane_functions.check_class_name(parameters, _ADVANCE)
     _ADVANCE[parameters] = _lane_functions.trained(step, shape)
     _ADVANCE_ADJOINT[parameters] = advance_adjoint
     _BOUNDS[parameters] = bounds
@@ -129,44 +128,23 @@ def _advance(
     return _ADVANCE[neuron.instance_class]
 
 
-def advance_adjoint(
-    neuron: Any,
-    decay_fraction: Floats,
-    history: History,
-    t: int,
-    arriving: Arriving,
-    adjoint: Floats,
-    leaving: Leaving,
-    surrogate: Surrogate,
-) -> None:
+def advance_adjoint(neuron: Any, step: AdjointStep, surrogate: Surrogate) -> None:
     """Take the adjoint of one time step of the lanes of a chunk.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of the family.
-    decay_fraction : ndarray
-        (P, width) or (P,) float32, the decays in units of 1.
-    history : History
-        What `advance` wrote; row ``t - 1`` is the step before.
-    t : int
-        The step, as a row of `history`.
-    arriving : Arriving
-        Gradients from outside.
-    adjoint : ndarray
-        (K, width) float32, units of 1: gradients to the states after this step, replaced by those before it.
-    leaving : Leaving
-        Gradients to inputs and decays.
+    step : AdjointStep
+        The step; its history is what `advance` wrote.
     surrogate : Surrogate
         Of the spikes.
     """
-    _ADVANCE_ADJOINT[type(neuron)](neuron, decay_fraction, history, t, arriving, adjoint, leaving, surrogate)
+    _ADVANCE_ADJOINT[type(neuron)](neuron, step, surrogate)
 
 
 @overload(advance_adjoint, jit_options=HELPER)
-def _advance_adjoint(
-    neuron: Any, decay_fraction: Any, history: Any, t: Any, arriving: Any, adjoint: Any, leaving: Any, surrogate: Any
-) -> Callable[..., None]:
+def _advance_adjoint(neuron: Any, step: Any, surrogate: Any) -> Callable[..., None]:
     return _ADVANCE_ADJOINT[neuron.instance_class]
 
 
@@ -230,17 +208,19 @@ def forward(
     checkpoints = empty((0, len(state), lanes))
     after = np.empty_like(state)
 
+    given = Given(x, state, graded)
+
     def run(bound: Any, zero: Any) -> bool:
         nonlocal checkpoints
         narrow = isinstance(zero, np.float32)
         kind = np.float32 if narrow else np.float64
         checkpoints = empty((-(-steps // SEGMENT) if keep else 0, len(state), lanes), kind)
         if narrow:
-            return _forward(lanes, neuron, x, state, graded, bound, zero, Written(spike, trace, checkpoints, after))
+            return _forward(lanes, neuron, given, bound, zero, Written(spike, trace, checkpoints, after))
         # wider types are rare: one compiled function for shared decays and others, with traces and without
         each = neuron._replace(decay=per_lane(neuron.decay, lanes))
         values = empty((len(state), steps, lanes)) if trace is None else trace
-        return _forward(lanes, each, x, state, graded, bound, zero, Written(spike, values, checkpoints, after))
+        return _forward(lanes, each, given, bound, zero, Written(spike, values, checkpoints, after))
 
     run_in_narrowest_type(run, neuron, x, state)
     return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, checkpoints, x)
@@ -288,20 +268,15 @@ def per_lane(decay: Integers, lanes: int) -> Integers:
 
 
 @kernel
-def _forward(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    state: Integers,
-    graded: bool,
-    bound: np.float32,
-    zero: Any,
-    written: Written,
-) -> bool:
-    width = max(1, min(CHUNK, end - begin))
-    lanes = Lanes(np.full((state.shape[0], width), zero), lanes_of(neuron.decay, width, zero))
-    return _forward_lanes(begin, end, neuron, x, state, graded, bound, lanes, written)
+def _forward(begin: int, end: int, neuron: Any, given: Given, bound: np.float32, zero: Any, written: Written) -> bool:
+    lanes = room_for_lanes(neuron.decay, given.state.shape[0], max(1, min(CHUNK, end - begin)), zero)
+    return bool(_forward_lanes(begin, end, neuron, given, bound, lanes, written))
+
+
+@jitable
+def room_for_lanes(decay: Integers, count: int, width: int, zero: Any) -> Lanes:
+    """Room for `count` states and the decays of `width` lanes, in the number type of `zero`."""
+    return Lanes(np.full((count, width), zero), lanes_of(decay, width, zero))
 
 
 def lanes_of(decay: Integers, width: int, zero: Any) -> Array:
@@ -363,16 +338,9 @@ def end_lanes(lanes: Lanes, lo: int, hi: int, after: Integers) -> None:
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _forward_lanes(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    state: Integers,
-    graded: bool,
-    bound: np.float32,
-    lanes: Lanes,
-    written: Written,
+    begin: int, end: int, neuron: Any, given: Given, bound: np.float32, lanes: Lanes, written: Written
 ) -> bool:
+    x, state, graded = given
     held, decay = lanes
     spike, trace, checkpoints, after = written
     width, largest = held.shape[1], np.int32(0)
@@ -517,30 +485,19 @@ def backward(
     if checkpoints.dtype != np.float32:  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = Surrogate(np.float32(tau), np.float32(scale), graded)
-    _backward(lanes, neuron, x, checkpoints, zero, surrogate, grad_spike, grad_trace, grad_x, grad_decay)
-    return Gradients(grad_x, grad_decay)
+    out = Gradients(grad_x, grad_decay)
+    _backward(lanes, neuron, x, checkpoints, zero, surrogate, (grad_spike, grad_trace), out)
+    return out
 
 
 @kernel
 def _backward(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    checkpoints: Array,
-    zero: Any,
-    surrogate: Surrogate,
-    grad_spike: Floats,
-    grad_trace: Floats | None,
-    grad_x: tuple[Floats, ...],
-    grad_decay: Array,
+    begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, zero: Any, surrogate: Surrogate, grads: Any, out: Any
 ) -> None:
     count, width = checkpoints.shape[1], max(1, min(PART, end - begin))
-    lanes = Lanes(np.full((count, width), zero), lanes_of(neuron.decay, width, zero))
+    lanes = room_for_lanes(neuron.decay, count, width, zero)
     walk = walk_of(neuron.decay, count, SEGMENT, width)
-    _backward_lanes(
-        begin, end, neuron, x, checkpoints, surrogate, (grad_spike, grad_trace), lanes, walk, grad_x, grad_decay
-    )
+    _backward_lanes(begin, end, neuron, x, checkpoints, surrogate, grads, lanes, walk, out)
 
 
 @jitable
@@ -556,18 +513,10 @@ def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    checkpoints: Array,
-    surrogate: Surrogate,
-    grads: tuple[Floats, Any],
-    lanes: Lanes,
-    walk: Walk,
-    grad_x: tuple[Floats, ...],
-    grad_decay: Array,
-) -> None:
+    begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, surrogate: Surrogate,
+    grads: Any, lanes: Lanes, walk: Walk, out: Any,
+) -> None:  # fmt: skip
+    grad_x, grad_decay = out
     held, decay = lanes
     decay_fraction, history, adjoint, gathered = walk
     trace, spike = history
@@ -594,9 +543,8 @@ def _backward_lanes(
             for t in range(last - 1, first - 1, -1):
                 arriving = Arriving(grad_spike[0 if single else t, lo:hi], grad_trace, t, lo)
                 leaving = Leaving(rows(grad_x, t, lo, hi), gathered)
-                advance_adjoint(
-                    neuron, decay_fraction, history, t - first + 1, arriving, adjoint, leaving, surrogate
-                )  # fmt: skip
+                step = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
+                advance_adjoint(neuron, step, surrogate)
             collect(gathered, n, grad_decay, lo)
 
 
