@@ -40,7 +40,7 @@ def weighted_sums(layer: Layer, x: Array) -> tuple[Integers, ...]:
 
 
 def _kernel_sums(layer: Kernel, weight: Integers, x: Array) -> Integers:
-    window = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+    window: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
     if isinstance(layer, Conv):
         return synapse.conv(x, weight, **window, groups=layer.groups)
     if isinstance(layer, ConvTranspose):

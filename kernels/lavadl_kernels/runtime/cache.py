@@ -154,7 +154,7 @@ def _lives(process: int) -> bool:
 
 
 class KernelCache(caching.FunctionCache):
-    """The place where a compiled function looks for its machine code.
+    """The machine code of a compiled function on disk, as Numba asks for it.
 
     Parameters
     ----------
