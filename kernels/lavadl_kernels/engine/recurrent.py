@@ -484,8 +484,8 @@ def _backward_lanes(
                         _collect(grad_x[k][t + 1, lo:hi], units, rows[k], numbers[k], edge, back[:n])
                 arriving = Arriving(back[:n], grad_trace, t, lo)
                 leaving = Leaving(parts(grad_x, t, lo, hi), gathered)
-                step = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
-                advance_adjoint(neuron, step, surrogate)
+                at = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
+                advance_adjoint(neuron, at, surrogate)
             collect(gathered, n, grad_decay, lo)
 
 

@@ -128,23 +128,25 @@ def _advance(
     return _ADVANCE[neuron.instance_class]
 
 
-def advance_adjoint(neuron: Any, step: AdjointStep, surrogate: Surrogate) -> None:
+def advance_adjoint(neuron: Any, at: AdjointStep, surrogate: Surrogate) -> None:
     """Take the adjoint of one time step of the lanes of a chunk.
+
+    A family's own function has the same names of arguments: Numba compares them.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of the family.
-    step : AdjointStep
+    at : AdjointStep
         The step; its history is what `advance` wrote.
     surrogate : Surrogate
         Of the spikes.
     """
-    _ADVANCE_ADJOINT[type(neuron)](neuron, step, surrogate)
+    _ADVANCE_ADJOINT[type(neuron)](neuron, at, surrogate)
 
 
 @overload(advance_adjoint, jit_options=HELPER)
-def _advance_adjoint(neuron: Any, step: Any, surrogate: Any) -> Callable[..., None]:
+def _advance_adjoint(neuron: Any, at: Any, surrogate: Any) -> Callable[..., None]:
     return _ADVANCE_ADJOINT[neuron.instance_class]
 
 
@@ -543,8 +545,8 @@ def _backward_lanes(
             for t in range(last - 1, first - 1, -1):
                 arriving = Arriving(grad_spike[0 if single else t, lo:hi], grad_trace, t, lo)
                 leaving = Leaving(rows(grad_x, t, lo, hi), gathered)
-                step = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
-                advance_adjoint(neuron, step, surrogate)
+                at = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
+                advance_adjoint(neuron, at, surrogate)
             collect(gathered, n, grad_decay, lo)
 
 

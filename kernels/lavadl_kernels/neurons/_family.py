@@ -189,6 +189,9 @@ def _checked(family: Family) -> Shape:
         rest = [name for name in fields[len(begins) :] if name not in family.defaults]
         must(not rest, "parameters", "have a default for each field that training does not set", rest)
         must(bool(family.carried), "carried", "name the state that a graded spike carries", family.carried)
+        if family.advance_adjoint is not None:
+            names = tuple(inspect.signature(family.advance_adjoint).parameters)
+            must(names == ("neuron", "at", "surrogate"), "advance_adjoint", "take neuron, at and surrogate", names)
         if family.gain is None:
             possible = range(1, len(family.decays) + 1)
             must(family.integrators in possible, "integrators", "be from 1 to the number of decays", family.integrators)
