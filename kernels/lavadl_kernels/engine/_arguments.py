@@ -56,7 +56,7 @@ class AdjointStep(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What runs forward."""
+    """The inputs and the start of a run."""
 
     x: tuple[Floats, ...]  #: (T, M) each, units of 1
     state: Integers  #: (K, M), before the first step, 1/4096
@@ -71,7 +71,7 @@ class Lanes(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What backward needs of the lanes that it walks at a time."""
+    """The buffers of backward for the lanes that it walks at a time."""
 
     decay_fraction: Floats  #: (P, width) or (P,), the decays in units of 1
     history: History

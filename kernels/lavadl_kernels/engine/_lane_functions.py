@@ -9,7 +9,7 @@ Two functions are made of it: `trained` walks the lanes of a chunk through one s
 lane through one step with the device's widths and without.
 
 They are made as source text: each state, row and constant is a variable of its own in compiled code, which has no loop
-over them, and written by hand there would be one copy for each number of states and inputs.  For CUBA the loop of
+over them, and written out there would be one copy for each number of states and inputs.  For CUBA the loop of
 `trained` is::
 
     for i in range(spike.size):

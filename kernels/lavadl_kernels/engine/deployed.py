@@ -75,7 +75,7 @@ def _advance(neuron: Any, state: Any, i: Any, a: Any, b: Any, loihi: Any) -> Cal
 
 
 class Synapses(NamedTuple):
-    """What arrives at a layer's neurons: weighted sums of M lanes over T steps, in P parts, one or two."""
+    """The input of a layer's neurons: weighted sums of M lanes over T steps, in P parts, one or two."""
 
     total: tuple[Integers, ...]  #: (T, M) for each part: weighted sums, and their imaginary part
     bias: Integers  #: (P, M), on the scale of `total`

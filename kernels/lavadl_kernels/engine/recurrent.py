@@ -62,7 +62,7 @@ class Weights(NamedTuple):
 
     @property
     def uniform(self) -> bool:
-        """Whether R is two numbers."""
+        """True if R is two numbers."""
         return self.matrix.size == 0
 
 
@@ -110,8 +110,10 @@ def forward(
 
     Parameters
     ----------
-    neuron, x, state, graded, traces
+    neuron, x, graded, traces
         Arguments of `train.forward`.
+    state : ndarray
+        (K, M) int64, before the first step, 1/4096.
     units : int
         O, the units of a sample.
     feedback : tuple of Weights
@@ -342,7 +344,7 @@ def _send_uniform(spike: Floats, units: int, numbers: Floats, firing: Firing, gr
 
 @scalar
 def _any_order(total: Floats, own: Any, others: Any, count: int) -> bool:
-    """Whether `count` weights and `total` are multiples of 1/4096, and all their sums exact in float32."""
+    """Tell whether `count` weights and `total` are multiples of 1/4096, and all their sums exact in float32."""
     limit = np.float32(4096) - np.float32(2 * count) * max(abs(own), abs(others))
     if not (_on_grid(own) and _on_grid(others) and limit > 0):
         return False
@@ -375,8 +377,10 @@ def backward(
 
     Parameters
     ----------
-    neuron, state, units, feedback, graded
+    neuron, units, feedback, graded
         Arguments of `forward`.
+    state : ndarray
+        (K, M) int64, as `forward` took it, 1/4096.
     x : tuple of ndarray
         (T, M) float32 each, units of 1: the inputs with the feedback in them, `Run.x`.
     tau, scale : float
@@ -411,7 +415,7 @@ def backward(
 
 
 class Kept(NamedTuple):
-    """What backward needs of the samples that it walks at a time, beside what `train.backward` needs of lanes."""
+    """The buffers of backward for the samples that it walks at a time, beside `Walk`."""
 
     states: Array  #: (S, K, width), the states before every so many steps
     back: Floats  #: (width,), the gradients to the spikes of a step

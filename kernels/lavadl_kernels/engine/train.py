@@ -37,7 +37,7 @@ _BOUNDS: dict[type, Bounds] = {}
 
 
 class Bounds(NamedTuple):
-    """How large the states of a family can become; see `neurons.Family`."""
+    """Bounds of the states of a family; see `neurons.Family`."""
 
     gain: Callable[[Integers, int], float]  #: of the decays and a number of steps
     by_itself: Callable[[Any, Integers, int], int]  #: of parameters, states and a number of steps
@@ -277,12 +277,39 @@ def _forward(begin: int, end: int, neuron: Any, given: Given, bound: np.float32,
 
 @jitable
 def room_for_lanes(decay: Integers, count: int, width: int, zero: Any) -> Lanes:
-    """Room for `count` states and the decays of `width` lanes, in the number type of `zero`."""
+    """Room for states and decays of lanes, in the number type of `zero`.
+
+    Parameters
+    ----------
+    decay : ndarray
+        (P,) or (P, M) int64, 1/4096.
+    count : int
+        K, the states of a lane.
+    width : int
+        Number of lanes.
+    zero : number
+        Of the type of the run.
+    """
     return Lanes(np.full((count, width), zero), lanes_of(decay, width, zero))
 
 
 def lanes_of(decay: Integers, width: int, zero: Any) -> Array:
-    """Room for decays (P, M) of `width` lanes, or for those (P,) that all lanes share."""
+    """Room for the decays of lanes.
+
+    Parameters
+    ----------
+    decay : ndarray
+        (P, M) int64, or (P,) where all lanes share them, 1/4096.
+    width : int
+        Number of lanes.
+    zero : number
+        Of the type of the run.
+
+    Returns
+    -------
+    ndarray
+        (P, width) or (P,).
+    """
     return np.full(decay.shape[0], zero) if decay.ndim == 1 else np.full((decay.shape[0], width), zero)
 
 
@@ -294,7 +321,19 @@ def _lanes_of(decay: Any, width: Any, zero: Any) -> Callable[..., Any]:
 
 
 def fetch(decay: Integers, lo: int, hi: int, factor: float, held: Array) -> None:
-    """Write the decays of lanes `lo` to `hi`, times `factor`, to `held`, which is as `lanes_of` made it."""
+    """Write the decays of lanes `lo` to `hi`, times `factor`, to `held`.
+
+    Parameters
+    ----------
+    decay : ndarray
+        (P, M) or (P,) int64, 1/4096.
+    lo, hi : int
+        The lanes.
+    factor : float
+        1, or 1 / 4096 for decays in units of 1.
+    held : ndarray
+        (P, width) or (P,), as `lanes_of` made it, in the unit that `factor` gives.
+    """
     if decay.ndim == 1:
         held[:] = decay * factor
     else:
@@ -321,7 +360,19 @@ def _fetch(decay: Any, lo: Any, hi: Any, factor: Any, held: Any) -> Callable[...
 
 @scalar
 def begin_lanes(neuron: Any, state: Integers, lo: int, hi: int, lanes: Lanes) -> None:
-    """Fetch states and decays of lanes `lo` to `hi` in the number type of the run."""
+    """Fetch states and decays of lanes `lo` to `hi` in the number type of the run.
+
+    Parameters
+    ----------
+    neuron : NamedTuple
+        Parameters of a family.
+    state : ndarray
+        (K, M) int64, 1/4096.
+    lo, hi : int
+        The lanes.
+    lanes : Lanes
+        Written.
+    """
     held, decay = lanes
     for k in range(held.shape[0]):
         for i in range(hi - lo):
@@ -331,7 +382,17 @@ def begin_lanes(neuron: Any, state: Integers, lo: int, hi: int, lanes: Lanes) ->
 
 @scalar
 def end_lanes(lanes: Lanes, lo: int, hi: int, after: Integers) -> None:
-    """Write the states of lanes `lo` to `hi` to `after`."""
+    """Write the states of lanes `lo` to `hi` to `after`.
+
+    Parameters
+    ----------
+    lanes : Lanes
+        The states in the number type of the run.
+    lo, hi : int
+        The lanes.
+    after : ndarray
+        (K, M) int64, 1/4096.
+    """
     held = lanes.state
     for k in range(held.shape[0]):
         for i in range(hi - lo):
@@ -405,7 +466,7 @@ def _largest_magnitude(x: Any, state: Any, n: Any, largest: Any) -> Callable[...
 
 @scalar
 def within(bits: Any, bound: Any) -> bool:
-    """Whether the float32 of these bits is less than `bound`."""
+    """Tell whether the float32 of these bits is less than `bound`."""
     return bool(np.int32(bits).view(np.float32) < bound)
 
 
@@ -463,8 +524,10 @@ def backward(
 
     Parameters
     ----------
-    neuron, x, state, graded
+    neuron, x, graded
         Arguments of `forward`.
+    state : ndarray
+        (K, M) int64, as `forward` took it, 1/4096.
     tau, scale : float
         Width and height of the surrogate gradient.
     grad_spike : ndarray
@@ -504,7 +567,19 @@ def _backward(
 
 @jitable
 def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
-    """Room for what backward needs of `width` lanes with `count` states over segments of `steps` steps."""
+    """Room for what backward needs of lanes over a segment.
+
+    Parameters
+    ----------
+    decay : ndarray
+        (P,) or (P, M) int64, 1/4096.
+    count : int
+        K, the states of a lane.
+    steps : int
+        Steps of a segment.
+    width : int
+        Number of lanes.
+    """
     return Walk(
         lanes_of(decay, width, np.float32(0)),
         History(np.empty((count, steps + 1, width), np.float32), np.zeros((steps + 1, width), np.float32)),

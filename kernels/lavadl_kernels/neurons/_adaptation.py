@@ -175,7 +175,7 @@ class Adaptation(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """What `_levels` fills, units of 1."""
+    """The arrays that `levels` returns, units of 1."""
 
     th: Floats  #: (T, M)
     r: Floats  #: (T, M)

@@ -59,17 +59,17 @@ class Family:
 
     @property
     def adaptive(self) -> bool:
-        """Whether the threshold is a state."""
+        """True if the threshold is a state."""
         return "threshold" in self.states
 
     @property
     def complex(self) -> bool:
-        """Whether the synaptic input has a real and an imaginary part."""
+        """True if the synaptic input has a real and an imaginary part."""
         return len(self.inputs) == 2
 
     @property
     def sends_messages(self) -> bool:
-        """Whether `step` gives the integer that is sent instead of a spike."""
+        """True if `step` gives the integer that is sent instead of a spike."""
         return not self.carried
 
     @property
@@ -96,7 +96,7 @@ class Family:
         return getattr(self.parameters, "_field_defaults", {})
 
     def input_gain(self, decay: Integers, steps: int) -> float:
-        """How many times inputs and initial states, whichever is larger, the states can come to.
+        """The factor by which states can exceed inputs and initial states, whichever is larger.
 
         Parameters
         ----------
