@@ -79,7 +79,7 @@ def test_gradients(family, data, tau, scale, with_traces):
 @every
 @pytest.mark.parametrize("graded", [False, True])
 def test_many_spikes(family, graded):
-    """Where half of the neurons spike, every decay has a gradient to be right about."""
+    """If half of the neurons spike, every decay has a gradient to be right about."""
     rng = np.random.default_rng(2)
     case = uniform(family, 0, 1000, 4096, threshold_step=1024, graded=graded)
     case.decay, case.state = case.decay.repeat(40, 1), case.state.repeat(40, 1)

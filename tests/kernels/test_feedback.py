@@ -51,7 +51,7 @@ class Net:
         return Net(self.case, (weight,) * len(self.weights))
 
     def received(self, spike):
-        """What spikes (M,) send to each input; their products and sums are exact in float64."""
+        """The sums that spikes (M,) send to each input; their products and sums are exact in float64."""
         sent = spike.astype(np.float64).reshape(-1, self.units)
         return [(sent @ weight.T.astype(np.float64)).reshape(-1) for weight in self.weights]
 
@@ -246,7 +246,7 @@ def test_beyond_float64(family, data):
 
 @every
 def test_feedback_without_a_fixed_point_value(family):
-    """What is fed back is bounded as inputs are."""
+    """A sum with feedback is bounded as inputs are."""
     case = uniform(family, 2**14, 4096, 64, steps=3)
     case.state[1] = -1
     if family.complex:

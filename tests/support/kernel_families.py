@@ -16,7 +16,7 @@ from tests.support import oracle as naive
 
 @dataclass(frozen=True)
 class Family:
-    """What the kernel module does not tell by itself."""
+    """The facts about a family that its kernel module does not tell."""
 
     kernel: ModuleType
     naive: Callable  #: inputs, decays, threshold(, step), states by name -> lists traces and spike; carried states

@@ -43,7 +43,7 @@ def transposed_matrix(
     groups = layer.groups
     if isinstance(layer, Unpool):
         weight, groups = np.broadcast_to(weight, (channels, 1, *weight.shape[2:])), channels
-    window = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "groups": groups}
+    window = layer.stride, layer.padding, layer.dilation, groups
     number = np.arange(1, height * width + 1).reshape(height, width)
     # inputs this far apart reach different outputs
     apart = [
