@@ -18,7 +18,7 @@ from tests import PATIENCE
 from tests.support.matrix import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
-UNITS, T = 150, 9  # lanes for more than one piece a thread, and a multiple of nothing
+UNITS, T = 150, 9  # lanes for more than one range a thread, and a multiple of nothing
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def summed_by_torch(name):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_training_step_has_the_same_bits(threads, family):
+def test_a_training_step_has_the_same_bits_on_any_number_of_threads(threads, family):
     results = []
     for count in (1, 2, 3):
         threads(count)
@@ -112,19 +112,19 @@ def test_every_bit_of_a_step_where_mkl_is_told_to_be_reproducible():
 
 
 @pytest.mark.parametrize("count", [2, 1])
-def test_kernels_follow_torch(threads, monkeypatch, count):
-    pieces = []
+def test_kernels_follow_the_threads_of_torch(threads, monkeypatch, count):
+    counts = []
     run = _jit.Kernel.__call__
 
     def noting(kernel, *arguments, **options):
-        pieces.append(lavadl_kernels.get_num_threads())
+        counts.append(lavadl_kernels.get_num_threads())
         return run(kernel, *arguments, **options)
 
     monkeypatch.setattr(_jit.Kernel, "__call__", noting)
     lavadl_kernels.set_num_threads(3 - count)
     threads(count)
     step("cuba")
-    assert set(pieces) == {count}
+    assert set(counts) == {count}
 
 
 LOADING = """
