@@ -354,7 +354,12 @@ BAD_INPUT = [
     (Network((FIRST,)), {"bias": np.zeros((2, 3, 4)), "steps": 9}, TypeError, "bias must have an integer.*got float64"),
     (two(), {"spikes": np.zeros((6, 9), int), "steps": 8}, ValueError, "steps must be left out with spikes.* 9, got 8"),
     (two(), {"spikes": np.zeros((6, 9), int), "layers": [2]}, ValueError, r"layers must be within 0\.\.1, got 2"),
-    (two(), {"spikes": np.zeros((6, 9), int), "record": ["spike"]}, ValueError, r"record takes .*got \['spike'\]"),
+    (
+        two(),
+        {"spikes": np.zeros((6, 9), int), "record": ["spike"]},
+        ValueError,
+        r"record must hold .*got \['spike'\]",
+    ),
 ]
 
 

@@ -1,8 +1,9 @@
-"""How a layer's shape and weight follow from the shape of the layer before it, and the other way round."""
+"""Shapes: those of a layer and its weight from the layer before it, and the other way round."""
 
 from __future__ import annotations
 
-from lavadl_ref.exchange.describe import (
+from lavadl_ref.exchange.errors import ExchangeError
+from lavadl_ref.exchange.layers import (
     Average,
     Conv,
     ConvTranspose,
@@ -15,7 +16,6 @@ from lavadl_ref.exchange.describe import (
     TimeDecimation,
     Unpool,
 )
-from lavadl_ref.exchange.errors import ExchangeError
 
 
 def known_input(layer: Layer) -> tuple[int, ...] | None:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from lavadl_ref._assigned import Refused
 from lavadl_ref.exchange import hdf5
 from lavadl_ref.exchange.errors import ExchangeError, within
-from lavadl_ref.exchange.storage import Folder, opened, shown
+from lavadl_ref.exchange.read import Folder
+from lavadl_ref.exchange.storage import opened, shown
 
 DELAY_LIMIT = 62  # steps: the largest delay of Lava-DL's blocks
 _WHOLE = frozenset({"weight", "weight_rec", "bias", "inputBias", "real", "imag"})
@@ -243,7 +244,7 @@ class _Values(Folder):
         if key in _WHOLE:
             return self.integers(key)[()]
         with within(self._prefix + key):
-            found = self._read(self._open(key, hdf5.Dataset), "iuf")
+            found = self._open(key, hdf5.Dataset).values("iuf")
             # in the byte order of the machine, as h5py gives them
             return found.astype(found.dtype.newbyteorder("="), copy=False)[()]
 

@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavadl_ref.exchange import ExchangeError, hdf5
-from lavadl_ref.exchange.hdf5 import checksums, filters, headers, layouts, links, types
-from lavadl_ref.exchange.hdf5.headers import Message
-from lavadl_ref.exchange.hdf5.strings import Strings
+from lavadl_ref.exchange.hdf5 import chunks, decoder, types
 
 FORMATS = ["earliest", "v108", "v110", "v112", "v114", "latest"]
 NUMBERS = ["i1", "<i2", ">i4", "<i8", "u1", ">u2", "<u4", "u8", "<f2", ">f4", "<f8"]
@@ -23,7 +21,6 @@ def everything(path):
     found = {}
     with open(path, "rb") as raw:
         source = hdf5.Source(raw)
-        strings = Strings(source)
         waiting = [("", hdf5.root(source))]
         while waiting:
             place, group = waiting.pop()
@@ -32,7 +29,7 @@ def everything(path):
                 if isinstance(entry, hdf5.Group):
                     waiting.append((f"{place}/{name}", entry))
                 elif entry.type.kind == "O":
-                    found[f"{place}/{name}"] = strings.string(entry.reference(), 100)
+                    found[f"{place}/{name}"] = source.string(entry.reference(), 100)
                 else:
                     found[f"{place}/{name}"] = entry.read()
     return found
@@ -153,7 +150,7 @@ def test_the_checksum_is_the_sum_of_sums(data):
     for at in range(0, len(data), 2):
         first += int.from_bytes(data[at : at + 2].ljust(2, b"\0"), "big")
         second += first
-    found = checksums.fletcher32(data)
+    found = chunks.fletcher32(data)
     assert (found >> 16) % 65535 == second % 65535
     assert (found & 0xFFFF) % 65535 == first % 65535
 
@@ -199,9 +196,9 @@ def test_any_message_is_read_or_refused(body):
     for parse in (
         types.shape_of,
         types.type_of,
-        lambda body: filters.filters_of([Message(headers.FILTERS, False, body)]),
-        lambda body: layouts.layout_of(body, (2, 3), 4, ()),
-        links._link,
+        lambda body: chunks.filters_of([body]),
+        lambda body: decoder.layout_of(body, (2, 3), 4, ()),
+        decoder.link_of,
     ):
         with suppress(ExchangeError):
             parse(body)
