@@ -170,7 +170,10 @@ class Network:
         stated = None if skip_layers else network.stated_input_shape
         self.description = exchange.Network(network.layers[skip_layers:num_layers], network.simulation, stated)
         if not self.description.layers:
-            raise ValueError(f"no layer left of {len(network.layers)} with num_layers={num_layers}, {skip_layers=}")
+            raise ValueError(
+                f"num_layers and skip_layers must leave a layer of {len(network.layers)}, got {num_layers} and "
+                f"{skip_layers}"
+            )
         self.reset_interval = reset_interval
         self.reset_offset = reset_offset
         starts = self.description.start_steps
@@ -350,7 +353,7 @@ class Network:
         shape = self._input_shape()
         if spikes is None:
             if bias is None or steps is None or shape is None:
-                raise ValueError("give spikes, or bias and steps to a network that begins with an input layer")
+                raise ValueError("spikes must be given, or bias and steps to a network that begins with an input layer")
             return np.zeros((whole("steps", steps, 1), 1, *shape), np.int64), False
         x, batched = self.checked_input(spikes)
         if steps is not None and whole("steps", steps, 1) != x.shape[-1]:
@@ -385,7 +388,7 @@ class Network:
         if isinstance(self.layers[0], Kernel):
             self._check_window(x.shape[-4:-1])
         if x.size and (x.min() < -(2**31) or x.max() >= 2**31):
-            raise ValueError(f"input must fit in 32 bits, found {x.min()} to {x.max()}")
+            raise ValueError(f"input must fit in 32 bits, got {x.min()} to {x.max()}")
         return x, batched
 
     def _check_positions(self, layers: Collection[int] | None) -> None:
@@ -409,9 +412,9 @@ class Network:
         first = self.layers[0]
         values = integers("bias", bias)
         if not isinstance(first, Input) or first.neuron is None:
-            raise ValueError(f"bias drives an input layer, but the network begins with a {first.kind} layer")
+            raise ValueError(f"bias must be left out unless an input layer comes first, got a {first.kind} layer")
         if sends_changes(first.neuron):
-            raise ValueError("bias drives spiking neurons, but the input layer sends changes: give it as spikes")
+            raise ValueError("bias must be given as spikes to an input layer that sends changes")
         if values.shape != first.shape:
             raise ValueError(f"bias must have shape {first.shape}, got {values.shape}")
         return values.astype(np.int64)

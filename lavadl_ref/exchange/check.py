@@ -46,7 +46,7 @@ def check(network: Network) -> None:
     """
     count = len(network.layers)
     if not 1 <= count <= layout.LAYER_LIMIT:
-        raise ExchangeError(f"layer: expected 1 to {layout.LAYER_LIMIT} layers, found {count}")
+        raise ExchangeError(f"layer: must have 1 to {layout.LAYER_LIMIT} layers, got {count}")
     previous: Layer | None = None
     for index, layer in enumerate(network.layers):
         with within(f"layer {index}"):
@@ -71,24 +71,24 @@ def check_layer(layer: Layer) -> None:
         Naming the field, what was found and what was expected.
     """
     if LAYERS.get(getattr(layer, "kind", "")) is not type(layer):
-        raise ExchangeError(f"type: expected one of {_listed(LAYERS)}, found {type(layer).__name__}")
+        raise ExchangeError(f"type: must be one of {_listed(LAYERS)}, got {type(layer).__name__}")
     keys = layout.LAYER_KEYS[layer.kind]
     _check_shape(layer)
     if layer.neuron is not None:
         if "neuron" not in keys:
-            raise ExchangeError(f"neuron: expected none in a layer of type {layer.kind!r}")
+            raise ExchangeError(f"neuron: must be absent in a layer of type {layer.kind!r}")
         check_neuron(layer.neuron, layer.channels)
     elif isinstance(layer, Recurrent):
         raise ExchangeError("neuron: missing; feedback needs neurons")
     if layer.delay is not None:
         if "delay" not in keys:
-            raise ExchangeError(f"delay: expected none in a layer of type {layer.kind!r}")
+            raise ExchangeError(f"delay: must be absent in a layer of type {layer.kind!r}")
         _check_array("delay", layer.delay, (layer.channels,), 0, layout.DELAY_LIMIT)
     if layer.delay_shift is not None:
         if layer.neuron is None:
-            raise ExchangeError("delayShift: expected none in a layer without neurons")
+            raise ExchangeError("delayShift: must be absent in a layer without neurons")
         if not isinstance(layer.delay_shift, (bool, np.bool_)):
-            raise ExchangeError(f"delayShift: expected a bool, found {layer.delay_shift!r}")
+            raise ExchangeError(f"delayShift: must be a bool, got {layer.delay_shift!r}")
     if isinstance(layer, Input):
         _check_integer("weight", layer.weight, *_WEIGHTS)
         _check_integer("bias", layer.bias, *_BIASES)
@@ -98,7 +98,7 @@ def check_layer(layer: Layer) -> None:
         _check_synapse(layer)
         taken = smallest_input(layer)
         if math.prod(max(extent, 0) for extent in taken) > layout.NEURON_LIMIT:
-            raise ExchangeError(f"expected an input of at most {layout.NEURON_LIMIT} neurons, found {taken}")
+            raise ExchangeError(f"must have an input of at most {layout.NEURON_LIMIT} neurons, got {taken}")
 
 
 def check_neuron(neuron: Neuron, channels: int) -> None:
@@ -110,7 +110,7 @@ def check_neuron(neuron: Neuron, channels: int) -> None:
         Naming the parameter by its key in the file.
     """
     if neuron.type not in FAMILIES:
-        raise ExchangeError(f"neuron/type: expected one of {_listed(FAMILIES)}, found {neuron.type!r}")
+        raise ExchangeError(f"neuron/type: must be one of {_listed(FAMILIES)}, got {neuron.type!r}")
     fields = FAMILIES[neuron.type].fields
     unknown = set(neuron.parameters) - {field.name for field in fields}
     if unknown:
@@ -136,32 +136,32 @@ def _check_stated(shape: tuple[int, ...], first: Layer) -> None:
     if known is None or isinstance(first, Flatten):
         check_link(first, given)
     elif shape != known:
-        raise ExchangeError(f"expected {known}, which layer 0 ({first.kind}) takes, found {shape}")
+        raise ExchangeError(f"must be {known}, which layer 0 ({first.kind}) takes, got {shape}")
 
 
 def _check_shape(layer: Layer) -> None:
     shape, ranks = layer.shape, layout.RANKS[layer.kind]
     if not isinstance(shape, tuple) or len(shape) not in ranks:
         wanted = " or ".join({1: "(N,)", 3: "(C, H, W)"}[rank] for rank in ranks)
-        raise ExchangeError(f"shape: expected {wanted}, found {shape}")
+        raise ExchangeError(f"shape: must be {wanted}, got {shape}")
     for extent in shape:
         _check_integer("shape", extent, 1, layout.NEURON_LIMIT)
     if math.prod(shape) > layout.NEURON_LIMIT:
-        raise ExchangeError(f"shape: expected at most {layout.NEURON_LIMIT} neurons, found {shape}")
+        raise ExchangeError(f"shape: must have at most {layout.NEURON_LIMIT} neurons, got {shape}")
 
 
 def _check_field(place: str, field: Field, value: Any, channels: int) -> None:
     if field.kind == "bool":
         if not isinstance(value, (bool, np.bool_)):
-            raise ExchangeError(f"{place}: expected a bool, found {value!r}")
+            raise ExchangeError(f"{place}: must be a bool, got {value!r}")
     elif field.kind == "str":
         if not isinstance(value, str) or not value.isidentifier() or not value.isascii():
-            raise ExchangeError(f"{place}: expected a name, found {value!r}")
+            raise ExchangeError(f"{place}: must be a name, got {value!r}")
         if len(value) > layout.NAME_LIMIT:
-            raise ExchangeError(f"{place}: expected at most {layout.NAME_LIMIT} characters, found {len(value)}")
+            raise ExchangeError(f"{place}: must have at most {layout.NAME_LIMIT} characters, got {len(value)}")
     elif field.per_channel and isinstance(value, np.ndarray):
         if channels == 1:
-            raise ExchangeError(f"{place}: expected an integer, as there is one channel, found an array {value.shape}")
+            raise ExchangeError(f"{place}: must be an integer, as there is one channel, got an array {value.shape}")
         _check_array(place, value, (channels,), field.low, field.high)
     else:
         _check_integer(place, value, field.low, field.high)
@@ -196,7 +196,7 @@ def _check_synapse(layer: Dense | Kernel) -> None:
         _check_kernel(layer)
     if layer.bias is not None or layer.bias_imag is not None:
         if isinstance(layer, (Pool, Unpool)):
-            raise ExchangeError(f"bias: expected none in a layer of type {layer.kind!r}")
+            raise ExchangeError(f"bias: must be absent in a layer of type {layer.kind!r}")
         _check_parts(layer, "bias", (layer.bias, layer.bias_imag), (outputs,), _BIASES)
 
 
@@ -212,7 +212,7 @@ def _check_parts(
     if layer.neuron is None or not FAMILIES[layer.neuron.type].complex_input:
         if imag is not None:
             why = "a layer without neurons has" if layer.neuron is None else f"{layer.neuron.type} neurons have"
-            raise ExchangeError(f"{key}/imag: expected none; {why} real input")
+            raise ExchangeError(f"{key}/imag: must be absent; {why} real input")
         _check_array(key, real, shape, *limits)
         return
     for part, values in (("real", real), ("imag", imag)):
@@ -228,12 +228,12 @@ def _check_feedback(layer: Recurrent) -> None:
     family = FAMILIES[layer.neuron.type]
     if family.sends_changes:
         raise ExchangeError(
-            f"neuron/type: expected neurons that spike in a layer of type 'dense_rec', found {family.type}"
+            f"neuron/type: must name neurons that spike in a layer of type 'dense_rec', got {family.type}"
         )
     _check_parts(layer, "weight_rec", (layer.weight_rec, layer.weight_rec_imag), (outputs, outputs), _WEIGHTS)
     if layer.input_bias is not None:
         if family.bias_at_input:
-            raise ExchangeError(f"inputBias: expected none; {family.type} neurons have bias in that place")
+            raise ExchangeError(f"inputBias: must be absent; {family.type} neurons have bias in that place")
         _check_array("inputBias", layer.input_bias, (outputs,), *_BIASES)
 
 
@@ -244,31 +244,29 @@ def _check_window(layer: Kernel) -> None:
         ("dilation", layer.dilation, 1),
     ):
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise ExchangeError(f"{key}: expected (height, width), found {pair!r}")
+            raise ExchangeError(f"{key}: must be (height, width), got {pair!r}")
         for value in pair:
             _check_integer(key, value, low, layout.WINDOW_LIMIT)
     _check_integer("groups", layer.groups, 1, layout.WINDOW_LIMIT)
     if isinstance(layer, (Pool, Unpool)) and layer.groups != 1:
-        raise ExchangeError(f"groups: expected 1 in a layer of type {layer.kind!r}, found {layer.groups}")
+        raise ExchangeError(f"groups: must be 1 in a layer of type {layer.kind!r}, got {layer.groups}")
     if layer.channels % layer.groups:
-        raise ExchangeError(f"groups: expected a divisor of {layer.channels} channels, found {layer.groups}")
+        raise ExchangeError(f"groups: must be a divisor of {layer.channels} channels, got {layer.groups}")
 
 
 def _check_kernel(layer: Kernel) -> None:
     for extent in layer.kernel_size:
         _check_integer("kernelSize", extent, 1, layout.WINDOW_LIMIT)
     if isinstance(layer, ConvTranspose) and layer.weight.shape[0] % layer.groups:
-        raise ExchangeError(
-            f"groups: expected a divisor of {layer.weight.shape[0]} input channels, found {layer.groups}"
-        )
+        raise ExchangeError(f"groups: must be a divisor of {layer.weight.shape[0]} input channels, got {layer.groups}")
 
 
 def _check_integer(place: str, value: Any, low: int, high: int) -> None:
     """Raise unless `value` is a whole number within [low, high]; `place` begins the message."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ExchangeError(f"{place}: expected an integer, found {value!r}")
+        raise ExchangeError(f"{place}: must be an integer, got {value!r}")
     if not low <= value <= high:
-        raise ExchangeError(f"{place}: expected {_range(low, high)}, found {value}")
+        raise ExchangeError(f"{place}: must be {_range(low, high)}, got {value}")
 
 
 def _check_array(place: str, values: Any, shape: tuple[int | None, ...], low: int, high: int) -> None:
@@ -278,17 +276,17 @@ def _check_array(place: str, values: Any, shape: tuple[int | None, ...], low: in
     """
     if not isinstance(values, np.ndarray) or values.dtype != np.int64:
         found = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
-        raise ExchangeError(f"{place}: expected an int64 array, found {found}")
+        raise ExchangeError(f"{place}: must be an int64 array, got {found}")
     fits = values.ndim == len(shape) and all(
         found == wanted or (wanted is None and found > 0) for found, wanted in zip(values.shape, shape, strict=True)
     )
     if not fits:
         wanted = ", ".join("any" if extent is None else str(extent) for extent in shape)
         comma = "," if len(shape) == 1 else ""
-        raise ExchangeError(f"{place}: expected shape ({wanted}{comma}), found {values.shape}")
+        raise ExchangeError(f"{place}: must have shape ({wanted}{comma}), got {values.shape}")
     for extreme in (values.min(), values.max()):
         if not low <= extreme <= high:
-            raise ExchangeError(f"{place}: expected {_range(low, high)}, found {extreme}")
+            raise ExchangeError(f"{place}: must be {_range(low, high)}, got {extreme}")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -153,7 +153,7 @@ def _large_exponents(network: Network) -> list[str]:
 def _check_digest(expected: str, found: str) -> None:
     if expected != found:
         raise ExchangeError(
-            f"{layout.DIGEST_KEY}: expected {shown(expected[:12])}, found {found[:12]}; the file is damaged, "
+            f"{layout.DIGEST_KEY}: must be {shown(expected[:12])}, got {found[:12]}; the file is damaged, "
             f"or was edited: then delete {layout.DIGEST_KEY} from it"
         )
 
@@ -172,7 +172,7 @@ def _read_layers(folder: Folder) -> tuple[tuple[Layer, ...], dict[str, tuple[int
     for index in range(count):
         if str(index) not in folder.names:
             held = ", ".join(shown(name) for name in sorted(folder.names)[:8])
-            raise ExchangeError(f"layer {index}: missing; layers are numbered from 0, found {held}")
+            raise ExchangeError(f"layer {index}: missing; layers are numbered from 0, got {held}")
     layers = []
     unused: dict[str, tuple[int, ...]] = {}
     for index in range(count):
@@ -190,7 +190,7 @@ def _read_layer(folder: Folder) -> tuple[Layer, list[str]]:
     if kind in layout.UNRELEASED:
         raise ExchangeError(f"type: {kind!r} {layout.UNRELEASED[kind]}")
     if kind not in LAYERS:
-        raise ExchangeError(f"type: expected one of {', '.join(sorted(LAYERS))}, found {kind!r}")
+        raise ExchangeError(f"type: must be one of {', '.join(sorted(LAYERS))}, got {kind!r}")
     cls = LAYERS[kind]
     folder.only(layout.LAYER_KEYS[kind] | {"type", "shape"})
     values: dict[str, Any] = {"shape": _read_shape(folder, kind)}
@@ -216,12 +216,12 @@ def _read_layer(folder: Folder) -> tuple[Layer, list[str]]:
 def _read_shape(folder: Folder, kind: str) -> tuple[int, ...]:
     found = folder.few_integers("shape")
     if found.shape not in ((1,), (3,)) or found.min() < 1:
-        raise ExchangeError(f"shape: expected (N,) or (C, H, W), found {found.tolist()}")
+        raise ExchangeError(f"shape: must be (N,) or (C, H, W), got {found.tolist()}")
     shape = tuple(int(extent) for extent in found)
     # Layers of one axis are also written (N, 1, 1), and flatten (1, 1, N).
     if layout.RANKS[kind] == (1,) and len(shape) == 3:
         if shape[1:] != (1, 1) and (kind != "flatten" or shape[:2] != (1, 1)):
-            raise ExchangeError(f"shape: expected (N,) or (N, 1, 1), found {shape}")
+            raise ExchangeError(f"shape: must be (N,) or (N, 1, 1), got {shape}")
         return (shape[0] * shape[2],)
     return shape
 
@@ -234,7 +234,7 @@ def _read_neuron(folder: Folder) -> Neuron:
         raise ExchangeError(f"neuron/type: unknown neuron {name!r}") from None
     folder.only({"type", *(field.key for field in found.fields), *LEGACY_KEYS})
     if "wgtExp" in folder.names and folder.integer("wgtExp") != 0:
-        raise ExchangeError("neuron/wgtExp: expected 0, the only exponent that older exporters wrote")
+        raise ExchangeError("neuron/wgtExp: must be 0, the only exponent that older exporters wrote")
     parameters: dict[str, Any] = {}
     for field in found.fields:
         value: Any = field.default
@@ -310,7 +310,7 @@ def _check_declared(folder: Folder, cls: type[Layer], values: dict[str, Any]) ->
     expected = list(weight.shape)
     axes = 2 if issubclass(cls, Dense) else 4
     if weight.ndim != axes:
-        raise ExchangeError(f"weight: expected {axes} axes, found shape {weight.shape}")
+        raise ExchangeError(f"weight: must have {axes} axes, got shape {weight.shape}")
     groups = values.get("groups", 1)
     outputs, inputs = (1, 0) if cls.kind == "convT" else (0, 1)
     declared = []
@@ -325,18 +325,18 @@ def _check_declared(folder: Folder, cls: type[Layer], values: dict[str, Any]) ->
             # The second axis of a kernel holds the channels of one group.
             divided = groups if axes == 4 and axis == 1 else 1
             if divided < 1 or count % divided:
-                raise ExchangeError(f"groups: expected a divisor of {key} {count}, found {groups}")
+                raise ExchangeError(f"groups: must be a divisor of {key} {count}, got {groups}")
             expected[axis] = count // divided
             declared.append(key)
     if "kernelSize" in folder.names:
         kernel = folder.few_integers("kernelSize")
         if kernel.shape != (2,):
-            raise ExchangeError(f"kernelSize: expected (height, width), found {kernel.tolist()}")
+            raise ExchangeError(f"kernelSize: must be (height, width), got {kernel.tolist()}")
         expected[2:] = kernel.tolist()
         declared.append("kernelSize")
     if tuple(expected) != weight.shape:
         names = ", ".join(declared)
-        raise ExchangeError(f"weight: expected shape {tuple(expected)}, found {weight.shape}, by {names}")
+        raise ExchangeError(f"weight: must have shape {tuple(expected)}, got {weight.shape}, by {names}")
 
 
 class Folder:
@@ -416,7 +416,7 @@ class Folder:
             raise ExchangeError("missing")
         found = self._group.open(key)
         if not isinstance(found, wanted):
-            raise ExchangeError(f"expected a {wanted.kind}, found a {found.kind}")
+            raise ExchangeError(f"must be a {wanted.kind}, got a {found.kind}")
         return found
 
     def _read(self, key: str, kinds: str, most: int | None, finish: Callable[[NDArray[Any]], _Value]) -> _Value:
@@ -435,7 +435,7 @@ class Folder:
 def _truth(values: NDArray[Any]) -> bool:
     (value,) = values.reshape(1)
     if value not in (0, 1):
-        raise ExchangeError(f"expected a bool, found {value}")
+        raise ExchangeError(f"must be a bool, got {value}")
     return bool(value)
 
 
@@ -443,7 +443,7 @@ def _short_text(values: NDArray[Any]) -> str:
     (value,) = values.reshape(1)
     text = str(value.decode("ascii", "backslashreplace"))
     if len(text) > layout.NAME_LIMIT:
-        raise ExchangeError(f"expected at most {layout.NAME_LIMIT} characters, found {len(text)}")
+        raise ExchangeError(f"must have at most {layout.NAME_LIMIT} characters, got {len(text)}")
     return text
 
 
@@ -454,10 +454,10 @@ def _whole(values: NDArray[Any]) -> NDArray[np.int64]:
             bad = np.trunc(values) != values
         if bad.any():
             where = tuple(int(axis) for axis in np.argwhere(bad)[0])
-            raise ExchangeError(f"expected finite integers, found {values[where]} at {where}")
+            raise ExchangeError(f"must be finite integers, got {values[where]} at {where}")
     if values.size:
         # as Python's numbers: a narrow type does not hold the limit
         low, high = values.min().item(), values.max().item()
         if not (low > -EXACT_LIMIT and high < EXACT_LIMIT):
-            raise ExchangeError(f"expected integers below 2**53, found {low} to {high}")
+            raise ExchangeError(f"must be integers below 2**53, got {low} to {high}")
     return values.astype(np.int64, copy=False)

@@ -88,7 +88,7 @@ def _file(path: str) -> BinaryIO:
     try:
         # looked at before it is opened: to open a pipe is to wait for who writes into it
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ExchangeError("expected a file, found a directory or device")
+            raise ExchangeError("must be a file, got a directory or device")
         return open(path, "rb")
     except ExchangeError:
         raise
@@ -107,10 +107,10 @@ def _check_start(file: BinaryIO) -> None:
     for block in _USER_BLOCKS:
         file.seek(block)
         if file.read(len(SIGNATURE)) == SIGNATURE:
-            raise ExchangeError(f"expected HDF5 data from the start, found it at {block}")
+            raise ExchangeError(f"must begin with HDF5 data, got it at {block}")
     if start.startswith(b"version https://git-lfs"):
-        raise ExchangeError("expected an HDF5 file, found a Git LFS pointer; fetch the data with git lfs pull")
-    raise ExchangeError("expected an HDF5 file, found " + ("an empty file" if not start else "other data"))
+        raise ExchangeError("must be an HDF5 file, got a Git LFS pointer; fetch the data with git lfs pull")
+    raise ExchangeError("must be an HDF5 file, got " + ("an empty file" if not start else "other data"))
 
 
 def shown(name: str) -> str:

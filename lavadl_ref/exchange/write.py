@@ -116,7 +116,7 @@ def write_layer(group: h5py.Group, layer: Layer) -> None:
     """
     with within(str(group.name)):
         if len(group):
-            raise ExchangeError(f"expected an empty group, found {', '.join(group)}")
+            raise ExchangeError(f"must be an empty group, got {', '.join(group)}")
         check_layer(layer)
         _write_layer(group, layer)
 

@@ -67,10 +67,10 @@ def test_the_whole_content_of_a_file_object_is_replaced():
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "expected an HDF5 file, found an empty file"),
-        (b"x" * 100, "expected an HDF5 file, found other data"),
-        (b"version https://git-lfs.github.com/spec/v1", "expected an HDF5 file, found a Git LFS pointer"),
-        (bytes(512) + b"\x89HDF\r\n\x1a\n", "expected HDF5 data from the start, found it at 512"),
+        (b"", "must be an HDF5 file, got an empty file"),
+        (b"x" * 100, "must be an HDF5 file, got other data"),
+        (b"version https://git-lfs.github.com/spec/v1", "must be an HDF5 file, got a Git LFS pointer"),
+        (bytes(512) + b"\x89HDF\r\n\x1a\n", "must begin with HDF5 data, got it at 512"),
     ],
 )
 def test_an_error_of_a_file_object_names_its_class(content, expected):
@@ -88,17 +88,17 @@ def test_an_error_of_an_open_file_names_its_path(tmp_path):
 
 def test_an_illegal_network_is_not_written_to_a_file_object():
     file = io.BytesIO(b"as before")
-    with pytest.raises(ExchangeError, match=r"^<BytesIO>: layer: expected 1 to 1024 layers"):
+    with pytest.raises(ExchangeError, match=r"^<BytesIO>: layer: must have 1 to 1024 layers"):
         exchange.write(file, Network(()))
     assert file.getvalue() == b"as before"
 
 
 def test_limits_hold_for_a_file_object(tmp_path):
     path = store(tmp_path / "x.net", dense_net() | {"layer/1/neuron/type": "x" * 1000})
-    with pytest.raises(ExchangeError, match="<BytesIO>: layer 1: neuron/type: expected at most 64 characters"):
+    with pytest.raises(ExchangeError, match="<BytesIO>: layer 1: neuron/type: must have at most 64 characters"):
         exchange.read(io.BytesIO(path.read_bytes()))
     cut = path.read_bytes()[:-1]
-    with pytest.raises(ExchangeError, match=r"<BytesIO>: expected .* bytes, found .*: the file is cut short"):
+    with pytest.raises(ExchangeError, match=r"<BytesIO>: must have .* bytes, got .*: the file is cut short"):
         exchange.read(io.BytesIO(cut))
 
 

@@ -105,7 +105,7 @@ def test_chunks(tmp_path_factory, libver, compression, shuffle, fletcher32, data
         file.create_dataset("x", data=values, chunks=chunks, **options)
     grid = np.prod([-(-extent // step) for extent, step in zip(shape, chunks, strict=True)])
     if libver not in ("earliest", "v108") and grid > 1024:
-        with pytest.raises(ExchangeError, match="expected at most 1024 chunks"):
+        with pytest.raises(ExchangeError, match="must have at most 1024 chunks"):
             everything(path)
     else:
         assert_agrees(path)
@@ -174,13 +174,13 @@ def test_what_is_not_understood_is_named(tmp_path, libver):
     with open(path, "rb") as raw:
         root = hdf5.root(hdf5.Source(raw))
         assert root.open("type").kind == "named type"
-        with pytest.raises(ExchangeError, match="found a SoftLink"):
+        with pytest.raises(ExchangeError, match="got a SoftLink"):
             root.open("soft")
-        with pytest.raises(ExchangeError, match="a type beside the data, found a reference"):
+        with pytest.raises(ExchangeError, match="a type beside the data, got a reference"):
             root.open("shared").type  # noqa: B018
         growing = root.open("growing")
         if libver == "latest":
-            with pytest.raises(ExchangeError, match="found one that may grow"):
+            with pytest.raises(ExchangeError, match="got one that may grow"):
                 growing.read()
         else:
             assert growing.read().tolist() == [0, 1, 2, 3]

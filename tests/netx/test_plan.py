@@ -57,7 +57,7 @@ def test_a_plan_refuses_what_lava_cannot_do(layers, message):
         ([conv()], {}, r"layer 0 \(conv\) .*input_shape=\(W, H, C\)"),
         ([Average(shape=(3,))], {}, r"layer 0 \(average\) .*input_shape=\(W, H, C\)"),
         ([conv()], {"input_shape": (5, 4, 3)}, r"layer 0 \(conv\) does not fit .*the input is \(3, 4, 5\) \(C, H, W\)"),
-        ([conv()], {"input_shape": (6, 4, 1)}, r"expected shape \(2, 3, 5\), found \(2, 3, 4\)"),
+        ([conv()], {"input_shape": (6, 4, 1)}, r"must have shape \(2, 3, 5\), got \(2, 3, 4\)"),
         ([conv()], {"input_shape": (20,)}, r"expects input \(C, H, W\), found \(20,\)"),
         ([dense(), dense(2, 5)], {}, r"layer 1 \(dense\) does not fit .*\(2, 3\), found \(2, 5\)"),
         ([dense()], {"skip_layers": 1}, "no layer is left of 1"),

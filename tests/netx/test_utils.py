@@ -223,7 +223,7 @@ def test_links_are_refused_and_cycles_harmless(path):
         file["layer/0/up"] = file["layer"]
     net = NetDict(path)
     for name, kind in (("soft", "SoftLink"), ("external", "ExternalLink")):
-        with pytest.raises(ExchangeError, match=f"{name}: expected data in this file, found a {kind}"):
+        with pytest.raises(ExchangeError, match=f"{name}: must have data in this file, got a {kind}"):
             net[name]
     assert net["layer/0/up/0/up/0/type"] == "dense"
 
@@ -231,8 +231,8 @@ def test_links_are_refused_and_cycles_harmless(path):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (np.array([1.5]), r"x.net: layer/0/weight: expected finite integers, found 1\.5"),
-        (np.array([np.nan]), "expected finite integers, found nan"),
+        (np.array([1.5]), r"x.net: layer/0/weight: must be finite integers, got 1\.5"),
+        (np.array([np.nan]), "must be finite integers, got nan"),
         (h5py.Empty("f4"), "found an empty dataset"),
         (np.array([(1, 2)], [("a", "i4"), ("b", "i4")]), "found a compound type"),
     ],
@@ -256,7 +256,7 @@ def test_a_net_dict_refuses_bad_arguments(tmp_path, path):
     with pytest.raises(ExchangeError, match=r"absent.net: cannot be opened: No such file"):
         NetDict(tmp_path / "absent.net")
     (tmp_path / "text.net").write_text("dense")
-    with pytest.raises(ExchangeError, match="expected an HDF5 file, found other data"):
+    with pytest.raises(ExchangeError, match="must be an HDF5 file, got other data"):
         NetDict(tmp_path / "text.net")
     with pytest.raises(ValueError, match=r"mode must be 'r', got 'w'; lavadl_ref.exchange.write"):
         NetDict(path, mode="w")

@@ -83,7 +83,7 @@ class Chunks:
             places = [place for place in there if place[1] != UNDEFINED]
             known = set(product(*(range(0, extent, step) for extent, step in zip(self.shape, self.chunk, strict=True))))
             if len(places) != self.count or {offset for offset, _, _ in places} != known:
-                raise ExchangeError(f"expected {self.count} chunks of data, found {len(places)}")
+                raise ExchangeError(f"must have {self.count} chunks of data, got {len(places)}")
             self._places = places
         return self._places
 
@@ -111,7 +111,7 @@ class Chunks:
         if signature != b"FAHD" or version or filtered != bool(self.filters) or not 8 <= width <= 20:
             raise ExchangeError("damaged file: no list of chunks where one should be")
         if count > _PAGE:
-            raise ExchangeError(f"expected at most {_PAGE} chunks in a file of the newest format, found {count:,}")
+            raise ExchangeError(f"must have at most {_PAGE} chunks in a file of the newest format, got {count:,}")
         start = source.structure(block, 14)
         if not start.startswith(b"FADB\0"):
             raise ExchangeError("damaged file: no list of chunks where one should be")
@@ -127,7 +127,7 @@ class Chunks:
 def _whole(size: int, skipped: int) -> int:
     """The size of a chunk that has gone through all filters."""
     if skipped:
-        raise ExchangeError("expected every chunk to be compressed as its dataset says")
+        raise ExchangeError("must have chunks that are all compressed as their dataset says")
     return size
 
 
@@ -154,7 +154,7 @@ def _newer_chunks(body: bytes, shape: tuple[int, ...], width: int, filters: tupl
     chunk = tuple(int.from_bytes(body[start : start + digits], "little") for start in range(5, at, max(digits, 1)))
     index = body[at]
     if flags & 1 or index not in (_SINGLE, _IMPLICIT, _FIXED):
-        raise ExchangeError("expected chunks of a dataset of fixed extent, found one that may grow")
+        raise ExchangeError("must have chunks of a dataset of fixed extent, got one that may grow")
     single = 0
     at += 1
     if index == _SINGLE and flags & 2:
@@ -194,7 +194,7 @@ def filters_of(bodies: Sequence[bytes]) -> tuple[int, ...]:
     for body in bodies:
         found += _numbers(body)
     if tuple(number for number in found if number != _CHECKSUM) not in _PIPELINES or found.count(_CHECKSUM) > 1:
-        raise ExchangeError(f"expected no compression but gzip, found HDF5 filters {found}")
+        raise ExchangeError(f"must have no compression but gzip, got HDF5 filters {found}")
     return tuple(found)
 
 

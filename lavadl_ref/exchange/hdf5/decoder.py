@@ -92,7 +92,7 @@ class Source:
         """
         self._steps -= count
         if self._steps < 0:
-            raise ExchangeError(f"expected at most {STEP_LIMIT:,} structures and messages in the file")
+            raise ExchangeError(f"must have at most {STEP_LIMIT:,} structures and messages in the file")
 
     def take(self, name: str, amount: int) -> None:
         """Subtract `amount` bytes from the allowance called `name`: ``stored``, ``packed`` or ``decoded``.
@@ -110,7 +110,7 @@ class Source:
     def take_chunks(self, count: int) -> None:
         """Account for `count` chunks; raise ExchangeError if a file may not have so many."""
         if count > self._chunks:
-            raise ExchangeError(f"expected at most {self._chunks} chunks, found {count:,}")
+            raise ExchangeError(f"must have at most {self._chunks} chunks, got {count:,}")
         self._chunks -= count
 
     def structure(self, address: int, count: int) -> bytes:
@@ -124,7 +124,7 @@ class Source:
         self.step()
         self._bytes -= count
         if count > BLOCK_LIMIT or self._bytes < 0:
-            raise ExchangeError(f"expected at most {BLOCK_LIMIT:,} bytes in a structure, found {count:,}")
+            raise ExchangeError(f"must have at most {BLOCK_LIMIT:,} bytes in a structure, got {count:,}")
         return self.data(address, count)
 
     def data(self, address: int, count: int) -> bytes:
@@ -197,7 +197,7 @@ class Source:
         """
         length, address, index = _REFERENCE.unpack(reference)
         if length > limit:
-            raise ExchangeError(f"expected at most {limit} characters, found {length:,}")
+            raise ExchangeError(f"must have at most {limit} characters, got {length:,}")
         if address not in self._strings:
             self._strings[address] = self._list_strings(address)
         heap, objects = self._strings[address]
@@ -256,18 +256,18 @@ def superblock(source: Source) -> int:
         sizes, at = start[13:15], 24 + 4 * version
         base, _, end, driver, _, header = struct.unpack_from("<6Q", start, at)
         if driver != UNDEFINED:
-            raise ExchangeError("expected one HDF5 file, found one of several")
+            raise ExchangeError("must be one HDF5 file, got one of several")
     elif version in (2, 3):
         sizes = start[9:11]
         base, _, end, header = struct.unpack_from("<4Q", start, 12)
         if start[11] & 1:
-            raise ExchangeError("expected a whole file, found one that is still written or was not closed")
+            raise ExchangeError("must be a whole file, got one that is still written or was not closed")
     else:
-        raise ExchangeError(f"expected an HDF5 superblock of version 0 to 3, found {version}")
+        raise ExchangeError(f"must have an HDF5 superblock of version 0 to 3, got {version}")
     if end > source.size or source.size < 48:
-        raise ExchangeError(f"expected {end:,} bytes, found {source.size:,}: the file is cut short")
+        raise ExchangeError(f"must have {end:,} bytes, got {source.size:,}: the file is cut short")
     if sizes != b"\x08\x08" or base:
-        raise ExchangeError("expected HDF5 addresses and lengths of 8 bytes, counted from the start of the file")
+        raise ExchangeError("must have HDF5 addresses and lengths of 8 bytes, counted from the start of the file")
     return int(header)
 
 
@@ -345,7 +345,7 @@ def links_of(source: Source, messages: Sequence[Message], limit: int) -> Links:
         if name in found:
             raise ExchangeError("damaged file: two keys of one name")
         if len(found) == limit:
-            raise ExchangeError(f"expected at most {limit} keys, found more")
+            raise ExchangeError(f"must have at most {limit} keys, got more")
         found[name] = target
     return found
 
@@ -469,14 +469,14 @@ def layout_of(body: bytes, shape: tuple[int, ...], width: int, filters: tuple[in
     try:
         version, kind = struct.unpack_from("<BB", body)
         if version not in (3, 4, 5):
-            raise ExchangeError(f"expected an HDF5 layout of version 3 to 5, found {version}")
+            raise ExchangeError(f"must have an HDF5 layout of version 3 to 5, got {version}")
         if kind == _COMPACT:
             (size,) = struct.unpack_from("<H", body, 2)
             return Layout(UNDEFINED, size, body[4 : 4 + size])
         if kind == _CONTIGUOUS:
             return Layout(*struct.unpack_from("<QQ", body, 2))
         if kind == _VIRTUAL:
-            raise ExchangeError("expected data in this file, found a reference to another file")
+            raise ExchangeError("must have data in this file, got a reference to another file")
         if kind != _CHUNKED:
             raise ExchangeError(f"unknown HDF5 layout {kind}")
         return chunks_of(body, shape, width, filters)
@@ -502,7 +502,7 @@ class Object:
         if len(found) != 1:
             raise ExchangeError(f"damaged file: {what} is given {len(found)} times")
         if found[0].shared:
-            raise ExchangeError(f"expected {what} beside the data, found a reference to it")
+            raise ExchangeError(f"must have {what} beside the data, got a reference to it")
         return found[0].body
 
 
@@ -528,7 +528,7 @@ class Group(Object):
         """
         target = self.links[name]
         if isinstance(target, str):
-            raise ExchangeError(f"expected data in this file, found a {target}")
+            raise ExchangeError(f"must have data in this file, got a {target}")
         return _object(self._source, target)
 
     def read(self, name: str, kinds: str, most: int | None = None) -> NDArray[Any]:
@@ -543,7 +543,7 @@ class Group(Object):
         """
         found = self.open(name)
         if not isinstance(found, Dataset):
-            raise ExchangeError(f"expected a {Dataset.kind}, found a {found.kind}")
+            raise ExchangeError(f"must be a {Dataset.kind}, got a {found.kind}")
         return found.values(kinds, most)
 
     def take(self, name: str, amount: int) -> None:
@@ -576,7 +576,7 @@ class Dataset(Object):
             If it lies in another file, or is laid out in a way that is not known.
         """
         if any(message.type == _EXTERNAL for message in self._messages):
-            raise ExchangeError("expected data in this file, found a reference to another file")
+            raise ExchangeError("must have data in this file, got a reference to another file")
         assert self.shape is not None
         applied = [message.body for message in self._messages if message.type == _FILTERS]
         filters = filters_of(applied) if applied else ()
@@ -604,14 +604,14 @@ class Dataset(Object):
         """
         shape, stored = self.shape, self.type
         if most == 1 and shape not in (None, (), (1,)):
-            raise ExchangeError(f"expected one {'string' if 'S' in kinds else 'value'}, found shape {shape}")
+            raise ExchangeError(f"must be one {'string' if 'S' in kinds else 'value'}, got shape {shape}")
         if most is not None and shape is not None and math.prod(shape) > most:
-            raise ExchangeError(f"expected at most {most} numbers, found shape {shape}")
+            raise ExchangeError(f"must have at most {most} numbers, got shape {shape}")
         if shape is None:
-            raise ExchangeError("expected data, found an empty dataset")
+            raise ExchangeError("must have data, got an empty dataset")
         if stored.kind not in kinds or stored.size > NAME_LIMIT:
             name = f"strings of {stored.size:,} bytes" if stored.kind == "S" and "S" in kinds else stored.name
-            raise ExchangeError(f"expected {_DESCRIBED[kinds]}, found {name}")
+            raise ExchangeError(f"must be {_DESCRIBED[kinds]}, got {name}")
         self._take(math.prod(shape), stored.size)
         if stored.kind == "O":
             return np.array([self._source.string(self.reference(), NAME_LIMIT)])

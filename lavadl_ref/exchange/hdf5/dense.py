@@ -103,7 +103,7 @@ def _heap(source: Structures, address: int) -> _Heap:
     for block_address, size in places:
         if block_address != UNDEFINED:
             if size > largest:
-                raise ExchangeError(f"expected at most {offset:,} bytes of keys in a group, found more")
+                raise ExchangeError(f"must have at most {offset:,} bytes of keys in a group, got more")
             block = source.structure(block_address, size)
             if not block.startswith(b"FHDB\0"):
                 raise ExchangeError("damaged file: no keys where they should be")

@@ -65,7 +65,7 @@ def shape_of(body: bytes) -> tuple[int, ...] | None:
         return None
     shape = struct.unpack_from(f"<{axes}Q", body, start)
     if math.prod(extent for extent in shape if extent) >= 2**60:
-        raise ExchangeError(f"expected an array that a file can hold, found shape {shape}")
+        raise ExchangeError(f"must be an array that a file can hold, got shape {shape}")
     return shape
 
 
