@@ -71,7 +71,7 @@ def test_a_layer_in_older_spelling_is_reduced():
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("type",), "dens", "layer 0: type: expected one of .*'dens'"),
+        (("type",), "dens", "layer 0: type: must be one of .*, got 'dens'"),
         (("type",), 3, "layer 0: type: must hold text, got int64"),
         (("type",), ["dense", "dense"], r"layer 0: type: must be one value, got shape \(2,\)"),
         (("type",), "d" * 65, "layer 0: type: .*at most 64 characters, .* 65"),
