@@ -96,7 +96,7 @@ class VoltageOnly(NamedTuple):
     threshold: int
 
     def gain(self, steps):
-        """How many times the inputs the voltage can come to."""
+        """The factor by which the voltage can exceed the inputs."""
         return float(memory(self.decay[0], steps))
 
     def state_bound(self, state, steps):

@@ -98,7 +98,7 @@ print("done")
     reason="needs a torch with MKL, and a processor with AVX2",
 )
 def test_every_bit_of_a_step_where_mkl_is_told_to_be_reproducible():
-    """What torch's matrix products round is the only difference, and MKL_CBWR takes that away too."""
+    """The rounding of torch's matrix products is the only difference, and MKL_CBWR takes that away too."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", REPRODUCIBLE],
         env={**os.environ, "MKL_CBWR": "AVX2,STRICT", "PYTHONPATH": os.pathsep.join(sys.path)},

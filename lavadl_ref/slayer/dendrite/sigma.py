@@ -24,6 +24,11 @@ class Sigma(Stateful):
         (N, C, *spatial) float64, the sum so far where it persists; one element where it is the same for all.
     shape : torch.Size or None
         Shape of the first input without batch and time.
+
+    Examples
+    --------
+    >>> Sigma()(torch.tensor([[[1.0, 0.0, 0.5]]]))
+    tensor([[[1.0000, 1.0000, 1.5000]]])
     """
 
     _what = "sigma"

@@ -1,4 +1,4 @@
-"""What resonators share: the rotation's two parameters, from period and decay."""
+"""The base of the resonators: the rotation's two parameters, from period and decay."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ class Resonant(spiking.Neuron):
 
     @property
     def decay(self) -> Any:
-        """What the rounded rotation takes off the state in one step, 0 to 1."""
+        """The fraction of the state that the rounded rotation takes off in one step, 0 to 1."""
         return 1 - np.hypot(self.cx_sin_decay, self.cx_cos_decay) / self.p_scale
 
     @property

@@ -12,9 +12,6 @@ from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT
 __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
-neuron_params = neuron_params_of(__name__, "ADRF_PHASE", period_and_decay)
-
-
 class Neuron(AdaptiveResonant):
     """Adaptive resonate-and-fire neuron.
 
@@ -38,3 +35,6 @@ class Neuron(AdaptiveResonant):
         The imaginary part before the first step is the one that `dynamics` started from.
         """
         return self._crossed(real, imag, threshold + refractory)
+
+
+neuron_params = neuron_params_of(__name__, adrf.FAMILY.name, period_and_decay)

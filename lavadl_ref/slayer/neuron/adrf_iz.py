@@ -12,9 +12,6 @@ from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT
 __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
-neuron_params = neuron_params_of(__name__, "ADRF_IZHIKEVICH", period_and_decay)
-
-
 class Neuron(AdaptiveResonant):
     """Adaptive resonate-and-fire neuron that spikes on its imaginary part.
 
@@ -35,3 +32,6 @@ class Neuron(AdaptiveResonant):
     def spike(self, real: Tensor, imag: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
         """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included."""
         return self._fired(imag, threshold + refractory)
+
+
+neuron_params = neuron_params_of(__name__, adrf_iz.FAMILY.name, period_and_decay)

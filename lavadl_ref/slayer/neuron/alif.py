@@ -16,9 +16,6 @@ from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT
 __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
-neuron_params = neuron_params_of(__name__, "ALIF")
-
-
 class Neuron(spiking.Adaptive):
     """Adaptive leaky integrate-and-fire neuron.
 
@@ -53,3 +50,6 @@ class Neuron(spiking.Adaptive):
     def spike(self, voltage: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
         """Spikes of what `dynamics` returned without the current, with the surrogate gradient; dropout included."""
         return self._fired(voltage, threshold + refractory)
+
+
+neuron_params = neuron_params_of(__name__, alif.FAMILY.name)

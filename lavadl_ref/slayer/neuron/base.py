@@ -1,4 +1,4 @@
-"""What all spiking neurons share: scales, threshold, quantisers, lazily shaped decays, persistent state."""
+"""The base of all neurons: scales, threshold, quantisers, lazily shaped decays, persistent state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Decay = float | tuple[float, float] | list[float] | NDArray[np.floating]
 
 
 def _outside(parameter: Tensor, low: float, high: float) -> Tensor:
-    """Where the nearest integer is not within `low` and `high`."""
+    """A mask of the elements whose nearest integer is not within `low` and `high`."""
     nearest = parameter.detach().round()
     return (nearest < low) | (nearest > high)
 
@@ -140,7 +140,7 @@ class Neuron(Persistent, LazyShapes):
         value = _validate.real(value, name)
         if not math.isfinite(value):
             raise ValueError(f"{name} must be finite, got {value}")
-        level = int(value * self.w_scale) / self.w_scale
+        level: float = int(value * self.w_scale) / self.w_scale
         self._asked[name] = value
         if value > 0 and level == 0:
             self._warn(name, value, level)
@@ -178,7 +178,7 @@ class Neuron(Persistent, LazyShapes):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
     def quantize_8bit(self, weight: Tensor, descale: bool = False) -> Tensor:
@@ -334,7 +334,7 @@ class Neuron(Persistent, LazyShapes):
         return spikes if self.drop is None else self.drop(spikes)
 
     def _quantised(self) -> dict[str, Any]:
-        """What became of the parameters that were asked for, in the same units."""
+        """The values that the parameters became, in the units that they were asked for in."""
         return {"threshold": self.threshold}
 
     def extra_repr(self) -> str:

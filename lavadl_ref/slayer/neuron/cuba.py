@@ -22,9 +22,6 @@ __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 _EXACT = 1 << 24  #: integers up to here are the same in float32
 
 
-neuron_params = neuron_params_of(__name__, "CUBA")
-
-
 class Neuron(spiking.Neuron):
     """Current-based leaky integrate-and-fire neuron.
 
@@ -56,7 +53,7 @@ class Neuron(spiking.Neuron):
 
     @property
     def threshold_eps(self) -> float:
-        """What Lava-DL adds to the threshold where it compares: less than a unit, so that v > threshold."""
+        """The margin that Lava-DL adds to the threshold where it compares: less than a unit, so that v > threshold."""
         return 0.01 / float(self.s_scale)
 
     @threshold_eps.setter
@@ -114,7 +111,7 @@ class Neuron(spiking.Neuron):
 
     @property
     def _norm_is_bias(self) -> bool:
-        """Whether the norm, if there is one, is a bias of the voltage that integers hold."""
+        """Tell whether the norm, if there is one, is a bias of the voltage that integers hold."""
         norm = self.norm
         if norm is None:
             return True
@@ -154,3 +151,6 @@ class Neuron(spiking.Neuron):
         if observing:
             self.norm.observe(traces[0].detach())
         return spikes
+
+
+neuron_params = neuron_params_of(__name__, cuba.FAMILY.name)

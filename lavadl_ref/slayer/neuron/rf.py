@@ -13,9 +13,6 @@ TAU_RHO_MULT: float = 0.5
 SCALE_RHO_MULT: float = 10
 
 
-neuron_params = neuron_params_of(__name__, "RF_PHASE", period_and_decay)
-
-
 class Neuron(Resonant):
     """Resonate-and-fire neuron.
 
@@ -38,3 +35,6 @@ class Neuron(Resonant):
         The imaginary part before the first step is the one that `dynamics` started from.
         """
         return self._crossed(real, imag, self._real_level())
+
+
+neuron_params = neuron_params_of(__name__, rf.FAMILY.name, period_and_decay)

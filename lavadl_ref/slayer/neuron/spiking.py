@@ -19,6 +19,7 @@ from lavadl_ref._assigned import Constant
 from lavadl_ref.slayer._bounds import bounds_of
 from lavadl_ref.slayer._bridge import feedback as _feedback
 from lavadl_ref.slayer._bridge.autograd import Layout, Neurons, Setting, layout_of
+from lavadl_ref.slayer._bridge.function import Function
 from lavadl_ref.slayer._bridge.spike import PhaseSpike, Spike
 from lavadl_ref.slayer.neuron import _units, base
 from lavadl_ref.slayer.neuron._docstrings import describe_parameters
@@ -33,7 +34,7 @@ SCALE_RHO_MULT: float = 0.1
 Signal = Tensor | tuple[Tensor, Tensor]
 
 
-class _Rounded(torch.autograd.Function):
+class _Rounded(Function):
     """`_nearest`, with the gradient of a clamp."""
 
     @staticmethod
@@ -220,7 +221,7 @@ class Neuron(base.Neuron):
 
     @property
     def _apart(self) -> bool:
-        """Whether the surrogate is not the kernel's: slopes of a graded phase have different units."""
+        """Tell whether the surrogate is not the kernel's: slopes of a graded phase have different units."""
         return self._rescales and self.by_phase and self.graded_spike
 
     @property
@@ -309,7 +310,8 @@ class Neuron(base.Neuron):
             return None
         if not state.isfinite().all():
             raise ValueError(f"{name} must be finite")
-        return (state.double() * self.s_scale).to(torch.int64)
+        integers: Tensor = (state.double() * self.s_scale).to(torch.int64)
+        return integers
 
     def _hold(self, name: str, state: Tensor) -> None:
         """Keep integers of 1 / s_scale as the persistent state `name`, which is in units of 1."""
@@ -549,6 +551,6 @@ def _kind(value: Any) -> str:
 
 
 def _received(weight: _feedback.Weight, spikes: Tensor) -> Tensor:
-    """What each step receives of the spikes one step before, in the shape of `spikes`."""
+    """The sums that each step receives of the spikes one step before, in the shape of `spikes`."""
     sums = _feedback.sent(weight, spikes.flatten(1, -2)).reshape(spikes.shape)
     return torch.nn.functional.pad(sums, (1, 0))[..., :-1]

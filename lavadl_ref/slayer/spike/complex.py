@@ -50,6 +50,12 @@ class Spike(metaclass=_Fixed):
         TypeError, ValueError
             If `real` or `imag` is no real tensor with a time axis, or `real` is to become graded spikes and has no
             floating dtype.
+
+        Examples
+        --------
+        >>> real, imag = torch.tensor([2.0, 2.0, 0.0]), torch.tensor([-1.0, 1.0, 1.0])
+        >>> Spike.apply(real, imag, 1.0, 1.0, 1.0, False, 0.0)
+        tensor([0., 1., 0.])
         """
         _validate.tensor(real, "real part of Spike")
         _validate.tensor(imag, "imaginary part of Spike")

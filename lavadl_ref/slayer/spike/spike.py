@@ -79,6 +79,11 @@ class Spike(metaclass=_Fixed):
         ------
         TypeError
             If `voltage` is no real tensor, or is to become graded spikes and has no floating dtype.
+
+        Examples
+        --------
+        >>> Spike.apply(torch.tensor([0.5, 1.0, 2.0]), 1.0, 1.0, 1.0, False, None)
+        tensor([0., 1., 1.])
         """
         _validate.tensor(voltage, "voltage of Spike", 0)
         if _validate.flag(graded_spike, "graded_spike"):
