@@ -59,7 +59,7 @@ def compare_slayer(
                 block.delay_shift = False
             # the input is already what the input block makes of it
             if isinstance(block, base.AbstractInput) and block.neuron is not None:
-                y = block._sent(block.neuron.driven(y))
+                y = block.sent(block.neuron.driven(y))
             else:
                 y = block(y)
             outputs.append(y.numpy())

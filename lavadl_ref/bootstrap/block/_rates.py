@@ -68,7 +68,7 @@ class Cuba(Rates):
         if neuron.norm is None:
             drive: Tensor = z
             return drive
-        decay = _per_channel(neuron._decay("current_decay").detach() / neuron.p_scale, z)
+        decay = _per_channel(neuron.applied_decay("current_decay").detach() / neuron.p_scale, z)
         if not bool((decay > 0).all()):
             raise ValueError(
                 "CUBA neurons with a norm have no rate where current_decay is 0: their current has no bound"
@@ -86,7 +86,7 @@ class Resonant(Rates):
     def drive(self, neuron: Any, z: Any, gather: bool) -> Tensor:
         """The imaginary part of the input times the factor."""
         real, imag = (_normed(norm, x, gather) for norm, x in zip((neuron.real_norm, neuron.imag_norm), z, strict=True))
-        decays = (neuron._decay(name).detach() / neuron.p_scale for name in ("cos_decay", "sin_decay"))
+        decays = (neuron.applied_decay(name).detach() / neuron.p_scale for name in ("cos_decay", "sin_decay"))
         factor = self.weights(torch.complex(*decays))
         return _per_channel(factor.real, imag) * imag + _per_channel(factor.imag, real) * real
 

@@ -252,10 +252,10 @@ class SpikingBlock(Persistent, Block):
 
     def _fire(self, z: Signal) -> Output:
         """The output of the block for the input `z` of its neurons."""
-        return self._sent(called(self.neuron, z))
+        return self.sent(called(self.neuron, z))
 
-    def _sent(self, spikes: Tensor) -> Output:
-        """The output of the block for the spikes of its neurons."""
+    def sent(self, spikes: Tensor) -> Output:
+        """The output of the block for the spikes (N, ..., T) of its neurons: shifted, delayed, counted."""
         if not isinstance(self.delay, axon.Delay):
             x = self._shifted(spikes)
             x = x if self.delay is None else self.delay(x)

@@ -24,7 +24,7 @@ Arrays = dict[str, Any]  #: int64 arrays by the names of description fields
 
 
 def integers(values: Tensor, what: str) -> NDArray[np.int64]:
-    """`values` as integers.
+    """`values`, of any shape, as int64 integers of the same shape.
 
     Raises
     ------

@@ -23,7 +23,7 @@ class Flatten(Block):
     """
 
     def forward(self, x: Tensor) -> Output:
-        """Flatten all but batch and time."""
+        """Flatten all of `x` (N, C, ..., T) but batch and time."""
         _signal(self, x)
         y = x.movedim(-1, 0).flatten(2).movedim(0, -1)
         self.shape = torch.Size([y.shape[1], 1, 1])
@@ -52,7 +52,7 @@ class Average(Block):
         self.num_outputs = _validate.integer(num_outputs, "num_outputs", 1)
 
     def forward(self, x: Tensor) -> Output:
-        """Average the channels of `x`."""
+        """Average the channels of `x` (N, C, ..., T)."""
         _validate.with_fractions(_signal(self, x), "input of an Average block")
         size = x.movedim(-1, 0).flatten(2).shape[2]
         if size % self.num_outputs:

@@ -131,12 +131,12 @@ class FeedbackBlock(SpikingBlock):
             spikes = sent = _stepped(neuron, z, weight, last)
         else:
             spikes = neuron(z, weight, last)
-            sent = neuron._dropped(spikes)
+            sent = neuron.dropped(spikes)
         if watched(synapse):
             _show(synapse, spikes, last)
         if self._persists:
             self.spike_state = spikes[..., -1].detach()
-        return self._sent(sent)
+        return self.sent(sent)
 
 
 def _with_bias(z: Tensor, synapse: Any) -> Tensor:

@@ -27,8 +27,9 @@ class Sigma(Stateful):
 
     Examples
     --------
-    >>> Sigma()(torch.tensor([[[1.0, 0.0, 0.5]]]))
-    tensor([[[1.0000, 1.0000, 1.5000]]])
+    >>> import torch
+    >>> Sigma()(torch.tensor([[[1.0, 0.0, 0.5]]])).tolist()
+    [[[1.0, 1.0, 1.5]]]
     """
 
     _what = "sigma"

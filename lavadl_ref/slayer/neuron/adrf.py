@@ -30,7 +30,7 @@ class Neuron(AdaptiveResonant):
     kernel = adrf.FAMILY
 
     def spike(self, real: Tensor, imag: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
-        """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included.
+        """Spikes of the states (N, C, ..., T) that `dynamics` returned, with the surrogate gradient; dropout included.
 
         The imaginary part before the first step is the one that `dynamics` started from.
         """

@@ -48,7 +48,7 @@ class Neuron(spiking.Adaptive):
         self._register_adaptation(threshold_decay, refractory_decay)
 
     def spike(self, voltage: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
-        """Spikes of what `dynamics` returned without the current, with the surrogate gradient; dropout included."""
+        """Spikes of the states (N, C, ..., T) that `dynamics` returned, without the current; dropout included."""
         return self._fired(voltage, threshold + refractory)
 
 

@@ -73,7 +73,7 @@ class Neuron(Persistent, LazyShapes):
         raise NotImplementedError
 
     def dynamics(self, input: Tensor) -> tuple[Tensor, ...]:
-        """The states over time."""
+        """The states over time, each of the shape of `input` (N, C, ..., T)."""
         raise NotImplementedError
 
     family: str = ""  #: the name of its family in a ``.net`` file
@@ -270,8 +270,8 @@ class Neuron(Persistent, LazyShapes):
     def _loaded(self, name: str, value: Tensor) -> None:
         self._ranges.pop(name, None)
 
-    def _observe(self, input: Tensor) -> None:
-        """Note the shape of the first input, draw per-channel decays, drop states of another batch."""
+    def observe(self, input: Tensor) -> None:
+        """Note the shape of the first input (N, C, ..., T), draw per-channel decays, drop states of another batch."""
         layout_of(input)  # an unusable input must not fix the shape
         shape = input.shape[1:-1]
         if self.shape is None:
@@ -330,7 +330,8 @@ class Neuron(Persistent, LazyShapes):
                 f"thresholds are truncated to multiples of 1/{self.w_scale}"
             )
 
-    def _dropped(self, spikes: Tensor) -> Tensor:
+    def dropped(self, spikes: Tensor) -> Tensor:
+        """`spikes` (N, C, ..., T) behind the dropout, where there is one."""
         return spikes if self.drop is None else self.drop(spikes)
 
     def _quantised(self) -> dict[str, Any]:

@@ -92,13 +92,14 @@ class Neuron(spiking.Neuron):
     def _integrated(self, x: Tensor, state: str, threshold: int | None) -> tuple[Tensor, bool]:
         """One of the two leaky integrators on its own, in units of 1, and whether float32 rounded its values."""
         held = self._held(f"{state}_state") if self.persistent_state else None
-        y, after, rounded = LeakyIntegrator.apply(self._units.up(x), self._decay(f"{state}_decay"), held, threshold)
+        decay = self.applied_decay(f"{state}_decay")
+        y, after, rounded = LeakyIntegrator.apply(self._units.up(x), decay, held, threshold)
         if self.persistent_state:
             self._hold(f"{state}_state", after)
         return self._units.down(y), rounded
 
     def spike(self, voltage: Tensor) -> Tensor:
-        """Spikes of a voltage from `dynamics`, with the surrogate gradient; dropout included."""
+        """Spikes of a voltage (N, C, ..., T) from `dynamics`, with the surrogate gradient; dropout included."""
         return self._fired(voltage, self._real_level())
 
     def _spikes(self, input: Signal) -> Tensor:
@@ -107,7 +108,7 @@ class Neuron(spiking.Neuron):
             return self.spike(self.dynamics(input)[1])
         ((x,), _) = self._parts(input)
         self._check_fires((x,))
-        return self._dropped(self._run((x,), traces=False, bias=self._bias(x))[0])
+        return self.dropped(self._run((x,), traces=False, bias=self._bias(x))[0])
 
     @property
     def _norm_is_bias(self) -> bool:

@@ -30,7 +30,7 @@ class Neuron(Resonant):
     kernel = rf.FAMILY
 
     def spike(self, real: Tensor, imag: Tensor) -> Tensor:
-        """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included.
+        """Spikes of the states (N, C, ..., T) that `dynamics` returned, with the surrogate gradient; dropout included.
 
         The imaginary part before the first step is the one that `dynamics` started from.
         """

@@ -29,7 +29,7 @@ class Neuron(Resonant):
     kernel = rf_iz.FAMILY
 
     def spike(self, real: Tensor, imag: Tensor) -> Tensor:
-        """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included."""
+        """Spikes of the states (N, C, ..., T) that `dynamics` returned, with surrogate gradient; dropout included."""
         return self._fired(imag, self._real_level())
 
 

@@ -25,7 +25,7 @@ Activation = Callable[[Tensor], Tensor]
 
 
 def identity(input: Tensor) -> Tensor:
-    """`input` itself: the activation of a linear sigma-delta neuron."""
+    """`input`, of any shape, itself: the activation of a linear sigma-delta neuron."""
     return input
 
 
@@ -149,8 +149,8 @@ class Neuron(base.Neuron):
     Examples
     --------
     >>> neuron = Neuron(threshold=0.5, activation=identity)
-    >>> neuron(torch.tensor([[[1.0, 0.25, 0.25, 0.0]]]))  # the two changes of 0.25 are sent as one
-    tensor([[[1.0000, 0.0000, 0.5000, 0.0000]]], grad_fn=...)
+    >>> neuron(torch.tensor([[[1.0, 0.25, 0.25, 0.0]]])).tolist()  # the two changes of 0.25 are sent as one
+    [[[1.0, 0.0, 0.5, 0.0]]]
     """
 
     kernel = sigma_delta.FAMILY
@@ -327,7 +327,7 @@ class Neuron(base.Neuron):
         sigma, value : Tensor
             Shape of `input`.
         """
-        self._observe(input)
+        self.observe(input)
         sigma = self.sigma(input)
         value = sigma if self.norm is None else self.norm(sigma)
         if self.bias_is_set:
@@ -341,8 +341,8 @@ class Neuron(base.Neuron):
 
     def driven(self, input: Tensor) -> Tensor:
         """The changes of the network's own input (N, C, ..., T), without sum, bias and activation."""
-        self._observe(input)
-        return self._dropped(self.delta(input))
+        self.observe(input)
+        return self.dropped(self.delta(input))
 
     def _fusible(self, input: Tensor) -> bool:
         """Tell whether one kernel can do all between input and message: no hook waits for what is between."""
@@ -363,7 +363,7 @@ class Neuron(base.Neuron):
         OutOfRange
             Where the parts, one after the other, have to decide.
         """
-        self._observe(input)
+        self.observe(input)
         held = [*self.sigma._started(input), *self.delta._started(input)]
         self.delta._draw(input)
         levels, bias = self.delta._levels(), self.quantised_bias if self.bias_is_set else None
@@ -392,7 +392,7 @@ class Neuron(base.Neuron):
         layout_of(input)
         if self._fusible(input):
             try:
-                return self._dropped(self._messages(input))
+                return self.dropped(self._messages(input))
             except OutOfRange:
                 pass
-        return self._dropped(self.delta(self.dynamics(input)[1]))
+        return self.dropped(self.delta(self.dynamics(input)[1]))

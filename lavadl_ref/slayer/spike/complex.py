@@ -30,7 +30,7 @@ class Spike(metaclass=_Fixed):
         real, imag : Tensor
             (..., T), a floating dtype; integers and booleans too where spikes are not graded.
         threshold : float or Tensor
-            A number, or one per element of `real`.
+            A number, or one per element of `real`, of its shape.
         tau_rho, scale_rho : float
             Width and height of the surrogate gradient, see `lavadl_kernels.spike.phase_surrogate`.
         graded_spike : bool
@@ -53,6 +53,7 @@ class Spike(metaclass=_Fixed):
 
         Examples
         --------
+        >>> import torch
         >>> real, imag = torch.tensor([2.0, 2.0, 0.0]), torch.tensor([-1.0, 1.0, 1.0])
         >>> Spike.apply(real, imag, 1.0, 1.0, 1.0, False, 0.0)
         tensor([0., 1., 0.])

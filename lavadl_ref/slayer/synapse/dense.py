@@ -58,7 +58,7 @@ def frames(x: Tensor, dtype: torch.dtype, what: str) -> Tensor:
 
 
 def unframed(y: Tensor, samples: int, steps: int) -> Tensor:
-    """The inverse of `frames`."""
+    """The inverse of `frames`: (T * N, C, H, W) as (N, C, H, W, T)."""
     return y.reshape(steps, samples, *y.shape[1:]).permute(1, 2, 3, 4, 0)
 
 
