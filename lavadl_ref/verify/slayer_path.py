@@ -74,7 +74,7 @@ def compare_slayer(
                 block.delay_shift = False
             # the input is the input block's current already
             if isinstance(block, base.AbstractInput) and block.neuron is not None:
-                y = block._sent(block.neuron.driven(y))
+                y = block.sent(block.neuron.driven(y))
             else:
                 y = block(y)
             outputs.append(y.numpy())

@@ -1,4 +1,4 @@
-"""What is assigned to an object after it is made acts at the next call, or is refused by an error that helps."""
+"""Values assigned to an object after it is made: they act at the next call, or an error that helps refuses them."""
 
 from __future__ import annotations
 

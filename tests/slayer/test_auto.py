@@ -299,7 +299,7 @@ def test_scaled_weights(scale):
 
 @pytest.mark.parametrize("name", ["cuba", "alif", "rf", "rf_iz", "adrf", "adrf_iz", "sigma_delta"])
 def test_parts_of_a_file_by_hand(name, tmp_path):
-    """What Lava-DL's own rebuilding offers as functions."""
+    """The functions that Lava-DL's own rebuilding offers."""
     dense = getattr(slayer.block, name).Dense(FAMILIES[name], 4, 3)
     with h5py.File(tmp_path / "a.net", "w") as file:
         dense.export_hdf5(file.create_group("layer/0"))

@@ -458,7 +458,7 @@ def test_export_of_blocks_without_neurons(tmp_path):
 
 @pytest.mark.parametrize("name", ["Dense", "Affine"])
 def test_export_of_a_known_size(name, tmp_path):
-    """Where the number of neurons is an argument no input is needed."""
+    """No input is needed if the number of neurons is an argument."""
     block, _ = make(name)
     assert exported(block, tmp_path / "a.net").shape == (block.synapse.out_channels,)
 
