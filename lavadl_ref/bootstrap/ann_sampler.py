@@ -70,7 +70,7 @@ class AnnSampler(torch.nn.Module):
     >>> drives = torch.linspace(0, 2, 200)
     >>> sampler.append(drives.clamp(0, 1)[:, None], drives[:, None])
     >>> sampler.fit()
-    >>> sampler(torch.tensor([-1.0, 0.5, 9.0])).tolist()
+    >>> [round(rate, 2) for rate in sampler(torch.tensor([-1.0, 0.5, 9.0])).tolist()]
     [0.0, 0.5, 1.0]
     """
 
