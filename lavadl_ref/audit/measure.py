@@ -156,7 +156,8 @@ def _before_reset(layer: Layer, incoming: int, name: str, ran: LayerRun, sums: t
         made.bits, tuple(np.zeros((0, 0), np.int64) for _ in made.feedback), value,
         np.empty((len(state), 0, lanes), np.int64), np.empty(lanes, np.int64),
     )  # fmt: skip
-    return value[0][_time_first(ran.spikes).reshape(-1) != 0]
+    before: Integers = value[0][_time_first(ran.spikes).reshape(-1) != 0]
+    return before
 
 
 def _time_first(values: Array | None) -> Integers:
