@@ -150,11 +150,12 @@ def _observed(layer: Layer, incoming: int, before: tuple[int, ...]) -> tuple[str
         return "weighted", float(deployment.message_unit(layer, incoming, before))
     if not _is_read_out(layer):
         return "spikes", 2.0 ** -deployment.message_bits(layer, incoming)
+    record = neurons.family(neuron.type)
     if exchange.FAMILIES[neuron.type].sends_changes:
         exponent = max(neuron.parameters.get("weight_exp") or 0, 0)
-        return neurons.family(neuron.type).carried, 1 / (STATE_ONE * WEIGHT_ONE * 2.0**exponent)
-    # read-out blocks of slayer return the integrated voltage, of resonators the imaginary part
-    return ("imag" if exchange.FAMILIES[neuron.type].complex_input else "voltage"), 1 / STATE_ONE
+        return record.carried, 1 / (STATE_ONE * WEIGHT_ONE * 2.0**exponent)
+    # slayer reads out the value that is compared, but of all resonators the imaginary part
+    return ("imag" if record.complex else record.carried), 1 / STATE_ONE
 
 
 def _is_read_out(layer: Layer) -> bool:
