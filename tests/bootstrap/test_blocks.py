@@ -3,6 +3,7 @@
 import copy
 import inspect
 import io
+from pathlib import Path
 
 import h5py
 import numpy as np
