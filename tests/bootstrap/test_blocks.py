@@ -121,7 +121,7 @@ def test_blocks_without_neurons_are_the_same_in_every_mode(name):
 
 @pytest.mark.parametrize("family", RATED)
 @pytest.mark.parametrize("name", NEURONS)
-def test_sampled_rates_and_drives(family, name):
+def test_samples_hold_rates_and_drives(family, name):
     block = make(family, name)
     x = signal(name, family)
     y = block(x, mode=Mode.SAMPLE)
@@ -148,7 +148,7 @@ def test_the_drive_is_the_mean_weighted_input(family, name):
 
 
 @pytest.mark.parametrize("family", ["rf_iz", "adrf_iz"])
-def test_the_drive_of_resonators(family):
+def test_the_drive_of_a_resonator_is_its_steady_response(family):
     block = make(family, "Dense")
     x = signal("Dense")
     block(x, mode=Mode.SAMPLE)
@@ -299,7 +299,7 @@ def test_signatures_are_slayers_but_for_the_shift(family):
             assert parameter.default == (False if parameter.name == "delay_shift" else expected)
 
 
-def test_blocks_do_not_shift_unless_asked():
+def test_delay_shift_of_a_block_is_off_by_default():
     x = signal("Dense")
     block = make("cuba", "Dense", weight_scale=4)
     late = make("cuba", "Dense", delay_shift=True)
@@ -309,7 +309,7 @@ def test_blocks_do_not_shift_unless_asked():
     assert torch.equal(late(x, mode=Mode.SNN)[..., 1:], y[..., :-1])
 
 
-def test_count_log():
+def test_the_logged_count_is_the_mean_rate():
     block = make("cuba", "Dense", count_log=True, weight_scale=4)
     x = signal("Dense")
     _, rate = block(x, mode=Mode.SAMPLE)
@@ -337,7 +337,7 @@ def test_delays_have_no_rates(mode):
 
 
 @pytest.mark.parametrize("mode", [Mode.ANN, Mode.FIT])
-def test_rates_before_any_sample(mode):
+def test_rates_need_a_sample(mode):
     with pytest.raises(
         RuntimeError, match=r"a Dense block of cuba neurons has no rate curve and no samples .* Mode.SAMPLE"
     ):
@@ -352,7 +352,7 @@ def test_a_first_fit_is_made_where_an_epoch_was_too_short_for_it():
     assert block.f.fitted
 
 
-def test_other_misuse():
+def test_misuse_of_modes_is_refused():
     with pytest.raises(TypeError, match=r"mode must be a bootstrap.Mode, got 'ann'"):
         make("cuba", "Dense")(signal("Dense"), mode="ann")
     with pytest.raises(ValueError, match="a Input block of bootstrap needs neurons"):

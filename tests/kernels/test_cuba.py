@@ -60,26 +60,26 @@ def uniform(value, current_decay, voltage_decay, threshold, steps=4, state=0):
 @example(uniform(65, 4096, 4096, 64))
 @example(uniform(0, 0, 0, 0))
 @example(uniform(-1, 1, 1, 0, steps=9, state=-1))
-def test_forward(case):
+def test_cuba_forward_equals_the_oracle(case):
     check_forward(case)
 
 
 @given(cases((2**36, 2**39, 2**40), off_grid=False))
-def test_forward_beyond_float64(case):
+def test_cuba_forward_is_exact_beyond_float64(case):
     """Inputs too large for float64 states fall back to int64, still exact."""
     case.x[0, 0] = 2.0**28
     assert abs(case.x).max() * 4096 >= input_bound(1, wide=False)
     check_forward(case)
 
 
-def test_float64_would_not_have_sufficed():
+def test_cuba_in_float64_would_give_another_integer():
     """The fallback matters: the same recurrence in float64 gives another integer."""
     state = 2**44 + 1
     assert int(np.float64(state) * 4095 / 4096) != naive.leak(state, 1)
     check_forward(uniform(0, 1, 1, 2**60, steps=1, state=state))
 
 
-def test_equality_neither_spikes_nor_resets():
+def test_equality_is_no_spike_and_no_reset_of_cuba():
     spike, _, v = forward(uniform(4096, 4096, 4096, 4096))
     assert spike.sum() == 0
     assert v[0] == 4096
@@ -89,7 +89,7 @@ def test_equality_neither_spikes_nor_resets():
 
 
 @given(cases(), st.data())
-def test_chunks_in_time_are_the_whole(case, data):
+def test_cuba_in_chunks_of_time_gives_the_same(case, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(case.x)), max_size=3)))
     spike, u, v = forward(case)
     parts, state = [], (case.u, case.v)
@@ -101,7 +101,7 @@ def test_chunks_in_time_are_the_whole(case, data):
 
 
 @given(cases())
-def test_both_number_types_agree(case):
+def test_cuba_in_float64_and_int64_gives_the_same(case):
     neuron = cuba.Cuba(np.stack([case.current_decay, case.voltage_decay, 0 * case.u]), case.threshold)
     state, results = np.stack([case.u, case.v]), []
     for zero in (np.float64(0), np.int64(0)):
@@ -118,7 +118,7 @@ def test_both_number_types_agree(case):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2.0**50, -3e38])
 @pytest.mark.parametrize("lane", [0, MANY - 1])
-def test_input_without_a_fixed_point_value(bad, lane):
+def test_cuba_refuses_input_without_a_fixed_point(bad, lane):
     x = np.zeros((3, MANY), np.float32)
     x[1, lane] = bad
     state = np.zeros(MANY, np.int64)
@@ -127,7 +127,7 @@ def test_input_without_a_fixed_point_value(bad, lane):
 
 
 @pytest.mark.parametrize(("steps", "lanes"), [(0, 3), (3, 0), (0, 0)])
-def test_nothing_to_do(steps, lanes):
+def test_cuba_runs_without_steps_or_lanes(steps, lanes):
     x, state = np.zeros((steps, lanes), np.float32), np.arange(lanes, dtype=np.int64)
     spike, u, v = cuba.forward(x, state, state, state, state, 64)
     assert spike.shape == (steps, lanes)
@@ -150,14 +150,14 @@ def test_nothing_to_do(steps, lanes):
 @example(0, 0, 2**23, 0, 0, 0, 2**23 - 1, True)
 @example(0, 0, 3 * 2**23 + 1, 0, 0, 0, 0, True)
 @example(-1, -1, 0, 0, 1, 1, 0, False)
-def test_step(u, v, a, bias, current_decay, voltage_decay, threshold, loihi):
+def test_the_cuba_step_equals_the_oracle(u, v, a, bias, current_decay, voltage_decay, threshold, loihi):
     actual = cuba.step(u, v, a, bias, current_decay, voltage_decay, threshold, loihi)
     us, ws, vs, spikes = naive.cuba([a], current_decay, voltage_decay, threshold, bias, u, v, loihi)
     assert actual == (us[0], vs[0], bool(spikes[0]), ws[0])
     assert all(isinstance(value, int) for value in actual)
 
 
-def test_step_on_unbounded_integers():
+def test_the_cuba_step_takes_unbounded_integers():
     u, v, a = 2**90 + 1, -(3**60), 7**40
     actual = cuba.step(u, v, a, -1, 5, 4000, 2**80, False)
     us, ws, vs, spikes = naive.cuba([a], 5, 4000, 2**80, -1, u, v)

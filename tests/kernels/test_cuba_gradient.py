@@ -32,7 +32,7 @@ def close(actual, expected, terms):
     st.sampled_from([0.03, 1.0, 100.0]),
     st.sampled_from([0.1, 3.0]),
 )
-def test_gradients(case, tau, scale):
+def test_cuba_gradients_are_autograds(case, tau, scale):
     grad_spike = np.random.default_rng(5).normal(size=case.x.shape).astype(np.float32)
     actual = cuba.backward(
         case.x, case.u, case.v, case.current_decay, case.voltage_decay, case.threshold, tau, scale, case.graded,
@@ -56,7 +56,7 @@ def test_the_reset_changes_what_a_decay_sees():
     assert to_current[0] < 0
 
 
-def test_gradient_of_a_decay_points_the_right_way():
+def test_the_gradient_of_a_cuba_decay_has_the_right_sign():
     """More decay, less voltage, fewer spikes: the gradient of the spike count is negative."""
     rng = np.random.default_rng(0)
     x = rng.random((30, 200)).astype(np.float32)

@@ -72,14 +72,14 @@ def check_gradients(case, tau, scale, with_traces, seed=5):
 @every
 @settings(max_examples=16)
 @given(st.data(), st.sampled_from([0.03, 1.0, 100.0]), st.sampled_from([0.1, 3.0]), st.booleans())
-def test_gradients(family, data, tau, scale, with_traces):
+def test_gradients_of_every_family_are_autograds(family, data, tau, scale, with_traces):
     case = data.draw(neurons(family, (4096, 2**14, 2**16)))
     check_gradients(case, tau, scale, with_traces)
 
 
 @every
 @pytest.mark.parametrize("graded", [False, True])
-def test_many_spikes(family, graded):
+def test_gradients_are_right_with_many_spikes(family, graded):
     """Where half of the neurons spike, every decay has a gradient to be right about."""
     rng = np.random.default_rng(2)
     case = uniform(family, 0, 1000, 4096, threshold_step=1024, graded=graded)
@@ -130,7 +130,7 @@ def test_lanes_do_not_meet(family):
 
 
 @pytest.mark.parametrize("name", ["alif", "adrf", "adrf_iz"])
-def test_gradients_of_the_adaptation_point_the_right_way(name):
+def test_gradients_of_an_adaptation_have_the_right_sign(name):
     """The sooner threshold and refractory state are forgotten, the more spikes."""
     rng = np.random.default_rng(0)
     case = uniform(FAMILIES[name], 0, 800, 4096, threshold_step=4096)
@@ -153,7 +153,7 @@ def test_gradients_of_the_adaptation_point_the_right_way(name):
 
 @pytest.mark.parametrize("graded", [False, True])
 @pytest.mark.parametrize("tau", [0.1, 1.0, 20.0])
-def test_slopes_of_a_phase(graded, tau):
+def test_the_slope_of_a_phase_is_the_surrogate(graded, tau):
     """RF's gradient within one step is the surrogate itself: on a grid of distances and phases, zero included."""
     points = (-9, -2, -0.5, -1 / 4096, 0, 1 / 4096, 0.5, 2, 9)
     pairs = [(distance, imag) for distance in points for imag in points]

@@ -103,7 +103,7 @@ def check_forward(net):
 @every
 @settings(max_examples=20)
 @given(st.data())
-def test_forward(family, data):
+def test_feedback_equals_the_oracle(family, data):
     check_forward(data.draw(nets(family)))
 
 
@@ -148,7 +148,7 @@ def check_gradients(net, tau, with_traces):
 @every
 @settings(max_examples=25)
 @given(st.data(), st.sampled_from([0.3, 1.0, 30.0]), st.booleans())
-def test_gradients(family, data, tau, with_traces):
+def test_gradients_through_feedback_are_autograds(family, data, tau, with_traces):
     check_gradients(data.draw(nets(family)), tau, with_traces)
 
 
@@ -217,7 +217,7 @@ def test_samples_do_not_meet(family, data):
 @every
 @settings(max_examples=8)
 @given(st.data())
-def test_chunks_in_time_are_the_whole(family, data):
+def test_feedback_in_chunks_of_time_gives_the_same(family, data):
     """The caller adds to a chunk's first input what the last spikes before it send."""
     net = data.draw(nets(family))
     whole, steps = net.forward(traces=True), len(net.case.x[0])
@@ -235,7 +235,7 @@ def test_chunks_in_time_are_the_whole(family, data):
 @every
 @settings(max_examples=6)
 @given(st.data())
-def test_beyond_float64(family, data):
+def test_feedback_is_exact_beyond_float64(family, data):
     """One unit that receives nothing is given more than float64 states can take: int64, with feedback as before."""
     net = data.draw(nets(family))
     for weight in net.weights:
@@ -245,7 +245,7 @@ def test_beyond_float64(family, data):
 
 
 @every
-def test_feedback_without_a_fixed_point_value(family):
+def test_feedback_without_a_fixed_point_is_refused(family):
     """What is fed back is bounded as inputs are."""
     case = uniform(family, 2**14, 4096, 64, steps=3)
     case.state[1] = -1
@@ -297,7 +297,7 @@ SIZES = [(1, 1, 1), (1, 33, 5), (5, 1, 4), (5, 33, 1), (8, 16, 2), (65, 17, 7), 
 
 @every
 @pytest.mark.parametrize(("units", "samples", "steps"), SIZES)
-def test_sizes(family, units, samples, steps, monkeypatch):
+def test_feedback_of_any_size_equals_its_steps(family, units, samples, steps, monkeypatch):
     monkeypatch.setattr(_jit, "WORTH", 0)
     net = sized(family, units, samples, steps)
     spikes, fed, after = stepped(net)
@@ -325,7 +325,7 @@ def test_sizes(family, units, samples, steps, monkeypatch):
         close(actual, expected.astype(np.float64), 8 * units * steps)
 
 
-def test_no_samples():
+def test_feedback_runs_without_samples():
     net = sized(FAMILIES["cuba"], 3, 0, 4)
     run = net.forward()
     assert run.spike.shape == net.backward(run.x, 1.0, 1.0, run.spike).x[0].shape == (4, 0)
@@ -374,7 +374,7 @@ def test_two_numbers_are_their_matrix(family, graded, kind, units, samples):
 
 @pytest.mark.parametrize("rate", [0, 0.2, 1])
 @pytest.mark.parametrize(("units", "samples", "steps"), [(1, 1, 1), (5, 33, 1), (5, 33, 9), (513, 1, 3), (20, 3, 200)])
-def test_weight_gradient(rate, units, samples, steps):
+def test_the_gradient_of_feedback_weights_is_a_product(rate, units, samples, steps):
     rng = np.random.default_rng(4)
     grad = rng.normal(size=(steps, samples * units)).astype(np.float32)
     spike = ((rng.random(grad.shape) < rate) * rng.integers(1, 4, grad.shape)).astype(np.float32)

@@ -80,7 +80,7 @@ def test_what_else_is_compiled_is_not_shown(stream):
     assert notice.done == 0
 
 
-def test_one_line_without_a_terminal(standard_error):
+def test_the_notice_without_a_terminal_is_one_line(standard_error):
     notice = _notice.Notice()
     compile_for(notice, 0.5, 0.5)
     compile_for(notice, 2 * _notice.PATIENCE)
@@ -101,7 +101,7 @@ def test_children_are_silent(standard_error, monkeypatch, child):
 
 
 @pytest.mark.parametrize("how", ["captured", "closed", "none", "a file without a number"])
-def test_silent_where_nobody_asked(standard_error, stream, monkeypatch, how):
+def test_the_notice_is_silent_where_nobody_asked(standard_error, stream, monkeypatch, how):
     if how == "captured":
         monkeypatch.setattr(stream, "fileno", lambda: 7)
     elif how == "closed":
@@ -118,7 +118,7 @@ def test_silent_where_nobody_asked(standard_error, stream, monkeypatch, how):
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_standard_error_that_takes_nothing(standard_error, stream, monkeypatch, terminal):
+def test_a_standard_error_that_takes_nothing_does_no_harm(standard_error, stream, monkeypatch, terminal):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -129,7 +129,7 @@ def test_a_standard_error_that_takes_nothing(standard_error, stream, monkeypatch
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_once_per_installation(tmp_path, terminal):
+def test_kernels_are_compiled_once_per_installation(tmp_path, terminal):
     def said():
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT.format(terminal=terminal)],

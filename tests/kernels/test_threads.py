@@ -101,7 +101,7 @@ def deployed(kind, units):
         *(pytest.param(partial(deployed, kind, 9), id=f"deployed {kind} with feedback") for kind in STATES),
     ],
 )
-def test_same_bits_for_any_number_of_threads(threads, monkeypatch, outputs):
+def test_kernels_do_not_depend_on_the_number_of_threads(threads, monkeypatch, outputs):
     monkeypatch.setattr(_jit, "PROCESSORS", 3)
     results = []
     for count in (1, 2, 3):
@@ -114,7 +114,7 @@ def test_same_bits_for_any_number_of_threads(threads, monkeypatch, outputs):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 1000])
-def test_pieces_cover_the_range_once(threads, monkeypatch, count, size):
+def test_the_pieces_make_the_range_once(threads, monkeypatch, count, size):
     monkeypatch.setattr(_jit, "PROCESSORS", 8)
     threads(count)
     pieces = []
@@ -139,7 +139,7 @@ def test_small_arrays_are_one_piece(threads, monkeypatch):
 
 
 @pytest.mark.parametrize("bad", [0, 1])
-def test_any_piece_can_say_no(threads, monkeypatch, bad):
+def test_a_kernel_fails_if_any_piece_does(threads, monkeypatch, bad):
     monkeypatch.setattr(_jit, "PROCESSORS", 2)
     threads(2)
     kernel = _jit.Kernel(lambda lo, hi, x: None)
@@ -188,11 +188,11 @@ def test_a_forked_child_runs_serially():
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", child], timeout=PATIENCE).returncode == 0
 
 
-def test_without_the_compiler():
+def test_the_interpreted_source_passes_the_oracle():
     """The same source, interpreted, passes the oracle: nothing hides in compiled-only code."""
     tests = [
-        "test_cuba.py::test_equality_neither_spikes_nor_resets",
-        "test_cuba.py::test_float64_would_not_have_sufficed",
+        "test_cuba.py::test_equality_is_no_spike_and_no_reset_of_cuba",
+        "test_cuba.py::test_cuba_in_float64_would_give_another_integer",
         "interpreted.py",
     ]
     here = os.path.dirname(__file__)
