@@ -144,7 +144,7 @@ def crossings(module: str, imported: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_stay_within_the_lines(module):
+def test_every_import_stays_within_the_lines(module):
     path = MODULES[module]
     assert crossings(module, imports(module, path.read_text(), path.name == "__init__.py")) == []
 
@@ -188,7 +188,7 @@ def test_late_imports_are_told_from_early_ones():
         "lavadl_ref.testing.vectors",
     ],
 )
-def test_imports_where_torch_and_lava_are_blocked(module):
+def test_modules_are_imported_where_torch_and_lava_are_blocked(module):
     code = (
         f"import sys; sys.modules.update(torch=None, lava=None); import {module}; "
         "print(sorted(n for n in sys.modules if n.split('.')[0] in ('torch', 'lava') and sys.modules[n]))"
@@ -452,7 +452,7 @@ FOREIGN = re.compile(
 )
 
 
-def test_no_file_names_a_machine_or_a_package_index():
+def test_files_are_free_of_machines_and_package_indices():
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in text_files()

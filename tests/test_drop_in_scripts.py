@@ -161,17 +161,17 @@ def trained(tmp_path_factory):
     return folder, run(TRAIN, folder)
 
 
-def test_train_save_load_and_export(trained):
+def test_a_script_may_train_save_load_and_export(trained):
     assert "[Epoch  9] Train loss" in trained[1]
 
 
-def test_regression_and_states(tmp_path):
+def test_a_script_may_set_states_of_a_regression(tmp_path):
     """Input block, readout without dynamics, states set by hand."""
     run(REGRESS, tmp_path)
 
 
 @pytest.mark.skipif(not lava_support.available()[0], reason="lava-nc is not installed")
-def test_the_exported_file_in_netx(trained):
+def test_the_exported_file_is_read_by_netx(trained):
     assert "Dense" in run(LOAD, trained[0])
 
 

@@ -97,7 +97,7 @@ def test_a_graded_sum_is_cut_toward_zero():
         assert second[state][1] == (-72 if state == "sigma" else -1)
 
 
-def test_the_scale_of_what_comes_from_outside():
+def test_the_scale_of_input_depends_on_the_first_neurons():
     """Units of 1, or messages in 1/4096 where sigma-delta neurons take them first."""
     assert one((dense([[64]], cuba()),), [3, 0])[0][0]["current"][1] == 3 * 4096
     assert one((dense([[64]], sdnn()),), [3, 0])[0][0]["sigma"][1] == 3 * 64
@@ -190,7 +190,7 @@ def test_complex_feedback_reaches_both_parts():
     assert record["refractory"] == [0, 10 * 64, 10 * 64]
 
 
-def test_input_layers_drive_the_real_part():
+def test_an_input_layer_adds_to_the_real_part():
     layer = Input(shape=(1,), neuron=resonator("ADRF_PHASE"))
     (record,), _ = one((layer,), [3, 0], bias=[1])
     assert (record["real"], record["imag"]) == ([4 * 64, 64], [0, 0])
@@ -232,7 +232,7 @@ def test_cum_error_compares_the_sum_of_changes():
     assert [value / 64 for value in record["spikes"]] == [0, 0, 0, 9]
 
 
-def test_sigma_delta_behind_its_bias_and_relu():
+def test_sigma_delta_applies_its_bias_and_relu():
     layer = dense([[64]], sdnn(activation="relu"), bias=[-2])
     (record,), _ = one((layer,), [64, 128, 0])
     assert [value / 2**12 for value in record["sigma"]] == [0, 1, 3]
@@ -311,7 +311,7 @@ def test_a_resonator_forgets_which_way_it_went():
     assert one((layer,), [1, 0, 0], reset_interval=3, reset_offset=2)[0][0]["spikes"] == [0, 0, 0]
 
 
-def test_start_steps_are_those_of_the_description():
+def test_the_start_steps_are_those_of_the_description():
     layers = (
         Input(shape=(2,), neuron=sdnn()),
         dense([[1, 1]] * 4, cuba()),

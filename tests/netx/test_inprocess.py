@@ -70,7 +70,7 @@ def equal(actual, expected):
 
 
 @pytest.mark.lava
-def test_equals_lavas_runtime():
+def test_a_run_in_this_process_equals_lavas_runtime():
     """Every record of every network, one run after the other."""
     jobs = {name: CASES[name] for name in NAMES}
     jobs |= {f"plain {seed}": random_job(seed, kinds=random_networks.ON_LAVA) for seed in PLAIN}
@@ -90,7 +90,7 @@ def test_equals_lavas_runtime():
     assert sum(records.output.any() for records in expected.values()) > len(jobs) // 2
 
 
-def test_runs_are_independent():
+def test_networks_that_run_one_after_the_other_are_independent():
     first = here(SMALL)
     here(CASES["reset_and_bias"])
     second = here(SMALL)
@@ -100,7 +100,7 @@ def test_runs_are_independent():
     assert first.output.any()
 
 
-def test_runs_of_several_threads():
+def test_several_threads_may_run_networks():
     jobs = [SMALL, CASES["reset_and_bias"]] * 3
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(here, jobs))
@@ -142,7 +142,7 @@ def test_a_log_that_is_asked_for_is_kept():
     root.removeHandler(added)
 
 
-def test_records_only_what_is_asked_for():
+def test_a_run_records_only_what_is_asked_for():
     records = inprocess.run(SMALL.net_config, SMALL.inputs, 3, record=())
     assert records.spikes == [None, None]
     assert records.states == [{}, {}]
@@ -159,18 +159,18 @@ def test_records_only_what_is_asked_for():
         ({"states_at": ((7, 0),)}, "states_at names layer 7"),
     ],
 )
-def test_refuses_what_the_runtime_refuses(change, message):
+def test_a_run_in_this_process_refuses_what_the_runtime_refuses(change, message):
     arguments = {"net_config": SMALL.net_config, "inputs": SMALL.inputs, "steps": 5, **change}
     with pytest.raises(ValueError, match=message):
         inprocess.run(**arguments)
 
 
-def test_timeout():
+def test_a_run_ends_at_its_timeout():
     with pytest.raises(runtime.LavaTimeout, match=r"network of 2 layers did not finish within 0.3 s on Lava"):
         inprocess.run(SMALL.net_config, SMALL.inputs, 200_000, timeout=0.3, record=())
 
 
-def test_failure_in_a_process_names_the_network(monkeypatch):
+def test_a_failure_in_a_process_is_told_with_the_network(monkeypatch):
     def run_spk(self):
         raise ArithmeticError(f"at step {self.time_step}")
 
@@ -182,7 +182,7 @@ def test_failure_in_a_process_names_the_network(monkeypatch):
         here(SMALL)
 
 
-def test_failure_outside_of_processes_names_the_network(monkeypatch):
+def test_a_failure_outside_of_processes_is_told_with_the_network(monkeypatch):
     monkeypatch.setattr(inprocess, "_frames", lambda *_: 1 // 0)
     with pytest.raises(runtime.LavaRunError, match=r"^network of 2 layers failed on Lava(.|\n)*ZeroDivisionError"):
         here(SMALL)

@@ -128,7 +128,7 @@ SPIKES = """
 
 
 @pytest.mark.lava
-def test_lava_dls_inference_with_a_loader_of_lavas(tmp_path, weight):
+def test_lava_dls_inference_runs_with_a_loader_of_lavas(tmp_path, weight):
     """As its documentation has it. Sample i enters at step i + 1."""
     samples = save(tmp_path, np.random.default_rng(2).integers(-20, 60, (7, 4, 3, 2)))
     found = run(tmp_path, INSTALL, SPIKES)
@@ -168,7 +168,7 @@ BIAS = """
 
 
 @pytest.mark.lava
-def test_lava_dls_inference_by_the_bias_of_the_input_layer(tmp_path, weight):
+def test_lava_dls_inference_runs_by_the_bias_of_the_input_layer(tmp_path, weight):
     """As its documentation has it. Sample i acts from step i + 1 on; one is beyond 16 bits."""
     samples = save(tmp_path, np.random.default_rng(3).integers(-20, 60, (7, 4, 3, 2)))
     samples[4, 0] = 40000
@@ -215,7 +215,7 @@ OPTIONS = """
 
 
 @pytest.mark.lava
-def test_interval_offset_and_buffer(tmp_path, weight):
+def test_interval_offset_and_buffer_act_on_samples(tmp_path, weight):
     """The first step has the bias that was there, zeros follow until sample 0 acts, at step 5."""
     samples = save(tmp_path, np.random.default_rng(4).integers(0, 90, (3, 4, 3, 2)))
     found = run(tmp_path, OPTIONS)
@@ -242,7 +242,7 @@ def processes():
     return process
 
 
-def test_samples(processes):
+def test_a_sample_may_have_a_label_or_none(processes):
     whole = np.array([[1.0, -2.0]])
     for found, label in [
         (whole, [0]),
@@ -272,7 +272,7 @@ def test_samples(processes):
         ((np.array([1, 2]), "cat"), "expected a number or an array of them as label, got <U3"),
     ],
 )
-def test_malformed_samples(processes, found, message):
+def test_a_malformed_sample_is_refused(processes, found, message):
     with pytest.raises(ValueError, match=message):
         processes.sample([None, found], 1, ((2,), (1,)))
 
@@ -286,7 +286,7 @@ def test_malformed_samples(processes, found, message):
         ({"dataset": [np.array([0.5])]}, r"sample 0: expected integers, got 0\.5"),
     ],
 )
-def test_loader_refuses(processes, arguments, message):
+def test_bad_arguments_of_a_loader_are_refused(processes, arguments, message):
     with pytest.raises(ValueError, match=message):
         processes.InputLoader(**{"dataset": [np.array([1])], **arguments})
 

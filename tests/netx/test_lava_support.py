@@ -38,7 +38,7 @@ def test_patches_follow_versions():
 
 
 @pytest.mark.lava
-def test_only_one_class_becomes_hashable():
+def test_enable_makes_one_class_hashable():
     lava_support.enable()
     from lava.magma.compiler import var_model
 
@@ -62,7 +62,7 @@ def test_reshape_port_reshapes():
 
 
 @pytest.mark.parametrize("version", [None, "0.9.0"])
-def test_says_what_to_type(monkeypatch, version):
+def test_an_unusable_lava_is_told_with_what_to_type(monkeypatch, version):
     def installed(name):
         if version is None:
             raise importlib.metadata.PackageNotFoundError(name)

@@ -122,13 +122,13 @@ def test_dequantize_refuses_other_widths(bits):
 
 
 @given(st.integers(0, 10), st.floats(-(2**13), 2**13))
-def test_there_and_back(exp, x):
+def test_quantized_values_come_back_within_half_a_unit(exp, x):
     """Half a unit is the most that is lost."""
     assert abs(Dequantize(exp)(Quantize(exp)(x)) - x) <= 0.5 / 2**exp
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_fifo(depth):
+def test_a_fifo_returns_what_entered_before(depth):
     fifo = FIFO(depth)
     items = [object() for _ in range(12)]
     assert [fifo(item) for item in items] == [None] * depth + items[: 12 - depth]

@@ -62,7 +62,7 @@ def assert_equal(job, actual):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_equals_the_oracle(name):
+def test_a_network_on_lava_equals_the_oracle(name):
     from lavadl_ref.netx.run import inprocess
 
     job = CASES[name]
@@ -81,7 +81,7 @@ def on_runtime():
 
 
 @pytest.mark.parametrize("name", ON_RUNTIME)
-def test_equals_the_oracle_on_the_runtime(on_runtime, name):
+def test_a_network_on_lavas_runtime_equals_the_oracle(on_runtime, name):
     assert_equal(CASES[name], on_runtime[name])
     assert on_runtime[name].current == [states.get("current") for states in on_runtime[name].states]
     assert on_runtime[name].voltage == [states.get("voltage") for states in on_runtime[name].states]
@@ -104,6 +104,6 @@ def test_random_networks_equal_the_oracle(seed, wild):
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_table_names_the_processes(name):
+def test_the_processes_are_listed_by_the_table(name):
     rows = table(plan(CASES[name].net_config, Options(**CASES[name].arguments))).splitlines()[1:]
     assert [row.rpartition("| ")[2] for row in rows] == PROCESSES[name]

@@ -46,7 +46,7 @@ SUM = Neuron("SDNN", {"activation": None, "threshold": None, "sigma_output": Tru
         ([Input(shape=(1, 4, 5), weight=2), conv()], "weight 2 and bias 0 but no neurons"),
     ],
 )  # fmt: skip
-def test_refuses_what_lava_cannot_do(layers, message):
+def test_a_plan_refuses_what_lava_cannot_do(layers, message):
     with pytest.raises(UnsupportedLayer, match=message):
         plan(network(*layers))
 
@@ -69,7 +69,7 @@ def test_refuses_what_lava_cannot_do(layers, message):
         ([dense()], {"input_message_bits": 25}, r"input_message_bits must be in 0\.\.24, got 25"),
     ],
 )
-def test_refuses_what_does_not_fit(layers, options, message):
+def test_a_plan_refuses_what_does_not_fit(layers, options, message):
     with pytest.raises(ValueError, match=message):
         plan(network(*layers), Options(**options))
 
@@ -105,7 +105,7 @@ def test_kernel_is_flipped_and_transposed():
         assert turned[o, 3 - x, 2 - y, 0] == weight[o, 0, y, x]
 
 
-def test_resets_count_generated_layers():
+def test_resets_are_counted_by_generated_layers():
     """Flatten and skipped layers have no turn."""
     layers = [conv(), Flatten(shape=(24, 1, 1)), dense(4, 24), dense(3, 4)]
     whole = plan(network(*layers), Options(input_shape=(5, 4, 1), reset_interval=9, reset_offset=2))
@@ -115,7 +115,7 @@ def test_resets_count_generated_layers():
     assert [entry.position for entry in rest] == [2, 3]
 
 
-def test_parts_of_a_network():
+def test_the_parts_of_a_network_are_planned():
     layers = [Input(shape=(1, 4, 5), neuron=cuba()), conv(), Flatten(shape=(24, 1, 1)), dense(4, 24)]
     assert [p.shape for p in plan(network(*layers))] == [(5, 4, 1), (4, 3, 2), (4,)]
     assert [p.shape for p in plan(network(*layers), Options(num_layers=2))] == [(5, 4, 1), (4, 3, 2)]
@@ -126,7 +126,7 @@ def test_parts_of_a_network():
     assert plan(network(*layers), Options(skip_layers=2))[0].input_shape == (24,)
 
 
-def test_input_that_only_tells_its_shape():
+def test_an_input_without_neurons_gives_its_shape():
     assert plan(network(Input(shape=(1, 4, 5)), conv()))[0].input_shape == (5, 4, 1)
 
 
@@ -137,7 +137,7 @@ def test_delay_is_repeated_for_each_place_of_a_channel():
     assert (synapse.arguments["delays"] == np.repeat([0, 5], 12)).all()
 
 
-def test_table():
+def test_the_table_has_a_row_for_each_layer():
     layers = [conv(delay=np.array([0, 5]), stride=(1, 1)), Flatten(shape=(24, 1, 1)), dense(4, 24)]
     assert table(plan(network(*layers), Options(input_shape=(5, 4, 1)))).splitlines() == [
         "|   Type   |  W  |  H  |  C  | ker | str | pad | dil | grp |delay| Lava processes",
@@ -168,7 +168,7 @@ def processes(*layers, **options):
         ({"time_base": "lava", "neurons": {"threshold": 0}}, FAMILIES),
     ],
 )
-def test_which_neurons_are_lavas(family, change, stock):
+def test_neurons_are_lavas_where_these_are_exact(family, change, stock):
     """CUBA with a bias that would spike before the start is ours too."""
     options = {name: change[name] for name in ("reset_interval", "time_base") if name in change}
     layer = families.dense(family, **{name: value for name, value in change.items() if name not in options})
@@ -202,7 +202,7 @@ def test_graded_spikes_are_told_to_every_synapse_behind_them():
 
 
 @pytest.mark.parametrize(("spike_exp", "outgoing"), [(0, 6), (6, 12), (9, 15)])
-def test_scale_of_sigma_delta(spike_exp, outgoing):
+def test_the_scale_of_sigma_delta_is_planned(spike_exp, outgoing):
     (one, two) = plan(network(families.dense("SDNN", 4), families.dense("SDNN")), Options(spike_exp=spike_exp))
     for entry in (one, two):
         assert entry.outgoing == outgoing
@@ -282,7 +282,7 @@ def test_transposed_matrix_is_the_transposed_convolution(groups):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_layers_that_would_act_before_their_data(family):
+def test_layers_that_would_act_before_their_data_are_refused(family):
     # behind a layer that does not shift, so that the second one starts a step later
     first = families.dense("CUBA", outputs=4, delay_shift=False)
 

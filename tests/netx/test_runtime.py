@@ -69,12 +69,12 @@ def assert_nothing_left(children, segments):
     assert [name for name in segments if (_ending.SHARED_MEMORY / name).exists()] == []
 
 
-def test_leaves_nothing_after_success(traces):
+def test_a_successful_run_leaves_nothing(traces):
     runtime.run(SMALL.net_config, SMALL.inputs, 5, timeout=PATIENCE)
     assert_nothing_left(*traces)
 
 
-def test_leaves_nothing_after_a_timeout(traces):
+def test_a_run_that_times_out_leaves_nothing(traces):
     for limit in (12, 60, PATIENCE / 2):  # until Lava runs within it
         with pytest.raises(runtime.LavaTimeout, match=rf"network of 2 layers did not finish within {limit:g} s"):
             runtime.run(SMALL.net_config, SMALL.inputs, 200_000, timeout=limit, record=())
@@ -107,7 +107,7 @@ VICTIMS = {
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_a_killed_process_is_named(victim, traces, monkeypatch, tmp_path):
+def test_a_killed_process_of_lava_is_named(victim, traces, monkeypatch, tmp_path):
     """Lava itself would wait for ever; in which order it starts the processes of two layers is not known."""
     (tmp_path / "sitecustomize.py").write_text(
         "import multiprocessing.process, os, signal, threading\n"
@@ -153,14 +153,14 @@ def test_the_end_of_the_worker_is_told(ending, told, monkeypatch, tmp_path):
         runtime.run(SMALL.net_config, SMALL.inputs, 5, timeout=PATIENCE)
 
 
-def test_works_where_temporary_files_have_a_long_name(monkeypatch, tmp_path):
+def test_the_runtime_works_with_long_names_of_temporary_files(monkeypatch, tmp_path):
     folder = tmp_path / ("long" * 20)
     folder.mkdir()
     monkeypatch.setattr(runtime.tempfile, "tempdir", str(folder))
     assert runtime.run(SMALL.net_config, SMALL.inputs, 3, timeout=PATIENCE).output.shape == (5, 3)
 
 
-def test_failure_outside_of_lavas_processes_names_the_network(monkeypatch, tmp_path):
+def test_a_failure_outside_of_lavas_processes_is_told_with_the_network(monkeypatch, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import lavadl_ref.netx.processes as processes\n"
         "original, made = processes.Recorder, []\n"
@@ -175,7 +175,7 @@ def test_failure_outside_of_lavas_processes_names_the_network(monkeypatch, tmp_p
         runtime.run_all([job, job], timeout=PATIENCE)
 
 
-def test_says_what_to_type_where_lava_is_missing(monkeypatch):
+def test_the_runtime_without_lava_says_what_to_type(monkeypatch):
     monkeypatch.setattr(lava_support, "available", lambda: (False, "pip install it"))
     with pytest.raises(lava_support.LavaUnavailable, match="pip install it"):
         runtime.run(SMALL.net_config, SMALL.inputs, 5)
@@ -204,14 +204,14 @@ def test_refusals_need_no_child():
         ({"timeout": 0}, "timeout must be positive, got 0"),
     ],
 )
-def test_refuses_malformed_arguments(options, message):
+def test_the_runtime_refuses_malformed_arguments(options, message):
     arguments = {"net_config": SMALL.net_config, "inputs": SMALL.inputs, "steps": 5, **options}
     with pytest.raises((TypeError, ValueError), match=message):
         runtime.run(**arguments)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_leaves_nothing_when_the_caller_is_stopped(number):
+def test_a_run_leaves_nothing_when_its_caller_is_stopped(number):
     with tempfile.TemporaryDirectory() as folder:  # short, as Lava puts a socket inside
         stop_a_caller(number, Path(folder))
 

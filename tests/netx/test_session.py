@@ -77,7 +77,7 @@ class Loop:
         return np.array(us), np.array(vs), np.array(spikes)
 
 
-def test_two_feedback_loops_on_one_population():
+def test_two_feedback_loops_on_one_population_run():
     loop = Loop()
     u, v, spikes = loop.expected()
     assert 0.1 < spikes.mean() < 0.9
@@ -91,7 +91,7 @@ def test_two_feedback_loops_on_one_population():
     assert {message.dtype for message in sent} == {np.dtype(np.int32)}
 
 
-def test_is_the_runtime_of_its_processes():
+def test_a_session_is_the_runtime_of_its_processes():
     loop = Loop()
     session = inprocess.Session(loop.neurons)
     loop.neurons.run(RunSteps(7))
@@ -209,7 +209,7 @@ def test_a_message_of_another_shape_is_an_error():
         running.run(1)
 
 
-def test_a_failure_inside_a_ring():
+def test_a_failure_inside_a_ring_is_told():
     def fail(model):
         if model.time_step == 3:
             raise ArithmeticError("at step three")
@@ -222,7 +222,7 @@ def test_a_failure_inside_a_ring():
         running.run(1)
 
 
-def test_an_interrupt_inside_a_ring():
+def test_an_interrupt_inside_a_ring_is_raised():
     def interrupt(model):
         if model.time_step == 2:
             raise KeyboardInterrupt
@@ -232,13 +232,13 @@ def test_an_interrupt_inside_a_ring():
         session(*chain(interrupt, buffered, closed=True)).run(5)
 
 
-def test_timeout_inside_a_ring():
+def test_a_ring_ends_at_its_timeout():
     running = session(*chain(pass_on, buffered, closed=True), name="the ring", timeout=0.3)
     with pytest.raises(runtime.LavaTimeout, match=r"the ring did not finish within 0.3 s on Lava"):
         running.run(10_000_000)
 
 
-def test_no_negative_steps():
+def test_negative_steps_are_refused_by_a_session():
     with pytest.raises(ValueError, match="steps must not be negative, got -1"):
         session(*chain(count, pass_on)).run(-1)
 

@@ -86,7 +86,7 @@ def test_lavas_own_arithmetic_says_the_same(weight):
         (np.zeros((0, 3)), (np.zeros((0, 3)), 0, 0, EXCITATORY)),
     ],
 )
-def test_weights_by_hand(weight, expected):
+def test_the_bits_of_these_weights_are_right(weight, expected):
     if isinstance(expected, str):
         with pytest.raises(ValueError, match=expected):
             optimize_weight_bits(weight)
@@ -104,7 +104,7 @@ def test_given_weights_stay_as_they_are():
     assert not weight.any()
 
 
-def test_delay_bits():
+def test_the_bits_of_delays_are_just_enough():
     for longest in range(63):
         bits = num_delay_bits(np.array([0, longest]))
         assert longest < 2**bits
@@ -122,7 +122,7 @@ def test_delay_bits():
         ([1.5], r"delays must be integers, got 1\.5"),
     ],
 )
-def test_refuses_other_delays(delays, message):
+def test_delays_that_are_no_delays_are_refused(delays, message):
     with pytest.raises(ValueError, match=message):
         num_delay_bits(delays)
 
@@ -152,7 +152,7 @@ def path(tmp_path):
     return tmp_path / "x.net"
 
 
-def test_values(path):
+def test_a_net_dict_gives_the_values_of_a_file(path):
     net = NetDict(path)
     layer = net["layer"][0]
     assert layer["type"] == "dense"
@@ -171,7 +171,7 @@ def test_values(path):
     assert all(layer["weight"].shape == (2, 2) for _ in range(100))
 
 
-def test_keys(path):
+def test_a_net_dict_gives_the_keys_of_a_file(path):
     net = NetDict(str(path))
     assert list(net) == list(net.keys()) == ["layer"]
     assert list(net["layer"]) == ["0", "1", "2", "10"]
@@ -191,7 +191,7 @@ def test_keys(path):
         ("layer/0/type/deeper", "type holds no keys"),
     ],
 )
-def test_absent_keys(path, key, message):
+def test_a_key_that_is_absent_is_an_error(path, key, message):
     with pytest.raises(KeyError, match=message):
         NetDict(path)[key]
 
@@ -237,7 +237,7 @@ def test_links_are_refused_and_cycles_harmless(path):
         (np.array([(1, 2)], [("a", "i4"), ("b", "i4")]), "found a compound type"),
     ],
 )
-def test_values_that_no_network_has(path, value, message):
+def test_values_that_no_network_has_are_refused(path, value, message):
     with h5py.File(path, "r+") as file:
         del file["layer/0/weight"]
         file["layer/0/weight"] = value
@@ -252,7 +252,7 @@ def test_a_claim_that_the_file_cannot_hold_is_not_believed(path):
         NetDict(path)["layer"][0]["huge"]
 
 
-def test_bad_arguments(tmp_path, path):
+def test_bad_arguments_of_a_net_dict_are_refused(tmp_path, path):
     with pytest.raises(ExchangeError, match=r"absent.net: cannot be opened: No such file"):
         NetDict(tmp_path / "absent.net")
     (tmp_path / "text.net").write_text("dense")
@@ -266,7 +266,7 @@ def test_bad_arguments(tmp_path, path):
         NetDict(path, f=file)
 
 
-def test_there_are_no_lists_of_keys(tmp_path):
+def test_a_net_dict_has_no_lists_of_keys(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["anything"] = np.arange(3)

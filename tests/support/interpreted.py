@@ -38,7 +38,7 @@ def small(magnitude, graded=False):
 
 
 @pytest.mark.parametrize("magnitude", [70, 2**14, 2**24, 2**44])
-def test_cuba_forward(magnitude):
+def test_interpreted_cuba_equals_the_oracle(magnitude):
     test_cuba.check_forward(small(magnitude))
     test_cuba.check_forward(small(magnitude, graded=True))
 
@@ -46,14 +46,14 @@ def test_cuba_forward(magnitude):
 @pytest.mark.parametrize("kind", STATES)
 @pytest.mark.parametrize("units", [0, 3])
 @pytest.mark.parametrize("loihi", [True, False])
-def test_deployed(kind, units, loihi):
+def test_interpreted_deployments_equal_the_oracle(kind, units, loihi):
     case = replace(uniform(kind, 6, 8, 5, units), loihi=loihi)
     same(case.run(), naive_deployed.run(case))
     case.total[:] *= 2**12
     same(case.run(), naive_deployed.run(case))
 
 
-def test_cuba_backward():
+def test_interpreted_cuba_gradients_are_autograds():
     pytest.importorskip("torch")
     from tests.kernels import test_cuba_gradient
 
@@ -76,7 +76,7 @@ def small_neurons(family, graded):
 
 @every
 @pytest.mark.parametrize("graded", [False, True])
-def test_family_forward(family, graded):
+def test_interpreted_families_equal_their_oracles(family, graded):
     case = small_neurons(family, graded)
     test_families.check_forward(case)
     case.x[-1][0, 0] = 2.0**28
@@ -85,7 +85,7 @@ def test_family_forward(family, graded):
 
 @every
 @pytest.mark.parametrize("graded", [False, True])
-def test_family_backward(family, graded):
+def test_interpreted_gradients_are_autograds(family, graded):
     pytest.importorskip("torch")
     from tests.kernels import test_families_gradient
 
@@ -93,7 +93,7 @@ def test_family_backward(family, graded):
 
 
 @every
-def test_family_feedback(family):
+def test_interpreted_feedback_equals_the_oracle(family):
     pytest.importorskip("torch")
     from tests.kernels import test_feedback
 
@@ -105,7 +105,7 @@ def test_family_feedback(family):
 
 
 @pytest.mark.parametrize("graded", [False, True])
-def test_events(graded):
+def test_interpreted_events_give_the_matrix_product(graded):
     from tests.kernels import test_events
 
     rng = np.random.default_rng(8)
@@ -115,7 +115,7 @@ def test_events(graded):
     test_events.check(rows, events.of_rows(rows), rows, 3, rng)
 
 
-def test_the_others():
+def test_interpreted_other_kernels_equal_their_oracles():
     case = small(4096)
     y, _, _ = leaky_integrator.forward(case.x, case.u, case.current_decay)
     column = [row[0] for row in case.integers]
@@ -127,6 +127,6 @@ def test_the_others():
     assert abs(spike.exp_negative(np.float32(-1.5)) - np.exp(-1.5)) < 1e-7
 
 
-def test_piecewise_linear():
+def test_interpreted_piecewise_is_numpys():
     test_piecewise.check(np.linspace(-1, 3, 40), test_piecewise.KNOTS, test_piecewise.SLOPES)
     test_piecewise.check([np.inf, np.nan, 0.1], test_piecewise.KNOTS, test_piecewise.SLOPES)

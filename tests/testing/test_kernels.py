@@ -37,7 +37,7 @@ def column(rows, lane, dtype=np.int64):
 
 @pytest.mark.parametrize("name", ["usual", "chunks", "ties", "negative", "edges", "zero-threshold"])
 @pytest.mark.parametrize("family", SPIKING)
-def test_spiking_neurons_as_in_training(family, name):
+def test_vectors_of_spiking_neurons_are_the_training_kernels(family, name):
     (case,) = (case for case in vectors.cases(family, "slayer") if case.name == name)
     kernel = SPIKING[family]
     decays = (*kernel.DECAYS, "bias") if family == "CUBA" else kernel.DECAYS
@@ -78,7 +78,7 @@ SIZES = {
 
 @pytest.mark.parametrize("widths", vectors.WIDTHS)
 @pytest.mark.parametrize("family", vectors.DEFINITIONS)
-def test_as_deployed(family, widths):
+def test_the_vectors_are_those_of_the_deployed_kernels(family, widths):
     """Every case, lane by lane and piece by piece; graded spikes too."""
     for case in vectors.cases(family, widths):
         shown = {**case.states, **case.compared}
@@ -99,7 +99,7 @@ def test_as_deployed(family, widths):
 
 # Not the ties: to meet the threshold again and again, activations leave what float32 holds.
 @pytest.mark.parametrize("name", ["usual", "chunks", "negative", "edges", "zero-threshold"])
-def test_sigma_delta_as_in_training(name):
+def test_vectors_of_sigma_delta_are_the_training_kernels(name):
     (case,) = (case for case in vectors.cases("SDNN", "slayer") if case.name == name)
     one = 2**18
     for lane in range(case.lanes):

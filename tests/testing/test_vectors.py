@@ -90,7 +90,7 @@ def test_the_first_difference_of_a_later_piece_has_its_step_in_the_whole_case(tm
     assert found.found == found.expected + 7
 
 
-def test_cases_reach_what_they_claim(cases):
+def test_the_cases_contain_what_they_claim(cases):
     def flat(rows):
         return np.array(rows).ravel()
 
@@ -132,7 +132,7 @@ def test_ties_are_ties(cases):
     assert set((np.array(phase.states["real"]) - phase.parameters["threshold"]).ravel().tolist()) == {-1, 0, 1}
 
 
-def test_states_of_each_step_lead_to_the_next(cases):
+def test_the_states_of_each_step_give_the_next(cases):
     for label, case in cases.items():
         definition = DEFINITIONS[case.family]
         for lane in range(case.lanes):
