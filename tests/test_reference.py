@@ -211,7 +211,7 @@ def test_resets_of_a_part_are_counted_from_its_first_layer():
 
 
 @pytest.mark.parametrize("record", [(), ("spikes",), ("voltage",), ("spikes", "current"), EVERYTHING])
-def test_the_reference_records_what_is_asked_for(record):
+def test_the_reference_keeps_the_records_that_are_asked_for(record):
     run = reference.Network(two()).run(spikes(6, 30), record=record, layers=[1])
     everything = reference.Network(two()).run(spikes(6, 30), record=EVERYTHING)
     for name in EVERYTHING:

@@ -112,7 +112,7 @@ def test_the_regression_tutorial_learns(run, out):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_the_tutorial_on_dynamics_draws_every_family(run, out):
+def test_the_tutorial_on_dynamics_shows_every_family(run, out):
     found, said = run("neuron_dynamics", "--small", "--out", out / "dynamics")
     assert len(found["seen"]) == 7
     assert (out / "dynamics" / "neurons.png").read_bytes().startswith(b"\x89PNG")

@@ -81,7 +81,7 @@ def leaf(value):
 
 @ADAPTIVE
 @pytest.mark.parametrize("fed_back", [False, True], ids=["alone", "feedback"])
-def test_neurons(name, fed_back):
+def test_the_gradient_rule_holds_for_every_neuron(name, fed_back):
     torch.manual_seed(1)
     n = make(name, requires_grad=True, tau_grad=0.05, scale_grad=20.0, threshold=4.0 if name == "alif" else 0.5)
     z = require_grad(signal(name, (4, 5, 40)))
@@ -110,7 +110,7 @@ def test_neurons(name, fed_back):
 
 
 @pytest.mark.parametrize("function", ["threshold", "phase", "resonator"])
-def test_functions(function):
+def test_the_gradient_rule_holds_for_every_function(function):
     """`neuron.dynamics.adaptive_*`: gradients to all that is differentiable."""
     torch.manual_seed(2)
     name = {"threshold": "alif", "phase": "adrf", "resonator": "adrf_iz"}[function]

@@ -134,7 +134,7 @@ def test_the_exported_network_is_rebuilt_with_equal_output(training, tmp_path):
 
 
 @pytest.mark.parametrize("delay", [False, True])
-def test_a_persistent_network_goes_on_where_it_stopped(delay, tmp_path):
+def test_a_persistent_network_in_chunks_gives_the_whole(delay, tmp_path):
     whole = network(delay=delay).eval()
     net = network(delay=delay, persistent_state=True).eval()
     net.export_hdf5(tmp_path / "network.net")

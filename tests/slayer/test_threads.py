@@ -97,7 +97,7 @@ print("done")
     not torch.backends.mkl.is_available() or "AVX" not in torch.backends.cpu.get_cpu_capability(),
     reason="needs a torch with MKL, and a processor with AVX2",
 )
-def test_every_bit_of_a_step_where_mkl_is_told_to_be_reproducible():
+def test_every_bit_of_a_step_is_reproduced_where_mkl_is_told_to():
     """What torch's matrix products round is the only difference, and MKL_CBWR takes that away too."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", REPRODUCIBLE],
@@ -184,7 +184,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_a_loader_whose_workers_use_the_kernels_while_the_parent_trains(tmp_path, context):
+def test_the_workers_of_a_loader_use_the_kernels_while_the_parent_trains(tmp_path, context):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(LOADING))
     done = subprocess.run(

@@ -39,7 +39,7 @@ def test_an_exact_program_passes_the_check():
     assert result.stdout.startswith("7 of 7 cases exact, ")
 
 
-def test_a_program_that_differs_is_told_from_where():
+def test_the_place_where_a_program_differs_is_told():
     result = run("--check", f"{FOREIGN} equality", *PATIENTLY, "--family", "CUBA")
     assert result.exit_code == 1
     assert "first divergence: CUBA/ties-slayer: voltage at step 1, lane 0: expected " in result.stdout
