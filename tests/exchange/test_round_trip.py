@@ -302,7 +302,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_folder_is_an_error_that_names_the_file(tmp_path):
+def test_a_missing_folder_is_an_error_with_the_name_of_the_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere/x\.net"):
         exchange.write(tmp_path / "nowhere" / "x.net", Network((dense(),)))
 

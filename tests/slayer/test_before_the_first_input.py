@@ -153,7 +153,7 @@ def test_a_state_written_before_the_first_input_acts():
 
 
 @every
-def test_checkpoints_load_whether_or_not_the_block_ran(case):
+def test_checkpoints_of_blocks_with_and_without_input_are_loaded(case):
     ran, made = fresh(case), fresh(case)
     x = case.input()
     run(ran, x)

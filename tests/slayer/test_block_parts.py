@@ -450,7 +450,7 @@ def test_the_quantiser_of_an_input_block_acts_on_messages():
     assert torch.equal(block(given), given)
 
 
-def test_the_switches_of_a_block_act_when_assigned():
+def test_the_assigned_switches_of_a_block_act():
     case = matrix.Case("cuba", "Recurrent", "dense")
     block = case.build()
     block.requires_grad = False

@@ -185,7 +185,7 @@ def test_random_shift_cuts_silence_and_no_event(sampling_time):
     assert starts == {1, 2, 3, 4, 5}
 
 
-def test_random_shift_without_silence():
+def test_a_random_shift_needs_silence():
     assert Event([0], None, [0], [0.2]).fill_tensor(torch.zeros(1, 1, 2), random_shift=True)[0, 0, 0] == 1
 
 

@@ -71,7 +71,7 @@ def test_statistics_of_a_regression_have_no_accuracy():
     assert (stat.accuracy_log, stat.max_accuracy, stat.best_accuracy) == ([None, 0.0], 0.0, True)
 
 
-def test_reset_keeps_the_logs():
+def test_the_logs_stay_after_a_reset():
     stat = filled().training
     add(stat, 1.0, 3)
     stat.reset()

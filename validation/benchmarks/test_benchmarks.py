@@ -45,12 +45,12 @@ def check(parts, folder):
             assert (folder / "page" / f"{name}.svg").stat().st_size > 1000
 
 
-def test_parts_of_this_package_alone(tmp_path):
+def test_the_parts_of_this_package_are_measured_alone(tmp_path):
     check(OWN, tmp_path)
 
 
 @pytest.mark.upstream
-def test_parts_beside_lava_dl(tmp_path):
+def test_the_parts_are_measured_beside_lava_dl(tmp_path):
     upstream.slayer()
     check(BESIDE, tmp_path)
 
@@ -61,12 +61,12 @@ def test_threads_are_restored():
     assert torch.get_num_threads() == before
 
 
-def test_ratio_of_medians_and_its_range():
+def test_a_ratio_is_that_of_medians_with_its_range():
     found = measure.ratio("x", Rounds([(1.0, 10.0), (2.0, 10.0), (4.0, 12.0)], 0.0))
     assert (found.ours_ms, found.theirs_ms, found.times, found.low, found.high) == (2, 10, 5, 3, 10)
 
 
-def test_rounds_with_others_at_work_are_repeated(monkeypatch):
+def test_measurements_beside_other_work_are_repeated(monkeypatch):
     shares = iter([0.0, 0.5, 0.0, 0.9])
     monkeypatch.setattr(measure, "others", lambda before: next(shares))
     monkeypatch.setattr(measure, "wait_for_quiet", lambda: None)

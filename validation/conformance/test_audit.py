@@ -290,7 +290,7 @@ def case(tmp_path):
 
 
 @pytest.mark.parametrize("name", LOADS)
-def test_loads(name, case):
+def test_networks_that_the_audit_calls_loadable_load(name, case):
     network, path, x, found = case(LOADS[name])
     assert found.upstream == "loads", found.layers
     ours = reference.Network(network).run(x).output
@@ -299,7 +299,7 @@ def test_loads(name, case):
 
 
 @pytest.mark.parametrize("name", ALTERS)
-def test_alters(name, case):
+def test_networks_that_the_audit_calls_altered_are_altered(name, case):
     layers, words = ALTERS[name]
     network, path, x, found = case(layers)
     assert found.upstream == "alters"
@@ -314,7 +314,7 @@ def test_alters(name, case):
 
 
 @pytest.mark.parametrize("name", REFUSES)
-def test_refuses(name, case):
+def test_networks_that_the_audit_calls_refused_are_refused(name, case):
     layers, words = REFUSES[name]
     network, path, x, found = case(layers)
     assert found.upstream == "refuses"
@@ -327,7 +327,7 @@ def test_refuses(name, case):
         assert type(error.value).__name__ == raised
 
 
-def test_how_large_weights_become_where_delays_meet_feedback(case):
+def test_weights_are_doubled_where_delays_meet_feedback(case):
     """Twice: no sum is shifted back."""
     network, path, x, found = case([recurrent(6, delay=0 * DELAY)])
     assert found.layers[0].findings[0].text == "weights 2 times as large, because the layer has delays"
@@ -336,7 +336,7 @@ def test_how_large_weights_become_where_delays_meet_feedback(case):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_random_networks(seed, tmp_path):
+def test_the_audit_of_random_networks_is_right(seed, tmp_path):
     """What the audit says loads does, and what it says is refused is."""
     case = random_networks.case(seed, steps=40, families=random_networks.ALL_FAMILIES)
     write(tmp_path / "x.net", case.network)
@@ -358,7 +358,7 @@ def test_random_networks(seed, tmp_path):
         ([[-62, -2], [-4, -6]], 0),
     ],
 )
-def test_weights_below_0(weight, count, tmp_path):
+def test_the_audit_of_inhibiting_weights_is_right(weight, count, tmp_path):
     """A layer that inhibits 8 that fire on their own."""
     first = Input(shape=(2,), neuron=cuba(threshold=0))
     network = Network((first, dense(None, weight=np.array(weight))))
@@ -373,7 +373,7 @@ RANGES = [(-256, 254), (0, 255), (-256, -1), (-128, 127), (-5, 5), (-256, 0), (1
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("span", RANGES)
 @pytest.mark.parametrize("step", [1, 2, 4])
-def test_changed_weights(span, step, seed, capfd):
+def test_the_changed_weights_are_counted(span, step, seed, capfd):
     """The count of weights that netx's shift, and then Lava's own clipping and truncation, change."""
     weight = np.random.default_rng(seed).integers(span[0] // step, span[1] // step + 1, (3, 2)) * step
     with np.errstate(divide="ignore"):
@@ -384,7 +384,7 @@ def test_changed_weights(span, step, seed, capfd):
     assert netx_weights.changed([weight]) == expected
 
 
-def test_rotation(tmp_path):
+def test_every_rotation_of_lava_is_predicted(tmp_path):
     """Of 4000 sines and cosines, every one."""
     sine, cosine = np.random.default_rng(3).integers(-4096, 4097, (2, 4000))
     sine[:2000], cosine[:2000] = np.abs(sine[:2000]), np.abs(cosine[:2000])
@@ -399,7 +399,7 @@ def test_rotation(tmp_path):
     assert ((held[0] != sine) | (held[1] != cosine)).sum() > 1000
 
 
-def test_gain_in_an_array(tmp_path):
+def test_a_gain_in_an_array_is_judged_by_numpys_version(tmp_path):
     """NumPy 2.4 no longer makes an integer of an array of one."""
     exchange.write(tmp_path / "x.net", Network((image(cuba()), conv(cuba()))))
     if tuple(map(int, np.__version__.split(".")[:2])) < (2, 4):

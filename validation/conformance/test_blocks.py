@@ -94,7 +94,7 @@ def levels(cases):
 
 @pytest.mark.parametrize(("case", "threshold"), levels(RUNNING))
 @torch.no_grad()
-def test_same_output(case, threshold):
+def test_blocks_have_the_output_of_lava_dl(case, threshold):
     changes = {} if threshold is None else {"threshold": threshold}
     expected = build(case, theirs, **changes).eval()
     actual = loaded(case, expected, **changes)
@@ -106,7 +106,7 @@ def test_same_output(case, threshold):
 
 @pytest.mark.parametrize("case", [c for c in RUNNING if BLOCKS[c.block].delays and c.block != "Recurrent"], ids=str)
 @torch.no_grad()
-def test_same_delays(case):
+def test_blocks_have_the_delays_of_lava_dl(case):
     expected = ran(case, build(case, theirs, delay=True))
     actual = loaded(case, expected, delay=True)
     assert len(actual.delay.delay.floor().unique()) > 1
@@ -118,7 +118,7 @@ def test_same_delays(case):
 @pytest.mark.parametrize("norm", ["MeanOnlyBatchNorm", "WgtScaleBatchNorm"])
 @pytest.mark.parametrize("case", [c for c in RUNNING if c.block in ("Dense", "Conv", "ConvT")], ids=str)
 @torch.no_grad()
-def test_same_norms(case, norm):
+def test_blocks_have_the_norms_of_lava_dl(case, norm):
     expected = ran(case, build(case, theirs, norm=norm))
     actual = loaded(case, expected, norm=norm)
     y = expected(case.input())
@@ -130,7 +130,7 @@ def test_same_norms(case, norm):
 @pytest.mark.parametrize("winners", [1, 4])
 @pytest.mark.parametrize("family", ["cuba", "alif"])
 @torch.no_grad()
-def test_same_winners(family, winners, threshold):
+def test_kwta_has_the_winners_of_lava_dl(family, winners, threshold):
     blocks = []
     for root in (ours, theirs):
         torch.manual_seed(1)
@@ -179,7 +179,7 @@ NOT_HELD = {"spike_state", "neuron.norm.running_mean"}  #: the state of the last
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if (c.family, c.block) not in UNMADE], ids=str)
-def test_checkpoint(case, tmp_path):
+def test_a_block_loads_a_checkpoint_of_lava_dl(case, tmp_path):
     block = build(case, theirs, **options_of(case))
     if case in RUNNING:
         ran(case, block)
@@ -195,7 +195,7 @@ OWN = [c for c in RUNNING if c.form == "dense" and BLOCKS[c.block].neurons and c
 
 @pytest.mark.parametrize("case", OWN, ids=str)
 @torch.no_grad()
-def test_checkpoint_of_parameters_per_channel(case, tmp_path):
+def test_a_block_loads_a_checkpoint_with_parameters_per_channel(case, tmp_path):
     options = {**options_of(case), "shared_param": False}
     block = ran(case, build(case, theirs, **options))
     again = restored(case, block, tmp_path, **options)

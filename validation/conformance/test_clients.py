@@ -107,7 +107,7 @@ def _installed():
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_in_one_process(name, seed):
+def test_a_client_gives_the_same_in_one_process(name, seed):
     """The results of both, computed one after the other in this interpreter."""
     compare(ours(name, seed), theirs(name, seed))
 
@@ -123,7 +123,7 @@ torch.save(names["run"](int(sys.argv[2])), sys.argv[3])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_as_a_script(name, tmp_path):
+def test_a_client_runs_as_a_script(name, tmp_path):
     """The file itself, two lines put before it, in an interpreter of its own."""
     command = [sys.executable, "-c", SCRIPT, str(CLIENTS / f"{name}.py"), str(SEEDS[0]), str(tmp_path / "found.pt")]
     search = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -192,7 +192,7 @@ def test_lava_dl_is_back_afterwards():
     assert slayer is before is sys.modules[f"{ROOT}.slayer"]
 
 
-def test_a_voltage_that_is_handed_over_before_the_first_input():
+def test_a_voltage_that_is_handed_over_before_the_first_input_is_kept():
     """lava-dl forgets it unless the current is handed over too."""
     params = {"threshold": 1, "current_decay": 1, "voltage_decay": 0.25, "persistent_state": True}
     x, found = torch.full((2, 5, 3), 0.25), []

@@ -19,7 +19,7 @@ SIZE = {16: 1, 64: 1, 256: 0.5, 4096: 1 / 16}
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("graded", [False, True])
-def test_spikes_and_states(name, scale, graded):
+def test_spikes_and_states_of_any_scale_are_the_same(name, scale, graded):
     x = each(signal(name), lambda part: part * SIZE[scale])
     levels = {"threshold": 0.5 * SIZE[scale]}
     if name[0] == "a":
@@ -43,7 +43,7 @@ def test_spikes_and_states(name, scale, graded):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_messages(scale):
+def test_messages_of_any_scale_are_the_same(scale):
     """Of multiples of 1/64, whose sums float32 holds: lava-dl rounds others on the way."""
     x = (torch.randn(2, 3, 20, generator=torch.Generator().manual_seed(0)) * 64).round() / 64
     actual, expected = (

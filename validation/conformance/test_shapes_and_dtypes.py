@@ -204,7 +204,7 @@ def judged(name):
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_as_lava_dl_or_refused_by_name(name):
+def test_every_shape_and_dtype_is_taken_as_by_lava_dl_or_refused_by_name(name):
     faults, _ = judged(name)
     assert faults == []
 
@@ -218,7 +218,7 @@ def label_shapes(x):
 
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("name", ["SpikeRate", "SpikeMax", "SpikeMoid"])
-def test_labels_of_any_shape(name, window):
+def test_labels_may_have_any_shape_of_lava_dls(name, window):
     """Where lava-dl takes labels so do we; it fails for many shapes that mean the same."""
     options = {"SpikeRate": {"true_rate": 0.5, "false_rate": 0.25}, "SpikeMax": {"mode": "softmax"}, "SpikeMoid": {}}
     compared = 0
@@ -237,7 +237,7 @@ def test_labels_of_any_shape(name, window):
     assert compared >= 4
 
 
-def test_labels_that_lava_dl_takes_by_chance():
+def test_labels_that_lava_dl_takes_by_chance_are_refused():
     """See the rows of docs/errata.md on labels."""
     x = spikes(signal(3, torch.float32))
     label = torch.arange(6) % 2.0

@@ -46,7 +46,7 @@ def spikes(shape):
 
 @CASES
 @pytest.mark.parametrize("weight_norm", [False, True])
-def test_sums_and_gradients(name, arguments, shape, weight_norm):
+def test_complex_sums_and_gradients_are_the_same(name, arguments, shape, weight_norm):
     results = []
     for layer in pair(name, arguments, weight_scale=2, weight_norm=weight_norm):
         layer.pre_hook_fx = quantize_hook_fx  # sums of even 64ths: exact in any order
@@ -72,7 +72,7 @@ def test_sums_and_gradients(name, arguments, shape, weight_norm):
 
 
 @CASES
-def test_weights_and_state_dict(name, arguments, shape):
+def test_complex_weights_and_state_dict_are_the_same(name, arguments, shape):
     actual, expected = pair(name, arguments)
     for key, value in expected.state_dict().items():
         assert torch.equal(actual.state_dict()[key], value)
@@ -85,12 +85,12 @@ def test_weights_and_state_dict(name, arguments, shape):
 
 
 @pytest.mark.parametrize("name", ["Dense", "Conv", "Pool", "ConvTranspose", "Unpool"])
-def test_same_arguments(name):
+def test_complex_synapses_have_the_arguments_of_lava_dl(name):
     actual, expected = (inspect.signature(getattr(root, name)).parameters.values() for root in (ours, theirs))
     assert [(p.name, p.default) for p in actual] == [(p.name, p.default) for p in expected]
 
 
-def test_hook_can_be_read():
+def test_the_hook_of_a_complex_synapse_can_be_read():
     """lava-dl's getter asks for a name that does not exist."""
     actual, expected = pair("Dense", (3, 4), pre_hook_fx=quantize_hook_fx)
     assert actual.pre_hook_fx is quantize_hook_fx
@@ -99,7 +99,7 @@ def test_hook_can_be_read():
     assert actual.in_channels == 3
 
 
-def test_a_convolution_says_what_it_is():
+def test_a_complex_convolution_says_what_it_is():
     """lava-dl's complex convolution has none of the attributes that its export reads."""
     actual, expected = pair("Conv", (4, 6, 3, 2))
     assert (actual.in_channels, actual.out_channels, actual.kernel_size[:2]) == (4, 6, (3, 3))

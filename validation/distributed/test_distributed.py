@@ -89,7 +89,7 @@ def test_two_processes_train_as_one():
     assert one["gradient_bytes"] == two["gradient_bytes"] == 4 * (30 * 20 + 20 * 5 + 2 * 2)
 
 
-def test_shares_must_be_equal():
+def test_the_shares_of_a_batch_must_be_equal():
     with pytest.raises(ValueError, match="a batch that 2 processes can share, got 3 samples"):
         train.share(torch.zeros(3, 1), 0, 2)
 

@@ -34,7 +34,7 @@ def mixed(seed, **options):
 
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_random_networks_on_every_path(part, compared):
+def test_random_networks_are_equal_on_every_path(part, compared):
     first, end = (NETWORKS * i // PARTS for i in (part, part + 1))
     found = many.run(end - first, first, jobs=1)
     assert found.differences == []
@@ -50,7 +50,7 @@ def test_random_networks_on_every_path(part, compared):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_file_says_all(seed, compared, tmp_path):
+def test_a_file_says_all_of_its_network(seed, compared, tmp_path):
     """Through the file and back nothing changes."""
     case = mixed(seed)
     exchange.write(tmp_path / "x.net", case.network)
@@ -65,7 +65,7 @@ def test_a_file_says_all(seed, compared, tmp_path):
 @pytest.mark.parametrize("seed", range(100))
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
-def test_beyond_the_widths(seed, compared):
+def test_networks_beyond_the_widths_are_equal(seed, compared):
     """Sums, currents, voltages and sigmas wrap and saturate alike."""
     case = mixed(seed, wild=True)
     report = verify.verify(case.network, case.inputs, slayer=False, in_process=True, timeout=PATIENCE, **case.options)
@@ -77,7 +77,7 @@ def test_beyond_the_widths(seed, compared):
 @pytest.mark.parametrize("seed", range(30_000, 30_040))
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
-def test_biases_from_the_first_step(seed, compared):
+def test_biases_from_the_first_step_give_the_same_on_lava(seed, compared):
     """What upstream's own netx does: every layer integrates its bias from step 0."""
     from lavadl_ref.netx.run import inprocess
 
@@ -129,7 +129,7 @@ def shapes_only(layer):
 @pytest.mark.timeout(1500)
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
-def test_on_the_multiprocessing_runtime(compared):
+def test_networks_on_the_multiprocessing_runtime_are_equal(compared):
     """One operating-system process for each of Lava's."""
     cases = [mixed(seed) for seed in ON_THE_RUNTIME]
     jobs = [runtime.Job(c.network, c.inputs, c.inputs.shape[-1], arguments=arguments_of(c)) for c in cases]

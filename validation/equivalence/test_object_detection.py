@@ -13,7 +13,7 @@ LIMIT = 3000  #: seconds: Lava convolves each pair of channels on its own
 
 
 @pytest.mark.timeout(LIMIT)
-def test_yolo_kp(tmp_path, compared):
+def test_a_detector_is_equal_on_every_path(tmp_path, compared):
     net = busy(made("yolo_kp"))
     net.export_hdf5(tmp_path / "yolo.net")
     with torch.no_grad():
