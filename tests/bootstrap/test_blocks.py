@@ -148,7 +148,7 @@ def test_the_drive_is_the_mean_weighted_input(family, name):
 
 
 @pytest.mark.parametrize("family", ["rf_iz", "adrf_iz"])
-def test_the_drive_of_a_resonator_is_its_steady_response(family):
+def test_the_drive_of_a_resonator_is_its_scaled_mean_input(family):
     block = make(family, "Dense")
     x = signal("Dense")
     block(x, mode=Mode.SAMPLE)

@@ -58,7 +58,7 @@ def test_keys_that_are_not_used_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("exponent", [4, -4, 3, -3])
-def test_an_exponent_that_the_exporter_did_not_use_itself_is_told(tmp_path, exponent):
+def test_an_exponent_that_the_exporter_did_not_use_itself_is_warned_of(tmp_path, exponent):
     changes = {"layer/1/neuron/weight_exp": np.array([exponent], np.float32)}
     place = store(tmp_path / "x.net", dense_net() | changes)
     if abs(exponent) == 3:

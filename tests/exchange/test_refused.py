@@ -281,7 +281,7 @@ def test_links_other_than_hard_ones_are_refused(tmp_path, name, key):
     assert message(path) == f"{field}: expected data in this file, found a {name}"
 
 
-def test_a_cycle_of_links_is_harmless(tmp_path):
+def test_a_cycle_of_links_is_refused(tmp_path):
     path = store(tmp_path / "x.net", dense_net())
     with h5py.File(path, "a") as file:
         file["layer/1/again"] = file["layer"]

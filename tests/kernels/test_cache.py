@@ -358,7 +358,7 @@ def test_a_cache_without_a_folder_keeps_nothing(home):
     assert Files(found, "f", "stamp").load(0) is None
 
 
-def test_the_cache_needs_no_temporary_folder(home, monkeypatch):
+def test_a_missing_temporary_folder_is_passed_over(home, monkeypatch):
     spoil(home / "package")
     spoil(home / "home")
     monkeypatch.setattr(_places.tempfile, "gettempdir", fails(errno.ENOENT))

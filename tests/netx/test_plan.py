@@ -282,7 +282,7 @@ def test_transposed_matrix_is_the_transposed_convolution(groups):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_layers_that_would_act_before_their_data_are_refused(family):
+def test_layers_that_would_act_before_their_data_are_found(family):
     # behind a layer that does not shift, so that the second one starts a step later
     first = families.dense("CUBA", outputs=4, delay_shift=False)
 

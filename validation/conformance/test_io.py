@@ -68,7 +68,7 @@ def same(actual, expected):
 
 @pytest.mark.parametrize("dim", [1, 2])
 @pytest.mark.parametrize(("graded", "sampling_time"), [(False, 1), (False, 2), (False, 0.5), (True, 1)])
-def test_to_tensor_gives_the_same(dim, graded, sampling_time):
+def test_the_tensor_of_an_event_is_the_same(dim, graded, sampling_time):
     actual, expected = both(recording(1, dim, graded))
     tensor = actual.to_tensor(sampling_time)
     np.testing.assert_array_equal(tensor, expected.to_tensor(sampling_time))
@@ -79,14 +79,14 @@ def test_to_tensor_gives_the_same(dim, graded, sampling_time):
 
 @pytest.mark.parametrize("mode", ["OR", "SUM"])
 @pytest.mark.parametrize("shape", [(2, 40, 40, 61), (2, 20, 50, 30), (1, 40, 40, 60)])
-def test_fill_tensor_gives_the_same(mode, shape):
+def test_a_filled_tensor_is_the_same(mode, shape):
     actual, expected = both(recording(2, 2))
     filled = actual.fill_tensor(torch.zeros(shape), binning_mode=mode)
     assert torch.equal(filled, expected.fill_tensor(torch.zeros(shape), binning_mode=mode))
     assert filled.any()
 
 
-def test_fill_tensor_gives_the_same_after_augmentation():
+def test_a_tensor_filled_after_augmentation_is_the_same():
     pair = both(recording(3, 2))
     filled = []
     for event in pair:
