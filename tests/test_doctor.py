@@ -157,7 +157,7 @@ def test_a_kernel_cache_that_is_elsewhere_is_found(monkeypatch, tmp_path, where)
 
 
 @pytest.mark.lava
-def test_the_doctor_runs_lava_when_asked():
+def test_the_doctor_runs_lava_on_request():
     usable, why = lava_support.available()
     if not usable:
         pytest.skip(why)

@@ -322,7 +322,7 @@ def test_the_logged_count_is_the_mean_rate():
 @pytest.mark.parametrize("mode", [Mode.ANN, Mode.SAMPLE, Mode.FIT])
 @pytest.mark.parametrize("family", PHASE)
 @pytest.mark.parametrize("name", NEURONS)
-def test_neurons_that_fire_by_phase_have_no_rates(family, name, mode):
+def test_neurons_with_spikes_by_phase_have_no_rates(family, name, mode):
     said = f"a {name} block of {family} neurons cannot run in Mode.{mode.name}: they fire by phase"
     with pytest.raises(ValueError, match=said):
         make(family, name)(signal(name), mode=mode)

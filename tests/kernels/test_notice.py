@@ -101,7 +101,7 @@ def test_children_are_silent(standard_error, monkeypatch, child):
 
 
 @pytest.mark.parametrize("how", ["captured", "closed", "none", "a file without a number"])
-def test_the_notice_is_silent_where_nobody_asked(standard_error, stream, monkeypatch, how):
+def test_the_notice_is_silent_unless_it_is_wanted(standard_error, stream, monkeypatch, how):
     if how == "captured":
         monkeypatch.setattr(stream, "fileno", lambda: 7)
     elif how == "closed":

@@ -52,7 +52,7 @@ def test_enable_makes_one_class_hashable():
 
 
 @pytest.mark.lava
-def test_reshape_port_reshapes():
+def test_a_reshape_port_reshapes_its_data():
     lava_support.enable()
     from lava.magma.core.process.ports.ports import ReshapePort
 

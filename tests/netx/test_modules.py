@@ -128,7 +128,7 @@ def test_quantized_values_come_back_within_half_a_unit(exp, x):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_a_fifo_returns_what_entered_before(depth):
+def test_a_fifo_returns_earlier_values(depth):
     fifo = FIFO(depth)
     items = [object() for _ in range(12)]
     assert [fifo(item) for item in items] == [None] * depth + items[: 12 - depth]

@@ -395,7 +395,7 @@ def test_the_weight_exponent_is_exported(tmp_path):
     assert layer.neuron["weight_exp"] == block.neuron.norm.weight_exp.item() != 0
 
 
-def test_delays_that_an_optimiser_moved_out_of_range_are_exported_in_range(tmp_path):
+def test_delays_out_of_range_after_training_are_exported_in_range(tmp_path):
     block, x = make("Dense", delay=True)
     block(x)
     block.delay.delay.data = torch.tensor([-0.4, 0.0, 61.5, 62.5, 80.0])

@@ -158,7 +158,7 @@ def test_every_synaptic_block_takes_a_weight_norm(case):
 
 
 @with_option("pre_hook_fx", *TRAINED)
-def test_pre_hook_fx(case):
+def test_a_pre_hook_acts_on_the_weights(case):
     block = case.build(pre_hook_fx=torch.nn.Identity())
     quantised = case.build()
     block(case.input())

@@ -116,7 +116,7 @@ def test_the_device_of_an_assistant_is_its_parameters():
     assert assistant(Net().to("meta"), classifier=None).device == torch.device("meta")
 
 
-def test_reduce_lr_divides_and_says_so(capsys):
+def test_the_method_reduce_lr_divides_and_says_so(capsys):
     subject = assistant()
     subject.reduce_lr()
     assert subject.optimizer.param_groups[0]["lr"] == pytest.approx(0.03)
