@@ -25,7 +25,7 @@ from lavadl_ref.exchange import Conv, Dense, Flatten, Network, Neuron, Pool
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run import runtime
 from tests import PATIENCE
-from tests.netx.test_runtime import until, wait_for_actors
+from tests.support.waiting import until, wait_for_actors
 
 USABLE, WHY = lava_support.available()
 COMMANDS = ["demo", "verify", "inspect", "audit", "doctor", "vectors", "fuzz"]

@@ -11,8 +11,8 @@ from lavadl_ref.exchange.describe import Average, Conv, ConvTranspose, Dense, Fl
 from lavadl_ref.netx.plan.network import Options, plan
 from lavadl_ref.netx.plan.table import table
 from lavadl_ref.netx.plan.weights import kernel_weight
-from tests.netx.conftest import USABLE, WHY
 from tests.support import netx_families as families
+from tests.support.lava import USABLE, WHY
 from tests.support.one_process import nothing_left
 from tests.support.oracle import netx as oracle
 

@@ -12,8 +12,8 @@ import pytest
 
 from lavadl_ref.exchange.describe import Input, Kernel
 from lavadl_ref.netx.run import runtime
-from tests.netx.conftest import USABLE, WHY
 from tests.support import random_networks
+from tests.support.lava import USABLE, WHY
 from tests.support.netx_cases import CASES
 from tests.support.one_process import nothing_left
 

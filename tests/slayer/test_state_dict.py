@@ -7,8 +7,7 @@ from lavadl_ref import slayer
 from lavadl_ref.slayer import axon, neuron
 from lavadl_ref.slayer.block import cuba
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.support import matrix
-from validation.conformance import upstream
+from tests.support import matrix, upstream
 
 PARAMS = {"threshold": 0.5, "current_decay": 0.3, "voltage_decay": (0.05, 0.3), "shared_param": False}
 T = 20

@@ -13,12 +13,11 @@ import pytest
 import torch
 from lavadl_kernels.runtime import jit as _jit
 
-from lavadl_ref.slayer import block as blocks
 from tests import PATIENCE
 from tests.support.matrix import FAMILIES
+from tests.support.training_step import step
 
 ROOT = Path(__file__).resolve().parents[2]
-UNITS, T = 150, 9  # lanes for more than one piece a thread, and a multiple of nothing
 
 
 @pytest.fixture
@@ -30,29 +29,6 @@ def threads(monkeypatch):
     yield torch.set_num_threads
     torch.set_num_threads(before)
     lavadl_kernels.set_num_threads(before)
-
-
-def network(family):
-    """Two blocks of a family with whatever trains: delays, norms by weight, feedback where there is any."""
-    torch.manual_seed(3)
-    made = getattr(blocks, family)
-    neurons = {**FAMILIES[family], "requires_grad": True}
-    first = made.Dense(neurons, 40, UNITS, weight_norm=True, delay=True)
-    second = (made.Dense if family == "sigma_delta" else made.Recurrent)(neurons, UNITS, 7)
-    return torch.nn.Sequential(first, second)
-
-
-def step(family):
-    """Loss and all gradients of a training step, from the same start every time."""
-    net = network(family)
-    x = (torch.rand(5, 40, T, generator=torch.Generator().manual_seed(1)) < 0.3).float().requires_grad_()
-    y = net(x)
-    assert y.any()
-    loss = (y * torch.randn(y.shape, generator=torch.Generator().manual_seed(2))).sum()
-    loss.backward()
-    gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
-    assert {name.split(".")[1] for name in gradients} >= {"synapse", "neuron"}
-    return {"loss": loss.detach(), "output": y.detach(), "input": x.grad, **gradients}
 
 
 def summed_by_torch(name):
@@ -79,13 +55,14 @@ def test_a_training_step_has_the_same_bits(threads, family):
 REPRODUCIBLE = """
 import torch
 from lavadl_kernels.runtime import jit as _jit
-from tests.slayer import test_threads
+from tests.support.matrix import FAMILIES
+from tests.support.training_step import step
 _jit.WORTH, _jit.PROCESSORS = 0, 3
-for family in test_threads.FAMILIES:
+for family in FAMILIES:
     results = []
     for count in (1, 2, 3):
         torch.set_num_threads(count)
-        results.append(test_threads.step(family))
+        results.append(step(family))
     for other in results[1:]:
         for name, value in results[0].items():
             assert torch.equal(other[name], value), (family, name)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from lavadl_ref.slayer import obd
+from tests.support import upstream
 from validation.benchmarks.measure import compare
 from validation.benchmarks.results import Part, Row, Settings, ratio_columns, ratio_row
-from validation.conformance import upstream
 
 CLASSES = 11
 OBJECTS = 8  #: of each frame

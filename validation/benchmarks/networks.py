@@ -8,11 +8,11 @@ from functools import partial
 from types import ModuleType
 
 import lavadl_ref.slayer
+from tests.support import upstream
 from validation.benchmarks import workloads
 from validation.benchmarks.measure import compare
 from validation.benchmarks.results import Part, Row, Settings, ratio_columns, ratio_row
 from validation.benchmarks.workloads import Workload
-from validation.conformance import upstream
 
 Make = Callable[[ModuleType, bool], Workload]
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 import lavadl_ref.slayer
+from tests.support import upstream
 from validation.benchmarks.measure import Timed, interleaved, once, ratio
 from validation.benchmarks.results import Column, Part, Row, Settings, alone_row, ratio_columns, ratio_row
-from validation.conformance import upstream
 
 MEMBRANE: dict[str, Any] = {"threshold": 1.0, "current_decay": 0.25, "voltage_decay": 0.03, "requires_grad": True}
 _ADAPTATION: dict[str, Any] = {"threshold_step": 0.1, "threshold_decay": 0.1, "refractory_decay": 0.2}

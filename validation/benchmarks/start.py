@@ -34,7 +34,7 @@ def process(side: str) -> dict[str, float]:
 
     began = lap("torch", began)
     if side == "lava-dl":
-        from validation.conformance import upstream
+        from tests.support import upstream
 
         slayer = upstream.load()
     else:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.support import upstream
 from validation.benchmarks import __main__ as program
 from validation.benchmarks import limits, measure, page, results
 from validation.benchmarks.measure import Rounds
 from validation.benchmarks.parts import PARTS
-from validation.conformance import upstream
 
 OWN = ["limits", "slopes"]  #: parts that need nothing but this package
 BESIDE = ["neurons", "networks", "detection", "threads"]  #: parts that need lava-dl

@@ -9,11 +9,11 @@ from functools import partial
 import torch
 
 import lavadl_ref.slayer
+from tests.support import upstream
 from validation.benchmarks import neurons, workloads
 from validation.benchmarks.limits import on
 from validation.benchmarks.measure import Timed, interleaved, once
 from validation.benchmarks.results import Column, Part, Row, Settings
-from validation.conformance import upstream
 
 
 def jobs(slayer: object, quick: bool) -> Iterator[tuple[str, Timed]]:

@@ -31,8 +31,7 @@ from lavadl_ref.exchange import (
     Unpool,
 )
 from lavadl_ref.netx import lava_support
-from tests.support import random_networks
-from validation.conformance import upstream
+from tests.support import random_networks, upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore")]
 

@@ -8,10 +8,9 @@ import torch
 from lavadl_ref import exchange
 from lavadl_ref import slayer as ours
 from lavadl_ref.netx import lava_support
-from tests.support import matrix
+from tests.support import matrix, upstream
 from tests.support.matrix import BLOCKS, COMPLEX, Case
-from validation.conformance import upstream
-from validation.conformance.test_blocks import RUNNING, build, ran
+from validation.conformance._blocks import RUNNING, build, ran
 
 pytestmark = [
     pytest.mark.upstream,

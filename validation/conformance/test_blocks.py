@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from tests.support import matrix
+from tests.support import matrix, upstream
 from tests.support.matrix import BLOCKS, Case
-from validation.conformance import upstream
+from validation.conformance._blocks import CASES, FEEDBACK, RUNNING, build, ran
 
 pytestmark = [
     pytest.mark.upstream,
@@ -20,57 +20,13 @@ pytestmark = [
 ]
 theirs = upstream.slayer()
 
-WINDOWS = {"Conv", "ConvT", "Pool", "Unpool"}
-PLAIN = {"Flatten", "Average", "TimeDecimation"}
-FEEDBACK = {"Recurrent", "KWTA"}
-RUNS = {
-    "cuba": {"Input", "Affine", "Dense"} | WINDOWS | FEEDBACK | PLAIN,
-    "alif": {"Input", "Dense"} | WINDOWS | FEEDBACK | PLAIN,
-    "rf": {"Dense"} | WINDOWS | PLAIN,
-    "rf_iz": {"Dense"} | WINDOWS | PLAIN,
-    "adrf": {"Dense"} | WINDOWS | PLAIN,
-    "adrf_iz": PLAIN,
-    "sigma_delta": {"Input", "Dense", "Output", "Flatten", "Average"} | WINDOWS,
-}
 # Classes that are missing, or raise when they are made.
 UNMADE = {("sigma_delta", "TimeDecimation"), ("adrf_iz", "ConvT")} | {
     (family, "Affine") for family in matrix.FAMILIES if family != "cuba"
 }
-CASES = matrix.cases(states=False) + matrix.cases(neurons=False)
 
 
-def takes(case):
-    """Whether lava-dl takes the form of input: nothing flat in Flatten, no frames in what feeds back or is read out."""
-    if case.block == "Flatten":
-        return case.form == "spatial"
-    return case.form == "dense" or case.block not in {*FEEDBACK, "Affine", "Output"}
-
-
-RUNNING = [case for case in CASES if case.block in RUNS[case.family] and takes(case)]
 THRESHOLDS = {"sigma_delta": [0.125, 0.5]}
-
-
-def build(case, root, seed=1, **changes):
-    """The block of either package; changes to the neuron's arguments, or a norm by name."""
-    torch.manual_seed(seed)
-    module, arguments = getattr(root.block, case.family), BLOCKS[case.block].inputs[case.form][0]
-    options = {name: changes.pop(name) for name in ("delay", "weight_norm", "mask") if name in changes}
-    if not BLOCKS[case.block].neurons:
-        return getattr(module, case.block)(*arguments)
-    params = {**matrix.FAMILIES[case.family], **changes}
-    if isinstance(params.get("norm"), str):
-        params["norm"] = getattr(root.neuron.norm, params["norm"])
-    return getattr(module, case.block)(params, *arguments, **options)
-
-
-@torch.no_grad()
-def ran(case, block, batches=2):
-    """`block` after a few batches, so that its norms and delays have values; then in evaluation."""
-    for seed in range(batches):
-        block(case.input(10 + seed))
-    if getattr(block, "delay", None) is not None:
-        block.delay.delay.data *= 6
-    return block.eval()
 
 
 def loaded(case, block, **changes):

@@ -10,7 +10,7 @@ import torch
 from lavadl_ref import bootstrap
 from lavadl_ref.bootstrap import Mode
 from lavadl_ref.bootstrap.ann_sampler import AnnSampler
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore")]
 upstream.slayer()

@@ -22,8 +22,7 @@ import torch
 
 from lavadl_ref import drop_in
 from lavadl_ref.deployed import reference
-from tests import PATIENCE
-from validation.conformance import upstream
+from tests.support import PATIENCE, upstream
 
 pytestmark = pytest.mark.upstream
 

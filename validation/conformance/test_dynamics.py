@@ -6,7 +6,7 @@ import inspect
 import pytest
 import torch
 
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 upstream.slayer()

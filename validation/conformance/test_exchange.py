@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lavadl_ref import exchange
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = [
     pytest.mark.upstream,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer import io as ours
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = pytest.mark.upstream
 theirs = upstream.slayer().io

@@ -16,7 +16,8 @@ if not USABLE:
 
 import torch  # noqa: E402
 
-from validation.conformance import _instances, _walk, names, upstream  # noqa: E402
+from tests.support import upstream  # noqa: E402
+from validation.conformance import _instances, _walk, names  # noqa: E402
 from validation.conformance._exceptions import EXCEPTIONS, Exception_  # noqa: E402
 
 upstream.slayer()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from lavadl_ref.netx import lava_support, modules, utils
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = pytest.mark.upstream
 

@@ -11,10 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lavadl_ref.slayer import obd as ours
-from tests.slayer.object_detection.test_suppression import chain, one_hot
-from tests.support.boxes import boxes
+from tests.support import upstream
+from tests.support.boxes import boxes, chain, one_hot
 from tests.support.oracle import detection as naive
-from validation.conformance import upstream
 
 pytestmark = [
     pytest.mark.upstream,

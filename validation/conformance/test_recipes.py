@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from validation.conformance import upstream
+from tests.support import upstream
 
 #: Training is chaotic. From one seed and with equal gradients, a sum that rounds differently in its last bit makes
 #: another spike after some ninety epochs of the Oxford recipe, and best losses that differ by more than one percent.

@@ -13,18 +13,9 @@ from lavadl_kernels.neurons import rf_iz
 from lavadl_ref import exchange
 from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Conv, Dense, Network, Neuron
-from validation.conformance import upstream_tests
+from validation.conformance._recorded import LAYERS, STEPS, load, rotation, sigma_delta
 
 EVERYTHING = reference.RECORDABLE
-STEPS = 24
-
-
-def load(folder, name):
-    """A recording as integers in the file's axes: C, H, W, time or N, time."""
-    values = np.load(folder / f"{name}.npy")
-    whole = values.astype(np.int64)
-    assert (whole == values).all()
-    return whole.transpose(2, 1, 0, *range(3, whole.ndim)) if whole.ndim >= 3 else whole
 
 
 # -- one layer, 200 to 256, 2000 steps ----------------------------------------------------------
@@ -71,8 +62,6 @@ def test_the_recorded_current_of_tinynet_is_given(tinynet):
 
 
 # -- pilotnet_lif: one picture, recorded layer by layer -----------------------------------------
-
-LAYERS = {1: "conv-0", 2: "conv-1", 3: "conv-2", 4: "conv-3", 5: "conv-4", 7: "fc-0", 8: "fc-1", 9: "fc-2"}
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +125,6 @@ def test_the_output_of_the_other_pilotnet_run_is_given(folder, pilotnet):
 # -- tinynet_sdnn: layers that receive any message as one unit of 1/4096 ------------------------
 
 
-def sigma_delta(**parameters):
-    return Neuron("SDNN", {"activation": "relu", "threshold": 20, **parameters})
-
-
 def test_the_recorded_convolution_of_tinynet_sdnn_is_given(data):
     """Kernel O, W, H, C; the bias acts from step 0."""
     folder = data / "tinynet_sdnn"
@@ -164,24 +149,6 @@ def test_the_recorded_output_of_tinynet_sdnn_is_given(data):
 
 
 # -- what Lava-DL's package brings along --------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def gts():
-    """The folder of Lava-DL's recordings."""
-    folder = upstream_tests.INSTALLED / "netx" / "gts"
-    if not folder.is_dir():
-        pytest.skip("lava-dl with its tests is not installed")
-    return folder
-
-
-def rotation(period, decay=0.05):
-    """Sine and cosine in 1/4096, cut off as Lava does."""
-    angle = 2 * np.pi / period
-    return {
-        "sin_decay": int((1 - decay) * np.sin(angle) * 4096),
-        "cos_decay": int((1 - decay) * np.cos(angle) * 4096),
-    }
 
 
 @pytest.mark.upstream

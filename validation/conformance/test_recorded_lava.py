@@ -17,11 +17,9 @@ import pytest
 from lavadl_ref import exchange
 from lavadl_ref.exchange import Conv, Dense, Flatten, Network, Neuron
 from lavadl_ref.netx import lava_support
-from tests import PATIENCE
+from tests.support import PATIENCE
 from validation.conformance import upstream_tests
-from validation.conformance.test_recorded import LAYERS, STEPS, gts, load, rotation, sigma_delta
-
-__all__ = ["gts"]
+from validation.conformance._recorded import LAYERS, STEPS, load, rotation, sigma_delta
 
 pytestmark = [
     pytest.mark.lava,

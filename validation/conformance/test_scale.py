@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
+from tests.support import upstream
 from tests.support.slayer_neurons import arguments, each, signal
-from validation.conformance import upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 theirs = upstream.slayer()

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from validation.conformance import upstream
+from tests.support import upstream
 from validation.conformance._tensor_calls import (
     CALLS,
     DTYPES,

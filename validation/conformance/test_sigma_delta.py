@@ -16,7 +16,7 @@ from lavadl_kernels.neurons import sigma_delta as kernel
 from lavadl_ref.netx import lava_support
 from lavadl_ref.slayer import axon, dendrite
 from lavadl_ref.slayer.neuron import norm, sigma_delta
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 theirs = upstream.slayer()

@@ -7,7 +7,7 @@ import torch
 
 from lavadl_ref.slayer.synapse import complex as ours
 from lavadl_ref.slayer.utils import quantize_hook_fx
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = [
     pytest.mark.upstream,

@@ -3,7 +3,8 @@
 import pytest
 
 from lavadl_ref.netx import lava_support
-from validation.conformance import upstream, upstream_tests
+from tests.support import upstream
+from validation.conformance import upstream_tests
 
 pytestmark = [
     pytest.mark.upstream,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = pytest.mark.upstream
 theirs = upstream.slayer()

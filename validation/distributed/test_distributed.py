@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests import PATIENCE  # noqa: E402
+from tests.support import PATIENCE  # noqa: E402
 from validation.distributed import train  # noqa: E402
 from validation.distributed.launch import launch  # noqa: E402
 

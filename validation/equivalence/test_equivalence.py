@@ -15,8 +15,7 @@ from lavadl_ref import exchange, verify
 from lavadl_ref.deployed import reference
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run import runtime
-from tests import PATIENCE
-from tests.support import random_networks
+from tests.support import PATIENCE, random_networks
 from validation.equivalence import many
 
 USABLE, WHY = lava_support.available()

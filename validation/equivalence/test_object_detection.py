@@ -5,7 +5,7 @@ import torch
 
 from lavadl_ref import verify
 from lavadl_ref.netx import lava_support
-from tests.slayer.object_detection.test_models import busy, clip, exact, held, made
+from tests.support.detectors import busy, clip, exact, held, made
 
 pytestmark = pytest.mark.skipif(not lava_support.available()[0], reason="lava-nc is not installed")
 

@@ -9,8 +9,8 @@ from lavadl_ref import exchange, verify
 from lavadl_ref.netx import lava_support
 
 pytest.importorskip("torch")
-from tests import PATIENCE
-from tests.slayer import test_readme_network as readme
+from tests.support import PATIENCE
+from tests.support import readme_network as readme
 
 USABLE, WHY = lava_support.available()
 training = readme.training  # a fixture

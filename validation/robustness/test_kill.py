@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.netx.conftest import USABLE, WHY
+from tests.support.lava import USABLE, WHY
 from validation.robustness import kill
 
 pytestmark = [
