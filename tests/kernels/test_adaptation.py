@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.runtime import jit as _jit
 
-from tests.kernels.test_cuba_gradient import close
 from tests.support import oracle as naive
+from tests.support.checks.gradients import close
 from tests.support.kernel_cases import MANY, decays
 from tests.support.oracle import unrolled
 

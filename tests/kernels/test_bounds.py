@@ -11,8 +11,8 @@ from lavadl_kernels.fixed_point import input_bound
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 
-from tests.kernels.test_families import every, uniform
 from tests.support import oracle as naive
+from tests.support.checks.families import every, uniform
 from tests.support.kernel_cases import rotations
 from tests.support.kernel_families import FAMILIES
 

@@ -1,30 +1,13 @@
 """CUBA's gradients against torch autograd through the unrolled surrogate model in float64."""
 
 import numpy as np
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lavadl_kernels.neurons import cuba
 
+from tests.support.checks.cuba_gradients import differentiate
+from tests.support.checks.gradients import close
 from tests.support.kernel_cases import cases
-from tests.support.oracle import unrolled
-
-
-def differentiate(case, tau, scale, grad_spike):
-    """Spikes and gradients to x and both decays, float64."""
-    doubles = {"dtype": torch.float64, "requires_grad": True}
-    x = torch.tensor(case.x, **doubles)
-    decays = [torch.tensor(d, **doubles) for d in (case.current_decay, case.voltage_decay)]
-    states = [torch.tensor(s / 4096) for s in (case.u, case.v)]
-    spike = unrolled.cuba(x, *decays, *states, case.threshold / 4096, tau, scale, case.graded)
-    spike.backward(torch.tensor(grad_spike, dtype=torch.float64))
-    return spike.detach().numpy(), [tensor.grad.numpy() for tensor in (x, *decays)]
-
-
-def close(actual, expected, terms):
-    """Equal to the rounding of a float32 sum of `terms` numbers."""
-    largest = np.abs(expected).max(initial=0)
-    np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=(largest + 1e-30) * 1e-6 * terms)
 
 
 @given(

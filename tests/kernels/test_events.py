@@ -10,7 +10,7 @@ from lavadl_kernels.runtime import jit as _jit
 from lavadl_kernels.runtime import simd as vector
 from lavadl_kernels.runtime.simd import BIAS, SIDE, STRETCH, WIDTH, lowest, nonzero, population, turn, without_lowest
 
-from tests.support import oracle as naive
+from tests.support.checks.events import check, dense, exact, mantissas, sparse
 
 densities = st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0])
 CHUNK = events.CHUNK
@@ -28,54 +28,6 @@ def threads(request, monkeypatch):
     yield request.param
     monkeypatch.undo()
     lavadl_kernels.set_num_threads(before)
-
-
-def sparse(rng, shape, density, graded=False):
-    """Spikes, or multiples of 1/4096, of float32."""
-    values = rng.integers(-4096, 4096, shape) / 4096 if graded else np.ones(shape)
-    return np.where(rng.random(shape) < density, values, 0).astype(np.float32)
-
-
-def mantissas(rng, outputs, inputs):
-    return rng.integers(-128, 128, (outputs, inputs))
-
-
-def exact(rows, mantissa):
-    """Sums of integers in 1/4096 * 1/32, as float32 holds them."""
-    integers = (np.asarray(rows, np.float64) * 4096).astype(np.int64)
-    sums = [naive.dense(row, mantissa.tolist()) for row in integers.tolist()]
-    return (np.array(sums, np.float64).reshape(len(sums), -1) / (4096 * 32)).astype(np.float32)
-
-
-def dense(found):
-    """The matrix of `found` by row, as `events.matrix` gives it by column."""
-    x = np.zeros(found.shape, np.float32)
-    start, entry, value = found.by_row
-    for line, row in enumerate(found.place.tolist()):
-        for k in range(start[line], start[line + 1]):
-            x[row, entry[k]] = value[k] if value.size else found.common
-    return x
-
-
-def check(x, found, rows, outputs, rng):
-    assert found.shape == rows.shape
-    assert found.density == (rows != 0).mean()
-    np.testing.assert_array_equal(dense(found), rows)
-    np.testing.assert_array_equal(events.matrix(found), rows)
-    mantissa = mantissas(rng, outputs, rows.shape[1])
-    weight = (mantissa / 32).astype(np.float32)
-    packed = events.table(weight)
-    assert packed.dtype == np.uint8
-    z = events.forward(found, packed, outputs)
-    assert z.dtype == np.float32
-    np.testing.assert_array_equal(z, exact(rows, mantissa))
-    # the same weights by the way of others
-    np.testing.assert_array_equal(
-        events.forward(found, (packed.astype(np.float32) - BIAS) / np.float32(32), outputs), z
-    )
-    grad = rng.normal(size=z.shape).astype(np.float32)
-    expected = grad.astype(np.float64).T @ rows
-    np.testing.assert_allclose(events.weight_gradient(found, grad), expected, rtol=1e-5, atol=1e-5)
 
 
 @given(seeds, densities, st.integers(1, 5), st.integers(1, 70), st.integers(2, 70), st.integers(1, 9), st.booleans())

@@ -8,7 +8,7 @@ from lavadl_kernels.neurons import sigma_delta_fused as sigma_delta_neuron
 from lavadl_kernels.ops import layout
 from lavadl_kernels.runtime import jit as _jit
 
-from tests.kernels.test_sigma_delta import unrolled_delta
+from tests.support.checks.sigma_delta import unrolled_delta
 from tests.support.kernel_cases import MANY
 
 LANES, CHANNELS = 6 * 90, 3
