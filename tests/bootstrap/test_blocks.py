@@ -13,10 +13,11 @@ from lavadl_ref import bootstrap, slayer
 from lavadl_ref.bootstrap import Mode
 from lavadl_ref.bootstrap.block.base import AbstractBlock
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
+from tests.support.families import ADAPTIVE, COMPLEX, RATED
 from tests.support.matrix import FAMILIES
 
 T = 20
-RATED = ["cuba", "alif", "rf_iz", "adrf_iz", "sigma_delta"]
+RESONATORS = [name for name in RATED if name in COMPLEX]
 PHASE = ["rf", "adrf"]
 
 #: block: arguments behind the neuron's, input without its time
@@ -36,7 +37,7 @@ def _seed():
 
 
 #: where a rate says most about what a resonator that is not reset does
-SLOW = {"adrf_iz": {"period": 12, "decay": 0.3, "threshold": 0.75}}
+SLOW = {name: {"period": 12, "decay": 0.3, "threshold": 0.75} for name in RESONATORS if name in ADAPTIVE}
 
 
 def make(family, name, package=bootstrap, **options):
@@ -147,7 +148,7 @@ def test_the_drive_is_the_mean_weighted_input(family, name):
     torch.testing.assert_close(block(steady, mode=Mode.ANN), rates, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("family", ["rf_iz", "adrf_iz"])
+@pytest.mark.parametrize("family", RESONATORS)
 def test_the_drive_of_a_resonator_is_its_scaled_mean_input(family):
     block = make(family, "Dense")
     x = signal("Dense")
@@ -158,7 +159,7 @@ def test_the_drive_of_a_resonator_is_its_scaled_mean_input(family):
     np.testing.assert_allclose(block.f.z, ((real + 1j * imag) * factor).imag.flatten(), atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["rf_iz", "adrf_iz"])
+@pytest.mark.parametrize("family", RESONATORS)
 @pytest.mark.parametrize("steps", [16, 64])
 def test_the_drive_of_resonators_tells_the_rate(family, steps):
     """Most of the variance of rates is between, not within, groups of neurons with about one drive."""

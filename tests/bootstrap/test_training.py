@@ -7,6 +7,7 @@ import torch
 
 from lavadl_ref import bootstrap, exchange, slayer, verify
 from lavadl_ref.bootstrap import Mode
+from tests.support.families import ADAPTIVE, COMPLEX, RATED
 from tests.support.matrix import FAMILIES
 
 STEPS = 16
@@ -17,9 +18,9 @@ NEURONS = {
     "rf_iz": {"threshold": 0.5, "period": 16, "decay": 0.3, "tau_grad": 1, "scale_grad": 1},
     "rf": {"threshold": 0.125, "period": 6, "decay": 0.03},
     "adrf": {**FAMILIES["adrf"], "threshold": 0.125, "decay": 0.03},
-    "adrf_iz": {**FAMILIES["adrf_iz"], "period": 12, "decay": 0.3},
 }
-RATED = ["cuba", "alif", "rf_iz", "adrf_iz", "sigma_delta"]
+for family in set(RATED) & set(COMPLEX) & set(ADAPTIVE):
+    NEURONS[family] = {**FAMILIES[family], "period": 12, "decay": 0.3}
 
 
 class Network(torch.nn.Module):

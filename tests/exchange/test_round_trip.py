@@ -110,9 +110,7 @@ def test_neurons_in_the_ordinary_case_have_the_keys_of_lava_dl(tmp_path, name):
         "CUBA": ("iDecay", "vDecay", "vThMant", "refDelay", "gradedSpike"),
         "ALIF": ("iDecay", "vDecay", "thDecay", "refDecay", "vThMant", "vThStep", "refDelay", "gradedSpike"),
         "RF_PHASE": ("sinDecay", "cosDecay", "vThMant", "gradedSpike"),
-        "RF_IZHIKEVICH": ("sinDecay", "cosDecay", "vThMant", "gradedSpike"),
         "ADRF_PHASE": ("sinDecay", "cosDecay", "thDecay", "refDecay", "vThMant", "vThStep", "gradedSpike"),
-        "ADRF_IZHIKEVICH": ("sinDecay", "cosDecay", "thDecay", "refDecay", "vThMant", "vThStep", "gradedSpike"),
         "SDNN": ("activation", "vThMant"),
     }
     usual = {

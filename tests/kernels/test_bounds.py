@@ -13,8 +13,8 @@ from lavadl_kernels.neurons import _resonator as resonator
 
 from tests.support import oracle as naive
 from tests.support.checks.families import every, uniform
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import rotations
-from tests.support.kernel_families import FAMILIES
 
 LIMIT = {False: 2**53, True: 2**63}  #: of a state times a decay
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from lavadl_kernels.neurons import sigma_delta
 
 from tests.support import oracle as naive
+from tests.support.families import ADAPTIVE
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_deployment import STATES, UNITS, deploy, deployments, same
-from tests.support.kernel_families import FAMILIES
 from tests.support.oracle import deployed as naive_deployed
 
 every = pytest.mark.parametrize("kind", STATES)
@@ -215,7 +216,7 @@ def test_a_state_is_held_to_its_width(kind):
         assert (ran.record[0, 0, 0], ran.exceeded[0]) == (kept, -1 if kept == value else 0)
 
 
-@pytest.mark.parametrize("kind", ["alif", "adrf", "adrf_iz"])
+@pytest.mark.parametrize("kind", ADAPTIVE)
 @pytest.mark.parametrize(
     ("threshold", "refractory", "exceeded"),
     [(2**31 - 20, 20 - 2**31, -1), (2**31 - 5, 5 - 2**31, 0), (2**31 - 20, 120 - 2**31, 0)],

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from lavadl_kernels.engine import recurrent as feedback
 from lavadl_kernels.neurons import cuba, sigma_delta
 
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import cases, neurons
 from tests.support.kernel_deployment import UNITS, deploy
-from tests.support.kernel_families import FAMILIES
 
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 

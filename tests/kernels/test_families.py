@@ -10,8 +10,8 @@ from lavadl_kernels.engine import train as dynamics
 from lavadl_kernels.fixed_point import NEVER, input_bound
 
 from tests.support.checks.families import check_forward, every, uniform
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import MANY, Neurons, neurons
-from tests.support.kernel_families import FAMILIES
 
 stepped = pytest.mark.parametrize("family", [f for f in FAMILIES.values() if not f.biased], ids=lambda f: f.name)
 few = settings(max_examples=40)

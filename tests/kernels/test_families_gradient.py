@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.support import oracle as naive
 from tests.support.checks.families import every, uniform
 from tests.support.checks.gradients import check_gradients
+from tests.support.families import ADAPTIVE
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import draw_decays, neurons
-from tests.support.kernel_families import FAMILIES
 
 
 @every
@@ -74,7 +75,7 @@ def test_lanes_do_not_meet(family):
             np.testing.assert_array_equal(actual, expected[:, lo:hi])
 
 
-@pytest.mark.parametrize("name", ["alif", "adrf", "adrf_iz"])
+@pytest.mark.parametrize("name", ADAPTIVE)
 def test_gradients_of_an_adaptation_have_the_right_sign(name):
     """The sooner threshold and refractory state are forgotten, the more spikes."""
     rng = np.random.default_rng(0)

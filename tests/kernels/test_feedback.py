@@ -13,8 +13,8 @@ from lavadl_kernels.runtime import jit as _jit
 from tests.support.checks.families import every, uniform
 from tests.support.checks.feedback import Net, check_forward, check_gradients
 from tests.support.checks.gradients import close
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import Neurons, draw_decays, neurons
-from tests.support.kernel_families import FAMILIES
 
 
 @st.composite

@@ -19,9 +19,9 @@ from lavadl_kernels.ops import integer_synapse as synapse
 from lavadl_kernels.runtime import jit as _jit
 
 from tests import PATIENCE
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import draw_decays
 from tests.support.kernel_deployment import STATES, uniform
-from tests.support.kernel_families import FAMILIES
 
 LANES, STEPS = 5 * 512 + 77, 40
 

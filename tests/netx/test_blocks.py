@@ -428,7 +428,7 @@ def test_neuron_params_are_read_from_an_open_file(tmp_path):
     assert found["du"].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("family", ["ADRF_PHASE", "ADRF_IZHIKEVICH"])
+@pytest.mark.parametrize("family", [name for name, stock in families.STOCK.items() if stock is None])
 def test_neurons_that_lava_has_not_are_refused(family):
     with pytest.raises(UnsupportedLayer, match=f"{family} neurons with .* are not those of any of Lava's processes"):
         params_of(families.dense(family))

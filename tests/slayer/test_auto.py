@@ -13,7 +13,7 @@ from lavadl_ref.exchange import ConvTranspose, Dense, Network, Neuron, Pool
 from lavadl_ref.slayer.auto import SequentialNetwork, get_classes, get_neuron_params
 from lavadl_ref.slayer.block import cuba, synaptic
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.support import random_networks
+from tests.support import families, random_networks
 from tests.support.matrix import FAMILIES
 from tests.support.same_networks import same
 
@@ -297,7 +297,7 @@ def test_scaled_weights_come_back_as_a_norm(scale):
     assert same(rebuilt.blocks[0].describe(), description)
 
 
-@pytest.mark.parametrize("name", ["cuba", "alif", "rf", "rf_iz", "adrf", "adrf_iz", "sigma_delta"])
+@pytest.mark.parametrize("name", families.NAMES)
 def test_the_functions_of_auto_build_parts_of_a_file(name, tmp_path):
     """What Lava-DL's own rebuilding offers as functions."""
     dense = getattr(slayer.block, name).Dense(FAMILIES[name], 4, 3)

@@ -16,6 +16,7 @@ from lavadl_ref.slayer.neuron.dynamics import (
     resonator,
 )
 from tests.support import oracle as naive
+from tests.support.families import BY_ADAPTATION
 from tests.support.oracle import unrolled
 
 ONE = 4096
@@ -46,6 +47,8 @@ def stepped(step, pick, before=(), after=()):
     return run
 
 
+ADAPTIVE_RESONATOR = BY_ADAPTATION["resonator"]
+unrolled_adaptive_resonator = getattr(unrolled, f"{ADAPTIVE_RESONATOR.name}_step")
 CASES = {
     "leaky": Case(
         1, [LEAK], 1,
@@ -88,8 +91,8 @@ CASES = {
         lambda x, d, s, w: adaptive_resonator.dynamics(
             *x, d[0], d[1], d[3], d[2], s[0], s[1], s[3], s[2], STEP, LEVEL, w
         ),
-        lambda x, d, s, k: naive.adrf_iz(*x, *d, *k, re=s[0], im=s[1], th=s[2], r=s[3])[0][:4],
-        stepped(lambda *d: unrolled.adrf_iz_step(*d, LEVEL, STEP, 1, 1, False), slice(0, 4)),
+        lambda x, d, s, k: ADAPTIVE_RESONATOR.naive(*x, *d, *k, re=s[0], im=s[1], th=s[2], r=s[3])[0][:4],
+        stepped(lambda *d: unrolled_adaptive_resonator(*d, LEVEL, STEP, 1, 1, False), slice(0, 4)),
     ),
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer import axon, neuron
-from tests.support.kernel_families import FAMILIES
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.slayer_neurons import decays, make, signal
 
 every = pytest.mark.parametrize("name", list(FAMILIES))

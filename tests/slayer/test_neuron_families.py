@@ -6,7 +6,7 @@ import torch
 
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.support.kernel_families import FAMILIES
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.oracle import unrolled
 from tests.support.slayer_neurons import (
     decays,

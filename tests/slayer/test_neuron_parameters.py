@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lavadl_ref import exchange
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.support.kernel_families import FAMILIES
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.slayer_neurons import OWN, arguments, decays, each, make, require_grad, signal, spike_of
 
 every = pytest.mark.parametrize("name", FAMILIES)

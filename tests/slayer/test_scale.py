@@ -7,7 +7,7 @@ import torch
 from lavadl_ref import exchange
 from lavadl_ref.deployed import reference
 from lavadl_ref.slayer import auto, block, neuron
-from tests.support.kernel_families import FAMILIES
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.oracle import unrolled
 from tests.support.slayer_neurons import decays, each, make, parts, require_grad, signal, spike_of
 

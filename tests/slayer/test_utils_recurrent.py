@@ -5,16 +5,16 @@ import torch
 
 from lavadl_ref.slayer import neuron, synapse
 from lavadl_ref.slayer.utils import recurrent
+from tests.support.families import SPIKING
 
 UNITS, STEPS = 5, 12
 ADAPTIVE = {"threshold_step": 0.25, "threshold_decay": 0.2, "refractory_decay": 0.3}
 MEMBRANES = {
-    "cuba": (neuron.cuba.Neuron, {"current_decay": 0.3, "voltage_decay": 0.1}),
-    "alif": (neuron.alif.Neuron, {"current_decay": 0.3, "voltage_decay": 0.1, **ADAPTIVE}),
-    "rf": (neuron.rf.Neuron, {"period": 5, "decay": 0.1}),
-    "rf_iz": (neuron.rf_iz.Neuron, {"period": 5, "decay": 0.1}),
-    "adrf": (neuron.adrf.Neuron, {"period": 5, "decay": 0.1, **ADAPTIVE}),
-    "adrf_iz": (neuron.adrf_iz.Neuron, {"period": 5, "decay": 0.1, **ADAPTIVE}),
+    name: (
+        getattr(neuron, name).Neuron,
+        family.pick({"current_decay": 0.3, "voltage_decay": 0.1}, {"period": 5, "decay": 0.1}, ADAPTIVE),
+    )
+    for name, family in SPIKING.items()
 }
 TRUTHS = (recurrent.custom_recurrent_ground_truth_1, recurrent.custom_recurrent_ground_truth_2)
 
@@ -63,7 +63,7 @@ def test_the_feedback_changes_the_output():
 
 
 @pytest.mark.parametrize("function", [recurrent.custom_recurrent, *TRUTHS])
-@pytest.mark.parametrize("family", ["cuba", "adrf_iz"])
+@pytest.mark.parametrize("family", ["cuba", *MEMBRANES][:: len(MEMBRANES)])
 def test_a_neuron_in_a_loop_forgets_unless_it_is_persistent(family, function):
     cells, feedback, z = parts(family)
     assert torch.equal(function(z, cells, feedback), function(z, cells, feedback))

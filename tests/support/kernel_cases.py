@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 
-from tests.support.kernel_families import Family
+from tests.support.families import Family
 
 # OutOfRange one chunk, so that lanes are split over tasks, and not a multiple of anything.
 MANY = leaky_integrator.CHUNK + 13

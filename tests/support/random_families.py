@@ -12,7 +12,8 @@ import numpy as np
 
 from lavadl_ref.exchange import Average, Dense, Flatten, Input
 from tests.support.oracle import network as naive_network
-from tests.support.oracle.layers import STATES, fraction
+from tests.support.oracle.layers import fraction
+from tests.support.oracle.neurons import STATES
 from tests.support.random_layers import as_trained, bare, lively, neurons_of, recurrent, synapse
 
 ALL_FAMILIES = tuple(STATES)

@@ -8,19 +8,13 @@ from itertools import accumulate, product
 import numpy as np
 import pytest
 from lavadl_kernels.engine import train as dynamics
-from lavadl_kernels.neurons import adrf, adrf_iz, alif, cuba, rf, rf_iz, sigma_delta
+from lavadl_kernels.neurons import sigma_delta
 
 from lavadl_ref.testing import vectors
+from tests.support import families
 from tests.support.kernel_deployment import deploy
 
-SPIKING = {
-    "CUBA": cuba,
-    "ALIF": alif,
-    "RF_PHASE": rf,
-    "RF_IZHIKEVICH": rf_iz,
-    "ADRF_PHASE": adrf,
-    "ADRF_IZHIKEVICH": adrf_iz,
-}
+SPIKING = {family.type: family.kernel for family in families.SPIKING.values()}
 EXACT = 2**24  #: below it every integer is a float32
 
 
@@ -66,14 +60,12 @@ def deployed_neuron(case, lane):
     return kernel.Parameters(np.array([rows], np.int64).T, *scalars)
 
 
+#: what a graded spike carries
 SIZES = {
-    "CUBA": "voltage_before_reset",
-    "ALIF": "voltage",
-    "RF_PHASE": "real",
-    "RF_IZHIKEVICH": "imag_before_reset",
-    "ADRF_PHASE": "real",
-    "ADRF_IZHIKEVICH": "imag",
-}  #: what a graded spike carries
+    family.type: f"{carried}_before_reset" if carried in family.record.resets else carried
+    for family in families.SPIKING.values()
+    for carried in [family.record.carried]
+}
 
 
 @pytest.mark.parametrize("widths", vectors.WIDTHS)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import torch
 
 from tests.support import matrix
+from tests.support.families import COMPLEX, SPIKING
 from tests.support.matrix import BLOCKS
 
 WINDOWS = {"Conv", "ConvT", "Pool", "Unpool"}
 PLAIN = {"Flatten", "Average", "TimeDecimation"}
 FEEDBACK = {"Recurrent", "KWTA"}
-#: Blocks of lava-dl that run: its resonators have no working Input, Affine, Recurrent and KWTA, its adrf_iz no forward.
+#: Blocks of lava-dl that run: its resonators have no working Input, Affine, Recurrent and KWTA, one of them no forward.
 RUNS = {
+    **{name: {"Dense"} | WINDOWS | PLAIN if SPIKING[name].runs_in_lava_dl else PLAIN for name in COMPLEX},
     "cuba": {"Input", "Affine", "Dense"} | WINDOWS | FEEDBACK | PLAIN,
     "alif": {"Input", "Dense"} | WINDOWS | FEEDBACK | PLAIN,
-    "rf": {"Dense"} | WINDOWS | PLAIN,
-    "rf_iz": {"Dense"} | WINDOWS | PLAIN,
-    "adrf": {"Dense"} | WINDOWS | PLAIN,
-    "adrf_iz": PLAIN,
     "sigma_delta": {"Input", "Dense", "Output", "Flatten", "Average"} | WINDOWS,
 }
 CASES = matrix.cases(states=False) + matrix.cases(neurons=False)

@@ -32,6 +32,7 @@ from lavadl_ref.exchange import (
 )
 from lavadl_ref.netx import lava_support
 from tests.support import random_networks, upstream
+from tests.support.families import BY_ADAPTATION
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore")]
 
@@ -173,7 +174,10 @@ ALTERS = {
     ),
     "threshold 0": ([complex_dense(rf("RF_IZHIKEVICH", threshold=0))], "fires at rest from step 0, 1 before"),
     "adaptive resonators": ([complex_dense(rf("ADRF_PHASE", **ADAPTATION))], "loaded as RF_PHASE"),
-    "adaptive izhikevich": ([complex_dense(rf("ADRF_IZHIKEVICH", **ADAPTATION))], "loaded as RF_IZHIKEVICH"),
+    "adaptive izhikevich": (
+        [complex_dense(rf(BY_ADAPTATION["resonator"].type, **ADAPTATION))],
+        "loaded as RF_IZHIKEVICH",
+    ),
     "feedback with delay": (
         [recurrent(6, delay=DELAY, weight=2 * weights(6, 6))],
         "delay acts on the weighted sums and on the feedback",

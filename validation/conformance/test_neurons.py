@@ -12,25 +12,25 @@ import torch
 
 from lavadl_ref import slayer as ours
 from tests.support import upstream
+from tests.support.families import SPIKING
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 theirs = upstream.slayer()
 BOTH = (ours, theirs)
 
-NAMES = ("alif", "rf", "rf_iz", "adrf", "adrf_iz")
+NAMES = [name for name in SPIKING if name != "cuba"]
 every = pytest.mark.parametrize("name", NAMES)
-# the forward of lava-dl's adrf_iz raises: it is compared through dynamics and spike
 SHAPES = pytest.mark.parametrize("shape", [(2, 3, 40), (2, 3, 4, 5, 40)], ids=["dense", "spatial"])
 SEEDS = pytest.mark.parametrize("seed", range(4))
 GRADED = pytest.mark.parametrize("graded", [False, True])
 
 
 def is_complex(name):
-    return name != "alif"
+    return SPIKING[name].complex
 
 
 def is_adaptive(name):
-    return name[0] == "a"
+    return SPIKING[name].adaptive
 
 
 def signal(name, shape, seed=0, size=1.5):
@@ -79,8 +79,8 @@ def pair(name, seed=0, **options):
 
 
 def fire(name, n, x):
-    """Spikes; of adrf_iz by its parts."""
-    if name != "adrf_iz":
+    """Spikes; by its parts where the forward of lava-dl's neuron raises."""
+    if SPIKING[name].runs_in_lava_dl:
         return n(x)
     return n.spike(*n.dynamics(x))
 
@@ -141,7 +141,7 @@ def test_neurons_have_the_device_parameters_of_lava_dl(name, seed, graded):
 @pytest.mark.parametrize("name", ["rf", "rf_iz", "alif"])
 @SEEDS
 def test_device_parameters_of_lava_dl_give_the_neuron_back(name, seed):
-    """lava-dl's alif takes the threshold for its step; some of its adrf and adrf_iz are tuples."""
+    """lava-dl's alif takes the threshold for its step; some of its adaptive resonators are tuples."""
     params = pair(name, seed, **({"threshold_step": 0.75} if name == "alif" else {}))[1].device_params
     actual, expected = (getattr(root.neuron, name).neuron_params(params) for root in BOTH)
     for key in expected.keys() - {"threshold_step"}:

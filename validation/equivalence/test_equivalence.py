@@ -16,6 +16,7 @@ from lavadl_ref.deployed import reference
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run import runtime
 from tests.support import PATIENCE, random_networks
+from tests.support.families import BY_TYPE
 from validation.equivalence import many
 
 USABLE, WHY = lava_support.available()
@@ -43,7 +44,7 @@ def test_random_networks_are_equal_on_every_path(part, compared):
         assert found.networks[pair] == (end - first if usable else 0)
     for pair, integers in found.integers.items():
         compared(*pair.split(" = "), integers, found.networks[pair])
-    families = {"CUBA", "ALIF", "RF_PHASE", "RF_IZHIKEVICH", "ADRF_PHASE", "ADRF_IZHIKEVICH", "SDNN"}
+    families = set(BY_TYPE)
     assert set(found.layers) == KINDS | families
     assert min(found.layers[name] for name in families) > (end - first) // 10
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import Neurons
-from tests.support.kernel_families import FAMILIES
 
 every = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
