@@ -32,7 +32,7 @@ from lavadl_ref.exchange import (
     TimeDecimation,
     Unpool,
 )
-from tests.support import random_networks
+from tests.support import generate
 
 FORGETFUL = Neuron("CUBA", {"current_decay": 4096, "voltage_decay": 4096, "threshold": 5})
 #: Spikes at steps 1 and 2 in the first layer, at step 2 in the second.
@@ -203,7 +203,7 @@ def test_silence_costs_no_operations():
 @pytest.mark.parametrize("seed", range(60))
 def test_the_fan_out_of_a_layer_is_the_number_of_its_synapses(seed):
     """A message of 1 through weights of 1 adds 1 for every synapse it passes."""
-    layers = random_networks.case(seed).network.layers
+    layers = generate.case(seed).network.layers
     shape = layers[0].shape
     for layer in layers:
         if isinstance(layer, (Conv, ConvTranspose, Pool, Unpool)) and layer is not layers[0]:
@@ -272,7 +272,7 @@ def test_the_random_input_is_that_of_its_arguments():
 @pytest.mark.parametrize("seed", range(12))
 def test_an_audit_of_every_family_is_complete(seed):
     """Nothing is left out, nothing changes a second time, and what did not leave a width has room in it."""
-    case = random_networks.case(seed, steps=20, families=random_networks.ALL_FAMILIES)
+    case = generate.case(seed, steps=20, families=generate.ALL_FAMILIES)
     found = audit(case.network, case.inputs)
     assert found == audit(case.network, case.inputs)
     assert json.loads(json.dumps(asdict(found)))["upstream"] == found.upstream

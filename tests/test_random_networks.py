@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.support import random_networks
+from tests.support import generate
+from tests.support.generate import ALL_FAMILIES, EVERY, NEVER, as_arrays, case, exceeded, oracle, run
 from tests.support.oracle import network as naive_network
-from tests.support.random_networks import ALL_FAMILIES, EVERY, NEVER, as_arrays, case, exceeded, oracle, run
 
 SEEDS = range(60)
 
@@ -131,7 +131,7 @@ def test_a_seed_gives_one_network(seed):
 @pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_one_family_and_some_kinds_may_be_drawn_alone(family):
     for seed in range(6):
-        drawn = case(seed, kinds=random_networks.ON_LAVA, steps=12, families=(family,))
+        drawn = case(seed, kinds=generate.ON_LAVA, steps=12, families=(family,))
         assert {x.neuron.type for x in drawn.network.layers if x.neuron is not None} == {family}
         assert {x.kind for x in drawn.network.layers} <= {"conv", "dense", "flatten"}
         assert drawn.inputs.shape[-1] == oracle(drawn, time_base="lava")[1].shape[-1] == 12

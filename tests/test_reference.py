@@ -9,9 +9,9 @@ from lavadl_ref import exchange
 from lavadl_ref.audit import audit
 from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Average, Conv, Dense, Flatten, Input, Network, Neuron, Pool, Recurrent, TimeDecimation
+from tests.support import generate
 from tests.support import oracle as naive
-from tests.support import random_networks
-from tests.support.random_networks import Case, oracle
+from tests.support.generate import Case, oracle
 
 EVERYTHING = reference.RECORDABLE
 
@@ -61,7 +61,7 @@ def assert_equal(case, run, **more):
 @pytest.mark.parametrize("time_base", reference.TIME_BASES)
 @pytest.mark.parametrize("seed", range(40))
 def test_the_reference_equals_the_oracle(seed, time_base):
-    case = random_networks.case(seed)
+    case = generate.case(seed)
     network = reference.Network(case.network, time_base=time_base, **case.options)
     assert_equal(case, network.run(case.inputs, record=EVERYTHING), time_base=time_base)
 
@@ -72,7 +72,7 @@ OPTIONS = [{}, {"time_base": "lava"}, {"profile": "slayer"}, {"spike_exp": 8}]
 @pytest.mark.parametrize("seed", range(60))
 def test_the_reference_of_all_families_equals_the_oracle(seed):
     """Networks of mixed families, each with one of the options."""
-    case = random_networks.case(seed, families=random_networks.ALL_FAMILIES)
+    case = generate.case(seed, families=generate.ALL_FAMILIES)
     options = OPTIONS[seed % len(OPTIONS)]
     network = reference.Network(case.network, **options, **case.options)
     assert_equal(case, network.run(case.inputs, record=EVERYTHING), **options)
@@ -80,16 +80,16 @@ def test_the_reference_of_all_families_equals_the_oracle(seed):
 
 @pytest.mark.parametrize("seed", range(25))
 def test_the_reference_beyond_the_widths_equals_the_oracle(seed):
-    case = random_networks.case(seed, families=random_networks.ALL_FAMILIES, wild=True)
+    case = generate.case(seed, families=generate.ALL_FAMILIES, wild=True)
     network = reference.Network(case.network, **case.options)
     assert_equal(case, network.run(case.inputs, record=EVERYTHING))
 
 
 def test_the_random_networks_are_alive_and_of_all_kinds():
     """Else the test above would show little."""
-    cases = [random_networks.case(seed) for seed in range(60)]
+    cases = [generate.case(seed) for seed in range(60)]
     kinds = {x.kind for case in cases for x in case.network.layers}
-    assert kinds == {"input", "flatten", *random_networks.ALL}
+    assert kinds == {"input", "flatten", *generate.ALL}
     rates = [r["spikes"].mean() for case in cases for r in oracle(case)[0] if "spikes" in r]
     assert sum(0 < rate < 1 for rate in rates) > 0.75 * len(rates)
     layers = [x for case in cases for x in case.network.layers]
@@ -162,7 +162,7 @@ def test_a_window_of_a_pool_may_lie_past_the_edge():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_batch_is_single_runs_side_by_side(seed):
-    case = random_networks.case(seed)
+    case = generate.case(seed)
     batch = np.stack([case.inputs, case.inputs[..., ::-1], np.roll(case.inputs, 3, axis=0)])
     network = reference.Network(case.network, **case.options)
     together = network.run(batch, record=EVERYTHING)
@@ -178,7 +178,7 @@ def test_a_batch_is_single_runs_side_by_side(seed):
 @pytest.mark.parametrize("steps", [0, 1, 2, 11])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_short_run_is_the_beginning_of_a_long_one(seed, steps):
-    case = random_networks.case(seed)
+    case = generate.case(seed)
     network = reference.Network(case.network, **case.options)
     whole = network.run(case.inputs).output
     np.testing.assert_array_equal(network.run(case.inputs[..., :steps]).output, whole[..., :steps])

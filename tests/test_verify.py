@@ -15,7 +15,7 @@ from lavadl_ref.exchange import Conv, Dense, Flatten, Input, Network, Neuron, Re
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run import runtime
 from lavadl_ref.verify.inputs import chosen_input
-from tests.support import random_networks
+from tests.support import generate
 
 torch = pytest.importorskip("torch")
 from lavadl_ref.slayer import auto  # noqa: E402
@@ -69,7 +69,7 @@ def first_difference(left, right, x, position):
 
 @pytest.mark.parametrize("seed", range(2000, 2040))
 def test_slayer_agrees_with_the_reference(seed):
-    case = random_networks.case(seed)
+    case = generate.case(seed)
     report = verify.verify(case.network, case.inputs, lava=False, **case.options)
     assert report.exceeded == ()
     assert report.divergences == []
@@ -178,7 +178,7 @@ def test_a_run_is_priced_before_it_takes_memory():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_price_of_a_run_is_about_what_it_takes(seed):
-    case = random_networks.case(seed, steps=400, families=random_networks.ALL_FAMILIES)
+    case = generate.case(seed, steps=400, families=generate.ALL_FAMILIES)
     shape = case.inputs.shape[:-1]
     reference.Network(case.network).run(case.inputs[..., :2])  # loads the kernels
     tracemalloc.start()
@@ -261,7 +261,7 @@ def test_the_earliest_wrong_neuron_of_the_reference_is_found(monkeypatch):
     assert [line.split(":")[0] for line in divergence.around] == [f"  step {n}" for n in range(15, 20)]
 
 
-@pytest.mark.parametrize("readout", [None, cuba(threshold=random_networks.NEVER)])
+@pytest.mark.parametrize("readout", [None, cuba(threshold=generate.NEVER)])
 def test_a_wrong_readout_is_found(monkeypatch, readout):
     """Bare sums in 1/64, voltages in 1/4096."""
     shift = {} if readout is None else {"delay_shift": False}
@@ -424,7 +424,7 @@ def test_trained_refuses_input_that_has_no_integers():
 @pytest.mark.parametrize("seed", range(12))
 def test_networks_of_all_families_agree(seed):
     """As trained and as they come; Lava in this process."""
-    case = random_networks.case(seed, families=random_networks.ALL_FAMILIES, trained=True)
+    case = generate.case(seed, families=generate.ALL_FAMILIES, trained=True)
     report = verify.verify(case.network, case.inputs, in_process=True)
     assert report.divergences == [], case.label
     assert report.skipped == ({} if USABLE else {"lava": lava_support.available()[1]})
@@ -455,7 +455,7 @@ def test_random_input_fits_a_first_layer_with_a_window(kind):
     """The file does not say how large the input is, but what comes out tells enough."""
     found = 0
     for seed in range(3000, 3200):
-        case = random_networks.case(seed, kinds=(kind, "dense"), steps=3)
+        case = generate.case(seed, kinds=(kind, "dense"), steps=3)
         if case.network.layers[0].kind == kind:
             x = verify.random_input(case.network, 3)
             reference.Network(case.network).run(x)  # refuses what does not give the shape

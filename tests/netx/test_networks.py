@@ -10,9 +10,9 @@ from lavadl_ref.netx.plan.network import Options, plan
 from lavadl_ref.netx.plan.table import table
 from lavadl_ref.netx.run import runtime
 from tests import PATIENCE
+from tests.support import generate
 from tests.support import netx_cases as cases
 from tests.support import netx_family_cases as family_cases
-from tests.support import random_networks
 from tests.support.oracle import netx as oracle
 
 pytestmark = pytest.mark.lava
@@ -92,7 +92,7 @@ def test_a_network_on_lavas_runtime_equals_the_oracle(on_runtime, name):
 def test_random_networks_equal_the_oracle(seed, wild):
     from lavadl_ref.netx.run import inprocess
 
-    case = random_networks.case(seed, steps=16, families=random_networks.ALL_FAMILIES, wild=wild)
+    case = generate.case(seed, steps=16, families=generate.ALL_FAMILIES, wild=wild)
     arguments = dict(case.options)
     first = case.network.layers[0]
     if isinstance(first, Kernel):

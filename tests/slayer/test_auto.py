@@ -13,7 +13,7 @@ from lavadl_ref.exchange import ConvTranspose, Dense, Network, Neuron, Pool
 from lavadl_ref.slayer.auto import SequentialNetwork, get_classes, get_neuron_params
 from lavadl_ref.slayer.block import cuba, synaptic
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.support import families, random_networks
+from tests.support import families, generate
 from tests.support.matrix import FAMILIES
 from tests.support.same_networks import same
 
@@ -142,7 +142,7 @@ def test_graded_spikes_come_back(tmp_path):
 def assert_spikes_of(network, run, outputs):
     """Block outputs (1, \\*shape, T) are the reference's spikes, delayed, on slayer's time base."""
     for i, (layer, ran, y) in enumerate(zip(network.layers, run.layers, outputs, strict=True)):
-        if layer.neuron is None or layer.neuron["threshold"] == random_networks.NEVER:
+        if layer.neuron is None or layer.neuron["threshold"] == generate.NEVER:
             continue
         delays = np.zeros(layer.channels, int) if layer.delay is None else layer.delay
         y = y[0].reshape(*layer.shape, -1).numpy()
@@ -167,7 +167,7 @@ def outputs_of(rebuilt, x):
 
 @pytest.mark.parametrize("seed", range(1000, 1060))
 def test_random_networks_agree_with_the_reference(seed):
-    case = random_networks.case(seed)
+    case = generate.case(seed)
     run = reference.Network(case.network).run(case.inputs)
     assert run.exceeded == ()
     x = torch.from_numpy(case.inputs[None].astype(np.float32))

@@ -31,7 +31,7 @@ from lavadl_ref.exchange import (
     Unpool,
 )
 from lavadl_ref.netx import lava_support
-from tests.support import random_networks, upstream
+from tests.support import generate, upstream
 from tests.support.families import BY_ADAPTATION
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore")]
@@ -341,7 +341,7 @@ def test_weights_are_doubled_where_delays_meet_feedback(case):
 @pytest.mark.parametrize("seed", range(40))
 def test_the_audit_of_random_networks_is_right(seed, tmp_path):
     """What the audit says loads does, and what it says is refused is."""
-    case = random_networks.case(seed, steps=40, families=random_networks.ALL_FAMILIES)
+    case = generate.case(seed, steps=40, families=generate.ALL_FAMILIES)
     write(tmp_path / "x.net", case.network)
     found = audit(case.network, case.inputs)
     if found.upstream == "refuses":

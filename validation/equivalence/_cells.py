@@ -18,7 +18,7 @@ from lavadl_ref.deployed import deployment, reference
 from lavadl_ref.netx.plan.network import LayerPlan, Options, plan
 from lavadl_ref.verify.lava_path import compare_lava
 from lavadl_ref.verify.report import new_report
-from tests.support import random_networks
+from tests.support import generate
 from tests.support.matrix import BLOCKS, FAMILIES, Case
 from validation.equivalence._networks import Built, Chunked, Difference, fresh
 from validation.equivalence._options import OPTIONS, REFUSALS, without_effect
@@ -182,7 +182,7 @@ class Comparison:
         self, layers: tuple[exchange.Layer, ...], inputs: np.ndarray, run: reference.Run, options: dict[str, Any]
     ) -> int:
         """Every message and every state at every step."""
-        records, output = random_networks.oracle(random_networks.Case(exchange.Network(layers), inputs), **options)
+        records, output = generate.oracle(generate.Case(exchange.Network(layers), inputs), **options)
         compared = [("output", run.output, output)]
         for position, (record, ran) in enumerate(zip(records, run.layers, strict=True)):
             compared += [(f"{name} of layer {position}", getattr(ran, name), a) for name, a in record.items()]

@@ -15,7 +15,7 @@ from lavadl_ref import exchange, verify
 from lavadl_ref.deployed import reference
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run import runtime
-from tests.support import PATIENCE, random_networks
+from tests.support import PATIENCE, generate
 from tests.support.families import BY_TYPE
 from validation.equivalence import many
 
@@ -29,7 +29,7 @@ KINDS = set(exchange.LAYERS) - {"time_decimation"}
 
 
 def mixed(seed, **options):
-    return random_networks.case(seed, families=random_networks.ALL_FAMILIES, **options)
+    return generate.case(seed, families=generate.ALL_FAMILIES, **options)
 
 
 @pytest.mark.timeout(1500)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lavadl_ref.exchange import Average, Dense, Flatten, Input
+from tests.support.generate._layers import as_trained, bare, lively, neurons_of, recurrent, synapse
 from tests.support.oracle import network as naive_network
 from tests.support.oracle.layers import fraction
 from tests.support.oracle.neurons import STATES
-from tests.support.random_layers import as_trained, bare, lively, neurons_of, recurrent, synapse
 
 ALL_FAMILIES = tuple(STATES)
 EVERY = ("conv", "dense", "convT", "pool", "unpool", "dense_rec", "average", "bare", "input")

@@ -8,7 +8,7 @@ import numpy as np
 
 from lavadl_ref.exchange import Conv, ConvTranspose, Dense, Neuron, Pool, Recurrent, Unpool
 from tests.support.families import BY_TYPE
-from tests.support.random_windows import divisor, windows
+from tests.support.generate._windows import divisor, windows
 
 COMPLEX = tuple(name for name, family in BY_TYPE.items() if family.complex)
 ADAPTIVE = tuple(name for name, family in BY_TYPE.items() if family.adaptive)
