@@ -18,20 +18,8 @@ from lavadl_ref.audit.measure import free_bits
 from lavadl_ref.cli import main as cli
 from lavadl_ref.deployed import reference
 from lavadl_ref.deployed.weighted_sums import weighted_sums
-from lavadl_ref.exchange import (
-    Average,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Flatten,
-    Input,
-    Network,
-    Neuron,
-    Pool,
-    Recurrent,
-    TimeDecimation,
-    Unpool,
-)
+from lavadl_ref.exchange import Average, Flatten, Input, Network, Neuron, TimeDecimation
+from lavadl_ref.exchange.describe import Conv, ConvTranspose, Dense, Pool, Recurrent, Unpool
 from tests.support import generate
 
 FORGETFUL = Neuron("CUBA", {"current_decay": 4096, "voltage_decay": 4096, "threshold": 5})

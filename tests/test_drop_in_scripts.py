@@ -1,15 +1,13 @@
 """Scripts as written for Lava-DL, each in an interpreter of its own after ``drop_in.install()``."""
 
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from lavadl_ref.netx import lava_support
-from tests import PATIENCE
+from tests.support.scripts import python
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -143,16 +141,7 @@ def run(code, folder):
     script = folder / "script.py"
     script.write_text("from lavadl_ref import drop_in\ndrop_in.install()\n" + textwrap.dedent(code))
     path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script.name],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return python("-W", "error", script.name, cwd=folder, env={**os.environ, "PYTHONPATH": path})
 
 
 @pytest.fixture(scope="module")

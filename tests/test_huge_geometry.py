@@ -11,18 +11,8 @@ from typer.testing import CliRunner
 from lavadl_ref import _cost, audit, exchange, verify
 from lavadl_ref.cli import _tables
 from lavadl_ref.cli import main as cli
-from lavadl_ref.exchange import (
-    Average,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Flatten,
-    Input,
-    Network,
-    Neuron,
-    Pool,
-    Unpool,
-)
+from lavadl_ref.exchange import Average, Flatten, Input, Network, Neuron
+from lavadl_ref.exchange.describe import Conv, ConvTranspose, Dense, Pool, Unpool
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.plan.network import Options, check_size, plan
 from lavadl_ref.netx.run import runtime

@@ -6,7 +6,7 @@ import pytest
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange import ExchangeError
-from tests.support.net_files import STRING, conv_net, dense, dense_net, kind, store
+from tests.support.net_files import STRING, conv_net, dense, dense_net, kind, store, window
 from tests.support.same_networks import same
 
 
@@ -137,13 +137,7 @@ def test_detector_head_has_neither_threshold_nor_activation(tmp_path):
         "layer/0/shape": np.array([6, 7, 7]),
         "layer/0/weight": np.full((6, 8, 1, 1, 1), 510, np.float32),
         "layer/0/bias": np.zeros(6, np.float32),
-        "layer/0/inChannels": 8,
-        "layer/0/outChannels": 6,
-        "layer/0/kernelSize": np.array([1, 1]),
-        "layer/0/stride": np.array([1, 1]),
-        "layer/0/padding": np.array([0, 0]),
-        "layer/0/dilation": np.array([1, 1]),
-        "layer/0/groups": 1,
+        **window(0, (8, 6), 1, 1, 0),
         "layer/0/neuron/type": "SDNN",
         "layer/0/neuron/sigma_output": True,
     }

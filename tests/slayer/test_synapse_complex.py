@@ -8,18 +8,11 @@ import torch
 
 from lavadl_ref.slayer import synapse
 from lavadl_ref.slayer.utils import quantize_hook_fx
+from tests.support import complex_synapses
 
 CASES = pytest.mark.parametrize(
     ("name", "arguments", "shape"),
-    [
-        ("Dense", (7, 5), (2, 7, 6)),
-        ("Dense", ((4, 3, 2), 5), (2, 2, 3, 4, 6)),
-        ("Conv", (4, 6, (3, 2)), (2, 4, 5, 6, 3)),
-        ("Conv", (4, 6, 3, 2, 1, 1, 2), (2, 4, 5, 6, 3)),
-        ("Pool", (2,), (2, 4, 5, 6, 3)),
-        ("ConvTranspose", (4, 6, 3, 2, 1, 1, 2), (2, 4, 5, 6, 3)),
-        ("Unpool", (2,), (2, 4, 5, 6, 3)),
-    ],
+    complex_synapses.CASES,
     ids=["dense", "dense-3d", "conv", "conv-groups", "pool", "convT", "unpool"],
 )
 TRAINED = ("Dense", "Conv", "ConvTranspose")

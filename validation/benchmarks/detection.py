@@ -94,13 +94,7 @@ def clips(count: int, size: int, steps: int) -> list[tuple[Tensor, list[dict[str
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """Training steps, targets and losses of all shapes.
-
-    Raises
-    ------
-    ImportError
-        If lava-dl is not installed.
-    """
+    """Training steps, targets and losses of all shapes; ImportError where lava-dl is not installed."""
     theirs = upstream.load_detection()
     warnings.filterwarnings("ignore", category=FutureWarning)  # lava-dl's use of torch's old weight norm
     warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")

@@ -32,13 +32,7 @@ WORKLOADS: dict[Make, bool] = {
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """All networks, one after the other.
-
-    Raises
-    ------
-    ImportError
-        If lava-dl is not installed.
-    """
+    """All networks, one after the other; ImportError where lava-dl is not installed."""
     theirs = upstream.load()
     warnings.filterwarnings("ignore", category=FutureWarning)  # lava-dl's use of torch's old weight norm
     for make, inference in WORKLOADS.items():

@@ -66,21 +66,21 @@ def test_a_ratio_is_that_of_medians_with_its_range():
     assert (found.ours_ms, found.theirs_ms, found.times, found.low, found.high) == (2, 10, 5, 3, 10)
 
 
-def test_measurements_beside_other_work_are_repeated(monkeypatch):
-    shares = iter([0.0, 0.5, 0.0, 0.9])
-    monkeypatch.setattr(measure, "others", lambda before: next(shares))
+def interleaved(monkeypatch, *shares):
+    """Two rounds while others take these shares of the machine."""
+    taken, clock = iter(shares), iter([9.0, 1.0, 2.0, 3.0, 4.0])
+    monkeypatch.setattr(measure, "others", lambda before: next(taken))
     monkeypatch.setattr(measure, "wait_for_quiet", lambda: None)
-    clock = iter([9.0, 1.0, 2.0, 3.0, 4.0])
-    found = measure.interleaved([lambda: next(clock)], rounds=2, warm_up=1)
+    return measure.interleaved([lambda: next(clock)], rounds=2, warm_up=1)
+
+
+def test_measurements_beside_other_work_are_repeated(monkeypatch):
+    found = interleaved(monkeypatch, 0.0, 0.5, 0.0, 0.9)
     assert (found.ms, found.others) == ([(1.0,), (3.0,)], 0.0)
 
 
 def test_a_machine_never_at_rest_is_told(monkeypatch):
-    shares = iter([0.5, 0.4, 0.7, 0.9])
-    monkeypatch.setattr(measure, "others", lambda before: next(shares))
-    monkeypatch.setattr(measure, "wait_for_quiet", lambda: None)
-    clock = iter([9.0, 1.0, 2.0, 3.0, 4.0])
-    found = measure.interleaved([lambda: next(clock)], rounds=2, warm_up=1)
+    found = interleaved(monkeypatch, 0.5, 0.4, 0.7, 0.9)
     assert (found.ms, found.others) == ([(2.0,), (1.0,)], 0.5)
     assert PARTS["limits"].cells({"name": "x", "others": found.others})[0] == "x *"
 

@@ -31,13 +31,7 @@ def jobs(slayer: object, quick: bool) -> Iterator[tuple[str, Timed]]:
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """Each workload on one thread and on all, here and in lava-dl.
-
-    Raises
-    ------
-    ImportError
-        If lava-dl is not installed.
-    """
+    """Each workload on one thread and on all, here and in lava-dl; ImportError where lava-dl is not installed."""
     theirs = upstream.load()
     warnings.filterwarnings("ignore", category=FutureWarning)
     many = max(2, settings.threads)

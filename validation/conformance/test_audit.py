@@ -16,20 +16,8 @@ import pytest
 from lavadl_ref import exchange
 from lavadl_ref.audit import audit, netx_weights
 from lavadl_ref.deployed import deployment, reference
-from lavadl_ref.exchange import (
-    Average,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Flatten,
-    Input,
-    Network,
-    Neuron,
-    Pool,
-    Recurrent,
-    TimeDecimation,
-    Unpool,
-)
+from lavadl_ref.exchange import Average, Flatten, Input, Network, Neuron, TimeDecimation
+from lavadl_ref.exchange.describe import Conv, ConvTranspose, Dense, Pool, Recurrent, Unpool
 from lavadl_ref.netx import lava_support
 from tests.support import generate, upstream
 from tests.support.families import BY_ADAPTATION

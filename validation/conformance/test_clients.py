@@ -11,7 +11,6 @@ import functools
 import importlib
 import importlib.util
 import os
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -22,7 +21,8 @@ import torch
 
 from lavadl_ref import drop_in
 from lavadl_ref.deployed import reference
-from tests.support import PATIENCE, upstream
+from tests.support import upstream
+from tests.support.scripts import python
 
 pytestmark = pytest.mark.upstream
 
@@ -124,18 +124,10 @@ torch.save(names["run"](int(sys.argv[2])), sys.argv[3])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_client_runs_as_a_script(name, tmp_path):
     """The file itself, two lines put before it, in an interpreter of its own."""
-    command = [sys.executable, "-c", SCRIPT, str(CLIENTS / f"{name}.py"), str(SEEDS[0]), str(tmp_path / "found.pt")]
+    arguments = ["-c", SCRIPT, CLIENTS / f"{name}.py", SEEDS[0], tmp_path / "found.pt"]
     search = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": search},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") >= 5
+    said = python(*arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": search})
+    assert said.count("\n") >= 5
     compare(torch.load(tmp_path / "found.pt", weights_only=True), theirs(name, SEEDS[0]))
 
 

@@ -14,6 +14,7 @@ import torch
 
 from lavadl_ref import slayer as ours
 from tests.support import upstream
+from validation.conformance._compare import close, gradient
 
 pytestmark = [
     pytest.mark.upstream,
@@ -51,16 +52,6 @@ def parameters(seed, norm=None, **options):
         **options,
     }
     return [params if norm is None else {**params, "norm": getattr(root.neuron.norm, norm)} for root in BOTH]
-
-
-def gradient(shape, seed=9):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def close(actual, expected):
-    """Equal to the rounding of float32 sums over time."""
-    largest = expected.abs().max().item()
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5 * largest + 1e-12)
 
 
 # -- arguments --------------------------------------------------------------------------------

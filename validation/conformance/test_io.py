@@ -4,14 +4,13 @@ It is for events of both polarities (it moves a single one to channel 0), at one
 the others when they should add up), neurons below 256, and payloads at a sampling time of 1.
 """
 
-import inspect
-
 import numpy as np
 import pytest
 import torch
 
 from lavadl_ref.slayer import io as ours
 from tests.support import upstream
+from validation.conformance._compare import signature
 
 pytestmark = pytest.mark.upstream
 theirs = upstream.slayer().io
@@ -33,11 +32,7 @@ def test_io_has_the_arguments_of_lava_dl(name):
     actual, expected = ours, theirs
     for part in name.split("."):
         actual, expected = getattr(actual, part), getattr(expected, part)
-    pairs = [
-        [(p.name, p.default, p.kind) for p in inspect.signature(function).parameters.values()]
-        for function in (actual, expected)
-    ]
-    assert pairs[0] == pairs[1]
+    assert signature(actual) == signature(expected)
 
 
 def recording(seed, dim, graded=False, most=40):

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from lavadl_ref.netx import lava_support, modules, utils
 from tests.support import upstream
+from tests.support.net_files import legacy_layer
 
 pytestmark = pytest.mark.upstream
 
@@ -92,12 +93,8 @@ READABLE = [
 @pytest.fixture
 def path(tmp_path):
     with h5py.File(tmp_path / "x.net", "w") as file:
-        layer = file.create_group("layer/0")
-        layer["type"] = np.array(["dense"], "S10")
-        layer["shape"] = [2]
-        layer["weight"] = np.array([[1, -2], [3, 4]], np.float32)
+        layer = legacy_layer(file)
         layer["bias"] = np.array([5, 6], np.float32)
-        layer["delay"] = np.array([1, 2], np.float32)
         layer["stride"] = [1, 2]
         layer["neuron/type"] = "CUBA"
         layer["neuron/iDecay"] = 7

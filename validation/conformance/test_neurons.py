@@ -4,8 +4,6 @@ lava-dl computes its states in float32, which holds integers below 2**24: all ca
 Where lava-dl is wrong the tests beside the neurons say what is right; see docs/errata.md.
 """
 
-import inspect
-
 import numpy as np
 import pytest
 import torch
@@ -13,6 +11,7 @@ import torch
 from lavadl_ref import slayer as ours
 from tests.support import upstream
 from tests.support.families import SPIKING
+from validation.conformance._compare import close, gradient, signature
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 theirs = upstream.slayer()
@@ -85,21 +84,7 @@ def fire(name, n, x):
     return n.spike(*n.dynamics(x))
 
 
-def gradient(shape, seed=9):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def close(actual, expected):
-    """Equal to the rounding of float32 sums over time."""
-    largest = expected.abs().max().item()
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5 * largest + 1e-12)
-
-
 # -- arguments --------------------------------------------------------------------------------
-
-
-def signature(function):
-    return [(p.name, p.default, p.kind) for p in inspect.signature(function).parameters.values()]
 
 
 @every

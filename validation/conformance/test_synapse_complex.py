@@ -7,7 +7,7 @@ import torch
 
 from lavadl_ref.slayer.synapse import complex as ours
 from lavadl_ref.slayer.utils import quantize_hook_fx
-from tests.support import upstream
+from tests.support import complex_synapses, upstream
 
 pytestmark = [
     pytest.mark.upstream,
@@ -17,17 +17,10 @@ pytestmark = [
 ]
 theirs = upstream.slayer().synapse.complex
 
+# lava-dl's pool takes frames that its windows divide
 CASES = pytest.mark.parametrize(
     ("name", "arguments", "shape"),
-    [
-        ("Dense", (7, 5), (2, 7, 6)),
-        ("Dense", ((4, 3, 2), 5), (2, 2, 3, 4, 6)),
-        ("Conv", (4, 6, (3, 2)), (2, 4, 5, 6, 3)),
-        ("Conv", (4, 6, 3, 2, 1, 1, 2), (2, 4, 5, 6, 3)),
-        ("Pool", (2,), (2, 4, 6, 8, 3)),
-        ("ConvTranspose", (4, 6, 3, 2, 1, 1, 2), (2, 4, 5, 6, 3)),
-        ("Unpool", (2,), (2, 4, 5, 6, 3)),
-    ],
+    [(name, *more, (2, 4, 6, 8, 3) if name == "Pool" else shape) for name, *more, shape in complex_synapses.CASES],
 )
 
 
