@@ -1,4 +1,4 @@
-"""What all tests share, from `tests.support.plugin`."""
+"""The fixtures and the order that all tests share, from `tests.support.plugin`."""
 
 from tests.support.plugin import data, pytest_collection_modifyitems
 

@@ -458,7 +458,7 @@ def test_files_that_are_no_network_are_refused(kind, tmp_path):
 
 
 def runtime_plan(path: Path) -> Any:
-    """What netx makes of a file."""
+    """The plan that netx makes of a file."""
     return plan(load(path))
 
 

@@ -1,4 +1,4 @@
-"""What is written to disks that are full: an error of one line that names the file, and what was there stays."""
+"""Writing to disks that are full: an error of one line that names the file, and what was there stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `doctor` finds here, and what it says where something is missing."""
+"""The findings of `doctor` here, and its advice if something is missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAMES = [
 
 
 def without(*blocked: str, **environment: str) -> str:
-    """What a fresh process prints as its report where some packages cannot be imported."""
+    """The report of a fresh process in which some packages cannot be imported."""
     script = f"""
     import importlib.abc, sys
     class Blocked(importlib.abc.MetaPathFinder):

@@ -58,7 +58,7 @@ def victim(place, work, **options):
 
 
 def runs(pid):
-    """Whether a process has not ended."""
+    """Tell whether a process has not ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:

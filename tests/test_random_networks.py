@@ -111,7 +111,7 @@ def test_wild_networks_leave_the_widths():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_networks_start_as_the_description_says(seed):
-    """What has no state starts whenever."""
+    """A layer without a state may start at any step."""
     network = ran(seed)[0].network
     starts = zip(network.layers, naive_network.start_steps(network.layers), network.start_steps, strict=True)
     assert all(a == b for layer, a, b in starts if layer.kind not in ("flatten", "average"))

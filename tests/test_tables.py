@@ -1,4 +1,4 @@
-"""What the command prints is what was given: a name, a path or a message may hold anything."""
+"""The command prints names, paths and messages as they were given: a name, a path or a message may hold anything."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LAYER = Dense(shape=(4,), weight=np.full((4, 6), 20), neuron=CUBA)
 
 
 def printed(*tables, width=400):
-    """What the command prints for tables, the lines of a cell joined."""
+    """The tables that the command prints, the lines of a cell joined."""
     console = Console(file=io.StringIO(), width=width, no_color=True)
     for table in tables:
         console.print(table)

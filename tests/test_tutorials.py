@@ -159,7 +159,7 @@ def test_the_oxford_tutorial_takes_the_real_data(run, out, data):
 
 
 def same(one, other):
-    """Whether two runs have the same log, random generators, network and file."""
+    """Tell whether two runs have the same log, random generators, network and file."""
     logs = [found["stats"].training.loss_log + found["stats"].testing.loss_log for found in (one, other)]
     assert logs[0] == logs[1]
     states = [torch.load(found["asked"].out / "checkpoint.pt", weights_only=True) for found in (one, other)]

@@ -1,4 +1,4 @@
-"""What is written is read back, and lies in the file as Lava-DL lays it."""
+"""A written network is read back, and lies in the file as Lava-DL lays it."""
 
 import dataclasses
 import errno

@@ -1,4 +1,4 @@
-"""How large inputs may be: bounds that know decays, against Python's integers at the extremes."""
+"""The largest legal inputs: bounds that know decays, against Python's integers at the extremes."""
 
 from dataclasses import replace
 

@@ -96,7 +96,7 @@ def test_another_numba_makes_all_of_it_stale(tmp_path, monkeypatch):
 
 
 def damages(data):
-    """What may be found in the place of a file that holds `data`."""
+    """Everything that may stand in the place of a file that holds `data`."""
     random = np.random.default_rng(0)
     yield from (data[:size] for size in range(len(data)))
     for position in range(len(data)):
@@ -377,7 +377,7 @@ print(delay._shift.compiled.stats.cache_misses.total(), delay._shift.compiled.st
 
 
 def run(cache):
-    """How often a new process compiled the kernel, in which folder it is kept, and what it wrote to standard error."""
+    """The number of compilations in a new process, the folder that keeps the kernel, and the standard error."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},

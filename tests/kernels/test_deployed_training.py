@@ -18,7 +18,7 @@ every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES
 
 
 class Run(NamedTuple):
-    """What `check_training` compares."""
+    """The arrays that `check_training` compares."""
 
     spike: np.ndarray
     state: np.ndarray

@@ -111,7 +111,7 @@ def test_a_change_of_the_threshold_is_sent():
 
 
 def test_the_floor_is_lost():
-    """What a message cannot hold is not sent later: -1/2**18 becomes -1/4096, and 0 remains."""
+    """The part that a message cannot hold is not sent later: -1/2**18 becomes -1/4096, and 0 remains."""
     message, _, residue, _ = delta(*uniform([-1, -1, 64 + 62], 0))
     assert (message[:, 0] * 4096).tolist() == [-1, 0, 1]
     assert residue[0] == 0

@@ -54,7 +54,7 @@ WEIGHTS = {
 
 
 def sent(block, data, steps=STEPS):
-    """What leaves a block that gets `data` (\\*shape, T)."""
+    """The messages of a block that gets `data` (\\*shape, T)."""
     source = Source(data=data)
     source.s_out.connect(block.inp)
     sink = Sink(shape=block.out.shape, buffer=steps)
@@ -174,7 +174,7 @@ def test_a_convolution_block_equals_the_layer_of_a_network(groups):
 
 
 def expected_of(layer, data, **options):
-    """What a network of this layer alone sends."""
+    """The messages of a network of this layer alone."""
     return oracle.run(oracle.network(layer), data, STEPS, time_base="lava", **options)[2]
 
 

@@ -1,4 +1,4 @@
-"""What is called once a step."""
+"""Modules that are called once a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user's own blocks, and neurons of another scale, export runs on Lava as it ran in slayer."""
+"""The export of a user's own blocks, and of neurons of another scale, runs on Lava as it ran in slayer."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What each layer becomes, and what is refused; none of this needs Lava."""
+"""The plan of each layer, and its refusals; none of this needs Lava."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is assigned to an object after it is made acts at the next call, or is refused by an error that helps."""
+"""A value that is assigned to an object acts at the next call, or is refused by an error that helps."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def test_the_dynamics_take_many_lanes_and_values_at_the_threshold(case):
 
 @pytest.mark.parametrize("before", [0.0, -1 / ONE, -0.5 / ONE])
 def test_a_phase_counts_in_integers(before):
-    """What is truncated to 0 is not below zero."""
+    """A value that is truncated to 0 is not below zero."""
     imag = torch.tensor([0.9, -1, -0.9, 0.9, -1.1, -0.5, -0.9, 0.5, -1, 0, -2, 1, 1]).reshape(1, 1, -1) / ONE
     x = [torch.full_like(imag, 50.0), imag]
     states = [torch.tensor([value]) for value in (before, LEVEL, 0.0)]

@@ -21,7 +21,7 @@ matplotlib.use("Agg")
 
 
 def same(actual, expected):
-    """Whether two events have the same columns, exactly."""
+    """Tell whether two events have the same columns, exactly."""
     pairs = [(getattr(actual, name), getattr(expected, name)) for name in ("x", "y", "c", "t", "p")]
     return all((a is None and b is None) or np.array_equal(a, b) for a, b in pairs)
 
@@ -438,7 +438,7 @@ def test_animation_has_a_frame_for_each_span(plt, tmp_path, name, pre_compute_fr
 
 
 def drawn(animation, index):
-    """What a frame of a 2-D animation shows: the places that are not black."""
+    """The places that a frame of a 2-D animation shows: those that are not black."""
     (image,) = animation._func(index)
     left, _, _, top = image.get_extent()
     rows, columns = np.nonzero(np.asarray(image.get_array()).any(axis=2))

@@ -467,7 +467,7 @@ def test_one_walk_is_the_parts(shape, pair, options, real):
 
 
 def test_hooks_see_the_parts():
-    """Who hooks a part gets its values; the messages are the same."""
+    """A hook of a part gets its values; the messages are the same."""
     x, plain, hooked, seen = signal(), make(), make(), []
     hooked.sigma.register_forward_hook(lambda module, inputs, output: seen.append(output))
     assert torch.equal(hooked(x), plain(x))

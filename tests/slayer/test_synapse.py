@@ -349,7 +349,7 @@ def test_numpy_integers_are_integers():
 
 
 def channels_innermost(x):
-    """Whether memory has time slowest and channels fastest, so that frames are a channels_last view."""
+    """Tell whether memory has time slowest and channels fastest, so that frames are a channels_last view."""
     return x.permute(4, 0, 2, 3, 1).is_contiguous()
 
 

@@ -74,7 +74,7 @@ print("done")
     reason="needs a torch with MKL, and a processor with AVX2",
 )
 def test_every_bit_of_a_step_is_reproduced_where_mkl_is_told_to():
-    """What torch's matrix products round is the only difference, and MKL_CBWR takes that away too."""
+    """Rounding in torch's matrix products is the only difference, and MKL_CBWR takes that away too."""
     env = {**os.environ, "MKL_CBWR": "AVX2,STRICT", "PYTHONPATH": os.pathsep.join(sys.path)}
     said = python("-W", "ignore", "-c", REPRODUCIBLE, env=env, cwd=ROOT)
     assert said.split()[-1] == "done"

@@ -33,7 +33,7 @@ class Family:
 
     @property
     def record(self) -> Any:
-        """What the kernels say of the family."""
+        """The record of the family in the kernels."""
         return RECORDS[self.type]
 
     @property
@@ -42,7 +42,7 @@ class Family:
 
     @property
     def driver(self) -> ModuleType:
-        """What has the `forward` and `backward`: CUBA's own are for spikes alone."""
+        """The module with `forward` and `backward`: CUBA's own are for spikes alone."""
         return self.kernel if self.name != "cuba" and hasattr(self.kernel, "forward") else dynamics
 
     @property
@@ -55,12 +55,12 @@ class Family:
 
     @property
     def at_equality(self) -> bool:
-        """Whether a neuron spikes at its threshold."""
+        """Tell whether a neuron spikes at its threshold."""
         return self.record.spikes_at_equality
 
     @property
     def by_phase(self) -> bool:
-        """Whether a spike also needs a phase: the rate of such a neuron does not follow from its input."""
+        """Tell whether a spike also needs a phase: the rate of such a neuron does not follow from its input."""
         return self.record.by_phase
 
     @property
@@ -70,7 +70,7 @@ class Family:
 
     @property
     def biased(self) -> bool:
-        """Whether the last row of the decays is the voltage's bias."""
+        """Tell whether the last row of the decays is the voltage's bias."""
         return self.record.bias_at == "voltage"
 
     @property

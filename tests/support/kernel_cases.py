@@ -78,7 +78,7 @@ class Neurons:
 
     @property
     def constants(self):
-        """What all lanes share."""
+        """The parameters that all lanes share."""
         return (self.threshold, self.threshold_step) if self.family.adaptive else (self.threshold,)
 
     @property

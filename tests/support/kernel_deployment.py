@@ -1,4 +1,4 @@
-"""What `deployed.run` takes and gives, with names, and random cases of every family that is deployed."""
+"""The arguments and results of `deployed.run`, with names, and random cases of every family that is deployed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CAREFUL = 2**50  #: a state below it and its product with a decay fit into 64 bi
 
 
 class Ran(NamedTuple):
-    """What came of a deployment."""
+    """The results of a deployment."""
 
     message: np.ndarray  #: (T, M)
     record: np.ndarray  #: (K, T, M), or (K, 0, M)

@@ -169,7 +169,7 @@ class Case:
         return getattr(self.module, self.block)(params, *arguments, **options)
 
     def input(self, seed: int = 0, steps: int = T) -> torch.Tensor:
-        """What the block may receive: spikes, messages of both signs, or for an input block real numbers."""
+        """An input that the block may receive: spikes, messages of both signs, or for an input block real numbers."""
         shape = (2, *BLOCKS[self.block].inputs[self.form][1], steps)
         generator = torch.Generator().manual_seed(seed)
         events = (torch.rand(shape, generator=generator) < 0.3).float()

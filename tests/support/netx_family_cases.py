@@ -31,12 +31,12 @@ def messages(seed, *shape):
 
 
 def taken(family, seed, *shape):
-    """What a network of the family takes."""
+    """An input that a network of the family takes."""
     return messages(seed, *shape) if family == "SDNN" else spikes(seed, *shape)
 
 
 def synapse(family, name):
-    """How the table calls the family's synapse of this kind."""
+    """The name of the family's synapse of this kind in the table."""
     return f"2 {name}" if family in COMPLEX else name
 
 

@@ -1,4 +1,4 @@
-"""What runs in this process leaves it as it was."""
+"""A fixture for runs that must leave this process as it was."""
 
 from __future__ import annotations
 

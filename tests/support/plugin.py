@@ -1,4 +1,4 @@
-"""What every run shares: one Hypothesis profile, threads, the order, and the folder of recorded data.
+"""The setting of every run: one Hypothesis profile, threads, the order, and the folder of recorded data.
 
 The `conftest` files of tests and validation import it.
 """

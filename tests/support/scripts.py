@@ -9,7 +9,7 @@ from tests.support import PATIENCE
 
 
 def python(*arguments, **options) -> str:
-    """What a program prints that must succeed."""
+    """The standard output of a program, which must succeed."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE, **options
     )

@@ -20,7 +20,7 @@ ZEROS = "rows = [[0] * M] * T\nanswer = {'spike': rows, 'states': {'current': ro
 
 
 def failure(script, timeout=PATIENCE):
-    """Why the comparison with a program stopped at its first case."""
+    """The reason why the comparison with a program stopped at its first case."""
     report = vectors.check([sys.executable, "-c", START + ZEROS + script], "CUBA", timeout=timeout)
     assert not report.exact
     assert (report.total, report.equal, report.divergences) == (14, 0, ())
@@ -30,7 +30,7 @@ def failure(script, timeout=PATIENCE):
 
 
 def gone(pid):
-    """Whether a process has ended, waited for or not, before patience ends."""
+    """Tell whether a process has ended, waited for or not, before patience ends."""
     end = time.monotonic() + PATIENCE
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         if time.monotonic() > end:

@@ -25,7 +25,7 @@ def pieces(case):
 
 
 def column(rows, lane, dtype=np.int64):
-    """What one lane has over time, (T, 1)."""
+    """The values of one lane over time, (T, 1)."""
     return np.array(rows, dtype)[:, lane : lane + 1]
 
 

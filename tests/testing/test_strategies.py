@@ -1,4 +1,4 @@
-"""What the strategies draw is legal, reaches the limits, shrinks, and breaks files without breaking the reader."""
+"""Draws of the strategies are legal, reach the limits, shrink, and break files without breaking the reader."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_options_of_networks_hold(network):
 @settings(max_examples=60)
 @given(network=networks())
 def test_networks_tell_their_input(network):
-    """Where several inputs fit, it is stated; else it follows, from the file too."""
+    """The input is stated if several fit; else it follows, from the file too."""
     assert network.input_shape is not None
     assert (network.stated_input_shape is None) == (exchange.Network(network.layers).input_shape is not None)
 

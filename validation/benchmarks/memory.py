@@ -46,7 +46,7 @@ def extra(side: str, quick: bool) -> float:
 
 
 def child(module: str, *arguments: str, env: dict[str, str] | None = None, timeout: float = 900) -> str:
-    """What a module of the benchmarks prints, run in a process of its own.
+    """The standard output of a module of the benchmarks in a process of its own.
 
     Raises
     ------

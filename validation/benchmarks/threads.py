@@ -1,4 +1,4 @@
-"""What a second thread gains."""
+"""The gain by a second thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from validation.benchmarks.results import Column, Part, Row, Settings
 
 
 def jobs(slayer: object, quick: bool) -> Iterator[tuple[str, Timed]]:
-    """What is measured, of one side."""
+    """The jobs that are measured, of one side."""
     batch, width, steps = (2, 32, 12) if quick else (32, 512, 300)
     x = torch.randn(batch, width, steps, generator=torch.Generator().manual_seed(0)) * 0.5
     ours = slayer is lavadl_ref.slayer

@@ -22,7 +22,7 @@ CASES = matrix.cases(states=False) + matrix.cases(neurons=False)
 
 
 def takes(case):
-    """Whether lava-dl takes the form of input: nothing flat in Flatten, no frames in what feeds back or is read out."""
+    """Tell whether lava-dl takes the form of input: nothing flat in Flatten, no frames in feedback or readouts."""
     if case.block == "Flatten":
         return case.form == "spatial"
     return case.form == "dense" or case.block not in {*FEEDBACK, "Affine", "Output"}

@@ -1,4 +1,4 @@
-"""What the tests of recorded traces share: how a recording is read, and what its layers are."""
+"""The reader, steps and layers that the tests of recorded traces share."""
 
 from __future__ import annotations
 

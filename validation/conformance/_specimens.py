@@ -69,7 +69,7 @@ def _fitted(of: Any) -> Any:
 
 
 def specimens(blocks: dict[str, list[str]], net: str) -> dict[str, Make]:
-    """How to make each instance, by the name of its class; `blocks` are those of each family, `net` a file."""
+    """Functions that make each instance, by the name of its class; `blocks` are those of each family, `net` a file."""
     made: dict[str, Make] = {}
     for family, params in NEURONS.items():
         made[f"slayer.neuron.{family}.Neuron"] = lambda of, f=family, p=params: getattr(of.slayer.neuron, f).Neuron(**p)

@@ -1,4 +1,4 @@
-"""What lava-dl names and this package does not: by introspection, and the page about it.
+"""Names of lava-dl that this package lacks: by introspection, and the page about them.
 
 python -m validation.conformance.names docs/compatibility.md
 """

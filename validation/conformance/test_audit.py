@@ -1,4 +1,4 @@
-"""What `lavadl_ref.audit` says of lava-dl's netx, held to an installed lava-dl.
+"""The statements of `lavadl_ref.audit` on lava-dl's netx, held to an installed lava-dl.
 
 Every file is loaded and run by netx, on Lava's process models in this process: what "loads" gives the integers
 of the reference run, what is altered gives others, what is refused raises.
@@ -248,7 +248,7 @@ def write(path, network):
 
 
 def run_theirs(path, network, x):
-    """What netx makes of the file, (\\*shape, T), on Lava's models in this process."""
+    """The output of netx for the file, (\\*shape, T), on Lava's models in this process."""
     first = network.layers[0]
     options = {"input_shape": x.shape[2::-1]} if isinstance(first, Conv) else {}
     driven = isinstance(first, Input) and first.neuron is not None
@@ -328,7 +328,7 @@ def test_weights_are_doubled_where_delays_meet_feedback(case):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_the_audit_of_random_networks_is_right(seed, tmp_path):
-    """What the audit says loads does, and what it says is refused is."""
+    """A network that the audit calls loadable loads, and one that it calls refused is refused."""
     case = generate.case(seed, steps=40, families=generate.ALL_FAMILIES)
     write(tmp_path / "x.net", case.network)
     found = audit(case.network, case.inputs)

@@ -24,7 +24,7 @@ UNFILED = {"KWTA", "Average", "TimeDecimation"}
 
 
 def filed(case):
-    """Whether lava-dl exports it: complex layers if they are dense, and dense ones if their input is flat."""
+    """Tell whether lava-dl exports it: complex layers if they are dense, and dense ones if their input is flat."""
     if case.block == "Dense":
         return case.form == "dense"
     return case.block == "Flatten" or (case.block not in UNFILED and case.family not in COMPLEX)
@@ -114,7 +114,7 @@ def test_our_file_becomes_processes_of_lava_dl(family, tmp_path):
 
 
 def parameters_of(neuron, family):
-    """What netx gave a process, by the names of a description."""
+    """The parameters that netx gave a process, by the names of a description."""
     if family == "cuba":
         # Lava's LIF takes one more off the current
         return {

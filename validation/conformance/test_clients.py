@@ -144,7 +144,7 @@ def test_a_client_has_something_to_say(name):
 
 
 def test_own_blocks_are_exact_as_integers(tmp_path):
-    """What a client derived from the abstract classes gives the integers that its file gives."""
+    """A block that a client derived from the abstract classes gives the integers of its file."""
     with aside():
         client = loaded("own_blocks")
     torch.manual_seed(5)

@@ -194,7 +194,7 @@ def test_the_persistent_state_of_cuba_is_the_same(shape, seed):
 @SHAPES
 @SEEDS
 def test_decay_gradients_without_spikes_are_the_same(shape, seed):
-    """Where nothing is reset, lava-dl's decay gradients are -4096 times the gradient of the loss."""
+    """Without a reset, lava-dl's decay gradients are -4096 times the gradient of the loss."""
     params, _ = parameters(seed, requires_grad=True)
     params.update(threshold=30.0, current_decay=max(0.1, params["current_decay"]), voltage_decay=0.3, tau_grad=0.1)
     results = []

@@ -82,7 +82,7 @@ def test_the_dynamics_give_the_same(name, shape, seed):
 @pytest.mark.parametrize("name", NAMES)
 @SEEDS
 def test_the_dynamics_with_decays_of_channels_give_the_same(name, seed):
-    """Where lava-dl supports them: without space."""
+    """Inputs without space alone, as lava-dl supports no others."""
     results = [module.dynamics(**arguments(name, (2, 3, 30), seed, own=True)) for module in MODULES[name]]
     for a, e in zip(*(r if isinstance(r, tuple) else (r,) for r in results), strict=True):
         assert torch.equal(a, e)

@@ -31,7 +31,7 @@ ROUNDING = 1e-6
 
 @pytest.fixture(autouse=True)
 def mended(monkeypatch):
-    """What lava-dl needs from torch and NumPy and does not find there."""
+    """Names that lava-dl needs from torch and NumPy and does not find there."""
     absolute = torch.abs
     monkeypatch.setattr(torch, "abs", lambda x: x if x.dtype == torch.bool else absolute(x))
     monkeypatch.setattr(np, "trapz", np.trapezoid, raising=False)
@@ -122,7 +122,7 @@ SCALES = [(4, 3), (8, 6)]
 
 
 def in_one_cell(found, scales=SCALES):
-    """Whether two boxes share a cell of a grid."""
+    """Tell whether two boxes share a cell of a grid."""
     return any(len({(int(x * w), int(y * h)) for x, y, *_ in found.tolist()}) < len(found) for w, h in scales)
 
 

@@ -138,7 +138,7 @@ def test_the_recorded_convolution_of_tinynet_sdnn_is_given(data):
 
 
 def test_the_recorded_output_of_tinynet_sdnn_is_given(data):
-    """What arrives at the 100 outputs is summed and sent."""
+    """The messages that arrive at the 100 outputs are summed and sent."""
     folder = data / "tinynet_sdnn"
     x = (np.load(folder / "layer1.npy").reshape(-1, 16) != 0).astype(np.int64)
     weight = np.load(folder / "layer2_weight.npy").astype(np.int64)
@@ -192,7 +192,7 @@ def test_the_recorded_sums_of_pilotnet_sdnn_are_given(gts):
 
 @pytest.mark.upstream
 def test_the_recorded_output_of_pilotnet_sdnn_is_given(gts):
-    """What the whole network says of a picture that stays, biases acting from step 0."""
+    """The output of the whole network for a picture that stays, biases acting from step 0."""
     folder = gts / "pilotnet_sdnn"
     recorded = load(folder, "output")
     picture = np.repeat(load(folder, "input"), recorded.shape[-1], axis=-1)

@@ -29,7 +29,7 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Ran:
-    """What a network did: arrays are (C, H, W, T) or (N, T)."""
+    """The run of a network: arrays are (C, H, W, T) or (N, T)."""
 
     output: np.ndarray[Any, Any]
     spikes: list[np.ndarray[Any, Any]]  #: of each generated layer
@@ -246,7 +246,7 @@ FILES = {
 
 
 def layers_of(path: Path) -> int:
-    """How many layers netx generates."""
+    """The number of layers that netx generates."""
     from lavadl_ref.netx.hdf5 import Network as LavaNetwork
 
     return len(LavaNetwork(path))

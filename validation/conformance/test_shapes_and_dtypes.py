@@ -130,7 +130,7 @@ def as_tuple(result):
 
 
 def difference(name, actual, expected, dtype):
-    """What differs, "" if nothing does."""
+    """The difference, "" if there is none."""
     if len(actual.values) != len(expected.values):
         return f"{len(actual.values)} tensors, lava-dl gives {len(expected.values)}"
     pairs = list(zip(actual.values, expected.values, strict=True))
@@ -162,7 +162,7 @@ def describe(value):
 
 
 def unclear(error, ndim, dtype):
-    """What an error lacks, "" if nothing."""
+    """The part that an error lacks, "" if nothing."""
     lacks = [] if isinstance(error, (TypeError, ValueError)) else ["a TypeError or ValueError"]
     message = str(error)
     if not re.search(r"\b((\w+_)?input|spike|voltage|real|label|x)\b", message):
@@ -219,7 +219,7 @@ def label_shapes(x):
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("name", ["SpikeRate", "SpikeMax", "SpikeMoid"])
 def test_labels_may_have_any_shape_of_lava_dls(name, window):
-    """Where lava-dl takes labels so do we; it fails for many shapes that mean the same."""
+    """Labels that lava-dl takes are taken here; it fails for many shapes that mean the same."""
     options = {"SpikeRate": {"true_rate": 0.5, "false_rate": 0.25}, "SpikeMax": {"mode": "softmax"}, "SpikeMoid": {}}
     compared = 0
     for ndim in (2, 3, 4, 5):

@@ -1,4 +1,4 @@
-"""What the page on scaling computes with."""
+"""The arithmetic of the page on scaling."""
 
 from __future__ import annotations
 

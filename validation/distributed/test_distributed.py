@@ -52,7 +52,7 @@ def gradients(rank, world):
 
 
 def main():
-    """What each process runs."""
+    """The program of each process."""
     torch.set_num_threads(1)
     with train.group() as (rank, world):
         found = gradients(rank, world)

@@ -31,7 +31,7 @@ Known = dict[Any, Any]  #: comparisons that were equal, and descriptions that ca
 
 @dataclass
 class Cell:
-    """What was found."""
+    """The findings of a cell."""
 
     compared: int = 0  #: integers
     notes: list[str] = field(default_factory=list)
@@ -218,7 +218,7 @@ class Comparison:
         options: dict[str, Any],
         key: tuple[Any, ...],
     ) -> int:
-        """What left every trained block at every step, and every block rebuilt from the file."""
+        """The messages of every trained block at every step, and of every block rebuilt from the file."""
         fed = [Chunked(fresh(block)) if self.option.persistent else block for block in chain]
         compared = self._equal(verify.trained(fed, x), "slayer")
         if "spike_exp" in options:
@@ -257,7 +257,7 @@ def _is_process(layer: exchange.Layer) -> bool:
 
 
 def _differ(a: reference.Run, b: reference.Run, up: int = 0) -> bool:
-    """Whether messages of `a`, shifted left, are not those of `b`."""
+    """Tell whether messages of `a`, shifted left, are not those of `b`."""
     pairs = ((getattr(x, name), getattr(y, name)) for x, y in zip(a.layers, b.layers, strict=True) for name in _SENT)
     return any(y is not None and not np.array_equal(x.astype(np.int64) << up, y) for x, y in pairs)
 

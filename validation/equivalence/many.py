@@ -31,7 +31,7 @@ CHUNK = 25  #: networks after which a part tells how far it is
 
 @dataclass
 class Agreement:
-    """What was compared, and what differed."""
+    """Counts of the comparisons, and the differences."""
 
     networks: Counter[str] = field(default_factory=Counter)  #: by pair of paths
     integers: Counter[str] = field(default_factory=Counter)
@@ -155,7 +155,7 @@ _COUNTERS = ("networks", "integers", "skipped", "layers")
 
 
 def _paths() -> dict[str, bool]:
-    """Which paths can run here."""
+    """The paths, and whether each can run here."""
     try:
         import torch
 

@@ -78,7 +78,7 @@ def test_networks_beyond_the_widths_are_equal(seed, compared):
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
 def test_biases_from_the_first_step_give_the_same_on_lava(seed, compared):
-    """What upstream's own netx does: every layer integrates its bias from step 0."""
+    """The rule of upstream's own netx: every layer integrates its bias from step 0."""
     from lavadl_ref.netx.run import inprocess
 
     case = mixed(seed)
@@ -90,7 +90,7 @@ def test_biases_from_the_first_step_give_the_same_on_lava(seed, compared):
 
 
 def arguments_of(case):
-    """What Lava has to be told about the input."""
+    """The arguments that tell Lava about the input."""
     first = case.network.layers[0]
     arguments = dict(case.options)
     if isinstance(first, exchange.Kernel):
@@ -122,7 +122,7 @@ def equal(case, run, records):
 
 
 def shapes_only(layer):
-    """Whether Lava has no process for the layer."""
+    """Tell whether Lava has no process for the layer."""
     return isinstance(layer, exchange.Flatten) or (isinstance(layer, exchange.Input) and layer.neuron is None)
 
 

@@ -23,7 +23,7 @@ from validation.equivalence import _cells, _networks, matrix  # noqa: E402
 
 @pytest.mark.timeout(1500)
 def test_every_cell_is_equal_or_explained_and_on_the_page():
-    """Where the page is another, it is written, for the next run and for the next commit.
+    """A page that is another is written, for the next run and for the next commit.
 
     Its marks must be the same; counts and footnotes may depend on how a processor rounds what is trained.
     """

@@ -1,4 +1,4 @@
-"""What is assigned to parts of a detector after they are made acts, or is refused by an error that helps."""
+"""A value that is assigned to a part of a detector acts, or is refused by an error that helps."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def run(tutorial, out, epochs=2, resume=False):
 
 
 def same(one, other):
-    """Whether two trainings are at the same place with the same network, bit by bit."""
+    """Tell whether two trainings are at the same place with the same network, bit by bit."""
     assert [epoch["loss"] for epoch in one.history] == [epoch["loss"] for epoch in other.history]
     assert [epoch["ap"] for epoch in one.history] == [epoch["ap"] for epoch in other.history]
     for name, value in one.net.state_dict().items():

@@ -45,7 +45,7 @@ class Net:
         return Net(self.case, (weight,) * len(self.weights))
 
     def received(self, spike):
-        """What spikes (M,) send to each input; their products and sums are exact in float64."""
+        """The feedback of spikes (M,) to each input; its products and sums are exact in float64."""
         sent = spike.astype(np.float64).reshape(-1, self.units)
         return [(sent @ weight.T.astype(np.float64)).reshape(-1) for weight in self.weights]
 

@@ -34,7 +34,7 @@ def fold(value, bits):
 
 
 def run(case):
-    """What a `Deployment` gives, as arrays of Python integers."""
+    """The results of a `Deployment`, as arrays of Python integers."""
     parts, steps, lanes = case.total.shape
     units = lanes if case.weights is None else case.weights.shape[1]
     total, bias, up = case.total.tolist(), case.bias.tolist(), case.up.tolist()
@@ -63,7 +63,7 @@ def run(case):
 
 
 def bounded(ran):
-    """Whether a run without widths stays where 64 bits hold everything."""
+    """Tell whether a run without widths stays where 64 bits hold everything."""
     return max(np.abs(ran.record).max(), np.abs(ran.message).max()) < CAREFUL
 
 

@@ -148,7 +148,7 @@ def recover(th, r, threshold_decay, refractory_decay, threshold):
 
 
 def adapt(th, r, spike, threshold_step, loihi):
-    """What a spike adds: twice the threshold it met to the refractory state, then a step to the threshold."""
+    """The increments of a spike: twice the threshold it met to the refractory state, then a step to the threshold."""
     if spike:
         th, r = th + threshold_step, r + 2 * th
     return (wrap32(th), wrap32(r)) if loihi else (th, r)
