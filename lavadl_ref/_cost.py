@@ -1,4 +1,4 @@
-"""What a run would take in memory, from shapes alone, and a limit to it."""
+"""The memory that a run would take, from shapes alone, and a limit to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must be gone when this process ends, however it ends: temporary folders, shared memory, processes.
+"""Temporary folders, shared memory and processes that must be gone when this process ends, however it ends.
 
 A Python signal handler runs between two instructions of the main thread, which a compiled kernel or a native library
 can put off for long.  So a thread waits for the signals too: if the main thread has not unwound after a second, it
@@ -46,7 +46,7 @@ class Folder:
 
 @dataclass(eq=False)
 class _Watch:
-    """What is done about signals while `unwound_by_signals` is in force."""
+    """The handling of signals while `unwound_by_signals` is in force."""
 
     usual: dict[int, Any]
     to_the_end: bool = False
@@ -194,7 +194,7 @@ def _gone_afterwards(make: Callable[[], Made], remove: Callable[[Made], None]) -
 
 
 @contextmanager
-def session(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
+def session(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """Start a program in a process session of its own; afterwards no process of its group is left.
 
     Parameters
@@ -205,14 +205,14 @@ def session(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
         Further arguments of `subprocess.Popen`.
     """
 
-    def start() -> subprocess.Popen:
+    def start() -> subprocess.Popen[Any]:
         return subprocess.Popen(command, start_new_session=True, **options)
 
     with _gone_afterwards(start, _kill_session) as child:
         yield child
 
 
-def _kill_session(child: subprocess.Popen) -> None:
+def _kill_session(child: subprocess.Popen[Any]) -> None:
     if child.returncode is not None:  # its number may be another's by now
         return
     os.killpg(child.pid, signal.SIGKILL)
@@ -223,7 +223,7 @@ def _kill_session(child: subprocess.Popen) -> None:
 
 
 def _lives(group: int) -> bool:
-    """Whether a process group has a member that runs; one that only has to be waited for does not."""
+    """Tell whether a process group has a member that runs; one that only has to be waited for does not."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

@@ -26,6 +26,12 @@ PIXELS = 2**24  #: of a picture, or of a sensor
 _HEADER = 2**16  #: bytes of a .npy file's header
 _PIECE = 2**24
 _AXES = 32
+#: How files begin that are taken for arrays, and what they are.
+_OTHERS = {
+    b"PK": "an archive (.npz); save the one array with numpy.save",
+    b"\x89HDF": "an HDF5 file",
+    b"version https://git-lfs": "a Git LFS pointer; fetch the data with git lfs pull",
+}
 
 
 def folder(path: PathLike, what: str) -> Path:
@@ -124,7 +130,7 @@ def text(path: PathLike, what: str) -> str:
 
 
 def document(path: PathLike, what: str) -> Any:
-    """What a JSON file holds; raises as `text`, and ValueError if it is damaged or has numbers that are not finite."""
+    """The content of a JSON file; raises as `text`, and ValueError if it is damaged or a number is not finite."""
 
     def finite(said: str) -> float:
         if not math.isfinite(value := float(said)):
@@ -165,42 +171,70 @@ def array(path: PathLike, what: str = "an array in a .npy file") -> NDArray[Any]
         It is an archive (``.npz``) or no ``.npy`` file, its header is damaged, it holds objects, or another number of
         bytes than the header says, or more than `ARRAY`.
     """
-    name = os.fspath(path)
     with opened(path, what) as stream:
-        shape, fortran, dtype = _npy_header(stream, f"{name}: expected {what}")
-        size, found = math.prod(shape) * dtype.itemsize, remaining(stream)
-        if size != found:
-            said = f"its header says {_short(shape)} of {_short(dtype)}, {size:,} bytes, and {found:,} follow"
-            raise ValueError(f"{name}: expected {what}, but {said}")
-        if math.prod(max(length, 1) for length in shape) * dtype.itemsize > ARRAY:
-            raise ValueError(f"{name}: expected {what} of at most {ARRAY:,} bytes, but its shape is {_short(shape)}")
-        flat = np.frombuffer(at_most(stream, size), dtype) if size else np.empty(0, dtype)
+        return array_in(stream, f"{os.fspath(path)}: expected {what}")
+
+
+def array_in(stream: BinaryIO, expected: str, kinds: str = "") -> NDArray[Any]:
+    """The array that the file `stream` holds from where it stands to its end.
+
+    Parameters
+    ----------
+    stream : binary file
+        A regular file.
+    expected : str
+        Begins the message of every error: the file's name and what it should be.
+    kinds : str
+        NumPy's kinds of elements that are allowed; all but objects if it is empty.
+
+    Returns
+    -------
+    ndarray
+        Of any shape.
+
+    Raises
+    ------
+    ValueError
+        As `array`.
+    """
+    shape, fortran, dtype = _npy_header(stream, expected, kinds)
+    size, found = math.prod(shape) * dtype.itemsize, remaining(stream)
+    if size != found:
+        said = (
+            f"{_short(shape)} of {_short(dtype)}: its header claims {size:,} bytes of numbers, the file has {found:,}"
+        )
+        raise ValueError(f"{expected}, found {said}")
+    if math.prod(max(length, 1) for length in shape) * dtype.itemsize > ARRAY:
+        raise ValueError(f"{expected} of at most {ARRAY:,} bytes, found the shape {_short(shape)}")
+    flat = np.frombuffer(at_most(stream, size), dtype) if size else np.empty(0, dtype)
     if not fortran:
         return flat.reshape(shape)
     return flat.reshape(shape[::-1]).transpose()
 
 
-def _npy_header(stream: BinaryIO, expected: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _npy_header(stream: BinaryIO, expected: str, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, order and dtype of the array that follows in `stream`; ValueError with `expected` in front if damaged."""
-    magic = stream.read(8)
-    if magic.startswith(b"PK"):
-        raise ValueError(f"{expected}, but this is an archive of arrays (.npz): save the one array with numpy.save")
+    begins = stream.read(32)
     readers = {b"\1\0": (2, np.lib.format.read_array_header_1_0), b"\2\0": (4, np.lib.format.read_array_header_2_0)}
-    if magic[:6] != b"\x93NUMPY" or magic[6:] not in readers:
-        raise ValueError(f"{expected}, but it begins with {magic.hex(' ') or 'nothing'}")
-    width, reader = readers[magic[6:]]
+    if not begins.startswith(np.lib.format.MAGIC_PREFIX) or begins[6:8] not in readers:
+        other = next((what for start, what in _OTHERS.items() if begins.startswith(start)), "other data")
+        raise ValueError(f"{expected}, found {other if begins else 'an empty file'}")
+    width, reader = readers[begins[6:8]]
+    stream.seek(8 - len(begins), os.SEEK_CUR)  # behind the version
     length = stream.read(width)
     count = int.from_bytes(length, "little")
     if count > min(_HEADER, remaining(stream)):
-        raise ValueError(f"{expected}, but the header claims {count:,} bytes, and {remaining(stream):,} follow")
+        raise ValueError(f"{expected}, found a header of {count:,} bytes, where {remaining(stream):,} follow")
     try:
         shape, fortran, dtype = reader(io.BytesIO(length + stream.read(count)))
     except Exception:  # it is Python source: damaged, it raises whatever the parser meets
-        raise ValueError(f"{expected}, but its header is damaged") from None
+        raise ValueError(f"{expected}, found a damaged header") from None
     if len(shape) > _AXES or any(length < 0 for length in shape):
-        raise ValueError(f"{expected}, but its header says shape {_short(shape)}")
-    if dtype.hasobject or dtype.itemsize == 0 or dtype.subdtype is not None:
-        raise ValueError(f"{expected}, but its elements are of {_short(dtype)}")
+        raise ValueError(f"{expected}, found the shape {_short(shape)}")
+    if dtype.hasobject:
+        raise ValueError(f"{expected}, found objects")
+    if dtype.itemsize == 0 or dtype.subdtype is not None or (kinds and dtype.kind not in kinds):
+        raise ValueError(f"{expected}, found {_short(dtype)}")
     return tuple(map(int, shape)), bool(fortran), dtype
 
 

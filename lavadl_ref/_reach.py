@@ -1,4 +1,4 @@
-"""How far integers without a width may go in a run before 64 bits would not hold them, and who brought them there."""
+"""Bounds of integers without a width, beyond which 64 bits would not hold them, and who brought them there."""
 
 from __future__ import annotations
 

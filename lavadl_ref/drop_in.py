@@ -1,18 +1,26 @@
-"""Scripts written for Lava-DL, run on this package without a change.
+"""Scripts written for Lava-DL run on this package without a change.
 
 After `install`, ``lava.lib.dl.slayer``, ``lava.lib.dl.netx``, ``lava.lib.dl.bootstrap`` and every module below them
 are names of this package's modules of the same path: the same objects, not copies. What this package has no
-module for is an ImportError that says so; nothing comes from an installed lava-dl unnoticed.
+module for raises an ImportError that says so; nothing comes from an installed lava-dl unnoticed.
 
 Lava-DL's documentation imports five things from where lava-nc does not have them: ``lava.magma.run_configs`` and
 ``lava.magma.run_conditions``, which are in ``lava.magma.core``, and ``InputLoader``, ``BiasWriter`` and
 ``OutputReader`` of ``lava.proc.io``, which are in `lavadl_ref.netx.io`. After `install` they can be imported from
 there as well.
 
-Nothing is imported before a script asks for it. The first import of ``lava.magma`` or ``lava.proc`` prepares lava-nc
+Modules are imported when a script imports them. The first import of ``lava.magma`` or ``lava.proc`` prepares lava-nc
 for the running Python, as `lavadl_ref.netx` does, so a script may import either first. ``lava`` and ``lava.lib``
-remain what lava-nc and other Lava libraries make them; where none is installed, they are empty packages in which one
-installed later is found.
+remain the packages that lava-nc and other Lava libraries make them; where none is installed, they are empty packages,
+in which a library that is installed later is found.
+
+Examples
+--------
+>>> install()
+>>> from lava.lib.dl import slayer
+>>> slayer.__name__
+'lavadl_ref.slayer'
+>>> uninstall()
 """
 
 from __future__ import annotations
@@ -29,11 +37,11 @@ from typing import Any
 _ROOT = "lava.lib.dl"
 _OURS = "lavadl_ref"
 _ABOVE = ("lava", "lava.lib")
-#: Where the first import of lava-nc's that matters passes through.
+#: The first import of one of these prepares lava-nc: whatever is imported of it passes through one.
 _LAVA = ("lava.magma", "lava.proc")
-#: What of lava-dl stands directly in `_ROOT`.
+#: The parts of lava-dl, directly in `_ROOT`.
 _PARTS = ("bootstrap", "netx", "slayer")
-#: What Lava-DL's documentation imports from lava-nc, and the module, and what of it, that it gets.
+#: Names that Lava-DL's documentation imports from lava-nc, and the module and its attribute that they get.
 _ELSEWHERE: dict[str, tuple[str, str | None]] = {
     "lava.magma.run_conditions": ("lava.magma.core.run_conditions", None),
     "lava.magma.run_configs": ("lava.magma.core.run_configs", None),
@@ -41,7 +49,7 @@ _ELSEWHERE: dict[str, tuple[str, str | None]] = {
     "lava.proc.io.InputLoader": (f"{_OURS}.netx.io", "InputLoader"),
     "lava.proc.io.OutputReader": (f"{_OURS}.netx.io", "OutputReader"),
 }
-#: Modules of lava-dl that do something else here, or nothing.
+#: Modules of lava-dl that have nothing to do here, and the reason.
 _INSTEAD = {"slayer.jitconfig": "there is no CUDA code to configure"}
 
 
@@ -102,7 +110,7 @@ def _forget(name: str) -> None:
 
 
 class _Loaded(Loader):
-    """Gives what was loaded while its name was looked up, a module or a class, instead of loading it once more."""
+    """Gives the module or class that was loaded while its name was looked up, instead of loading it once more."""
 
     def __init__(self, module: Any) -> None:
         self.module = module
@@ -115,7 +123,7 @@ class _Loaded(Loader):
 
 
 class _Aliases(MetaPathFinder, Loader):
-    """Finds ``lava.lib.dl`` and what is below it, before anybody else."""
+    """Finds ``lava.lib.dl`` and the modules below it, before any other finder."""
 
     preparing = False
 
@@ -166,13 +174,13 @@ class _Aliases(MetaPathFinder, Loader):
         ours = _OURS + alias.removeprefix(_ROOT)
         sys.modules[alias] = importlib.import_module(ours)
         # Importing a name sets it in its package: there it would replace a function called like its module, as
-        # slayer.utils.quantize. What is in the table already is not set again.
+        # slayer.utils.quantize. A name that is in the table already is not set again.
         for name in [name for name in list(sys.modules) if name.startswith(ours + ".")]:
             sys.modules.setdefault(_ROOT + name.removeprefix(_OURS), sys.modules[name])
 
 
 class _Portions:
-    """The folders a namespace package has at the moment it is asked."""
+    """The folders of a namespace package at the moment of the question: a library may have been installed since."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -184,7 +192,7 @@ class _Portions:
 
 
 class _Parents(MetaPathFinder, Loader):
-    """Finds ``lava`` and ``lava.lib`` if nobody else does."""
+    """Finds ``lava`` and ``lava.lib`` if no other finder does."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -1,4 +1,4 @@
-"""What no single module shows: who imports whom, that public things are documented, that the tree is self-contained."""
+"""Rules that no single module shows: who imports whom, that public things are documented, that the tree is self-contained."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ SHORT_LIMITS = {
 
 
 def limits(source: str, least: float = PATIENCE) -> list[str]:
-    """Where a test bounds a time by a number of seconds below `least`, as it is written.
+    """The places where a test bounds a time by a number of seconds below `least`, as it is written.
 
     Seen are arguments called timeout and the like, also their defaults, the numbers that waiting calls and
     ``pytest.mark.timeout`` are given, and comparisons with a clock or with what is called seconds, took and so on.
@@ -359,7 +359,7 @@ INHERITED = {"forward", "backward", "extra_repr", "run_spk", "run_post_mgmt", "p
 
 
 def inherited(name: str, classes: set[str], seen: frozenset[str] = frozenset()) -> bool:
-    """Whether one of the classes, or a base of theirs, says what the method `name` does."""
+    """Tell whether one of the classes, or a base of theirs, says what the method `name` does."""
     for cls in classes - seen:
         bases, documented = PROMISES.get(cls, (set(), INHERITED))
         if name in documented or inherited(name, bases, seen | {cls}):
@@ -435,7 +435,7 @@ GENERATED = ("__pycache__", "build", "dist", "out")
 
 
 def is_ours(path: Path) -> bool:
-    """Whether something in the root folder belongs to the project."""
+    """Tell whether something in the root folder belongs to the project."""
     return path.name == ".ci" or not (path.name.startswith(".") or path.name in GENERATED)
 
 

@@ -520,7 +520,7 @@ def test_a_url_is_no_file(url, file):
     """It is named as it was given, both of its slashes included."""
     commands = (["inspect", url], ["verify", url], ["audit", url], ["verify", file, "--input", url])
     for arguments in (*commands, ["audit", file, "--input", url], ["vectors", url]):
-        assert_one_line(run(*arguments), f"{url}: expected a local file or folder, found a URL")
+        assert_one_line(run(*arguments), f"{url} must be a local file or folder, got a URL")
 
 
 # -- options ------------------------------------------------------------------------------------
@@ -541,10 +541,10 @@ IN_VAIN = {
     "audit --input X --rate 1": "rate must be left out where input is given",
     "audit --input X --steps 10": "steps must be at most 9, which the input has, got 10",
     "audit --memory-mb -1": "megabytes must be positive, got -1",
-    "vectors": "expected either a folder or --check CMD",
-    "vectors OUT --check cat": "expected either a folder or --check CMD",
+    "vectors": "vectors needs either a folder or --check CMD, got neither",
+    "vectors OUT --check cat": "vectors needs either a folder or --check CMD, got both",
     "vectors OUT --timeout 3": "--timeout needs --check",
-    "vectors OUT --widths wide": "widths: expected some of slayer, loihi, found wide",
+    "vectors OUT --widths wide": "widths must be some of slayer, loihi, got wide",
     "vectors --check cat --timeout -1": "timeout must be positive, got -1",
 }
 

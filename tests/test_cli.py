@@ -261,7 +261,7 @@ def test_bad_files_are_refused_by_the_commands(command, file, tmp_path):
     other.write_bytes(b"not a network at all")
     cut.write_bytes(file.read_bytes()[:-700])
     assert_refused(run(command, missing), "missing.net", "No such file")
-    assert_refused(run(command, other), "other.net", "expected an HDF5 file")
+    assert_refused(run(command, other), "other.net", "must be an HDF5 file")
     assert_refused(run(command, cut), "cut.net", "cut short")
     assert_refused(run(command, tmp_path), "directory")
 

@@ -1,4 +1,4 @@
-"""The findings of `doctor` here, and its advice if something is missing."""
+"""The findings of `doctor` on this machine, and its advice where something is missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import lavadl_kernels
 import numpy as np
 import pytest
-from lavadl_kernels.runtime import places as _places
+from lavadl_kernels.runtime import cache_folders as _folders
 
 import lavadl_ref
 from lavadl_ref.cli import doctor
@@ -36,7 +36,7 @@ NAMES = [
 
 
 def without(*blocked: str, **environment: str) -> str:
-    """The report of a fresh process in which some packages cannot be imported."""
+    """The report that a fresh process prints where some packages cannot be imported."""
     script = f"""
     import importlib.abc, sys
     class Blocked(importlib.abc.MetaPathFinder):
@@ -148,8 +148,8 @@ def test_kernel_cache_follows_the_environment(tmp_path):
 @pytest.mark.parametrize("where", ["here", "elsewhere", "nowhere"])
 def test_a_kernel_cache_that_is_elsewhere_is_found(monkeypatch, tmp_path, where):
     why = "" if where == "here" else "cannot write to there: Permission denied"
-    found = _places.Places((), None if where == "nowhere" else tmp_path, why)
-    monkeypatch.setattr(_places, "places", lambda package: found)
+    found = _folders.CacheFolders((), None if where == "nowhere" else tmp_path, why)
+    monkeypatch.setattr(_folders, "cache_folders", lambda package: found)
     value = {"here": str(tmp_path), "elsewhere": f"{tmp_path} ({why})", "nowhere": f"none: {why}"}[where]
     finding = doctor._kernel_cache()
     assert (finding.value, finding.ok) == (value, where != "nowhere")

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from lavadl_ref.exchange import Average, Conv, ConvTranspose, Dense, Flatten, Input, Network, Neuron, Pool, Recurrent
+from tests.support.families import BY_ADAPTATION
 from tests.support.oracle import network as naive_network
 from tests.support.oracle.network import network
+
+ADAPTIVE_RESONATOR = BY_ADAPTATION["resonator"].type
 
 FORGET, KEEP = 4096, 0
 
@@ -69,7 +72,7 @@ def test_an_input_layer_without_neurons_passes_on_what_comes():
         (cuba(0, graded_spike=True), 5 * 64),
         (alif(0, graded_spike=True), 5 * 64),
         (resonator("RF_IZHIKEVICH", 0, graded_spike=True), 7 * 64),
-        (resonator("ADRF_IZHIKEVICH", 0, graded_spike=True), 7 * 64),
+        (resonator(ADAPTIVE_RESONATOR, 0, graded_spike=True), 7 * 64),
     ],
 )
 def test_a_graded_spike_is_the_value_compared(neuron, compared):
@@ -183,7 +186,7 @@ def test_a_complex_synapse_has_two_of_everything():
 
 
 def test_complex_feedback_reaches_both_parts():
-    neuron = resonator("ADRF_IZHIKEVICH", 5)
+    neuron = resonator(ADAPTIVE_RESONATOR, 5)
     more = {"weight_imag": [[5]], "weight_rec": [[-7]], "weight_rec_imag": [[4]]}
     (record,), _ = one((dense([[3]], neuron, Recurrent, **more),), [1, 0, 0])
     assert (record["real"], record["imag"]) == ([0, 3 * 64, -7 * 64], [0, 5 * 64, 4 * 64])

@@ -312,7 +312,7 @@ BAD_OPTIONS = [
     ({"skip_layers": -1}, "skip_layers must be at least 0, got -1"),
     ({"reset_interval": 0}, "reset_interval must be at least 1, got 0"),
     ({"reset_offset": -2}, "reset_offset must be at least 0, got -2"),
-    ({"skip_layers": 2}, "no layer left of 2 with num_layers=None, skip_layers=2"),
+    ({"skip_layers": 2}, "must leave a layer of 2, got None and 2"),
 ]
 
 
@@ -332,18 +332,33 @@ BAD_INPUT = [
     (Network((FIRST,)), {"spikes": np.zeros((2, 4, 3, 9), int)}, ValueError, r"\(2, 3, 4, T\).*got \(2, 4, 3, 9\)"),
     (CONV, {"spikes": np.zeros((2, 9), int)}, ValueError, r"\(C, H, W, T\) or \(B, C, H, W, T\), got \(2, 9\)"),
     (CONV, {"spikes": np.zeros((3, 2, 2, 9), int)}, ValueError, r"layer 0 \(conv\): weight.*the input is \(3, 2, 2\)"),
-    (CONV, {"spikes": np.zeros((2, 5, 5, 9), int)}, ValueError, r"layer 0 \(conv\): shape: expected shape \(2, 4, 4\)"),
-    (POOL, {"spikes": np.zeros((2, 2, 2, 9), int)}, ValueError, r"layer 0 \(pool\): shape: expected shape \(2, 1, 1\)"),
+    (
+        CONV,
+        {"spikes": np.zeros((2, 5, 5, 9), int)},
+        ValueError,
+        r"layer 0 \(conv\): shape: must have shape \(2, 4, 4\)",
+    ),
+    (
+        POOL,
+        {"spikes": np.zeros((2, 2, 2, 9), int)},
+        ValueError,
+        r"layer 0 \(pool\): shape: must have shape \(2, 1, 1\)",
+    ),
     (two(), {"spikes": np.full((6, 9), 2**31)}, ValueError, "32 bits, found 2147483648 to 2147483648"),
     (two(), {"spikes": np.full((6, 9), 2**63, np.uint64)}, ValueError, "32 bits"),
-    (two(), {}, ValueError, "give spikes, or bias and steps"),
-    (Network((FIRST,)), {"bias": np.zeros((2, 3, 4), int)}, ValueError, "give spikes, or bias and steps"),
-    (two(), {"bias": np.zeros(6, int), "steps": 9}, ValueError, "bias drives an input layer.*begins with a dense"),
+    (two(), {}, ValueError, "spikes must be given, or bias and steps"),
+    (Network((FIRST,)), {"bias": np.zeros((2, 3, 4), int)}, ValueError, "spikes must be given, or bias and steps"),
+    (
+        two(),
+        {"bias": np.zeros(6, int), "steps": 9},
+        ValueError,
+        "bias must be left out unless.* got a dense layer",
+    ),
     (
         Network((Input(shape=(6,), neuron=Neuron("SDNN", {"activation": "relu", "threshold": 6})),)),
         {"bias": np.zeros(6, int), "steps": 9},
         ValueError,
-        "bias drives spiking neurons, but the input layer sends changes",
+        "bias must be given as spikes to an input layer that sends changes",
     ),
     (
         Network((FIRST,)),
@@ -354,7 +369,12 @@ BAD_INPUT = [
     (Network((FIRST,)), {"bias": np.zeros((2, 3, 4)), "steps": 9}, TypeError, "bias must have an integer.*got float64"),
     (two(), {"spikes": np.zeros((6, 9), int), "steps": 8}, ValueError, "steps must be left out with spikes.* 9, got 8"),
     (two(), {"spikes": np.zeros((6, 9), int), "layers": [2]}, ValueError, r"layers must be within 0\.\.1, got 2"),
-    (two(), {"spikes": np.zeros((6, 9), int), "record": ["spike"]}, ValueError, r"record takes .*got \['spike'\]"),
+    (
+        two(),
+        {"spikes": np.zeros((6, 9), int), "record": ["spike"]},
+        ValueError,
+        r"record must hold .*got \['spike'\]",
+    ),
 ]
 
 

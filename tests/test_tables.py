@@ -1,4 +1,4 @@
-"""The command prints names, paths and messages as they were given: a name, a path or a message may hold anything."""
+"""The command prints names, paths and messages as they are, whatever characters they hold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LAYER = Dense(shape=(4,), weight=np.full((4, 6), 20), neuron=CUBA)
 
 
 def printed(*tables, width=400):
-    """The tables that the command prints, the lines of a cell joined."""
+    """The text that the command prints for tables, the lines of a cell joined."""
     console = Console(file=io.StringIO(), width=width, no_color=True)
     for table in tables:
         console.print(table)

@@ -159,7 +159,7 @@ def test_the_oxford_tutorial_takes_the_real_data(run, out, data):
 
 
 def same(one, other):
-    """Tell whether two runs have the same log, random generators, network and file."""
+    """Assert that two runs have the same log, random generators, network and file."""
     logs = [found["stats"].training.loss_log + found["stats"].testing.loss_log for found in (one, other)]
     assert logs[0] == logs[1]
     states = [torch.load(found["asked"].out / "checkpoint.pt", weights_only=True) for found in (one, other)]
@@ -266,22 +266,22 @@ def test_a_full_disk_keeps_the_checkpoint_before(run, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda content: b"", "expected a checkpoint, but it cannot be read"),
-        (lambda content: content[: len(content) // 2], "expected a checkpoint, but it cannot be read"),
-        (lambda content: b"x" * 1000, "expected a checkpoint, but it cannot be read"),
-        (lambda content: saved({"a": torch.zeros(3)}), "expected a checkpoint of a tutorial, but it holds"),
-        (lambda content: saved([1]), "expected a checkpoint of a tutorial, but it holds something else"),
-        (lambda content: saved(object()), "expected a checkpoint, but it cannot be read"),
-        (lambda content: changed(content, net={"x": torch.zeros(1)}), "does not fit this training"),
-        (lambda content: changed(content, random=3), "does not fit this training"),
-        (lambda content: changed(content, stats=3), "expected a checkpoint of a tutorial"),
+        (lambda content: b"", "must be a checkpoint, got a file that cannot be read"),
+        (lambda content: content[: len(content) // 2], "must be a checkpoint, got a file that cannot be read"),
+        (lambda content: b"x" * 1000, "must be a checkpoint, got a file that cannot be read"),
+        (lambda content: saved({"a": torch.zeros(3)}), "must be a checkpoint of a tutorial, got something else"),
+        (lambda content: saved([1]), "must be a checkpoint of a tutorial, got something else"),
+        (lambda content: saved(object()), "must be a checkpoint, got a file that cannot be read"),
+        (lambda content: changed(content, net={"x": torch.zeros(1)}), "must fit this training"),
+        (lambda content: changed(content, random=3), "must fit this training"),
+        (lambda content: changed(content, stats=3), "must be a checkpoint of a tutorial"),
     ],
 )  # fmt: skip
 def test_a_bad_checkpoint_is_refused_in_one_line(run, tmp_path, damage, message):
     run("xor_regression", "--small", "--epochs", 1, "--out", tmp_path)
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(SystemExit, match=rf"checkpoint.pt: {message}") as refused:
+    with pytest.raises(SystemExit, match=rf"checkpoint.pt {message}") as refused:
         run("xor_regression", "--small", "--epochs", 2, "--out", tmp_path, "--resume")
     assert "\n" not in refused.value.code
 
@@ -401,7 +401,7 @@ def test_a_signal_during_an_import_ends_in_one_line(tmp_path):
             "from lavadl_ref import datasets; datasets.Oxford('nowhere')",
             "nowhere: there is no such folder; expected .*",
         ),
-        ("from lavadl_ref import datasets; datasets.XOR(0)", "steps of XOR must be at least 1, but got 0"),
+        ("from lavadl_ref import datasets; datasets.XOR(0)", "steps of XOR must be at least 1, got 0"),
         ("open('nowhere/x', 'w')", "nowhere/x: No such file or directory"),
     ],
 )

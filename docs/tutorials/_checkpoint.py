@@ -1,4 +1,4 @@
-"""Checkpoints: what a training needs to go on as if it had not been interrupted."""
+"""Checkpoints, from which an interrupted training continues as if it had not been interrupted."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ import torch
 
 from lavadl_ref.exchange import atomic
 
-SAVE_EVERY = 30.0  #: seconds between checkpoints
+SAVE_EVERY = 30.0  #: seconds between checkpoints on the disk: the work that a crash can lose
 
 
 class Checkpoint:
-    """The state of a training after its last step, in memory; on disk now and then, and where it is interrupted.
+    """The state of a training after its last step. It is held in memory, and written every `SAVE_EVERY` seconds and on
+    interruption.
 
     Parameters
     ----------
     path : path
-        Where it lies.
+        The file of the checkpoint.
     settings : str
-        What must be the same for a run to be the same.
+        The settings of the training; a checkpoint of other settings is refused.
     parts : mapping
-        What has a ``state_dict``, by name.
+        The objects with a ``state_dict`` that the training changes, by name.
 
-    What is noted is never that of half a step, so that an interruption may come at any instant.
+    The state in memory is always that after a whole step, so that an interruption may come at any time.
     """
 
     def __init__(self, path: Path, settings: str, parts: Mapping[str, Any]) -> None:
@@ -44,9 +45,10 @@ class Checkpoint:
         self._saved = perf_counter()
 
     def note(self, says: str, **values: Any) -> None:
-        """Take the states of all parts and random generators, and other `values`, as they are now.
+        """Copy the states of all parts and random generators, and other `values`, as they are now.
 
-        `says` tells where the training stands. A checkpoint is written if the last one is old.
+        `says` describes the progress of the training. The checkpoint is written if the last one is older than
+        `SAVE_EVERY`.
         """
         states = {name: part.state_dict() for name, part in self.parts.items()}
         self._noted = deepcopy(states | values) | {"settings": self.settings, "random": _random_states()}, says
@@ -54,7 +56,10 @@ class Checkpoint:
             self.write()
 
     def write(self) -> None:
-        """Write what was noted last; ends the program in one line if that fails. The checkpoint before is kept then."""
+        """Write the state that was noted last.
+
+        If that fails, the program ends with one line, and the previous checkpoint remains.
+        """
         if (problem := self._write()) is not None:
             sys.exit(f"{problem}; the checkpoint before, if there is one, is kept")
 
@@ -71,7 +76,7 @@ class Checkpoint:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Write what was noted last if the block is interrupted."""
+        """Write the state that was noted last if the ``with`` block is interrupted."""
 
         def keep() -> str:
             if self._noted is None:
@@ -83,26 +88,27 @@ class Checkpoint:
             yield
 
     def load(self) -> dict[str, Any]:
-        """Give all parts and random generators the states of the file; the other values that were noted.
+        """Set all parts and random generators to the states in the file, and return the other values that were noted.
 
-        Ends the program in one line if there is no such file, or it is damaged, another's, or of other settings.
+        The program ends with one line if there is no such file, or if it is damaged, belongs to another program, or was
+        written with other settings.
         """
         if not self.path.is_file():
             sys.exit(f"{self.path}: there is no such file, and so nothing to resume")
         try:
             state = torch.load(self.path, weights_only=True)
         except Exception as error:  # a damaged file raises whatever its parser meets
-            sys.exit(f"{self.path}: expected a checkpoint, but it cannot be read: {_first_line(error)}")
+            sys.exit(f"{self.path} must be a checkpoint, got a file that cannot be read: {_first_line(error)}")
         if not isinstance(state, dict) or not {"settings", "random", *self.parts} <= set(state):
-            sys.exit(f"{self.path}: expected a checkpoint of a tutorial, but it holds something else")
+            sys.exit(f"{self.path} must be a checkpoint of a tutorial, got something else")
         if state["settings"] != self.settings:
-            sys.exit(f"{self.path}: is of other settings, {state['settings']}; asked for are {self.settings}")
+            sys.exit(f"{self.path} must have the settings {self.settings}, got other settings, {state['settings']}")
         try:
             for name, part in self.parts.items():
                 part.load_state_dict(state.pop(name))
             _set_random_states(state.pop("random"))
         except Exception as error:
-            sys.exit(f"{self.path}: does not fit this training: {_first_line(error)}")
+            sys.exit(f"{self.path} must fit this training, got a checkpoint that does not: {_first_line(error)}")
         return state
 
 
@@ -111,13 +117,13 @@ def _first_line(error: Exception) -> str:
 
 
 def order(count: int, seed: int, epoch: int) -> torch.Tensor:
-    """The order of the samples in an epoch, which depends on nothing else."""
+    """The order of `count` samples in an epoch, int64 (count,). It depends on the three arguments only."""
     return torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(count))
 
 
 def _random_states() -> dict[str, Any]:
-    """The states of the global generators of torch, NumPy and Python, as what a checkpoint may hold."""
-    kind, key, *rest = np.random.get_state()  # noqa: NPY002 - dropout or augmentation of the reader may use it
+    """The states of the global generators of torch, NumPy and Python, in types that a checkpoint may hold."""
+    kind, key, *rest = np.random.get_state()  # noqa: NPY002 - an augmentation that the reader adds may use it
     return {
         "torch": torch.get_rng_state(),
         "numpy": (str(kind), torch.from_numpy(np.asarray(key).astype(np.int64)), *rest),

@@ -1,4 +1,4 @@
-"""What the tutorials share: options, comparison of all paths, pictures and tables."""
+"""Functions that the tutorials share: options, comparison of all backends, progress bar, pictures and tables."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ if "ipykernel" not in sys.modules:  # a notebook shows figures itself
 
 console = Console(highlight=False)
 
+#: The end of a comparison with silent layers; `silent` names them.
 NOTHING_SHOWN = "{}: that all paths agree there shows nothing. More epochs, or another --seed, may wake them"
 
 
 @dataclass
 class Options:
-    """What a tutorial was asked for."""
+    """The options of a tutorial."""
 
-    name: str  #: of the tutorial, its folder and its files
-    data: Path | None
+    name: str  #: name of the tutorial, of its folder and of its files
+    data: Path | None  #: folder of data, or None for the data that stands in for it
     epochs: int
     seed: int
-    out: Path
+    out: Path  #: folder for output
     resume: bool
-    small: bool
-    net: Path
-    family: str = ""  #: of the neurons, where there is a choice
+    small: bool  #: settings that take seconds
+    net: Path  #: a trained network, for a tutorial that only runs it
+    family: str = ""  #: family of the neurons, if there is a choice
 
     @property
     def path(self) -> Path:
@@ -56,11 +57,15 @@ def options(
     about: str | None,
     *,
     epochs: tuple[int, int] | None = None,
+    epochs_with_data: int | None = None,
+    fewest_epochs: int = 0,
     seed: int = 0,
     data: str = "",
+    out: str = "",
     net: str = "",
     data_has_net: bool = False,
     families: Sequence[str] = (),
+    arguments: Sequence[str] | None = None,
 ) -> Options:
     """Read the command line, make the folder for the output, and seed torch.
 
@@ -69,66 +74,91 @@ def options(
     file, about : str
         The tutorial's ``__file__`` and ``__doc__``.
     epochs : tuple of int, optional
-        By default, and with ``--small``; None for what does not train.
+        Default number of epochs, and that with ``--small``; None for a tutorial that does not train.
+    epochs_with_data : int, optional
+        Default number of epochs with ``--data``, if it differs.
+    fewest_epochs : int
+        Smallest number of epochs.
     seed : int
-        By default.
+        Default seed.
     data : str
-        What ``--data`` holds; '' if there is nothing to read.
+        The contents of the folder ``--data``; '' if the tutorial reads none.
+    out : str
+        Default folder for the output; '' for ``out/NAME``.
     net : str
-        The tutorial whose network ``--net`` is by default; '' if none is read.
+        The tutorial that trains the default of ``--net``; '' if the tutorial reads no network.
     data_has_net : bool
-        Whether the folder of ``--data`` holds a network that takes its place.
+        True if the folder of ``--data`` holds a network that takes the place of ``--net``.
     families : sequence of str
-        Neurons to choose from, the first by default; the output then has a folder for each.
+        Families of neurons to choose from, the first by default. Each then has an output folder of its own.
+    arguments : sequence of str, optional
+        The command line; by default that of the program.
     """
     name = Path(file).stem
-    parser = argparse.ArgumentParser(description=(about or "").split("\n\n")[0])
-    parser.add_argument("--small", action="store_true", help="settings that take seconds and show that all runs")
-    parser.add_argument("--out", type=Path, help=f"folder for what is written: out/{name}")
-    parser.add_argument("--seed", type=_natural, default=seed, help=f"of all that is random: {seed}")
+    first, _, rest = (about or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=first, epilog=rest.strip(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    folder = Path(out) if out else Path("out") / name
+    parser.add_argument("--small", action="store_true", help="settings that take seconds, to see that all runs")
+    parser.add_argument("--out", type=Path, default=folder, help=f"folder for the output (default: {folder})")
+    parser.add_argument("--seed", type=_at_least(0), default=seed, help=f"seed of all random numbers (default: {seed})")
     if data:
-        parser.add_argument("--data", type=Path, help=f"folder with {data}; a stand-in if not given")
+        parser.add_argument("--data", type=Path, help=f"folder with {data} (default: made data stands in for it)")
     if epochs is not None:
-        parser.add_argument("--epochs", type=_natural, help=f"passes over the data: {epochs[0]}, {epochs[1]} if small")
-        parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+        default = f"{epochs[0]}, {epochs[1]} with --small"
+        default += "" if epochs_with_data is None else f", {epochs_with_data} with --data"
+        parser.add_argument(
+            "--epochs", type=_at_least(fewest_epochs), help=f"passes over the data (default: {default})"
+        )
+        parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in --out")
     if net:
-        parser.add_argument("--net", type=Path, help=f"a trained network: out/{net}/{net}.net")
+        parser.add_argument("--net", type=Path, help=f"a trained network (default: out/{net}/{net}.net)")
     if families:
-        parser.add_argument("--family", choices=families, default=families[0], help=f"neurons: {families[0]}")
-    asked = vars(parser.parse_args())
+        parser.add_argument(
+            "--family", choices=families, default=families[0], help=f"family of the neurons (default: {families[0]})"
+        )
+    asked = vars(parser.parse_args(arguments))
     family = asked.get("family", "")
-    out = (asked["out"] or Path("out") / name) / family
+    written = asked["out"] / family
     count = 0 if epochs is None else epochs[1 if asked["small"] else 0]
+    if epochs_with_data is not None and asked.get("data") is not None:
+        count = epochs_with_data
     found = Options(
         name,
         data=asked.get("data"),
         epochs=count if asked.get("epochs") is None else asked["epochs"],
         seed=asked["seed"],
-        out=out,
+        out=written,
         resume=asked.get("resume", False),
         small=asked["small"],
-        net=asked.get("net") or out.parent / net / f"{net}.net",
+        net=asked.get("net") or written.parent / net / f"{net}.net",
         family=family,
     )
     if data_has_net and found.data is not None:
         found.net = found.data / "network.net"
     if net and not found.net.is_file():
         sys.exit(f"{found.net}: there is no such file. docs/tutorials/{net}.py makes it; --net names another")
-    out.mkdir(parents=True, exist_ok=True)
+    written.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(found.seed)
     return found
 
 
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, but is {value}")
-    return value
+def _at_least(minimum: int) -> Callable[[str], int]:
+    """A type of command line arguments: integers of at least `minimum`."""
+
+    def integer(text: str) -> int:
+        value = int(text)
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum}, got {value}")
+        return value
+
+    return integer
 
 
 @contextmanager
 def progress(text: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar on a terminal, nothing elsewhere: gives ``update(done, total, text)``."""
+    """A progress bar on a terminal, and nothing elsewhere, with a function ``update(done, total, text)``."""
     err = Console(stderr=True, highlight=False)
     columns = (
         TextColumn(text),
@@ -147,19 +177,21 @@ def compare(
 ) -> tuple[verify.Report, verify.Report]:
     """Export `blocks` to ``options.path``, and compare slayer, the integer reference and Lava in every integer.
 
-    Ends the program where a path differs, and where a layer is silent: zeros are equal on any path.
+    The program ends with an error if a backend differs, and if a layer is silent: zeros are equal on any backend, so
+    their agreement proves nothing.
 
     Parameters
     ----------
     options : Options
+        The options of the tutorial.
     blocks : sequence of slayer blocks
-        In evaluation mode.
+        The network, in evaluation mode.
     x : Tensor
-        What the blocks from `first` on take, (B, ..., T): compared as trained.
+        Input (B, ..., T) of the block number `first`, for the comparison of the network as trained.
     stream : ndarray
-        What the file takes, integers (..., T): compared as deployed.
+        Input of the file, integers (..., T), for the comparison of the network as deployed.
     first : int
-        Where `x` enters.
+        Number of the block that receives `x`.
     **resets : int
         ``reset_interval`` and ``reset_offset`` of the deployed network.
     """
@@ -170,21 +202,23 @@ def compare(
     show_paths(f"as trained: {trained.samples} samples of {trained.steps} steps", trained)
     show_paths(f"as deployed: {deployed.steps} steps", deployed)
     if not (trained.exact and deployed.exact):
-        sys.exit("a path differs")
+        sys.exit("a backend differs")
     if shown := silent(entered, x, trained, deployed):
         sys.exit(NOTHING_SHOWN.format(shown))
     return trained, deployed
 
 
 def silent(blocks: Sequence[Any], x: Tensor, trained: verify.Report, deployed: verify.Report | None = None) -> str:
-    """Which layers sent nothing but zeros in a comparison, as the subject of a sentence; '' if there is none.
+    """The layers that sent only zeros in a comparison, named as the subject of a sentence; '' if there is none.
 
     Parameters
     ----------
-    blocks, x
-        What was compared as trained.
+    blocks : sequence of slayer blocks
+        The blocks that were compared as trained.
+    x : Tensor
+        Their input, (B, ..., T).
     trained, deployed : Report
-        How it went; of `deployed`, the last layers are those of `blocks`.
+        The results of the comparisons. The last layers of `deployed` are those of `blocks`.
     """
     quiet, sent = set(), x
     before = 0 if deployed is None else len(deployed.layers) - len(trained.layers)
@@ -194,7 +228,7 @@ def silent(blocks: Sequence[Any], x: Tensor, trained: verify.Report, deployed: v
         for number, (block, result) in enumerate(zip(blocks, trained.layers, strict=True)):
             sent = getattr(block, "deployed", block)(sent)
             sent = sent[0] if isinstance(sent, tuple) else sent
-            # what is read out instead of sent is counted nowhere but here
+            # The sums of a layer that is read out are no spikes, so the reports do not count them.
             spikes = bool(result.spikes) and deployed is not None
             if not sent.any() or (spikes and not deployed.layers[before + number].spikes):  # type: ignore[union-attr]
                 quiet.add(before + number)
@@ -202,7 +236,7 @@ def silent(blocks: Sequence[Any], x: Tensor, trained: verify.Report, deployed: v
 
 
 def silent_on_lava(sent: Sequence[Any]) -> str:
-    """As `silent`, of what each layer sent on Lava: arrays, or None where nothing was recorded."""
+    """The result of `silent` for the arrays that each layer sent on Lava, with None for a layer without a record."""
     return _silence({number for number, values in enumerate(sent) if values is not None and not np.any(values)})
 
 
@@ -214,20 +248,20 @@ def _silence(quiet: set[int]) -> str:
 
 
 def on_lava(options: Options, network: Any, inputs: np.ndarray, steps: int, **arguments: Any) -> Any:
-    """Run a network on Lava's runtime, with ``--small`` on its process models in this process: a `netx` ``Records``."""
+    """The `netx` ``Records`` of a run on Lava's runtime, or with ``--small`` on its process models in this process."""
     from lavadl_ref.netx import lava_support
 
     usable, why = lava_support.available()
     if not usable:
         sys.exit(why)
-    from lavadl_ref.netx.run import inprocess, runtime
+    from lavadl_ref.netx import inprocess, runtime
 
     run = inprocess.run if options.small else runtime.run
     return run(network, inputs, steps, timeout=600, **arguments)
 
 
 def show_paths(title: str, report: verify.Report) -> None:
-    """A table of what was compared, and where it differed."""
+    """Print a table of the comparisons, and the first difference if there is one."""
     console.print(_tables.paths(title, report))
     for divergence in report.divergences:
         console.print(f"first divergence: {divergence}", markup=False)
@@ -236,7 +270,7 @@ def show_paths(title: str, report: verify.Report) -> None:
 
 
 def show(options: Options, rows: dict[str, Any]) -> None:
-    """The table that a tutorial ends with, and what it wrote."""
+    """Print the table at the end of a tutorial, and the names of the files that it wrote."""
     table = Table(title=options.name, title_justify="left", show_header=False)
     for name, value in rows.items():
         table.add_row(escape(name), f"{value:.6g}" if isinstance(value, float) else escape(str(value)))
@@ -246,7 +280,7 @@ def show(options: Options, rows: dict[str, Any]) -> None:
 
 
 def figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.5, 3.2)) -> tuple[Any, np.ndarray]:
-    """A figure, and its axes, (rows, columns)."""
+    """A figure of Matplotlib, and an array (rows, columns) of its axes."""
     from matplotlib import pyplot
 
     return pyplot.subplots(
@@ -255,7 +289,7 @@ def figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.5, 3.2)) 
 
 
 def save(options: Options, drawn: Any, name: str) -> None:
-    """Write a figure to ``NAME.png`` and close it."""
+    """Write a figure to ``NAME.png`` in the output folder, and close it."""
     from matplotlib import pyplot
 
     drawn.savefig(options.out / f"{name}.png", dpi=100)
@@ -264,7 +298,7 @@ def save(options: Options, drawn: Any, name: str) -> None:
 
 
 def raster(axes: Any, spikes: Any, title: str) -> None:
-    """Dots where `spikes` (neurons, steps) are not 0."""
+    """Plot a dot for each nonzero element of `spikes` (neurons, steps)."""
     neuron, step = np.nonzero(np.asarray(spikes))
     axes.plot(step, neuron, ",", color="black")
     axes.set(title=f"{title}: {len(step):,} spikes", xlabel="step", ylabel="neuron")
@@ -272,7 +306,7 @@ def raster(axes: Any, spikes: Any, title: str) -> None:
 
 
 def curves(options: Options, stats: slayer.utils.LearningStats) -> None:
-    """Loss and accuracy over the epochs, as text and as pictures."""
+    """Write loss and accuracy over the epochs as text files and as pictures."""
     from matplotlib import pyplot
 
     stats.save(options.out)

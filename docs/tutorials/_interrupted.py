@@ -1,7 +1,8 @@
-"""How a tutorial ends before its end: in one line. Imported first, so that this holds while the others are imported.
+"""The end of a tutorial that is interrupted or fails: one line instead of a traceback.
 
-Ctrl-C, SIGTERM and SIGHUP end the program with status 128 + their number, after `keep` was called; what is missing, or
-cannot be read or written, ends it with status 1. Neither shows a traceback. A notebook keeps its own ways.
+Ctrl-C, SIGTERM and SIGHUP end the program with status 128 + their number, after the function given to `keeping` has
+been called. A missing module, or a file that cannot be read or written, ends it with status 1. In a notebook nothing
+changes. The tutorials import this module first, so that it also acts while they import the others.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from typing import NoReturn
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NOTEBOOK = "ipykernel" in sys.modules
 
-#: What is to be kept of the work that is being done; says where it stands.
+#: The function that saves the work in progress, and returns a description of it.
 _keep: Callable[[], str] | None = None
 
 
 @contextlib.contextmanager
 def keeping(keep: Callable[[], str]) -> Iterator[None]:
-    """Call `keep` if the block is interrupted; what it returns is told."""
+    """Call `keep` if the ``with`` block is interrupted, and print the text that it returns."""
     global _keep
     before, _keep = _keep, keep
     try:
         yield
-    except KeyboardInterrupt:  # where there is no handler of ours
+    except KeyboardInterrupt:  # raised by Python where `install` has not set our handler
         if not NOTEBOOK:
             end(signal.SIGINT)
         _say()
@@ -40,8 +41,8 @@ def keeping(keep: Callable[[], str]) -> Iterator[None]:
 
 
 def end(number: int, frame: FrameType | None = None) -> NoReturn:
-    """Keep what there is to be kept, say so, and end."""
-    with _deaf():
+    """Save the work in progress, print that, and end the program with status 128 + `number`."""
+    with _signals_ignored():
         _say()
     raise SystemExit(128 + number)
 
@@ -54,8 +55,8 @@ def _say() -> None:
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Signals are passed over: once is enough, and what is being kept takes no time."""
+def _signals_ignored() -> Iterator[None]:
+    """Ignore further signals while the work is saved, which is quick."""
     if NOTEBOOK or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -68,7 +69,7 @@ def _deaf() -> Iterator[None]:
 
 
 def _told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """One line for what the user can mend: what is missing, or a file or argument that we refuse."""
+    """Print one line for an error that the user can mend: a missing module, or a refused file or argument."""
     frames = traceback.extract_tb(trace)
     ours = bool(frames) and "lavadl_ref" in Path(frames[-1].filename).parts
     if not (isinstance(error, (OSError, ImportError)) or (isinstance(error, ValueError) and ours)):
@@ -86,7 +87,7 @@ def _told(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 def install() -> None:
-    """Take the signals, and the errors that nobody caught."""
+    """Handle the signals and uncaught errors of this program."""
     sys.excepthook = _told
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:

@@ -1,7 +1,7 @@
-"""Write each tutorial as a page: ``_pages.py`` makes ``NAME.md`` of every ``NAME.py`` beside it.
+"""Write each tutorial as a page: ``_pages.py`` makes ``NAME.md`` from every ``NAME.py`` in its folder.
 
-A tutorial is a script in cells: ``# %%`` begins one of code, ``# %% [markdown]`` one of text. Its docstring is first.
-A script without cells is shown whole.
+A tutorial is a script of cells: ``# %%`` begins a cell of code, ``# %% [markdown]`` a cell of text. The page begins
+with the docstring. The source of a script without cells becomes one block of code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def page(script: Path) -> str:
         heading, _, body = cell.partition("\n")
         if CODE + heading == TEXT:
             lines = [line.removeprefix("#").removeprefix(" ") for line in body.strip().splitlines()]
-            # one paragraph follows the heading
+            # The first line is the heading, the others are one paragraph.
             parts.append("\n\n".join(["\n".join(lines[:1]), "\n".join(lines[1:])]).strip())
         else:
             parts.append(f"```python\n{body.strip()}\n```")

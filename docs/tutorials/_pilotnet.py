@@ -1,4 +1,4 @@
-"""What the tutorials on steering share: the network, its data, and a picture of what it says."""
+"""Functions that the tutorials on steering share: the network, its data, and a picture of its answers."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from torch import Tensor
 from lavadl_ref import datasets, slayer
 
 DATA = "pictures and data.txt of a recorded drive"
-MAX_RATE = 0.01  #: messages per neuron and step that cost nothing
+MAX_RATE = 0.01  #: mean magnitude of the messages per neuron and step up to which a layer costs nothing
 
 
 class PilotNet(torch.nn.Module):
-    """Four convolutions and three dense layers after an input layer, and a layer that is read out.
+    """An input layer, four convolutions, three dense layers, and a layer that is read out.
 
     Parameters
     ----------
     block : module
-        The family: ``slayer.block.cuba`` or ``slayer.block.sigma_delta``.
+        The blocks of a family: ``slayer.block.cuba`` or ``slayer.block.sigma_delta``.
     input_neuron, neuron : mapping
-        Parameters of the input layer, and of all others.
+        Parameters of the neurons of the input layer, and of all other layers.
     readout : Block
-        Takes 10 neurons, hands out one value.
+        The last layer, from 10 neurons to one value.
     small : bool
-        An eighth of the channels.
+        True for an eighth of the channels.
     **options
-        Of every block: ``delay_shift``.
+        An option of every block: ``delay_shift``.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class PilotNet(torch.nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The value read out, (N, 1, T), and the cost of the messages that were sent."""
+        """The value that is read out, (N, 1, T), and the cost of the messages that were sent, a scalar."""
         cost = x.new_zeros(())
         for block in self.blocks:
             x = block(x)
@@ -74,7 +74,10 @@ class PilotNet(torch.nn.Module):
 
 
 def drives(asked: Options, train: bool, sequence: int = 16, count: int = 256) -> Any:
-    """Sequences of frames with their angles: what the user has, or `count` drawn roads, a quarter for testing."""
+    """Sequences of frames with the angles of the steering wheel.
+
+    They are the user's data, or made: `count` drawn roads for training, and a quarter of that number for testing.
+    """
     if asked.data is not None:
         return datasets.PilotNet(asked.data, train, sequence)
     if asked.small:
@@ -83,17 +86,17 @@ def drives(asked: Options, train: bool, sequence: int = 16, count: int = 256) ->
 
 
 def quantised(frames: Tensor) -> Tensor:
-    """Frames in steps of 1/32, as the input layer takes them whatever it is given: it makes them integers here."""
+    """Frames rounded to multiples of 1/32, so that they are integers for the input layer, which rounds in this way."""
     return (frames * 32).round() / 32
 
 
 def integers(frames: Tensor) -> Any:
-    """Quantised frames in the units of an input layer, 1/64."""
+    """Quantised frames as integers in the unit of an input layer, 1/64."""
     return (frames * 64).numpy().astype(int)
 
 
 def angles(asked: Options, frames: Tensor, curves: Mapping[str, Any]) -> None:
-    """A frame (3, H, W), and angles over frames by name."""
+    """Draw a frame (3, H, W), and curves of angles over the frames, by name."""
     drawn, axes = figure(2, size=(5.5, 3.2))
     axes[0, 0].imshow(frames.permute(1, 2, 0).numpy())
     for (name, values), style in zip(curves.items(), ("k:", "-", "--"), strict=False):

@@ -1,4 +1,4 @@
-"""A training that can be interrupted, and goes on as if it had not been."""
+"""A training that can be interrupted, and continues later as if it had not been."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lavadl_ref import slayer
 
 @dataclass
 class Training:
-    """Epochs of an `Assistant` that may be interrupted after any batch, and go on as if they had not been.
+    """The epochs of an `Assistant`, which may be interrupted at any time and continue as if they had not been.
 
     A checkpoint holds the network, the optimizer, the statistics, the best network so far, all random generators, the
-    epoch and the place in it; the order of an epoch depends on the seed and its number. What was trained with
-    interruptions is the same, bit for bit, on the same number of threads.
+    epoch and the position in it. The order of the samples in an epoch depends on the seed and the number of the epoch.
+    On the same number of threads, a network trained with interruptions is equal, bit for bit, to one without.
     """
 
     options: Options
@@ -32,14 +32,14 @@ class Training:
     data: Dataset[Any]
     test: Dataset[Any]
     batch: int
-    prepare: Callable[[Any], tuple[Tensor, Tensor]]  #: input and target of a collated batch
-    best_by: str = "loss"  #: of the testing statistics: loss or accuracy; with '' the last network is kept
+    prepare: Callable[[Any], tuple[Tensor, Tensor]]  #: makes input and target of a collated batch
+    best_by: str = "loss"  #: loss or accuracy on the test set, by which the best network is kept; '' keeps the last
     shuffle: bool = True
     slower: Sequence[int] = ()  #: epochs before which the learning rate is divided by 10/3
-    before: Callable[[int, int, bool], None] | None = None  #: called with epoch, batch and whether it is for training
+    before: Callable[[int, int, bool], None] | None = None  #: called with epoch, batch, and True in training
     after: Callable[[], None] | None = None  #: called at the end of each epoch
-    also: Mapping[str, Any] = field(default_factory=dict)  #: what else has a ``state_dict``, for the checkpoint
-    best: dict[str, Any] = field(default_factory=dict)  #: state of the network that was best
+    also: Mapping[str, Any] = field(default_factory=dict)  #: further objects with a ``state_dict``, for the checkpoint
+    best: dict[str, Any] = field(default_factory=dict)  #: state of the best network so far
 
     def __post_init__(self) -> None:
         options = self.options
@@ -52,9 +52,9 @@ class Training:
             self._go_on(self.checkpoint.load())
 
     def run(self) -> None:
-        """Train up to the epoch that was asked for, then take the best network.
+        """Train until the number of epochs is reached, then load the best network.
 
-        Whoever interrupts this gets a checkpoint of the last step that was done.
+        An interruption leaves a checkpoint of the last complete step.
         """
         with self.checkpoint.kept(), progress("training") as update:
             self._note()
@@ -116,16 +116,16 @@ class Training:
             epoch=self.epoch,
             place=self.place,
             best=self.best,
-            mode=self.assistant.net.training,  # what prepares the next batch may ask for it
+            mode=self.assistant.net.training,  # `prepare` of the next batch may depend on it
             stats={name: vars(getattr(stats, name)) for name in ("training", "testing")},
         )
 
     def _go_on(self, values: dict[str, Any]) -> None:
-        """From what was noted."""
+        """Continue from the values of a checkpoint."""
         try:
             self.epoch, self.place, self.best = values["epoch"], values["place"], values["best"]
             self.assistant.net.train(values["mode"])
             for name, found in values["stats"].items():
                 vars(getattr(self.assistant.stats, name)).update(found)
         except (AttributeError, KeyError, TypeError, ValueError):
-            sys.exit(f"{self.checkpoint.path}: expected a checkpoint of a tutorial, but it holds something else")
+            sys.exit(f"{self.checkpoint.path} must be a checkpoint of a tutorial, got something else")

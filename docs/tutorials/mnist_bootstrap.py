@@ -1,12 +1,13 @@
 """Handwritten digits by rate-coded networks: trained in rates, deployed in spikes.
 
-With `--data DIR` MNIST, its four IDX files; otherwise the digits of scikit-learn. `--family` chooses the neurons.
+With `--data DIR`, the data is MNIST in its four IDX files. Otherwise it is the digits of scikit-learn. `--family`
+chooses the neurons.
 """
 
 # %%
 import itertools
 
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
 from _common import compare, curves, figure, options, raster, save, show
 from _training import Training
@@ -16,7 +17,7 @@ from torch.utils.data import random_split
 from lavadl_ref import bootstrap, datasets, slayer
 from lavadl_ref.bootstrap import Mode
 
-#: Neurons of each family; those whose rates follow their drive.
+#: Neurons of each family whose rate is a function of their input.
 NEURONS = {
     "cuba": {"threshold": 0.5, "current_decay": 1, "voltage_decay": 0.03},
     "alif": {
@@ -34,8 +35,8 @@ asked = options(__file__, __doc__, epochs=(40, 2), data="MNIST's four IDX files,
 
 # %% [markdown]
 # ## Data
-# Pictures are turned, scaled and moved a little each time they are seen. A tenth of the training set is kept aside to
-# watch the training by; the test set is used once, at the end.
+# Each time a picture is used, it is rotated, scaled and moved a little. A tenth of the training set is set aside for
+# validation during training. The test set is used once, at the end.
 
 # %%
 if asked.data is None:
@@ -52,7 +53,7 @@ steps = 16
 
 
 def vary(x):
-    """Turn, scale and move pictures (N, H, W), each otherwise."""
+    """Rotate, scale and move pictures (N, H, W), each one differently."""
     n = len(x)
     angle, scale = (torch.rand(n) - 0.5) * 0.5, 1 + (torch.rand(n) - 0.5) * 0.2
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(n, 2, 2) * scale[:, None, None]
@@ -62,7 +63,7 @@ def vary(x):
 
 # %% [markdown]
 # ## Network
-# The blocks are slayer's with one more argument, the mode. Rates are tensors of one time step.
+# The blocks are those of slayer with one more argument, the mode. Rates are tensors of one time step.
 
 # %%
 params = {**NEURONS[asked.family], "tau_grad": 0.03, "scale_grad": 3}
@@ -73,7 +74,7 @@ weights = {"weight_norm": True, "weight_scale": 2}
 
 
 class Network(torch.nn.Module):
-    """Three layers of neurons and a readout; `modes` are those of the next call."""
+    """Three layers of neurons and a readout. `modes` holds the mode of each layer for the next call."""
 
     def __init__(self):
         super().__init__()
@@ -101,8 +102,9 @@ slowing = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(asked.epochs
 
 # %% [markdown]
 # ## Training
-# Every five epochs the spiking network is sampled, and curves of rate over drive are fitted. In between it trains as
-# rates; from half way on, every other batch trains it as spikes, so that the weights serve both.
+# Every five epochs the spiking network is sampled, and curves of rate over input are fitted. In between, the network is
+# trained in rates. In the second half of the training every second batch is trained in spikes, so that the weights work
+# in both modes.
 
 # %%
 half = asked.epochs // 2
@@ -110,14 +112,14 @@ schedule = bootstrap.routine.Scheduler(sample_period=5)
 
 
 def choose(epoch, iteration, train):
-    """The modes of the next batch; what is watched is the spiking network."""
+    """Set the modes of the next batch. Validation always runs the spiking network."""
     modes = schedule.mode(epoch, iteration, train)
     spikes = epoch >= half and iteration % 2 == 1 and modes.base_mode is not Mode.SAMPLE
     net.modes = bootstrap.routine.LayerMode(0, Mode.SNN) if spikes or not train else modes
 
 
 def prepare(batch):
-    """Pictures, varied in training, and their labels."""
+    """The pictures, varied in training, and their labels."""
     return vary(batch[0]) if net.training else batch[0], batch[1]
 
 
@@ -134,12 +136,12 @@ curves(asked, stats)
 
 # %% [markdown]
 # ## Spikes and rates
-# The curves are fitted once more, to the network as it is now. Then both modes are measured on the test set.
+# The curves are fitted once more, to the trained network. Then the accuracy of both modes is measured on the test set.
 
 
 # %%
 def answers(mode):
-    """The share of the test digits that the network reads right in one mode."""
+    """The fraction of the test digits that the network classifies correctly in one mode."""
     net.eval()
     net.modes = bootstrap.routine.LayerMode(0, mode)
     with torch.no_grad():
@@ -175,7 +177,7 @@ axes[0, 2].legend()
 save(asked, drawn, "rates")
 
 # %% [markdown]
-# ## Export, and proof that all paths agree
+# ## Export, and proof that all backends agree
 
 # %%
 count = 2 if asked.small else 16

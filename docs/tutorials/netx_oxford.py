@@ -1,18 +1,17 @@
-"""Inference on Lava: the network that `oxford.py` trained, beside slayer and the integer reference.
+"""Inference on Lava: the network that `oxford.py` trained, compared with slayer and the integer reference.
 
-`--data` as there. `--net FILE` names another network of 200 inputs.
+`--data` is that of `oxford.py`. `--net FILE` names another network with 200 inputs.
 """
 
 # %%
 import sys
 from time import perf_counter
 
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
 from _common import NOTHING_SHOWN, figure, on_lava, options, raster, save, show, silent_on_lava
 
-from lavadl_ref import datasets, exchange, slayer
-from lavadl_ref.deployed import reference
+from lavadl_ref import datasets, exchange, reference, slayer
 
 asked = options(__file__, __doc__, data="input.bs1 and output.bs1", net="oxford")
 
@@ -24,13 +23,13 @@ network = exchange.read(asked.net)
 data = datasets.WrittenSpikes(seed=asked.seed) if asked.data is None else datasets.Oxford(asked.data)
 x, target = data[0]
 spikes = x.numpy().astype(int)
-start = network.start_steps[-1]  # each layer begins a step after the one before it
+start = network.start_steps[-1]  # each layer begins one step after the previous one
 steps = spikes.shape[-1] + start
 
 # %% [markdown]
 # ## Three ways to run it
-# Slayer is rebuilt from the file. Its blocks shift what they send by a step, so that step t of its output is spiked
-# one step earlier.
+# The slayer network is rebuilt from the file. Its blocks delay their output by one step, so a spike at step t of its
+# output belongs to step t - 1 of the neuron.
 
 # %%
 rebuilt = slayer.auto.SequentialNetwork(network).eval()
@@ -41,7 +40,7 @@ for name, run in (
     ("slayer", lambda: rebuilt(x[None])[0].detach().numpy().astype(int)),
     ("reference", lambda: deployed.run(np.concatenate([spikes, silence], axis=1)).output),
 ):
-    run()  # loads the kernels
+    run()  # compiles or loads the kernels, which is not timed
     began = perf_counter()
     took[name] = run(), perf_counter() - began
 records = on_lava(asked, network, spikes, steps)
@@ -65,6 +64,6 @@ equal &= np.array_equal(took["slayer"][0][:, 1:], took["Lava"][0][:, start : ste
 rows = {f"steps per second, {name}": f"{steps / seconds:,.0f}" for name, (_, seconds) in took.items()}
 show(asked, {"output spikes": int(took["Lava"][0].sum()), "all equal": equal} | rows)
 if not equal:
-    sys.exit("a path differs")
+    sys.exit("a backend differs")
 if quiet := silent_on_lava(records.spikes):
     sys.exit(NOTHING_SHOWN.format(quiet))

@@ -1,40 +1,41 @@
-"""Inference on Lava: a network of leaky integrate-and-fire neurons that steers, frames following one another.
+"""Inference on Lava: a network of leaky integrate-and-fire neurons that steers from a stream of frames.
 
-Without `--data` the network that `pilotnet_lif.py` trained, or `--net FILE`, on a drawn road. With `--data DIR` a
-network and what was recorded of it, which is then reproduced: `network.net`, `image.npy`, the current that the pixels
-drive, and spikes of its layers, `input.npy`, `conv-0.npy`, `fc-0.npy` and so on, axes x, y, channel and step. The
-neurons of Lava-DL's recording were reset every 17 steps.
+Without `--data`, the network that `pilotnet_lif.py` trained, or `--net FILE`, runs on a drawn road. With `--data DIR`,
+a recording of a network is reproduced. The folder holds `network.net`, `image.npy` with the current into each pixel's
+neuron, and the recorded spikes of the layers, `input.npy`, `conv-0.npy`, `fc-0.npy` and so on, with the axes x, y,
+channel and step. The neurons in Lava-DL's recording were reset every 17 steps.
 """
 
 # %%
 import sys
 from pathlib import Path
 
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
 from _common import NOTHING_SHOWN, figure, on_lava, options, save, show, silent_on_lava
 from _pilotnet import angles, drives, integers, quantised
 
-from lavadl_ref import exchange
-from lavadl_ref.deployed import reference
+from lavadl_ref import exchange, reference
 
 asked = options(
     __file__, __doc__, data="network.net, image.npy and recorded spikes", net="pilotnet_lif", data_has_net=True
 )
 network = exchange.read(asked.net)
-layers = [layer for layer in network.layers if not isinstance(layer, exchange.Flatten)]  # those that become processes
+layers = [
+    layer for layer in network.layers if not isinstance(layer, exchange.Flatten)
+]  # the layers that become processes
 
 # %% [markdown]
 # ## A drawn road
-# A frame is held for 16 steps. Layer i begins it i steps later, and has then forgotten the frame before; the voltage
-# of the last layer after its 16 steps is the answer.
+# A frame is held for 16 steps. Layer i begins a frame i steps later, and is reset at that time. The answer is the
+# voltage of the last layer after its 16 steps.
 
 # %%
 STEPS = 16
 
 
 def steer() -> bool:
-    """Answers on Lava and of the reference; whether they are equal."""
+    """Compute the answers on Lava and with the reference, and tell whether they are equal."""
     x, wanted = drives(asked, train=False, sequence=4 if asked.small else 16)[0]
     x = quantised(x)
     count, last = x.shape[-1], len(layers) - 1
@@ -70,19 +71,18 @@ def steer() -> bool:
 
 # %% [markdown]
 # ## A recording
-# The picture stands still and drives the input layer at every step. Lava's processes give what was recorded, spike
-# for spike.
+# The input layer receives the same picture at every step. Lava's processes reproduce every recorded spike.
 
 
 # %%
 def recorded(path: Path) -> np.ndarray:
-    """An array with Lava's axes x, y, channel as channel, y, x."""
+    """The array of a file, with Lava's axes x, y, channel reordered to channel, y, x."""
     values = np.load(path, allow_pickle=False)
     return (values.transpose(2, 1, 0, *range(3, values.ndim)) if values.ndim >= 3 else values).astype(int)
 
 
 def reproduce(folder: Path) -> bool:
-    """Whether every recorded layer spikes on Lava as it did."""
+    """Tell whether every recorded layer spikes on Lava as in the recording."""
     image = recorded(folder / "image.npy")
     names = ["input", *(f"{kind}-{i}" for kind in ("conv", "fc") for i in range(9))]
     names = [name for name in names if (folder / f"{name}.npy").is_file()]
@@ -107,4 +107,4 @@ def reproduce(folder: Path) -> bool:
 
 # %%
 if not (steer() if asked.data is None else reproduce(asked.data)):
-    sys.exit("a path differs")
+    sys.exit("a backend differs")

@@ -1,24 +1,24 @@
 """Inference on Lava: the sigma-delta network that `pilotnet_sdnn.py` trained, on a longer drive.
 
-`--data` as there. `--net FILE` names another network of 33x100 pixels.
+`--data` is that of `pilotnet_sdnn.py`. `--net FILE` names another network for frames of 33x100 pixels.
 """
 
 # %%
 import sys
 
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
 from _common import NOTHING_SHOWN, on_lava, options, show, silent_on_lava
 from _pilotnet import DATA, angles, drives, integers, quantised
 
-from lavadl_ref import exchange
-from lavadl_ref.deployed import reference
+from lavadl_ref import exchange, reference
 
 asked = options(__file__, __doc__, data=DATA, net="pilotnet_sdnn")
 
 # %% [markdown]
 # ## Network and frames
-# One frame a step. An answer comes as many steps later as there are layers; the last frame is held until it is there.
+# There is one frame per step. Each layer delays its answer by a step, so the last frame is held until the last answer
+# has come.
 
 # %%
 network = exchange.read(asked.net)
@@ -28,7 +28,7 @@ start = network.start_steps[-1]
 frames = np.pad(integers(x), [(0, 0)] * 3 + [(0, start)], mode="edge")
 
 # %% [markdown]
-# ## On Lava, and in integers without it
+# ## On Lava, and with the integer reference
 
 # %%
 records = on_lava(asked, network, frames, frames.shape[-1])
@@ -40,7 +40,7 @@ angles(asked, x[..., 0], {"wanted": wanted, "on Lava": said})
 
 # %% [markdown]
 # ## Messages
-# The first frame is all news.
+# In the first frame every value is a change, so nearly all neurons send a message.
 
 # %%
 sent = sum(
@@ -57,6 +57,6 @@ show(
     },
 )
 if not equal:
-    sys.exit("a path differs")
+    sys.exit("a backend differs")
 if quiet := silent_on_lava([*records.spikes[:-1], records.output]):
     sys.exit(NOTHING_SHOWN.format(quiet))

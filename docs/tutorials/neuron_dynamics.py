@@ -1,7 +1,7 @@
-"""What each of the seven neurons does with the same few input spikes."""
+"""The response of each of the seven neurons to the same few input spikes."""
 
 # %%
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
 from _common import figure, options, save, show
 
@@ -12,20 +12,21 @@ steps = 200 if asked.small else 1000
 
 # %% [markdown]
 # ## Input
-# Random input spikes, now and then, of weight 1. States are integers of 1/4096 whatever the dtype of the tensor.
+# Random input spikes of weight 1. The states of a neuron are integers in units of 1/4096, whatever the dtype of the
+# tensor that shows them.
 
 # %%
 x = (torch.rand(1, 1, steps) < 0.03).float()
 leaky = {"threshold": 1.5, "current_decay": 0.1, "voltage_decay": 0.1}
 resonant = {"threshold": 0.8, "period": 30, "decay": 0.03}
 adaptive = {"threshold_step": 0.5, "threshold_decay": 0.02, "refractory_decay": 0.05}
-seen = {}  # by neuron: its curves by name, and its output
+seen = {}  # for each neuron: its curves by name, its output, and its threshold if that is drawn
 
 # %% [markdown]
 # ## Leaky integrators
-# `cuba` adds the input to a current, and the current to a voltage; both decay. Above the threshold it spikes, and the
-# voltage falls to 0. `alif` raises its threshold with each spike, and for a while holds a refractory state on top of
-# it, instead of a reset of the voltage.
+# `cuba` adds the input to a current, and the current to a voltage; both decay. When the voltage exceeds the threshold,
+# the neuron spikes, and the voltage is reset to 0. `alif` does not reset its voltage. Instead, each spike raises the
+# threshold and a refractory state that is added to it; both decay again.
 
 # %%
 cuba = neuron.cuba.Neuron(**leaky)
@@ -38,9 +39,9 @@ seen["alif"] = {"voltage": voltage, "threshold + refractory": threshold + refrac
 
 # %% [markdown]
 # ## Resonators
-# The state is a complex number that turns and decays, here once in 30 steps. `rf` spikes when it comes round (the
-# imaginary part passes 0 upwards) with a real part above the threshold, and is not reset; `rf_iz` spikes when the
-# imaginary part passes the threshold, and is. `adrf` and `adrf_iz` adapt like `alif`. Their input is a pair, the real
+# The state is a complex number that rotates, here once in 30 steps, and decays. `rf` spikes when the imaginary part
+# rises through 0 while the real part is above the threshold; it is not reset. `rf_iz` spikes when the imaginary part
+# exceeds the threshold, and is then reset. `adrf` and `adrf_iz` adapt like `alif`. Their input is a pair of the real
 # and the imaginary part.
 
 # %%
@@ -56,8 +57,8 @@ for name, module in (("adrf", neuron.adrf), ("adrf_iz", neuron.adrf_iz)):
 
 # %% [markdown]
 # ## Sigma-delta
-# Sums up what it receives, applies an activation, and sends a message, of any size, when that has changed by the
-# threshold: here a slow wave arrives as its changes.
+# The neuron adds up the messages that it receives, and applies an activation to the sum. It sends a message with the
+# change of that value when the change reaches the threshold. Here its input is a slow wave, given by its changes.
 
 # %%
 wave = torch.sin(torch.arange(steps) * 6.28 / 150)[None, None]

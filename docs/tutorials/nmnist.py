@@ -1,11 +1,11 @@
 """Classification of digits that move before an event camera.
 
-With `--data DIR` N-MNIST, folders `Train` and `Test`; otherwise digits before a simulated camera, written once as
-files of N-MNIST's format and read from there.
+With `--data DIR`, the data is N-MNIST with its folders `Train` and `Test`. Otherwise it is made of digits that move
+before a simulated camera; they are written once to files in the format of N-MNIST, and read from there.
 """
 
 # %%
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
 import torch
 from _common import compare, curves, figure, options, progress, raster, save, show
@@ -17,13 +17,13 @@ asked = options(__file__, __doc__, epochs=(30, 1), data="N-MNIST's folders Train
 
 # %% [markdown]
 # ## Data
-# A recording is 300 steps of 1 ms of a sensor of 34x34 pixels and two polarities. Each epoch sees every recording
-# anew, turned and moved a little.
+# A recording has 300 steps of 1 ms from a sensor of 34x34 pixels and two polarities. In each epoch every recording is
+# rotated and moved a little, each time differently.
 
 
 # %%
 def vary(event, generator):
-    """Turn a recording about the middle of the sensor, and move it."""
+    """Rotate a recording about the middle of the sensor, and move it."""
     angle = np.deg2rad(generator.uniform(-8, 8))
     right, down = generator.integers(-1, 2, 2)
     x, y = event.x - 16.5, event.y - 16.5
@@ -47,14 +47,14 @@ test = datasets.NMNIST(folder, train=False)
 
 
 def flat(batch):
-    """Spikes of all pixels and polarities as one axis, and the digits."""
+    """The spikes, with all pixels and polarities on one axis, and the digits."""
     return batch[0].flatten(1, 3), batch[1]
 
 
 # %% [markdown]
 # ## Network
-# Three dense layers of CUBA neurons; the first two also learn an axonal delay for each neuron. The neuron of the
-# right digit is to spike at 20 % of the steps, the others at 3 %.
+# Three dense layers of CUBA neurons. The first two also learn an axonal delay for each neuron. In training, the neuron
+# of the right digit should spike at 20 % of the steps, and the others at 3 %.
 
 # %%
 width = 32 if asked.small else 512
@@ -73,14 +73,14 @@ net = torch.nn.Sequential(
     slayer.block.cuba.Dense(neuron, width, 10, weight_norm=True),
 )
 with torch.no_grad():
-    net(torch.zeros(1, 34 * 34 * 2, 1))  # delays are drawn at the first pass, which the optimizer should find done
+    net(torch.zeros(1, 34 * 34 * 2, 1))  # draws the delays, which must exist before the optimizer is made
 error = slayer.loss.SpikeRate(true_rate=0.2, false_rate=0.03, reduction="sum")
 optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 
 # %% [markdown]
 # ## Training
-# The network that is best on the test recordings is kept, as in Lava-DL's tutorial; its accuracy is a little
-# optimistic for that.
+# The network with the best accuracy on the test recordings is kept, as in Lava-DL's tutorial. That accuracy is
+# therefore a little optimistic.
 
 # %%
 stats = slayer.utils.LearningStats()
@@ -89,7 +89,7 @@ Training(asked, assistant, data, test, batch=32, prepare=flat, best_by="accuracy
 curves(asked, stats)
 
 # %% [markdown]
-# ## One recording, and what the network says
+# ## One recording, and the answer of the network
 
 # %%
 x, label = test[0]
@@ -103,7 +103,7 @@ raster(axes[0, 2], np.repeat(y.numpy(), 20, axis=0), "output, 20 lines a neuron"
 save(asked, drawn, "recording")
 
 # %% [markdown]
-# ## Export, and proof that all paths agree
+# ## Export, and proof that all backends agree
 
 # %%
 shown = torch.stack([test[i][0] for i in range(2 if asked.small else 8)]).flatten(1, 3)

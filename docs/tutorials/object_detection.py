@@ -1,32 +1,29 @@
-"""Train YOLO-KP to find moving shapes, or what is on BDD100K's streets; export it, and prove that all paths agree.
+"""Train YOLO-KP to find moving shapes, or objects on BDD100K's streets; export it, and prove that all backends agree.
 
-python docs/tutorials/object_detection.py                        shapes made on the fly: some 15 minutes on two cores
-python docs/tutorials/object_detection.py --small --epochs 2     shows that it runs, not how well, and not on Lava
+python docs/tutorials/object_detection.py                        made shapes; about 15 minutes on two cores
+python docs/tutorials/object_detection.py --small --epochs 2     only shows that it runs; without Lava
 python docs/tutorials/object_detection.py --data bdd100k         the folder with BDD100K's images/ and labels/
 
-What comes out lies in --out: checkpoint.pt, from which --resume goes on, yolo_kp.net, the pictures
-detections.png and .gif, and training.png. Whoever interrupts it gets a checkpoint of the last step.
+The folder --out receives checkpoint.pt, from which --resume continues, the network yolo_kp.net, the pictures
+detections.png and detections.gif, and training.png. An interruption leaves a checkpoint of the last complete step.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
 from _checkpoint import Checkpoint
-from _common import NOTHING_SHOWN, silent
-from rich.console import Console
-from rich.progress import Progress, TimeRemainingColumn
+from _common import NOTHING_SHOWN, Options, console, options, progress, silent
 from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -36,23 +33,22 @@ from lavadl_ref.slayer import obd
 from lavadl_ref.slayer.object_detection.dataset import BDD, MovingShapes
 from lavadl_ref.slayer.object_detection.models import yolo_kp
 
-console = Console(stderr=True)
-LAVA_FRAMES = 2  #: of a clip that Lava is given; every message of each layer is compared
-LAVA_SECONDS = 3600.0  #: that Lava may take: its convolutions are many small ones
+LAVA_FRAMES = 2  #: number of frames of a clip that Lava runs; every message of each layer is compared
+LAVA_SECONDS = 3600.0  #: time limit of Lava, which is slow because it computes a convolution in many small ones
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train."""
+    """The settings of a training."""
 
     size: tuple[int, int]  #: height and width of the frames
-    steps: int  #: frames of a clip
+    steps: int  #: number of frames of a clip
     batch: int
     epochs: int
     anchors: Any
     rate: float  #: largest learning rate
-    clips: int = 0  #: of shapes, for training in an epoch
-    held_out: int = 0  #: of shapes, for testing
+    clips: int = 0  #: number of clips of shapes for training
+    held_out: int = 0  #: number of clips of shapes for testing
 
 
 SHAPES = Recipe((96, 96), 8, 8, 24, (((0.25, 0.25), (0.32, 0.32), (0.4, 0.4)),), 2e-3, 1024, 128)
@@ -60,26 +56,25 @@ SMALL = replace(SHAPES, size=(64, 64), steps=4, epochs=2, clips=16, held_out=8)
 STREETS = Recipe((448, 448), 32, 2, 50, yolo_kp.ANCHORS, 1e-4)
 LOSS = {"lambda_coord": 2.0, "lambda_noobj": 4.0, "lambda_obj": 1.8, "lambda_cls": 1.0, "lambda_iou": 2.25}
 LOSS |= {"alpha_iou": 0.8, "label_smoothing": 0.03}
-NEW = {"order": None, "place": 0, "loss": 0.0, "frames": 0, "seconds": 0.0}  #: an epoch before its first clip
+NEW = {"order": None, "place": 0, "loss": 0.0, "frames": 0, "seconds": 0.0}  #: state of an epoch before its first clip
 
 
-def parsed(arguments: list[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of BDD100K; shapes if not given")
-    parser.add_argument("--epochs", type=int, help=f"{SHAPES.epochs} for shapes, {STREETS.epochs} for BDD100K")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("yolo_kp"), help="folder for what comes out (yolo_kp)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--small", action="store_true", help="few and small clips")
-    found = parser.parse_args(arguments)
-    if found.epochs is not None and found.epochs < 1:
-        parser.error(f"--epochs must be at least 1, got {found.epochs}")
-    return found
+def parsed(arguments: list[str] | None) -> Options:
+    """The options of the command line."""
+    return options(
+        __file__,
+        __doc__,
+        epochs=(SHAPES.epochs, SMALL.epochs),
+        epochs_with_data=STREETS.epochs,
+        fewest_epochs=1,
+        data="BDD100K's images/ and labels/",
+        out="yolo_kp",
+        arguments=arguments,
+    )
 
 
 def data(recipe: Recipe, root: Path | None, seed: int) -> tuple[Any, Any]:
-    """Clips for training, and for testing."""
+    """The clips for training, and those for testing."""
     common = {"size": recipe.size, "seq_len": recipe.steps}
     if root is not None:
         return (
@@ -92,14 +87,22 @@ def data(recipe: Recipe, root: Path | None, seed: int) -> tuple[Any, Any]:
     )
 
 
-def share(done: float) -> float:
-    """Of the largest learning rate, after a share of the training: up in a tenth of it, then down like a cosine."""
+def schedule(done: float) -> float:
+    """The learning rate relative to the largest one, when the fraction `done` of the training is done.
+
+    It rises linearly over the first tenth of the training, and then falls like half a cosine.
+    """
     return 0.01 + 0.99 * (done / 0.1 if done < 0.1 else (1 + math.cos(math.pi * min((done - 0.1) / 0.9, 1))) / 2)
 
 
 @dataclass
 class Training:
-    """A network, and all that its training needs."""
+    """A network and everything that its training needs.
+
+    It has a training loop of its own, because the loop of `_training` is for one output and a loss or an accuracy per
+    sample: here the targets are those of the heads, the network is tested by average precision, and the learning rate
+    changes at each step. The checkpoint is that of `_checkpoint`.
+    """
 
     net: yolo_kp.Network
     error: obd.YOLOLoss
@@ -110,12 +113,12 @@ class Training:
     test: Any
     batch: int
     checkpoint: Checkpoint
-    history: list[dict[str, float]] = field(default_factory=list)  #: of each epoch
-    running: dict[str, Any] = field(default_factory=lambda: dict(NEW))  #: of the epoch that is not yet over
+    history: list[dict[str, float]] = field(default_factory=list)  #: results of each epoch
+    running: dict[str, Any] = field(default_factory=lambda: dict(NEW))  #: state of the epoch in progress
 
     @classmethod
     def of(cls, recipe: Recipe, root: Path | None, seed: int, out: Path) -> Training:
-        """From the start; `out` gets the checkpoint."""
+        """A new training, whose checkpoint is written to the folder `out`."""
         torch.manual_seed(seed)
         train, test = data(recipe, root, seed)
         net = yolo_kp.Network(len(train.classes), recipe.anchors, tau_grad=0.1, scale_grad=0.2)
@@ -124,13 +127,11 @@ class Training:
         target = obd.YOLOtarget(net.anchors, net.scale, len(train.classes))
         optimizer = torch.optim.AdamW(net.parameters(), recipe.rate, weight_decay=1e-5)
         steps = recipe.epochs * -(-len(train) // recipe.batch)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share(step / steps))
+        rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(step / steps))
         settings = json.dumps([asdict(replace(recipe, epochs=0)), str(root), seed, len(train), len(test)])
-        checkpoint = Checkpoint(
-            out / "checkpoint.pt", settings, {"net": net, "optimizer": optimizer, "schedule": schedule}
-        )
+        checkpoint = Checkpoint(out / "checkpoint.pt", settings, {"net": net, "optimizer": optimizer, "schedule": rate})
         error = obd.YOLOLoss(net.anchors, **LOSS)
-        return cls(net, error, optimizer, schedule, target, train, test, recipe.batch, checkpoint)
+        return cls(net, error, optimizer, rate, target, train, test, recipe.batch, checkpoint)
 
     @property
     def classes(self) -> list[str]:
@@ -139,24 +140,24 @@ class Training:
         return names
 
     def resume(self) -> None:
-        """Go on from a checkpoint of a training of the same recipe, which may have had other epochs."""
+        """Continue from a checkpoint with the same settings; only the number of epochs may differ."""
         values = self.checkpoint.load()
         try:
             self.history, self.running = values["history"], NEW | values["running"]
         except (KeyError, TypeError):
-            sys.exit(f"{self.checkpoint.path}: expected a checkpoint of this tutorial, but it holds something else")
+            sys.exit(f"{self.checkpoint.path} must be a checkpoint of this tutorial, got something else")
 
     def note(self) -> None:
-        """What a checkpoint holds."""
+        """Copy the current state, for the checkpoint."""
         says = f"after epoch {len(self.history)}, step {-(-self.running['place'] // self.batch)}"
         self.checkpoint.note(says, history=self.history, running=self.running)
 
     def tests(self) -> Iterator[Any]:
-        """Images, targets and boxes of the clips for testing, in batches."""
+        """Batches of the clips for testing: images, targets and boxes."""
         return iter(DataLoader(self.test, self.batch, collate_fn=self.target.collate_fn))
 
-    def epoch(self, advance: Any) -> float:
-        """Pass all clips that the epoch has not yet had; its mean loss of a frame."""
+    def epoch(self, advance: Callable[[], None]) -> float:
+        """Train on all clips that the epoch has not yet used, and return its mean loss per frame."""
         self.net.train()
         began, before = time.perf_counter(), self.running["seconds"]
         if (places := self.running["order"]) is None:
@@ -181,8 +182,8 @@ class Training:
             advance()
         return self.running["loss"] / self.running["frames"]
 
-    def tested(self, advance: Any) -> obd.bbox.metrics.APstats:
-        """Average precision on the clips for testing."""
+    def tested(self, advance: Callable[[], None]) -> obd.bbox.metrics.APstats:
+        """The average precision on the clips for testing."""
         stats = obd.bbox.metrics.APstats(0.5)
         for images, _, boxes in self.tests():
             for found, wanted in zip(detected(self.net, images), boxes, strict=True):
@@ -192,29 +193,30 @@ class Training:
 
 
 def detected(net: yolo_kp.Network, images: Tensor) -> list[list[Tensor]]:
-    """What the network finds in clips: (n, 6) for each step and sample."""
+    """The detections of the network in clips (N, 3, H, W, T): (n, 6) for each step and sample."""
     with torch.no_grad():
         boxes = net.eval()(images)[0]
     return [obd.bbox.utils.nms([*boxes[..., t]], conf_threshold=0.05, merge_conf=True) for t in range(boxes.shape[-1])]
 
 
-@contextmanager
-def bar(text: str, total: int | None) -> Iterator[Any]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    columns = (*Progress.get_default_columns()[:3], TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda: progress.advance(task)
+def stepwise(update: Callable[[int, int, str], None], total: int) -> Callable[[], None]:
+    """A function that advances a progress bar by one of `total` steps; `update` is that of `progress`."""
+    steps = count(1)
+    return lambda: update(next(steps), total, "")
 
 
 def train(training: Training, epochs: int) -> None:
-    """Train up to `epochs` in all; a line after each, and a checkpoint at the end, or where it is interrupted."""
+    """Train until the number of `epochs` is reached, and print a line after each.
+
+    A checkpoint is written at the end and on interruption.
+    """
     with training.checkpoint.kept():
         training.note()
         for number in range(len(training.history) + 1, epochs + 1):
             began, before = time.perf_counter(), training.running["seconds"]
             steps = -(-len(training.train) // training.batch) - -(-len(training.test) // training.batch)
-            with bar(f"epoch {number} of {epochs}", steps) as advance:
+            with progress(f"epoch {number} of {epochs}") as update:
+                advance = stepwise(update, steps)
                 loss = training.epoch(advance)
                 ap = training.tested(advance)[:]
             seconds = before + time.perf_counter() - began
@@ -226,13 +228,18 @@ def train(training: Training, epochs: int) -> None:
 
 
 def held(clip: Tensor, layers: int) -> Tensor:
-    """A clip whose last frame stays until what it changes has passed all layers, of which each takes a step."""
+    """The clip (..., T) with its last frame repeated `layers` times: each layer delays its answer by a step."""
     return torch.cat([clip, clip[..., -1:].expand(*clip.shape[:-1], layers)], dim=-1)
 
 
 def deployed(training: Training, out: Path, lava: bool) -> tuple[audit.Audit, dict[str, verify.Report], str]:
-    """Export the network; what it does in a clip for testing, how each path compares with the reference, and which
-    layers were silent."""
+    """Export the network and run it on a clip for testing.
+
+    Returns
+    -------
+    tuple of (Audit, dict, str)
+        The work that the network does; the comparison of each backend with the reference; the layers that were silent.
+    """
     net = training.net.eval()
     path = out / "yolo_kp.net"
     net.export_hdf5(path)
@@ -243,14 +250,14 @@ def deployed(training: Training, out: Path, lava: bool) -> tuple[audit.Audit, di
     reports = {"slayer": verify.trained(net.layers, shown)}
     quiet = silent(net.layers, shown, reports["slayer"])
     if lava:
-        with bar("running on Lava, which takes minutes", None):
+        with progress("running on Lava, which takes minutes"):
             few = held(current[..., :LAVA_FRAMES], depth).numpy()
             reports["lava"] = verify.verify(path, few, slayer=False, timeout=LAVA_SECONDS, in_process=True)
     return audit.audit(path, held(current, depth).numpy()), reports, quiet
 
 
 def show(training: Training, work: audit.Audit, reports: dict[str, verify.Report]) -> None:
-    """The tables."""
+    """Print the tables of average precision and of work, and the result of the comparisons."""
     stats = training.tested(lambda: None)
     table = Table()
     for column in ("class", "AP@0.5"):
@@ -263,17 +270,17 @@ def show(training: Training, work: audit.Audit, reports: dict[str, verify.Report
     for column in ("layer", "neurons", "events", "operations", "if dense", "less"):
         table.add_column(column, justify="right")
     frames = next(training.tests())[0].shape[-1]
-    share = work.steps / frames  # while the last frame is held nothing happens but what is under way
+    per_frame = work.steps / frames  # while the last frame is held, no new work is started
     rows = [(str(layer.position), layer.work) for layer in work.layers if layer.work is not None]
     for name, done in [*rows, ("all", work.totals)]:
         assert done is not None
-        events, operations = done.events * share, done.operations * share
+        events, operations = done.events * per_frame, done.operations * per_frame
         less = f"{done.macs / operations:.1f} times" if operations else "-"
         table.add_row(name, f"{done.neurons:,}", f"{events:,.0f}", f"{operations:,.0f}", f"{done.macs:,}", less)
     tables.append(table)
     for title, table in zip(("average precision on clips never trained on", "work for a frame"), tables, strict=True):
         print(f"\n{title}")
-        Console().print(table)
+        console.print(table)
     for path, report in reports.items():
         said = report.skipped.get(path)
         agreed = "equal in every message" if report.exact else "DIFFERENT"
@@ -281,13 +288,13 @@ def show(training: Training, work: audit.Audit, reports: dict[str, verify.Report
 
 
 def draw(training: Training, out: Path) -> None:
-    """Detections beside the targets, and how the training went."""
+    """Write pictures of detections beside the targets, and of loss and average precision over the epochs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     images, _, boxes = next(training.tests())
     found = [[d[d[:, 4] > 0.3] for d in step] for step in detected(training.net, images)]
-    # boxes are in units of the frame: they fit larger pictures, in which names cover less
+    # Boxes are in units of the frame, so they also fit larger pictures, of which the names cover less.
     times = max(1, 320 // images.shape[3])
     images = images.repeat_interleave(times, dim=2).repeat_interleave(times, dim=3)
     clips = [
@@ -308,13 +315,12 @@ def draw(training: Training, out: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train, test, export, compare; 0 if all paths agree."""
+    """Train, test, export and compare the network; the result is 0 if all backends agree."""
     wanted = parsed(arguments)
     recipe = STREETS if wanted.data else SMALL if wanted.small else SHAPES
     if wanted.data and wanted.small:
         recipe = replace(recipe, size=(96, 96), steps=4)
-    recipe = replace(recipe, epochs=wanted.epochs or recipe.epochs)
-    wanted.out.mkdir(parents=True, exist_ok=True)
+    recipe = replace(recipe, epochs=wanted.epochs)
     training = Training.of(recipe, wanted.data, wanted.seed, wanted.out)
     if wanted.resume:
         training.resume()

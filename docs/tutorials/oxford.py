@@ -1,10 +1,11 @@
-"""Spike-train regression: 200 random trains in, a picture drawn by 200 trains out.
+"""Regression of spike trains: 200 random trains are mapped to 200 trains that draw a picture.
 
-With `--data DIR` the Oxford data, `input.bs1` and `output.bs1`; otherwise a word drawn in spikes.
+With `--data DIR`, the data is Lava-DL's Oxford data, `input.bs1` and `output.bs1`. Otherwise it is a word drawn in
+spikes.
 """
 
 # %%
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
 from _common import compare, curves, figure, options, raster, save, show
 from _training import Training
@@ -15,7 +16,7 @@ asked = options(__file__, __doc__, epochs=(5000, 20), data="input.bs1 and output
 
 # %% [markdown]
 # ## Data
-# One sample: 200 input trains of 2000 steps, some of which spike at random, and the trains that are wanted.
+# There is one sample: 200 input trains of 2000 steps, some of which spike at random, and the wanted output trains.
 
 # %%
 data = datasets.WrittenSpikes(seed=asked.seed) if asked.data is None else datasets.Oxford(asked.data)
@@ -23,8 +24,8 @@ x, target = (trains[None] for trains in data[0])
 
 # %% [markdown]
 # ## Network
-# Two dense layers of CUBA neurons, whose decays are learned too. The loss compares spike trains after a filter, a
-# twofold exponential of 2 steps.
+# Two dense layers of CUBA neurons, whose decays are learned too. The loss filters the spike trains twice with an
+# exponential of 2 steps before it compares them.
 
 # %%
 neuron = {"threshold": 0.1, "current_decay": 1, "voltage_decay": 0.1, "requires_grad": True}
@@ -34,8 +35,8 @@ optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, weight_decay=1e-5)
 
 # %% [markdown]
 # ## Training
-# There is nothing to generalise to: the test is the same sample after the step, so that the loss reported is that of
-# the network kept.
+# With one sample there is nothing to generalise to. The test runs the same sample after the training step, so that the
+# reported loss is that of the network that is kept.
 
 # %%
 stats = slayer.utils.LearningStats()
@@ -44,7 +45,7 @@ Training(asked, assistant, data, data, batch=1, prepare=tuple).run()
 curves(asked, stats)
 
 # %% [markdown]
-# ## What it draws
+# ## The picture that it draws
 
 # %%
 with torch.no_grad():
@@ -55,7 +56,7 @@ for ax, trains, title in zip(axes[0], (x, target, y), ("input", "target", "outpu
 save(asked, drawn, "trains")
 
 # %% [markdown]
-# ## Export, and proof that all paths agree
+# ## Export, and proof that all backends agree
 
 # %%
 trained, deployed = compare(asked, list(net), x, x[0].numpy().astype(int))

@@ -1,11 +1,11 @@
-"""Steering by sight with leaky integrate-and-fire neurons: 16 steps for each frame, then a reset.
+"""Steering from pictures with leaky integrate-and-fire neurons: 16 steps for each frame, then a reset.
 
-With `--data DIR` the pictures and `data.txt` of a recorded drive (Sully Chen's data set comes so); otherwise a drawn
-road.
+With `--data DIR`, the data is the pictures and `data.txt` of a recorded drive, such as Sully Chen's data set. Otherwise
+it is a drawn road.
 """
 
 # %%
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
 import torch
 from _common import compare, curves, options, show
@@ -19,22 +19,22 @@ asked = options(__file__, __doc__, epochs=(100, 1), data=DATA)
 
 # %% [markdown]
 # ## Data
-# Single frames of 33x100 pixels, held for 16 steps, and the angle of the steering wheel.
+# A sample is one frame of 33x100 pixels, held for 16 steps, and the angle of the steering wheel.
 
 # %%
 data, test = (drives(asked, train, sequence=1, count=1024) for train in (True, False))
 
 
 def held(batch):
-    """Frames (N, 3, 33, 100, 16), and angles (N, 1)."""
+    """Held frames (N, 3, 33, 100, 16), and angles (N, 1)."""
     return quantised(batch[0]).expand(-1, -1, -1, -1, STEPS), batch[1]
 
 
 # %% [markdown]
 # ## Network
-# Blocks hand on spikes within the step: deployed, a layer begins each frame one step after the layer before it, and
-# is reset then, so that all have 16 steps. The last layer never spikes, nor does it forget; its voltage after the 16
-# steps is the sum of what it received, and the angle 16 times over.
+# In training, blocks pass spikes on within the same step. Deployed, each layer begins a frame one step after the
+# previous layer, and is reset at that time, so that each has its 16 steps. The last layer never spikes, and its voltage
+# does not decay. After 16 steps its voltage is the sum of all that it received, which stands for 16 times the angle.
 
 # %%
 block = slayer.block.cuba
@@ -53,7 +53,7 @@ optimizer = torch.optim.RAdam(net.parameters(), lr=1e-3, weight_decay=1e-5)
 
 
 def error(output, target):
-    """Squared error of the angle."""
+    """The squared error of the angle."""
     return torch.nn.functional.mse_loss(output[..., -1] / STEPS, target)
 
 
@@ -67,8 +67,8 @@ Training(asked, assistant, data, test, batch=16, prepare=held, slower=(60, 85)).
 curves(asked, stats)
 
 # %% [markdown]
-# ## Export, and proof that all paths agree
-# As deployed, the frames are one stream with a reset every 16 steps.
+# ## Export, and proof that all backends agree
+# Deployed, the frames form one stream with a reset every 16 steps.
 
 # %%
 count = min(4, len(test))

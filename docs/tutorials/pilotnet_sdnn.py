@@ -1,11 +1,11 @@
-"""Steering by sight with sigma-delta neurons: only what changes from frame to frame is sent.
+"""Steering from pictures with sigma-delta neurons: they only send changes from frame to frame.
 
-With `--data DIR` the pictures and `data.txt` of a recorded drive (Sully Chen's data set comes so); otherwise a drawn
-road.
+With `--data DIR`, the data is the pictures and `data.txt` of a recorded drive, such as Sully Chen's data set. Otherwise
+it is a drawn road.
 """
 
 # %%
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
 import torch
 from _common import compare, curves, options, show
@@ -18,7 +18,7 @@ asked = options(__file__, __doc__, epochs=(200, 1), data=DATA)
 
 # %% [markdown]
 # ## Data
-# Sequences of 16 frames of 33x100 pixels, and the angle of the steering wheel for each.
+# A sample is a sequence of 16 frames of 33x100 pixels, with the angle of the steering wheel for each.
 
 # %%
 data, test = (drives(asked, train) for train in (True, False))
@@ -31,13 +31,14 @@ def frames(batch):
 
 # %% [markdown]
 # ## Network
-# Thresholds are learned. What is read out at the end is the sum of all messages, so that the first frame costs a lot
-# and those after it little. A part of the loss, `lam` times the rate of messages beyond 1 %, keeps them few.
+# Thresholds are learned. The output is the sum of all messages so far, so that the first frame costs many messages and
+# the later ones few. A second part of the loss keeps messages few: for each layer, `lam` times the square of the amount
+# by which its mean message exceeds 1 %.
 
 # %%
 block = slayer.block.sigma_delta
 neuron = {
-    "threshold": 1 / 64 if asked.small else 0.1,  # few epochs of few channels make small messages
+    "threshold": 1 / 64 if asked.small else 0.1,  # after few epochs, few channels send small messages
     "tau_grad": 0.5,
     "scale_grad": 1,
     "requires_grad": True,
@@ -58,7 +59,7 @@ Training(asked, assistant, data, test, batch=8, prepare=frames, slower=(60, 120,
 curves(asked, stats)
 
 # %% [markdown]
-# ## Export, and proof that all paths agree
+# ## Export, and proof that all backends agree
 
 # %%
 x, wanted = test[0]
@@ -70,7 +71,7 @@ angles(asked, x[..., 0], {"wanted": wanted, "said": said})
 
 # %% [markdown]
 # ## Events
-# A network of ordinary neurons would hand on every value at every frame.
+# A network of ordinary neurons would pass on every value at every frame.
 
 # %%
 neurons = sum(result.layer.size for result in deployed.layers[:-1] if result.layer.neuron is not None)

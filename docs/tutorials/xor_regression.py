@@ -1,7 +1,7 @@
-"""Regression with spiking neurons: exclusive or of two numbers, read at the last of ten steps."""
+"""Regression with spiking neurons: the exclusive or of two numbers, read at the last of ten steps."""
 
 # %%
-import _interrupted  # noqa: F401 - first: from here on, Ctrl-C ends in one line
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
 from _common import compare, curves, figure, options, raster, save, show
 from _training import Training
@@ -12,7 +12,7 @@ asked = options(__file__, __doc__, epochs=(500, 60), seed=666)
 
 # %% [markdown]
 # ## Network
-# Input neurons turn each number into spikes, two dense layers follow, and the last block hands out its weighted sum
+# Input neurons convert each number to spikes. Two dense layers follow, and the last block returns its weighted sum
 # instead of spikes.
 
 # %%
@@ -28,13 +28,13 @@ optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
 
 
 def error(output, target):
-    """Squared error of the last step."""
+    """The squared error at the last step."""
     return torch.nn.functional.mse_loss(output[..., -1], target)
 
 
 # %% [markdown]
 # ## Training
-# All four samples are one batch. The test is the same samples after the step.
+# All four samples form one batch. The test runs the same samples after the training step.
 
 # %%
 stats = slayer.utils.LearningStats()
@@ -43,7 +43,7 @@ Training(asked, assistant, data, data, batch=4, prepare=tuple, shuffle=False).ru
 curves(asked, stats)
 
 # %% [markdown]
-# ## What it answers
+# ## The answers
 
 # %%
 with torch.no_grad():
@@ -63,8 +63,8 @@ axes[0, 3].legend()
 save(asked, drawn, "answers")
 
 # %% [markdown]
-# ## Export, and proof that all paths agree
-# An input layer takes numbers in units of 1/64.
+# ## Export, and proof that all backends agree
+# An input layer of a file takes integers in units of 1/64.
 
 # %%
 trained, deployed = compare(asked, list(net), data.inputs, 64 * data.inputs[1].numpy().astype(int))

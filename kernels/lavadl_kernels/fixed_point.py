@@ -1,20 +1,42 @@
 """Fixed-point arithmetic of the Loihi neuron models.
 
-States are integers in units of 1/4096 (`STATE_ONE`), weights, biases and thresholds in
-units of 1/64 (`WEIGHT_ONE`), decays in units of 1/4096 (`DECAY_ONE`).  The functions below
-are the only place where shifts, widths and roundings are written.  They take Python or
-NumPy integers as well as compiled ones.
+States, weights and decays are integers:
 
-Source: the public fixed-point definitions of Lava's LIF process models and of Lava-DL's
-leaky integrator.
+=================================  ================================  =================================
+Quantity                           One unit of the integer           Width
+=================================  ================================  =================================
+current, voltage, other states     1/4096 (`STATE_ONE` = 4096)       24 bit
+input of a neuron                  1/4096                            32 bit
+weight, bias, threshold mantissa   1/64 (`WEIGHT_ONE` = 64)          that of the file
+weighted sum of spikes             1/64                              32 bit, 24 bit for a convolution
+decay                              1/4096 (`DECAY_ONE` = 4096)       0 to 4096
+=================================  ================================  =================================
+
+The widths are those of the device; `wrap24`, `wrap32`, `clip24` and `saturate24` apply them, and the same integers
+without a width are those of training.  The functions below are the only place where shifts, widths and roundings are
+written.  They take Python or NumPy integers as well as compiled ones; every rounding is toward zero.
+
+Source: the public fixed-point definitions of Lava's LIF process models and of Lava-DL's leaky integrator.
+
+Examples
+--------
+A voltage of 2.5 units, after one step with a decay of 1/4:
+
+>>> from lavadl_kernels.fixed_point import DECAY_ONE, STATE_ONE, leak
+>>> leak(int(2.5 * STATE_ONE), DECAY_ONE // 4) / STATE_ONE
+1.875
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import numpy as np
 from numba import types
-from numba.extending import overload
 
+from lavadl_kernels._types import Array
+from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import scalar
 
 STATE_BITS = 12
@@ -23,12 +45,13 @@ WEIGHT_BITS = 6
 WEIGHT_ONE = 1 << WEIGHT_BITS  #: one unit of weight, bias or threshold mantissa
 DECAY_BITS = 12
 DECAY_ONE = 1 << DECAY_BITS  #: a decay of 1: the state is forgotten at once
-STATE_LIMIT = 1 << 23  #: width of the chip's signed 24-bit states
-SMALL = 1 << 22  #: states below this, and sums of four of them, are exact in float32
+STATE_LIMIT = 1 << 23  #: magnitude that the device's signed 24-bit states do not reach
+#: float32 holds integers below 2**24: states below this bound, and sums of four of them within a step, are exact
+FLOAT32_BOUND = 1 << 22
 NEVER = (1 << 62) - 1  #: a threshold that no state reaches
 
 
-def shift_to_zero(product):
+def shift_to_zero(product: Any) -> Any:
     """`product` / 4096, rounded toward zero: sign(p) * (abs(p) >> 12).
 
     `product` may also be a float64 that holds an integer below 2**53, which vectorises on
@@ -40,20 +63,20 @@ def shift_to_zero(product):
 
 
 @overload(shift_to_zero)
-def _shift_to_zero(product):
+def _shift_to_zero(product: Any) -> Any:
     if isinstance(product, types.Float):
         return lambda product: np.trunc(product * (1 / 4096))
     # adding 4095 to a negative product turns the floor of >> into rounding toward zero
     return lambda product: (product + ((product >> 63) & 4095)) >> 12
 
 
-def as_type_of(value, like):
+def as_type_of(value: Any, like: Any) -> Any:
     """The integer `value` as a number of the type of `like`, a number or an array of such."""
     return value
 
 
 @overload(as_type_of)
-def _as_type_of(value, like):
+def _as_type_of(value: Any, like: Any) -> Any:
     kind = like.dtype if isinstance(like, types.Array) else like
     if kind == types.float32:
         return lambda value, like: np.float32(value)
@@ -62,13 +85,13 @@ def _as_type_of(value, like):
     return lambda value, like: np.int64(value)
 
 
-def fixed(value, like):
+def fixed(value: Any, like: Any) -> Any:
     """`value` in units of 1 as an integer of 1/4096, rounded toward zero, of the number type of `like`."""
     return int(value * 4096)
 
 
 @overload(fixed)
-def _fixed(value, like):
+def _fixed(value: Any, like: Any) -> Any:
     if like == types.float32:
         return lambda value, like: np.trunc(value * np.float32(4096.0))
     if isinstance(like, types.Float):
@@ -77,76 +100,79 @@ def _fixed(value, like):
 
 
 @scalar
-def real(value):
+def real(value: Any) -> Any:
     """An integer of 1/4096 in units of 1, float32."""
     return np.float32(value) * np.float32(1 / 4096)
 
 
-def scale_to_zero(state, share):
-    """`state` * `share` / 4096, rounded toward zero.
+def scale_to_zero(state: Any, decay_fraction: Any) -> Any:
+    """`state` * `decay_fraction` / 4096, rounded toward zero.
 
     `state` may be a float64 as in `shift_to_zero`, or a float32 that holds an integer below 2**24, with a
-    `share` from 0 to 4096.
+    `decay_fraction` from 0 to 4096.
     """
-    return _scale_to_zero_in_float32(state, share) if isinstance(state, np.float32) else shift_to_zero(state * share)
+    if isinstance(state, np.float32):
+        return _scale_to_zero_in_float32(state, decay_fraction)
+    return shift_to_zero(state * decay_fraction)
 
 
 @scalar
-def _scale_to_zero_in_float32(state, share):
-    # of two parts of the same sign: whole multiples of 4096, which need no rounding, and the rest; each
-    # product has 24 bits at most
+def _scale_to_zero_in_float32(state: Any, decay_fraction: Any) -> Any:
+    # the product may need 36 bits and float32 has 24: it is the sum of two parts of the same sign, that of the whole
+    # multiples of 4096, which needs no rounding, and that of the rest; each part has 24 bits at most
     high = np.trunc(state * np.float32(1 / 4096))
     low = state - high * np.float32(4096)
-    return high * share + np.trunc(low * (share * np.float32(1 / 4096)))
+    return high * decay_fraction + np.trunc(low * (decay_fraction * np.float32(1 / 4096)))
 
 
 @overload(scale_to_zero)
-def _scale_to_zero(state, share):
+def _scale_to_zero(state: Any, decay_fraction: Any) -> Any:
     if state == types.float32:
-        return lambda state, share: _scale_to_zero_in_float32(state, share)
+        return lambda state, decay_fraction: _scale_to_zero_in_float32(state, decay_fraction)
     if isinstance(state, types.Float):
-        # a power of two scales exactly wherever it stands; here it leaves the loops over lanes that share it
-        return lambda state, share: np.trunc(state * (share * (1 / 4096)))
-    return lambda state, share: shift_to_zero(state * share)
+        # a power of two scales exactly wherever it stands in the product; beside the decay fraction the compiler
+        # takes the multiplication out of loops over lanes that have the same one
+        return lambda state, decay_fraction: np.trunc(state * (decay_fraction * (1 / 4096)))
+    return lambda state, decay_fraction: shift_to_zero(state * decay_fraction)
 
 
 @scalar
-def leak(state, decay):
+def leak(state: Any, decay: Any) -> Any:
     """`state` after one step of exponential decay: state * (1 - decay / 4096), toward zero."""
     return scale_to_zero(state, as_type_of(4096, state) - decay)
 
 
-def wrap32(value):
+def wrap32(value: Any) -> Any:
     """The signed 32-bit integer congruent to `value` modulo 2**32."""
     return ((value + 2147483648) & 4294967295) - 2147483648
 
 
 @overload(wrap32)
-def _wrap32(value):
+def _wrap32(value: Any) -> Any:
     if value == types.float32:
-        return lambda value: value  # an integer below 2**24
+        return lambda value: value  # a float32 state is an integer below 2**24, which 32 bits hold
     if isinstance(value, types.Float):
         return lambda value: value - np.floor((value + 2147483648) / 4294967296) * 4294967296
     return lambda value: ((value + 2147483648) & 4294967295) - 2147483648
 
 
 @scalar
-def wrap(value, bits):
+def wrap(value: Any, bits: Any) -> Any:
     """The signed integer of `bits` bits congruent to `value` modulo 2**bits."""
     half = 1 << (bits - 1)
     return ((value + half) & (2 * half - 1)) - half
 
 
 @scalar
-def scaled(value, up):
-    """`value` * 2**up, rounded toward zero."""
-    if up >= 0:
-        return value << up
-    return -(-value >> -up) if value < 0 else value >> -up
+def scale_by_power_of_two(value: Any, exponent: Any) -> Any:
+    """`value` * 2**`exponent`, rounded toward zero."""
+    if exponent >= 0:
+        return value << exponent
+    return -(-value >> -exponent) if value < 0 else value >> -exponent
 
 
 @scalar
-def wrap24(value):
+def wrap24(value: Any) -> Any:
     """Lava's width of the current: a 32-bit value folded once into (-2**23, 2**23].
 
     One fold only: values at or beyond 3 * 2**23 stay outside 24 bits, as they do in Lava.
@@ -158,61 +184,93 @@ def wrap24(value):
 
 
 @scalar
-def clip24(value):
+def clip24(value: Any) -> Any:
     """`value` clipped to [-(2**23 - 1), 2**23 - 1]."""
     most = as_type_of(8388607, value)
     return min(max(value, -most), most)
 
 
 @scalar
-def saturate24(value):
+def saturate24(value: Any) -> Any:
     """Lava's width of the voltage: a 32-bit value clipped to 24 bits."""
     return clip24(wrap32(value))
 
 
-def memory(decay, steps):
-    """How many times its largest input a leaky integrator at rest can come to within `steps` steps.
+def leaky_gain(decay: int | Array, steps: int) -> float:
+    """The gain of a leaky integrator: a bound on its state, from rest, in units of the largest input.
 
-    With rounding toward zero a step leaves at most the share 1 - d / 4096 of a state, so that inputs up to X sum to
-    X (1 + (1 - d / 4096) + ...), which no number of steps brings beyond X 4096 / d.
+    With rounding toward zero a step leaves at most the decay fraction 1 - d / 4096 of a state, so that inputs up to X
+    sum to X (1 + (1 - d / 4096) + ...), which no number of steps brings beyond X 4096 / d.
 
     Parameters
     ----------
     decay : int or ndarray of int
-        0 to 4096; the least of an array counts.
+        d, 0 to 4096 in 1/4096, of any shape; the least of an array counts.
     steps : int
-        How long.
+        The number of steps.
 
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> leaky_gain(1024, steps=100)  # a quarter of the state is lost at each step
+    4.0
+    >>> leaky_gain(0, steps=100)  # an integrator without decay
+    100.0
     """
     least = int(np.min(decay, initial=DECAY_ONE))
     return float(steps) if least == 0 else min(float(steps), DECAY_ONE / least)
 
 
-def chained(decays, steps):
-    """How many times inputs and initial states, whichever is larger, integrators in a chain can come to.
+def chain_gain(decays: Iterable[int | Array], steps: int) -> float:
+    """The gain of leaky integrators in a chain, in units of the largest input or initial state.
 
-    From a state up to B and with inputs up to B an integrator stays below B (1 + `memory`); that is the
+    From a state up to B and with inputs up to B an integrator stays below B (1 + `leaky_gain`); that is the
     input of the next.
+
+    Parameters
+    ----------
+    decays : iterable of int or ndarray of int
+        One for each integrator of the chain, as `leaky_gain` takes them: each a number or of any shape.
+    steps : int
+        The number of steps.
+
+    Returns
+    -------
+    float
     """
     gain = 1.0
     for decay in decays:
-        gain *= 1 + memory(decay, steps)
+        gain *= 1 + leaky_gain(decay, steps)
     return gain
 
 
-def input_bound(gain, wide):
-    """Largest magnitude of inputs and initial states that keeps states of `gain` times it exact, in 1/4096.
+def input_bound(gain: float, wide: bool) -> float:
+    """Largest magnitude, in 1/4096, of inputs and initial states for which states stay exact.
 
-    float64 states are exact while their product with a decay stays below 2**53, int64 ones below 2**63. Half of
-    that is left to what states come to by themselves.
+    float64 states are exact while their product with a decay, up to 2**12, stays below 2**53, int64 ones below 2**63.
+    The bound on states is another factor of 2 below that, which leaves as much again to what states come to by
+    themselves, as thresholds that grow with each spike.
+
+    Parameters
+    ----------
+    gain : float
+        The largest magnitude of a state in units of the largest input or initial state.
+    wide : bool
+        Whether states are int64 instead of float64.
+
+    Returns
+    -------
+    float
     """
     return (2.0**50 if wide else 2.0**40) / gain
 
 
-def run_in_float64_or_int64(run, x, state, gain, extra=0):
+def run_in_float64_or_int64(
+    run: Callable[[np.float32, Any], bool], x: tuple[Array, ...], state: Array, gain: float, extra: int = 0
+) -> None:
     """Call `run(bound, zero)` with the fastest number type that holds every state exactly.
 
     `run` returns whether all inputs stayed within `bound`; `zero` gives the type of the states.
@@ -224,9 +282,9 @@ def run_in_float64_or_int64(run, x, state, gain, extra=0):
     x : tuple of ndarray
         Inputs (T, M), units of 1.
     state : ndarray
-        Initial states in 1/4096.
+        Initial states in 1/4096, of any shape.
     gain : float
-        How many times inputs and initial states, whichever is larger, a state can come to.
+        The largest magnitude of a state in units of the largest input or initial state.
     extra : int
         Largest magnitude, in 1/4096, that a state reaches by itself.
 
@@ -243,11 +301,14 @@ def run_in_float64_or_int64(run, x, state, gain, extra=0):
         if largest < bound and extra < input_bound(1, wide) and run(np.float32(bound), zero):
             return
     if extra >= input_bound(1, True):
-        raise ValueError(f"thresholds can grow to {extra / 4096:.3g} over {steps} steps, beyond any fixed-point type")
+        raise ValueError(
+            f"thresholds must stay below {input_bound(1, True) / 4096:.3g}, got parameters with which thresholds can "
+            f"grow to {extra / 4096:.3g} over {steps} steps"
+        )
     if largest >= bound:
-        raise ValueError(f"states must start below {bound / 4096:.3g} in magnitude, found {largest / 4096:.3g}")
+        raise ValueError(f"states must start below {bound / 4096:.3g} in magnitude, got {largest / 4096:.3g}")
     with np.errstate(invalid="ignore"):
         worst = max(float(np.abs(part).max(initial=0)) for part in x)
     raise ValueError(
-        f"neuron input must be finite and below {bound / 4096:.3g} in magnitude over {steps} steps, found {worst}"
+        f"neuron input must be finite and below {bound / 4096:.3g} in magnitude over {steps} steps, got {worst}"
     )

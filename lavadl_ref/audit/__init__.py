@@ -1,4 +1,4 @@
-"""What a ``.net`` file becomes, what lava-dl's netx makes of it, how much room its integers have, how much it works.
+"""An audit of a ``.net`` file: its Lava processes, lava-dl's netx on it, the head-room of its integers, and its work.
 
 `audit` looks at every layer without changing anything and needs neither torch nor Lava.
 """
@@ -81,8 +81,7 @@ def audit(
     -------
     Audit
         Where the reference run cannot run the network, or without widths its integers leave 64 bits, ``reference`` has
-        the reason, and head-room is that of
-        the constants alone.
+        the reason, and head-room is that of the constants alone.
 
     Raises
     ------
@@ -91,6 +90,17 @@ def audit(
     TypeError, ValueError
         If the input does not fit the network, see `reference.Network.run`; if an argument would have no effect; or if
         the run would take more than `megabytes`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lavadl_ref.exchange import Dense, Network, Neuron
+    >>> neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 80})
+    >>> found = audit(Network((Dense(shape=(1,), weight=np.array([[32, -16]]), neuron=neuron),)), steps=16)
+    >>> found.layers[0].becomes, found.layers[0].upstream
+    ('Dense + LIF', 'loads')
+    >>> [(room.quantity, room.free) for room in found.layers[0].head_room[:2]]
+    [('weight', 2), ('threshold', 18)]
     """
     network = described(net_config)
     becomes, lava = processes(network)
@@ -143,7 +153,7 @@ def _measure(deployed: reference.Network, x: NDArray[Any], random: str | None) -
     run = deployed.run(x, record=reference.RECORDABLE)
     found = list(measure.layers(network, x, run))
     work = [done for _, done in found]
-    if run.exceeded:  # what is cut off by a width does not tell how far it would have gone
+    if run.exceeded:  # what a width cuts off does not tell how far it would have gone
         free = reference.Network(network, profile="slayer").run(x, record=reference.RECORDABLE)
         found = list(measure.layers(network, x, free))
     outside = None if isinstance(network.layers[0], Input) else Work(x[..., 0].size, measure.events(x.T), 0.0, 0)
@@ -165,7 +175,7 @@ def _totals(work: list[Work | None]) -> Totals:
 
 
 def processes(network: Network) -> tuple[dict[int, str], str | None]:
-    """What each layer becomes on Lava, "-" for none, and why the network cannot go there."""
+    """Lava processes that each layer becomes, "-" for none, and why the network cannot go there, None if it can."""
     names = dict.fromkeys(range(len(network.layers)), "-")
     shape = input_shape(network)[::-1] if isinstance(network.layers[0], Kernel) else None
     try:
@@ -176,7 +186,7 @@ def processes(network: Network) -> tuple[dict[int, str], str | None]:
 
 
 def _options(layer: Layer) -> Iterator[str]:
-    """What is set besides shape, weights, bias and the parameters that all neurons of a family have."""
+    """Settings of a layer besides shape, weights, bias and the parameters that all neurons of a family have."""
     if isinstance(layer, Kernel):
         usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
         yield f"kernel {layer.kernel_size[0]}x{layer.kernel_size[1]}"

@@ -1,8 +1,6 @@
-"""How many synapses a message passes on its way into a layer: exact, borders and padding included."""
+"""Synapses that a message passes on its way into a layer, counted exactly, with borders and padding."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +46,9 @@ def feedback_fan_out(layer: Layer) -> int:
 def _taps(layer: Kernel, axis: int, extent: int) -> NDArray[np.int64]:
     """(extent,): windows, or places in windows, that each row or column of the input meets."""
     outputs, stride, padding = layer.shape[1 + axis], layer.stride[axis], layer.padding[axis]
-    reach: NDArray[Any] = layer.dilation[axis] * np.arange(layer.kernel_size[axis]) - padding
+    reach: NDArray[np.int64] = layer.dilation[axis] * np.arange(layer.kernel_size[axis]) - padding
     if isinstance(layer, (ConvTranspose, Unpool)):
         to = np.arange(extent)[:, None] * stride + reach
-        return ((to >= 0) & (to < outputs)).sum(axis=1)
+        return np.count_nonzero((to >= 0) & (to < outputs), axis=1).astype(np.int64)
     source = (np.arange(outputs)[:, None] * stride + reach).reshape(-1)
     return np.bincount(source[(source >= 0) & (source < extent)], minlength=extent)

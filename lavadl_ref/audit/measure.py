@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from lavadl_kernels.fixed_point import STATE_BITS, WEIGHT_ONE
+from lavadl_kernels import neurons
+from lavadl_kernels.engine import deployed
 from lavadl_kernels.ops import integer_synapse as synapse
 from numpy.typing import NDArray
 
 from lavadl_ref.audit.fan_out import fan_out, feedback_fan_out
+from lavadl_ref.audit.lava_neurons import lava_neuron
 from lavadl_ref.audit.report import HeadRoom, Work
 from lavadl_ref.deployed import deployment, reference
 from lavadl_ref.deployed.reference import LayerRun, Run
@@ -23,14 +25,12 @@ Array = NDArray[Any]
 NARROW = (1 << 23) - 1  # of 24 bits, which saturate at both ends
 WIDE = (1 << 31) - 1
 DELAY_LIMIT = 63  # of Lava's synapses
-#: Of Lava's LIF, and of 32 after the shift of sigma-delta neurons; other processes have 32.
-BIAS_BITS: dict[str | None, int] = {"CUBA": 16, "SDNN": 20}
-CURRENT = "current"
-NARROW_STATES = frozenset({CURRENT, "voltage", "real", "imag"})
+CURRENT = "current"  #: the one state that wraps, and so holds 2**23 but not its negative
+NARROW_STATES = frozenset({CURRENT, "voltage", "real", "imag"})  #: of 24 bits; Lava's processes have 32 for the others
 
 
 def free_bits(low: int, high: int, smallest: int, largest: int) -> int | None:
-    """By how many bits `smallest` and `largest` may be shifted left within `low` and `high`; None if both are 0."""
+    """Bits by which `smallest` and `largest` may be shifted left within `low` and `high`; None if both are 0."""
     ends = [(largest, high)] * (largest > 0) + [(-smallest, -low)] * (smallest < 0)
     return min((_free(value, limit) for value, limit in ends), default=None)
 
@@ -43,7 +43,17 @@ def _free(value: int, limit: int) -> int:
 
 
 def head_room(quantity: str, low: int, high: int, *values: Any) -> Iterator[HeadRoom]:
-    """An entry, if there are values."""
+    """The head-room of a quantity that fits within [low, high]; nothing if there are no values.
+
+    Parameters
+    ----------
+    quantity : str
+        Its name.
+    low, high : int
+        The smallest and the largest integer that fits.
+    *values : array_like of int
+        All that it was, of any shape; None for what a layer does not have.
+    """
     arrays = [np.asarray(value) for value in values if value is not None and np.size(value)]
     if not arrays:
         return
@@ -52,23 +62,23 @@ def head_room(quantity: str, low: int, high: int, *values: Any) -> Iterator[Head
 
 
 def constants(layer: Layer) -> Iterator[HeadRoom]:
-    """Head-room of what the file says: weights, biases, thresholds, delays."""
+    """Head-room of the integers of the file: weights, biases, thresholds, delays."""
     names = ("weight", "weight_imag", "weight_rec", "weight_rec_imag")
     if isinstance(layer, (Dense, Kernel)):
         yield from head_room("weight", -256, 254, *(getattr(layer, name, None) for name in names))
-    family = None if layer.neuron is None else layer.neuron.type
+    held = lava_neuron(layer.neuron)
     if not isinstance(layer, Input):
-        limit = 1 << (BIAS_BITS.get(family, 32) - 1)
+        limit = held.bias_limit
         yield from head_room("bias", -limit, limit - 1, getattr(layer, "bias", None), getattr(layer, "bias_imag", None))
         yield from head_room("input bias", -WIDE - 1, WIDE, getattr(layer, "input_bias", None))
     if layer.neuron is not None:
-        high = WIDE >> (12 if family == "SDNN" else 6)
+        high = WIDE >> held.threshold_shift
         yield from head_room("threshold", 0, high, layer.neuron.parameters.get("threshold"))
     yield from head_room("delay", 0, DELAY_LIMIT, layer.delay)
 
 
 def layers(network: Network, x: Array, run: Run) -> Iterator[tuple[tuple[HeadRoom, ...], Work | None]]:
-    """For each layer the head-room of its sums and states, and its work.
+    """Head-room of the sums and states of each layer, and its work.
 
     Parameters
     ----------
@@ -121,54 +131,49 @@ def _totals(layer: Layer, incoming: int, arriving: Array, sent: Array) -> tuple[
 
 
 def _before_reset(layer: Layer, incoming: int, name: str, ran: LayerRun, sums: tuple[Integers, ...]) -> Integers | None:
-    """Values of a state where a spike set it back, as they were before; None for states that stay."""
+    """Values of a state where a spike set it back, as they were before; None for states that stay.
+
+    A graded spike carries such a value. So every step of the run is taken once more by graded neurons: each from the
+    recorded state before it, and side by side, as if the steps were samples of one step each.
+    """
     neuron = layer.neuron
     assert neuron is not None and ran.spikes is not None
-    spikes = np.moveaxis(ran.spikes, -1, 0)[:, None] != 0
-    if neuron.type == "CUBA" and name == "voltage":
-        bias = 0 if isinstance(layer, Input) else _per_neuron(getattr(layer, "bias", None), layer)
-        drive = _scaled(_time_first(ran.current) + bias * WEIGHT_ONE, -(neuron.parameters.get("weight_exp") or 0))
-        before = _leak(_earlier(ran.voltage), 4096 - _per_neuron(neuron["voltage_decay"], layer)) + drive
-    elif neuron.type == "RF_IZHIKEVICH" and name == "imag":
-        made = deployment.deploy(layer, incoming)
-        real, imag = _earlier(ran.real), _earlier(ran.imag)
-        drive = np.zeros_like(imag)
-        if not isinstance(layer, Input):
-            drive = _scaled(sums[1] + made.bias[1].reshape(layer.shape), int(made.up[1]))
-        sine, cosine = (_per_neuron(neuron[part], layer) for part in ("sin_decay", "cos_decay"))
-        before = _leak(real, sine) + _leak(imag, cosine) + drive
-    else:
+    record = neurons.family(neuron.type)
+    if name != record.carried or name not in record.resets:
         return None
-    return before[spikes]
+    steps = ran.spikes.shape[-1]
+    made = deployment.deploy(layer, incoming, batch=steps)
+    lanes = steps * layer.size
+    state = made.rest.copy()
+    for row, kept in zip(state, made.states, strict=True):
+        row[layer.size :] = _time_first(getattr(ran, kept))[:-1].reshape(-1)
+    total = [np.ascontiguousarray(part).reshape(1, lanes) for part in sums]
+    # an input layer drives the real part alone
+    total += [np.zeros((1, lanes), np.int64)] * (len(made.bias) - len(total))
+    value = np.empty((1, lanes), np.int64)
+    synapses = deployed.Synapses(
+        tuple(total), made.bias, made.up, tuple(np.zeros((0, 0), np.int64) for _ in made.feedback)
+    )
+    profile = deployed.Profile(start=0, loihi=False, graded=True, bits=made.bits)
+    filled = deployed.Filled(value, np.empty((len(state), 0, lanes), np.int64), np.empty(lanes, np.int64))
+    deployed.run(made.neuron, synapses, state, made.rest, np.zeros(1, np.bool_), profile, filled)
+    return value[0][_time_first(ran.spikes).reshape(-1) != 0]
 
 
 def _time_first(values: Array | None) -> Integers:
+    """(\\*shape, T) as (T, 1, \\*shape)."""
     assert values is not None
     return np.moveaxis(values, -1, 0)[:, None].astype(np.int64)
 
 
-def _earlier(values: Array | None) -> Integers:
-    """(T, 1, \\*shape), one step earlier."""
-    now = _time_first(values)
-    return np.concatenate([np.zeros_like(now[:1]), now[:-1]])
-
-
-def _per_neuron(values: Any, layer: Layer) -> Integers:
-    array = np.asarray(0 if values is None else values, np.int64)
-    return array.reshape(-1, *[1] * (len(layer.shape) - 1)) if array.ndim == 1 else array
-
-
-def _scaled(values: Integers, bits: int) -> Integers:
-    """`values` * 2**bits, truncated toward zero."""
-    return values << bits if bits >= 0 else np.sign(values) * (np.abs(values) >> -bits)
-
-
-def _leak(values: Integers, factor: Integers) -> Integers:
-    return _scaled(values * factor, -STATE_BITS)
-
-
 def events(x: Array) -> float:
-    """Messages of (T, ...) other than 0 per step."""
+    """Messages other than 0 per step.
+
+    Parameters
+    ----------
+    x : ndarray
+        (T, ...) messages.
+    """
     return int(np.count_nonzero(x)) / len(x)
 
 

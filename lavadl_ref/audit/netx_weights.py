@@ -1,7 +1,7 @@
-"""What lava-dl's netx makes of fully connected weights, and of a resonator's sine and cosine.
+"""Fully connected weights, and a resonator's sine and cosine, as lava-dl's netx hands them to Lava.
 
-Formulas from observation: netx shifts a matrix up as far as it believes 8 bits let it, counts the bits in use, and
-leaves the sign mode to Lava, which clips and truncates by a sign mode of its own finding.
+The formulas come from observation: netx shifts a matrix up as far as it takes 8 bits to allow, and counts the bits in
+use. It leaves the sign mode to Lava, which finds one from the weights and clips and truncates by it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,18 @@ Integers = NDArray[np.int64]
 
 
 def zeros(matrices: list[Integers]) -> bool:
-    """Whether there is no weight but 0, for which netx divides by 0."""
+    """Tell whether all weights are 0, for which netx divides by 0.
+
+    Parameters
+    ----------
+    matrices : list of ndarray
+        (O, I) integers in 1/64.
+    """
     return not any(matrix.any() for matrix in matrices)
 
 
 def changed(matrices: list[Integers]) -> int:
-    """How many weights come out different.
+    """The number of weights that come out different.
 
     Parameters
     ----------
@@ -29,6 +35,7 @@ def changed(matrices: list[Integers]) -> int:
     """
     low, high = _ends(matrices)
     mixed = low < 0 <= high
+    # Lava's weights of both signs are even and within [-256, 254]; it clips the others
     if mixed and (high > 254 or low < -256):
         return sum(int(((matrix > 254) | (matrix < -256)).sum()) for matrix in matrices)
     if high > 255 or low < -256:
@@ -41,7 +48,13 @@ def changed(matrices: list[Integers]) -> int:
 
 
 def shift(matrices: list[Integers]) -> int:
-    """By how many bits netx shifts the weights up; where delays meet feedback it never shifts the sums back."""
+    """Bits by which netx shifts the weights up; where delays meet feedback it never shifts the sums back.
+
+    Parameters
+    ----------
+    matrices : list of ndarray
+        (O, I) integers in 1/64, not all 0.
+    """
     low, high = _ends(matrices)
     return max(_shift(low, high), 0)
 
@@ -77,12 +90,17 @@ def rotation(sine: Integers, cosine: Integers) -> tuple[Integers, Integers]:
     Parameters
     ----------
     sine, cosine : ndarray of int
-        In 1/4096, same shape.
+        In 1/4096, of the same shape.
+
+    Returns
+    -------
+    tuple of ndarray
+        int64 of that shape in 1/4096.
     """
     imag, real = np.asarray(sine) / 4096, np.asarray(cosine) / 4096
     alpha = 1 - np.sqrt(imag**2 + real**2)
     with np.errstate(divide="ignore"):
         period = 1 / (np.arctan2(imag, real) / (2 * np.pi))
     angle = 2 * np.pi / period
-    parts = ((1 - alpha) * np.sin(angle), (1 - alpha) * np.cos(angle))
-    return tuple((part * 4096).astype(np.int64) for part in parts)  # type: ignore[return-value]
+    left = 1 - alpha
+    return (left * np.sin(angle) * 4096).astype(np.int64), (left * np.cos(angle) * 4096).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What an audit finds, as plain values: `dataclasses.asdict` gives the JSON of the command."""
+"""The findings of an audit, as plain values: `dataclasses.asdict` gives the JSON of the command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class HeadRoom:
-    """How far a quantity stays below the width that Lava's processes hold it in."""
+    """Distance of a quantity from the ends of the width in which Lava's processes hold it."""
 
     quantity: str
     low: int  #: smallest integer that fits
@@ -47,7 +47,7 @@ class Totals(Work):
 
 @dataclass(frozen=True)
 class LayerAudit:
-    """What is known of one layer of the file."""
+    """Everything that an audit finds of one layer of the file."""
 
     position: int
     kind: str
@@ -63,7 +63,7 @@ class LayerAudit:
 
 @dataclass(frozen=True)
 class Audit:
-    """What is known of a network."""
+    """Everything that an audit finds of a network."""
 
     layers: tuple[LayerAudit, ...]
     upstream: str  #: the worst of the layers

@@ -1,7 +1,7 @@
-"""What lava-dl's netx does with each layer of a file: loads it, refuses it, or silently changes it.
+"""Lava-DL's netx on each layer of a file: it loads the layer, refuses it, or silently changes it.
 
-Rules of lava-dl 0.6.0 as its netx shows them from outside; ``validation/conformance/test_audit.py`` holds every one of
-them to an installed lava-dl, loads by the integers of a run.
+These are rules of lava-dl 0.6.0, found by observing what its netx does. ``validation/conformance/test_audit.py``
+compares each of them with an installed lava-dl; that a layer loads is compared by the integers of a run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lavadl_ref.audit import netx_weights
+from lavadl_ref.audit.lava_neurons import lava_neuron, loaded_as
 from lavadl_ref.audit.report import ALTERS, LOADS, OUTCOMES, REFUSES, Finding
 from lavadl_ref.deployed import deployment
 from lavadl_ref.exchange import (
@@ -30,9 +31,8 @@ from lavadl_ref.exchange import (
     Unpool,
 )
 
-DELAY_LIMIT = 62
-BIAS_LIMIT = 2**15  # Lava's LIF has 16 bits of bias
-SIGMA_DELTA_LIMIT = 2 ** (31 - 12)  # thresholds and biases of sigma-delta neurons are shifted by 12 in 32 bits
+DELAY_LIMIT = 62  # netx clips delays to it, although Lava's synapses take 63
+FORGETS = 4096  # the voltage decay of neurons that keep nothing of their voltage from one step to the next
 
 
 def worst(findings: tuple[Finding, ...]) -> str:
@@ -41,7 +41,7 @@ def worst(findings: tuple[Finding, ...]) -> str:
 
 
 def findings(network: Network) -> list[tuple[Finding, ...]]:
-    """For each layer of the file what netx does with it, called with default arguments; () where it simply loads."""
+    """Findings for each layer of the file, netx called with default arguments; () where it simply loads the layer."""
     found = []
     for position, (layer, start) in enumerate(zip(network.layers, network.start_steps, strict=True)):
         before = network.layers[:position]
@@ -50,7 +50,7 @@ def findings(network: Network) -> list[tuple[Finding, ...]]:
 
 
 def _layer(layer: Layer, start: int) -> Iterator[Finding]:
-    """What is wrong with a layer by itself; the first refusal is the only one met."""
+    """Findings on a layer by itself; netx goes no further than the first refusal."""
     refusal = _refusal(layer)
     if refusal is not None:
         yield Finding(REFUSES, refusal)
@@ -75,8 +75,8 @@ def _refusal(layer: Layer) -> str | None:
         return f"NotImplementedError: {layer.kind}"
     neuron = layer.neuron
     complex_input = neuron is not None and FAMILIES[neuron.type].complex_input
-    if neuron is not None and neuron.type == "ALIF":
-        return "AttributeError: ALIF neurons are not known"
+    if neuron is not None and loaded_as(neuron) is None:
+        return f"AttributeError: {neuron.type} neurons are not known"
     if isinstance(layer, Conv) and neuron is None:
         return "KeyError: a convolution without neurons"
     if isinstance(layer, Conv) and complex_input:
@@ -92,14 +92,15 @@ def _refusal(layer: Layer) -> str | None:
         netx_weights.zeros([part]) for part in (layer.weight, layer.weight_imag) if part is not None
     ):
         return "OverflowError: all weights are 0"
-    if neuron is None or neuron.type != "SDNN":
+    if neuron is None or not FAMILIES[neuron.type].sends_changes:
         return None
     if deployment.is_sigma_output(layer):
         return "TypeError: the bias of a layer that sends its sums" if _biased(layer) is not None else None
     if isinstance(neuron["threshold"], np.ndarray):
         return "loads, but Lava cannot build it: sigma-delta neurons have one threshold per layer"
-    if int(neuron["threshold"]) >= SIGMA_DELTA_LIMIT:
-        return f"loads, but Lava cannot hold it: threshold {neuron['threshold']} leaves 32 bits when shifted by 12"
+    shift = lava_neuron(neuron).threshold_shift
+    if int(neuron["threshold"]) >= 1 << (31 - shift):
+        return f"loads, but Lava cannot hold it: threshold {neuron['threshold']} leaves 32 bits when shifted by {shift}"
     return None
 
 
@@ -125,21 +126,22 @@ def _dense(layer: Dense) -> Iterator[Finding]:
 def _neuron(layer: Layer) -> Iterator[Finding]:
     neuron = layer.neuron
     assert neuron is not None
-    family = neuron.type
+    family = FAMILIES[neuron.type]
     if isinstance(layer, Input) and (layer.weight, layer.bias) != (64, 0):
         yield Finding(LOADS, f"gain {layer.weight} and offset {layer.bias} are left to the caller (transform)")
     if isinstance(layer, Input):
         yield Finding(LOADS, "NumPy 2.4 and later: TypeError where weight or bias has shape (1,), as lava-dl writes it")
-    if FAMILIES[family].complex_input:
-        if family.startswith("ADRF"):
-            yield Finding(ALTERS, f"loaded as {family[2:]}: threshold and refractory adaptation dropped")
+    if family.complex_input:
+        loaded = loaded_as(neuron)
+        if loaded != neuron.type:
+            yield Finding(ALTERS, f"loaded as {loaded}: threshold and refractory adaptation dropped")
         yield from _rotation(neuron["sin_decay"], neuron["cos_decay"])
     exponents = [neuron.parameters.get(name) or 0 for name in ("weight_exp", "weight_exp_imag")]
     if any(exponents):
         yield Finding(ALTERS, f"weight_exp {', '.join(str(e) for e in exponents if e)} ignored")
     if neuron.parameters.get("graded_spike"):
         yield Finding(ALTERS, "graded spikes become 1")
-    if family != "SDNN" or deployment.is_sigma_output(layer):
+    if not family.sends_changes or deployment.is_sigma_output(layer):
         return
     if neuron.parameters.get("cum_error"):
         yield Finding(ALTERS, "cum_error ignored")
@@ -176,7 +178,7 @@ def _bias(layer: Layer, start: int) -> Iterator[Finding]:
     if FAMILIES[neuron.type].complex_input:
         yield Finding(ALTERS, "bias ignored")
         return
-    limit = SIGMA_DELTA_LIMIT if neuron.type == "SDNN" else BIAS_LIMIT
+    limit = lava_neuron(neuron).bias_limit
     if bias.max() >= limit or bias.min() < -limit:
         yield Finding(ALTERS, f"bias {bias.min()}..{bias.max()} wraps, Lava holds {-limit}..{limit - 1}")
     if start > 0 and _acts_alone(layer, bias):
@@ -186,12 +188,12 @@ def _bias(layer: Layer, start: int) -> Iterator[Finding]:
 
 
 def _acts_alone(layer: Layer, bias: Any) -> bool:
-    """Whether the bias leaves a trace in neurons at rest that get no input."""
+    """Tell whether the bias leaves a trace in neurons at rest that get no input."""
     neuron = layer.neuron
     assert neuron is not None
-    if neuron.type == "SDNN":
+    if FAMILIES[neuron.type].sends_changes:
         return bool(bias.max() > 0)
-    forgetful = np.all(np.asarray(neuron["voltage_decay"]) == 4096)
+    forgetful = np.all(np.asarray(neuron["voltage_decay"]) == FORGETS)
     return not forgetful or bool(bias.max() > neuron["threshold"])
 
 
@@ -216,16 +218,16 @@ def _delay(layer: Layer) -> Iterator[Finding]:
 
 
 def _arriving(layer: Layer, before: tuple[Layer, ...]) -> Iterator[Finding]:
-    """What becomes of the messages that arrive, and what netx has to be told of them."""
+    """Findings on the messages that arrive: what netx takes them for, and what it has to be told of them."""
     if not isinstance(layer, (Dense, Conv)) or layer.neuron is None:
         return
     if isinstance(layer, Conv) and all(isinstance(other, Flatten) for other in before):
         yield Finding(LOADS, "needs input_shape=(W, H, C)")
-    senders = [other.neuron.type for other in before if other.neuron is not None]
-    receives, family = layer.neuron.type == "SDNN", senders[-1] if senders else None
-    if receives and family is None:
+    receives = FAMILIES[layer.neuron.type].sends_changes
+    senders = [FAMILIES[other.neuron.type].sends_changes for other in before if other.neuron is not None]
+    if receives and not senders:
         yield Finding(LOADS, "needs input_message_bits=16, or messages count as 1")
-    elif receives and family != "SDNN":
+    elif receives and not senders[-1]:
         yield Finding(ALTERS, "a spike counts as a message of 1/4096")
-    elif not receives and family == "SDNN":
+    elif not receives and senders and senders[-1]:
         yield Finding(ALTERS, "messages of 1/4096 are taken for whole numbers")

@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref._assigned import derived
-from lavadl_ref.slayer._bridge.autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import follow_torch
 from lavadl_ref.slayer.utils import _validate
 
 Array = NDArray[np.float64]
 F = TypeVar("F", np.float32, np.float64)
 
 _BY_FIT = "samples and curve change by append, clear, fit and load_state_dict"
-LOWEST_MAX = 0.8  #: the curve reaches at least this rate, however rarely neurons fired in the samples
+LOWEST_MAX = 0.8  #: the curve reaches at least this rate, however rarely neurons fired in the samples; as Lava-DL's
 
 
 class AnnSampler(torch.nn.Module):
@@ -62,6 +62,16 @@ class AnnSampler(torch.nn.Module):
 
     Curve and samples are saved with the module, so that training goes on from a checkpoint as it would have. A
     checkpoint of Lava-DL's has none of them and loads as unfitted.
+
+    Examples
+    --------
+    >>> import torch
+    >>> sampler = AnnSampler()
+    >>> drives = torch.linspace(0, 2, 200)
+    >>> sampler.append(drives.clamp(0, 1)[:, None], drives[:, None])
+    >>> sampler.fit()
+    >>> sampler(torch.tensor([-1.0, 0.5, 9.0])).tolist()
+    [0.0, 0.5, 1.0]
     """
 
     def __init__(self, num_centers: int = 5, sample_range: Sequence[float] = (0.1, 0.9), eps: float = 1e-5) -> None:
@@ -97,7 +107,7 @@ class AnnSampler(torch.nn.Module):
 
     @property
     def fitted(self) -> bool:
-        """Whether there is a curve."""
+        """True if there is a curve."""
         return len(self.curve) > 0
 
     @derived(_BY_FIT)
@@ -117,7 +127,7 @@ class AnnSampler(torch.nn.Module):
 
     @derived(_BY_FIT)
     def scale(self) -> float:
-        """What slopes are multiplied with in the gradient, above 0; 1 before the first fit."""
+        """The factor of the slopes in the gradient, above 0; 1 before the first fit."""
         return float(_scale(*self.curve[:, :2].double().numpy().T)) if len(self.curve) else 1.0
 
     def append(self, a: Tensor, z: Tensor) -> None:
@@ -230,7 +240,7 @@ _UNFITTED: dict[str, tuple[int, ...]] = {"samples": (2, 0), "curve": (0, 3), "st
 
 
 class Exact(AnnSampler):
-    """Of neurons whose mean output is a known function of their drive: samples are for `plot` only.
+    """The rates of neurons whose mean output is a known function of their drive: samples are for `plot` only.
 
     Parameters
     ----------
@@ -248,10 +258,10 @@ class Exact(AnnSampler):
         return True
 
     def fit(self) -> None:
-        """Nothing: the function is known."""
+        """Do nothing: the function is known."""
 
     def forward(self, z: Tensor) -> Tensor:
-        """The function of `z`."""
+        """The function of `z`, (N, ...)."""
         return self.function(z)
 
 
@@ -266,18 +276,18 @@ class _Knots(NamedTuple):
 
     @classmethod
     def of(cls, curve: Tensor, eps: float) -> _Knots:
-        """Those of a (K, 3) curve."""
+        """The knots of a (K, 3) curve."""
         z, a, slopes = curve.float().t().contiguous().numpy()
         least = np.float32(eps)
         return cls(z, a, slopes[:-1], slopes[:-1] * _scale(z, a) + least, least)
 
 
 class _Curve(torch.autograd.Function):
-    """The curve on a tensor of any shape, walked in the order of its memory."""
+    """The curve on a tensor of any shape, element by element in the order of its memory."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, knots: _Knots) -> Tensor:
-        _follow_torch()
+        follow_torch()
         order = sorted(range(z.ndim), key=z.stride, reverse=True)
         ctx.save_for_backward(z)
         ctx.order, ctx.knots = order, knots
@@ -286,7 +296,7 @@ class _Curve(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
+        follow_torch()
         (z,) = ctx.saved_tensors
         knots, order = ctx.knots, ctx.order
         grad = piecewise.backward(_flat(z, order), knots.z, knots.factors, knots.eps, _flat(grads[0], order))

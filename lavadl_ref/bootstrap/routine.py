@@ -1,4 +1,4 @@
-"""Which layer of a network runs in which mode, and when."""
+"""The mode of each layer of a network, over the iterations of a training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lavadl_ref._assigned import Refused
 
 
 class Mode(Enum):
-    """How a block computes.
+    """The way in which a block computes.
 
     Attributes
     ----------
@@ -33,14 +33,19 @@ class Mode(Enum):
 
 
 class LayerMode:
-    """The modes of a network's layers, first to last: iterate over it beside the blocks.
+    """The modes of a network's layers, first to last: iterate over it side by side with the blocks.
 
     Parameters
     ----------
     crossover : int
-        Number of first layers that always run as SNN, but while samples are taken.
+        Number of first layers that always run as SNN, except while samples are taken.
     base_mode : Mode
         Mode of all others.
+
+    Examples
+    --------
+    >>> [mode.name for mode, _ in zip(LayerMode(1, Mode.ANN), range(3))]
+    ['SNN', 'ANN', 'ANN']
     """
 
     count = Refused("each iteration over it begins with the first layer")
@@ -88,6 +93,14 @@ class Scheduler:
     ------
     ValueError
         If `num_sample_iter` is negative or `sample_period` less than 1.
+
+    Examples
+    --------
+    >>> scheduler = Scheduler(num_sample_iter=2, sample_period=10)
+    >>> [scheduler.mode(epoch=0, iteration=i).base_mode.name for i in range(4)]
+    ['SAMPLE', 'SAMPLE', 'FIT', 'ANN']
+    >>> scheduler.mode(epoch=0, iteration=0, train=False).base_mode.name
+    'SNN'
     """
 
     def __init__(
@@ -104,7 +117,7 @@ class Scheduler:
         self.snn_stat = slayer.utils.LearningStat()
 
     def mode(self, epoch: int, iteration: int, train: bool = True) -> LayerMode:
-        """The modes of one iteration; to be asked once for each.
+        """The modes of one iteration; call it once for each iteration.
 
         Parameters
         ----------
@@ -137,11 +150,11 @@ class Scheduler:
         self.snn_stat.update()
 
     def state_dict(self) -> dict[str, Any]:
-        """What changes as the training goes on: the crossover, and the statistics of the SNN."""
+        """The state that changes during a training: the crossover, and the statistics of the SNN."""
         return {"crossover": self.crossover, "snn_stat": copy.deepcopy(vars(self.snn_stat))}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on where the scheduler of `state_dict` was.
+        """Continue from the state of the scheduler that `state_dict` comes from.
 
         Raises
         ------
@@ -150,6 +163,6 @@ class Scheduler:
         """
         stat = state_dict.get("snn_stat", {})
         if set(state_dict) != {"crossover", "snn_stat"} or set(stat) != set(vars(self.snn_stat)):
-            raise ValueError(f"expected the state of a Scheduler with crossover and snn_stat, got {state_dict!r}")
+            raise ValueError(f"state_dict must hold a Scheduler's crossover and snn_stat, got {state_dict!r}")
         self.crossover = int(state_dict["crossover"])
         vars(self.snn_stat).update(copy.deepcopy(stat))

@@ -1,1 +1,1 @@
-"""The command ``lavadl-ref``: `main` has its subcommands, `demo` and `doctor` what two of them do."""
+"""The command ``lavadl-ref``: `main` has its subcommands, `demo` and `doctor` the work of two of them."""

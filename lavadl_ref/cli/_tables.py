@@ -45,7 +45,7 @@ class PlainTable(Table):
 
 
 def paths(title: str, report: Report) -> Table:
-    """Each layer of a comparison, and how it went on each path."""
+    """Each layer of a comparison, and its outcome on each backend."""
     names = sorted({path for result in report.layers for path in result.paths}, reverse=True)
     columns = ("layer", "type", "neurons", "spikes", *(f"{path} = reference" for path in names))
     table = PlainTable(title, columns, right=("layer", "neurons", "spikes"))
@@ -86,7 +86,7 @@ def neurons(network: Network) -> Table:
 
 
 def findings(found: Iterable[Finding]) -> Table:
-    """What `lavadl_ref.doctor.report` found."""
+    """The findings of `lavadl_ref.cli.doctor.report`."""
     table = PlainTable("", ("", "", ""))
     for finding in found:
         mark = Text("ok", style="green") if finding.ok else Text("no", style="red")
@@ -95,7 +95,7 @@ def findings(found: Iterable[Finding]) -> Table:
 
 
 def damage(report: Any) -> Table:
-    """What came of each kind of damage in a `lavadl_ref.testing.fuzz` report."""
+    """The outcomes of each kind of damage in a `lavadl_ref.testing.fuzz` report."""
     from lavadl_ref.testing.fuzz import FAILURES, SURVIVED
 
     found = [name for name in (*SURVIVED, *FAILURES) if any(counts[name] for counts in report.counts.values())]
@@ -119,7 +119,7 @@ def _range(values: Any) -> str:
 
 
 def _ranges(layer: Any, **units: str) -> str:
-    """The ranges of those arrays of `layer` that are there, each with what follows it."""
+    """The ranges of those arrays of `layer` that it has, each followed by its unit."""
     found = {name: getattr(layer, name, None) for name in units}
     return ", ".join(_range(value) + units[name] for name, value in found.items() if value is not None) or "-"
 

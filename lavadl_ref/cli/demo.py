@@ -38,7 +38,7 @@ class Data:
 
 @dataclass
 class Outcome:
-    """What the demo found."""
+    """The results of the demo."""
 
     path: Path
     test_accuracy: float  #: of slayer on the held-out fifth
@@ -52,12 +52,28 @@ class Outcome:
 
     @property
     def exact(self) -> bool:
-        """Whether no path differs anywhere."""
+        """True if no backend differs anywhere."""
         return all(report is not None and report.exact for report in (self.training, self.deployed))
 
 
 def spike_trains(images: NDArray[np.floating[Any]]) -> Tensor:
-    """Grey levels 0..16 as that many spikes spread evenly over `STEPS` steps: (N, 64, STEPS)."""
+    """Grey levels 0..16 as that many spikes, spread evenly over `STEPS` steps.
+
+    Parameters
+    ----------
+    images : ndarray
+        (N, 8, 8), levels from 0 to 16.
+
+    Returns
+    -------
+    Tensor
+        float32 (N, 64, STEPS) of zeros and ones.
+
+    Examples
+    --------
+    >>> spike_trains(np.full((1, 8, 8), 4))[0, 0].int().tolist()
+    [0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0]
+    """
     levels = np.asarray(images, np.int64).reshape(len(images), -1, 1)
     counts = (levels * np.arange(STEPS + 1) + STEPS // 2) // 16
     return torch.from_numpy(np.diff(counts, axis=-1).astype(np.float32))
@@ -69,7 +85,8 @@ def load(seed: int = 0) -> Data:
 
     digits = load_digits()
     order = np.random.default_rng(seed).permutation(len(digits.target))
-    train, test = np.split(order, [len(order) * 4 // 5])
+    held_out = len(order) * 4 // 5
+    train, test = order[:held_out], order[held_out:]
     labels = torch.from_numpy(digits.target)
     x = spike_trains(digits.images)
     return Data(x[train], labels[train], x[test], labels[test])
@@ -115,7 +132,7 @@ def train(net: torch.nn.Sequential, data: Data, epochs: int, progress: Progress,
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Train on one thread: layers this small only lose by sharing, and cores do not change the outcome."""
+    """Train on one thread: on layers this small several are slower, and the outcome does not depend on their number."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -125,7 +142,17 @@ def _one_thread() -> Iterator[None]:
 
 
 def accuracy(net: torch.nn.Sequential, x: Tensor, labels: Tensor) -> float:
-    """Share of `x` classified correctly by spike rate."""
+    """Fraction of samples that the network classifies correctly by spike rate.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        The network; put into evaluation mode.
+    x : Tensor
+        float32 (N, 64, STEPS).
+    labels : Tensor
+        int64 (N,).
+    """
     net.eval()
     with torch.no_grad():
         return (slayer.classifier.Rate.predict(net(x)) == labels).float().mean().item()
@@ -139,16 +166,16 @@ def run(
     lava: bool = True,
     progress: Progress = lambda done, total, text: None,
 ) -> Outcome:
-    """Train, export to ``folder/digits.net``, and compare all paths on held-out digits.
+    """Train, export to ``folder/digits.net``, and compare all backends on held-out digits.
 
     Parameters
     ----------
     folder : Path
-        Where the network and the picture go; made if it is missing.
+        Folder of the network and the picture; made if it is missing.
     epochs : int
         Passes over the training digits.
     samples : int
-        Held-out digits to compare on all paths.
+        Held-out digits to compare on all backends.
     seed : int
         Of the split, the initial weights and the order of samples.
     lava : bool
@@ -167,7 +194,7 @@ def run(
     """
     torch.manual_seed(seed)
     data, net = load(seed), build()
-    # a folder that cannot be made is found before the training
+    # raises before the training where the folder cannot be made
     folder.mkdir(parents=True, exist_ok=True)
     with _one_thread():
         # the first pass compiles the kernels, or loads them from disk; it is not training
@@ -190,7 +217,7 @@ def run(
     shown, labels = data.test[:samples], data.test_labels[:samples].numpy()
     outcome.inputs = shown.numpy().astype(np.int64)
     outcome.training = trained(net, shown)
-    # As deployed: one sample after the other, with steps between them for the last spikes to leave.
+    # As deployed: one sample after the other, with silent steps in which the last spikes leave the network.
     period = STEPS + len(net)
     silent = np.zeros((*outcome.inputs.shape[:-1], period - STEPS), np.int64)
     stream = np.concatenate(np.concatenate([outcome.inputs, silent], axis=-1), axis=-1)
@@ -205,7 +232,7 @@ def run(
 
 
 def draw(outcome: Outcome, path: Path, sample: int = 0) -> None:
-    """Spikes of every layer for one digit, the output neurons' voltages, and the training loss, as a picture.
+    """Draw the spikes of every layer for one digit, the output neurons' voltages, and the training loss.
 
     Raises
     ------

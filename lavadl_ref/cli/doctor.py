@@ -1,6 +1,6 @@
-"""What this machine has and what it lacks: Python, packages, threads, the kernel cache, Lava.
+"""A check of this machine: Python, packages, threads, the kernel cache, Lava.
 
-Nothing heavy is imported before it is looked at, and what cannot be imported becomes a
+Nothing heavy is imported before it is checked. A package that cannot be imported becomes a
 finding with advice, not an error.
 """
 
@@ -21,10 +21,10 @@ LAVA_SECONDS = 60.0  #: for a network of one neuron, Lava's start-up included
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
+    """The result of one check."""
 
-    name: str  #: what was looked at
-    value: str  #: what was found
+    name: str  #: of the thing that was checked
+    value: str  #: that it has
     ok: bool  #: whether it is as it should be
     advice: str = ""  #: what to type or do if it is not; empty if it is
 
@@ -34,7 +34,7 @@ class Finding:
 
 
 def report(run_lava: bool = False) -> list[Finding]:
-    """Look at everything.
+    """Check everything.
 
     Parameters
     ----------
@@ -44,7 +44,12 @@ def report(run_lava: bool = False) -> list[Finding]:
     Returns
     -------
     list of Finding
-        In the order to print them.  Nothing raises: what fails is a finding that is not `ok`.
+        In the order to print them.  Nothing raises: a failure is a finding that is not `ok`.
+
+    Examples
+    --------
+    >>> [finding.name for finding in report()][:4]
+    ['Python', 'platform', 'lavadl-ref', 'numpy']
     """
     findings = [_python(), _platform(), _package("lavadl-ref", __package__)]
     findings += [_package(name, name) for name in REQUIRED]
@@ -64,12 +69,12 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
-#: What has to be installed for a module that has another name.
+#: The distributions of modules that have another name.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "lava": "lava-nc", "lavadl_kernels": "lavadl-ref"}
 
 
 def missing(error: ImportError) -> str:
-    """What an import that failed lacks and what to type, in one line."""
+    """The package that a failed import lacks and the command that installs it, in one line."""
     if error.name is None:  # raised by this project, which says what to do
         return str(error)
     module = error.name.partition(".")[0]
@@ -80,7 +85,7 @@ def missing(error: ImportError) -> str:
 
 
 def versions() -> str:
-    """The versions of this package and of what its results rest on, in one line."""
+    """The versions of this package and of those that its results depend on, in one line."""
     others = ", ".join(
         f"{name} {version_of(name) or 'not installed'}" for name in ("numpy", "numba", "torch", "lava-nc")
     )
@@ -103,13 +108,13 @@ def _platform() -> Finding:
 
 
 def _package(distribution: str, module: str | None) -> Finding:
-    """A package that must be there and import."""
+    """Check a package that must be installed and importable."""
     version = version_of(distribution)
     if version is None:
         return Finding(distribution, "not installed", False, f"pip install {distribution}")
     try:
         importlib.import_module(module or distribution)
-    except Exception as error:  # a broken binary raises anything at all
+    except Exception as error:  # a broken binary can raise any exception
         advice = f"pip install --force-reinstall {distribution}=={version}"
         return Finding(distribution, f"{version}, cannot be imported: {_brief(error)}", False, advice)
     return Finding(distribution, version, True)
@@ -156,12 +161,12 @@ def _kernels() -> Finding:
 
 
 def _kernel_cache() -> Finding:
-    """Where compiled kernels are kept between processes."""
+    """Check the folder that keeps compiled kernels between processes."""
     try:
         import lavadl_kernels
-        from lavadl_kernels.runtime.places import places
+        from lavadl_kernels.runtime.cache_folders import cache_folders
 
-        found = places(Path(str(lavadl_kernels.__file__)).resolve().parent)
+        found = cache_folders(Path(str(lavadl_kernels.__file__)).resolve().parent)
     except Exception as error:
         return Finding("kernel cache", f"none: {_brief(error)}", False, _CACHE_ADVICE)
     if found.write is None:
@@ -181,7 +186,7 @@ def _torch_threads() -> Finding:
 
 
 def _lava_runs() -> Finding:
-    """A neuron with bias that spikes now and then, on Lava and on the reference."""
+    """Compare a neuron that spikes now and then on Lava and on the reference."""
     try:
         import numpy as np
 

@@ -18,16 +18,16 @@ from rich.text import Text
 if TYPE_CHECKING:
     from lavadl_ref.verify import Report
 
-DIFFERENT, BAD_INPUT, FAILED = 1, 2, 3  #: exit statuses: a path differs; a bad file or argument; Lava failed
+DIFFERENT, BAD_INPUT, FAILED = 1, 2, 3  #: exit statuses: a backend differs; a bad file or argument; Lava failed
 
 app = typer.Typer(
-    help="Train spiking networks, export them, run them on Lava, and prove that all paths agree.",
+    help="Train spiking networks, export them, run them on Lava, and prove that training, reference and Lava agree.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# what is printed is printed as it is: names, paths and messages may hold anything
+# text is printed as it is, without markup: names, paths and messages may hold any characters
 console = Console(highlight=False, markup=False, emoji=False)
 errors = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
@@ -40,20 +40,20 @@ def _say(text: str) -> None:
 
 
 def _fail(text: str, status: int) -> typer.Exit:
-    """Say `text` as an error; what is to be raised for it."""
+    """Print `text` as an error; return the exception to raise for it."""
     errors.print(f"error: {text}", soft_wrap=True)
     return typer.Exit(status)
 
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Turn what a user can cause into one line and an exit status."""
+    """Turn the errors that a user can cause into one line and an exit status."""
     from lavadl_ref._text import printable
 
     try:
         with _plain_notes():
             yield
-    except typer.Exit:  # a RuntimeError
+    except typer.Exit:  # which is a RuntimeError, and is caught as one below
         raise
     except TimeoutError as error:
         raise _fail(str(error), FAILED) from None
@@ -72,7 +72,7 @@ def _plain_errors() -> Iterator[None]:
 
 
 def _told(error: OSError) -> str:
-    """What the system says, without its number."""
+    """The message of the operating system, without its number."""
     if error.strerror is None:
         return str(error)
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
@@ -82,15 +82,15 @@ def _told(error: OSError) -> str:
 def _local(name: str) -> Path:
     """A path of this machine."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
-        raise ValueError(f"{name}: expected a local file or folder, found a URL; fetch it first")
+        raise ValueError(f"{name} must be a local file or folder, got a URL; fetch it first")
     if not name:
-        raise ValueError("expected the name of a file or folder, found an empty one")
+        raise ValueError("the name of a file or folder must not be empty, got an empty one")
     return Path(name)
 
 
 @contextmanager
 def _plain_notes() -> Iterator[None]:
-    """Say what is odd about a file in one line, once."""
+    """Print each warning about a file in one line, once."""
     from lavadl_ref._text import printable
     from lavadl_ref.exchange import ExponentWarning, LegacyKeyWarning
 
@@ -184,14 +184,18 @@ def _common(
 def demo(
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder for digits.net and digits.png.")] = "out",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training digits.")] = 30,
-    samples: Annotated[int, typer.Option(min=1, max=360, help="Held-out digits to run on every path.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of split, weights and order.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, max=360, help="Held-out digits to run on every backend.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of split, weights and order of samples.")] = 0,
     lava: Annotated[bool, typer.Option(help="Run on Lava too.")] = True,
 ) -> None:
-    """Train a classifier of handwritten digits, export it, run it on every path and compare all integers."""
+    """Train a classifier of handwritten digits, export it, run it on every backend and compare all integers.
+
+    The network is written to digits.net; digits.png shows its spikes, voltages and training loss. The exit status is 1
+    where a backend differs.
+    """
     with _plain_errors():
         folder = _local(out)
-        import matplotlib.figure  # noqa: F401  before anything takes time
+        import matplotlib.figure  # noqa: F401  fails before the training where it is missing
 
         from lavadl_ref.cli import demo as job
 
@@ -221,14 +225,14 @@ File = Annotated[str, typer.Argument(metavar="FILE", help="The .net file.")]
 Input = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE", help="Input: .npy of integers, (C, H, W, T) or (N, T), one sample; random if not given."
+        metavar="FILE", help="Input: a .npy file of integers, (C, H, W, T) or (N, T), one sample; random if not given."
     ),
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="Steps to run: at most the input's, by default all, or 64.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the random input: 0 if not given.")]
 Rate = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Share of neurons that random input makes send at a step: 0.2 if not given."),
+    typer.Option(min=0, max=1, help="Fraction of neurons that random input makes send at a step: 0.2 if not given."),
 ]
 Memory = Annotated[
     float | None, typer.Option(help="Megabytes that the run may take, as estimated before it: 4000 if not given.")
@@ -238,7 +242,7 @@ Memory = Annotated[
 def _input_options(
     input: str | None, steps: int | None, seed: int | None, rate: float | None, memory_mb: float | None
 ) -> dict[str, Any]:
-    """Arguments of `verify` and `audit` that the options stand for."""
+    """The arguments of `verify` and `audit` for the options of the command."""
     from lavadl_ref.verify.files import read_input
 
     found: dict[str, Any] = {"steps": steps, "seed": seed, "rate": rate}
@@ -252,26 +256,30 @@ def verify(
     file: File,
     input: Input = None,
     steps: Steps = None,
-    slayer: Annotated[bool, typer.Option(help="Compare slayer, where the file can be rebuilt.")] = True,
+    slayer: Annotated[bool, typer.Option(help="Compare slayer, if it has blocks for all layers of the file.")] = True,
     lava: Annotated[bool, typer.Option(help="Compare Lava.")] = True,
     reset_interval: Annotated[int | None, typer.Option(min=1, help="Steps between resets of the neurons.")] = None,
     reset_offset: Annotated[
-        int | None, typer.Option(min=0, help="Phase of the resets, as Lava counts; with --reset-interval.")
+        int | None, typer.Option(min=0, help="Phase of the resets, as Lava counts it; with --reset-interval.")
     ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that Lava may take.")] = None,
     in_process: Annotated[
-        bool, typer.Option("--in-process", help="Run Lava's process models here: fast, without its runtime.")
+        bool, typer.Option("--in-process", help="Run Lava's process models in this process: fast, without its runtime.")
     ] = False,
     seed: Seed = None,
     rate: Rate = None,
     memory_mb: Memory = None,
 ) -> None:
-    """Run a file through the integer reference, Lava and slayer and compare every message and final state."""
+    """Run a file through the integer reference, Lava and slayer and compare every message and final state.
+
+    The first difference is shown with its layer, neuron and step. The exit status is 1 where a backend differs or
+    nothing could be compared.
+    """
     with _plain_errors():
         from lavadl_ref import verify as job
 
         if reset_offset is not None and reset_interval is None:
-            raise ValueError("--reset-offset needs --reset-interval")
+            raise ValueError("--reset-offset needs --reset-interval, got it alone")
         path = _local(file)
         options = _input_options(input, steps, seed, rate, memory_mb)
         with _waiting(f"running {file}"):
@@ -296,7 +304,7 @@ def verify(
 
 @app.command(epilog="Example: lavadl-ref inspect digits.net")
 def inspect(file: File) -> None:
-    """Show a file's layers, quantised parameters, value ranges, and the Lava process each layer becomes."""
+    """Show the layers of a file, their parameters and ranges as integers, and the Lava processes that they become."""
     with _plain_errors():
         from lavadl_ref import audit as job
         from lavadl_ref import exchange
@@ -321,7 +329,10 @@ def audit(
     memory_mb: Memory = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Show what each layer becomes, what lava-dl's netx does with it, its head-room, and its work."""
+    """Show for each layer its Lava processes, lava-dl's netx on it, the head-room of its integers, and its work.
+
+    Head-room is in bits; work is messages and synaptic operations per step.
+    """
     with _plain_errors():
         from lavadl_ref.audit import audit as job
         from lavadl_ref.audit.tables import tables
@@ -346,11 +357,14 @@ def audit(
 def doctor(
     run: Annotated[bool, typer.Option(help="Also run a small network on Lava.")] = True,
 ) -> None:
-    """Show what this machine has: Python, packages, threads, whether Lava can run, and what to type if not."""
+    """Check Python, packages, threads and whether Lava can run here; show what to type where something is missing.
+
+    The exit status is 1 where something is missing.
+    """
     from lavadl_ref.cli import _tables
     from lavadl_ref.cli.doctor import report
 
-    with _waiting("looking"):
+    with _waiting("checking"):
         findings = report(run_lava=run)
     console.print(_tables.findings(findings))
     for finding in findings:
@@ -364,7 +378,7 @@ def doctor(
 def vectors(
     out: Annotated[str | None, typer.Argument(metavar="[FOLDER]", help="Folder to write them to.")] = None,
     check: Annotated[
-        str | None, typer.Option(metavar="CMD", help="Compare this program, which answers over stdin and stdout.")
+        str | None, typer.Option(metavar="CMD", help="Compare this program, which answers on its standard output.")
     ] = None,
     family: Annotated[list[str] | None, typer.Option(help="Only this neuron family; may be repeated.")] = None,
     widths: Annotated[list[str] | None, typer.Option(help="Only slayer or loihi integers.")] = None,
@@ -372,15 +386,18 @@ def vectors(
         float | None, typer.Option(help="Seconds that one answer to --check may take: 10 if not given.")
     ] = None,
 ) -> None:
-    """Write golden vectors of the neuron families, or compare another implementation with them."""
+    """Write golden vectors of the neuron families, or compare another implementation with them.
+
+    docs/porting.md describes the files and the dialogue with the program.
+    """
     with _plain_errors():
         from lavadl_ref.testing import vectors as job
 
         if (out is None) == (check is None):
-            raise ValueError("expected either a folder or --check CMD")
+            raise ValueError("vectors needs either a folder or --check CMD, got " + ("both" if out else "neither"))
         if out is not None:
             if timeout is not None:
-                raise ValueError("--timeout needs --check")
+                raise ValueError("--timeout needs --check, got a folder")
             folders = job.write(_local(out), family or None, widths or None)
             _say(f"wrote {len(folders)} cases below {out}")
             return
@@ -401,14 +418,17 @@ def fuzz(
     seed: Annotated[int, typer.Option(min=0, help="Seed of networks and damage.")] = 0,
     words: Annotated[
         bool,
-        typer.Option("--words", help="Replace every word of a file of each family by each of nine numbers."),
+        typer.Option("--words", help="Replace every 8-byte word of a file of each family by each of nine numbers."),
     ] = False,
     damage: Annotated[list[str] | None, typer.Option(help="Only this kind of damage; may be repeated.")] = None,
     memory_mb: Annotated[float, typer.Option(help="Memory that reading a file may take, in megabytes.")] = 300.0,
-    seconds: Annotated[float, typer.Option(help="Time of the processor that reading a file may take.")] = 1.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of processor time that reading a file may take.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
-    """Read corrupted .net files in processes of their own and count what came of each kind of damage."""
+    """Read corrupted .net files in processes of their own and count the outcomes of each kind of damage.
+
+    The exit status is 1 where the reader fails: it must refuse a file in one line, or return the network written.
+    """
     with _plain_errors():
         from lavadl_ref.testing import fuzz as job
 
@@ -445,7 +465,7 @@ def _show_damage(report: Any) -> None:
 
 
 def main() -> None:
-    """Entry point; Ctrl-C, SIGTERM and SIGHUP end it within two seconds, and nothing is left behind."""
+    """Run the command; Ctrl-C, SIGTERM and SIGHUP end it within two seconds, and it leaves nothing behind."""
     from lavadl_ref import _ending
 
     with _ending.unwound_by_signals(to_the_end=True):

@@ -1,4 +1,4 @@
-"""What sequences of a driver's view share."""
+"""Sizes that sequences of a driver's view share."""
 
 from __future__ import annotations
 

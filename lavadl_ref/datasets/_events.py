@@ -1,15 +1,15 @@
-"""What recordings of an event camera share: events, labels, and tensors made of them."""
+"""The base of recordings of an event camera: events, labels, and tensors made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lavadl_ref.datasets._places import from_the_front
 from lavadl_ref.slayer import io
 from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
@@ -47,7 +47,7 @@ class EventPictures(Dataset[tuple[Tensor, int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Let `augment` draw what belongs to another epoch."""
+        """Set the epoch that the random numbers of `augment` depend on."""
         self.epoch = _validate.integer(epoch, "epoch", 0)
 
     def event(self, index: int) -> io.Event:
@@ -55,25 +55,18 @@ class EventPictures(Dataset[tuple[Tensor, int]]):
         raise NotImplementedError
 
     def label(self, index: int) -> int:
-        """Its class."""
+        """The class of a recording."""
         raise NotImplementedError
 
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def _place(self, index: Any) -> int:
-        """`index` counted from the front."""
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"{type(self).__name__} has {len(self)} samples, but number {index} was asked for")
-        return int(place)
-
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        place = self._place(index)
+        place = from_the_front(index, len(self), type(self).__name__)
         event = self.event(place)
         if self.augment is not None:
             event = self.augment(event, np.random.default_rng((self.seed, self.epoch, place)))
         grid = torch.zeros(CHANNELS, SIZE, SIZE, self.steps)
-        # a spike is worth 1, however long a step is
+        # fill_tensor divides by the time of a step; a spike has the value 1, however long a step is
         spikes = event.fill_tensor(grid, self.sampling_time) * self.sampling_time
         return spikes, self.label(place)

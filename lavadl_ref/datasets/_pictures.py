@@ -1,4 +1,4 @@
-"""What pictures with a label share, and how one is sampled between its pixels."""
+"""The base of pictures with labels, and the sampling of a picture between its pixels."""
 
 from __future__ import annotations
 
@@ -25,9 +25,23 @@ class LabelledPictures(Dataset[tuple[Tensor, int]]):
 
 
 def tents(positions: NDArray[np.floating[Any]], size: int) -> NDArray[np.float32]:
-    """Weights of linear interpolation, (*positions.shape, size).
+    """Weights of linear interpolation.
 
     A line of `size` pixels, dark beyond its ends, has at each position the brightness ``weights @ line``; pixel j
-    has its centre at position j. A picture is sampled with one set of weights from either side.
+    has its centre at position j. A picture is sampled with one set of weights for its rows and one for its columns.
+
+    Parameters
+    ----------
+    positions : ndarray
+        Of any shape, in pixels.
+    size : int
+        Pixels of the line.
+
+    Returns
+    -------
+    ndarray
+        float32 (\\*positions.shape, size).
     """
-    return np.maximum(1 - np.abs(np.asarray(positions)[..., None] - np.arange(size)), 0).astype(np.float32)
+    away = np.abs(np.asarray(positions)[..., None] - np.arange(size))
+    weights: NDArray[np.float32] = np.maximum(1 - away, 0).astype(np.float32)
+    return weights

@@ -47,6 +47,13 @@ class Digits(LabelledPictures):
         float32 (N, size, size) in [0, 1].
     labels : Tensor
         int64 (N,) in [0, 9].
+
+    Examples
+    --------
+    >>> data = Digits(train=False, size=28)
+    >>> picture, label = data[0]
+    >>> len(data), picture.shape, label in range(10)
+    (360, torch.Size([28, 28]), True)
     """
 
     def __init__(self, train: bool = True, size: int = 28, seed: int = 0) -> None:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from lavadl_ref import _files
 from lavadl_ref.datasets._pictures import LabelledPictures
 
-#: Element types by the third byte of the magic number.
+#: Types of elements by the third byte of the magic number.
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 LIMIT = 2**28  #: bytes that the elements of a file may take: five times MNIST's
-_AXES = 32  #: what every NumPy can hold
+_AXES = 32  #: axes that an array of every version of NumPy can have
 _RATIO = 1100  #: bytes that one byte of a ``.gz`` can stand for at most, and a little more
 
 
@@ -47,11 +47,20 @@ def read_idx(path: str | os.PathLike[str], limit: int = LIMIT) -> NDArray[Any]:
     ValueError
         It is no IDX file, claims more than it can hold or than `limit`, is cut short, goes on after its elements, or is
         damaged as a ``.gz``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "labels-idx1-ubyte")
+    ...     _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 9]))
+    ...     read_idx(path).tolist()
+    [7, 2, 9]
     """
     name = os.fspath(path)
     packed = name.endswith(".gz")
     with _files.opened(path, "an IDX file") as file:
-        # what is claimed is held against this before anything is read
+        # the claims of the header are compared with this before anything is read
         most = _files.remaining(file) * (_RATIO if packed else 1)
         try:
             array = _elements(gzip.GzipFile(fileobj=file) if packed else file, name, most, limit)
@@ -64,12 +73,12 @@ def _elements(stream: Any, name: str, most: int, limit: int) -> NDArray[Any]:
     """The array of a stream, which is called `name` and has at most `most` bytes; of `limit` bytes at most."""
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES:
-        raise ValueError(f"{name}: expected an IDX file, but it begins with {magic.hex(' ') or 'nothing'}")
+        raise ValueError(f"{name} must be an IDX file, got one that begins with {magic.hex(' ') or 'nothing'}")
     if magic[3] > _AXES:
-        raise ValueError(f"{name}: expected an array of at most {_AXES} axes, but the file claims {magic[3]}")
+        raise ValueError(f"{name} must have an array of at most {_AXES} axes, got a header that claims {magic[3]}")
     header = stream.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
-        raise ValueError(f"{name}: the file ends within the lengths of its {magic[3]} axes")
+        raise ValueError(f"{name} must have the lengths of its {magic[3]} axes, got a file that ends within them")
     shape = tuple(int(length) for length in np.frombuffer(header, ">u4"))
     dtype = np.dtype(_TYPES[magic[2]])
     size = math.prod(shape) * dtype.itemsize
@@ -111,6 +120,17 @@ class MNIST(LabelledPictures):
         A file is missing or cannot be read.
     ValueError
         It is no IDX file of bytes, the two do not belong together, or a label is above 9.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     header = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2])
+    ...     _ = Path(folder, "t10k-images-idx3-ubyte").write_bytes(header + bytes([0, 51, 102, 255]))
+    ...     _ = Path(folder, "t10k-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 7]))
+    ...     picture, label = MNIST(folder, train=False)[0]
+    >>> picture.tolist()[1][1], label
+    (1.0, 7)
     """
 
     def __init__(self, folder: str | os.PathLike[str], train: bool = True) -> None:
@@ -119,9 +139,9 @@ class MNIST(LabelledPictures):
         pictures = self._bytes(home, f"{part}-images-idx3-ubyte", 3)
         labels = self._bytes(home, f"{part}-labels-idx1-ubyte", 1)
         if len(pictures) != len(labels):
-            raise ValueError(f"{home}: {len(pictures)} images of part {part}, but {len(labels)} labels")
+            raise ValueError(f"{home}: labels of part {part} must be {len(pictures)}, as images, got {len(labels)}")
         if labels.max(initial=0) > 9:
-            raise ValueError(f"{home}: labels of part {part} must be at most 9, but one is {labels.max()}")
+            raise ValueError(f"{home}: labels of part {part} must be at most 9, got {labels.max()}")
         super().__init__(torch.from_numpy(pictures).float().div_(255), torch.from_numpy(labels.astype(np.int64)))
 
     @staticmethod
@@ -131,5 +151,5 @@ class MNIST(LabelledPictures):
             path = _files.file(home / f"{name}.gz", f"it, or {name}")
         array = read_idx(path)
         if array.dtype != np.uint8 or array.ndim != axes:
-            raise ValueError(f"{path}: expected bytes on {axes} axes, but found {array.dtype} {array.shape}")
+            raise ValueError(f"{path} must have bytes on {axes} axes, got {array.dtype} {array.shape}")
         return array

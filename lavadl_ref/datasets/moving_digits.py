@@ -23,7 +23,7 @@ THRESHOLD = 0.3  #: change of the logarithm that makes an event
 
 
 def path(generator: np.random.Generator) -> NDArray[np.floating[Any]]:
-    """Where the picture's centre is at each millisecond: (301, 2), pixels right and down of the sensor's centre.
+    """The place of the picture's centre at each millisecond: (301, 2), pixels right and down of the sensor's centre.
 
     Three straight movements of 100 ms each, along the sides of a triangle and back to where they began; its size,
     its angle and its place vary a little.
@@ -38,7 +38,22 @@ def path(generator: np.random.Generator) -> NDArray[np.floating[Any]]:
 
 
 def film(picture: NDArray[np.float32], centre: NDArray[np.floating[Any]], side: float) -> NDArray[np.floating[Any]]:
-    """What the sensor sees at each millisecond: (len(centre), 34, 34), brightness in [0, 1]."""
+    """The picture that the sensor sees at each millisecond.
+
+    Parameters
+    ----------
+    picture : ndarray
+        (8, 8) in [0, 1].
+    centre : ndarray
+        (T, 2), its place on the sensor, as `path` gives it.
+    side : float
+        Pixels of the sensor that it takes on a side.
+
+    Returns
+    -------
+    ndarray
+        (T, 34, 34), brightness in [0, 1].
+    """
     pixels = np.arange(SIZE) - (SIZE - 1) / 2
     columns, rows = (
         tents((pixels - centre[:, axis, None]) * digits.SIZE / side + (digits.SIZE - 1) / 2, digits.SIZE)
@@ -48,10 +63,20 @@ def film(picture: NDArray[np.float32], centre: NDArray[np.floating[Any]], side: 
 
 
 def crossings(brightness: NDArray[np.floating[Any]]) -> NDArray[np.int8]:
-    """Events of ideal pixels: (T - 1, ...) of -1, 0 and 1, from brightness (T, ...).
+    """Events of ideal pixels: 1 where it gets brighter, -1 where it gets darker, else 0.
 
     A pixel remembers a logarithm of brightness, at first that of step 0. When the present one is `THRESHOLD` or more
-    away, it sends an event, at most one a step, and moves what it remembers by the threshold.
+    away, it sends an event, at most one a step, and moves the logarithm that it remembers by the threshold.
+
+    Parameters
+    ----------
+    brightness : ndarray
+        (T, ...) in [0, 1].
+
+    Returns
+    -------
+    ndarray
+        int8 (T - 1, ...).
     """
     logarithms = np.log(DARK + (1 - DARK) * brightness)
     remembered = logarithms[0].copy()
@@ -80,6 +105,13 @@ class MovingDigits(EventPictures):
         As in `EventPictures`; `seed` also decides the split and the movements.
 
     Recording i depends on `train`, `seed` and i alone. A sample is float32 (2, 34, 34, steps), and its digit.
+
+    Examples
+    --------
+    >>> data = MovingDigits(train=False, steps=100)
+    >>> spikes, digit = data[0]
+    >>> len(data), spikes.shape, digit in range(10)
+    (360, torch.Size([2, 34, 34, 100]), True)
     """
 
     def __init__(

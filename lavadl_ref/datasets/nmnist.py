@@ -33,6 +33,18 @@ class NMNIST(EventPictures):
     ValueError
         There is no recording, or a folder is called otherwise; on reading one: the file is cut short, or an event
         lies off the 34x34 sensor.
+
+    Examples
+    --------
+    `MovingDigits` writes files of this format.
+
+    >>> import tempfile
+    >>> from lavadl_ref.datasets import MovingDigits
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     MovingDigits(train=False).write(Path(folder, "Test"), count=3)
+    ...     data = NMNIST(folder, train=False)
+    ...     len(data), data[0][0].shape
+    (3, torch.Size([2, 34, 34, 300]))
     """
 
     def __init__(
@@ -50,10 +62,10 @@ class NMNIST(EventPictures):
         self.files: list[tuple[Path, int]] = []
         for part in sorted(path for path in home.iterdir() if path.is_dir()):
             if part.name not in set("0123456789"):
-                raise ValueError(f"{part}: expected folders called 0 to 9")
+                raise ValueError(f"{home}: folders must be called 0 to 9, got {part.name}")
             self.files += [(path, int(part.name)) for path in sorted(part.glob("*.bin"))]
         if not self.files:
-            raise ValueError(f"{home}: there is no .bin file in any of the folders 0 to 9")
+            raise ValueError(f"{home}: the folders 0 to 9 must have .bin files, got none")
 
     def __len__(self) -> int:
         return len(self.files)
@@ -64,7 +76,7 @@ class NMNIST(EventPictures):
         assert event.y is not None
         if max(event.x.max(initial=0), event.y.max(initial=0)) >= SIZE:
             raise ValueError(
-                f"{path}: expected events on a {SIZE}x{SIZE} sensor, but found x up to {event.x.max()} "
+                f"{path}: events must be on a {SIZE}x{SIZE} sensor, got x up to {event.x.max()} "
                 f"and y up to {event.y.max()}"
             )
         return event

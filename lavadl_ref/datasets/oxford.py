@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lavadl_ref import _files
+from lavadl_ref.datasets._places import from_the_front
 from lavadl_ref.slayer import io
 from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
@@ -41,6 +42,17 @@ class Oxford(Dataset[tuple[Tensor, Tensor]]):
         A file is missing or cannot be read.
     ValueError
         A file is cut short, or holds an event of another neuron or beyond the last step.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from lavadl_ref.slayer import io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in FILES:
+    ...         io.encode_1d_spikes(Path(folder, name), io.Event([1, 0], None, [0, 0], [3, 5]))
+    ...     spikes, picture = Oxford(folder, neurons=2, steps=8)[0]
+    >>> spikes.nonzero().tolist()
+    [[0, 5], [1, 3]]
     """
 
     def __init__(self, folder: str | os.PathLike[str], neurons: int = 200, steps: int = 2000) -> None:
@@ -57,7 +69,7 @@ class Oxford(Dataset[tuple[Tensor, Tensor]]):
         event.t = whole(event.t)
         for name, values, limit in (("neuron", event.x, self.neurons), ("step", event.t, self.steps)):
             if (values >= limit).any():
-                raise ValueError(f"{path}: expected every {name} below {limit}, but found {int(values.max())}")
+                raise ValueError(f"{path}: every {name} must be below {limit}, got {int(values.max())}")
         # a train has one kind of spike, whichever polarity it was recorded with
         event.c = np.zeros_like(event.c)
         return event.fill_tensor(torch.zeros(1, self.neurons, self.steps))[0]
@@ -66,6 +78,5 @@ class Oxford(Dataset[tuple[Tensor, Tensor]]):
         return 1
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        if index not in (0, -1):
-            raise IndexError(f"Oxford has one sample, but number {index} was asked for")
+        from_the_front(index, len(self), "Oxford")
         return self.input, self.target

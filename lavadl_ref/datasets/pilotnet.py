@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from lavadl_ref import _files
 from lavadl_ref.datasets._driving import SEQUENCE, SIZE
+from lavadl_ref.datasets._places import from_the_front
 from lavadl_ref.slayer.io._pillow import picture, pillow
 from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
@@ -30,7 +32,7 @@ def read_angles(path: Path) -> list[tuple[str, float]]:
         except (IndexError, ValueError):
             angle = math.nan
         if not math.isfinite(angle):
-            raise ValueError(f"{path}:{number}: expected a file name and an angle in degrees, but found {line!r:.80}")
+            raise ValueError(f"{path}:{number} must be a file name and an angle in degrees, got {line!r:.80}")
         found.append((words[0], angle))
     return found
 
@@ -61,6 +63,18 @@ class PilotNet(Dataset[tuple[Tensor, Tensor]]):
     ValueError
         A line is malformed, a frame is named outside the folder, there are too few for a sequence, or a picture is
         damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for i in range(5):
+    ...         Image.new("RGB", (200, 66), (255, 0, 0)).save(Path(folder, f"{i}.png"))
+    ...     _ = Path(folder, "data.txt").write_text("".join(f"{i}.png {10 * i}\\n" for i in range(5)))
+    ...     frames, angles = PilotNet(folder, sequence=4)[0]
+    >>> frames.shape, angles.shape
+    (torch.Size([3, 33, 100, 4]), torch.Size([4]))
     """
 
     def __init__(
@@ -70,7 +84,7 @@ class PilotNet(Dataset[tuple[Tensor, Tensor]]):
         sequence: int = SEQUENCE,
         size: tuple[int, int] = SIZE,
     ) -> None:
-        pillow()  # whether it is there is told before the first frame is needed
+        pillow()  # raises at once where it is missing, not at the first frame
         self.sequence = _validate.integer(sequence, "sequence of PilotNet", 1)
         rows, columns = (_validate.integer(length, "size of PilotNet", 1) for length in size)
         self.size = rows, columns
@@ -81,27 +95,25 @@ class PilotNet(Dataset[tuple[Tensor, Tensor]]):
         frames = read_angles(path)
         for name, _ in frames:
             if Path(name).name != name:
-                raise ValueError(f"{path}: frames must lie beside it, but one is called {name!r}")
+                raise ValueError(f"{path}: frames must lie beside it, got {name!r}")
         border = len(frames) * 4 // 5
         self.frames = frames[:border] if train else frames[border:]
         if len(self) == 0:
             part = "train" if train else "test"
-            raise ValueError(f"{path}: {len(self.frames)} frames to {part} with make no sequence of {sequence}")
+            raise ValueError(f"{path}: frames to {part} with must be at least {sequence}, got {len(self.frames)}")
 
     def __len__(self) -> int:
         return len(self.frames) // self.sequence
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"PilotNet has {len(self)} sequences, but number {index} was asked for")
+        place = from_the_front(index, len(self), "PilotNet")
         taken = self.frames[place * self.sequence : (place + 1) * self.sequence]
         pictures = np.stack([self._frame(name) for name, _ in taken], axis=-1)
         angles = torch.tensor([math.radians(angle) for _, angle in taken])
         return torch.from_numpy(pictures).movedim(2, 0).float() / 255, angles
 
-    def _frame(self, name: str) -> np.ndarray:
+    def _frame(self, name: str) -> NDArray[np.uint8]:
         """One picture: uint8 (rows, columns, 3)."""
         rows, columns = self.size
         frame = picture(self.folder / name, "a frame that data.txt names")
-        return np.asarray(frame.resize((columns, rows), pillow().Resampling.BILINEAR))
+        return np.asarray(frame.resize((columns, rows), pillow().Resampling.BILINEAR), np.uint8)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lavadl_ref.datasets._driving import SEQUENCE, SIZE
+from lavadl_ref.datasets._places import from_the_front
 from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
 
@@ -48,23 +49,26 @@ class Bends:
 
     def curvature(self, s: Floats) -> Floats:
         """Curvature at s, of any shape, 1/m; to the right if positive."""
-        return (self.amplitude * np.sin(s[..., None] * self.frequency + self.phase)).sum(-1)
+        curvature: Floats = (self.amplitude * np.sin(s[..., None] * self.frequency + self.phase)).sum(-1)
+        return curvature
 
     def centre(self, s: Floats, z: Floats) -> Floats:
-        """Metres that the road's centre lies to the right, z ahead of s; both broadcast."""
+        """Metres that the road's centre lies to the right, z ahead of s; the shapes of both broadcast."""
         near = s[..., None] * self.frequency + self.phase
         far = near + z[..., None] * self.frequency
         bent = z[..., None] * np.cos(near) - (np.sin(far) - np.sin(near)) / self.frequency
-        return (self.amplitude / self.frequency * bent).sum(-1)
+        right: Floats = (self.amplitude / self.frequency * bent).sum(-1)
+        return right
 
 
 def steering(curvature: Floats) -> Floats:
-    """Angle of the steering wheel, radians, that follows a curvature: a bicycle's, times the steering ratio."""
-    return RATIO * np.arctan(WHEELBASE * curvature)
+    """Angle of the steering wheel, radians, for a curvature of any shape, 1/m: a bicycle's times `RATIO`."""
+    angle: Floats = RATIO * np.arctan(WHEELBASE * curvature)
+    return angle
 
 
 def view(bends: Bends, s: Floats, generator: np.random.Generator) -> NDArray[np.float32]:
-    """What the camera sees from each of the places s (T,): (3, 33, 100, T), in [0, 1].
+    """The view of the camera from each of the places s (T,): (3, 33, 100, T), in [0, 1].
 
     Colours and light are drawn once, the roughness of the ground anew for each sequence.
     """
@@ -85,7 +89,7 @@ def view(bends: Bends, s: Floats, generator: np.random.Generator) -> NDArray[np.
         colour(0.5, 0.7, 1),
     )
     light = generator.uniform(0.6, 1)
-    # roughness belongs to places on the ground: a table of cells of 1 m, met again and again
+    # roughness belongs to places on the ground: a table of cells of 1 m, repeated over the plane
     table = generator.normal(0, 0.06, (64, 64))
     rough = table[np.floor(along).astype(int) % 64, np.floor(aside).astype(int) % 64]
     dashed = np.floor(along * 2 / DASH) % 2 == 0
@@ -117,13 +121,19 @@ class Road(Dataset[tuple[Tensor, Tensor]]):
 
     Road i depends on `train`, `seed` and i alone. A sample is float32 (3, 33, 100, sequence) in [0, 1], red, green and
     blue, and float32 (sequence,), the angle of the steering wheel in radians, to the right if positive.
+
+    Examples
+    --------
+    >>> frames, angles = Road(sequences=4, sequence=8)[0]
+    >>> frames.shape, angles.shape
+    (torch.Size([3, 33, 100, 8]), torch.Size([8]))
     """
 
     def __init__(self, train: bool = True, sequences: int = 256, sequence: int = SEQUENCE, seed: int = 0) -> None:
         self.train = bool(train)
-        self.sequences = _validate.integer(sequences, "sequences of Road", 1)
+        self.sequences = _validate.integer(sequences, "Road", 1)
         self.sequence = _validate.integer(sequence, "sequence of Road", 1)
-        # what is drawn has six numbers or more for a pixel on the way
+        # drawing takes six numbers or more for each pixel on the way
         room((self.sequence, *SIZE, 6), 8, "a sample of Road", f"sequence is {self.sequence}")
         self.seed = _validate.integer(seed, "seed of Road", 0)
 
@@ -131,9 +141,7 @@ class Road(Dataset[tuple[Tensor, Tensor]]):
         return self.sequences
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(f"Road has {len(self)} sequences, but number {index} was asked for")
+        place = from_the_front(index, len(self), "Road")
         generator = np.random.default_rng((self.seed, int(self.train), place))
         bends = Bends(
             CURVATURE * generator.uniform(0, 1, len(_LENGTHS)),

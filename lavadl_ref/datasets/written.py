@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lavadl_ref.datasets._places import from_the_front
 from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
 
@@ -33,7 +34,7 @@ def picture(word: str) -> NDArray[np.bool_]:
         It is empty, or has a character other than A to Z, hyphen and space.
     """
     if not isinstance(word, str) or not word or not set(word) <= set(_LETTERS):
-        raise ValueError(f"a word of the letters A to Z, hyphen and space is expected, but got {word!r}")
+        raise ValueError(f"word must be of the letters A to Z, hyphen and space, got {word!r}")
     rows = np.array([[int(row, 32) for row in _LETTERS[letter]] for letter in word])  # (letters, 7)
     cells = rows[..., None] >> np.arange(_COLUMNS - 1, -1, -1) & 1
     cells = np.pad(cells, ((0, 0), (0, 0), (0, 1)))  # a gap after each letter
@@ -64,6 +65,12 @@ class WrittenSpikes(Dataset[tuple[Tensor, Tensor]]):
         Of input and ink.
 
     The only sample is a pair of float32 (neurons, steps) of zeros and ones.
+
+    Examples
+    --------
+    >>> spikes, picture = WrittenSpikes("HI", neurons=50, steps=300)[0]
+    >>> spikes.shape, picture.shape
+    (torch.Size([50, 300]), torch.Size([50, 300]))
     """
 
     def __init__(
@@ -81,7 +88,7 @@ class WrittenSpikes(Dataset[tuple[Tensor, Tensor]]):
         room((neurons, steps), 8, "a sample of WrittenSpikes", f"neurons is {neurons} and steps is {steps}")
         for name, chance in (("rate", rate), ("ink", ink)):
             if _validate.positive(chance, f"{name} of WrittenSpikes") > 1:
-                raise ValueError(f"{name} of WrittenSpikes is a chance of at most 1, but got {chance!r}")
+                raise ValueError(f"{name} of WrittenSpikes must be a chance of at most 1, got {chance!r}")
         generator = np.random.default_rng(_validate.integer(seed, "seed of WrittenSpikes", 0))
         self.input = _trains(np.full((neurons, steps), rate), generator)
         framed = np.pad(cells, 1)
@@ -95,6 +102,5 @@ class WrittenSpikes(Dataset[tuple[Tensor, Tensor]]):
         return 1
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        if index not in (0, -1):
-            raise IndexError(f"WrittenSpikes has one sample, but number {index} was asked for")
+        from_the_front(index, len(self), "WrittenSpikes")
         return self.input, self.target

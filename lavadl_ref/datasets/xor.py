@@ -19,6 +19,11 @@ class XOR(Dataset[tuple[Tensor, Tensor]]):
         Steps of a sample.
 
     Sample i is float32 (2, steps), the two bits of i at every step, and float32 (1,), their exclusive or.
+
+    Examples
+    --------
+    >>> [(inputs[:, 0].tolist(), target.item()) for inputs, target in (XOR(steps=3)[i] for i in range(4))]
+    [([0.0, 0.0], 0.0), ([0.0, 1.0], 1.0), ([1.0, 0.0], 1.0), ([1.0, 1.0], 0.0)]
     """
 
     def __init__(self, steps: int = 10) -> None:

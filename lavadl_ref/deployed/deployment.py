@@ -1,4 +1,4 @@
-"""What a layer of a ``.net`` file is when it is deployed: kernel parameters, scales, and what cannot run.
+"""A layer of a ``.net`` file as it is deployed: kernel parameters, scales, and which layers cannot run.
 
 The one place that turns a description into integers on the scale of the kernels, for the
 reference run and for the Lava processes of this package.  Scales are counted in
@@ -8,17 +8,19 @@ messages one in units of 2**-(6 + e), since weights are integers in 1/64.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from lavadl_kernels.fixed_point import STATE_BITS, WEIGHT_BITS, WEIGHT_ONE
-from lavadl_kernels.neurons import adrf, adrf_iz, alif, cuba, rf, rf_iz, sigma_delta
+from lavadl_kernels.neurons import FAMILIES, Family
 from numpy.typing import ArrayLike, NDArray
 
-from lavadl_ref.exchange import FAMILIES, Average, Conv, Flatten, Input, Layer, Pool, Recurrent, TimeDecimation
+from lavadl_ref import exchange
+from lavadl_ref.deployed.families import family_of
+from lavadl_ref.exchange import Average, Conv, Flatten, Input, Layer, Neuron, Pool, Recurrent, TimeDecimation
 
 Integers = NDArray[np.int64]
 
@@ -27,22 +29,38 @@ SPIKE_EXP = 6  #: default of `spike_exp`: sigma-delta messages have 6 + spike_ex
 EXPONENT_LIMIT = 16  #: largest magnitude of a weight exponent that runs
 ACTIVATIONS = ("relu", "identity")
 
-_SPIKING: dict[str, Any] = {
-    "CUBA": cuba,
-    "ALIF": alif,
-    "RF_PHASE": rf,
-    "RF_IZHIKEVICH": rf_iz,
-    "ADRF_PHASE": adrf,
-    "ADRF_IZHIKEVICH": adrf_iz,
-}
+_EXPONENTS = ("weight_exp", "weight_exp_imag")
+
 #: Families whose neurons spike where a state equals the threshold: with a threshold of 0, at rest.
-FIRES_AT_EQUALITY = frozenset({"ALIF", "RF_IZHIKEVICH", "ADRF_IZHIKEVICH"})
+FIRES_AT_EQUALITY = frozenset(name for name, record in FAMILIES.items() if record.spikes_at_equality)
+
+
+def record_of(layer: Layer) -> Family | None:
+    """Look up the kernels' record of a layer's neurons; None for a layer without neurons.
+
+    It is another one than that of the family where an input layer or a layer that is read out has other neurons.
+    """
+    if layer.neuron is None:
+        return None
+    record = family_of(layer.neuron.type)
+    if record.as_output is not None and is_sigma_output(layer):
+        return record.as_output
+    if record.as_input is not None and isinstance(layer, Input):
+        return record.as_input
+    return record
+
+
+def sends_changes(neuron: Neuron | None) -> bool:
+    """Tell whether messages are the changes of a value instead of spikes; False without neurons."""
+    return neuron is not None and exchange.FAMILIES[neuron.type].sends_changes
 
 
 def fires_at_rest(layer: Layer) -> bool:
-    """Whether a layer's neurons spike without any input: a state of 0 reaches their threshold."""
-    neuron = layer.neuron
-    return neuron is not None and neuron.type in FIRES_AT_EQUALITY and bool(neuron["threshold"] == 0)
+    """Tell whether a layer's neurons spike without any input: a state of 0 reaches their threshold."""
+    record = record_of(layer)
+    if layer.neuron is None or record is None:
+        return False
+    return record.spikes_at_equality and bool(layer.neuron["threshold"] == 0)
 
 
 class UnsupportedLayer(NotImplementedError):
@@ -55,25 +73,20 @@ def refusal(position: int, layer: Layer, reason: str) -> UnsupportedLayer:
 
 
 def is_sigma_output(layer: Layer) -> bool:
-    """Whether the layer sends its sum."""
+    """Tell whether the layer sends its sum."""
     return layer.neuron is not None and bool(layer.neuron.parameters.get("sigma_output"))
 
 
 def states_of(layer: Layer) -> tuple[str, ...]:
     """Names of the states of the layer's neurons, in the order of the kernel's rows; () without neurons."""
-    if layer.neuron is None:
-        return ()
-    if layer.neuron.type != "SDNN":
-        names: tuple[str, ...] = _SPIKING[layer.neuron.type].STATES
-        return names
-    if is_sigma_output(layer):
-        return ("sigma",)
-    return sigma_delta.STATES[1:] if isinstance(layer, Input) else sigma_delta.STATES
+    record = record_of(layer)
+    return () if record is None else record.states
 
 
 def parts_of(layer: Layer) -> int:
     """1, or 2 where the layer's neurons have a real and an imaginary input."""
-    return 2 if layer.neuron is not None and FAMILIES[layer.neuron.type].complex_input else 1
+    record = record_of(layer)
+    return 1 if record is None else len(record.inputs)
 
 
 def sum_bits(layer: Layer) -> int:
@@ -82,9 +95,9 @@ def sum_bits(layer: Layer) -> int:
 
 
 def is_graded(layer: Layer) -> bool:
-    """Whether the layer's neurons send values instead of ones."""
+    """Tell whether the layer's neurons send values instead of ones."""
     neuron = layer.neuron
-    return neuron is not None and (neuron.type == "SDNN" or bool(neuron.parameters.get("graded_spike")))
+    return neuron is not None and (sends_changes(neuron) or bool(neuron.parameters.get("graded_spike")))
 
 
 def message_bits(layer: Layer, incoming: int, spike_exp: int = SPIKE_EXP) -> int:
@@ -93,7 +106,7 @@ def message_bits(layer: Layer, incoming: int, spike_exp: int = SPIKE_EXP) -> int
         return incoming
     if layer.neuron is None:
         return WEIGHT_BITS + incoming
-    if layer.neuron.type == "SDNN":
+    if sends_changes(layer.neuron):
         return STATE_BITS + spike_exp if is_sigma_output(layer) else WEIGHT_BITS + spike_exp
     return GRADED_BITS if is_graded(layer) else 0
 
@@ -108,7 +121,7 @@ def input_bits(layers: Sequence[Layer], spike_exp: int = SPIKE_EXP) -> int:
     if isinstance(first, Input) and first.neuron is not None:
         return WEIGHT_BITS
     neuron = next((layer.neuron for layer in layers if layer.neuron is not None), None)
-    return WEIGHT_BITS + spike_exp if neuron is not None and neuron.type == "SDNN" else 0
+    return WEIGHT_BITS + spike_exp if sends_changes(neuron) else 0
 
 
 def incoming_bits(layers: Sequence[Layer], spike_exp: int = SPIKE_EXP) -> tuple[int, ...]:
@@ -142,8 +155,11 @@ def check_supported(layers: Sequence[Layer], first: int = 0, spike_exp: int = SP
     ------
     UnsupportedLayer
         Naming the layer and the reason.
+    KeyError
+        If the kernels have no record of the family of a layer's neurons.
     """
     for index, (layer, incoming) in enumerate(zip(layers, incoming_bits(layers, spike_exp), strict=True)):
+        record_of(layer)  # a family without a record is named before anything runs
         reason = _reason(layer, incoming, spike_exp)
         last = all(isinstance(later, Flatten) for later in layers[index + 1 :])
         if reason is None and not last:
@@ -158,7 +174,7 @@ def check_supported(layers: Sequence[Layer], first: int = 0, spike_exp: int = SP
 
 
 def _reason(layer: Layer, incoming: int, spike_exp: int) -> str | None:
-    """Why `layer` cannot run, by itself."""
+    """The reason for which `layer` by itself cannot run; None if it can."""
     if isinstance(layer, TimeDecimation):
         return "averages over bins of time, which has no step-by-step dynamics: take the means of the output instead"
     neuron = layer.neuron
@@ -166,10 +182,10 @@ def _reason(layer: Layer, incoming: int, spike_exp: int) -> str | None:
         return None
     if neuron.parameters.get("refractory_delay", 1) not in (None, 1):
         return f"has refDelay {neuron['refractory_delay']}, only 1 runs"
-    exponents = [neuron.parameters.get(name) or 0 for name in ("weight_exp", "weight_exp_imag")]
+    exponents = _exponents(neuron)
     if max(map(abs, exponents)) > EXPONENT_LIMIT:
         return f"has a weight exponent of {max(exponents, key=abs)}, at most {EXPONENT_LIMIT} in magnitude runs"
-    if neuron.type != "SDNN":
+    if not sends_changes(neuron):
         return None
     if isinstance(layer, Input) and exponents[0]:
         return "sends changes of the input and has a weight exponent, which nothing applies"
@@ -230,6 +246,20 @@ def deploy(
         Instead of the layer's own: (\\*shape) in the order of the lanes, 1/64.
     spike_exp : int
         Scale of sigma-delta messages, 2**(6 + spike_exp).
+
+    Returns
+    -------
+    Deployment
+        With parameters of the family's own class: decays as rows in the order of its record, then its constants.
+
+    Examples
+    --------
+    >>> from lavadl_ref.exchange import Dense, Neuron
+    >>> neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 80})
+    >>> layer = Dense(shape=(2,), neuron=neuron, weight=np.array([[1, 2, 3], [4, 5, 6]]))
+    >>> made = deploy(layer, incoming=0)
+    >>> made.states, made.neuron.threshold, made.up.tolist()  # 80 / 64 in 1/4096; from 1/64 to 1/4096
+    (('current', 'voltage'), 5120, [6])
     """
     neuron = layer.neuron
     assert neuron is not None
@@ -242,45 +272,66 @@ def deploy(
         shape = layer.shape[::-1] if channels_last else layer.shape
         return np.ascontiguousarray(np.broadcast_to(array, (batch, *shape))).reshape(-1)
 
+    record = record_of(layer)
+    assert record is not None
     given = [0 if value is None else value for value in _biases(layer)]
     own = lanes(given[0]) if bias is None else lanes(np.asarray(bias, np.int64)[None])
-    parts, graded = parts_of(layer), is_graded(layer)
+    parts = len(record.inputs)
     fed_back = message_bits(layer, incoming, spike_exp) if isinstance(layer, Recurrent) else 0
     # an input layer's current is in 1/64 already, as weighted sums of spikes are
     finest = 0 if isinstance(layer, Input) else max(incoming, fed_back)
-    names = states_of(layer)
-    rest = np.zeros((len(names), own.size), np.int64)
+    rest = np.zeros((len(record.states), own.size), np.int64)
     biases = np.zeros((parts, own.size), np.int64)
-    exponents = [neuron.parameters.get(name) or 0 for name in ("weight_exp", "weight_exp_imag")][:parts]
-    if neuron.type == "SDNN":
-        up = np.array([STATE_BITS + spike_exp - WEIGHT_BITS - finest])
+    up = np.full(parts, STATE_BITS - WEIGHT_BITS - finest, np.int64)
+    parameters: Any
+    if sends_changes(neuron):
+        up += spike_exp
         unit = WEIGHT_BITS + spike_exp
-        parameters = _sigma_delta(layer, lanes, own << unit, unit)
+        parameters = _change_parameters(record, neuron, lanes, own << unit, unit)
         if isinstance(layer, Input):
             biases[0] = own
     else:
-        kernel = _SPIKING[neuron.type]
-        decay = np.stack([lanes(neuron[name]) for name in kernel.DECAYS])
-        threshold = int(neuron["threshold"]) * WEIGHT_ONE
-        up = np.full(parts, STATE_BITS - WEIGHT_BITS - finest)
-        if neuron.type == "CUBA":
-            # what its norm adds and scales is the current, on its way to the voltage
-            decay = np.concatenate([decay, own[None] * WEIGHT_ONE])
-            parameters = kernel.Parameters(decay, threshold, exponents[0])
+        decay = [lanes(neuron[name]) for name in record.decays]
+        constants = {name: int(neuron[name]) * WEIGHT_ONE for name in record.constants}
+        exponents = _exponents(neuron)[:parts]
+        named: dict[str, Any] = {}
+        if record.bias_at in record.states:
+            # the bias is added behind the input: the neuron adds it itself, and divides by the exponent there
+            decay.append(own * WEIGHT_ONE)
+            if "exponent" in _fields_of(record):
+                named["exponent"], exponents = exponents[0], [0] * parts
             if isinstance(layer, Recurrent) and layer.input_bias is not None:
                 biases[0] = lanes(layer.input_bias) << finest
         else:
-            up -= np.array(exponents)
             biases[0] = own << finest
             if parts > 1:
                 biases[1] = lanes(given[1]) << finest
-            rise = (int(neuron["threshold_step"]) * WEIGHT_ONE,) if "threshold" in names else ()
-            parameters = kernel.Parameters(decay, threshold, *rise)
-        if "threshold" in names:
-            rest[names.index("threshold")] = threshold
-    feedback = _feedback(layer, parts, finest - fed_back)
-    shift = 0 if isinstance(layer, Input) else finest - incoming
-    return Deployment(parameters, biases, up.astype(np.int64), rest, graded, sum_bits(layer), names, shift, feedback)
+        up -= np.array(exponents, np.int64)
+        parameters = record.parameters(np.stack(decay), *constants.values(), **named)
+        for state, constant in record.rest.items():
+            rest[record.states.index(state)] = constants[constant]
+    return Deployment(
+        parameters,
+        biases,
+        up,
+        rest,
+        is_graded(layer),
+        sum_bits(layer),
+        record.states,
+        0 if isinstance(layer, Input) else finest - incoming,
+        _feedback(layer, parts, finest - fed_back),
+    )
+
+
+def _exponents(neuron: Neuron) -> list[int]:
+    """The exponents of the two parts of a layer's weights, 0 where there is none."""
+    return [int(neuron.parameters.get(name) or 0) for name in _EXPONENTS]
+
+
+def _fields_of(record: Family) -> tuple[str, ...]:
+    """Names of the parameters of a family's own class."""
+    parameters: Any = record.parameters
+    return tuple(parameters._fields)
 
 
 def _biases(layer: Layer) -> tuple[Any, Any]:
@@ -290,17 +341,18 @@ def _biases(layer: Layer) -> tuple[Any, Any]:
     return getattr(layer, "bias", None), getattr(layer, "bias_imag", None)
 
 
-def _sigma_delta(layer: Layer, lanes: Any, bias: Integers, unit: int) -> Any:
-    neuron = layer.neuron
-    assert neuron is not None
-    if is_sigma_output(layer):
-        return sigma_delta.Sigma(bias)
-    exponent = int(neuron.parameters.get("weight_exp") or 0)
-    threshold = lanes(neuron["threshold"]) << (unit + max(exponent, 0))
-    cum_error = bool(neuron.parameters.get("cum_error"))
-    if isinstance(layer, Input):
-        return sigma_delta.Delta(threshold, cum_error)
-    return sigma_delta.SigmaDelta(threshold, bias, neuron["activation"] == "relu", cum_error, exponent)
+def _change_parameters(
+    record: Family, neuron: Neuron, lanes: Callable[[Any], Integers], bias: Integers, unit: int
+) -> Any:
+    """Parameters of neurons that send changes: each of their kinds takes those of these that it has a field for."""
+    exponent = _exponents(neuron)[0]
+    taken = _fields_of(record)
+    values: dict[str, Any] = {"bias": bias, "exponent": exponent}
+    if "threshold" in taken:  # one that sends its sums has none
+        values["threshold"] = lanes(neuron["threshold"]) << (unit + max(exponent, 0))
+        values["relu"] = neuron.parameters.get("activation") == "relu"
+        values["cum_error"] = bool(neuron.parameters.get("cum_error"))
+    return record.parameters(**{name: value for name, value in values.items() if name in taken})
 
 
 def _feedback(layer: Layer, parts: int, up: int) -> tuple[Integers, ...]:
@@ -317,6 +369,7 @@ __all__ = [
     "UnsupportedLayer",
     "check_supported",
     "deploy",
+    "fires_at_rest",
     "incoming_bits",
     "input_bits",
     "is_graded",

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from lavadl_kernels.engine import deployed
 from lavadl_kernels.fixed_point import wrap
+from lavadl_kernels.neurons import FAMILIES
 from lavadl_kernels.ops import delay
 from numpy.typing import ArrayLike, NDArray
 
@@ -33,7 +34,7 @@ from lavadl_ref import exchange
 from lavadl_ref._arguments import brief, described, integers, whole
 from lavadl_ref._reach import check_neurons, check_sums
 from lavadl_ref.deployed import deployment
-from lavadl_ref.deployed.deployment import SPIKE_EXP
+from lavadl_ref.deployed.deployment import SPIKE_EXP, sends_changes
 from lavadl_ref.deployed.weighted_sums import weighted_sums
 from lavadl_ref.exchange import Flatten, Input, Kernel, Layer
 from lavadl_ref.exchange.geometry import check_link
@@ -45,11 +46,15 @@ OutOfRange = tuple[tuple[int, ...], int, int]  # neuron, step, number of neurons
 TIME_BASES = ("slayer", "lava")
 PROFILES = ("loihi", "slayer")
 SPIKE_EXP_LIMIT = 12  # states of 12 + spike_exp fractional bits, in 32
-#: Spikes, and the states of all families; of a layer those are recorded that it has.
-RECORDABLE = (
-    "spikes", "current", "voltage", "threshold", "refractory", "real", "imag",
-    "sigma", "activation", "residue", "error",
-)  # fmt: skip
+
+
+def recordable() -> tuple[str, ...]:
+    """List what a run can record: spikes, and the states of all families; of a layer those are kept that it has."""
+    states = [state for name in exchange.FAMILIES if name in FAMILIES for state in FAMILIES[name].states]
+    return ("spikes", *dict.fromkeys(states))
+
+
+RECORDABLE = recordable()  #: what a run can record with the families of this package
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Exceeded:
 
 @dataclass(frozen=True, eq=False)
 class LayerRun:
-    """What one layer did; arrays are (\\*shape, T), or (B, \\*shape, T) for a batch.
+    """The run of one layer; arrays are (\\*shape, T), or (B, \\*shape, T) for a batch.
 
     States are attributes too, by their names in `RECORDABLE`: integers of 1/4096 after each step, resets
     included; of sigma-delta neurons of 1 / 2**(12 + spike_exp).  What was not recorded is None.
@@ -82,14 +87,14 @@ class LayerRun:
     states: Mapping[str, Array] = field(default_factory=dict)  #: by name
 
     def __getattr__(self, name: str) -> Array | None:
-        if name in RECORDABLE:
+        if name in recordable():
             return self.states.get(name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a network did."""
+    """The run of a network."""
 
     output: Integers  #: what leaves the network: messages after the last axonal delay, or weighted sums
     layers: tuple[LayerRun, ...]  #: one entry per layer of the file
@@ -129,6 +134,16 @@ class Network:
         If a layer has no integer dynamics; a NotImplementedError that names the layer and says why.
     ValueError
         If an option is out of range.
+
+    Examples
+    --------
+    One neuron whose threshold is 1.25, with weights of 1 from two inputs, so that two spikes at once make it spike:
+
+    >>> neuron = exchange.Neuron("CUBA", {"current_decay": 4096, "voltage_decay": 4096, "threshold": 80})
+    >>> layer = exchange.Dense(shape=(1,), neuron=neuron, weight=np.array([[64, 64]]))
+    >>> network = Network(exchange.Network((layer,)))
+    >>> network.run([[1, 1, 0, 0], [0, 1, 0, 0]]).output.tolist()  # one step later
+    [[0, 0, 1, 0]]
     """
 
     def __init__(
@@ -155,7 +170,10 @@ class Network:
         stated = None if skip_layers else network.stated_input_shape
         self.description = exchange.Network(network.layers[skip_layers:num_layers], network.simulation, stated)
         if not self.description.layers:
-            raise ValueError(f"no layer left of {len(network.layers)} with num_layers={num_layers}, {skip_layers=}")
+            raise ValueError(
+                f"num_layers and skip_layers must leave a layer of {len(network.layers)}, "
+                f"got {num_layers} and {skip_layers}"
+            )
         self.reset_interval = reset_interval
         self.reset_offset = reset_offset
         starts = self.description.start_steps
@@ -214,9 +232,9 @@ class Network:
         """
         if isinstance(record, str) or not isinstance(record, Collection):
             raise TypeError(f"record must be a collection of names, got {brief(record)}")
-        unknown = sorted({str(name) for name in record} - set(RECORDABLE))
+        unknown = sorted({str(name) for name in record} - set(recordable()))
         if unknown:
-            raise ValueError(f"record takes {RECORDABLE}, got {unknown}")
+            raise ValueError(f"record must hold names of {recordable()}, got {unknown}")
         self._check_positions(layers)
         x, batched = self._input(spikes, bias, steps)
         offset = None if bias is None else self._input_bias(bias)
@@ -253,7 +271,7 @@ class Network:
         return Run(_outside(x, batched).astype(np.int64), tuple(runs), tuple(exceeded), unit)
 
     def _bare(self, i: int, sums: Integers, start: int) -> tuple[Integers, OutOfRange | None]:
-        """What a layer without neurons sends, its sums and its bias on their scale; and the first excess."""
+        """Messages of a layer without neurons, its sums and its bias on their scale; and the first excess."""
         layer = self.layers[i]
         narrow = wrap(sums, deployment.sum_bits(layer))
         steps = np.argwhere((narrow != sums).reshape(len(sums), -1))
@@ -299,10 +317,10 @@ class Network:
         recorded = kept & set(made.states)
         record = np.empty((len(made.states), steps if recorded else 0, lanes), dtype)
         first = np.empty(lanes, np.int64)
-        deployed.run(
-            made.neuron, tuple(total), made.bias, made.up, state, made.rest, start, resets, narrow,
-            made.graded, made.bits, made.feedback, message, record, first,
-        )  # fmt: skip
+        synapses = deployed.Synapses(tuple(total), made.bias, made.up, made.feedback)
+        profile = deployed.Profile(start, narrow, made.graded, made.bits)
+        filled = deployed.Filled(message, record, first)
+        deployed.run(made.neuron, synapses, state, made.rest, resets, profile, filled)
         if not narrow:
             known = record if recorded else state
             check_neurons(self._first + i, layer, message, dict(zip(made.states, known, strict=False)))
@@ -320,7 +338,8 @@ class Network:
         if self.reset_interval is None:
             return np.zeros(steps, np.bool_)
         phase = (self.reset_offset + 1 + index) % self.reset_interval
-        return (np.arange(1, steps + 1) % self.reset_interval) == phase
+        due: NDArray[np.bool_] = (np.arange(1, steps + 1) % self.reset_interval) == phase
+        return due
 
     def _input_shape(self) -> tuple[int, ...] | None:
         """Shape of the first layer's input, None where it has a window: `_check_window` looks at those."""
@@ -334,7 +353,7 @@ class Network:
         shape = self._input_shape()
         if spikes is None:
             if bias is None or steps is None or shape is None:
-                raise ValueError("give spikes, or bias and steps to a network that begins with an input layer")
+                raise ValueError("spikes must be given, or bias and steps to a network that begins with an input layer")
             return np.zeros((whole("steps", steps, 1), 1, *shape), np.int64), False
         x, batched = self.checked_input(spikes)
         if steps is not None and whole("steps", steps, 1) != x.shape[-1]:
@@ -347,7 +366,7 @@ class Network:
         Parameters
         ----------
         spikes : array_like of int
-            As `run` takes them.
+            (\\*shape, T), or (B, \\*shape, T), as `run` takes them.
         batch : bool
             Whether several samples are allowed.
 
@@ -369,7 +388,7 @@ class Network:
         if isinstance(self.layers[0], Kernel):
             self._check_window(x.shape[-4:-1])
         if x.size and (x.min() < -(2**31) or x.max() >= 2**31):
-            raise ValueError(f"input must fit in 32 bits, found {x.min()} to {x.max()}")
+            raise ValueError(f"input must fit in 32 bits, got {x.min()} to {x.max()}")
         return x, batched
 
     def _check_positions(self, layers: Collection[int] | None) -> None:
@@ -393,9 +412,12 @@ class Network:
         first = self.layers[0]
         values = integers("bias", bias)
         if not isinstance(first, Input) or first.neuron is None:
-            raise ValueError(f"bias drives an input layer, but the network begins with a {first.kind} layer")
-        if first.neuron.type == "SDNN":
-            raise ValueError("bias drives spiking neurons, but the input layer sends changes: give it as spikes")
+            raise ValueError(
+                f"bias must be left out unless the network begins with an input layer, "
+                f"got one with a {first.kind} layer"
+            )
+        if sends_changes(first.neuron):
+            raise ValueError("bias must be given as spikes to an input layer that sends changes")
         if values.shape != first.shape:
             raise ValueError(f"bias must have shape {first.shape}, got {values.shape}")
         return values.astype(np.int64)
@@ -416,9 +438,23 @@ def _per_lane(values: ArrayLike, layer: Layer, batch: int) -> Integers:
 
 
 def delayed(layer: Layer, x: Array) -> Array:
-    """Messages after the layer's axonal delay."""
+    """Messages after the layer's axonal delay.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer that sent them.
+    x : ndarray
+        (T, B, \\*shape) integers of any type, messages on the layer's own scale.
+
+    Returns
+    -------
+    ndarray
+        As `x`, later by each channel's delay in steps.
+    """
     if layer.delay is None:
         return x
     steps, batch = x.shape[:2]
     lanes = np.ascontiguousarray(x.reshape(steps, batch * layer.size))
-    return delay.forward(lanes, _per_lane(layer.delay, layer, batch)).reshape(x.shape)
+    late: Array = delay.forward(lanes, _per_lane(layer.delay, layer, batch))
+    return late.reshape(x.shape)

@@ -40,11 +40,14 @@ def weighted_sums(layer: Layer, x: Array) -> tuple[Integers, ...]:
 
 
 def _kernel_sums(layer: Kernel, weight: Integers, x: Array) -> Integers:
-    window = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+    window: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+    sums: Integers
     if isinstance(layer, Conv):
-        return synapse.conv(x, weight, **window, groups=layer.groups)
+        sums = synapse.conv(x, weight, **window, groups=layer.groups)
+        return sums
     if isinstance(layer, ConvTranspose):
-        return synapse.conv_transpose(x, weight, **window, groups=layer.groups)
+        sums = synapse.conv_transpose(x, weight, **window, groups=layer.groups)
+        return sums
     frames = x.reshape(-1, 1, *x.shape[2:])  # channel by channel
     if isinstance(layer, Unpool):
         sums = synapse.conv_transpose(frames, weight, **window)

@@ -1,10 +1,14 @@
-"""The ``.net`` format: what a file says, reading it, checking it, writing it.
+"""The ``.net`` format: descriptions of files, reading, checking and writing them.
 
 The one contract between training, the reference run and Lava.  Needs NumPy and h5py only.
 """
 
 from lavadl_ref.exchange.check import check
-from lavadl_ref.exchange.describe import (
+from lavadl_ref.exchange.describe import Network, same
+from lavadl_ref.exchange.digest import digest
+from lavadl_ref.exchange.errors import ExchangeError, ExponentWarning, LegacyKeyWarning
+from lavadl_ref.exchange.families import FAMILIES, LEGACY_KEYS, Family, Field, family, register
+from lavadl_ref.exchange.layers import (
     LAYERS,
     Average,
     Conv,
@@ -14,15 +18,46 @@ from lavadl_ref.exchange.describe import (
     Input,
     Kernel,
     Layer,
-    Network,
     Neuron,
     Pool,
     Recurrent,
     TimeDecimation,
     Unpool,
+    never_fires,
+    silenced,
 )
-from lavadl_ref.exchange.digest import digest
-from lavadl_ref.exchange.errors import ExchangeError, ExponentWarning, LegacyKeyWarning
-from lavadl_ref.exchange.families import FAMILIES, LEGACY_KEYS, Family, Field, family
 from lavadl_ref.exchange.read import read
 from lavadl_ref.exchange.write import write, write_layer
+
+__all__ = [
+    "FAMILIES",
+    "LAYERS",
+    "LEGACY_KEYS",
+    "Average",
+    "Conv",
+    "ConvTranspose",
+    "Dense",
+    "ExchangeError",
+    "ExponentWarning",
+    "Family",
+    "Field",
+    "Flatten",
+    "Input",
+    "Kernel",
+    "Layer",
+    "LegacyKeyWarning",
+    "Network",
+    "Neuron",
+    "Pool",
+    "Recurrent",
+    "TimeDecimation",
+    "Unpool",
+    "check",
+    "digest",
+    "family",
+    "read",
+    "register",
+    "same",
+    "write",
+    "write_layer",
+]

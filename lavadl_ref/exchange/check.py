@@ -1,4 +1,4 @@
-"""Whether a description is legal: each layer on its own, and the layers as a chain.
+"""The checks of a description: each layer on its own, its neurons, weights and windows, and the layers as a chain.
 
 The reader checks what it has read, the writer what it is about to write, with these same
 functions, so a file that can be written can be read.
@@ -7,28 +7,33 @@ functions, so a file that can be written can be read.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from lavadl_ref.exchange import layout
-from lavadl_ref.exchange.describe import (
+from lavadl_ref.exchange.describe import Network
+from lavadl_ref.exchange.errors import ExchangeError, within
+from lavadl_ref.exchange.families import FAMILIES, Field
+from lavadl_ref.exchange.geometry import check_link, known_input, smallest_input
+from lavadl_ref.exchange.layers import (
     LAYERS,
+    ConvTranspose,
     Dense,
     Flatten,
     Input,
     Kernel,
     Layer,
-    Network,
     Neuron,
+    Pool,
     Recurrent,
     TimeDecimation,
+    Unpool,
 )
-from lavadl_ref.exchange.errors import ExchangeError, within
-from lavadl_ref.exchange.families import FAMILIES, Field
-from lavadl_ref.exchange.geometry import check_link, known_input, smallest_input
-from lavadl_ref.exchange.synapse import check_synapse
-from lavadl_ref.exchange.values import check_array, check_integer, check_values, listed
+
+_WEIGHTS = (layout.WEIGHT_LOW, layout.WEIGHT_HIGH)
+_BIASES = (-layout.BIAS_LIMIT, layout.BIAS_LIMIT - 1)
 
 
 def check(network: Network) -> None:
@@ -41,7 +46,7 @@ def check(network: Network) -> None:
     """
     count = len(network.layers)
     if not 1 <= count <= layout.LAYER_LIMIT:
-        raise ExchangeError(f"layer: expected 1 to {layout.LAYER_LIMIT} layers, found {count}")
+        raise ExchangeError(f"layer: must have 1 to {layout.LAYER_LIMIT} layers, got {count}")
     previous: Layer | None = None
     for index, layer in enumerate(network.layers):
         with within(f"layer {index}"):
@@ -52,10 +57,9 @@ def check(network: Network) -> None:
         with within("stated_input_shape"):
             _check_stated(network.stated_input_shape, network.layers[0])
     for key, value in network.simulation.items():
-        with within(f"simulation/{key}"):
-            if key not in layout.SIMULATION_KEYS:
-                raise ExchangeError(f"unknown key; known are {listed(layout.SIMULATION_KEYS)}")
-            check_integer(value, -(2**31), 2**31)
+        if key not in layout.SIMULATION_KEYS:
+            raise ExchangeError(f"simulation/{key}: unknown key; known are {_listed(layout.SIMULATION_KEYS)}")
+        _check_integer(f"simulation/{key}", value, -(2**31), 2**31)
 
 
 def check_layer(layer: Layer) -> None:
@@ -67,37 +71,34 @@ def check_layer(layer: Layer) -> None:
         Naming the field, what was found and what was expected.
     """
     if LAYERS.get(getattr(layer, "kind", "")) is not type(layer):
-        raise ExchangeError(f"type: expected one of {listed(LAYERS)}, found {type(layer).__name__}")
+        raise ExchangeError(f"type: must be one of {_listed(LAYERS)}, got {type(layer).__name__}")
     keys = layout.LAYER_KEYS[layer.kind]
     _check_shape(layer)
     if layer.neuron is not None:
         if "neuron" not in keys:
-            raise ExchangeError(f"neuron: expected none in a layer of type {layer.kind!r}")
+            raise ExchangeError(f"neuron: must be absent in a layer of type {layer.kind!r}")
         check_neuron(layer.neuron, layer.channels)
     elif isinstance(layer, Recurrent):
         raise ExchangeError("neuron: missing; feedback needs neurons")
     if layer.delay is not None:
         if "delay" not in keys:
-            raise ExchangeError(f"delay: expected none in a layer of type {layer.kind!r}")
-        check_array("delay", layer.delay, (layer.channels,), 0, layout.DELAY_LIMIT)
+            raise ExchangeError(f"delay: must be absent in a layer of type {layer.kind!r}")
+        _check_array("delay", layer.delay, (layer.channels,), 0, layout.DELAY_LIMIT)
     if layer.delay_shift is not None:
         if layer.neuron is None:
-            raise ExchangeError("delayShift: expected none in a layer without neurons")
+            raise ExchangeError("delayShift: must be absent in a layer without neurons")
         if not isinstance(layer.delay_shift, (bool, np.bool_)):
-            raise ExchangeError(f"delayShift: expected a bool, found {layer.delay_shift!r}")
+            raise ExchangeError(f"delayShift: must be a bool, got {layer.delay_shift!r}")
     if isinstance(layer, Input):
-        with within("weight"):
-            check_integer(layer.weight, layout.WEIGHT_LOW, layout.WEIGHT_HIGH)
-        with within("bias"):
-            check_integer(layer.bias, -layout.BIAS_LIMIT, layout.BIAS_LIMIT - 1)
+        _check_integer("weight", layer.weight, *_WEIGHTS)
+        _check_integer("bias", layer.bias, *_BIASES)
     elif isinstance(layer, TimeDecimation):
-        with within("factor"):
-            check_integer(layer.factor, 1, layout.WINDOW_LIMIT)
+        _check_integer("factor", layer.factor, 1, layout.WINDOW_LIMIT)
     elif isinstance(layer, (Dense, Kernel)):
-        check_synapse(layer)
+        _check_synapse(layer)
         taken = smallest_input(layer)
         if math.prod(max(extent, 0) for extent in taken) > layout.NEURON_LIMIT:
-            raise ExchangeError(f"expected an input of at most {layout.NEURON_LIMIT} neurons, found {taken}")
+            raise ExchangeError(f"must have an input of at most {layout.NEURON_LIMIT} neurons, got {taken}")
 
 
 def check_neuron(neuron: Neuron, channels: int) -> None:
@@ -109,24 +110,24 @@ def check_neuron(neuron: Neuron, channels: int) -> None:
         Naming the parameter by its key in the file.
     """
     if neuron.type not in FAMILIES:
-        raise ExchangeError(f"neuron/type: expected one of {listed(FAMILIES)}, found {neuron.type!r}")
+        raise ExchangeError(f"neuron/type: must be one of {_listed(FAMILIES)}, got {neuron.type!r}")
     fields = FAMILIES[neuron.type].fields
     unknown = set(neuron.parameters) - {field.name for field in fields}
     if unknown:
-        known = listed(field.name for field in fields)
-        raise ExchangeError(f"neuron: {neuron.type} has no parameter {listed(unknown)}; it has {known}")
+        known = _listed(field.name for field in fields)
+        raise ExchangeError(f"neuron: {neuron.type} has no parameter {_listed(unknown)}; it has {known}")
     for field in fields:
         value = neuron.parameters.get(field.name)
-        with within(f"neuron/{field.key}"):
-            if value is not None:
-                _check_field(field, value, channels)
-            elif field.required:
-                raise ExchangeError(f"missing; {neuron.type} neurons need it")
-    if neuron.type == "SDNN" and not neuron.parameters.get("sigma_output"):
-        if neuron.parameters.get("threshold") is None:
-            raise ExchangeError("neuron/vThMant: missing; SDNN neurons need it unless sigma_output is true")
-        if neuron.parameters.get("activation") is None:
-            raise ExchangeError("neuron/activation: missing; SDNN neurons need it unless sigma_output is true")
+        if value is not None:
+            _check_field(f"neuron/{field.key}", field, value, channels)
+        elif field.required:
+            raise ExchangeError(f"neuron/{field.key}: missing; {neuron.type} neurons need it")
+    for field in reversed(fields):  # where both are absent, SDNN's threshold is named and not its activation
+        absent = field.needed_unless and neuron.parameters.get(field.name) is None
+        if absent and not neuron.parameters.get(field.needed_unless):
+            raise ExchangeError(
+                f"neuron/{field.key}: missing; {neuron.type} neurons need it unless {field.needed_unless} is true"
+            )
 
 
 def _check_stated(shape: tuple[int, ...], first: Layer) -> None:
@@ -135,33 +136,163 @@ def _check_stated(shape: tuple[int, ...], first: Layer) -> None:
     if known is None or isinstance(first, Flatten):
         check_link(first, given)
     elif shape != known:
-        raise ExchangeError(f"expected {known}, which layer 0 ({first.kind}) takes, found {shape}")
+        raise ExchangeError(f"must be {known}, which layer 0 ({first.kind}) takes, got {shape}")
 
 
 def _check_shape(layer: Layer) -> None:
     shape, ranks = layer.shape, layout.RANKS[layer.kind]
-    with within("shape"):
-        if not isinstance(shape, tuple) or len(shape) not in ranks:
-            wanted = " or ".join({1: "(N,)", 3: "(C, H, W)"}[rank] for rank in ranks)
-            raise ExchangeError(f"expected {wanted}, found {shape}")
-        for extent in shape:
-            check_integer(extent, 1, layout.NEURON_LIMIT)
-        if layer.size > layout.NEURON_LIMIT:
-            raise ExchangeError(f"expected at most {layout.NEURON_LIMIT} neurons, found {shape}")
+    if not isinstance(shape, tuple) or len(shape) not in ranks:
+        wanted = " or ".join({1: "(N,)", 3: "(C, H, W)"}[rank] for rank in ranks)
+        raise ExchangeError(f"shape: must be {wanted}, got {shape}")
+    for extent in shape:
+        _check_integer("shape", extent, 1, layout.NEURON_LIMIT)
+    if math.prod(shape) > layout.NEURON_LIMIT:
+        raise ExchangeError(f"shape: must have at most {layout.NEURON_LIMIT} neurons, got {shape}")
 
 
-def _check_field(field: Field, value: Any, channels: int) -> None:
+def _check_field(place: str, field: Field, value: Any, channels: int) -> None:
     if field.kind == "bool":
         if not isinstance(value, (bool, np.bool_)):
-            raise ExchangeError(f"expected a bool, found {value!r}")
+            raise ExchangeError(f"{place}: must be a bool, got {value!r}")
     elif field.kind == "str":
         if not isinstance(value, str) or not value.isidentifier() or not value.isascii():
-            raise ExchangeError(f"expected a name, found {value!r}")
+            raise ExchangeError(f"{place}: must be a name, got {value!r}")
         if len(value) > layout.NAME_LIMIT:
-            raise ExchangeError(f"expected at most {layout.NAME_LIMIT} characters, found {len(value)}")
+            raise ExchangeError(f"{place}: must have at most {layout.NAME_LIMIT} characters, got {len(value)}")
     elif field.per_channel and isinstance(value, np.ndarray):
         if channels == 1:
-            raise ExchangeError(f"expected an integer, as there is one channel, found an array {value.shape}")
-        check_values(value, (channels,), field.low, field.high)
+            raise ExchangeError(f"{place}: must be an integer, as there is one channel, got an array {value.shape}")
+        _check_array(place, value, (channels,), field.low, field.high)
     else:
-        check_integer(value, field.low, field.high)
+        _check_integer(place, value, field.low, field.high)
+
+
+def _check_synapse(layer: Dense | Kernel) -> None:
+    """Raise unless weights, biases and windows are legal by themselves and for the layer's neurons.
+
+    Families with complex input have a real and an imaginary part of everything, the others
+    of nothing.
+
+    Raises
+    ------
+    ExchangeError
+        Naming the field by its key in the file, what was found and what was expected.
+    """
+    outputs = layer.channels
+    if isinstance(layer, Dense):
+        expected: tuple[int | None, ...] = (outputs, None)
+    else:
+        _check_window(layer)
+        if isinstance(layer, (Pool, Unpool)):
+            expected = (1, 1, None, None)
+        elif isinstance(layer, ConvTranspose):
+            expected = (None, outputs // layer.groups, None, None)
+        else:
+            expected = (outputs, None, None, None)
+    _check_parts(layer, "weight", (layer.weight, layer.weight_imag), expected, _WEIGHTS)
+    if isinstance(layer, Recurrent):
+        _check_feedback(layer)
+    if isinstance(layer, Kernel):
+        _check_kernel(layer)
+    if layer.bias is not None or layer.bias_imag is not None:
+        if isinstance(layer, (Pool, Unpool)):
+            raise ExchangeError(f"bias: must be absent in a layer of type {layer.kind!r}")
+        _check_parts(layer, "bias", (layer.bias, layer.bias_imag), (outputs,), _BIASES)
+
+
+def _check_parts(
+    layer: Layer,
+    key: str,
+    parts: tuple[Any, Any],
+    shape: tuple[int | None, ...],
+    limits: tuple[int, int],
+) -> None:
+    """Check a real array, or the two parts of a complex one, whichever the layer's neurons ask for."""
+    real, imag = parts
+    if layer.neuron is None or not FAMILIES[layer.neuron.type].complex_input:
+        if imag is not None:
+            why = "a layer without neurons has" if layer.neuron is None else f"{layer.neuron.type} neurons have"
+            raise ExchangeError(f"{key}/imag: must be absent; {why} real input")
+        _check_array(key, real, shape, *limits)
+        return
+    for part, values in (("real", real), ("imag", imag)):
+        if values is None:
+            raise ExchangeError(f"{key}/{part}: missing; {layer.neuron.type} neurons have complex input")
+    _check_array(f"{key}/real", real, shape, *limits)
+    _check_array(f"{key}/imag", imag, real.shape, *limits)
+
+
+def _check_feedback(layer: Recurrent) -> None:
+    outputs = layer.channels
+    assert layer.neuron is not None
+    family = FAMILIES[layer.neuron.type]
+    if family.sends_changes:
+        raise ExchangeError(
+            f"neuron/type: must name neurons that spike in a layer of type 'dense_rec', got {family.type}"
+        )
+    _check_parts(layer, "weight_rec", (layer.weight_rec, layer.weight_rec_imag), (outputs, outputs), _WEIGHTS)
+    if layer.input_bias is not None:
+        if family.bias_at_input:
+            raise ExchangeError(f"inputBias: must be absent; {family.type} neurons have bias in that place")
+        _check_array("inputBias", layer.input_bias, (outputs,), *_BIASES)
+
+
+def _check_window(layer: Kernel) -> None:
+    for key, pair, low in (
+        ("stride", layer.stride, 1),
+        ("padding", layer.padding, 0),
+        ("dilation", layer.dilation, 1),
+    ):
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ExchangeError(f"{key}: must be (height, width), got {pair!r}")
+        for value in pair:
+            _check_integer(key, value, low, layout.WINDOW_LIMIT)
+    _check_integer("groups", layer.groups, 1, layout.WINDOW_LIMIT)
+    if isinstance(layer, (Pool, Unpool)) and layer.groups != 1:
+        raise ExchangeError(f"groups: must be 1 in a layer of type {layer.kind!r}, got {layer.groups}")
+    if layer.channels % layer.groups:
+        raise ExchangeError(f"groups: must be a divisor of {layer.channels} channels, got {layer.groups}")
+
+
+def _check_kernel(layer: Kernel) -> None:
+    for extent in layer.kernel_size:
+        _check_integer("kernelSize", extent, 1, layout.WINDOW_LIMIT)
+    if isinstance(layer, ConvTranspose) and layer.weight.shape[0] % layer.groups:
+        raise ExchangeError(f"groups: must be a divisor of {layer.weight.shape[0]} input channels, got {layer.groups}")
+
+
+def _check_integer(place: str, value: Any, low: int, high: int) -> None:
+    """Raise unless `value` is a whole number within [low, high]; `place` begins the message."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ExchangeError(f"{place}: must be an integer, got {value!r}")
+    if not low <= value <= high:
+        raise ExchangeError(f"{place}: must be {_range(low, high)}, got {value}")
+
+
+def _check_array(place: str, values: Any, shape: tuple[int | None, ...], low: int, high: int) -> None:
+    """Raise unless `values` is an int64 array of `shape` within [low, high]; `place` begins the message.
+
+    `shape` may hold None for an axis of any length but 0.
+    """
+    if not isinstance(values, np.ndarray) or values.dtype != np.int64:
+        found = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
+        raise ExchangeError(f"{place}: must be an int64 array, got {found}")
+    fits = values.ndim == len(shape) and all(
+        found == wanted or (wanted is None and found > 0) for found, wanted in zip(values.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if extent is None else str(extent) for extent in shape)
+        comma = "," if len(shape) == 1 else ""
+        raise ExchangeError(f"{place}: must have shape ({wanted}{comma}), got {values.shape}")
+    for extreme in (values.min(), values.max()):
+        if not low <= extreme <= high:
+            raise ExchangeError(f"{place}: must be {_range(low, high)}, got {extreme}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    """`names` in alphabetical order, for a message."""
+    return ", ".join(sorted(names))
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"integers in [{low}, {high}]"

@@ -1,175 +1,70 @@
-"""What a ``.net`` file says, as plain immutable descriptions.
-
-All numbers are integers at the file's scale: weights, biases and thresholds in 1/64,
-decays in 1/4096, delays in steps.  Shapes are in C, H, W order, as the file has them.
-These classes hold data that `check` has accepted or will; they do no I/O.
-"""
+"""Descriptions of whole ``.net`` files, under this name together with those of layers; and their equality."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.exchange.geometry import known_input
+from lavadl_ref.exchange.layers import (
+    LAYERS,
+    Average,
+    Conv,
+    ConvTranspose,
+    Dense,
+    Flatten,
+    Input,
+    Integers,
+    Kernel,
+    Layer,
+    Neuron,
+    Pool,
+    Recurrent,
+    TimeDecimation,
+    Unpool,
+    never_fires,
+    silenced,
+)
 
-Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Neuron:
-    """A layer's neurons: the family's name and its parameters by this package's names."""
-
-    type: str  #: key of `FAMILIES`
-    parameters: Mapping[str, Any]  #: scalars are int, bool or str; per-channel values int64 (C,)
-
-    def __getitem__(self, name: str) -> Any:
-        return self.parameters[name]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Layer:
-    """What every layer has."""
-
-    kind: ClassVar[str]  #: content of the layer's ``type`` dataset
-    shape: tuple[int, ...]  #: neurons, (C, H, W) or (N,)
-    neuron: Neuron | None = None  #: None where the layer has no dynamics
-    delay: Integers | None = None  #: axonal delay of each output channel in steps, (C,)
-    delay_shift: bool | None = None  #: slayer shifts this block's output by one step; None: the family's default
-
-    @property
-    def size(self) -> int:
-        """Number of neurons."""
-        return math.prod(self.shape)
-
-    @property
-    def channels(self) -> int:
-        """Length of the channel axis."""
-        return int(self.shape[0])
-
-    @property
-    def shifts(self) -> bool:
-        """Whether slayer's block delays its output by one step."""
-        if self.neuron is None:
-            return False
-        return FAMILIES[self.neuron.type].delay_shift if self.delay_shift is None else self.delay_shift
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Input(Layer):
-    """Neurons driven directly: current = weight * x + bias, the real part where the input is complex."""
-
-    kind = "input"
-    weight: int = 64  #: gain in 1/64
-    bias: int = 0  #: offset in 1/64
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Flatten(Layer):
-    """(C, H, W) read as one axis, in that order."""
-
-    kind = "flatten"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Average(Layer):
-    """Mean over size / num_outputs consecutive neurons: shape (num_outputs,)."""
-
-    kind = "average"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class TimeDecimation(Layer):
-    """Mean over bins of `factor` steps."""
-
-    kind = "time_decimation"
-    factor: int = 1
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Dense(Layer):
-    """Fully connected: weight (O, I)."""
-
-    kind = "dense"
-    weight: Integers  #: (O, I) in 1/64; the real part where `weight_imag` is given
-    weight_imag: Integers | None = None  #: (O, I), families with complex input only
-    bias: Integers | None = None  #: (O,) in 1/64; the real part where `bias_imag` is given
-    bias_imag: Integers | None = None  #: (O,) in 1/64, families with complex input only
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Recurrent(Dense):
-    """Fully connected with feedback: weight_rec (O, O)."""
-
-    kind = "dense_rec"
-    weight_rec: Integers  #: (O, O) in 1/64; the real part where `weight_rec_imag` is given
-    weight_rec_imag: Integers | None = None  #: (O, O), families with complex input only
-    #: (O,) in 1/64, added to the weighted sum in every step.  CUBA only: the bias of CUBA neurons acts
-    #: behind the current, that of all others is in this place already.
-    input_bias: Integers | None = None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Kernel(Layer):
-    """What convolution-like layers share; pairs are (height, width)."""
-
-    weight: Integers
-    weight_imag: Integers | None = None  #: same shape, families with complex input only
-    bias: Integers | None = None  #: (C_out,) in 1/64; the real part where `bias_imag` is given
-    bias_imag: Integers | None = None  #: (C_out,) in 1/64, families with complex input only
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    @property
-    def kernel_size(self) -> tuple[int, int]:
-        """(height, width) of the kernel."""
-        return int(self.weight.shape[2]), int(self.weight.shape[3])
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Conv(Kernel):
-    """Convolution: weight (O, I / groups, kh, kw)."""
-
-    kind = "conv"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ConvTranspose(Kernel):
-    """Transposed convolution: weight (I, O / groups, kh, kw)."""
-
-    kind = "convT"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Pool(Kernel):
-    """Sum over windows of each channel: weight (1, 1, kh, kw)."""
-
-    kind = "pool"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Unpool(Kernel):
-    """Transposed sum-pooling of each channel: weight (1, 1, kh, kw)."""
-
-    kind = "unpool"
-
-
-#: Every kind of layer a file can hold, by its ``type``.
-LAYERS: dict[str, type[Layer]] = {
-    cls.kind: cls
-    for cls in (Input, Flatten, Average, TimeDecimation, Dense, Recurrent, Conv, ConvTranspose, Pool, Unpool)
-}
+__all__ = [
+    "LAYERS",
+    "Average",
+    "Conv",
+    "ConvTranspose",
+    "Dense",
+    "Flatten",
+    "Input",
+    "Integers",
+    "Kernel",
+    "Layer",
+    "Network",
+    "Neuron",
+    "Pool",
+    "Recurrent",
+    "TimeDecimation",
+    "Unpool",
+    "never_fires",
+    "same",
+    "silenced",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A whole file: its layers in order."""
+    """A whole file: its layers in order.
+
+    Examples
+    --------
+    >>> neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 80})
+    >>> hidden = Dense(shape=(2,), neuron=neuron, weight=np.array([[1, 2, 3], [4, 5, 6]]))
+    >>> output = Dense(shape=(1,), neuron=neuron, weight=np.array([[7, 8]]))
+    >>> network = Network((hidden, output))
+    >>> network.input_shape, network.start_steps
+    ((3,), (1, 1))
+    """
 
     layers: tuple[Layer, ...]
     simulation: Mapping[str, int] = field(default_factory=dict)  #: legacy ``/simulation`` entries, unused
@@ -185,8 +80,6 @@ class Network:
         neurons they go.  For these it is None unless `stated_input_shape` gives it, which a file does not hold.  It is
         also None where no input gives the first layer its shape.  A flatten layer takes (N,) unless stated.
         """
-        from lavadl_ref.exchange.geometry import known_input  # looks at the classes of this module
-
         return known_input(self.layers[0]) if self.stated_input_shape is None else self.stated_input_shape
 
     @property
@@ -207,3 +100,39 @@ class Network:
             if not isinstance(layer, (Flatten, Average)):
                 shifted = layer.shifts
         return tuple(starts)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Tell whether two descriptions agree in type and every field that a file holds.
+
+    Parameters
+    ----------
+    left, right : Network, Layer, Neuron or a value of one of their fields
+        Arrays must agree in dtype, shape and values.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> same(Flatten(shape=(4,)), Flatten(shape=(4,))), same(Flatten(shape=(4,)), Average(shape=(4,)))
+    (True, False)
+    """
+    if isinstance(left, np.ndarray):
+        return isinstance(right, np.ndarray) and left.dtype == right.dtype and bool(np.array_equal(left, right))
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, Network):
+        return dict(left.simulation) == dict(right.simulation) and same(left.layers, right.layers)
+    if isinstance(left, tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, Layer):
+        return all(same(getattr(left, entry.name), getattr(right, entry.name)) for entry in fields(left))
+    if isinstance(left, Neuron):
+        return (
+            left.type == right.type
+            and left.parameters.keys() == right.parameters.keys()
+            and all(same(left[name], right[name]) for name in left.parameters)
+        )
+    return bool(left == right)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref.exchange.describe import Layer, Network
+from lavadl_ref.exchange.describe import Network
 from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.exchange.layers import Layer
 
 
 def digest(network: Network) -> str:
@@ -52,7 +53,7 @@ def _entries(network: Network) -> Iterator[tuple[str, Any]]:
 
 
 def _layer(layer: Layer) -> Iterator[tuple[str, Any]]:
-    """What is not as it is by default."""
+    """The entries that are not as they are by default."""
     yield "type", layer.kind
     for entry in fields(layer):
         value = getattr(layer, entry.name)

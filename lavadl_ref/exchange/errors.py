@@ -10,7 +10,7 @@ class ExchangeError(ValueError):
     """A ``.net`` file or a description of a network that is not legal.
 
     The message names the file, the layer and the field, what was found and what was
-    expected, e.g. ``x.net: layer 2: weight: expected shape (10, 64), found (10, 32)``.
+    expected, e.g. ``x.net: layer 2: weight: must have shape (10, 64), got (10, 32)``.
     """
 
 

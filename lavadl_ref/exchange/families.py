@@ -1,8 +1,9 @@
 """The neuron families a ``.net`` file can name, and the keys each of them carries.
 
-This table is the only list of families in the package: the reader, the writer, the
-checks and the summary all walk it.  Keys, dtypes and scales are those of the ``neuron``
-group that Lava-DL's blocks export.
+This table is the only list of names, keys, bounds and defaults of families: the reader, the writer, the
+checks and the summary all walk it.  It says nothing of how a family computes: that is the family's record in the
+kernels, and `lavadl_ref.deployed.families` holds that the two agree.  Keys, dtypes and scales are those of the
+``neuron`` group that Lava-DL's blocks export.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 DECAY_ONE = 4096  # a decay of 1.0: 12 fractional bits
 THRESHOLD_LIMIT = 2**24  # mantissas are shifted left by 6 into 32-bit states
+NEVER_MANTISSA = 2**18 - 1  # threshold of neurons that are read out: above all states of 24 bits, so none ever fires
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Field:
     required: bool = True  #: a file without it is refused
     default: int | bool | str | None = None  #: value of an absent optional field
     sparse: bool = False  #: left out of the file where it has its default
+    needed_unless: str = ""  #: name of a bool: unless it is true, a description without this field is refused
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Family:
     delay_shift: bool = True  #: default one-step shift of the family's blocks in slayer
     complex_input: bool = False  #: synapses carry a real and an imaginary weight
     sends_changes: bool = False  #: messages are the changes of a value instead of spikes
+    bias_at_input: bool = True  #: the bias is part of the weighted sum; else it acts behind it, as on CUBA's voltage
     aliases: tuple[str, ...] = ()  #: legacy names of the same family
 
 
@@ -72,6 +76,7 @@ FAMILIES: dict[str, Family] = {
                 _GRADED,
                 _EXPONENT,
             ),
+            bias_at_input=False,
             aliases=("LOIHI",),
         ),
         Family(
@@ -102,8 +107,16 @@ FAMILIES: dict[str, Family] = {
         Family(
             "SDNN",
             (
-                Field("activation", "activation", kind="str", required=False),
-                Field("vThMant", "threshold", 0, THRESHOLD_LIMIT, per_channel=True, required=False),
+                Field("activation", "activation", kind="str", required=False, needed_unless="sigma_output"),
+                Field(
+                    "vThMant",
+                    "threshold",
+                    0,
+                    THRESHOLD_LIMIT,
+                    per_channel=True,
+                    required=False,
+                    needed_unless="sigma_output",
+                ),
                 # Lava-DL looks only at whether the key is there.
                 Field("sigma_output", "sigma_output", kind="bool", required=False, default=False, sparse=True),
                 Field("cum_error", "cum_error", kind="bool", required=False, default=False, sparse=True),
@@ -111,6 +124,7 @@ FAMILIES: dict[str, Family] = {
             ),
             delay_shift=False,
             sends_changes=True,
+            bias_at_input=False,
         ),
     )
 }
@@ -121,8 +135,24 @@ FAMILIES: dict[str, Family] = {
 LEGACY_KEYS = frozenset({"theta", "tauRho", "scaleRho", "wgtExp"})
 
 
+def register(family: Family) -> Family:
+    """Add a family to `FAMILIES`, so that files can name it.
+
+    Raises
+    ------
+    ValueError
+        If another family has its name or one of its aliases.
+    """
+    for name in (family.type, *family.aliases):
+        for other in FAMILIES.values():
+            if name in (other.type, *other.aliases) and other != family:
+                raise ValueError(f"names of families must be unique, got a second {name!r}")
+    FAMILIES[family.type] = family
+    return family
+
+
 def family(name: str) -> Family:
-    """The family that the file calls `name`, aliases included.
+    """Look up the family that the file calls `name`, aliases included.
 
     Raises
     ------

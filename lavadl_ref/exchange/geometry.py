@@ -1,8 +1,9 @@
-"""How a layer's shape and weight follow from the shape of the layer before it, and the other way round."""
+"""Shapes: those of a layer and its weight from the layer before it, and the other way round."""
 
 from __future__ import annotations
 
-from lavadl_ref.exchange.describe import (
+from lavadl_ref.exchange.errors import ExchangeError
+from lavadl_ref.exchange.layers import (
     Average,
     Conv,
     ConvTranspose,
@@ -15,7 +16,6 @@ from lavadl_ref.exchange.describe import (
     TimeDecimation,
     Unpool,
 )
-from lavadl_ref.exchange.errors import ExchangeError
 
 
 def known_input(layer: Layer) -> tuple[int, ...] | None:
@@ -66,14 +66,14 @@ def check_link(layer: Layer, previous: Layer | None) -> None:
     if previous is None:
         return
     if isinstance(layer, Input):
-        raise ExchangeError("type: expected 'input' in layer 0 only")
+        raise ExchangeError("type: must be 'input' in layer 0 only")
     if isinstance(layer, Flatten):
         _expect("shape", (previous.size,), layer.shape, previous)
     elif isinstance(layer, TimeDecimation):
         _expect("shape", previous.shape, layer.shape, previous)
     elif isinstance(layer, Average):
         if previous.size % layer.size:
-            raise ExchangeError(f"shape: expected a divisor of {previous.size} neurons, found {layer.shape}")
+            raise ExchangeError(f"shape: must be a divisor of {previous.size} neurons, got {layer.shape}")
     elif isinstance(layer, Dense):
         _expect("weight", (layer.channels, previous.size), layer.weight.shape, previous)
     elif isinstance(layer, Kernel):
@@ -82,10 +82,10 @@ def check_link(layer: Layer, previous: Layer | None) -> None:
 
 def _check_kernel_link(layer: Kernel, previous: Layer) -> None:
     if len(previous.shape) != 3:
-        raise ExchangeError(f"type: {layer.kind!r} expects input (C, H, W), found {previous.shape}")
+        raise ExchangeError(f"type: {layer.kind!r} must have input (C, H, W), got {previous.shape}")
     channels = previous.shape[0]
     if channels % layer.groups:
-        raise ExchangeError(f"groups: expected a divisor of {channels} input channels, found {layer.groups}")
+        raise ExchangeError(f"groups: must be a divisor of {channels} input channels, got {layer.groups}")
     found = layer.weight.shape
     if isinstance(layer, Conv):
         _expect("weight", (found[0], channels // layer.groups, *found[2:]), found, previous)
@@ -126,4 +126,4 @@ def _spatial(layer: Kernel, taken: tuple[int, ...]) -> list[tuple[int, int]]:
 
 def _expect(key: str, expected: tuple[int, ...], found: tuple[int, ...], previous: Layer) -> None:
     if expected != found:
-        raise ExchangeError(f"{key}: expected shape {expected}, found {found}; the input is {previous.shape}")
+        raise ExchangeError(f"{key}: must have shape {expected}, got {found}; the input is {previous.shape}")

@@ -1,4 +1,4 @@
-"""Where things lie in a ``.net`` file: the keys of each kind of layer, and the limits.
+"""The layout of a ``.net`` file: the keys of each kind of layer, and the limits.
 
 ``/layer/<k>`` holds layer k, ``/layer/<k>/neuron`` its neurons, ``/simulation`` two legacy
 numbers, ``/digest`` what all of it comes to.  Everything is a dataset; attributes are not used.  Keys that

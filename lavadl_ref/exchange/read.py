@@ -1,24 +1,37 @@
-"""A ``.net`` file as a checked description."""
+"""A ``.net`` file read as a checked description.
+
+The file is not trusted.  Before anything is opened its link is looked at (hard links only) and its name (known keys
+only); before anything is read, its type and how much it claims to hold.  Nothing here follows a structure deeper than
+its caller asks for, so cycles are harmless.
+"""
 
 from __future__ import annotations
 
-import os
 import warnings
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lavadl_ref.exchange import layout
+from lavadl_ref.exchange import hdf5, layout
 from lavadl_ref.exchange.check import check
-from lavadl_ref.exchange.describe import LAYERS, Dense, Kernel, Layer, Network, Neuron
+from lavadl_ref.exchange.describe import Network
 from lavadl_ref.exchange.digest import digest
 from lavadl_ref.exchange.errors import ExchangeError, ExponentWarning, LegacyKeyWarning, within
 from lavadl_ref.exchange.families import LEGACY_KEYS, family
-from lavadl_ref.exchange.storage import Folder, opened, shown
+from lavadl_ref.exchange.layers import LAYERS, Dense, Kernel, Layer, Neuron
+from lavadl_ref.exchange.storage import File, name_of, opened, shown
+
+FEW = 16  # numbers where two or three are expected: they may stand in a message
+EXACT_LIMIT = 2**53  # integers a float64 holds exactly
+
+_Found = TypeVar("_Found", bound=hdf5.Object)
+_Self = TypeVar("_Self", bound="Folder")
+_Value = TypeVar("_Value")
 
 
-def read(path: str | os.PathLike[str]) -> Network:
+def read(path: File) -> Network:
     """Read and check a ``.net`` file.
 
     The file is not trusted: it is read within bounded time and memory, follows no link,
@@ -27,8 +40,9 @@ def read(path: str | os.PathLike[str]) -> Network:
 
     Parameters
     ----------
-    path : str or path
-        The file.
+    path : str, path or binary file
+        The file by its name, or a file object that can seek, such as `io.BytesIO`; that is read from its start
+        wherever it stands, within the same limits, and stays open.
 
     Returns
     -------
@@ -51,14 +65,24 @@ def read(path: str | os.PathLike[str]) -> Network:
         If a file without a digest, so perhaps of Lava-DL, holds a weight exponent beyond -3..3: Lava-DL's own
         evaluation divides by no larger power of two than 2**3, and exports the exponent unclipped. It is used as the
         file says.
+    TypeError
+        If `path` is neither a path nor a binary file.
+
+    Examples
+    --------
+    >>> import io
+    >>> from lavadl_ref.exchange import Flatten, write
+    >>> file = io.BytesIO()
+    >>> write(file, Network((Flatten(shape=(4,)),)))
+    >>> read(file).layers[0].shape
+    (4,)
     """
+    name = name_of(path)
     with opened(path, Folder) as root:
         root.only({"layer", "simulation", layout.DIGEST_KEY})
-        expected = root.text(layout.DIGEST_KEY) if layout.DIGEST_KEY in root else None
-        layers = root.folder("layer")
-        network = Network(_read_layers(layers), _read_simulation(root))
-        unused = _legacy_keys(layers)
-    with within(os.fspath(path)):
+        expected = root.text(layout.DIGEST_KEY) if layout.DIGEST_KEY in root.names else None
+        layers, unused = _read_layers(root.folder("layer"))
+        network = Network(layers, _read_simulation(root))
         check(network)
         if expected is not None:
             _check_digest(expected, digest(network))
@@ -66,14 +90,14 @@ def read(path: str | os.PathLike[str]) -> Network:
         keys = {found: [key for key in unused if unused[key] == found] for found in unused.values()}
         places = "; ".join(f"{', '.join(names)} in layers {', '.join(map(str, at))}" for at, names in keys.items())
         warnings.warn(
-            f"{os.fspath(path)}: keys of older exporters, which say nothing about a run, are not used: {places}",
+            f"{name}: keys of older exporters, which say nothing about a run, are not used: {places}",
             LegacyKeyWarning,
             stacklevel=2,
         )
     if expected is None and (large := _large_exponents(network)):
         limit = layout.EXPONENT_USED
         warnings.warn(
-            f"{os.fspath(path)}: {', '.join(large)}: if Lava-DL wrote this file, its evaluation used an exponent "
+            f"{name}: {', '.join(large)}: if Lava-DL wrote this file, its evaluation used an exponent "
             f"within -{limit}..{limit}; here the file's own is used",
             ExponentWarning,
             stacklevel=2,
@@ -92,96 +116,95 @@ def _large_exponents(network: Network) -> list[str]:
     ]
 
 
-def _legacy_keys(folder: Folder) -> dict[str, tuple[int, ...]]:
-    """The layers in which each of `LEGACY_KEYS` is."""
-    found: dict[str, tuple[int, ...]] = {}
-    for index in range(len(folder.names)):
-        layer = folder.folder(str(index))
-        for key in sorted(LEGACY_KEYS.intersection(layer.folder("neuron").names)) if "neuron" in layer else ():
-            found[key] = (*found.get(key, ()), index)
-    return found
-
-
 def _check_digest(expected: str, found: str) -> None:
     if expected != found:
         raise ExchangeError(
-            f"{layout.DIGEST_KEY}: expected {shown(expected[:12])}, found {found[:12]}; the file is damaged, "
+            f"{layout.DIGEST_KEY}: must be {shown(expected[:12])}, got {found[:12]}; the file is damaged, "
             f"or was edited: then delete {layout.DIGEST_KEY} from it"
         )
 
 
 def _read_simulation(root: Folder) -> dict[str, int]:
-    if "simulation" not in root:
+    if "simulation" not in root.names:
         return {}
     folder = root.folder("simulation")
     folder.only(layout.SIMULATION_KEYS)
     return {key: folder.integer(key) for key in folder.names}
 
 
-def _read_layers(folder: Folder) -> tuple[Layer, ...]:
+def _read_layers(folder: Folder) -> tuple[tuple[Layer, ...], dict[str, tuple[int, ...]]]:
+    """Read all layers, and list the layers in which each of `LEGACY_KEYS` is."""
     count = len(folder.names)
     for index in range(count):
-        if str(index) not in folder:
+        if str(index) not in folder.names:
             held = ", ".join(shown(name) for name in sorted(folder.names)[:8])
-            raise ExchangeError(f"layer {index}: missing; layers are numbered from 0, found {held}")
+            raise ExchangeError(f"layer {index}: missing; layers are numbered from 0, got {held}")
     layers = []
+    unused: dict[str, tuple[int, ...]] = {}
     for index in range(count):
         with within(f"layer {index}"):
-            layers.append(_read_layer(folder.folder(str(index), prefix="")))
-    return tuple(layers)
+            layer, legacy = _read_layer(folder.folder(str(index), prefix=""))
+        layers.append(layer)
+        for key in legacy:
+            unused[key] = (*unused.get(key, ()), index)
+    return tuple(layers), unused
 
 
-def _read_layer(folder: Folder) -> Layer:
+def _read_layer(folder: Folder) -> tuple[Layer, list[str]]:
+    """Read a layer, and list the legacy keys of its neurons."""
     kind = folder.text("type")
     if kind in layout.UNRELEASED:
         raise ExchangeError(f"type: {kind!r} {layout.UNRELEASED[kind]}")
     if kind not in LAYERS:
-        raise ExchangeError(f"type: expected one of {', '.join(sorted(LAYERS))}, found {kind!r}")
+        raise ExchangeError(f"type: must be one of {', '.join(sorted(LAYERS))}, got {kind!r}")
     cls = LAYERS[kind]
     folder.only(layout.LAYER_KEYS[kind] | {"type", "shape"})
     values: dict[str, Any] = {"shape": _read_shape(folder, kind)}
     channels = values["shape"][0]
-    if "neuron" in folder:
-        values["neuron"] = _read_neuron(folder.folder("neuron"), channels)
-    if "delay" in folder:
+    legacy: list[str] = []
+    if "neuron" in folder.names:
+        neuron = folder.folder("neuron")
+        values["neuron"] = _read_neuron(neuron)
+        legacy = sorted(LEGACY_KEYS.intersection(neuron.names))
+    if "delay" in folder.names:
         values["delay"] = folder.vector("delay", channels)
-    if "delayShift" in folder:
+    if "delayShift" in folder.names:
         values["delay_shift"] = _read_shift(folder, values.get("neuron"))
     if kind == "input":
-        values |= {key: folder.integer(key) for key in ("weight", "bias") if key in folder}
+        values |= {key: folder.integer(key) for key in ("weight", "bias") if key in folder.names}
     elif kind == "time_decimation":
         values["factor"] = folder.integer("factor")
     elif issubclass(cls, (Dense, Kernel)):
         values |= _read_synapse(folder, cls, channels)
-    return cls(**values)
+    return cls(**values), legacy
 
 
 def _read_shape(folder: Folder, kind: str) -> tuple[int, ...]:
     found = folder.few_integers("shape")
     if found.shape not in ((1,), (3,)) or found.min() < 1:
-        raise ExchangeError(f"shape: expected (N,) or (C, H, W), found {found.tolist()}")
+        raise ExchangeError(f"shape: must be (N,) or (C, H, W), got {found.tolist()}")
     shape = tuple(int(extent) for extent in found)
     # Layers of one axis are also written (N, 1, 1), and flatten (1, 1, N).
     if layout.RANKS[kind] == (1,) and len(shape) == 3:
         if shape[1:] != (1, 1) and (kind != "flatten" or shape[:2] != (1, 1)):
-            raise ExchangeError(f"shape: expected (N,) or (N, 1, 1), found {shape}")
+            raise ExchangeError(f"shape: must be (N,) or (N, 1, 1), got {shape}")
         return (shape[0] * shape[2],)
     return shape
 
 
-def _read_neuron(folder: Folder, channels: int) -> Neuron:
+def _read_neuron(folder: Folder) -> Neuron:
     name = folder.text("type")
     try:
         found = family(name)
     except KeyError:
         raise ExchangeError(f"neuron/type: unknown neuron {name!r}") from None
     folder.only({"type", *(field.key for field in found.fields), *LEGACY_KEYS})
-    if "wgtExp" in folder and folder.integer("wgtExp") != 0:
-        raise ExchangeError("neuron/wgtExp: expected 0, the only exponent that older exporters wrote")
+    if "wgtExp" in folder.names and folder.integer("wgtExp") != 0:
+        raise ExchangeError("neuron/wgtExp: must be 0, the only exponent that older exporters wrote")
     parameters: dict[str, Any] = {}
     for field in found.fields:
         value: Any = field.default
-        if field.key not in folder:
+        if field.key not in folder.names:
             if field.required:
                 raise ExchangeError(f"neuron/{field.key}: missing; {found.type} neurons need it")
         elif field.kind == "bool":
@@ -210,10 +233,10 @@ def _read_synapse(folder: Folder, cls: type[Layer], outputs: int) -> dict[str, A
         if key in layout.LAYER_KEYS[cls.kind]:
             parts = _read_parts(folder, key)
             values |= {name: _reduce(array, axes, outputs) for name, array in parts.items()}
-    if "bias" in folder:
+    if "bias" in folder.names:
         parts = _read_parts(folder, "bias")
         values |= {name: _vector(array, outputs) for name, array in parts.items()}
-    if "inputBias" in folder:
+    if "inputBias" in folder.names:
         values["input_bias"] = _vector(folder.integers("inputBias"), outputs)
     if axes == 4:
         for key in ("stride", "padding", "dilation"):
@@ -226,7 +249,7 @@ def _read_synapse(folder: Folder, cls: type[Layer], outputs: int) -> dict[str, A
 
 def _read_parts(folder: Folder, key: str) -> dict[str, NDArray[np.int64]]:
     """Dataset `key`, or the two datasets of group `key`, by the description's names."""
-    if key not in folder or not folder.is_folder(key):
+    if key not in folder.names or not folder.is_folder(key):
         return {key: folder.integers(key)}
     parts = folder.folder(key)
     parts.only({"real", "imag"})
@@ -253,7 +276,7 @@ def _check_declared(folder: Folder, cls: type[Layer], values: dict[str, Any]) ->
     expected = list(weight.shape)
     axes = 2 if issubclass(cls, Dense) else 4
     if weight.ndim != axes:
-        raise ExchangeError(f"weight: expected {axes} axes, found shape {weight.shape}")
+        raise ExchangeError(f"weight: must have {axes} axes, got shape {weight.shape}")
     groups = values.get("groups", 1)
     outputs, inputs = (1, 0) if cls.kind == "convT" else (0, 1)
     declared = []
@@ -263,20 +286,144 @@ def _check_declared(folder: Folder, cls: type[Layer], values: dict[str, Any]) ->
         ("outChannels", outputs),
         ("inChannels", inputs),
     ):
-        if key in folder:
+        if key in folder.names:
             count = folder.integer(key)
             # The second axis of a kernel holds the channels of one group.
             divided = groups if axes == 4 and axis == 1 else 1
             if divided < 1 or count % divided:
-                raise ExchangeError(f"groups: expected a divisor of {key} {count}, found {groups}")
+                raise ExchangeError(f"groups: must be a divisor of {key} {count}, got {groups}")
             expected[axis] = count // divided
             declared.append(key)
-    if "kernelSize" in folder:
+    if "kernelSize" in folder.names:
         kernel = folder.few_integers("kernelSize")
         if kernel.shape != (2,):
-            raise ExchangeError(f"kernelSize: expected (height, width), found {kernel.tolist()}")
+            raise ExchangeError(f"kernelSize: must be (height, width), got {kernel.tolist()}")
         expected[2:] = kernel.tolist()
         declared.append("kernelSize")
     if tuple(expected) != weight.shape:
         names = ", ".join(declared)
-        raise ExchangeError(f"weight: expected shape {tuple(expected)}, found {weight.shape}, by {names}")
+        raise ExchangeError(f"weight: must have shape {tuple(expected)}, got {weight.shape}, by {names}")
+
+
+class Folder:
+    """One group of a file.
+
+    Parameters
+    ----------
+    group : hdf5.Group
+        The group, already opened; all groups of a file share one allowance.
+    prefix : str
+        Put before keys in errors, e.g. ``neuron/``.
+    """
+
+    def __init__(self, group: hdf5.Group, prefix: str = "") -> None:
+        self._group = group
+        self._prefix = prefix
+        self.names = tuple(sorted(group.links))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._group.links
+
+    def only(self, known: Collection[str]) -> None:
+        """Raise unless every key is one of `known`."""
+        for name in self.names:
+            if name not in known:
+                raise ExchangeError(f"{self._prefix}{shown(name)}: unknown key; known are {', '.join(sorted(known))}")
+
+    def folder(self: _Self, key: str, prefix: str | None = None) -> _Self:
+        """Open the group called `key`; `prefix` replaces the one that its place gives it."""
+        try:
+            found = self._open(key, hdf5.Group)
+            return type(self)(found, f"{self._prefix}{key}/" if prefix is None else prefix)
+        except ExchangeError as error:
+            raise self._placed(key, error) from None
+
+    def is_folder(self, key: str) -> bool:
+        """Tell whether `key` is a group."""
+        try:
+            return isinstance(self._open(key, hdf5.Object), hdf5.Group)
+        except ExchangeError as error:
+            raise self._placed(key, error) from None
+
+    def integers(self, key: str) -> NDArray[np.int64]:
+        """Read the numbers of dataset `key`, of any shape; floats must be whole."""
+        return self._read(key, "iuf", None, _whole)
+
+    def few_integers(self, key: str) -> NDArray[np.int64]:
+        """Read the numbers of dataset `key`, of any shape, but no more than can be shown."""
+        return self._read(key, "iuf", FEW, _whole)
+
+    def vector(self, key: str, count: int) -> NDArray[np.int64]:
+        """Read the numbers of dataset `key`; a single one is repeated `count` times."""
+
+        def repeated(values: NDArray[Any]) -> NDArray[np.int64]:
+            values = _whole(values)
+            if values.size != 1:
+                return values
+            self._group.take("packed", 8 * count)
+            return np.full(count, values.reshape(-1)[0])
+
+        return self._read(key, "iuf", None, repeated)
+
+    def integer(self, key: str) -> int:
+        """Read the one number of dataset `key`, of shape () or (1,)."""
+        return self._read(key, "iuf", 1, lambda values: int(_whole(values).reshape(1)[0]))
+
+    def boolean(self, key: str) -> bool:
+        """Read the one truth value of dataset `key`."""
+        return self._read(key, "biuf", 1, _truth)
+
+    def text(self, key: str) -> str:
+        """Read the one string of dataset `key`, of fixed or variable length, ASCII."""
+        return self._read(key, "SO", 1, _short_text)
+
+    def _open(self, key: str, wanted: type[_Found]) -> _Found:
+        if key not in self.names:
+            raise ExchangeError("missing")
+        found = self._group.open(key)
+        if not isinstance(found, wanted):
+            raise ExchangeError(f"must be a {wanted.kind}, got a {found.kind}")
+        return found
+
+    def _read(self, key: str, kinds: str, most: int | None, finish: Callable[[NDArray[Any]], _Value]) -> _Value:
+        """Read dataset `key`, see `hdf5.Dataset.values`, and give its values to `finish`; errors name the key."""
+        try:
+            if key not in self.names:
+                raise ExchangeError("missing")
+            return finish(self._group.read(key, kinds, most))
+        except ExchangeError as error:
+            raise self._placed(key, error) from None
+
+    def _placed(self, key: str, error: ExchangeError) -> ExchangeError:
+        return ExchangeError(f"{self._prefix}{key}: {error}")
+
+
+def _truth(values: NDArray[Any]) -> bool:
+    (value,) = values.reshape(1)
+    if value not in (0, 1):
+        raise ExchangeError(f"must be a bool, got {value}")
+    return bool(value)
+
+
+def _short_text(values: NDArray[Any]) -> str:
+    (value,) = values.reshape(1)
+    text = str(value.decode("ascii", "backslashreplace"))
+    if len(text) > layout.NAME_LIMIT:
+        raise ExchangeError(f"must have at most {layout.NAME_LIMIT} characters, got {len(text)}")
+    return text
+
+
+def _whole(values: NDArray[Any]) -> NDArray[np.int64]:
+    if values.dtype.kind == "f":
+        bad = ~np.isfinite(values)
+        if not bad.any():
+            bad = np.trunc(values) != values
+        if bad.any():
+            where = tuple(int(axis) for axis in np.argwhere(bad)[0])
+            raise ExchangeError(f"must be finite integers, got {values[where]} at {where}")
+    if values.size:
+        # as Python's numbers: a narrow type does not hold the limit
+        low, high = values.min().item(), values.max().item()
+        if not (low > -EXACT_LIMIT and high < EXACT_LIMIT):
+            raise ExchangeError(f"must be integers below 2**53, got {low} to {high}")
+    return values.astype(np.int64, copy=False)

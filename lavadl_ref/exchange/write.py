@@ -1,4 +1,4 @@
-"""A description as a ``.net`` file, with the keys, dtypes and shapes of Lava-DL's own exporter."""
+"""Descriptions written as ``.net`` files, with the keys, dtypes and shapes of Lava-DL's own exporter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ import numpy as np
 from lavadl_ref.exchange import layout
 from lavadl_ref.exchange.atomic import write_bytes
 from lavadl_ref.exchange.check import check, check_layer
-from lavadl_ref.exchange.describe import (
+from lavadl_ref.exchange.describe import Network
+from lavadl_ref.exchange.digest import digest
+from lavadl_ref.exchange.errors import ExchangeError, within
+from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.exchange.layers import (
     Average,
     ConvTranspose,
     Dense,
@@ -21,23 +25,27 @@ from lavadl_ref.exchange.describe import (
     Integers,
     Kernel,
     Layer,
-    Network,
     Neuron,
     Pool,
     Recurrent,
     TimeDecimation,
     Unpool,
 )
-from lavadl_ref.exchange.digest import digest
-from lavadl_ref.exchange.errors import ExchangeError, within
-from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.exchange.storage import File, name_of
 
 
-def write(path: str | os.PathLike[str], network: Network) -> None:
+def write(path: File, network: Network) -> None:
     """Check `network` and write it to `path`, replacing what is there.
 
     The file is made in memory and appears complete or not at all, see `atomic.write_bytes`.  It holds the
     `digest` of `network`, by which `read` knows that nothing was changed since.
+
+    Parameters
+    ----------
+    path : str, path or binary file
+        The file by its name, or a file object that can seek, such as `io.BytesIO`: its whole content is replaced.
+    network : Network
+        What to write.
 
     Raises
     ------
@@ -45,10 +53,33 @@ def write(path: str | os.PathLike[str], network: Network) -> None:
         If `network` is not legal.
     OSError
         With the name of the file, if it cannot be written.
+    TypeError
+        If `path` is neither a path nor a binary file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from lavadl_ref.exchange import read
+    >>> neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 80})
+    >>> layer = Dense(shape=(2,), neuron=neuron, weight=np.array([[1, 2, 3], [4, 5, 6]]))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(f"{folder}/trained.net", Network((layer,)))
+    ...     read(f"{folder}/trained.net").layers[0].weight.tolist()
+    [[1, 2, 3], [4, 5, 6]]
     """
-    with within(os.fspath(path)):
+    name = name_of(path)
+    with within(name):
         check(network)
-    write_bytes(path, encoded(network))
+    content = encoded(network)
+    if isinstance(path, (str, os.PathLike)):
+        write_bytes(path, content)
+        return
+    try:
+        path.seek(0)
+        path.write(content)
+        path.truncate()
+    except OSError as error:  # also io.UnsupportedOperation, of a file that is open for reading
+        raise OSError(error.errno, error.strerror or str(error), name) from None
 
 
 def encoded(network: Network) -> bytes:
@@ -85,7 +116,7 @@ def write_layer(group: h5py.Group, layer: Layer) -> None:
     """
     with within(str(group.name)):
         if len(group):
-            raise ExchangeError(f"expected an empty group, found {', '.join(group)}")
+            raise ExchangeError(f"must be an empty group, got {', '.join(group)}")
         check_layer(layer)
         _write_layer(group, layer)
 

@@ -3,7 +3,7 @@
 `lavadl_ref.netx.hdf5.Network` builds it, `lavadl_ref.netx.runtime.run` runs it safely.  Its layers are the blocks of
 `lavadl_ref.netx.blocks.process`, which can be built by hand as well.
 Importing this package prepares lava-nc for the running Python (`lava_support.enable`), so import it
-before anything of Lava's; where lava-nc is not installed, the parts that need it say what to type.
+before anything of Lava's; where lava-nc is not installed, an error tells the command that installs it.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class LavaUnavailable(ImportError):
 
 
 def available() -> tuple[bool, str]:
-    """Whether Lava can run here, and why, or what to type if it cannot.
+    """Tell whether Lava can run here, and the reason, or the command to type if it cannot.
 
     Installed metadata is read; Lava itself is not imported.
     """
@@ -138,11 +138,11 @@ def patch_reshape_port() -> None:
         return
     from lava.magma.core.process.ports.ports import ReshapePort
 
-    def get_transform_func_fwd(self: Any) -> functools.partial:
+    def get_transform_func_fwd(self: Any) -> functools.partial[Any]:
         """Reshape data on the way to the destination."""
         return functools.partial(_reshape, self.shape)
 
-    def get_transform_func_bwd(self: Any) -> functools.partial:
+    def get_transform_func_bwd(self: Any) -> functools.partial[Any]:
         """Reshape data on the way back to the source."""
         return functools.partial(_reshape, self.old_shape)
 
@@ -174,7 +174,7 @@ def patch_conv_parameters() -> None:
 def patch_conv_sums() -> None:
     """Let sums of a convolution beyond 32 bits reach the wrap at 24 bits as they are.
 
-    Graded messages can make them.  Lava casts them from float64 to int32 first, and what that gives for numbers
+    Graded messages can make them.  Lava casts them from float64 to int32 first, and the result for numbers
     that do not fit is the processor's choice.
     """
     if "conv_sums" in applied:

@@ -1,4 +1,4 @@
-"""What a script calls once a step around a network that runs step by step: fixed point in and out, a delay line.
+"""Modules that a script calls once a step around a running network: fixed point in and out, a delay line.
 
 Lava-DL knows this module as ``netx.modules`` too. Nothing here needs Lava.
 """
@@ -18,8 +18,8 @@ EXACT = 2**53  # a float64 holds every integer below
 class AbstractSeqModule:
     """Something that is called once a step.
 
-    A subclass says in ``forward`` what a call returns. If it has a method ``post_forward``, each call starts it on a
-    thread of its own once ``forward`` has returned, without arguments, and the next call waits for it to end.
+    A subclass defines ``forward``; a call returns its result. If it has a method ``post_forward``, each call starts it
+    on a thread of its own once ``forward`` has returned, without arguments, and the next call waits for it to end.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class AbstractSeqModule:
         self._failure: BaseException | None = None
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """What ``forward`` returns for these arguments.
+        """Return what ``forward`` returns for these arguments.
 
         Raises
         ------
@@ -54,11 +54,11 @@ class AbstractSeqModule:
         return result
 
     def forward(self, *args: Any, **options: Any) -> Any:
-        """One step; a subclass says what it is."""
+        """One step, which a subclass defines."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
     def join(self) -> None:
-        """Wait for ``post_forward`` of the last call, and raise what it raised."""
+        """Wait for ``post_forward`` of the last call, and raise its exception if it raised one."""
         if self.post_fx_thread is not None:
             self.post_fx_thread.join()
         failure, self._failure = self._failure, None
@@ -172,7 +172,7 @@ class Dequantize(AbstractSeqModule):
 
 
 class FIFO(AbstractSeqModule):
-    """Returns what it was given `depth` calls earlier, None in the first `depth` calls.
+    """A first-in, first-out buffer: returns the argument of `depth` calls earlier, None in the first `depth` calls.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""A ``.net`` file by its own keys, and how many bits its weights and delays take in Loihi's synapses.
+"""A ``.net`` file by its own keys, and the bits that its weights and delays take in Loihi's synapses.
 
-This package builds its networks without these (`lavadl_ref.exchange.read`, `lavadl_ref.netx.weights`); they are for
-scripts written for Lava-DL. Nothing here needs Lava.
+This package builds its networks without these (`lavadl_ref.exchange.read`, `lavadl_ref.netx.plan.weights`); they are
+for scripts written for Lava-DL. Nothing here needs Lava.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 from lavadl_ref._assigned import Refused
 from lavadl_ref.exchange import hdf5
 from lavadl_ref.exchange.errors import ExchangeError, within
-from lavadl_ref.exchange.storage import Folder, opened, shown
+from lavadl_ref.exchange.read import Folder
+from lavadl_ref.exchange.storage import opened, shown
 
-DELAY_LIMIT = 62
+DELAY_LIMIT = 62  # steps: the largest delay of Lava-DL's blocks
 _WHOLE = frozenset({"weight", "weight_rec", "bias", "inputBias", "real", "imag"})
 
 
 @unique
 class SYNAPSE_SIGN_MODE(IntEnum):
-    """Which signs the weights of a synapse have; the numbers are those of Lava's ``SignMode``."""
+    """The signs that the weights of a synapse have; the numbers are those of Lava's ``SignMode``."""
 
     MIXED = 1
     EXCITATORY = 2
@@ -52,7 +53,7 @@ def optimize_weight_bits(weight: Any) -> tuple[NDArray[np.int64], int, int, SYNA
     weight : ndarray
         int64, same shape: ``weight * 2**-weight_exp``.
     num_weight_bits : int
-        0 to 9: how many of the bits are in use.
+        0 to 9: the number of bits in use.
     weight_exp : int
         -8 to 0; positive where all weights are multiples of its power of two, and too large without it.
     sign_mode : SYNAPSE_SIGN_MODE
@@ -80,7 +81,7 @@ def optimize_weight_bits(weight: Any) -> tuple[NDArray[np.int64], int, int, SYNA
     shift = 8 - max(high, lowest).bit_length()
     if zeros + shift < 0:
         ends = f"{weight.min()} to {weight.max()}"
-        raise ValueError(f"weights from {ends} do not fit into 8 bits; they are multiples of {2**zeros}")
+        raise ValueError(f"weights must fit into 8 bits, got {ends}, which are multiples of {2**zeros}")
     shifted = weight << shift if shift >= 0 else weight >> -shift
     bits = 8 - shift - zeros + (mode == SYNAPSE_SIGN_MODE.MIXED)
     return shifted, bits, -shift, mode
@@ -123,11 +124,11 @@ def _integers(values: Any, name: str) -> NDArray[np.int64]:
     return whole
 
 
-_KEYS = "any key can be looked up, and the file says what its value is"
+_KEYS = "any key can be looked up, and the file tells the type of its value"
 
 
 class NetDict(Mapping[str, Any]):
-    """What a ``.net`` file, or any other HDF5 file, says, by its keys.
+    """The content of a ``.net`` file, or any other HDF5 file, by its keys.
 
     Nothing of the file is held: each look-up opens it, reads and closes it. It is not trusted: links are refused,
     and a value is read once its size is believable. What the keys mean is not checked; `lavadl_ref.exchange.read`
@@ -174,7 +175,7 @@ class NetDict(Mapping[str, Any]):
         if f is not None and filename is None:
             filename = f.file.filename
         elif f is not None or filename is None:
-            raise ValueError("give either filename or f")
+            raise ValueError(f"one of filename and f must be given, got {'both' if f is not None else 'neither'}")
         self._group = f
         self._path = Path(filename).absolute()
         self._place: tuple[str, ...] = () if f is None else tuple(filter(None, f.name.split("/")))
@@ -243,7 +244,7 @@ class _Values(Folder):
         if key in _WHOLE:
             return self.integers(key)[()]
         with within(self._prefix + key):
-            found = self._read(self._open(key, hdf5.Dataset), "iuf")
+            found = self._open(key, hdf5.Dataset).values("iuf")
             # in the byte order of the machine, as h5py gives them
             return found.astype(found.dtype.newbyteorder("="), copy=False)[()]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,16 +22,8 @@ def not_finite(values: NDArray[Any]) -> str | None:
     return f"{' and '.join(kinds)} in {int(bad.sum())} of {values.size} values"
 
 
-@contextmanager
-def explained(x: Sequence[NDArray[Any]], alone: Callable[[], Any] | None = None) -> Iterator[None]:
-    """Errors of a kernel on the inputs `x`, (T, M) each, that say what to do; `alone` runs it without its feedback."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(_explanation(str(error), x, alone)) from None
-
-
-def _explanation(text: str, x: Sequence[NDArray[Any]], alone: Callable[[], Any] | None) -> str:
+def explanation(text: str, x: Sequence[NDArray[Any]], alone: Callable[[], Any] | None = None) -> str:
+    """The message for a kernel's error `text` on the inputs `x`, (T, M) each; `alone` runs it without its feedback."""
     found = next((bad for part in x if (bad := not_finite(part)) is not None), None)
     if found is not None:
         return f"neuron input must be finite, found {found}"

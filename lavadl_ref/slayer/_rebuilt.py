@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from lavadl_kernels import neurons as kernels
 from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer import block
 from lavadl_ref.slayer.block._block import Block, Output
-from lavadl_ref.slayer.block.describe import NEVER_MANTISSA
+from lavadl_ref.slayer.block._family import family_of, missing
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 from lavadl_ref.slayer.neuron.sigma_delta import identity, named_activation
-
-#: The blocks of each family of a file.
-FAMILIES: dict[str, ModuleType] = {
-    "CUBA": block.cuba,
-    "ALIF": block.alif,
-    "RF_PHASE": block.rf,
-    "RF_IZHIKEVICH": block.rf_iz,
-    "ADRF_PHASE": block.adrf,
-    "ADRF_IZHIKEVICH": block.adrf_iz,
-    "SDNN": block.sigma_delta,
-}
 
 # Decays until the file's own take their place, which are not always those of a period.
 _PLACEHOLDERS = {"sin_decay": ("period", 8.0), "cos_decay": ("decay", 0.5)}
@@ -69,18 +58,21 @@ def rebuilt(
     assert isinstance(layer, exchange.Input)
     gains = {"weight": layer.weight / 64, "bias": layer.bias / 64}
     params = None if layer.neuron is None else _params(layer, persistent)
-    blocks: Any = block.cuba if layer.neuron is None else FAMILIES[layer.neuron.type]
-    built: Block = blocks.Input(params, **gains, delay_shift=layer.shifts, count_log=count_log)
+    kind: Any = block.cuba.Input if layer.neuron is None else family_of(layer.neuron.type).block("Input")
+    built: Block = kind(params, **gains, delay_shift=layer.shifts, count_log=count_log)
     _give_parameters(built, layer)
     return built
 
 
 def _lacking(layer: exchange.Layer) -> str | None:
-    """What no block of slayer has of `layer`."""
+    """The property of `layer` that no block of slayer has, None if they have all."""
     neuron, plain = layer.neuron, type(layer) is exchange.Dense
     if neuron is None:
         bare = isinstance(layer, (exchange.Dense, exchange.Kernel)) and not (plain and layer.bias is None)
         return "has no neurons: slayer has no block for that" if bare else None
+    row = missing(neuron.type)
+    if row is not None:
+        return f"cannot be made: {row}"
     if any(_exponents(neuron)):
         if isinstance(layer, (exchange.Input, exchange.Pool, exchange.Unpool)):
             return "has a weight exponent: slayer's block for it has no norm"
@@ -91,7 +83,7 @@ def _lacking(layer: exchange.Layer) -> str | None:
         return "sends its sums: slayer has a block for that with dense synapses only"
     if summed and getattr(layer, "bias", None) is not None:
         return "sends its sums and has a bias: slayer's block for that has none"
-    if plain and (summed or np.all(neuron["threshold"] == NEVER_MANTISSA)) and layer.delay is not None:
+    if plain and (summed or exchange.never_fires(neuron)) and layer.delay is not None:
         return "is read out and has axonal delays: slayer's blocks for that have none"
     return None
 
@@ -105,28 +97,28 @@ def _synaptic(
         assert isinstance(layer, exchange.Dense)
         bare = {"threshold": 1, "current_decay": 0.0, "voltage_decay": 0.0}
         return block.cuba.Affine(bare, *_sizes(layer, before), dynamics=False, count_log=count_log)
-    blocks: Any = FAMILIES[neuron.type]
+    blocks = family_of(neuron.type)
     params = _params(layer, persistent)
     shift: dict[str, Any] = {"delay": layer.delay is not None, "delay_shift": layer.shifts, "count_log": count_log}
     if isinstance(layer, exchange.Dense):
         sizes = _sizes(layer, before)
         if isinstance(layer, exchange.Recurrent):
-            return blocks.Recurrent(params, *sizes, **shift)
+            return blocks.block("Recurrent")(params, *sizes, **shift)
         if neuron.parameters.get("sigma_output"):
-            return blocks.Output(params, *sizes, count_log=count_log)
-        if np.all(neuron["threshold"] == NEVER_MANTISSA):
-            return blocks.Affine(params, *sizes, count_log=count_log)
-        return blocks.Dense(params, *sizes, **shift)
+            return blocks.block("Output")(params, *sizes, count_log=count_log)
+        if exchange.never_fires(neuron):
+            return blocks.block("Affine")(params, *sizes, count_log=count_log)
+        return blocks.block("Dense")(params, *sizes, **shift)
     window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
     channels, per_group = layer.weight.shape[:2]
     if isinstance(layer, exchange.Conv):
-        return blocks.Conv(params, per_group * layer.groups, channels, *window, groups=layer.groups, **shift)
+        return blocks.block("Conv")(params, per_group * layer.groups, channels, *window, groups=layer.groups, **shift)
     if isinstance(layer, exchange.ConvTranspose):
-        return blocks.ConvT(params, channels, per_group * layer.groups, *window, groups=layer.groups, **shift)
+        return blocks.block("ConvT")(params, channels, per_group * layer.groups, *window, groups=layer.groups, **shift)
     if isinstance(layer, exchange.Pool):
-        sized = type("Pool", (_Sized, blocks.Pool), {"size": layer.shape[1:], "__module__": blocks.__name__})
+        sized = type("Pool", (_Sized, blocks.block("Pool")), {"size": layer.shape[1:], "__module__": blocks.module})
         return sized(params, *window, **shift)
-    return blocks.Unpool(params, *window, **shift)
+    return blocks.block("Unpool")(params, *window, **shift)
 
 
 def _sizes(layer: exchange.Dense, before: tuple[int, ...]) -> tuple[Any, int]:
@@ -140,28 +132,32 @@ def _params(layer: exchange.Layer, persistent: bool) -> dict[str, Any]:
     neuron = layer.neuron
     assert neuron is not None
     params: dict[str, Any] = {"persistent_state": persistent}
-    if neuron.type == "SDNN":
+    if _sends_changes(neuron):
         params.update(threshold=1.0, activation=identity)
         if neuron.parameters.get("activation") is not None:
             params["activation"] = named_activation(neuron["activation"])
         params["cum_error"] = bool(neuron.parameters.get("cum_error"))
     else:
         params["graded_spike"] = bool(neuron.parameters.get("graded_spike"))
-        params["threshold"] = neuron["threshold"] / 64
+    constants = () if _sends_changes(neuron) else kernels.FAMILIES[neuron.type].constants
     for field in exchange.FAMILIES[neuron.type].fields:
-        if field.name == "threshold_step":
+        if field.name in constants:
             params[field.name] = neuron[field.name] / 64
         elif field.per_channel and field.name != "threshold":
             name, value = _PLACEHOLDERS.get(field.name, (field.name, 0.0))
             params[name] = value
     if any(_exponents(neuron)):
         params["norm"] = WgtScaleBatchNorm
-    elif getattr(layer, "bias", None) is not None and isinstance(layer, _SYNAPTIC) and neuron.type != "SDNN":
+    elif getattr(layer, "bias", None) is not None and isinstance(layer, _SYNAPTIC) and not _sends_changes(neuron):
         params["norm"] = MeanOnlyBatchNorm
     return params
 
 
 _SYNAPTIC = (exchange.Dense, exchange.Kernel)
+
+
+def _sends_changes(neuron: exchange.Neuron) -> bool:
+    return exchange.FAMILIES[neuron.type].sends_changes
 
 
 def _exponents(neuron: exchange.Neuron) -> tuple[int, int]:
@@ -202,7 +198,7 @@ def _give_parameters(built: Any, layer: exchange.Layer) -> None:
     neuron = layer.neuron
     if neuron is None:
         return
-    if neuron.type == "SDNN":
+    if _sends_changes(neuron):
         if neuron.parameters.get("threshold") is not None:
             mantissas = np.atleast_1d(neuron["threshold"])
             built.neuron.delta.threshold.data = torch.tensor(mantissas, dtype=torch.float32) / 64
@@ -215,7 +211,7 @@ def _give_parameters(built: Any, layer: exchange.Layer) -> None:
 
 def _give_biases(module: Any, layer: Any) -> None:
     """Put biases and exponents of `layer` into the norms, and the bias of sigma-delta neurons in its own place."""
-    if layer.neuron.type == "SDNN" and module.norm is None:
+    if _sends_changes(layer.neuron) and module.norm is None:
         if layer.bias is not None:
             module.set_bias(torch.tensor(layer.bias, dtype=torch.float32) / 64)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref._assigned import Refused
-from lavadl_ref.slayer import neuron as neurons
-from lavadl_ref.slayer._rebuilt import FAMILIES, rebuilt
+from lavadl_ref.slayer._rebuilt import rebuilt
+from lavadl_ref.slayer.block._family import family_of
 
 
 class SequentialNetwork(torch.nn.Module):
@@ -155,10 +156,13 @@ def get_classes(neuron_type: str | None = None) -> tuple[ModuleType, ModuleType]
     Raises
     ------
     KeyError
-        If no family has that name.
+        If no family has that name; the message names the row that is missing.
     """
-    blocks = FAMILIES[exchange.family(neuron_type or "CUBA").type]
-    return getattr(neurons, blocks.__name__.rpartition(".")[2]), blocks
+    name = neuron_type or "CUBA"
+    # a name of no family of the format may be that of one whose row is missing
+    known = name in exchange.FAMILIES or any(name in family.aliases for family in exchange.FAMILIES.values())
+    found = family_of(exchange.family(name).type if known else name)
+    return sys.modules[found.neuron_class.__module__], sys.modules[found.module]
 
 
 def get_neuron_params(neuron_handle: Mapping[str, Any], neuron_class: ModuleType) -> dict[str, Any]:

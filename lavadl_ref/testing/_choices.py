@@ -1,4 +1,4 @@
-"""Where random choices come from: Hypothesis, or a generator of NumPy."""
+"""Sources of random choices: Hypothesis, or a generator of NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Choices(Protocol):
-    """What somebody who chooses can be asked for."""
+    """A source of random choices."""
 
     def integer(self, low: int, high: int) -> int:
         """An integer within [low, high]."""
@@ -21,7 +21,7 @@ class Choices(Protocol):
 
 
 class Seeded:
-    """Choices of a generator."""
+    """Choices of a NumPy generator."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._generator = generator

@@ -23,5 +23,5 @@ def known(names: str | Iterable[str] | None, table: Iterable[str], what: str) ->
     unknown = [name for name in chosen if name not in table]
     if unknown or not chosen:
         found = ", ".join(str(name) if str(name).isprintable() else brief(name) for name in unknown) or "none"
-        raise ValueError(f"{what}: expected some of {', '.join(table)}, found {found}")
+        raise ValueError(f"{what} must be some of {', '.join(table)}, got {found}")
     return tuple(name for name in table if name in chosen)

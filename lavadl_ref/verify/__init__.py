@@ -1,10 +1,10 @@
-"""Proof that training, the integer reference and Lava agree, or where they first part.
+"""Proof that training, the integer reference and Lava agree, or the first place at which they differ.
 
-`verify` takes a file and an input, runs all paths, and compares every spike of every layer
+`verify` takes a file and an input, runs all backends, and compares every spike of every layer
 at every step, and every state that Lava ends with.  `trained` does the same for blocks in
 memory against the file that they would export.
 
-On all paths layer k's spikes at step n of the deployed time base are compared; slayer's
+On all backends layer k's spikes at step n of the deployed time base are compared; slayer's
 step t of a layer is step n = t + start of that layer (`exchange.Network.start_steps`).
 """
 
@@ -69,7 +69,7 @@ def verify(
     steps : int, optional
         Number of steps: at most those of `inputs`, all of which are taken by default, or 64.
     slayer, lava : bool
-        Which paths to compare with the reference.
+        The backends to compare with the reference.
     reset_interval, reset_offset : int, optional
         As in `reference.Network`; a stream of samples.  Slayer then sees each window between
         resets as a sample of its own, its blocks without the one-step shift, which the
@@ -87,7 +87,7 @@ def verify(
     Returns
     -------
     Report
-        A path that cannot run the network is in ``skipped`` with the reason.
+        A backend that cannot run the network is in ``skipped`` with the reason.
 
     Raises
     ------
@@ -96,19 +96,24 @@ def verify(
         more than `megabytes`.
     lavadl_ref.netx.runtime.LavaRunError
         If Lava fails or does not finish.
+
+    Examples
+    --------
+    >>> from lavadl_ref.exchange import Dense, Network, Neuron
+    >>> neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 80})
+    >>> report = verify(Network((Dense(shape=(1,), weight=np.array([[32, -16]]), neuron=neuron),)), lava=False)
+    >>> report.exact, report.compared, list(report.layers[0].paths)
+    (True, 64, ['slayer'])
     """
     network = described(net_config)
     _check_options(lava, reset_interval, reset_offset, timeout, in_process)
     resets = {"reset_interval": reset_interval, "reset_offset": reset_offset}
     deployed = reference.Network(network, **resets)  # type: ignore[arg-type]
     x, random = chosen_input(deployed, inputs, steps, seed, rate, megabytes, lava)
-    with suppress(TypeError, ValueError):  # which the run below raises with the whole input
-        deployed.run(x[..., :1])  # loads the kernels
-    began = time.perf_counter()
-    run = deployed.run(x, record=reference.RECORDABLE)
+    run, seconds = _timed(deployed, x)
     report = new_report(network, run, x.shape[-1])
     report.random = random
-    report.seconds["reference"] = time.perf_counter() - began
+    report.seconds["reference"] = seconds
     if slayer:
         _attempt(report, "slayer", lambda: compare_slayer(report, network, run, x, reset_interval, reset_offset))
     if lava:
@@ -142,6 +147,15 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
     Returns
     -------
     Report
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lavadl_ref.slayer.block import cuba
+    >>> params = {"threshold": 1.0, "current_decay": 0.25, "voltage_decay": 0.03}
+    >>> report = trained([cuba.Dense(params, 3, 2).eval()], torch.ones(4, 3, 10))
+    >>> report.exact, report.compared
+    (True, 80)
     """
     import torch
 
@@ -164,21 +178,20 @@ def trained(blocks: Iterable[Any], x: Any) -> Report:
         inputs = exact_integers(gained, 1, "input current in 1/64")
     else:
         inputs = exact_integers(x.numpy(), 2 ** deployment.input_bits(network.layers), "network input")
-    run, report = _reference_batch(network, inputs)
-    report.seconds["slayer"] = seconds
+    run, reference_seconds = _timed(reference.Network(network), inputs)
+    report = new_report(network, run, inputs.shape[-1], len(inputs))
+    report.seconds = {"reference": reference_seconds, "slayer": seconds}
     compare_outputs(report, network, run, outputs, network.start_steps)
     return report
 
 
-def _reference_batch(network: exchange.Network, x: Array) -> tuple[reference.Run, Report]:
-    deployed = reference.Network(network)
+def _timed(deployed: reference.Network, x: Array) -> tuple[reference.Run, float]:
+    """The reference run with everything recorded, and its seconds."""
     with suppress(TypeError, ValueError):  # which the run below raises with the whole input
         deployed.run(x[..., :1])  # loads the kernels
     began = time.perf_counter()
     run = deployed.run(x, record=reference.RECORDABLE)
-    report = new_report(network, run, x.shape[-1], len(x))
-    report.seconds["reference"] = time.perf_counter() - began
-    return run, report
+    return run, time.perf_counter() - began
 
 
 def _attempt(report: Report, path: str, compare: Callable[[], None]) -> None:

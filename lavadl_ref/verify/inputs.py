@@ -14,7 +14,7 @@ from lavadl_ref.exchange.geometry import smallest_input
 from lavadl_ref.verify.report import Array
 
 STEPS = 64  #: of a random input
-RATE = 0.2  #: of a random input: share of neurons that send something at a step
+RATE = 0.2  #: of a random input: fraction of neurons that send something at a step
 
 
 def input_shape(network: exchange.Network) -> tuple[int, ...]:
@@ -39,7 +39,7 @@ def random_input(network: exchange.Network, steps: int, seed: int | None = None,
     seed : int, optional
         Not negative; 0 by default.
     rate : float, optional
-        Share of neurons that send something at a step, within [0, 1]; `RATE` by default. The neurons of an input
+        Fraction of neurons that send something at a step, within [0, 1]; `RATE` by default. The neurons of an input
         layer are driven at every step, and have none.
 
     Returns
@@ -54,7 +54,7 @@ def random_input(network: exchange.Network, steps: int, seed: int | None = None,
     """
     whole("steps", steps, 1)
     rng = np.random.default_rng(whole("seed", 0 if seed is None else seed, 0))
-    share = real("rate", RATE if rate is None else rate, 0, 1)
+    fraction = real("rate", RATE if rate is None else rate, 0, 1)
     shape = input_shape(network)
     if min(shape) < 1:
         first = network.layers[0]
@@ -63,13 +63,13 @@ def random_input(network: exchange.Network, steps: int, seed: int | None = None,
         if rate is not None:
             raise ValueError("rate must be left out: the network begins with an input layer, driven at every step")
         return rng.integers(0, 128, (*shape, steps))
-    present = (rng.random((*shape, steps)) < share).astype(np.int64)
+    present = (rng.random((*shape, steps)) < fraction).astype(np.int64)
     one = 1 << deployment.input_bits(network.layers)
     return present if one == 1 else present * rng.integers(-one, one + 1, present.shape)
 
 
 def _driven(network: exchange.Network) -> bool:
-    """Whether the input is the current of an input layer's neurons."""
+    """Tell whether the input is the current of an input layer's neurons."""
     first = network.layers[0]
     return isinstance(first, Input) and first.neuron is not None
 
@@ -84,12 +84,25 @@ def chosen_input(
     lava: bool = False,
     wide: bool = False,
 ) -> tuple[Array, str | None]:
-    """The input of a comparison, (\\*shape, T), and what it is if it is random, else None.
+    """The input of a comparison, (\\*shape, T), and a description if it is random, else None.
+
+    Parameters
+    ----------
+    deployed : reference.Network
+        The network that receives it.
+    inputs : array_like of int, optional
+        (\\*shape, T); `random_input` by default.
+    steps, seed, rate, megabytes
+        As in `lavadl_ref.verify.verify`.
+    lava : bool
+        Whether the network runs on Lava too.
+    wide : bool
+        Whether it runs without widths too.
 
     Raises
     ------
     TypeError, ValueError
-        If the input given does not fit the network, an argument is out of range or goes with the other kind of input,
+        If the input given does not fit the network, an argument is out of range or belongs to the other kind of input,
         or the run would take more than `megabytes`; before anything is allocated.
     """
     network = deployed.description
@@ -112,7 +125,7 @@ def chosen_input(
 
 
 def _told(network: exchange.Network, seed: int | None, rate: float | None) -> str:
-    """What a random input is, for a title."""
+    """A description of a random input, for a title."""
     if _driven(network):
         return f"random currents in 0..127, seed {seed or 0}"
     kind = "messages" if deployment.input_bits(network.layers) else "spikes"
@@ -120,17 +133,23 @@ def _told(network: exchange.Network, seed: int | None, rate: float | None) -> st
 
 
 def padded(x: Array, steps: int) -> Array:
-    """`x` (..., T) continued with zeros to `steps`."""
+    """`x` (..., T) continued with zeros to `steps`: (..., steps)."""
     return np.concatenate([x, np.zeros((*x.shape[:-1], steps - x.shape[-1]), x.dtype)], axis=-1)
 
 
 def exact_integers(values: Array, scale: float, what: str) -> Array:
-    """`values` * `scale` as integers; refuses what is not whole."""
+    """`values`, of any shape, times `scale` as int64 of the same shape.
+
+    Raises
+    ------
+    ValueError
+        If a product is not whole, or too large for float64 to count exactly.
+    """
     scaled = np.asarray(values, np.float64) * scale
     whole = np.rint(scaled)
-    fit = (scaled == whole) & (np.abs(whole) < 2.0**53)  # what float64 counts exactly
+    fit = (scaled == whole) & (np.abs(whole) < 2.0**53)  # up to which float64 counts exactly
     if not fit.all():
-        raise ValueError(f"{what} must be whole numbers, found {scaled[~fit].flat[0]}")
+        raise ValueError(f"{what} must be whole numbers, got {scaled[~fit].flat[0]}")
     return whole.astype(np.int64)
 
 

@@ -22,7 +22,24 @@ def compare_lava(
     timeout: float | None,
     in_process: bool = False,
 ) -> None:
-    """Run `network` on `x` (\\*shape, T) on Lava and enter into `report` how its layers compare with `run`.
+    """Run `network` on `x` on Lava and enter the comparison of its layers with `run` into `report`.
+
+    Parameters
+    ----------
+    report : Report
+        Gets an entry for each layer.
+    network : exchange.Network
+        The network.
+    run : reference.Run
+        Its reference run on `x`, everything recorded.
+    x : ndarray
+        (\\*shape, T) integers.
+    resets : dict
+        Arguments of `lavadl_ref.netx` that say at which steps neurons are reset; None where they never are.
+    timeout : float, optional
+        Seconds that Lava may take.
+    in_process : bool
+        Whether Lava's process models run in this process.
 
     Raises
     ------
@@ -47,6 +64,7 @@ def compare_lava(
     if not driven and x.size and (x.min() < 0 or x.max() > 1):
         arguments["input_message_bits"] = 24  # without it Lava takes any message for one spike
     plans = plan(network, Options(**arguments))
+    # a limit against a run that hangs; it grows with the work, so that a slow machine does not meet it
     limit = timeout or 60 + 0.05 * steps * len(plans)
     run_lava = _runner(in_process)
     records = run_lava(network, x, steps, timeout=limit, **arguments)
@@ -82,7 +100,7 @@ def compare_lava(
 
 
 def _runner(in_process: bool) -> Callable[..., Any]:
-    """What runs a network on Lava."""
+    """The function that runs a network on Lava."""
     if in_process:
         from lavadl_ref.netx.run import inprocess
 

@@ -1,4 +1,4 @@
-"""What a comparison found."""
+"""The results of a comparison."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ AROUND = 2  #: steps shown on either side of a divergence
 
 @dataclass(frozen=True)
 class Divergence:
-    """The first place where two paths differ."""
+    """The first place where a backend differs from the reference."""
 
     layer: int  #: position in the file
     neuron: tuple[int, ...]  #: index within the layer's shape
     step: int  #: 0-based, deployed time base
     what: str  #: spikes, weighted, or the name of a state
     expected: int  #: the reference's value
-    found: int  #: the other path's value
+    found: int  #: the backend's value
     sample: int = 0  #: index in a batch
     count: int = 1  #: number of differing values
     around: tuple[str, ...] = ()  #: states of the neuron near the step, one line a step
@@ -40,14 +40,14 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One layer on one path against the reference."""
+    """One layer on one backend against the reference."""
 
     compared: int  #: integers compared
     divergence: Divergence | None = None
 
     @property
     def exact(self) -> bool:
-        """Whether all of them were equal."""
+        """True if all of them were equal."""
         return self.divergence is None
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class LayerResult:
     position: int
     layer: Layer
     spikes: int = 0  #: spikes, or messages that are not 0, in the reference run
-    paths: dict[str, Comparison] = field(default_factory=dict)  #: by path: slayer, lava
+    paths: dict[str, Comparison] = field(default_factory=dict)  #: by backend: slayer, lava
 
 
 @dataclass
@@ -71,21 +71,21 @@ class Report:
     layers: list[LayerResult]
     steps: int
     samples: int = 1
-    seconds: dict[str, float] = field(default_factory=dict)  #: run time by path
-    skipped: dict[str, str] = field(default_factory=dict)  #: paths that could not run, and why
+    seconds: dict[str, float] = field(default_factory=dict)  #: run time by backend
+    skipped: dict[str, str] = field(default_factory=dict)  #: backends that could not run, and why
     exceeded: tuple[reference.Exceeded, ...] = ()
     run: reference.Run | None = None
     random: str | None = None  #: what the input is if it is random, None if it was given
 
     @property
     def divergences(self) -> list[Divergence]:
-        """The first divergence of every layer and path that has one."""
+        """The first divergence of every layer and backend that has one."""
         found = (c.divergence for result in self.layers for c in result.paths.values())
         return [d for d in found if d is not None]
 
     @property
     def exact(self) -> bool:
-        """Whether every path that ran gave the reference's integers, and at least one ran."""
+        """True if every backend that ran gave the reference's integers, and at least one ran."""
         return not self.divergences and any(result.paths for result in self.layers)
 
     @property
@@ -104,7 +104,13 @@ def new_report(network: exchange.Network, run: reference.Run, steps: int, sample
 
 
 def first_difference(expected: Array, found: Array) -> tuple[tuple[int, ...] | None, int]:
-    """Index of the earliest difference, time being the last axis, and how many there are."""
+    """Index of the earliest difference, and the number of all.
+
+    Parameters
+    ----------
+    expected, found : ndarray
+        (..., T), of the same shape.
+    """
     different = np.argwhere(expected != found)
     if not len(different):
         return None, 0
@@ -118,7 +124,7 @@ def states_near(
     step: int,
     other: Mapping[int, Mapping[str, int]] | None = None,
 ) -> tuple[str, ...]:
-    """States of one neuron near `step`, of the reference and of the path that differs where they are known."""
+    """States of one neuron near `step`, of the reference and of the backend that differs where they are known."""
     if not ran.states:
         return ()
     some = next(iter(ran.states.values()))

@@ -6,6 +6,8 @@ import time
 from typing import Any
 
 import numpy as np
+from lavadl_kernels import neurons
+from lavadl_kernels.fixed_point import STATE_ONE, WEIGHT_ONE
 
 from lavadl_ref import exchange
 from lavadl_ref.deployed import deployment, reference
@@ -17,7 +19,20 @@ from lavadl_ref.verify.report import Array, Comparison, Divergence, Report, firs
 def compare_slayer(
     report: Report, network: exchange.Network, run: reference.Run, x: Array, interval: int | None, offset: int
 ) -> None:
-    """Run `network`, rebuilt from its description, on `x` (\\*shape, T) and enter into `report` how it compares.
+    """Run `network`, rebuilt from its description, on `x` and enter the comparison with the reference into `report`.
+
+    Parameters
+    ----------
+    report : Report
+        Gets an entry for each layer.
+    network : exchange.Network
+        The network.
+    run : reference.Run
+        Its reference run on `x`, everything recorded.
+    x : ndarray
+        (\\*shape, T) integers.
+    interval, offset : int
+        Of the resets; no interval means none.
 
     Raises
     ------
@@ -57,7 +72,7 @@ def compare_slayer(
         for block in rebuilt.blocks:
             if interval is not None and isinstance(block, base.SpikingBlock):
                 block.delay_shift = False
-            # the input is already what the input block makes of it
+            # the input is the input block's current already
             if isinstance(block, base.AbstractInput) and block.neuron is not None:
                 y = block._sent(block.neuron.driven(y))
             else:
@@ -68,13 +83,13 @@ def compare_slayer(
 
 
 def _windowed(network: exchange.Network, run: reference.Run, interval: int, start: int, count: int) -> reference.Run:
-    """What each layer did between its resets, as samples; a window that the run cuts short is left out."""
+    """Each layer between its resets, as samples; a window that the run cuts short is left out."""
     layers, index = [], 0
     for layer, ran in zip(network.layers, run.layers, strict=True):
         cut: dict[str, Array] = {}
         for name, values in (("spikes", ran.spikes), ("weighted", ran.weighted), *ran.states.items()):
             if values is not None:
-                # what acts in the step of the layer before it shares its windows
+                # a layer that acts in the same step as the layer before it has the same windows
                 first = 0 if isinstance(layer, Input) else start + index - isinstance(layer, Average)
                 whole = (values.shape[-1] - first) // interval
                 values = values[..., first:][..., : max(whole, 0) * interval]
@@ -86,7 +101,7 @@ def _windowed(network: exchange.Network, run: reference.Run, interval: int, star
 
 
 def _is_process(layer: Layer) -> bool:
-    """Whether the layer counts where resets are staggered."""
+    """Tell whether the layer counts where resets are staggered."""
     return not isinstance(layer, Flatten) and not (isinstance(layer, Input) and layer.neuron is None)
 
 
@@ -98,7 +113,23 @@ def compare_outputs(
     starts: tuple[int, ...],
     shifted: bool = True,
 ) -> None:
-    """Compare block outputs (B, \\*shape, T) with what the reference's neurons did."""
+    """Compare the outputs of blocks with the reference run.
+
+    Parameters
+    ----------
+    report : Report
+        Gets an entry for each layer.
+    network : exchange.Network
+        The network.
+    run : reference.Run
+        Its reference run, everything recorded.
+    outputs : list of ndarray
+        Of each block, (B, \\*shape, T) float32.
+    starts : tuple of int
+        The step of the run at which each layer starts.
+    shifted : bool
+        Whether blocks shift their output by one step, as their layers say.
+    """
     shifting = False  # whether the block before shifts what an average receives
     incoming = deployment.incoming_bits(network.layers)
     for i, (result, ran, out, start) in enumerate(zip(report.layers, run.layers, outputs, starts, strict=True)):
@@ -125,12 +156,12 @@ def compare_outputs(
             length = min(found.shape[-1] - lag, batched.shape[-1] - start)
             if length > 0:
                 expected[:, channel, ..., lag : lag + length] = batched[:, channel, ..., start : start + length]
-            # what the reference run has no steps for cannot be compared
+            # steps that the reference run does not have cannot be compared
             expected[:, channel, ..., lag + max(length, 0) :] = found[:, channel, ..., lag + max(length, 0) :]
         divergence = None
         first, count = first_difference(expected, found)
         if first is not None:
-            # a spike that comes before any could is shown at step 0
+            # a spike before the first step of the run is reported at step 0
             sample, neuron, step = first[0], first[1:-1], max(first[-1] + start - int(lags[first[1]]), 0)
             around = states_near(ran, sample, neuron, step)
             values = int(expected[first]), int(found[first])
@@ -139,28 +170,28 @@ def compare_outputs(
 
 
 def _observed(layer: Layer, incoming: int, before: tuple[int, ...]) -> tuple[str, float]:
-    """What a block's output shows of `layer`, and the size of its unit."""
+    """The quantity of `layer` that a block's output is, and the size of its unit."""
     neuron = layer.neuron
     if neuron is None:
         return "weighted", float(deployment.message_unit(layer, incoming, before))
     if not _is_read_out(layer):
         return "spikes", 2.0 ** -deployment.message_bits(layer, incoming)
-    if neuron.type == "SDNN":
-        return "activation", 2.0 ** -(18 + max(neuron.parameters.get("weight_exp") or 0, 0))
-    return ("imag" if exchange.FAMILIES[neuron.type].complex_input else "voltage"), 1 / 4096
+    if exchange.FAMILIES[neuron.type].sends_changes:
+        exponent = max(neuron.parameters.get("weight_exp") or 0, 0)
+        return neurons.family(neuron.type).carried, 1 / (STATE_ONE * WEIGHT_ONE * 2.0**exponent)
+    # read-out blocks of slayer return the integrated voltage, of resonators the imaginary part
+    return ("imag" if exchange.FAMILIES[neuron.type].complex_input else "voltage"), 1 / STATE_ONE
 
 
 def _is_read_out(layer: Layer) -> bool:
-    """Whether slayer has an `Affine` block for the layer, of which the values are read."""
-    from lavadl_ref.slayer.block.describe import NEVER_MANTISSA
-
+    """Tell whether slayer has an `Affine` block for the layer, of which the values are read."""
     if type(layer) is not exchange.Dense or layer.neuron is None or deployment.is_sigma_output(layer):
         return False
-    return bool(np.all(layer.neuron["threshold"] == NEVER_MANTISSA))
+    return exchange.never_fires(layer.neuron)
 
 
 def _mean_integers(means: Array, unit: float, what: str) -> Array:
-    """The sums that means are made of, which float32 has rounded where the number of terms is no power of two."""
+    """The sums of which the means are taken; float32 rounds a mean where the number of terms is no power of two."""
     sums = np.rint(np.asarray(means, np.float64) / unit)
     if not np.array_equal((sums * unit).astype(np.float32), means):
         raise ValueError(f"{what} must be means of whole numbers")

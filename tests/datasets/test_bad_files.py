@@ -28,7 +28,7 @@ readers = pytest.mark.parametrize("name", READERS)
 
 @pytest.fixture(scope="module", autouse=True)
 def imported(tmp_path_factory):
-    """Modules that readers import late take memory once."""
+    """Import the modules that readers import late, so that their memory is not counted as a reader's."""
     for reader in READERS.values():
         path = tmp_path_factory.mktemp("good") / reader.name
         path.write_bytes(reader.good)
@@ -36,7 +36,7 @@ def imported(tmp_path_factory):
 
 
 def attempt(reader, path):
-    """The content of a file, or the one line that refuses it; an error if it is none, or memory was taken for it."""
+    """The content of a file, or the one line that refuses it; fails if there are more, or memory was taken for it."""
     tracemalloc.start()
     try:
         return reader.read(path), ""

@@ -75,14 +75,14 @@ def test_augmentation_is_drawn_by_epoch_and_index(tmp_path):
 def test_a_damaged_recording_is_named_when_it_is_read(tmp_path):
     path = put(tmp_path, "Train", 3)
     path.write_bytes(path.read_bytes()[:7])
-    with pytest.raises(ValueError, match=r"00002\.bin: events take 5 bytes each, but the file has 7"):
+    with pytest.raises(ValueError, match=r"00002\.bin: must hold 5 bytes per event, got 7"):
         _ = NMNIST(tmp_path)[0]
 
 
 @pytest.mark.parametrize("column", [{"x": (34, 0)}, {"y": (0, 200)}])
 def test_an_event_off_the_sensor_is_refused(tmp_path, column):
     put(tmp_path, "Train", 3, event=recording(**column))
-    with pytest.raises(ValueError, match=r"00002\.bin: expected events on a 34x34 sensor, but found x up to"):
+    with pytest.raises(ValueError, match=r"00002\.bin: events must be on a 34x34 sensor, got x up to"):
         _ = NMNIST(tmp_path)[0]
 
 
@@ -95,5 +95,5 @@ def test_a_missing_nmnist_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"there is no \.bin file in any"):
         NMNIST(tmp_path)
     put(tmp_path, "Train", "eight")
-    with pytest.raises(ValueError, match="eight: expected folders called 0 to 9"):
+    with pytest.raises(ValueError, match="folders must be called 0 to 9, got eight"):
         NMNIST(tmp_path)

@@ -33,9 +33,9 @@ def test_times_round_in_the_input_and_fall_in_the_target(tmp_path, polarity):
 
 def test_nothing_is_left_out(tmp_path):
     written(tmp_path, [3, 0], [1.0, 4.0])
-    with pytest.raises(ValueError, match=r"input\.bs1: expected every neuron below 3, but found 3"):
+    with pytest.raises(ValueError, match=r"input\.bs1: every neuron must be below 3, got 3"):
         Oxford(tmp_path, neurons=3, steps=5)
-    with pytest.raises(ValueError, match=r"input\.bs1: expected every step below 4, but found 4"):
+    with pytest.raises(ValueError, match=r"input\.bs1: every step must be below 4, got 4"):
         Oxford(tmp_path, neurons=4, steps=4)
 
 
@@ -43,7 +43,7 @@ def test_an_oxford_file_cut_short_is_refused(tmp_path):
     written(tmp_path, [3, 0], [1.0, 4.0])
     path = tmp_path / "output.bs1"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"output\.bs1: events take 5 bytes each, but the file has 9"):
+    with pytest.raises(ValueError, match=r"output\.bs1: must hold 5 bytes per event, got 9"):
         Oxford(tmp_path)
 
 
@@ -59,7 +59,7 @@ def test_a_missing_oxford_file_is_named(tmp_path):
 
 @pytest.mark.parametrize("index", [1, -2])
 def test_oxford_has_one_sample(tmp_path, index):
-    with pytest.raises(IndexError, match="Oxford has one sample"):
+    with pytest.raises(IndexError, match="index of Oxford must be at least -1 and below 1, got"):
         Oxford(written(tmp_path, [0], [0.0]))[index]
 
 

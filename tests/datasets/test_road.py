@@ -61,7 +61,7 @@ def test_samples_depend_on_part_seed_and_index_alone():
         assert torch.equal(other[2][0], frames) == same
         assert torch.equal(other[2][1], angles) == same
     assert torch.equal(data[-2][0], frames)
-    with pytest.raises(IndexError, match="Road has 4 sequences, but number 4"):
+    with pytest.raises(IndexError, match="index of Road must be at least -4 and below 4, got 4"):
         _ = data[4]
 
 

@@ -31,7 +31,7 @@ def test_all_letters_differ_from_each_other():
 
 @pytest.mark.parametrize("word", ["", "lava", "É", None])
 def test_other_words_are_refused(word):
-    with pytest.raises(ValueError, match="a word of the letters A to Z"):
+    with pytest.raises(ValueError, match="word must be of the letters A to Z"):
         WrittenSpikes(word)
 
 
@@ -61,13 +61,13 @@ def test_the_seed_decides():
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match=r"ink of WrittenSpikes is a chance of at most 1, but got 1\.5"):
+    with pytest.raises(ValueError, match=r"ink of WrittenSpikes must be a chance of at most 1, got 1\.5"):
         WrittenSpikes(ink=1.5)
     with pytest.raises(ValueError, match="rate of WrittenSpikes must be greater than 0"):
         WrittenSpikes(rate=0)
     with pytest.raises(ValueError, match="steps of WrittenSpikes must be at least 25"):
         WrittenSpikes(steps=24)
-    with pytest.raises(IndexError, match="one sample"):
+    with pytest.raises(IndexError, match="index of WrittenSpikes must be at least -1 and below 1, got 1"):
         _ = WrittenSpikes()[1]
 
 

@@ -82,21 +82,21 @@ def test_a_chunked_dataset_that_claims_terabytes_is_refused_cheaply(tmp_path):
 @pytest.mark.parametrize("shape", [(2000, 2000), (1, 2**14 + 1)])
 def test_endless_chunks_that_were_never_written_are_refused_cheaply(tmp_path, shape):
     path = with_weight(tmp_path / "x.net", shape=shape, dtype="f4", chunks=(1, 1))
-    assert_cheap(path, f"layer 1: weight: expected at most 16384 chunks, found {shape[0] * shape[1]:,}")
+    assert_cheap(path, f"layer 1: weight: must have at most 16384 chunks, got {shape[0] * shape[1]:,}")
 
 
 def test_chunks_that_were_not_written_are_refused(tmp_path):
     path = with_weight(tmp_path / "x.net", shape=(3, 4), dtype="f4", chunks=(2, 2))
-    assert_cheap(path, "layer 1: weight: expected 4 chunks of data, found 0")
+    assert_cheap(path, "layer 1: weight: must have 4 chunks of data, got 0")
 
 
 @pytest.mark.parametrize("key", ["shape", "stride", "padding", "dilation", "kernelSize", "groups", "inChannels"])
 def test_many_numbers_where_few_belong_are_refused_cheaply(tmp_path, key):
     numbers = np.zeros((1024, 1024), np.int8)
     path = store(tmp_path / "x.net", conv_net() | {f"layer/1/{key}": numbers})
-    wanted = "one value" if key in ("groups", "inChannels") else "at most 16 numbers"
+    wanted = "be one value" if key in ("groups", "inChannels") else "have at most 16 numbers"
     found, *_ = cost(path)
-    assert found == f"{path}: layer 1: {key}: expected {wanted}, found shape (1024, 1024)"
+    assert found == f"{path}: layer 1: {key}: must {wanted}, got shape (1024, 1024)"
 
 
 @pytest.mark.parametrize("channels", [2**23, 2**28])
@@ -190,7 +190,7 @@ def test_many_keys_of_a_layer_take_little_memory(tmp_path):
     with h5py.File(path, "a", libver="latest") as file:
         for index in range(5000):
             file["layer/1"][f"key{index}"] = h5py.SoftLink("/")
-    assert_cheap(path, "layer 1: layer/1: expected at most 1024 keys, found more")
+    assert_cheap(path, "layer 1: layer/1: must have at most 1024 keys, got more")
 
 
 @pytest.mark.parametrize("length", [5, 2**31, 2**32 - 16])
@@ -219,7 +219,7 @@ def test_data_after_a_user_block_is_refused(tmp_path):
     path = tmp_path / "x.net"
     with h5py.File(path, "w", userblock_size=512) as file:
         file["layer/0/type"] = "flatten"
-    assert_cheap(path, "expected HDF5 data from the start, found it at 512")
+    assert_cheap(path, "must begin with HDF5 data, got it at 512")
 
 
 @pytest.mark.parametrize("net", [dense_net, conv_net, resonator_net])

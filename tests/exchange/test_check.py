@@ -39,16 +39,16 @@ def pool(**changes):
 @pytest.mark.parametrize(
     ("layers", "expected"),
     [
-        ((), "layer: expected 1 to 1024 layers, found 0"),
-        ((object(),), "layer 0: type: expected one of average, .*, found object"),
-        ((dense(shape=[3]),), r"layer 0: shape: expected \(N,\), found \[3\]"),
-        ((dense(shape=(3.0,)),), "layer 0: shape: expected an integer, found 3.0"),
-        ((dense(shape=(True,)),), "layer 0: shape: expected an integer, found True"),
-        ((exchange.Input(shape=(2**14,) * 3),), "layer 0: shape: expected at most 268435456 neurons"),
-        ((dense(weight=ONES.astype(float)),), "layer 0: weight: expected an int64 array, found float64"),
-        ((dense(weight=[[1, 2]] * 3),), "layer 0: weight: expected an int64 array, found list"),
-        ((dense(weight=ONES[:, :0]),), r"layer 0: weight: expected shape \(3, any\), found \(3, 0\)"),
-        ((dense(neuron=Neuron("X", {})),), "layer 0: neuron/type: expected one of ADRF_"),
+        ((), "layer: must have 1 to 1024 layers, got 0"),
+        ((object(),), "layer 0: type: must be one of average, .*, got object"),
+        ((dense(shape=[3]),), r"layer 0: shape: must be \(N,\), got \[3\]"),
+        ((dense(shape=(3.0,)),), "layer 0: shape: must be an integer, got 3.0"),
+        ((dense(shape=(True,)),), "layer 0: shape: must be an integer, got True"),
+        ((exchange.Input(shape=(2**14,) * 3),), "layer 0: shape: must have at most 268435456 neurons"),
+        ((dense(weight=ONES.astype(float)),), "layer 0: weight: must be an int64 array, got float64"),
+        ((dense(weight=[[1, 2]] * 3),), "layer 0: weight: must be an int64 array, got list"),
+        ((dense(weight=ONES[:, :0]),), r"layer 0: weight: must have shape \(3, any\), got \(3, 0\)"),
+        ((dense(neuron=Neuron("X", {})),), "layer 0: neuron/type: must be one of ADRF_"),
         ((dense(neuron=Neuron("CUBA", {"decay": 1})),), "layer 0: neuron: CUBA has no parameter decay"),
         (
             (dense(neuron=Neuron("CUBA", {"threshold": 80})),),
@@ -56,64 +56,64 @@ def pool(**changes):
         ),
         (
             (dense(neuron=Neuron("CUBA", {**CUBA.parameters, "graded_spike": 1})),),
-            "layer 0: neuron/gradedSpike: expected a bool, found 1",
+            "layer 0: neuron/gradedSpike: must be a bool, got 1",
         ),
         (
             (dense(neuron=Neuron("CUBA", {**CUBA.parameters, "threshold": 1.5})),),
-            "layer 0: neuron/vThMant: expected an integer, found 1.5",
+            "layer 0: neuron/vThMant: must be an integer, got 1.5",
         ),
         (
             (dense(neuron=Neuron("SDNN", {"threshold": 6, "activation": "a b"})),),
-            "layer 0: neuron/activation: expected a name, found 'a b'",
+            "layer 0: neuron/activation: must be a name, got 'a b'",
         ),
         (
             (exchange.Flatten(shape=(3,), neuron=CUBA),),
-            "layer 0: neuron: expected none in a layer of type 'flatten'",
+            "layer 0: neuron: must be absent in a layer of type 'flatten'",
         ),
         (
             (exchange.Input(shape=(3,), delay=np.zeros(3, np.int64)),),
-            "layer 0: delay: expected none in a layer of type 'input'",
+            "layer 0: delay: must be absent in a layer of type 'input'",
         ),
-        ((dense(neuron=None, delay_shift=True),), "layer 0: delayShift: expected none in a layer without"),
-        ((dense(delay_shift=1),), "layer 0: delayShift: expected a bool, found 1"),
-        ((exchange.Input(shape=(3,), weight=1.5),), "layer 0: weight: expected an integer, found 1.5"),
-        ((exchange.Input(shape=(3,), bias=2**31),), "layer 0: bias: expected integers in"),
-        ((exchange.TimeDecimation(shape=(3,), factor=0),), "layer 0: factor: expected integers in"),
-        ((dense(weight_imag=ONES),), "layer 0: weight/imag: expected none; CUBA neurons have real input"),
+        ((dense(neuron=None, delay_shift=True),), "layer 0: delayShift: must be absent in a layer without"),
+        ((dense(delay_shift=1),), "layer 0: delayShift: must be a bool, got 1"),
+        ((exchange.Input(shape=(3,), weight=1.5),), "layer 0: weight: must be an integer, got 1.5"),
+        ((exchange.Input(shape=(3,), bias=2**31),), "layer 0: bias: must be integers in"),
+        ((exchange.TimeDecimation(shape=(3,), factor=0),), "layer 0: factor: must be integers in"),
+        ((dense(weight_imag=ONES),), "layer 0: weight/imag: must be absent; CUBA neurons have real input"),
         ((dense(neuron=RF),), "layer 0: weight/imag: missing; RF_PHASE neurons have complex input"),
         (
             (dense(neuron=RF, weight_imag=ONES[:, :1]),),
-            r"layer 0: weight/imag: expected shape \(3, 2\), found \(3, 1\)",
+            r"layer 0: weight/imag: must have shape \(3, 2\), got \(3, 1\)",
         ),
         (
             (exchange.Recurrent(shape=(3,), weight=ONES, weight_rec=ONES, neuron=CUBA),),
-            r"layer 0: weight_rec: expected shape \(3, 3\), found \(3, 2\)",
+            r"layer 0: weight_rec: must have shape \(3, 3\), got \(3, 2\)",
         ),
         (
             (exchange.Recurrent(shape=(3,), weight=ONES, weight_rec=np.eye(3, dtype=np.int64)),),
             "layer 0: neuron: missing; feedback needs neurons",
         ),
-        ((conv(stride=2),), r"layer 0: stride: expected \(height, width\), found 2"),
-        ((conv(groups=3),), "layer 0: groups: expected a divisor of 4 channels, found 3"),
+        ((conv(stride=2),), r"layer 0: stride: must be \(height, width\), got 2"),
+        ((conv(groups=3),), "layer 0: groups: must be a divisor of 4 channels, got 3"),
         (
             (exchange.Pool(shape=(4, 2, 2), weight=np.ones((1, 1, 2, 2), np.int64), groups=2),),
-            "layer 0: groups: expected 1 in a layer of type 'pool', found 2",
+            "layer 0: groups: must be 1 in a layer of type 'pool', got 2",
         ),
-        ((exchange.Input(shape=(3,)), dense()), r"layer 1: weight: expected shape \(3, 3\), found \(3, 2\)"),
-        ((dense(), exchange.Input(shape=(3,))), "layer 1: type: expected 'input' in layer 0 only"),
-        ((dense(), exchange.Flatten(shape=(4,))), r"layer 1: shape: expected shape \(3,\), found \(4,\)"),
-        ((dense(), exchange.Average(shape=(2,))), "layer 1: shape: expected a divisor of 3 neurons, found"),
+        ((exchange.Input(shape=(3,)), dense()), r"layer 1: weight: must have shape \(3, 3\), got \(3, 2\)"),
+        ((dense(), exchange.Input(shape=(3,))), "layer 1: type: must be 'input' in layer 0 only"),
+        ((dense(), exchange.Flatten(shape=(4,))), r"layer 1: shape: must have shape \(3,\), got \(4,\)"),
+        ((dense(), exchange.Average(shape=(2,))), "layer 1: shape: must be a divisor of 3 neurons, got"),
         (
             (dense(), exchange.TimeDecimation(shape=(4,), factor=2)),
-            r"layer 1: shape: expected shape \(3,\), found \(4,\)",
+            r"layer 1: shape: must have shape \(3,\), got \(4,\)",
         ),
         (
             (exchange.Input(shape=(3, 4, 4)), conv(groups=2, weight=np.ones((4, 1, 3, 3), np.int64))),
-            "layer 1: groups: expected a divisor of 3 input channels, found 2",
+            "layer 1: groups: must be a divisor of 3 input channels, got 2",
         ),
         (
             (exchange.Input(shape=(2, 4, 5)), conv()),
-            r"layer 1: shape: expected shape \(4, 2, 3\), found \(4, 2, 2\); the input is \(2, 4, 5\)",
+            r"layer 1: shape: must have shape \(4, 2, 3\), got \(4, 2, 2\); the input is \(2, 4, 5\)",
         ),
     ],
 )
@@ -142,38 +142,38 @@ def of_family(name):
         (
             dense,
             {"weight_imag": ONES, "bias": ZEROS, "bias_imag": ZEROS[:2]},
-            r"bias/imag: expected shape \(3,\), found \(2,\)",
+            r"bias/imag: must have shape \(3,\), got \(2,\)",
         ),
         (
             dense,
             {"weight_imag": ONES, "bias": ZEROS + 2**31, "bias_imag": ZEROS},
-            r"bias/real: expected integers in \[-2147483648, 2147483647\], found 2147483648",
+            r"bias/real: must be integers in \[-2147483648, 2147483647\], got 2147483648",
         ),
-        (dense, {"weight_imag": ONES + 511}, r"weight/imag: expected integers in \[-512, 511\], found 512"),
-        (dense, {"weight_imag": ONES.astype(float)}, "weight/imag: expected an int64 array, found float64"),
+        (dense, {"weight_imag": ONES + 511}, r"weight/imag: must be integers in \[-512, 511\], got 512"),
+        (dense, {"weight_imag": ONES.astype(float)}, "weight/imag: must be an int64 array, got float64"),
         (recurrent, {}, "weight/imag: missing; X neurons have complex input"),
         (recurrent, {"weight_imag": ONES}, "weight_rec/imag: missing; X neurons have complex input"),
         (
             recurrent,
             {"weight_imag": ONES, "weight_rec_imag": ONES},
-            r"weight_rec/imag: expected shape \(3, 3\), found \(3, 2\)",
+            r"weight_rec/imag: must have shape \(3, 3\), got \(3, 2\)",
         ),
         (
             recurrent,
             {"weight_imag": ONES, "weight_rec_imag": SQUARE, "input_bias": ZEROS},
-            "inputBias: expected none; X neurons have bias in that place",
+            "inputBias: must be absent; X neurons have bias in that place",
         ),
         (conv, {}, "weight/imag: missing; X neurons have complex input"),
         (
             conv,
             {"weight_imag": np.ones((4, 2, 3, 2), np.int64)},
-            r"weight/imag: expected shape \(4, 2, 3, 3\), found \(4, 2, 3, 2\)",
+            r"weight/imag: must have shape \(4, 2, 3, 3\), got \(4, 2, 3, 2\)",
         ),
         (pool, {}, "weight/imag: missing; X neurons have complex input"),
         (
             pool,
             {"weight_imag": np.ones((1, 1, 2, 2), np.int64), "bias_imag": np.zeros(4, np.int64)},
-            "bias: expected none in a layer of type 'pool'",
+            "bias: must be absent in a layer of type 'pool'",
         ),
     ],
 )
@@ -198,11 +198,11 @@ def test_complex_input_asks_for_both_parts(name, make, changes, expected):
 )
 def test_real_input_has_no_imaginary_part(name, make, changes, key):
     if name == "SDNN" and make is recurrent:
-        key, why = "neuron/type", "neurons that spike in a layer of type 'dense_rec', found SDNN"
+        key, why = "neuron/type", "name neurons that spike in a layer of type 'dense_rec', got SDNN"
         changes = {}
     else:
-        why = f"none; {name} neurons have real input"
-    with pytest.raises(ExchangeError, match=f"^layer 0: {key}: expected {why}$"):
+        why = f"be absent; {name} neurons have real input"
+    with pytest.raises(ExchangeError, match=f"^layer 0: {key}: must {why}$"):
         check(Network((make(neuron=of_family(name), **changes),)))
 
 
@@ -210,7 +210,9 @@ def test_real_input_has_no_imaginary_part(name, make, changes, key):
 def test_a_layer_without_neurons_has_no_imaginary_part(field):
     values = {"weight_imag": ONES, "bias_imag": ZEROS}
     key = field.replace("_", "/")
-    with pytest.raises(ExchangeError, match=f"^layer 0: {key}: expected none; a layer without neurons has real input$"):
+    with pytest.raises(
+        ExchangeError, match=f"^layer 0: {key}: must be absent; a layer without neurons has real input$"
+    ):
         check(Network((dense(neuron=None, **{field: values[field]}),)))
 
 
@@ -222,20 +224,20 @@ def test_a_layer_without_neurons_has_no_imaginary_part(field):
         (Neuron("RF_PHASE", {**RF.parameters, "cum_error": True}), "neuron: RF_PHASE has no parameter cum_error"),
         (
             Neuron("RF_PHASE", {**RF.parameters, "weight_exp_imag": 65}),
-            r"neuron/weight_exp_imag: expected integers in \[-64, 64\], found 65",
+            r"neuron/weight_exp_imag: must be integers in \[-64, 64\], got 65",
         ),
         (
             Neuron("RF_PHASE", {**RF.parameters, "threshold": np.array([1, 2, 3])}),
-            "neuron/vThMant: expected an integer, found array",
+            "neuron/vThMant: must be an integer, got array",
         ),
-        (Neuron("SDNN", {**SDNN.parameters, "cum_error": 1}), "neuron/cum_error: expected a bool, found 1"),
+        (Neuron("SDNN", {**SDNN.parameters, "cum_error": 1}), "neuron/cum_error: must be a bool, got 1"),
         (
             Neuron("SDNN", {**SDNN.parameters, "threshold": np.array([1, 2])}),
-            r"neuron/vThMant: expected shape \(3,\), found \(2,\)",
+            r"neuron/vThMant: must have shape \(3,\), got \(2,\)",
         ),
         (
             Neuron("SDNN", {**SDNN.parameters, "threshold": np.array([1, 2, -1])}),
-            r"neuron/vThMant: expected integers in \[0, 16777216\], found -1",
+            r"neuron/vThMant: must be integers in \[0, 16777216\], got -1",
         ),
         (Neuron("SDNN", {"threshold": 6}), "neuron/activation: missing; SDNN neurons need it unless sigma_output"),
         (Neuron("SDNN", {"activation": "relu"}), "neuron/vThMant: missing; SDNN neurons need it unless sigma_output"),
@@ -263,13 +265,13 @@ def test_no_part_of_a_legal_layer_is_dispensable(network):
 
 def test_an_illegal_input_bias_is_refused():
     for values, expected in (
-        (ZEROS[:2], r"expected shape \(3,\), found \(2,\)"),
-        (ZEROS.astype(float), "expected an int64 array, found float64"),
-        (ZEROS - 2**31 - 1, "expected integers in"),
+        (ZEROS[:2], r"must have shape \(3,\), got \(2,\)"),
+        (ZEROS.astype(float), "must be an int64 array, got float64"),
+        (ZEROS - 2**31 - 1, "must be integers in"),
     ):
         with pytest.raises(ExchangeError, match=f"^layer 0: inputBias: {expected}"):
             check(Network((recurrent(input_bias=values),)))
-    with pytest.raises(ExchangeError, match=r"^layer 0: inputBias: expected none; ALIF neurons have bias"):
+    with pytest.raises(ExchangeError, match=r"^layer 0: inputBias: must be absent; ALIF neurons have bias"):
         check(Network((recurrent(neuron=of_family("ALIF"), input_bias=ZEROS),)))
 
 
@@ -282,7 +284,7 @@ def test_every_family_may_have_neurons_that_never_spike(name):
 def test_simulation_entries_are_checked():
     with pytest.raises(ExchangeError, match=r"^simulation/steps: unknown key"):
         check(Network((dense(),), {"steps": 1}))
-    with pytest.raises(ExchangeError, match=r"^simulation/Ts: expected an integer, found 0\.5"):
+    with pytest.raises(ExchangeError, match=r"^simulation/Ts: must be an integer, got 0\.5"):
         check(Network((dense(),), {"Ts": 0.5}))
 
 

@@ -86,7 +86,7 @@ def test_a_changed_weight_is_refused(tmp_path):
     exchange.write(path, net())
     with h5py.File(path, "a") as file:
         file["layer/0/weight"][0, 0] = 2
-    wanted = f"{path}: digest: expected {digest(net())[:12]}, found {{}}; the file is damaged, or was edited: "
+    wanted = f"{path}: digest: must be {digest(net())[:12]}, got {{}}; the file is damaged, or was edited: "
     changed = WEIGHT.copy()
     changed[0, 0] = 2
     with pytest.raises(ExchangeError) as caught:
@@ -114,12 +114,12 @@ def test_every_bit_of_the_weights_counts(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        ("0" * 64, "digest: expected 000000000000, found "),
-        ("", "digest: expected , found "),
-        ("\n" * 64, r"digest: expected '\n\n\n"),
-        ("0" * 65, "digest: expected at most 64 characters, found 65"),
-        (7, "digest: expected a string, found int64"),
-        (["0" * 64] * 2, "digest: expected one string, found shape (2,)"),
+        ("0" * 64, "digest: must be 000000000000, got "),
+        ("", "digest: must be , got "),
+        ("\n" * 64, r"digest: must be '\n\n\n"),
+        ("0" * 65, "digest: must have at most 64 characters, got 65"),
+        (7, "digest: must be a string, got int64"),
+        (["0" * 64] * 2, "digest: must be one string, got shape (2,)"),
     ],
 )
 def test_a_bad_digest_is_refused(tmp_path, entry, expected):

@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lavadl_ref.exchange import ExchangeError, hdf5
-from lavadl_ref.exchange.hdf5 import checksums, filters, headers, layouts, links, types
-from lavadl_ref.exchange.hdf5.headers import Message
-from lavadl_ref.exchange.hdf5.strings import Strings
+from lavadl_ref.exchange.hdf5 import chunks, decoder, types
 
 FORMATS = ["earliest", "v108", "v110", "v112", "v114", "latest"]
 NUMBERS = ["i1", "<i2", ">i4", "<i8", "u1", ">u2", "<u4", "u8", "<f2", ">f4", "<f8"]
@@ -23,7 +21,6 @@ def everything(path):
     found = {}
     with open(path, "rb") as raw:
         source = hdf5.Source(raw)
-        strings = Strings(source)
         waiting = [("", hdf5.root(source))]
         while waiting:
             place, group = waiting.pop()
@@ -32,7 +29,7 @@ def everything(path):
                 if isinstance(entry, hdf5.Group):
                     waiting.append((f"{place}/{name}", entry))
                 elif entry.type.kind == "O":
-                    found[f"{place}/{name}"] = strings.string(entry.reference(), 100)
+                    found[f"{place}/{name}"] = source.string(entry.reference(), 100)
                 else:
                     found[f"{place}/{name}"] = entry.read()
     return found
@@ -108,7 +105,7 @@ def test_chunks_of_any_shape_are_read(tmp_path_factory, libver, compression, shu
         file.create_dataset("x", data=values, chunks=chunks, **options)
     grid = np.prod([-(-extent // step) for extent, step in zip(shape, chunks, strict=True)])
     if libver not in ("earliest", "v108") and grid > 1024:
-        with pytest.raises(ExchangeError, match="expected at most 1024 chunks"):
+        with pytest.raises(ExchangeError, match="must have at most 1024 chunks"):
             everything(path)
     else:
         assert_agrees(path)
@@ -153,7 +150,7 @@ def test_the_checksum_is_the_sum_of_sums(data):
     for at in range(0, len(data), 2):
         first += int.from_bytes(data[at : at + 2].ljust(2, b"\0"), "big")
         second += first
-    found = checksums.fletcher32(data)
+    found = chunks.fletcher32(data)
     assert (found >> 16) % 65535 == second % 65535
     assert (found & 0xFFFF) % 65535 == first % 65535
 
@@ -177,13 +174,13 @@ def test_what_is_not_understood_is_named(tmp_path, libver):
     with open(path, "rb") as raw:
         root = hdf5.root(hdf5.Source(raw))
         assert root.open("type").kind == "named type"
-        with pytest.raises(ExchangeError, match="found a SoftLink"):
+        with pytest.raises(ExchangeError, match="got a SoftLink"):
             root.open("soft")
-        with pytest.raises(ExchangeError, match="a type beside the data, found a reference"):
+        with pytest.raises(ExchangeError, match="a type beside the data, got a reference"):
             root.open("shared").type  # noqa: B018
         growing = root.open("growing")
         if libver == "latest":
-            with pytest.raises(ExchangeError, match="found one that may grow"):
+            with pytest.raises(ExchangeError, match="got one that may grow"):
                 growing.read()
         else:
             assert growing.read().tolist() == [0, 1, 2, 3]
@@ -199,9 +196,9 @@ def test_any_message_is_read_or_refused(body):
     for parse in (
         types.shape_of,
         types.type_of,
-        lambda body: filters.filters_of([Message(headers.FILTERS, False, body)]),
-        lambda body: layouts.layout_of(body, (2, 3), 4, ()),
-        links._link,
+        lambda body: chunks.filters_of([body]),
+        lambda body: decoder.layout_of(body, (2, 3), 4, ()),
+        decoder.link_of,
     ):
         with suppress(ExchangeError):
             parse(body)

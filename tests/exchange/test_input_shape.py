@@ -76,13 +76,13 @@ def test_what_is_read_from_a_file_tells_what_follows_from_it(tmp_path):
 @pytest.mark.parametrize(
     ("layer", "stated", "message"),
     [
-        (Input(shape=(7,), neuron=CUBA), (8,), r"expected \(7,\), which layer 0 \(input\) takes, found \(8,\)"),
-        (Dense(shape=(3,), weight=np.ones((3, 4), np.int64)), (1, 2, 2), r"expected \(4,\), which layer 0 \(dense\)"),
-        (Flatten(shape=(12,)), (2, 3, 3), r"expected shape \(18,\), found \(12,\)"),
-        (Average(shape=(3,)), (7,), "expected a divisor of 7 neurons"),
-        (Average(shape=(3,)), [6], r"shape: expected \(N,\) or \(C, H, W\), found \[6\]"),
-        (Average(shape=(3,)), (0,), r"shape: expected integers in \[1, 268435456\], found 0"),
-        (window(exchange.Pool, (2, 4, 6), (1, 1, 2, 2), stride=(2, 2)), (2, 8, 99), r"expected shape \(2, 4, 49\)"),
+        (Input(shape=(7,), neuron=CUBA), (8,), r"must be \(7,\), which layer 0 \(input\) takes, got \(8,\)"),
+        (Dense(shape=(3,), weight=np.ones((3, 4), np.int64)), (1, 2, 2), r"must be \(4,\), which layer 0 \(dense\)"),
+        (Flatten(shape=(12,)), (2, 3, 3), r"must have shape \(18,\), got \(12,\)"),
+        (Average(shape=(3,)), (7,), "must be a divisor of 7 neurons"),
+        (Average(shape=(3,)), [6], r"shape: must be \(N,\) or \(C, H, W\), got \[6\]"),
+        (Average(shape=(3,)), (0,), r"shape: must be integers in \[1, 268435456\], got 0"),
+        (window(exchange.Pool, (2, 4, 6), (1, 1, 2, 2), stride=(2, 2)), (2, 8, 99), r"must have shape \(2, 4, 49\)"),
     ],
 )
 def test_what_does_not_fit_is_refused(layer, stated, message):

@@ -177,7 +177,7 @@ def test_pooling_may_keep_a_last_window_that_reaches_past_the_edge(tmp_path):
 
     assert pool(3, 2).layers[1].shape == (2, 3, 2)
     assert pool(3, 3).layers[1].shape == (2, 3, 3)
-    with pytest.raises(ExchangeError, match=r"layer 1: shape: expected shape \(2, 3, 2\), found \(2, 4, 2\)"):
+    with pytest.raises(ExchangeError, match=r"layer 1: shape: must have shape \(2, 3, 2\), got \(2, 4, 2\)"):
         pool(4, 2)
 
 

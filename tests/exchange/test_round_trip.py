@@ -277,7 +277,7 @@ def test_a_group_in_use_is_refused_by_write_layer(tmp_path):
     with h5py.File(tmp_path / "x.net", "w") as file:
         group = file.create_group("layer/0")
         exchange.write_layer(group, exchange.Input(shape=(2,)))
-        with pytest.raises(ExchangeError, match=r"^/layer/0: expected an empty group, found bias"):
+        with pytest.raises(ExchangeError, match=r"^/layer/0: must be an empty group, got bias"):
             exchange.write_layer(group, exchange.Input(shape=(2,)))
 
 
@@ -285,7 +285,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     path = tmp_path / "x.net"
     exchange.write(path, Network((dense(),)))
     before = path.read_bytes()
-    with pytest.raises(ExchangeError, match=r"x\.net: layer 0: bias: expected shape \(3,\), found \(2,\)"):
+    with pytest.raises(ExchangeError, match=r"x\.net: layer 0: bias: must have shape \(3,\), got \(2,\)"):
         exchange.write(path, Network((dense(bias=np.array([1, 2])),)))
 
     def full(*_args, **_kwargs):

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from lavadl_kernels.ops import delay
 from lavadl_kernels.runtime import cache as _cache
-from lavadl_kernels.runtime import places as _places
+from lavadl_kernels.runtime import cache_folders as _folders
 from lavadl_kernels.runtime.cache import Files, KernelCacheWarning
-from lavadl_kernels.runtime.places import Places
+from lavadl_kernels.runtime.cache_folders import CacheFolders
 
 from tests import PATIENCE
 
@@ -31,7 +31,7 @@ def unsaid(monkeypatch):
 
 def files(folder, stamp="stamp"):
     """The cache of one kernel, as each process has it."""
-    return Files(Places((folder,), folder), "f", stamp)
+    return Files(CacheFolders((folder,), folder), "f", stamp)
 
 
 def save(cache, *keys):
@@ -220,11 +220,11 @@ def home(tmp_path, monkeypatch):
         folder.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(_places.config, "CACHE_DIR", "")
-    monkeypatch.setattr(_places.tempfile, "tempdir", str(temporary))
-    _places._places.cache_clear()
+    monkeypatch.setattr(_folders.config, "CACHE_DIR", "")
+    monkeypatch.setattr(_folders.tempfile, "tempdir", str(temporary))
+    _folders._cache_folders.cache_clear()
     yield tmp_path
-    _places._places.cache_clear()
+    _folders._cache_folders.cache_clear()
 
 
 def spoil(folder):
@@ -234,14 +234,14 @@ def spoil(folder):
 
 
 def test_the_folder_of_the_package_comes_first(home):
-    assert _places.places(home / "package") == Places(
+    assert _folders.cache_folders(home / "package") == CacheFolders(
         (home / "package" / "__pycache__",), home / "package" / "__pycache__"
     )
 
 
 def test_a_named_folder_is_the_only_one(home, monkeypatch):
-    monkeypatch.setattr(_places.config, "CACHE_DIR", str(home / "not yet" / "there"))
-    found = _places.places(home / "package")
+    monkeypatch.setattr(_folders.config, "CACHE_DIR", str(home / "not yet" / "there"))
+    found = _folders.cache_folders(home / "package")
     assert found.read == (found.write,)
     assert found.write.parent == home / "not yet" / "there"
     assert not found.passed_over
@@ -249,8 +249,8 @@ def test_a_named_folder_is_the_only_one(home, monkeypatch):
 
 def test_a_named_folder_that_cannot_be_used_is_told(home, monkeypatch):
     (home / "file").touch()
-    monkeypatch.setattr(_places.config, "CACHE_DIR", str(home / "file"))
-    found = _places.places(home / "package")
+    monkeypatch.setattr(_folders.config, "CACHE_DIR", str(home / "file"))
+    found = _folders.cache_folders(home / "package")
     assert found.write == home / "package" / "__pycache__"
     with pytest.warns(
         KernelCacheWarning, match=r"are kept in .*/__pycache__: NUMBA_CACHE_DIR: cannot write to .*/file/.*: Not a"
@@ -261,18 +261,18 @@ def test_a_named_folder_that_cannot_be_used_is_told(home, monkeypatch):
 
 def test_the_home_is_taken_without_a_word(home):
     spoil(home / "package")
-    found = _places.places(home / "package")
+    found = _folders.cache_folders(home / "package")
     assert found.write.parent == home / "home" / ".cache" / "numba"
     assert not found.passed_over
 
 
 def test_what_a_folder_that_cannot_be_written_holds_is_read(home, monkeypatch):
     own = home / "package" / "__pycache__"
-    files(_places.places(home / "package").write).save(KEY, "code")
-    _places._places.cache_clear()
-    usual = _places._unusable
-    monkeypatch.setattr(_places, "_unusable", lambda place: "read-only" if place == own else usual(place))
-    found = _places.places(home / "package")
+    files(_folders.cache_folders(home / "package").write).save(KEY, "code")
+    _folders._cache_folders.cache_clear()
+    usual = _folders._unusable
+    monkeypatch.setattr(_folders, "_unusable", lambda place: "read-only" if place == own else usual(place))
+    found = _folders.cache_folders(home / "package")
     assert found.read == (own, found.write)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -286,25 +286,25 @@ def test_the_cache_without_a_home_is_a_temporary_folder(home, monkeypatch, home_
     if home_is == "unset":
         monkeypatch.delenv("HOME")
         # as for a number of a user that has no entry
-        monkeypatch.setattr(_places.os.path, "expanduser", lambda path: path)
+        monkeypatch.setattr(_folders.os.path, "expanduser", lambda path: path)
     elif home_is != "a file":
         monkeypatch.setenv("HOME", {"missing": str(home / "home" / "of nobody"), "relative": "here"}[home_is])
-    found = _places.places(home / "package")
+    found = _folders.cache_folders(home / "package")
     private = home / "temporary" / f"lavadl_kernels-{os.getuid()}"
     assert found.write.parent == private
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     with pytest.warns(KernelCacheWarning, match="^compiled kernels are kept in ") as caught:
         save(Files(found, "f", "stamp"), KEY, "another")
     assert len(caught) == 1
-    _places._places.cache_clear()
-    assert Files(_places.places(home / "package"), "f", "stamp").load(KEY) == "code"
+    _folders._cache_folders.cache_clear()
+    assert Files(_folders.cache_folders(home / "package"), "f", "stamp").load(KEY) == "code"
 
 
 def test_two_copies_of_the_package_have_folders_of_their_own(home):
     spoil(home / "package")
     (home / "other").mkdir()
     (home / "other" / "package").touch()
-    assert _places.places(home / "package").write != _places.places(home / "other" / "package").write
+    assert _folders.cache_folders(home / "package").write != _folders.cache_folders(home / "other" / "package").write
 
 
 def of_someone_else(folder, monkeypatch):
@@ -339,7 +339,7 @@ def test_a_temporary_folder_that_others_can_write_to_is_not_trusted(home, monkey
     spoil(home / "package")
     spoil(home / "home")
     prepare(home / "temporary" / f"lavadl_kernels-{os.getuid()}", monkeypatch)
-    found = _places.places(home / "package")
+    found = _folders.cache_folders(home / "package")
     assert found.write is None
     assert not any("temporary" in place.parts for place in found.read)
     assert found.passed_over.endswith("is not a folder that only this user can write to")
@@ -348,7 +348,7 @@ def test_a_temporary_folder_that_others_can_write_to_is_not_trusted(home, monkey
 def test_a_cache_without_a_folder_keeps_nothing(home):
     for folder in ("package", "home", "temporary"):
         spoil(home / folder)
-    found = _places.places(home / "package")
+    found = _folders.cache_folders(home / "package")
     assert found.write is None
     with pytest.warns(
         KernelCacheWarning, match="cannot be kept, every process compiles them again: cannot write"
@@ -361,8 +361,8 @@ def test_a_cache_without_a_folder_keeps_nothing(home):
 def test_a_missing_temporary_folder_is_passed_over(home, monkeypatch):
     spoil(home / "package")
     spoil(home / "home")
-    monkeypatch.setattr(_places.tempfile, "gettempdir", fails(errno.ENOENT))
-    assert _places.places(home / "package").passed_over.endswith("; No such file or directory")
+    monkeypatch.setattr(_folders.tempfile, "gettempdir", fails(errno.ENOENT))
+    assert _folders.cache_folders(home / "package").passed_over.endswith("; No such file or directory")
 
 
 # A real kernel

@@ -1,15 +1,17 @@
-"""CUBA's `step` and `forward` against the oracle, with ==; for it as deployed see `test_deployed`."""
+"""CUBA's `step`, and its neurons in training, against the oracle, with ==; for it as deployed see `test_deployed`."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from lavadl_kernels.engine import train as dynamics
+from lavadl_kernels.engine import train
 from lavadl_kernels.fixed_point import input_bound
 from lavadl_kernels.neurons import cuba
 
 from tests.support import oracle as naive
-from tests.support.checks.cuba import check_forward, forward, parameters
+from tests.support.checks.cuba import check_forward, forward
 from tests.support.kernel_cases import MANY, Case, cases
 
 
@@ -59,7 +61,7 @@ def test_cuba_in_chunks_of_time_gives_the_same(case, data):
     spike, u, v = forward(case)
     parts, state = [], (case.u, case.v)
     for lo, hi in zip([0, *cuts], [*cuts, len(case.x)], strict=True):
-        part, *state = cuba.forward(case.x[lo:hi], *state, *parameters(case), case.graded)
+        part, *state = forward(replace(case, x=case.x[lo:hi], u=state[0], v=state[1]))
         parts.append(part)
     np.testing.assert_array_equal(np.concatenate(parts), spike)
     np.testing.assert_array_equal(state, (u, v))
@@ -67,15 +69,13 @@ def test_cuba_in_chunks_of_time_gives_the_same(case, data):
 
 @given(cases())
 def test_cuba_in_float64_and_int64_gives_the_same(case):
-    neuron = cuba.Cuba(np.stack([case.current_decay, case.voltage_decay, 0 * case.u]), case.threshold)
-    state, results = np.stack([case.u, case.v]), []
+    state, results = case.state, []
     for zero in (np.float64(0), np.int64(0)):
         spike, after = np.empty_like(case.x), np.empty_like(state)
-        checkpoints = np.empty((-(-len(case.x) // dynamics.SEGMENT), *state.shape))
+        checkpoints = np.empty((-(-len(case.x) // train.SEGMENT), *state.shape))
         bound = np.float32(2**40)
-        assert dynamics._forward(
-            case.u.size, neuron, (case.x,), state, case.graded, bound, zero, spike, None, checkpoints, after
-        )
+        written = train.Written(spike, None, checkpoints, after)
+        assert train._forward(case.u.size, case.neuron, (case.x,), state, case.graded, bound, zero, written)
         results.append((spike, checkpoints, after))
     for actual, other in zip(*results, strict=True):
         np.testing.assert_array_equal(actual, other)
@@ -88,17 +88,18 @@ def test_cuba_refuses_input_without_a_fixed_point(bad, lane):
     x[1, lane] = bad
     state = np.zeros(MANY, np.int64)
     with pytest.raises(ValueError, match="must be finite and below"):
-        cuba.forward(x, state, state, state, state, 64)
+        Case(x, state, state, state, state, 64, False).forward()
 
 
 @pytest.mark.parametrize(("steps", "lanes"), [(0, 3), (3, 0), (0, 0)])
 def test_cuba_runs_without_steps_or_lanes(steps, lanes):
     x, state = np.zeros((steps, lanes), np.float32), np.arange(lanes, dtype=np.int64)
-    spike, u, v = cuba.forward(x, state, state, state, state, 64)
+    case = Case(x, state, state, state, state, 64, False)
+    spike, u, v = forward(case)
     assert spike.shape == (steps, lanes)
     if steps == 0:
         np.testing.assert_array_equal([u, v], [state, state])
-    grads = cuba.backward(x, state, state, state, state, 64, 1.0, 1.0, False, x)
+    grads = case.backward(1.0, 1.0, x)
     assert [g.shape for g in grads] == [(steps, lanes), (lanes,), (lanes,)]
 
 
@@ -116,7 +117,8 @@ def test_cuba_runs_without_steps_or_lanes(steps, lanes):
 @example(0, 0, 3 * 2**23 + 1, 0, 0, 0, 0, True)
 @example(-1, -1, 0, 0, 1, 1, 0, False)
 def test_the_cuba_step_equals_the_oracle(u, v, a, bias, current_decay, voltage_decay, threshold, loihi):
-    actual = cuba.step(u, v, a, bias, current_decay, voltage_decay, threshold, loihi)
+    actual = cuba.step(u, v, a, bias, current_decay, voltage_decay, threshold, 0, loihi)
+    assert actual == cuba.step(u, v, a, bias, current_decay, voltage_decay, threshold, None, loihi)
     us, ws, vs, spikes = naive.cuba([a], current_decay, voltage_decay, threshold, bias, u, v, loihi)
     assert actual == (us[0], vs[0], bool(spikes[0]), ws[0])
     assert all(isinstance(value, int) for value in actual)
@@ -124,6 +126,6 @@ def test_the_cuba_step_equals_the_oracle(u, v, a, bias, current_decay, voltage_d
 
 def test_the_cuba_step_takes_unbounded_integers():
     u, v, a = 2**90 + 1, -(3**60), 7**40
-    actual = cuba.step(u, v, a, -1, 5, 4000, 2**80, False)
+    actual = cuba.step(u, v, a, -1, 5, 4000, 2**80, None, False)
     us, ws, vs, spikes = naive.cuba([a], 5, 4000, 2**80, -1, u, v)
     assert actual == (us[0], vs[0], bool(spikes[0]), ws[0])

@@ -3,11 +3,10 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from lavadl_kernels.neurons import cuba
 
 from tests.support.checks.cuba_gradients import differentiate
 from tests.support.checks.gradients import close
-from tests.support.kernel_cases import cases
+from tests.support.kernel_cases import Case, cases
 
 
 @given(
@@ -17,15 +16,9 @@ from tests.support.kernel_cases import cases
 )
 def test_cuba_gradients_are_autograds(case, tau, scale):
     grad_spike = np.random.default_rng(5).normal(size=case.x.shape).astype(np.float32)
-    actual = cuba.backward(
-        case.x, case.u, case.v, case.current_decay, case.voltage_decay, case.threshold, tau, scale, case.graded,
-        grad_spike,
-    )  # fmt: skip
+    actual = case.backward(tau, scale, grad_spike)
     spike, expected = differentiate(case, np.float32(tau), np.float32(scale), grad_spike)
-    forward = cuba.forward(case.x, case.u, case.v, case.current_decay, case.voltage_decay, case.threshold, case.graded)[
-        0
-    ]
-    np.testing.assert_array_equal(forward, spike.astype(np.float32))
+    np.testing.assert_array_equal(case.forward().spike, spike.astype(np.float32))
     for a, e in zip(actual, expected, strict=True):
         close(a, e, len(case.x))
 
@@ -34,7 +27,8 @@ def test_the_reset_changes_what_a_decay_sees():
     """A neuron that spikes at every step carries nothing: no voltage to decay, no gradient to its decay."""
     steps, one = 6, np.ones(1, np.int64)
     x, grad = np.full((steps, 1), 2, np.float32), np.ones((steps, 1), np.float32)
-    _, to_current, to_voltage = cuba.backward(x, 0 * one, 0 * one, 100 * one, 100 * one, 4096, 1.0, 1.0, False, grad)
+    case = Case(x, 0 * one, 0 * one, 100 * one, 100 * one, 4096, False)
+    _, to_current, to_voltage = case.backward(1.0, 1.0, grad)
     assert to_voltage[0] == 0
     assert to_current[0] < 0
 
@@ -44,11 +38,9 @@ def test_the_gradient_of_a_cuba_decay_has_the_right_sign():
     rng = np.random.default_rng(0)
     x = rng.random((30, 200)).astype(np.float32)
     lanes = np.ones(200, np.int64)
-    arguments = (x, 0 * lanes, 0 * lanes)
-    counts = [cuba.forward(*arguments, d * lanes, 400 * lanes, 3 * 4096)[0].sum() for d in (800, 1200, 1600)]
+    cases = [Case(x, 0 * lanes, 0 * lanes, d * lanes, 400 * lanes, 3 * 4096, False) for d in (800, 1200, 1600)]
+    counts = [case.forward().spike.sum() for case in cases]
     assert counts[0] > counts[1] > counts[2]
-    _, gradient, other = cuba.backward(
-        *arguments, 1200 * lanes, 400 * lanes, 3 * 4096, 3.0, 1.0, False, np.ones_like(x)
-    )
+    _, gradient, other = cases[1].backward(3.0, 1.0, np.ones_like(x))
     assert gradient.sum() < 0
     assert other.sum() < 0

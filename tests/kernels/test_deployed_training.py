@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from lavadl_kernels.engine import recurrent as feedback
-from lavadl_kernels.neurons import cuba, sigma_delta
+from lavadl_kernels.neurons import sigma_delta
 
 from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import cases, neurons
@@ -66,13 +66,9 @@ def test_a_deployment_with_feedback_equals_training(family, graded, data):
 
 @given(cases())
 def test_a_deployment_of_cuba_equals_its_training(case):
-    spike, u, v = cuba.forward(
-        case.x, case.u, case.v, case.current_decay, case.voltage_decay, case.threshold, case.graded
-    )
-    rows = np.stack([case.current_decay, case.voltage_decay, 0 * case.u])
-    state = np.stack([case.u, case.v])
-    deployment = deploy(cuba.Parameters(rows, case.threshold), np.array([case.integers]), state, graded=case.graded)
-    check_training(deployment, Run(spike, np.stack([u, v])))
+    run = case.forward()
+    deployment = deploy(case.neuron, np.array([case.integers]), case.state, graded=case.graded)
+    check_training(deployment, Run(run.spike, run.state))
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from lavadl_kernels.ops import events
 from lavadl_kernels.runtime import jit as _jit
 from lavadl_kernels.runtime import simd as vector
-from lavadl_kernels.runtime.simd import BIAS, SIDE, STRETCH, WIDTH, lowest, nonzero, population, turn, without_lowest
+from lavadl_kernels.runtime.simd import (
+    BIAS,
+    SIDE,
+    STRETCH,
+    WIDTH,
+    lowest,
+    nonzero,
+    popcount,
+    transpose_square,
+    without_lowest,
+)
 
 from tests.support.checks.events import check, dense, exact, mantissas, sparse
 
@@ -155,7 +165,7 @@ def test_the_bits_tell_nonzero_values_apart():
     assert nonzero(x, 3, np.float32(1)) == 1 | 1 << 2 | 1 << 31 | 1 << 34 | 1 << 63
     assert lowest(0b101000) == 3
     assert lowest(0) == 64
-    assert population(0b101000) == 2
+    assert popcount(0b101000) == 2
     assert without_lowest(0b101000) == 0b100000
     assert without_lowest(0) == 0
 
@@ -164,7 +174,7 @@ def test_the_bits_tell_nonzero_values_apart():
 def test_a_stretch_is_transposed_by_turn(item):
     rows = np.random.default_rng(0).integers(0, 256, (SIDE, WIDTH)).astype(item)
     out = np.zeros((SIDE, WIDTH), item)
-    turn(rows.reshape(-1), 3, WIDTH, out.reshape(-1), 5, WIDTH)
+    transpose_square(rows.reshape(-1), 3, WIDTH, out.reshape(-1), 5, WIDTH)
     assert (out[:, 5 : 5 + SIDE] == rows[:, 3 : 3 + SIDE].T).all()
     assert np.count_nonzero(out) == np.count_nonzero(rows[:, 3 : 3 + SIDE])
 

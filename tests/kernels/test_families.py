@@ -63,7 +63,7 @@ def test_every_family_is_exact_beyond_float64(family, data):
     """One input too large for float64 states makes all lanes int64, still exact."""
     case = data.draw(neurons(family, (4096, 2**36, 2**39, 2**40), off_grid=False))
     case.x[-1][0, 0] = 2.0**28
-    assert input_bound(case.parameters.gain(len(case.x[0])), wide=False) < 2.0**40
+    assert input_bound(dynamics.bounds(case.parameters, case.state, len(case.x[0]))[0], wide=False) < 2.0**40
     check_forward(case)
 
 
@@ -124,7 +124,7 @@ def test_arrays_that_are_given_stay_as_they_are(family, data):
     given = [*case.x, case.state, case.decay]
     copies = [array.copy() for array in given]
     case.forward(traces=True)
-    case.family.driver.backward(case.parameters, case.x, case.state, 1.0, 1.0, copies[0])
+    dynamics.backward(case.parameters, case.x, case.state, 1.0, 1.0, copies[0])
     for array, copy in zip(given, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
 
@@ -150,7 +150,7 @@ def test_a_threshold_that_is_never_reached_adds_no_gradient(name):
     nothing = np.zeros_like(case.x[0])
     grad_trace = np.ones((2, *nothing.shape), np.float32)
     actual, expected = (
-        case.family.driver.backward(case.parameters, case.x, case.state, 1.0, 1.0, grad_spike, grad_trace)
+        dynamics.backward(case.parameters, case.x, case.state, 1.0, 1.0, grad_spike, grad_trace)
         for grad_spike in (nothing + 1, nothing)
     )
     assert expected.x[0].all()
@@ -176,7 +176,7 @@ def test_every_family_runs_without_steps_or_lanes(family, steps, lanes):
     assert run.trace.shape == (len(state), steps, lanes)
     if steps == 0:
         np.testing.assert_array_equal(run.state, state)
-    gradients = family.driver.backward(case.parameters, x, state, 1.0, 1.0, x[0])
+    gradients = dynamics.backward(case.parameters, x, state, 1.0, 1.0, x[0])
     assert [g.shape for g in gradients.x] == [(steps, lanes)] * family.parts
     assert gradients.decay.shape == case.decay.shape
     assert not gradients.decay.any()

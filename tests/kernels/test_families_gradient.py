@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lavadl_kernels.engine import train as dynamics
 
 from tests.support import oracle as naive
 from tests.support.checks.families import every, uniform
@@ -36,7 +37,7 @@ def test_gradients_are_right_with_many_spikes(family, graded):
     spike = case.forward().spike
     assert (spike != 0).mean() > 0.05
     actual = check_gradients(case, 1.0, 1.0, False)
-    assert (np.abs(actual.decay[: len(family.kernel.DECAYS)]).max(1) > 1e-6).all()
+    assert (np.abs(actual.decay[: len(family.kernel.FAMILY.decays)]).max(1) > 1e-6).all()
 
 
 @every
@@ -65,11 +66,11 @@ def test_lanes_do_not_meet(family):
     case.decay, case.state = draw_decays(family, rng, lanes, False), case.state.repeat(lanes, 1)
     case.x = tuple(rng.normal(scale=2, size=shape).astype(np.float32) for _ in case.x)
     grad = rng.normal(size=shape).astype(np.float32)
-    whole = family.driver.backward(case.parameters, case.x, case.state, 1.0, 1.0, grad)
+    whole = dynamics.backward(case.parameters, case.x, case.state, 1.0, 1.0, grad)
     for lo, hi in ((0, 7), (60, 70), (170, 200)):
         x = tuple(part[:, lo:hi].copy() for part in case.x)
         part = replace(case, x=x, state=case.state[:, lo:hi].copy(), decay=case.decay[:, lo:hi].copy())
-        alone = family.driver.backward(part.parameters, x, part.state, 1.0, 1.0, grad[:, lo:hi].copy())
+        alone = dynamics.backward(part.parameters, x, part.state, 1.0, 1.0, grad[:, lo:hi].copy())
         np.testing.assert_array_equal(alone.decay, whole.decay[:, lo:hi])
         for actual, expected in zip(alone.x, whole.x, strict=True):
             np.testing.assert_array_equal(actual, expected[:, lo:hi])
@@ -92,7 +93,7 @@ def test_gradients_of_an_adaptation_have_the_right_sign(name):
             case.decay[row] = value
             counts.append(case.forward().spike.sum())
         case.decay[row] = 800
-        gradient = case.family.driver.backward(case.parameters, case.x, case.state, 3.0, 1.0, ones).decay[row]
+        gradient = dynamics.backward(case.parameters, case.x, case.state, 3.0, 1.0, ones).decay[row]
         assert counts[0] < counts[1] < counts[2]
         assert gradient.sum() > 0
 
@@ -107,6 +108,6 @@ def test_the_slope_of_a_phase_is_the_surrogate(graded, tau):
     case.decay, case.state = case.decay.repeat(len(pairs), 1), case.state.repeat(len(pairs), 1)
     case.x = tuple(np.array([[(d + 1, i) for d, i in pairs]], np.float32).transpose(2, 0, 1).copy())
     ones = np.ones(case.x[0].shape, np.float32)
-    actual = case.family.driver.backward(case.parameters, case.x, case.state, tau, 2.0, ones, None, graded)
+    actual = dynamics.backward(case.parameters, case.x, case.state, tau, 2.0, ones, None, graded)
     expected = [naive.complex_surrogate(d, i, tau, 2.0, graded) for d, i in pairs]
     np.testing.assert_allclose(np.array(actual.x)[:, 0].T, expected, rtol=3e-5, atol=1e-35)

@@ -90,7 +90,7 @@ def test_fixed_truncates_toward_zero(value):
 @example(300, [4, 4], True)
 def test_bound_keeps_products_exact(steps, decays, wide):
     """Constant input at the bound from states at the bound, never reset: the worst there is."""
-    bound = int(fp.input_bound(fp.chained(decays, steps), wide))
+    bound = int(fp.input_bound(fp.chain_gain(decays, steps), wide))
     xs, largest = [bound] * steps, bound
     for decay in decays:
         state, out = bound, []
@@ -106,13 +106,13 @@ def test_a_leaky_integrator_stays_within_its_bound(decay, steps, largest):
     state = 0
     for _ in range(steps):
         state = fp.leak(state, decay) + largest
-    assert state <= largest * fp.memory(decay, steps) * (1 + 1e-12)
+    assert state <= largest * fp.leaky_gain(decay, steps) * (1 + 1e-12)
 
 
 def test_the_bound_of_several_decays_is_that_of_the_least():
-    assert fp.memory(np.array([4096, 4, 100]), 10**6) == 1024
-    assert fp.memory(np.array([4096, 0, 100]), 10**6) == 10**6
-    assert fp.memory(4, 7) == 7
+    assert fp.leaky_gain(np.array([4096, 4, 100]), 10**6) == 1024
+    assert fp.leaky_gain(np.array([4096, 0, 100]), 10**6) == 10**6
+    assert fp.leaky_gain(4, 7) == 7
 
 
 def test_bound_of_int64_is_wider():

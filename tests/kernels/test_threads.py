@@ -11,16 +11,16 @@ import lavadl_kernels
 import numpy as np
 import pytest
 from lavadl_kernels.engine import recurrent as feedback
+from lavadl_kernels.engine import train
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import _surrogate as spike
-from lavadl_kernels.neurons import cuba
 from lavadl_kernels.ops import delay, filter
 from lavadl_kernels.ops import integer_synapse as synapse
 from lavadl_kernels.runtime import jit as _jit
 
 from tests import PATIENCE
 from tests.support.families import SPIKING as FAMILIES
-from tests.support.kernel_cases import draw_decays
+from tests.support.kernel_cases import Case, draw_decays
 from tests.support.kernel_deployment import STATES, uniform
 
 LANES, STEPS = 5 * 512 + 77, 40
@@ -30,7 +30,7 @@ LANES, STEPS = 5 * 512 + 77, 40
 def threads(monkeypatch):
     """Sets the number of threads of our own, also for arrays too small to be worth more than one."""
     monkeypatch.setattr(_jit, "WORTH", 0)
-    monkeypatch.setattr(_jit, "_named", None)
+    monkeypatch.setattr(_jit, "_openmp_team", None)
     before = lavadl_kernels.get_num_threads()
     yield lavadl_kernels.set_num_threads
     lavadl_kernels.set_num_threads(before)
@@ -48,8 +48,9 @@ def everything(seed):
     """The outputs of every kernel, flat."""
     rng, x, states, decays = inputs(seed)
     grad = rng.normal(size=x.shape).astype(np.float32)
-    out = [*cuba.forward(x, *states, *decays, 4096)]
-    out += cuba.backward(x, *states, *decays, 4096, 1.0, 0.1, False, grad)
+    case = Case(x, *states, *decays, 4096, False)
+    run = case.forward()
+    out = [run.spike, run.state, *case.backward(1.0, 0.1, grad)]
     y, after, _ = leaky_integrator.forward(x, states[0], decays[0], 4096)
     out += [y, after, *leaky_integrator.backward(grad, y, states[0], decays[0], 4096)]
     delays = rng.integers(-3, 9, LANES)
@@ -79,8 +80,8 @@ def family(name, units):
         run = feedback.forward(parameters, x, state, units, matrices, False, True)
         gradients = feedback.backward(parameters, run.x, state, 1.0, 0.5, grad[0], units, matrices, grad[1:])
     else:
-        run = this.driver.forward(parameters, x, state, traces=True, keep=True)
-        gradients = this.driver.backward(parameters, run.x, state, 1.0, 0.5, grad[0], grad[1:])
+        run = train.forward(parameters, x, state, traces=True, keep=True)
+        gradients = train.backward(parameters, run.x, state, 1.0, 0.5, grad[0], grad[1:])
     return [run.spike, run.trace, run.state, run.checkpoints, *run.x, *gradients.x, gradients.decay]
 
 

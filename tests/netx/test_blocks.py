@@ -87,7 +87,7 @@ def params_of(layer, **options):
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("bits", [0, 24])
 @pytest.mark.parametrize("kind", WEIGHTS)
-def test_the_sums_of_a_dense_block_are_exact(kind, bits, sparse):
+def test_dense_blocks_sum_with_exactly_their_weights(kind, bits, sparse):
     """Whatever the weights are, those and no others are multiplied with."""
     block = blocks.process.Dense(shape=(4,), weight=WEIGHTS[kind], input_message_bits=bits, sparse_synapse=sparse)
     data = VALUES if bits else SPIKES
@@ -105,7 +105,7 @@ def test_messages_are_spikes_unless_bits_are_given():
 
 @pytest.mark.parametrize("exponent", [3, -2])
 @pytest.mark.parametrize("kind", ["even", "odd", "not negative"])
-def test_the_exponent_of_a_dense_block_scales_its_sum(kind, exponent):
+def test_a_weight_exponent_shifts_the_sums(kind, exponent):
     """Of the sum, not of the weights."""
     weight = WEIGHTS[kind]
     sums = weight @ SPIKES
@@ -115,19 +115,19 @@ def test_the_exponent_of_a_dense_block_scales_its_sum(kind, exponent):
 
 
 @pytest.mark.parametrize(("kind", "exponent"), [("odd", 2), ("beyond bytes", 3)])
-def test_graded_sums_are_scaled_by_the_exponent(kind, exponent):
+def test_a_weight_exponent_shifts_graded_sums(kind, exponent):
     block = blocks.process.Dense(shape=(4,), weight=WEIGHTS[kind], weight_exponent=exponent, input_message_bits=24)
     assert (sent(block, VALUES) == later(WEIGHTS[kind] @ VALUES << exponent)).all()
 
 
-def test_a_right_shift_that_weights_allow_is_exact():
+def test_weights_that_divide_evenly_take_any_right_shift():
     """Weights that Lava does not hold, shifted, are ones that it does."""
     weight = 16 * WEIGHTS["odd and large"]
     block = blocks.process.Dense(shape=(4,), weight=weight, weight_exponent=-4, input_message_bits=24)
     assert (sent(block, VALUES) == later(WEIGHTS["odd and large"] @ VALUES)).all()
 
 
-def test_a_bias_is_added_to_the_sums():
+def test_a_bias_is_added_to_bare_sums():
     bias = np.array([5, -7, 0, 100000])
     block = blocks.process.Dense(shape=(4,), weight=WEIGHTS["even"], bias=bias)
     assert (sent(block, SPIKES) == later(WEIGHTS["even"] @ SPIKES) + bias[:, None]).all()
@@ -136,7 +136,7 @@ def test_a_bias_is_added_to_the_sums():
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("kind", ["even", "odd"])
 @pytest.mark.parametrize("delay", [3, [0, 5, 2, 1], [1, 0, 4, 2, 3, 9], RNG.integers(0, 12, (4, 6))])
-def test_a_delay_may_be_given_for_all_rows_columns_or_weights(delay, kind, sparse):
+def test_delays_are_held_per_weight_row_or_column(delay, kind, sparse):
     """One for all, for each row, for each column, for each weight."""
     weight = WEIGHTS[kind]
     steps = np.asarray(delay)[:, None] if len(np.atleast_1d(delay)) == 4 and np.ndim(delay) == 1 else np.asarray(delay)
@@ -150,7 +150,7 @@ def test_a_delay_may_be_given_for_all_rows_columns_or_weights(delay, kind, spars
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_a_convolution_block_equals_the_layer_of_a_network(groups):
+def test_a_convolution_block_equals_a_layer_whose_kernel_is_turned(groups):
     """As the layer of a network with the same kernel turned around."""
     weight = RNG.integers(-300, 300, (4, 2 // groups, 2, 3))
     window = {"stride": (1, 2), "padding": (1, 0), "dilation": (1, 2), "groups": groups}
@@ -182,7 +182,7 @@ STOCK = [family for family, process in families.STOCK.items() if process is not 
 
 
 @pytest.mark.parametrize("family", STOCK)
-def test_a_dense_block_of_each_family_equals_its_layer(family):
+def test_a_dense_block_of_each_family_equals_the_oracle(family):
     layer = families.dense(family, 4, 6)
     params = params_of(layer)
     before = dict(params)
@@ -206,7 +206,7 @@ def test_a_dense_block_of_each_family_equals_its_layer(family):
 
 
 @pytest.mark.parametrize("family", ["CUBA", "SDNN"])
-def test_a_dense_block_adds_its_bias(family):
+def test_a_bias_reaches_the_neurons_of_a_block(family):
     bias = np.array([300, -20, 0, 7])
     layer = families.dense(family, 4, 6, bias=bias)
     graded = family == "SDNN"
@@ -231,7 +231,7 @@ def test_the_key_of_the_bias_is_an_argument():
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_a_recurrent_block_takes_odd_weights(sparse):
+def test_a_recurrent_block_equals_the_oracle(sparse):
     """Odd weights too."""
     layer = families.recurrent("CUBA", 4, 6)
     odd = {"weight": layer.weight + 1, "weight_rec": layer.weight_rec + 1}
@@ -243,7 +243,7 @@ def test_a_recurrent_block_takes_odd_weights(sparse):
     assert block.synapse_rec is block.rec_synapse is not None
 
 
-def test_a_block_resets_as_its_parameters_say():
+def test_a_block_of_neurons_that_reset_equals_the_oracle():
     layer = families.dense("CUBA", 4, 6)
     params = params_of(layer, reset_interval=5, reset_offset=3)
     assert params["neuron_proc"] is LIFReset
@@ -253,7 +253,7 @@ def test_a_block_resets_as_its_parameters_say():
     assert (sent(block, SPIKES) == expected).all()
 
 
-def test_an_input_block_takes_data_and_bias():
+def test_an_input_block_equals_the_oracle():
     """In the same step, and from the bias."""
     layer = families.entry("CUBA", (2, 3, 1))
     data = 40 * RNG.integers(-2, 3, (1, 3, 2, STEPS))
@@ -289,7 +289,7 @@ def test_complex_input_drives_both_parts():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shape": (5,)}, r"weight gives sums of shape \(4,\), the block's shape is \(5,\)"),
+        ({"shape": (5,)}, r"weight must give sums of the block's shape \(5,\), got \(4,\)"),
         ({"shape": (4, 1)}, r"shape must be \(N,\) or \(W, H, C\), got \(4, 1\)"),
         ({"weight": np.full((4, 6), 0.5)}, "weight must hold integers"),
         ({"weight": np.ones(4)}, "weight must have 2 axes"),
@@ -300,7 +300,7 @@ def test_complex_input_drives_both_parts():
         ({"bias": [1] * 4, "neuron_params": {**LIF_PARAMS, "bias_key": "bais"}}, "bias: LIF has no argument bais"),
         ({"neuron_params": {**LIF_PARAMS, "vht": 3}}, "neuron_params: LIF of a block takes .*; got vht"),
         ({"neuron_params": {"vth": 3}}, r"neuron_params\['neuron_proc'\] must be a class of Lava processes, got None"),
-        ({"neuron_params": RF_PARAMS}, "Dense takes neurons with a_in, got RF"),
+        ({"neuron_params": RF_PARAMS}, "neurons of Dense must have a_in, got RF"),
         ({"input_message_bits": 25}, r"input_message_bits must be in 0..24, got 25"),
         ({"num_weight_bits": 9}, "num_weight_bits must be in 1..8, got 9"),
         ({"num_weight_bits": 5}, r"num_weight_bits=5 holds multiples of 16 in -256..255, weight has others"),
@@ -312,7 +312,7 @@ def test_complex_input_drives_both_parts():
         ({"delay": 1, "weight_exponent": -3}, "weight with delays: .* no shift to the right"),
     ],
 )
-def test_bad_arguments_are_refused_by_a_dense_block(changes, message):
+def test_dense_blocks_refuse_what_lava_would_change(changes, message):
     arguments = {"shape": (4,), "neuron_params": LIF_PARAMS, "weight": WEIGHTS["even"], **changes}
     with pytest.raises(ValueError, match=message):
         blocks.process.Dense(**arguments)
@@ -329,7 +329,7 @@ def test_unknown_options_are_refused():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shape": (3, 3, 2)}, r"weight gives sums of shape \(4, 4, 2\), the block's shape is \(3, 3, 2\)"),
+        ({"shape": (3, 3, 2)}, r"weight must give sums of the block's shape \(3, 3, 2\), got \(4, 4, 2\)"),
         ({"groups": 3}, "does not fit 1 input channels in 3 groups"),
         ({"input_shape": (6, 6)}, r"shape must be \(W, H, C\)"),
         ({"stride": 0}, "stride must be one or two integers of at least 1, got 0"),
@@ -337,19 +337,19 @@ def test_unknown_options_are_refused():
         ({"weight": np.ones((2, 3, 3))}, "weight must have 4 axes"),
     ],
 )
-def test_bad_arguments_are_refused_by_a_convolution_block(changes, message):
+def test_convolution_blocks_refuse_what_does_not_fit(changes, message):
     arguments = {"shape": (4, 4, 2), "input_shape": (6, 6, 1), "weight": np.ones((2, 3, 3, 1)), **changes}
     with pytest.raises(ValueError, match=message):
         blocks.process.Conv(**arguments)
 
 
-def test_bad_arguments_are_refused_by_other_blocks():
+def test_other_blocks_refuse_what_does_not_fit():
     weight = WEIGHTS["even"]
-    with pytest.raises(ValueError, match="Input needs neurons"):
+    with pytest.raises(ValueError, match="Input must have neurons"):
         blocks.process.Input(shape=(4,))
-    with pytest.raises(ValueError, match="Input takes neurons with a_in, got RF"):
+    with pytest.raises(ValueError, match="neurons of Input must have a_in, got RF"):
         blocks.process.Input(shape=(4,), neuron_params=RF_PARAMS)
-    with pytest.raises(ValueError, match="ComplexInput takes neurons with a_real_in, a_imag_in, got LIF"):
+    with pytest.raises(ValueError, match="neurons of ComplexInput must have a_real_in, a_imag_in, got LIF"):
         blocks.process.ComplexInput(shape=(4,), neuron_params=LIF_PARAMS)
     with pytest.raises(ValueError, match=r"weight_rec must be of shape \(4, 4\), got \(4, 6\)"):
         blocks.process.RecurrentDense(shape=(4,), neuron_params=LIF_PARAMS, weight=weight, weight_rec=weight)
@@ -395,7 +395,7 @@ def test_a_layer_is_written_as_it_was_read(tmp_path):
         blocks.process.Dense(shape=(4,), weight=WEIGHTS["even"]).export_hdf5(None)
 
 
-def test_neuron_params_are_lavas_arguments_in_each_family():
+def test_neuron_params_of_each_family_are_lavas_arguments():
     """Lava's arguments, from the file's keys, from a file or not."""
     cuba = {"neuron_proc": LIF, "bias_key": "bias_mant", "du": 1499, "dv": 300, "vth": 120, "bias_exp": 6}
     assert params_of(families.dense("CUBA")) == {**cuba, "num_message_bits": 0}
@@ -417,7 +417,7 @@ def test_neuron_params_are_lavas_arguments_in_each_family():
     )  # fmt: skip
 
 
-def test_neuron_params_are_read_from_an_open_file(tmp_path):
+def test_an_open_file_gives_neuron_params(tmp_path):
     decays = np.array([1, 2, 3])
     layer = families.dense("CUBA", neurons={"current_decay": decays})
     exchange.write(tmp_path / "one.net", oracle.network(layer))
@@ -434,7 +434,7 @@ def test_neurons_that_lava_has_not_are_refused(family):
         params_of(families.dense(family))
 
 
-def test_create_dense_makes_the_block_of_a_layer():
+def test_create_dense_builds_the_block_of_a_layer():
     layer = families.recurrent("CUBA", 4, 6, bias=np.array([300, 20, 0, 7]))
     block, row = Network.create_dense(group(layer), reset_interval=5, reset_offset=3, rec=True)
     assert type(block) is blocks.process.RecurrentDense
@@ -446,7 +446,7 @@ def test_create_dense_makes_the_block_of_a_layer():
         Network.create_dense(families.dense("CUBA"), rec=True)
 
 
-def test_create_input_and_create_conv_make_the_blocks_of_layers():
+def test_create_input_and_create_conv_build_the_block_of_a_layer():
     layer = Input(shape=(1, 4, 4), neuron=families.neuron("CUBA"), weight=36, bias=34)
     block, _ = Network.create_input(group(layer))
     assert type(block) is blocks.process.Input

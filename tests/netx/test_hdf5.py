@@ -25,7 +25,7 @@ from tests.support.oracle.netx import network
 pytestmark = pytest.mark.lava
 
 
-def test_the_attributes_of_a_network_are_lava_dls():
+def test_a_network_has_the_attributes_of_lava_dls():
     from lavadl_ref.netx.hdf5 import Network
     from lava.magma.core.process.process import AbstractProcess  # isort: skip
 
@@ -74,7 +74,7 @@ def test_net_config_reads_like_the_file():
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_the_parts_of_a_layer_are_processes(family):
+def test_a_layer_names_its_processes(family):
     from lava.proc.dense.process import Dense
 
     given = {} if family == "SDNN" else {"feedback": True}
@@ -96,7 +96,7 @@ def test_the_parts_of_a_layer_are_processes(family):
     assert all(var.process is layer.neuron for var in layer.states.values())
 
 
-def test_the_bias_of_an_input_layer_is_its_neurons():
+def test_the_bias_of_an_input_layer_can_be_written():
     """As the voltage's of Lava's LIF, and of own neurons at the same scale."""
     stock, own = build(families.entry("CUBA")), build(families.entry("CUBA", graded_spike=True))
     assert stock.in_layer.bias is stock.in_layer.neuron.bias_mant
@@ -106,7 +106,7 @@ def test_the_bias_of_an_input_layer_is_its_neurons():
 
 @pytest.mark.parametrize("family", [family for family in families.FAMILIES if family != "SDNN"])
 @pytest.mark.parametrize("graded", [False, True])
-def test_an_image_may_be_the_bias_of_an_input_layer(family, graded):
+def test_an_image_drives_an_input_layer_as_its_bias(family, graded):
     """Lava's ATRLIF adds it to the voltage, and its RF has none; all others drive the neuron as the reference says."""
     from lava.proc.io.sink import RingBuffer
 
@@ -156,7 +156,7 @@ def test_a_configuration_that_selects_no_tag_runs_in_integers(monkeypatch):
 
 
 @pytest.mark.skipif(not cases.UNPATCHED, reason="with NumPy 2 Lava's convolution is patched to hold these")
-def test_geometry_that_unpatched_lava_cannot_hold_is_refused():
+def test_a_network_refuses_geometry_that_unpatched_lava_cannot_hold():
     from lavadl_ref.netx.hdf5 import Network
     from lavadl_ref.netx.plan.process_spec import UnsupportedLayer
 
@@ -205,7 +205,7 @@ def tinynet(data):
 
 
 @pytest.mark.parametrize(("time_base", "process"), [("slayer", "ExactLIF (own)"), ("lava", "LIFReset")])
-def test_tinynet_gives_the_recorded_spikes_from_its_input_spikes(tinynet, time_base, process):
+def test_tinynet_gives_its_record_from_its_input_spikes(tinynet, time_base, process):
     """Recorded time 0 is silent; from 1 on each layer was reset when its first data arrived."""
     (_, hidden, output), records = tinynet[0], tinynet[1][time_base]
     assert hidden.any()
@@ -215,7 +215,7 @@ def test_tinynet_gives_the_recorded_spikes_from_its_input_spikes(tinynet, time_b
     assert [row.endswith("Conv + " + process) for row in records.table.splitlines()[1:]] == [True, True]
 
 
-def test_tinynet_gives_the_recorded_spikes_from_its_input_current(tinynet):
+def test_tinynet_gives_its_record_from_its_input_current(tinynet):
     """Layer i is reset at steps i and i + 17, and its recorded time t is step i + t - 1 after that."""
     for index, expected in enumerate(tinynet[0]):
         assert expected.any()
@@ -224,7 +224,7 @@ def test_tinynet_gives_the_recorded_spikes_from_its_input_current(tinynet):
 
 
 @pytest.mark.parametrize("configuration", ["Loihi1SimCfg()", "Loihi2SimCfg(select_tag='fixed_pt')"])
-def test_tinynet_runs_in_a_users_script(data, configuration):
+def test_tinynet_gives_its_record_in_a_users_script(data, configuration):
     """Image as the input layer's bias, sink on the output, run on the process itself."""
     printed = run_script(
         """

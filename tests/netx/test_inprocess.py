@@ -100,7 +100,7 @@ def test_networks_that_run_one_after_the_other_are_independent():
     assert first.output.any()
 
 
-def test_several_threads_may_run_networks():
+def test_runs_of_several_threads_take_turns():
     jobs = [SMALL, CASES["reset_and_bias"]] * 3
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(here, jobs))
@@ -155,11 +155,11 @@ def test_a_run_records_only_what_is_asked_for():
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"timeout": 0}, "timeout must be positive, got 0"),
         ({"record": ("voltages",)}, "record must be some of"),
-        ({"inputs": np.zeros((3, 4), int)}, r"inputs have shape \(3, 4\), the network takes \(8,\) per step"),
-        ({"states_at": ((7, 0),)}, "states_at names layer 7"),
+        ({"inputs": np.zeros((3, 4), int)}, r"inputs must have shape \(8, T\), got \(3, 4\)"),
+        ({"states_at": ((7, 0),)}, "states_at must name one of 2 layers, with neurons, got layer 7"),
     ],
 )
-def test_a_run_in_this_process_refuses_what_the_runtime_refuses(change, message):
+def test_a_run_refuses_what_the_runtime_refuses(change, message):
     arguments = {"net_config": SMALL.net_config, "inputs": SMALL.inputs, "steps": 5, **change}
     with pytest.raises(ValueError, match=message):
         inprocess.run(**arguments)
@@ -183,6 +183,6 @@ def test_a_failure_in_a_process_is_told_with_the_network(monkeypatch):
 
 
 def test_a_failure_outside_of_processes_is_told_with_the_network(monkeypatch):
-    monkeypatch.setattr(inprocess, "_frames", lambda *_: 1 // 0)
+    monkeypatch.setattr(runtime.Job, "frames", lambda *_: 1 // 0)
     with pytest.raises(runtime.LavaRunError, match=r"^network of 2 layers failed on Lava(.|\n)*ZeroDivisionError"):
         here(SMALL)

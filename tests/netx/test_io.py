@@ -215,7 +215,7 @@ OPTIONS = """
 
 
 @pytest.mark.lava
-def test_interval_offset_and_buffer_act_on_samples(tmp_path, weight):
+def test_interval_offset_and_buffer_place_the_samples(tmp_path, weight):
     """The first step has the bias that was there, zeros follow until sample 0 acts, at step 5."""
     samples = save(tmp_path, np.random.default_rng(4).integers(0, 90, (3, 4, 3, 2)))
     found = run(tmp_path, OPTIONS)
@@ -242,7 +242,7 @@ def processes():
     return process
 
 
-def test_a_sample_may_have_a_label_or_none(processes):
+def test_samples_are_read_as_integers_with_a_label(processes):
     whole = np.array([[1.0, -2.0]])
     for found, label in [
         (whole, [0]),
@@ -260,19 +260,19 @@ def test_a_sample_may_have_a_label_or_none(processes):
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        (np.array([1, 0.5]), r"sample 1: expected integers, got 0\.5"),
-        (np.array([1, np.nan]), "sample 1: expected integers of 32 bits, got float64 from nan to nan"),
-        (np.array([1, 2**31]), "expected integers of 32 bits, got int64 from 1 to 2147483648"),
-        (np.array(["a", "b"]), "expected integers of 32 bits, got <U1 from no numbers"),
+        (np.array([1, 0.5]), r"sample 1 must hold integers, got 0\.5"),
+        (np.array([1, np.nan]), "sample 1 must hold integers of 32 bits, got float64 from nan to nan"),
+        (np.array([1, 2**31]), "must hold integers of 32 bits, got int64 from 1 to 2147483648"),
+        (np.array(["a", "b"]), "must hold integers of 32 bits, got <U1 from no numbers"),
         (
             np.array([1, 2, 3]),
-            r"sample 1: expected input and label of shapes \(\(2,\), \(1,\)\), got \(\(3,\), \(1,\)\)",
+            r"sample 1 must have input and label of shapes \(\(2,\), \(1,\)\), got \(\(3,\), \(1,\)\)",
         ),
         ((np.array([1, 2]), np.array([1, 2])), r"got \(\(2,\), \(2,\)\)"),
-        ((np.array([1, 2]), "cat"), "expected a number or an array of them as label, got <U3"),
+        ((np.array([1, 2]), "cat"), "must have a number or an array of numbers as label, got <U3"),
     ],
 )
-def test_a_malformed_sample_is_refused(processes, found, message):
+def test_malformed_samples_are_refused_by_number(processes, found, message):
     with pytest.raises(ValueError, match=message):
         processes.sample([None, found], 1, ((2,), (1,)))
 
@@ -283,27 +283,27 @@ def test_a_malformed_sample_is_refused(processes, found, message):
         ({"interval": 0}, "interval must be at least 1 and offset 0, got 0 and 0"),
         ({"offset": -1}, "got 1 and -1"),
         ({"dataset": []}, "dataset must have samples"),
-        ({"dataset": [np.array([0.5])]}, r"sample 0: expected integers, got 0\.5"),
+        ({"dataset": [np.array([0.5])]}, r"sample 0 must hold integers, got 0\.5"),
     ],
 )
-def test_bad_arguments_of_a_loader_are_refused(processes, arguments, message):
+def test_a_loader_refuses_malformed_arguments(processes, arguments, message):
     with pytest.raises(ValueError, match=message):
         processes.InputLoader(**{"dataset": [np.array([1])], **arguments})
 
 
-def test_writer_refuses_a_var_of_another_shape(processes):
+def test_a_writer_refuses_a_var_of_another_shape(processes):
     from lava.proc.lif.process import LIF
 
     assert processes.BiasWriter(4).bias_in.shape == processes.BiasWriter(4).bias_out.shape == (4,)
-    with pytest.raises(ValueError, match=r"BiasWriter has shape \(4,\), the bias it is connected to \(5,\)"):
+    with pytest.raises(ValueError, match=r"the bias of a BiasWriter must have its shape \(4,\), got \(5,\)"):
         processes.BiasWriter((4,)).bias_out.connect(LIF(shape=(5,)).bias_mant)
 
 
-def test_reader_takes_the_shape_of_what_is_connected(processes):
+def test_a_reader_takes_the_shape_of_what_is_connected(processes):
     from lava.magma.core.process.ports.ports import OutPort
 
     reader = processes.OutputReader()
-    with pytest.raises(ValueError, match="nothing is connected to net_output_in"):
+    with pytest.raises(ValueError, match="net_output_in of OutputReader must be connected"):
         reader.read()
     OutPort(shape=(3, 2)).connect(reader.net_output_in)
     assert reader.net_output_in.shape == (3, 2)
@@ -331,4 +331,4 @@ def test_a_malformed_sample_is_told_at_once(processes, capsys):
     model.time_step = 2
     with pytest.raises(ValueError, match="sample 1"):
         model.run_spk()
-    assert "ValueError: sample 1: expected integers, got 0.5" in capsys.readouterr().err
+    assert "ValueError: sample 1 must hold integers, got 0.5" in capsys.readouterr().err

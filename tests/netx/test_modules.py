@@ -14,7 +14,7 @@ from lavadl_ref.netx.modules import FIFO, AbstractSeqModule, Dequantize, Quantiz
 from tests import PATIENCE
 
 
-def test_both_names_have_the_same():
+def test_both_names_of_the_modules_have_the_same_classes():
     assert all(getattr(modules, name) is getattr(sequential_modules, name) for name in modules.__all__)
 
 
@@ -122,13 +122,13 @@ def test_dequantize_refuses_other_widths(bits):
 
 
 @given(st.integers(0, 10), st.floats(-(2**13), 2**13))
-def test_quantized_values_come_back_within_half_a_unit(exp, x):
+def test_dequantize_undoes_quantize(exp, x):
     """Half a unit is the most that is lost."""
     assert abs(Dequantize(exp)(Quantize(exp)(x)) - x) <= 0.5 / 2**exp
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_a_fifo_returns_earlier_values(depth):
+def test_a_fifo_returns_what_it_took_earlier(depth):
     fifo = FIFO(depth)
     items = [object() for _ in range(12)]
     assert [fifo(item) for item in items] == [None] * depth + items[: 12 - depth]

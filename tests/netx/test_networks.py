@@ -13,6 +13,7 @@ from tests import PATIENCE
 from tests.support import generate
 from tests.support import netx_cases as cases
 from tests.support import netx_family_cases as family_cases
+from tests.support.families import BY_ADAPTATION
 from tests.support.oracle import netx as oracle
 
 pytestmark = pytest.mark.lava
@@ -23,7 +24,8 @@ PROCESSES = {**cases.PROCESSES, **family_cases.PROCESSES}
 #: Also on Lava's runtime, its processes and its shared memory; all of them compile to the same models.
 ON_RUNTIME = (
     "dense", "sparse", "reset_and_bias", "convolution_with_delays", "input_layer", "delay_beyond_six_bits",
-    "ALIF_chain", "RF_PHASE_chain", "RF_IZHIKEVICH_conv", "ADRF_PHASE_recurrent", "ADRF_IZHIKEVICH_delays",
+    "ALIF_chain", "RF_PHASE_chain", "RF_IZHIKEVICH_conv", "ADRF_PHASE_recurrent",
+    f"{BY_ADAPTATION['resonator'].type}_delays",
     "CUBA_weight_exponent", "SDNN_input", "sigma_output", "convT_pool_dense", "average", "wide_weights",
     "bare_sums_with_bias",
 )  # fmt: skip
@@ -62,7 +64,7 @@ def assert_equal(job, actual):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_network_on_lava_equals_the_oracle(name):
+def test_a_network_in_this_process_equals_the_oracle(name):
     from lavadl_ref.netx.run import inprocess
 
     job = CASES[name]
@@ -104,6 +106,6 @@ def test_random_networks_equal_the_oracle(seed, wild):
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_the_processes_are_listed_by_the_table(name):
+def test_the_table_names_the_processes(name):
     rows = table(plan(CASES[name].net_config, Options(**CASES[name].arguments))).splitlines()[1:]
     assert [row.rpartition("| ")[2] for row in rows] == PROCESSES[name]

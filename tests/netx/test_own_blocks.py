@@ -1,4 +1,4 @@
-"""The export of a user's own blocks, and of neurons of another scale, runs on Lava as it ran in slayer."""
+"""Networks that a user's own blocks, and neurons of another scale, export run on Lava as they ran in slayer."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ ALIF = {
 
 @pytest.mark.lava
 @pytest.mark.parametrize("scale", [64, 4096])
-def test_an_own_block_runs_on_lava_as_in_slayer(scale):
+def test_own_blocks_run_on_lava_as_in_slayer(scale):
     torch.manual_seed(0)
     # the weights of a finer scale are as much smaller
     cuba = {"threshold": 32 / scale, "current_decay": 0.25, "voltage_decay": 0.1, "scale": scale}

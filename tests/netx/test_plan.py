@@ -1,4 +1,4 @@
-"""The plan of each layer, and its refusals; none of this needs Lava."""
+"""The processes that each layer becomes, and the layers that are refused; none of this needs Lava."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_plan_refuses_what_lava_cannot_do(layers, message):
         ([conv()], {}, r"layer 0 \(conv\) .*input_shape=\(W, H, C\)"),
         ([Average(shape=(3,))], {}, r"layer 0 \(average\) .*input_shape=\(W, H, C\)"),
         ([conv()], {"input_shape": (5, 4, 3)}, r"layer 0 \(conv\) does not fit .*the input is \(3, 4, 5\) \(C, H, W\)"),
-        ([conv()], {"input_shape": (6, 4, 1)}, r"expected shape \(2, 3, 5\), found \(2, 3, 4\)"),
+        ([conv()], {"input_shape": (6, 4, 1)}, r"must have shape \(2, 3, 5\), got \(2, 3, 4\)"),
         ([conv()], {"input_shape": (20,)}, r"expects input \(C, H, W\), found \(20,\)"),
         ([dense(), dense(2, 5)], {}, r"layer 1 \(dense\) does not fit .*\(2, 3\), found \(2, 5\)"),
         ([dense()], {"skip_layers": 1}, "no layer is left of 1"),
@@ -81,7 +81,7 @@ def test_a_plan_refuses_what_does_not_fit(layers, options, message):
         [[-256, 254, 0]], [[-256, -256]], [[0, 0]], [[1, 255]], [[-1, -255]], [[-128, 127, 3]], [[0]], [[-256, 0]],
     ],
 )  # fmt: skip
-def test_dense_encoding_survives_eight_bits(weight):
+def test_a_dense_encoding_survives_eight_bits(weight):
     """Lava clips to its range, then drops the last bit where the sign takes one, then shifts the sums."""
     weight = np.array(weight)
     encoding = dense_encoding(weight)
@@ -94,11 +94,11 @@ def test_dense_encoding_survives_eight_bits(weight):
 
 
 @pytest.mark.parametrize("weight", [[[256, 0]], [[-258, 0]], [[-256, 1]], [[129, -2]], [[-129, 2]], [[-255, 255]]])
-def test_dense_encoding_refuses_loss(weight):
+def test_a_dense_encoding_refuses_loss(weight):
     assert dense_encoding(np.array(weight)) is None
 
 
-def test_kernel_is_flipped_and_transposed():
+def test_a_kernel_is_flipped_and_transposed():
     weight = np.arange(24).reshape(2, 1, 3, 4)
     turned = kernel_weight(weight)
     assert turned.shape == (2, 4, 3, 1)
@@ -116,7 +116,7 @@ def test_resets_are_counted_by_generated_layers():
     assert [entry.position for entry in rest] == [2, 3]
 
 
-def test_the_parts_of_a_network_are_planned():
+def test_a_part_of_a_network_has_the_shapes_of_the_whole():
     layers = [Input(shape=(1, 4, 5), neuron=cuba()), conv(), Flatten(shape=(24, 1, 1)), dense(4, 24)]
     assert [p.shape for p in plan(network(*layers))] == [(5, 4, 1), (4, 3, 2), (4,)]
     assert [p.shape for p in plan(network(*layers), Options(num_layers=2))] == [(5, 4, 1), (4, 3, 2)]
@@ -127,18 +127,18 @@ def test_the_parts_of_a_network_are_planned():
     assert plan(network(*layers), Options(skip_layers=2))[0].input_shape == (24,)
 
 
-def test_an_input_without_neurons_gives_its_shape():
+def test_an_input_layer_without_neurons_only_tells_its_shape():
     assert plan(network(Input(shape=(1, 4, 5)), conv()))[0].input_shape == (5, 4, 1)
 
 
-def test_delay_is_repeated_for_each_place_of_a_channel():
+def test_a_delay_is_repeated_for_each_place_of_a_channel():
     layers = [conv(delay=np.array([0, 5])), Flatten(shape=(24, 1, 1)), dense(4, 24)]
     synapse = plan(network(*layers), Options(input_shape=(5, 4, 1)))[1].synapse
     assert synapse.arguments["max_delay"] == 5
     assert (synapse.arguments["delays"] == np.repeat([0, 5], 12)).all()
 
 
-def test_the_table_has_a_row_for_each_layer():
+def test_the_table_shows_geometry_and_processes():
     layers = [conv(delay=np.array([0, 5]), stride=(1, 1)), Flatten(shape=(24, 1, 1)), dense(4, 24)]
     assert table(plan(network(*layers), Options(input_shape=(5, 4, 1)))).splitlines() == [
         "|   Type   |  W  |  H  |  C  | ker | str | pad | dil | grp |delay| Lava processes",
@@ -192,10 +192,10 @@ def test_messages_of_another_scale_need_own_neurons(before, family):
 def test_graded_spikes_are_told_to_every_synapse_behind_them():
     graded = {"graded_spike": True}
     (again, after) = plan(network(families.recurrent("RF_PHASE", neurons=graded), families.dense("ALIF", 3, 3)))
-    assert again.synapses.real.arguments["num_message_bits"] == 0
-    assert again.synapses.imag.arguments["num_message_bits"] == 0
-    assert again.synapses.feedback.arguments["num_message_bits"] == 24
-    assert again.synapses.feedback_imag.arguments["num_message_bits"] == 24
+    assert again.specs.synapse.arguments["num_message_bits"] == 0
+    assert again.specs.imag_synapse.arguments["num_message_bits"] == 0
+    assert again.specs.rec_synapse.arguments["num_message_bits"] == 24
+    assert again.specs.rec_imag_synapse.arguments["num_message_bits"] == 24
     assert after.synapse.arguments["num_message_bits"] == 24
     assert (again.outgoing, after.outgoing) == (12, 0)
     assert after.neuron.process == "ExactALIF"
@@ -203,7 +203,7 @@ def test_graded_spikes_are_told_to_every_synapse_behind_them():
 
 
 @pytest.mark.parametrize(("spike_exp", "outgoing"), [(0, 6), (6, 12), (9, 15)])
-def test_the_scale_of_sigma_delta_is_planned(spike_exp, outgoing):
+def test_the_scale_of_sigma_delta_reaches_its_processes(spike_exp, outgoing):
     (one, two) = plan(network(families.dense("SDNN", 4), families.dense("SDNN")), Options(spike_exp=spike_exp))
     for entry in (one, two):
         assert entry.outgoing == outgoing
@@ -215,10 +215,10 @@ def test_the_scale_of_sigma_delta_is_planned(spike_exp, outgoing):
 def test_complex_delays_are_in_both_parts():
     delay = np.array([0, 3, 1, 1])
     (_, after) = plan(network(families.dense("RF_PHASE", 4, delay=delay), families.recurrent("RF_IZHIKEVICH")))
-    for part in (after.synapses.real, after.synapses.imag):
+    for part in (after.specs.synapse, after.specs.imag_synapse):
         assert part.process == "DelayDense"
         assert (part.arguments["delays"] == delay).all()
-    for part in (after.synapses.feedback, after.synapses.feedback_imag):
+    for part in (after.specs.rec_synapse, after.specs.rec_imag_synapse):
         assert part.process == "Dense"
 
 
@@ -267,7 +267,7 @@ def test_windows_past_the_edge_become_ordinary_ones(seed):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-def test_transposed_matrix_is_the_transposed_convolution(groups):
+def test_a_transposed_matrix_is_the_transposed_convolution(groups):
     from lavadl_kernels.ops import integer_synapse as synapse
 
     from lavadl_ref.exchange.describe import ConvTranspose
@@ -283,7 +283,7 @@ def test_transposed_matrix_is_the_transposed_convolution(groups):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_layers_that_would_act_before_their_data_are_found(family):
+def test_layers_that_would_act_before_their_data_are_told(family):
     # behind a layer that does not shift, so that the second one starts a step later
     first = families.dense("CUBA", outputs=4, delay_shift=False)
 

@@ -209,7 +209,7 @@ def test_a_message_of_another_shape_is_an_error():
         running.run(1)
 
 
-def test_a_failure_inside_a_ring_is_told():
+def test_a_failure_inside_a_ring_is_reported():
     def fail(model):
         if model.time_step == 3:
             raise ArithmeticError("at step three")
@@ -222,7 +222,7 @@ def test_a_failure_inside_a_ring_is_told():
         running.run(1)
 
 
-def test_an_interrupt_inside_a_ring_is_raised():
+def test_an_interrupt_inside_a_ring_passes():
     def interrupt(model):
         if model.time_step == 2:
             raise KeyboardInterrupt
@@ -238,7 +238,7 @@ def test_a_ring_ends_at_its_timeout():
         running.run(10_000_000)
 
 
-def test_negative_steps_are_refused_by_a_session():
+def test_a_session_refuses_negative_steps():
     with pytest.raises(ValueError, match="steps must not be negative, got -1"):
         session(*chain(count, pass_on)).run(-1)
 

@@ -77,17 +77,17 @@ def test_lavas_own_arithmetic_says_the_same(weight):
         ([[0, 0]], ([[0, 0]], 0, 0, EXCITATORY)),
         ([[-64, -64]], ([[-128, -128]], 1, -1, INHIBITORY)),
         ([[-256, -2]], ([[-256, -2]], 8, 0, MIXED)),
-        ([[512, 2.0]], "weights from 2 to 512 do not fit into 8 bits; they are multiples of 2"),
+        ([[512, 2.0]], "weights must fit into 8 bits, got 2 to 512, which are multiples of 2"),
         ([[512, 4]], ([[128, 1]], 8, 2, EXCITATORY)),
         ([[-300, 4]], ([[-150, 2]], 8, 1, MIXED)),
-        ([[-301, 4]], "weights from -301 to 4 do not fit"),
+        ([[-301, 4]], "weights must fit into 8 bits, got -301 to 4"),
         ([[0.5, 3]], r"weights must be integers, got 0\.5"),
         ([[np.nan]], "weights must be integers, got nan"),
         ([["1"]], "weights must be integers, got <U1"),
         (np.zeros((0, 3)), (np.zeros((0, 3)), 0, 0, EXCITATORY)),
     ],
 )
-def test_the_bits_of_these_weights_are_right(weight, expected):
+def test_weight_bits_are_those_counted_by_hand(weight, expected):
     if isinstance(expected, str):
         with pytest.raises(ValueError, match=expected):
             optimize_weight_bits(weight)
@@ -105,7 +105,7 @@ def test_given_weights_stay_as_they_are():
     assert not weight.any()
 
 
-def test_the_bits_of_delays_are_just_enough():
+def test_delay_bits_hold_every_delay():
     for longest in range(63):
         bits = num_delay_bits(np.array([0, longest]))
         assert longest < 2**bits
@@ -123,7 +123,7 @@ def test_the_bits_of_delays_are_just_enough():
         ([1.5], r"delays must be integers, got 1\.5"),
     ],
 )
-def test_delays_that_are_no_delays_are_refused(delays, message):
+def test_delay_bits_refuse_other_delays(delays, message):
     with pytest.raises(ValueError, match=message):
         num_delay_bits(delays)
 
@@ -168,7 +168,7 @@ def test_a_net_dict_gives_the_values_of_a_file(path):
     assert all(layer["weight"].shape == (2, 2) for _ in range(100))
 
 
-def test_a_net_dict_gives_the_keys_of_a_file(path):
+def test_a_net_dict_lists_the_keys_in_order(path):
     net = NetDict(str(path))
     assert list(net) == list(net.keys()) == ["layer"]
     assert list(net["layer"]) == ["0", "1", "2", "10"]
@@ -188,12 +188,12 @@ def test_a_net_dict_gives_the_keys_of_a_file(path):
         ("layer/0/type/deeper", "type holds no keys"),
     ],
 )
-def test_a_key_that_is_absent_is_an_error(path, key, message):
+def test_absent_keys_are_key_errors(path, key, message):
     with pytest.raises(KeyError, match=message):
         NetDict(path)[key]
 
 
-def test_an_open_file_may_be_given(path):
+def test_a_net_dict_takes_an_open_file(path):
     with h5py.File(path, "r+") as file:
         file["layer/0/neuron/activation"] = "relu"
         net = NetDict(f=file)
@@ -203,7 +203,7 @@ def test_an_open_file_may_be_given(path):
         net["layer"]
 
 
-def test_nothing_stays_open(path):
+def test_a_net_dict_keeps_no_file_open(path):
     net = NetDict(path)
     layer = net["layer"][0]
     assert layer["neuron"]["type"] == "CUBA"
@@ -220,7 +220,7 @@ def test_links_are_refused_and_cycles_harmless(path):
         file["layer/0/up"] = file["layer"]
     net = NetDict(path)
     for name, kind in (("soft", "SoftLink"), ("external", "ExternalLink")):
-        with pytest.raises(ExchangeError, match=f"{name}: expected data in this file, found a {kind}"):
+        with pytest.raises(ExchangeError, match=f"{name}: must have data in this file, got a {kind}"):
             net[name]
     assert net["layer/0/up/0/up/0/type"] == "dense"
 
@@ -228,8 +228,8 @@ def test_links_are_refused_and_cycles_harmless(path):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (np.array([1.5]), r"x.net: layer/0/weight: expected finite integers, found 1\.5"),
-        (np.array([np.nan]), "expected finite integers, found nan"),
+        (np.array([1.5]), r"x.net: layer/0/weight: must be finite integers, got 1\.5"),
+        (np.array([np.nan]), "must be finite integers, got nan"),
         (h5py.Empty("f4"), "found an empty dataset"),
         (np.array([(1, 2)], [("a", "i4"), ("b", "i4")]), "found a compound type"),
     ],
@@ -249,17 +249,17 @@ def test_a_claim_that_the_file_cannot_hold_is_not_believed(path):
         NetDict(path)["layer"][0]["huge"]
 
 
-def test_bad_arguments_of_a_net_dict_are_refused(tmp_path, path):
+def test_a_net_dict_refuses_bad_arguments(tmp_path, path):
     with pytest.raises(ExchangeError, match=r"absent.net: cannot be opened: No such file"):
         NetDict(tmp_path / "absent.net")
     (tmp_path / "text.net").write_text("dense")
-    with pytest.raises(ExchangeError, match="expected an HDF5 file, found other data"):
+    with pytest.raises(ExchangeError, match="must be an HDF5 file, got other data"):
         NetDict(tmp_path / "text.net")
     with pytest.raises(ValueError, match=r"mode must be 'r', got 'w'; lavadl_ref.exchange.write"):
         NetDict(path, mode="w")
-    with pytest.raises(ValueError, match="give either filename or f"):
+    with pytest.raises(ValueError, match="one of filename and f must be given, got"):
         NetDict()
-    with h5py.File(path) as file, pytest.raises(ValueError, match="give either filename or f"):
+    with h5py.File(path) as file, pytest.raises(ValueError, match="one of filename and f must be given, got"):
         NetDict(path, f=file)
 
 

@@ -70,7 +70,7 @@ def test_what_a_loss_is_told_later_acts(name):
     for attribute in {"reduction", "mode"} & set(changes):
         changed = make()
         setattr(changed, attribute, "middling")
-        with pytest.raises(ValueError, match=f"{attribute}.*must be one of .*, but got 'middling'"):
+        with pytest.raises(ValueError, match=f"{attribute}.*must be one of .*, got 'middling'"):
             changed(SPIKES, target(name))
 
 

@@ -78,12 +78,12 @@ def test_each_element_may_have_its_delay():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (([1.0, 2.0],), TypeError, "input of delay must be a torch.Tensor, but got list"),
-        ((torch.tensor(1.0),), ValueError, r"input of delay must have at least 1 axes \(..., T\), but got shape \(\)"),
-        ((torch.ones(9), "one"), TypeError, "delay_val must be a number or an array of numbers, but got 'one'"),
-        ((torch.ones(2, 3, 9), float("inf")), ValueError, "delay_val must be finite, but got inf"),
-        ((torch.ones(2, 3, 9), [1, 2]), ValueError, r"delay_val must hold one value, or .*\(2, 3, 9\), but holds 2"),
-        ((torch.ones(2, 3, 9), 1, 0), ValueError, "sampling_time of delay must be greater than 0, but got 0"),
+        (([1.0, 2.0],), TypeError, "input of delay must be a torch.Tensor, got list"),
+        ((torch.tensor(1.0),), ValueError, r"input of delay must have at least 1 axes \(..., T\), got shape \(\)"),
+        ((torch.ones(9), "one"), TypeError, "delay_val must be a number or an array of numbers, got 'one'"),
+        ((torch.ones(2, 3, 9), float("inf")), ValueError, "delay_val must be finite, got inf"),
+        ((torch.ones(2, 3, 9), [1, 2]), ValueError, r"delay_val must hold one value, or .*\(2, 3, 9\), got 2 values"),
+        ((torch.ones(2, 3, 9), 1, 0), ValueError, "sampling_time of delay must be greater than 0, got 0"),
     ],
 )
 def test_bad_arguments_of_a_delay_are_refused(arguments, error, message):

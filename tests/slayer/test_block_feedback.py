@@ -95,10 +95,10 @@ def test_the_gradients_of_a_recurrent_block_are_those_of_the_loop(family, per_ch
     given = x.detach().double().requires_grad_()
     weights = [synapse.weight.detach().flatten(1).double().requires_grad_() for synapse in synapses]
     inward, feedback = weights[: len(weights) // 2], weights[len(weights) // 2 :]
-    decays = [neuron._decay(name).detach().double().requires_grad_() for name in neuron.kernel.DECAYS]
+    decays = [neuron._decay(name).detach().double().requires_grad_() for name in neuron.kernel.decays]
     z = tuple(torch.einsum("oi,nit->tno", weight, given) for weight in inward)
     rest = torch.zeros(2, 5, dtype=torch.float64)
-    states = tuple(rest + neuron.threshold if name == "threshold" else rest.clone() for name in neuron.kernel.STATES)
+    states = tuple(rest + neuron.threshold if name == "threshold" else rest.clone() for name in neuron.kernel.states)
     spikes, _, _ = unrolled.recurrent(unrolled_step(family, neuron, decays), z, feedback, states, rest)
     assert torch.equal(spikes.permute(1, 2, 0).float(), y)
     assert y.any()
@@ -106,7 +106,7 @@ def test_the_gradients_of_a_recurrent_block_are_those_of_the_loop(family, per_ch
 
     pairs = [(x.grad, given.grad)]
     pairs += [(synapse.weight.grad.flatten(1), w.grad) for synapse, w in zip(synapses, weights, strict=True)]
-    pairs += [(getattr(neuron, n).grad, d.grad) for n, d in zip(neuron.kernel.DECAYS, decays, strict=True)]
+    pairs += [(getattr(neuron, n).grad, d.grad) for n, d in zip(neuron.kernel.decays, decays, strict=True)]
     for actual, expected in pairs:
         largest = expected.abs().max().item()
         assert largest > 0

@@ -87,7 +87,7 @@ def test_every_block_trains_in_every_family(case):
         else:
             assert p.grad.isfinite().all(), name
     assert without == unused(case)
-    own = ["delta.threshold"] if case.family == "sigma_delta" else block.neuron.kernel.DECAYS
+    own = ["delta.threshold"] if case.family == "sigma_delta" else block.neuron.kernel.decays
     parameters = dict(block.named_parameters())
     for name in {f"neuron.{name}" for name in own} - without:
         assert parameters[name].numel() == (y.shape[1] if case.per_channel else 1), name

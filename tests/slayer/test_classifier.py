@@ -96,17 +96,17 @@ def test_the_gradient_of_the_confidence_is_right(mode):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: Rate.confidence(spikes((2, 3, 4)), "max"), ValueError, "'logsoftmax', but got 'max'"),
+        (lambda: Rate.confidence(spikes((2, 3, 4)), "max"), ValueError, "'logsoftmax', got 'max'"),
         (
             lambda: Rate.predict(spikes((4,))),
             ValueError,
-            r"spike must have at least 2 axes \(N, ..., T\), but got shape \(4,\)",
+            r"spike must have at least 2 axes \(N, ..., T\), got shape \(4,\)",
         ),
-        (lambda: Rate.rate([1.0]), TypeError, "spike must be a torch.Tensor, but got list"),
+        (lambda: Rate.rate([1.0]), TypeError, "spike must be a torch.Tensor, got list"),
         (lambda: MovingWindow(3, "max"), ValueError, "mode of MovingWindow must be one of"),
-        (lambda: MovingWindow(2.5), TypeError, "time_window of MovingWindow must be an integer, but got 2.5"),
-        (lambda: MovingWindow(0), ValueError, "time_window of MovingWindow must be at least 1, but got 0"),
-        (lambda: MovingWindow(3).confidence(spikes((2, 3, 4)), "max"), ValueError, "but got 'max'"),
+        (lambda: MovingWindow(2.5), TypeError, "time_window of MovingWindow must be an integer, got 2.5"),
+        (lambda: MovingWindow(0), ValueError, "time_window of MovingWindow must be at least 1, got 0"),
+        (lambda: MovingWindow(3).confidence(spikes((2, 3, 4)), "max"), ValueError, "got 'max'"),
     ],
 )
 def test_bad_arguments_of_classifiers_are_refused(call, error, message):

@@ -332,9 +332,9 @@ def test_errors_of_dynamics_name_what_was_given(case):
         case.call(x, d, s, 1000)
     with pytest.raises(TypeError, match=r"input must have a floating dtype, .* got torch\.int64"):
         case.call([x[0].long(), *x[1:]], d, s, ONE)
-    with pytest.raises(ValueError, match=r"input must have at least 1 axes \(..., T\), but got shape \(\)"):
+    with pytest.raises(ValueError, match=r"input must have at least 1 axes \(..., T\), got shape \(\)"):
         case.call([x[0][0, 0, 0], *x[1:]], d, s, ONE)
-    with pytest.raises(TypeError, match=r"decay must be a torch\.Tensor, but got float"):
+    with pytest.raises(TypeError, match=r"decay must be a torch\.Tensor, got float"):
         case.call(x, [0.5, *d[1:]], s, ONE)
     with pytest.raises(ValueError, match=r"decay must have one element or one for each of 3 channels, got \(2,\)"):
         case.call(x, [d[0].expand(2), *d[1:]], s, ONE)

@@ -7,7 +7,8 @@ from lavadl_kernels.neurons import cuba as kernel
 from lavadl_ref import slayer
 from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._bridge import delay as _delay
-from lavadl_ref.slayer._bridge.layout import layout_of
+from lavadl_ref.slayer._bridge import spike as _spike
+from lavadl_ref.slayer._bridge.autograd import layout_of
 
 SHAPES = [(2, 3, 5), (1, 3, 5), (2, 1, 5), (1, 1, 5), (2, 3, 1), (2, 3, 4, 2, 5), (1, 3, 1, 2, 5), (2, 1, 4, 2, 5)]
 
@@ -52,7 +53,7 @@ LAYOUTS = [contiguous, channels_last, channels_first, strided, offset]
 
 def neurons(x, decays, states=(0, 0)):
     """Spikes and last states of CUBA neurons."""
-    setting = _autograd.Setting(kernel, (4096,), 1.0, 1.0, False, False)
+    setting = _autograd.Setting(kernel.FAMILY, (4096,), 1.0, 1.0, False, False)
     return _autograd.Neurons.apply(setting, states, x, *decays, torch.zeros(1))
 
 
@@ -70,7 +71,7 @@ def cuba(x, g):
 def leaky(x, g):
     x = x.detach().requires_grad_()
     decay = torch.linspace(5, 2000, x.shape[1]).round().requires_grad_()
-    y, state, _ = _autograd.LeakyIntegrator.apply(x, decay, None, 4096)
+    y, state, _ = _spike.LeakyIntegrator.apply(x, decay, None, 4096)
     (y * g).sum().backward()
     return [y.detach(), state, x.grad, decay.grad]
 
@@ -85,7 +86,7 @@ def delay(x, g):
 
 def spike(x, g):
     x = x.detach().requires_grad_()
-    y = _autograd.Spike.apply(x, torch.full_like(x, 0.5), 1.0, 1.0, True, 1)
+    y = _spike.Spike.apply(x, torch.full_like(x, 0.5), 1.0, 1.0, True, 1)
     (y * g).sum().backward()
     return [y.detach(), x.grad]
 

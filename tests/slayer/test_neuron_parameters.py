@@ -19,7 +19,7 @@ from tests.support.slayer_neurons import OWN, arguments, decays, each, make, req
 every = pytest.mark.parametrize("name", FAMILIES)
 complex_ones = pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.complex])
 adaptive_ones = pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.adaptive])
-leaks = [(name, decay) for name, f in FAMILIES.items() for decay in f.kernel.DECAYS if decay in OWN]
+leaks = [(name, decay) for name, f in FAMILIES.items() for decay in f.kernel.FAMILY.decays if decay in OWN]
 
 
 def equal(actual, expected):
@@ -130,7 +130,7 @@ def test_the_clamp_keeps_decays_in_range(name):
         decay.data.fill_(5000.0)
     n.clamp()
     rotation = 4095 / math.sqrt(2)
-    for decay, row in zip(FAMILIES[name].kernel.DECAYS, decays(n, name), strict=True):
+    for decay, row in zip(FAMILIES[name].kernel.FAMILY.decays, decays(n, name), strict=True):
         assert row.item() == pytest.approx(4096 if decay in OWN else rotation)
 
 
@@ -172,7 +172,7 @@ def test_a_parameter_out_of_range_gives_one_warning(name, own):
 def test_own_decays_lie_in_their_range(name):
     n = make(name, own=True)
     n(signal(name, (1, 50, 2)))
-    for decay, row in zip(FAMILIES[name].kernel.DECAYS, decays(n, name), strict=True):
+    for decay, row in zip(FAMILIES[name].kernel.FAMILY.decays, decays(n, name), strict=True):
         assert row.shape == (50,)
         if decay in OWN:
             low, high = OWN[decay]
@@ -187,7 +187,7 @@ def test_own_decays_lie_in_their_range(name):
 def test_one_number_spreads_by_a_hundredth_but_not_in_the_adaptation(name):
     n = make(name, shared_param=False)
     n(signal(name, (1, 50, 2)))
-    for decay, row in zip(FAMILIES[name].kernel.DECAYS, decays(n, name), strict=True):
+    for decay, row in zip(FAMILIES[name].kernel.FAMILY.decays, decays(n, name), strict=True):
         if decay in ("threshold_decay", "refractory_decay"):
             assert row.tolist() == [pytest.approx(4096 * arguments(name)[decay])] * 50
         elif decay in OWN:
@@ -205,7 +205,7 @@ def test_decays_of_every_family_may_be_arrays(name):
     before = n.device_params
     n(signal(name))
     equal(n.device_params, before)
-    for decay in FAMILIES[name].kernel.DECAYS:
+    for decay in FAMILIES[name].kernel.FAMILY.decays:
         if decay in OWN:
             assert getattr(n, f"cx_{decay}").tolist() == [410, 819, 3686]
     if FAMILIES[name].complex:
@@ -356,7 +356,7 @@ def test_parameters_of_a_neuron_that_never_ran_are_drawn(name):
     assert all(row.shape == (3,) for row in decays(fresh, name))
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILIES if "sin_decay" in FAMILIES[name].kernel.DECAYS])
+@pytest.mark.parametrize("name", [name for name in FAMILIES if "sin_decay" in FAMILIES[name].kernel.FAMILY.decays])
 def test_rotations_saved_by_lava_dl_before_any_input_are_drawn(name):
     """It saves NaN for them."""
     fresh = make(name, own=True)
@@ -375,9 +375,9 @@ def test_states_are_saved_where_they_persist_and_a_copy_is_its_own(name):
     plain, n = make(name), make(name, persistent_state=True)
     plain(signal(name))
     n(signal(name))
-    assert sorted(plain.state_dict()) == sorted(FAMILIES[name].kernel.DECAYS)
+    assert sorted(plain.state_dict()) == sorted(FAMILIES[name].kernel.FAMILY.decays)
     states = [f"persistent_{state}" for state in n._states]
-    assert sorted(n.state_dict()) == sorted([*FAMILIES[name].kernel.DECAYS, *states])
+    assert sorted(n.state_dict()) == sorted([*FAMILIES[name].kernel.FAMILY.decays, *states])
     other = copy.deepcopy(n)
     assert torch.equal(other(signal(name, seed=1)), n(signal(name, seed=1)))
     other.reset()

@@ -49,7 +49,7 @@ def test_feedback_that_runs_away_is_blamed_and_not_the_input():
 
 
 def test_an_input_beyond_the_range_is_blamed_with_feedback_too():
-    with pytest.raises(ValueError, match=r"^neuron input must be finite and below .* found 4\.0\d*e\+20$"):
+    with pytest.raises(ValueError, match=r"^neuron input must be finite and below .* got 4\.0\d*e\+20$"):
         _runaway(0.0)(torch.full((1, 4, 40), 1e20))
 
 

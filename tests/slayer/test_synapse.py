@@ -298,9 +298,12 @@ def test_other_attributes_are_still_missing():
         (lambda: synapse.Conv(3, 5, 2, groups=2), "divisible by groups, got 3, 5 and 2"),
         (lambda: synapse.Conv(0, 5, 2), "in_features must be a positive integer, got 0"),
         (lambda: synapse.Pool(2, dilation=(1, 0)), "dilation must be"),
-        (lambda: synapse.Dense(3, 5)(torch.zeros(2, 4, 6)), r"expects input .*\(N, 3, T\), got \(2, 4, 6\)"),
-        (lambda: synapse.Dense(3, 5)(torch.zeros(2, 4, 2, 2, 6)), "expects input"),
-        (lambda: synapse.Conv(3, 5, 2)(torch.zeros(2, 4, 4, 4, 6)), r"expects input \(N, 3, H, W, T\)"),
+        (
+            lambda: synapse.Dense(3, 5)(torch.zeros(2, 4, 6)),
+            r"must have the shape .*\(N, 3, T\), got \(2, 4, 6\)",
+        ),
+        (lambda: synapse.Dense(3, 5)(torch.zeros(2, 4, 2, 2, 6)), "must have the shape"),
+        (lambda: synapse.Conv(3, 5, 2)(torch.zeros(2, 4, 4, 4, 6)), r"must have the shape \(N, 3, H, W, T\)"),
         (lambda: synapse.ConvTranspose(3, 5, 2)(torch.zeros(2, 3, 6)), r"got \(2, 3, 6\)"),
         (lambda: synapse.Pool(2)(torch.zeros(2, 3, 6)), r"pooling input must have shape .*, got \(2, 3, 6\)"),
     ],
@@ -323,7 +326,7 @@ def test_spikes_are_floats(kind, arguments, dtype):
 
 def test_input_of_another_dtype_than_the_weights_is_refused():
     x = torch.rand(2, 3, 5)
-    with pytest.raises(TypeError, match=r"dtype of the weights, torch\.float32, but got torch\.float64"):
+    with pytest.raises(TypeError, match=r"dtype of the weights, torch\.float32, got torch\.float64"):
         synapse.Dense(3, 2)(x.double())
     layer = synapse.Dense(3, 2)
     wanted = layer(x)

@@ -107,7 +107,7 @@ def test_a_complex_synapse_tells_the_norm_of_its_gradient():
 def test_errors_are_those_of_the_real_one():
     with pytest.raises(ValueError, match="out_neurons must be a positive integer, got 0"):
         synapse.complex.Dense(3, 0)
-    with pytest.raises(ValueError, match="dense synapse expects input"):
+    with pytest.raises(ValueError, match="input of a dense synapse must have the shape"):
         synapse.complex.Dense(3, 4)(torch.zeros(1, 2, 5))
 
 

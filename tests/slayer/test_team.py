@@ -54,7 +54,7 @@ def threads(monkeypatch):
     """Three threads, of torch, for arrays of any size."""
     monkeypatch.setattr(_jit, "PROCESSORS", 3)
     monkeypatch.setattr(_jit, "TEAM_WORTH", 0)
-    monkeypatch.setattr(_jit, "_named", team)
+    monkeypatch.setattr(_jit, "_openmp_team", team)
     before = lavadl_kernels.get_num_threads()
     lavadl_kernels.set_num_threads(3)
     yield
@@ -115,7 +115,8 @@ def test_several_threads_may_call_at_once(threads):
 @needs_team
 def test_code_from_the_cache_on_disk_follows_the_team(tmp_path):
     (tmp_path / "kept.py").write_text(
-        "import numpy as np\nfrom lavadl_kernels import _jit\nfrom lavadl_ref.slayer import _team\n"
+        "import numpy as np\nfrom lavadl_kernels.runtime import jit as _jit\n"
+        "from lavadl_ref.slayer._bridge import openmp as _team\n"
         "@_jit.kernel\ndef add(begin, end, x):\n    for i in range(begin, end):\n        x[i] += 1\n"
         "_jit.PROCESSORS, _jit.TEAM_WORTH = 2, 0\n_jit.set_team(_team.of_torch())\n_jit.set_num_threads(2)\n"
         "x = np.zeros(1000)\nadd(1000, x)\nadd(1000, x)\nassert (x == 2).all()\n"
@@ -136,7 +137,7 @@ def test_another_library_is_no_team():
 
 
 def test_kernels_do_without(monkeypatch):
-    monkeypatch.setattr(_jit, "_named", None)
+    monkeypatch.setattr(_jit, "_openmp_team", None)
     monkeypatch.setattr(_team, "Path", lambda *_: (_ for _ in ()).throw(OSError("no such file")))
     assert _team.of_torch() is None
     from lavadl_ref import slayer
@@ -144,5 +145,5 @@ def test_kernels_do_without(monkeypatch):
     x = torch.randn(8, 256, 300).mul(100).round().div(64)
     neuron = slayer.neuron.cuba.Neuron(threshold=1.0, current_decay=0.25, voltage_decay=0.03)
     alone = neuron(x)
-    monkeypatch.setattr(_jit, "_named", team)
+    monkeypatch.setattr(_jit, "_openmp_team", team)
     assert torch.equal(neuron(x), alone)

@@ -123,7 +123,7 @@ def test_the_method_reduce_lr_divides_and_says_so(capsys):
     subject.reduce_lr(factor=2)
     assert subject.optimizer.param_groups[0]["lr"] == pytest.approx(0.015)
     assert "Learning rate reduction from 0.1" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="factor of reduce_lr must be greater than 0, but got 0"):
+    with pytest.raises(ValueError, match="factor of reduce_lr must be greater than 0, got 0"):
         subject.reduce_lr(0)
 
 
@@ -137,9 +137,13 @@ def test_no_statistics_are_needed():
 @pytest.mark.parametrize(
     ("extra", "options", "message"),
     [
-        (lambda output: output, {"count_log": True}, "return output, count, but it returned Tensor"),
-        (lambda output: (output, COUNT), {}, "return output, but it returned 2 values"),
-        (lambda output: (output, COUNT), {"lam": 1, "count_log": True}, "output, net_loss, count, but it"),
+        (
+            lambda output: output,
+            {"count_log": True},
+            "return output, count with count_log=True and lam=None, got Tensor",
+        ),
+        (lambda output: (output, COUNT), {}, "return output with count_log=False and lam=None, got 2 values"),
+        (lambda output: (output, COUNT), {"lam": 1, "count_log": True}, "output, net_loss, count with"),
     ],
 )
 def test_a_network_that_returns_something_else_is_named(extra, options, message):
@@ -148,13 +152,13 @@ def test_a_network_that_returns_something_else_is_named(extra, options, message)
 
 
 def test_bad_arguments_of_an_assistant_are_refused():
-    with pytest.raises(ValueError, match="its reduction is 'none'"):
+    with pytest.raises(ValueError, match="got one with reduction 'none'"):
         assistant(error=torch.nn.CrossEntropyLoss(reduction="none"))
-    with pytest.raises(ValueError, match=r"must return one value, but it returned \(4,\)"):
+    with pytest.raises(ValueError, match=r"must return one value, got \(4,\)"):
         assistant(error=lambda o, t: F.cross_entropy(o, t, reduction="none")).test(INPUT, TARGET)
-    with pytest.raises(ValueError, match=r"returned shape \(4,\), but target has shape \(4, 1\)"):
+    with pytest.raises(ValueError, match=r"must return labels of the shape of target, \(4, 1\), got \(4,\)"):
         assistant(error=lambda o, t: o.sum()).test(INPUT, TARGET[:, None])
-    with pytest.raises(TypeError, match=r"net of Assistant must be a torch\.nn\.Module, but got function"):
+    with pytest.raises(TypeError, match=r"net of Assistant must be a torch\.nn\.Module, got function"):
         Assistant(argmax, F.cross_entropy, None)
-    with pytest.raises(TypeError, match="lam of Assistant must be a number, but got 'x'"):
+    with pytest.raises(TypeError, match="lam of Assistant must be a number, got 'x'"):
         assistant(lam="x")

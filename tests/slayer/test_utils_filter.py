@@ -109,10 +109,10 @@ def test_spikes_of_any_dtype_are_filtered_alike():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (([1.0], torch.ones(1)), TypeError, "input of conv must be a torch.Tensor, but got list"),
-        ((torch.ones(3), torch.ones(2, 2)), ValueError, r"one row of taps \(L,\), but got shape \(2, 2\)"),
+        (([1.0], torch.ones(1)), TypeError, "input of conv must be a torch.Tensor, got list"),
+        ((torch.ones(3), torch.ones(2, 2)), ValueError, r"one row of taps \(L,\), got shape \(2, 2\)"),
         ((torch.ones(3), torch.ones(0)), ValueError, r"got shape \(0,\)"),
-        ((torch.ones(()), torch.ones(1)), ValueError, r"at least 1 axes \(..., T\), but got shape \(\)"),
+        ((torch.ones(()), torch.ones(1)), ValueError, r"at least 1 axes \(..., T\), got shape \(\)"),
         ((torch.ones(3), torch.ones(1), -1), ValueError, "sampling_time of conv must be greater than 0"),
     ],
 )
@@ -140,10 +140,10 @@ def test_fir_takes_a_response(response):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"length": 0}, "length of FIR must be at least 1, but got 0"),
+        ({"length": 0}, "length of FIR must be at least 1, got 0"),
         ({"time_constant": 0}, "time_constant of FIR must be greater than 0"),
         ({"sampling_time": 0}, "sampling_time of FIR must be greater than 0"),
-        ({"fir_response": torch.ones(2, 2)}, r"one row of taps \(L,\), but got shape \(2, 2\)"),
+        ({"fir_response": torch.ones(2, 2)}, r"one row of taps \(L,\), got shape \(2, 2\)"),
         ({"fir_response": [float("nan")]}, "finite real numbers"),
     ],
 )
@@ -180,9 +180,9 @@ def test_the_scale_of_a_bank_multiplies_initial_weights():
 
 
 def test_bad_arguments_of_a_bank_are_refused():
-    with pytest.raises(ValueError, match="at least one step of sampling_time=2, but got 1"):
+    with pytest.raises(ValueError, match="at least one step of sampling_time=2, got 1"):
         FIRBank(2, 1, sampling_time=2)
-    with pytest.raises(TypeError, match=r"num_filter of FIRBank must be an integer, but got 1\.5"):
+    with pytest.raises(TypeError, match=r"num_filter of FIRBank must be an integer, got 1\.5"):
         FIRBank(1.5, 3)
-    with pytest.raises(ValueError, match=r"at least 3 axes \(N, C, ..., T\), but got shape \(2, 9\)"):
+    with pytest.raises(ValueError, match=r"at least 3 axes \(N, C, ..., T\), got shape \(2, 9\)"):
         FIRBank(2, 3)(torch.ones(2, 9))

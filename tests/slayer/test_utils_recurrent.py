@@ -90,7 +90,7 @@ def test_units_may_have_axes_of_length_one():
 @truths
 def test_ground_truths_refuse_what_looks_at_a_whole_run(truth):
     cells, feedback, z = parts("cuba", norm=neuron.norm.MeanOnlyBatchNorm)
-    with pytest.raises(ValueError, match="without norm and dropout, or one in evaluation mode"):
+    with pytest.raises(ValueError, match="neither norm nor dropout, or be in evaluation mode"):
         truth(z, cells, feedback)
     cells.norm.running_mean = torch.full((UNITS,), 0.25)
     cells.eval()

@@ -199,10 +199,10 @@ def test_statistics_with_carriage_returns_and_no_accuracy_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: expected '#' and columns"),
-        ("# Train Other\n", "line 1: expected '#' and columns"),
-        ("# Train\n0.5\nx\n", "line 3: expected numbers, but got 'x'"),
-        ("# Train\n0.5 1\n", "line 2: expected 1 values, but got 2"),
+        ("", "line 1: the header must be '#' and columns"),
+        ("# Train Other\n", "line 1: the header must be '#' and columns"),
+        ("# Train\n0.5\nx\n", "line 3: values must be numbers, got 'x'"),
+        ("# Train\n0.5 1\n", "line 2: there must be 1 values, got 2"),
     ],
 )
 def test_statistics_refuse_other_files_and_stay_as_they_are(tmp_path, text, message):
@@ -219,14 +219,14 @@ def test_statistics_refuse_missing_and_unequal_files(tmp_path):
         stats.load(tmp_path)
     (tmp_path / "loss.txt").write_text("# Train\n0.5\n")
     (tmp_path / "accuracy.txt").write_text("# Train\n0.5\n0.5\n")
-    with pytest.raises(ValueError, match="holds 2 epochs, but the loss file 1"):
+    with pytest.raises(ValueError, match="must hold 1 epochs as the loss file does, got 2"):
         stats.load(tmp_path)
 
 
 def test_names_must_give_two_files():
     with pytest.raises(ValueError, match="must differ"):
         LearningStats(loss_str="a", accuracy_str="a")
-    with pytest.raises(TypeError, match="loss_unit of LearningStats must be a string, but got 1"):
+    with pytest.raises(TypeError, match="loss_unit of LearningStats must be a string, got 1"):
         LearningStats(loss_unit=1)
 
 

@@ -30,7 +30,7 @@ def held(x, layers):
 
 
 def exact(report):
-    """Tell whether all layers agree, and each of them had something to say."""
+    """Tell whether all layers agree, and each of them sent something."""
     return report.exact and all(layer.spikes for layer in report.layers[:-1])
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from lavadl_kernels.engine import train as dynamics
 from lavadl_kernels.neurons import FAMILIES as RECORDS
 
 from tests.support import oracle as naive
@@ -39,11 +38,6 @@ class Family:
     @property
     def kernel(self) -> ModuleType:
         return importlib.import_module(f"lavadl_kernels.neurons.{self.name}")
-
-    @property
-    def driver(self) -> ModuleType:
-        """The module with `forward` and `backward`: CUBA's own are for spikes alone."""
-        return self.kernel if self.name != "cuba" and hasattr(self.kernel, "forward") else dynamics
 
     @property
     def complex(self) -> bool:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import strategies as st
+from lavadl_kernels.engine import train
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
+from lavadl_kernels.neurons import cuba
 
 from tests.support.families import Family
 
@@ -16,7 +18,7 @@ MANY = leaky_integrator.CHUNK + 13
 
 @dataclass
 class Case:
-    """Two integrators in a chain: arrays as `leaky_integrator` and `cuba.forward` take them."""
+    """Two integrators in a chain: arrays as `leaky_integrator` takes them, and CUBA neurons of them."""
 
     x: np.ndarray  #: (T, M) float32
     u: np.ndarray  #: (M,) int64
@@ -25,6 +27,24 @@ class Case:
     voltage_decay: np.ndarray
     threshold: int
     graded: bool
+
+    @property
+    def state(self):
+        """(2, M), as `engine.train` takes it."""
+        return np.stack([self.u, self.v])
+
+    @property
+    def neuron(self):
+        """CUBA neurons without a bias."""
+        return cuba.Cuba(np.stack([self.current_decay, self.voltage_decay, np.zeros_like(self.u)]), self.threshold)
+
+    def forward(self, **options):
+        return train.forward(self.neuron, (self.x,), self.state, self.graded, **options)
+
+    def backward(self, tau, scale, grad_spike):
+        """The gradients to the input and to both decays."""
+        found = train.backward(self.neuron, (self.x,), self.state, tau, scale, grad_spike, graded=self.graded)
+        return found.x[0], found.decay[0], found.decay[1]
 
     @property
     def integers(self):
@@ -86,7 +106,7 @@ class Neurons:
         return self.family.kernel.Parameters(self.decay, *self.constants)
 
     def forward(self, **options):
-        return self.family.driver.forward(self.parameters, self.x, self.state, self.graded, **options)
+        return train.forward(self.parameters, self.x, self.state, self.graded, **options)
 
     def oracle(self, **options):
         """The oracle's traces (K, T, M), spikes (T, M) and states after (K, M), integers."""
@@ -112,7 +132,7 @@ def rotations(rng, lanes, shared):
 def draw_decays(family, rng, lanes, shared):
     """Rows (P, M) as the kernel takes them."""
     rows = rotations(rng, lanes, shared) if family.complex else []
-    rows += [decays(rng, lanes, shared) for _ in range(len(family.kernel.DECAYS) - len(rows))]
+    rows += [decays(rng, lanes, shared) for _ in range(len(family.kernel.FAMILY.decays) - len(rows))]
     if family.biased:
         rows.append(rng.integers(-4096, 4097, lanes) * (rng.random() < 0.5))
     return np.array(rows, np.int64)

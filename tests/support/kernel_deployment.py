@@ -61,11 +61,11 @@ class Deployment:
             np.full(lanes, 99, np.int64),
         )
         weights = np.zeros((parts, 0, 0), np.int64) if self.weights is None else self.weights
-        deployed.run(
-            self.neuron, tuple(self.total), self.bias, self.up, out.state, self.rest, self.start, self.reset,
-            self.loihi, self.graded, self.bits, tuple(np.ascontiguousarray(part.T) for part in weights),
-            out.message, out.record, out.exceeded,
-        )  # fmt: skip
+        transposed = tuple(np.ascontiguousarray(part.T) for part in weights)
+        synapses = deployed.Synapses(tuple(self.total), self.bias, self.up, transposed)
+        profile = deployed.Profile(self.start, self.loihi, self.graded, self.bits)
+        filled = deployed.Filled(out.message, out.record, out.exceeded)
+        deployed.run(self.neuron, synapses, out.state, self.rest, self.reset, profile, filled)
         return out
 
 

@@ -31,7 +31,7 @@ def messages(seed, *shape):
 
 
 def taken(family, seed, *shape):
-    """An input that a network of the family takes."""
+    """Random input as a network of the family takes it."""
     return messages(seed, *shape) if family == "SDNN" else spikes(seed, *shape)
 
 

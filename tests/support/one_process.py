@@ -1,4 +1,4 @@
-"""A fixture for runs that must leave this process as it was."""
+"""A fixture that checks that runs in this process leave it as it was."""
 
 from __future__ import annotations
 

@@ -58,13 +58,13 @@ def require_grad(x):
 
 def decays(n, name):
     """The parameters of a neuron by which it forgets, in the kernel's order."""
-    return [getattr(n, decay) for decay in FAMILIES[name].kernel.DECAYS]
+    return [getattr(n, decay) for decay in FAMILIES[name].kernel.FAMILY.decays]
 
 
 def integers(n, name):
     """Decays of the oracle for each channel and the constants of all, integers of 1/4096."""
     family = FAMILIES[name]
-    rows = [np.atleast_1d(getattr(n, f"cx_{decay}")) for decay in family.kernel.DECAYS]
+    rows = [np.atleast_1d(getattr(n, f"cx_{decay}")) for decay in family.kernel.FAMILY.decays]
     constants = [n.v_th_mant * 64] + ([n.v_th_step * 64] if family.adaptive else [])
 
     def of(channel):

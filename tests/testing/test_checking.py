@@ -78,24 +78,24 @@ def test_a_program_that_never_reads_is_ended():
         ("os.kill(os.getpid(), 9)", "the program ended without an answer, signal 9"),
         ("sys.exit('no such neuron')", "the program ended without an answer, exit status 1; it wrote: no such neuron"),
         ("os.close(1); time.sleep(10**6)", "the program closed its input or output"),
-        ("print('{')", "expected a JSON object on one line, found '{': "),
-        ("print('hello')", "expected a JSON object on one line, found 'hello': "),
-        ("print()", "expected a JSON object on one line, found '': "),
-        ("print('[' * 100000)", "expected a JSON object on one line, found '[[[["),
-        ("sys.stdout.buffer.write(b'\\xff\\n')", "expected a line of text, found b'\\xff'"),
-        ("print([1, 2])", "the answer: expected a JSON object, found a list of 2: [1, 2]"),
-        ("print('{}')", "the answer: expected the keys spike, states, found none"),
-        ("answer['v'] = 1", "the answer: expected the keys spike, states, found spike, states, v"),
-        ("answer['states'] = 3", "states: expected a JSON object, found 3"),
-        ("del answer['states']['voltage']", "states: expected the keys current, voltage, found current"),
-        ("answer['spike'] = 0", "spike: expected a list of 48 steps, found 0"),
-        ("answer['spike'] = rows[1:]", "spike: expected a list of 48 steps, found a list of 47: [["),
-        ("answer['spike'] = rows[1:] + [[0]]", "spike: expected a list of 8 lanes at step 47, found a list of 1: [0]"),
-        ("answer['spike'] = [[0.0] * M] * T", "spike: expected an integer at step 0, lane 0, found 0.0"),
-        ("answer['spike'] = [[False] * M] * T", "spike: expected an integer at step 0, lane 0, found false"),
+        ("print('{')", "the answer must be a JSON object on one line, got '{': "),
+        ("print('hello')", "the answer must be a JSON object on one line, got 'hello': "),
+        ("print()", "the answer must be a JSON object on one line, got '': "),
+        ("print('[' * 100000)", "the answer must be a JSON object on one line, got '[[[["),
+        ("sys.stdout.buffer.write(b'\\xff\\n')", "the answer must be a line of text, got b'\\xff'"),
+        ("print([1, 2])", "the answer must be a JSON object, got a list of 2: [1, 2]"),
+        ("print('{}')", "the answer must have the keys spike, states, got none"),
+        ("answer['v'] = 1", "the answer must have the keys spike, states, got spike, states, v"),
+        ("answer['states'] = 3", "states must be a JSON object, got 3"),
+        ("del answer['states']['voltage']", "states must have the keys current, voltage, got current"),
+        ("answer['spike'] = 0", "spike must be a list of 48 steps, got 0"),
+        ("answer['spike'] = rows[1:]", "spike must be a list of 48 steps, got a list of 47: [["),
+        ("answer['spike'] = rows[1:] + [[0]]", "spike must have a list of 8 lanes at step 47, got a list of 1: [0]"),
+        ("answer['spike'] = [[0.0] * M] * T", "spike must be an integer at step 0, lane 0, got 0.0"),
+        ("answer['spike'] = [[False] * M] * T", "spike must be an integer at step 0, lane 0, got false"),
         (
             "answer['states']['voltage'] = [[None] * M] * T",
-            "voltage: expected an integer at step 0, lane 0, found null",
+            "voltage must be an integer at step 0, lane 0, got null",
         ),
     ],
 )
@@ -105,7 +105,8 @@ def test_text_that_is_no_answer_is_told(script, message):
 
 
 def test_an_answer_without_end_is_stopped():
-    assert failure("\nwhile True: sys.stdout.write('0' * 2**20)") == "expected an answer of at most 1,048,576 bytes"
+    said = failure("\nwhile True: sys.stdout.write('0' * 2**20)")
+    assert said == "the answer must be at most 1,048,576 bytes long, got more"
 
 
 FLOOD = "sys.stderr.write('x' * 2**20 + 'end')\n"
@@ -175,8 +176,8 @@ def test_an_answer_too_many_is_told():
     # which of the two depends on whether it came before the next question
     assert report.failure.startswith(
         (
-            "CUBA/usual-loihi: expected one line for each, found another: b'and more",
-            "CUBA/usual-loihi: expected a JSON object on one line, found 'and more'",
+            "CUBA/usual-loihi: answers must be one line each, got another: b'and more",
+            "CUBA/usual-loihi: the answer must be a JSON object on one line, got 'and more'",
         )
     )
 

@@ -55,9 +55,9 @@ def test_a_program_that_ends_without_an_answer_is_told():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "expected either a folder or --check CMD"),
-        (("out", "--check", "cat"), "expected either a folder or --check CMD"),
-        (("--check", "cat", "--family", "LIF"), "family: expected some of CUBA, "),
+        ((), "vectors needs either a folder or --check CMD, got neither"),
+        (("out", "--check", "cat"), "vectors needs either a folder or --check CMD, got both"),
+        (("--check", "cat", "--family", "LIF"), "family must be some of CUBA, "),
         (("--check", "cat", "--timeout", "0"), "timeout must be positive, got 0"),
         (("--check", "'"), "No closing quotation"),
         (("README.md/x",), "Not a directory"),

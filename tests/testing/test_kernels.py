@@ -34,18 +34,18 @@ def column(rows, lane, dtype=np.int64):
 def test_vectors_of_spiking_neurons_are_the_training_kernels(family, name):
     (case,) = (case for case in vectors.cases(family, "slayer") if case.name == name)
     kernel = SPIKING[family]
-    decays = (*kernel.DECAYS, "bias") if family == "CUBA" else kernel.DECAYS
+    decays = (*kernel.FAMILY.decays, "bias") if family == "CUBA" else kernel.FAMILY.decays
     assert max(abs(value) for rows in case.inputs.values() for row in rows for value in row) < EXACT
     for lane in range(case.lanes):
         scalars = [case.parameters[key][lane] for key in ("threshold", "threshold_step") if key in case.parameters]
         rows = np.array([[case.parameters[key][lane]] for key in decays], np.int64)
-        state = np.array([[case.state[key][lane]] for key in kernel.STATES], np.int64)
+        state = np.array([[case.state[key][lane]] for key in kernel.FAMILY.states], np.int64)
         for piece in pieces(case):
             x = tuple((column(rows, lane)[piece] / 4096).astype(np.float32) for rows in case.inputs.values())
             run = dynamics.forward(kernel.Parameters(rows, *scalars), x, state)
             assert np.array_equal(run.spike, column(case.spike, lane)[piece])
             state = run.state
-            assert state[:, 0].tolist() == [case.states[key][piece.stop - 1][lane] for key in kernel.STATES]
+            assert state[:, 0].tolist() == [case.states[key][piece.stop - 1][lane] for key in kernel.FAMILY.states]
 
 
 def deployed_neuron(case, lane):
@@ -55,7 +55,7 @@ def deployed_neuron(case, lane):
         threshold, bias = np.array([given["threshold"]]), np.array([given["bias"]])
         return sigma_delta.SigmaDelta(threshold, bias, bool(given["relu"]), bool(given["cum_error"]))
     kernel = SPIKING[case.family]
-    rows = [given[key] for key in (*kernel.DECAYS, *("bias",) * (case.family == "CUBA"))]
+    rows = [given[key] for key in (*kernel.FAMILY.decays, *("bias",) * (case.family == "CUBA"))]
     scalars = [given[key] for key in ("threshold", "threshold_step") if key in given]
     return kernel.Parameters(np.array([rows], np.int64).T, *scalars)
 

@@ -1,4 +1,4 @@
-"""Draws of the strategies are legal, reach the limits, shrink, and break files without breaking the reader."""
+"""The strategies draw legal values up to the limits, which shrink, and break files without breaking the reader."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_options_of_networks_hold(network):
 @settings(max_examples=60)
 @given(network=networks())
 def test_networks_tell_their_input(network):
-    """The input is stated if several fit; else it follows, from the file too."""
+    """The input's shape is stated where several fit; else it follows, also from the file."""
     assert network.input_shape is not None
     assert (network.stated_input_shape is None) == (exchange.Network(network.layers).input_shape is not None)
 
@@ -264,14 +264,14 @@ def test_a_damaged_file_is_a_legal_network_or_one_error(tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: neurons("LIF"), "family: expected some of CUBA, ALIF, .*, found LIF"),
-        (lambda: neurons("CUBA", 0), "channels: expected at least 1, found 0"),
-        (lambda: networks(["CUBA", "RF"]), "family: expected some of .*, found RF"),
-        (lambda: networks(kinds="lstm"), "kind of layer: expected some of .*, found lstm"),
-        (lambda: networks(kinds=[]), "kind of layer: expected some of .*, found none"),
-        (lambda: networks(max_layers=0), "expected max_layers and max_extent of at least 1, found 0 and 5"),
-        (lambda: networks("SDNN", "dense_rec"), "expected a family whose neurons spike"),
-        (lambda: spike_trains(3, 0), "expected steps and magnitude of at least 1, found 0 and 127"),
+        (lambda: neurons("LIF"), "family must be some of CUBA, ALIF, .*, got LIF"),
+        (lambda: neurons("CUBA", 0), "channels must be at least 1, got 0"),
+        (lambda: networks(["CUBA", "RF"]), "family must be some of .*, got RF"),
+        (lambda: networks(kinds="lstm"), "kind of layer must be some of .*, got lstm"),
+        (lambda: networks(kinds=[]), "kind of layer must be some of .*, got none"),
+        (lambda: networks(max_layers=0), "max_layers must be at least 1, got 0"),
+        (lambda: networks("SDNN", "dense_rec"), "families must have neurons for layers of the kinds dense_rec"),
+        (lambda: spike_trains(3, 0), "steps must be at least 1, got 0"),
     ],
 )
 def test_arguments_are_checked_at_once(call, message):
@@ -281,7 +281,7 @@ def test_arguments_are_checked_at_once(call, message):
 
 @pytest.mark.parametrize("name", ["extreme", "plain", "graded"])
 def test_flags_are_bools(name):
-    with pytest.raises(TypeError, match=f"{name}: expected a bool, found 'no'"):
+    with pytest.raises(TypeError, match=f"{name} must be a bool, got 'no'"):
         networks(**{name: "no"})
 
 

@@ -189,9 +189,9 @@ def test_writing_again_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize("function", [vectors.cases, lambda *a: vectors.check(FOREIGN, *a, timeout=PATIENCE)])
 def test_unknown_names_are_refused(function):
-    with pytest.raises(ValueError, match=r"family: expected some of CUBA, ALIF, .*, found LIF"):
+    with pytest.raises(ValueError, match=r"family must be some of CUBA, ALIF, .*, got LIF"):
         function(["CUBA", "LIF"])
-    with pytest.raises(ValueError, match=r"widths: expected some of slayer, loihi, found none"):
+    with pytest.raises(ValueError, match=r"widths must be some of slayer, loihi, got none"):
         function(None, [])
 
 

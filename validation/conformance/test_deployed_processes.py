@@ -18,7 +18,8 @@ from lavadl_ref.deployed.deployment import deploy, incoming_bits
 from lavadl_ref.exchange import Conv, Dense, Input, Network, Neuron, Pool
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.plan.network import Options, plan
-from lavadl_ref.netx.plan.synapses import Synapses, synapses
+from lavadl_ref.netx.plan.process_spec import Processes
+from lavadl_ref.netx.plan.synapses import synapses
 
 pytestmark = [
     pytest.mark.lava,
@@ -102,10 +103,10 @@ def on_kernels(layer: Any, total: np.ndarray[Any, Any], reset: np.ndarray[Any, A
     steps, lanes = total[0].shape
     message, exceeded = np.empty((steps, lanes), np.int32), np.empty(lanes, np.int64)
     states = np.empty((len(made.states), steps, lanes), np.int32)
-    deployed.run(
-        made.neuron, tuple(total), made.bias, made.up, made.rest.copy(), made.rest, 0, reset, True, made.graded,
-        made.bits, made.feedback, message, states, exceeded,
-    )  # fmt: skip
+    synapses = deployed.Synapses(tuple(total), made.bias, made.up, made.feedback)
+    profile = deployed.Profile(0, True, made.graded, made.bits)
+    filled = deployed.Filled(message, states, exceeded)
+    deployed.run(made.neuron, synapses, made.rest.copy(), made.rest, reset, profile, filled)
     return message, dict(zip(made.states, states, strict=True)), bool((exceeded >= 0).any())
 
 
@@ -183,7 +184,7 @@ def through(layer: Any, choice: Any, x: np.ndarray[Any, Any]) -> np.ndarray[Any,
 
     taken = tuple(int(n) for n in x.shape[:-1])
     entry = plan(Network((layer,)), Options(input_shape=taken if len(taken) == 3 else None))[0]
-    built = build_layer(replace(entry, synapses=Synapses(choice)))
+    built = build_layer(replace(entry, specs=Processes(synapse=choice)))
     assert type(built.synapse).__name__ == choice.process
     RingBuffer(data=x).s_out.connect(built.inp)
     session = inprocess.Session(built.synapse)
@@ -218,7 +219,7 @@ def test_dense_sums_equal_lavas_processes(process, weights, amplitude):
     delay = rng.permutation(9) if process.startswith("Delay") else None
     layer = Dense(shape=(7,), weight=weight)
     bits = 0 if amplitude == 1 else 24
-    choice = synapses(layer, (9,), delay, bits, process.endswith("Sparse")).real
+    choice = synapses(layer, (9,), delay, bits, process.endswith("Sparse")).synapse
     assert choice is not None
     assert choice.process == process
     arrived = np.zeros_like(x)
@@ -247,7 +248,7 @@ def test_convolved_sums_equal_lavas_processes(geometry, amplitude):
     arrived[1:] = x.transpose(3, 2, 1, 0)[:-1]
     total = synapse.conv(arrived, weight, **geometry)
     layer = Conv(shape=total.shape[1:], weight=weight, **geometry)
-    choice = synapses(layer, (6, 5, 2), None, 0 if amplitude == 1 else 24, False).real
+    choice = synapses(layer, (6, 5, 2), None, 0 if amplitude == 1 else 24, False).synapse
     assert choice is not None
     assert choice.process == "Conv"
     np.testing.assert_array_equal(through(layer, choice, x), wrapped(total, 24).transpose(0, 3, 2, 1))
@@ -264,7 +265,7 @@ def test_pooled_sums_equal_lavas_convolution(amplitude):
     arrived = np.zeros((25, 3, 4, 6), int)
     arrived[1:] = x.transpose(3, 2, 1, 0)[:-1]
     total = 70 * arrived.reshape(25, 3, 2, 2, 3, 2).sum((3, 5))
-    choice = synapses(layer, (6, 4, 3), None, 0 if amplitude == 1 else 24, False).real
+    choice = synapses(layer, (6, 4, 3), None, 0 if amplitude == 1 else 24, False).synapse
     assert choice is not None
     assert choice.process == "Conv"
     np.testing.assert_array_equal(through(layer, choice, x), wrapped(total, 24).transpose(0, 3, 2, 1))

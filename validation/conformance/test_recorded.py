@@ -170,10 +170,12 @@ def test_the_recorded_complex_input_layer_is_given(gts):
     decay = np.repeat(np.array([list(rotation(7).values())]).T, 200, axis=1)
     steps, lanes = x.shape
     spikes, none = np.empty(x.shape, np.int32), np.zeros((0, 0), np.int64)
+    rest = np.zeros((2, lanes), np.int64)
+    synapses = deployed.Synapses((x, x), np.zeros((2, lanes), np.int64), np.full(2, 6), (none, none))
+    filled = deployed.Filled(spikes, np.empty((2, 0, lanes), np.int32), np.empty(lanes, np.int64))
     deployed.run(
-        rf_iz.Parameters(decay, int(1.1 * 64)), (x, x), np.zeros((2, lanes), np.int64), np.full(2, 6),
-        np.zeros((2, lanes), np.int64), np.zeros((2, lanes), np.int64), 0, np.zeros(steps, bool), True, False, 32,
-        (none, none), spikes, np.empty((2, 0, lanes), np.int32), np.empty(lanes, np.int64),
+        rf_iz.Parameters(decay, int(1.1 * 64)), synapses, rest.copy(), rest, np.zeros(steps, bool),
+        deployed.Profile(0, True, False, 32), filled,
     )  # fmt: skip
     np.testing.assert_array_equal(spikes.T, load(gts / "complex_dense", "current"))
     assert spikes.any()

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
+from lavadl_ref import exchange
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.plan.network import LayerPlan
-from lavadl_ref.netx.plan.neurons import EXACT
 from lavadl_ref.netx.plan.process_spec import ProcessSpec
 from tests.support.matrix import BLOCKS, FAMILIES
 from validation.equivalence._cells import Cell, Known, cell
@@ -191,7 +191,7 @@ def _behind(found: Cells, family: str) -> str:
         if option == "mixed":
             for _, after in one.plans:
                 if after is not None and after.layer.neuron is not None:
-                    own = list(EXACT)[list(FAMILIES).index(family)] == after.layer.neuron.type
+                    own = list(exchange.FAMILIES)[list(FAMILIES).index(family)] == after.layer.neuron.type
                     names += [_name(after.neuron)] * own
     return _joined(names)
 

@@ -2,80 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numba import types
-from numba.extending import overload
 
+from lavadl_kernels._types import Array
+from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import VIEW, scalar
 
 
-def maybe_row(block, k, t, lo, n):
+def maybe_row(block: Array | None, k: int, t: int, lo: int, n: int) -> Array | None:
     """Lanes ``lo`` to ``lo + n`` of ``block[k, t]``; None of no block."""
     return None if block is None else block[k, t, lo : lo + n]
 
 
 @overload(maybe_row, **VIEW)
-def _maybe_row(block, k, t, lo, n):
+def _maybe_row(block: Any, k: Any, t: Any, lo: Any, n: Any) -> Callable[..., Any]:
     if isinstance(block, types.NoneType):
         return lambda block, k, t, lo, n: None
     return lambda block, k, t, lo, n: block[k, t, lo : lo + n]
 
 
-def store(row, i, value):
+def store(row: Array | None, i: int, value: Any) -> None:
     """``row[i] = value``, if there is a row."""
     if row is not None:
         row[i] = value
 
 
 @overload(store)
-def _store(row, i, value):
+def _store(row: Any, i: Any, value: Any) -> Callable[..., None]:
     if isinstance(row, types.NoneType):
         return lambda row, i, value: None
 
-    def write(row, i, value):
+    def write(row: Any, i: Any, value: Any) -> None:
         row[i] = value
 
     return write
 
 
-def add(value, row, i):
+def add(value: Any, row: Array | None, i: int) -> Any:
     """``value + row[i]``, if there is a row."""
     return value if row is None else value + row[i]
 
 
 @overload(add)
-def _add(value, row, i):
+def _add(value: Any, row: Any, i: Any) -> Callable[..., Any]:
     if isinstance(row, types.NoneType):
         return lambda value, row, i: value
     return lambda value, row, i: value + row[i]
 
 
-def param_row(values, k, n):
+def subtract(value: Any, row: Array | None, i: int) -> Any:
+    """``value - row[i]``, if there is a row."""
+    return value if row is None else value - row[i]
+
+
+@overload(subtract)
+def _subtract(value: Any, row: Any, i: Any) -> Callable[..., Any]:
+    if isinstance(row, types.NoneType):
+        return lambda value, row, i: value
+    return lambda value, row, i: value - row[i]
+
+
+def param_row(values: Array, k: int, n: int) -> Any:
     """Row k of (P, M), the first `n` lanes; of (P,) the one value that all lanes share."""
     return values[k] if values.ndim == 1 else values[k, :n]
 
 
 @overload(param_row, **VIEW)
-def _param_row(values, k, n):
+def _param_row(values: Any, k: Any, n: Any) -> Callable[..., Any]:
     if values.ndim == 1:
         return lambda values, k, n: values[k]
     return lambda values, k, n: values[k, :n]
 
 
-def lane_value(values, i):
+def lane_value(values: Any, i: int) -> Any:
     """A lane's value of what `param_row` gave."""
     return values[i] if isinstance(values, np.ndarray) else values
 
 
 @overload(lane_value)
-def _lane_value(values, i):
+def _lane_value(values: Any, i: Any) -> Callable[..., Any]:
     if isinstance(values, types.Array):
         return lambda values, i: values[i]
     return lambda values, i: values
 
 
 @scalar
-def copied(values, to):
+def copied(values: Array, to: Array) -> None:
     """Copy a row of lanes to another, in a loop that vectorises; assigning a slice would not."""
     for i in range(to.size):
         to[i] = values[i]

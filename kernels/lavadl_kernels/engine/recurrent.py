@@ -1,6 +1,6 @@
-"""Any family of spiking neurons that hear each other, run over time: forward and backward.
+"""Any family of recurrent spiking neurons, run over time: forward and backward.
 
-Feedback weights R join the units of one sample; each family's step is that of `dynamics`::
+Feedback weights R join the units of one sample; each family's step is that of `engine.train`::
 
     a[t] = x[t] + R s[t-1]
     s[t], state = step(state, a[t])
@@ -17,42 +17,48 @@ units that sent, which no number of samples or threads changes.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lavadl_kernels._types import Array, Floats, Integers
+from lavadl_kernels.engine._arguments import Arriving, Lanes, Leaving, Surrogate, Walk
 from lavadl_kernels.engine._optional_rows import copied
 from lavadl_kernels.engine.train import (
     Gradients,
     Run,
     advance,
     advance_adjoint,
+    begin_lanes,
     collect,
+    end_lanes,
     fetch,
     lanes_of,
     largest_magnitude,
     per_lane,
     run_in_narrowest_type,
+    walk_of,
     within,
 )
 from lavadl_kernels.engine.train import rows as parts
 from lavadl_kernels.fixed_point import real
 from lavadl_kernels.ops.layout import time_first
 from lavadl_kernels.runtime.buffers import empty
+from lavadl_kernels.runtime.extending import jitable
 from lavadl_kernels.runtime.gemm import ROWS, TILE, add_product, packed
 from lavadl_kernels.runtime.jit import kernel, scalar
 
-SAMPLES = 16  #: at most as many go through a step together: their states stay in the second-level cache
-GROUP = 64  #: units whose weights stay in the second-level cache while samples take turns
-FRAMES = 128  #: samples and steps whose gradients stay there
+SAMPLES = 16  #: samples that go through a step together, at most: their states stay in the second-level cache
+GROUP = 64  #: units whose weights stay in the second-level cache while one sample after the other reads them
+FRAMES = 128  #: rows of gradients, one a sample and step, that stay in the second-level cache while all units read them
 
 
 class Weights(NamedTuple):
     """The feedback weights R of one input: a matrix, or one number on the diagonal and another beside it."""
 
-    matrix: np.ndarray  #: (O, O) float32 and C-contiguous, row o what unit o receives; (0, 0) for two numbers
-    own: float = 0.0  #: what a unit that fires sends to itself
-    others: float = 0.0  #: what it sends to every other
+    matrix: Floats  #: (O, O) and C-contiguous, row o holds what unit o receives; (0, 0) for two numbers
+    own: float = 0.0  #: from a unit that fires to itself
+    others: float = 0.0  #: from it to every other
 
     @property
     def uniform(self) -> bool:
@@ -60,23 +66,57 @@ class Weights(NamedTuple):
         return self.matrix.size == 0
 
 
-def uniform(own, others):
+class Feedback(NamedTuple):
+    """The feedback of a layer, as kernels take it."""
+
+    units: int  #: O
+    #: R of each input: transposed to follow spikes, in tiles for the matrix product of backward; (0, 0) for two numbers
+    rows: tuple[Array, ...]
+    numbers: Floats  #: (parts, 2), R as two numbers: on the diagonal and beside it
+
+
+class Recorded(NamedTuple):
+    """The arrays that forward fills."""
+
+    spike: Floats  #: (T, M)
+    trace: Floats | None  #: (K, T, M)
+    after: Integers  #: (K, M)
+    fed: tuple[Floats, ...]  #: (T, M) each, the inputs with the feedback in them
+
+
+class Firing(NamedTuple):
+    """The units that fired at the last step, of the samples that go through a step together."""
+
+    fired: Array  #: (samples, O) int32, the first ``counts`` of each row in rising order
+    counts: Integers  #: (samples,)
+    at: Integers  #: (samples,), how far each sample's list has been read
+
+
+def uniform(own: float, others: float) -> Weights:
     """`Weights` with `own` on the diagonal and `others` beside it."""
     return Weights(np.empty((0, 0), np.float32), float(own), float(others))
 
 
-def forward(neuron, x, state, units, feedback, graded=False, traces=False):
-    """Run real inputs through neurons that hear each other.
+def forward(
+    neuron: Any,
+    x: tuple[Floats, ...],
+    state: Integers,
+    units: int,
+    feedback: tuple[Weights, ...],
+    graded: bool = False,
+    traces: bool = False,
+) -> Run:
+    """Run real inputs through recurrent neurons.
 
     Parameters
     ----------
     neuron, x, state, graded, traces
-        As `dynamics.forward` takes them.
+        Arguments of `train.forward`.
     units : int
-        O, how many units a sample has.
+        O, the units of a sample.
     feedback : tuple of Weights
-        One for each input.  Nothing is fed back at the first step: what the spikes before it send is the
-        caller's to add to ``x[k][0]``: `begun`.
+        One for each input.  Nothing is fed back at the first step: the caller adds to ``x[k][0]``, by `begun`, what
+        the spikes before it send.
 
     Returns
     -------
@@ -95,92 +135,109 @@ def forward(neuron, x, state, units, feedback, graded=False, traces=False):
     fed = tuple(empty((steps, lanes)) for _ in x)
     rows = tuple(part.matrix if part.uniform else time_first(part.matrix) for part in feedback)
 
+    fed_back = Feedback(units, rows, _numbers(feedback))
     kind: type = np.float64
 
-    def run(bound, zero):
+    def run(bound: Any, zero: Any) -> bool:
         nonlocal kind
-        kind = np.float32 if isinstance(zero, np.float32) else np.float64
+        narrow = isinstance(zero, np.float32)
+        kind = np.float32 if narrow else np.float64
         each, values = neuron, trace
-        if not isinstance(zero, np.float32):  # rare: one compiled function for all of it
+        if not narrow:  # wider types are rare: one compiled function for shared decays and others, traces or none
             each = neuron._replace(decay=per_lane(neuron.decay, lanes))
             values = empty((len(state), steps, lanes)) if trace is None else trace
-        return _forward(
-            lanes // units, each, x, state, graded, bound, zero, units, rows, _numbers(feedback),
-            spike, values, after, fed, align=1,
-        )  # fmt: skip
+        recorded = Recorded(spike, values, after, fed)
+        return _forward(lanes // units, each, x, state, graded, bound, zero, fed_back, recorded, align=1)
 
     run_in_narrowest_type(run, neuron, x, state)
-    nothing = np.empty((0, len(state), lanes), kind)
+    nothing: Array = np.empty((0, len(state), lanes), kind)
     return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, nothing, fed)
 
 
-def _numbers(feedback):
+def _numbers(feedback: tuple[Weights, ...]) -> Floats:
     return np.array([(part.own, part.others) for part in feedback], np.float32)
 
 
 @scalar
-def _together(samples):
-    """How many of `samples` samples go through a step at a time: their shares are about equal."""
+def _together(samples: int) -> int:
+    """The number of samples that go through a step at a time: `SAMPLES` at most, in groups of about equal size."""
     return max(1, -(-samples // max(1, -(-samples // SAMPLES))))
 
 
+@jitable
+def _firing_of(samples: int, units: int) -> Firing:
+    """Room for the units that fired in so many samples."""
+    return Firing(np.empty((samples, units), np.int32), np.empty(samples, np.int64), np.empty(samples, np.int64))
+
+
 @kernel
-def _forward(begin, end, neuron, x, state, graded, bound, zero, units, rows, numbers, spike, trace, after, fed):
+def _forward(
+    begin: int,
+    end: int,
+    neuron: Any,
+    x: tuple[Floats, ...],
+    state: Integers,
+    graded: bool,
+    bound: np.float32,
+    zero: Any,
+    feedback: Feedback,
+    recorded: Recorded,
+) -> bool:
     count = _together(end - begin)
-    width = count * units
-    return _forward_lanes(
-        begin, end, neuron, x, state, graded, bound, units, rows, numbers,
-        np.full((state.shape[0], width), zero), lanes_of(neuron.decay, width, zero),
-        np.empty((count, units), np.int32), np.empty(count, np.int64), np.empty(count, np.int64),
-        spike, trace, after, fed,
-    )  # fmt: skip
+    width = count * feedback.units
+    lanes = Lanes(np.full((state.shape[0], width), zero), lanes_of(neuron.decay, width, zero))
+    firing = _firing_of(count, feedback.units)
+    return _forward_lanes(begin, end, neuron, x, state, graded, bound, feedback, lanes, firing, recorded)
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _forward_lanes(
-    begin, end, neuron, x, state, graded, bound, units, rows, numbers,
-    held, decay, fired, many, at, spike, trace, after, fed,
-):  # fmt: skip
-    together, largest = many.size, np.int32(0)
+    begin: int,
+    end: int,
+    neuron: Any,
+    x: tuple[Floats, ...],
+    state: Integers,
+    graded: bool,
+    bound: np.float32,
+    feedback: Feedback,
+    lanes: Lanes,
+    firing: Firing,
+    recorded: Recorded,
+) -> bool:
+    units, rows, numbers = feedback
+    held, decay = lanes
+    spike, trace, after, fed = recorded
+    together, largest = firing.counts.size, np.int32(0)
     for first in range(begin, end, together):
         lo, hi = first * units, min(first + together, end) * units
         n = hi - lo
-        for k in range(held.shape[0]):
-            for i in range(n):
-                held[k, i] = state[k, lo + i]
-        fetch(neuron.decay, lo, hi, 1, decay)
+        begin_lanes(neuron, state, lo, hi, lanes)
         for t in range(x[0].shape[0]):
             for k in range(len(x)):
                 copied(x[k][t, lo:hi], fed[k][t, lo:hi])
-            if t > 0 and _list(spike[t - 1, lo:hi], units, fired, many):
+            if t > 0 and _list(spike[t - 1, lo:hi], units, firing):
                 for k in range(len(x)):
-                    if rows[k].shape[0] > 0:
-                        _send(spike[t - 1, lo:hi], units, rows[k], fired, many, at, fed[k][t, lo:hi])
-                    else:
-                        own, others = numbers[k, 0], numbers[k, 1]
-                        _send_uniform(spike[t - 1, lo:hi], units, own, others, fired, many, graded, fed[k][t, lo:hi])
+                    _send(spike[t - 1, lo:hi], units, rows[k], numbers[k], firing, graded, fed[k][t, lo:hi])
             inputs = parts(fed, t, lo, hi)
             advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
             largest = largest_magnitude(inputs, held, n, largest)
             if not within(largest, bound):
                 return False
-        for k in range(held.shape[0]):
-            for i in range(n):
-                after[k, lo + i] = np.int64(held[k, i])
+        end_lanes(lanes, lo, hi, after)
     return within(largest, bound)
 
 
-def begun(x, last, units, weights, graded):
-    """The input of a first step with what the spikes before it send, summed as `forward` does within a run.
+def begun(x: Floats, last: Floats, units: int, weights: Weights, graded: bool) -> Floats:
+    """Add to the input of a first step what the spikes before it send, summed as `forward` does within a run.
 
     Parameters
     ----------
     x, last : ndarray
-        (M,) float32: the input of the step, and the spikes.
+        (M,) float32, units of 1: the input of the step, and the spikes.
     units, graded
-        As `forward` takes them.
+        Arguments of `forward`.
     weights : Weights
-        Those of this input.
+        R of this input.
 
     Returns
     -------
@@ -194,46 +251,63 @@ def begun(x, last, units, weights, graded):
 
 
 @kernel
-def _begun(begin, end, last, units, rows, numbers, graded, total):
-    samples, lo, hi = end - begin, begin * units, end * units
-    fired, many = np.empty((samples, units), np.int32), np.empty(samples, np.int64)
-    if _list(last[lo:hi], units, fired, many):
-        if rows.shape[0] > 0:
-            _send(last[lo:hi], units, rows, fired, many, np.empty(samples, np.int64), total[lo:hi])
-        else:
-            _send_uniform(last[lo:hi], units, numbers[0, 0], numbers[0, 1], fired, many, graded, total[lo:hi])
+def _begun(
+    begin: int, end: int, last: Floats, units: int, rows: Floats, numbers: Floats, graded: bool, total: Floats
+) -> None:
+    lo, hi = begin * units, end * units
+    firing = _firing_of(end - begin, units)
+    if _list(last[lo:hi], units, firing):
+        _send(last[lo:hi], units, rows, numbers[0], firing, graded, total[lo:hi])
 
 
 @scalar
-def _copied_all(states, to):
+def _copied_all(states: Array, to: Array) -> None:
     for k in range(states.shape[0]):
         copied(states[k], to[k])
 
 
 @scalar
-def _list(spike, units, fired, many):
-    """Note for each sample which units fired; returns whether any did."""
+def _list(spike: Floats, units: int, firing: Firing) -> bool:
+    """List the units of each sample that fired; return whether any did."""
+    fired, counts, _ = firing
     some = False
     for s in range(spike.size // units):
         row, into, count = spike[s * units : (s + 1) * units], fired[s], 0
         for j in range(units):
+            # written in any case, and kept if it counts: without a branch, which spikes would make unforeseeable
             into[count] = j
             count += row[j] != 0
-        many[s] = count
+        counts[s] = count
         some |= count > 0
     return some
 
 
 @scalar
-def _send(spike, units, rows, fired, many, at, total):
+def _send(
+    spike: Floats, units: int, rows: Floats, numbers: Floats, firing: Firing, graded: bool, total: Floats
+) -> None:
     """Add to `total` what each unit that fired sends."""
+    if rows.shape[0] > 0:
+        _send_rows(spike, units, rows, firing, total)
+    else:
+        _send_uniform(spike, units, numbers, firing, graded, total)
+
+
+@scalar
+def _send_rows(spike: Floats, units: int, rows: Floats, firing: Firing, total: Floats) -> None:
+    """Send by the transpose of R: row j holds the weights of what unit j sends.
+
+    Eight rows are added at a time, so that `total` is read and written an eighth as often; what is left of a sample's
+    list, less than eight, is added one by one.
+    """
+    fired, counts, at = firing
     samples = spike.size // units
     for s in range(samples):
         at[s] = 0
     for last in range(GROUP, units + GROUP, GROUP):
         for s in range(samples):
             sent, into, who = spike[s * units : (s + 1) * units], total[s * units : (s + 1) * units], fired[s]
-            k, count = at[s], many[s]
+            k, count = at[s], counts[s]
             while k + 8 <= count and who[k] < last:
                 _add_eight(sent, rows, who[k : k + 8], into)
                 k += 8
@@ -246,7 +320,7 @@ def _send(spike, units, rows, fired, many, at, total):
 
 
 @scalar
-def _add_eight(sent, rows, who, total):
+def _add_eight(sent: Floats, rows: Floats, who: Array, total: Floats) -> None:
     a, b, c, d, e, f, g, h = who[0], who[1], who[2], who[3], who[4], who[5], who[6], who[7]
     sa, sb, sc, sd, se, sf, sg, sh = sent[a], sent[b], sent[c], sent[d], sent[e], sent[f], sent[g], sent[h]
     ra, rb, rc, rd, re, rf, rg, rh = rows[a], rows[b], rows[c], rows[d], rows[e], rows[f], rows[g], rows[h]
@@ -256,10 +330,12 @@ def _add_eight(sent, rows, who, total):
 
 
 @scalar
-def _send_uniform(spike, units, own, others, fired, many, graded, total):
-    """As `_send`, to itself `own` and to the others `others`: at once if that changes no bit, or one by one."""
+def _send_uniform(spike: Floats, units: int, numbers: Floats, firing: Firing, graded: bool, total: Floats) -> None:
+    """Send one number to a unit itself and one to the others: at once if that changes no bit, or one by one."""
+    own, others = numbers[0], numbers[1]
+    fired, counts, _ = firing
     for s in range(spike.size // units):
-        count, who = many[s], fired[s]
+        count, who = counts[s], fired[s]
         sent, into = spike[s * units : (s + 1) * units], total[s * units : (s + 1) * units]
         if count > 0 and not graded and _any_order(into, own, others, count):
             everywhere, more = np.float32(count) * others, own - others
@@ -276,7 +352,7 @@ def _send_uniform(spike, units, own, others, fired, many, graded, total):
 
 
 @scalar
-def _any_order(total, own, others, count):
+def _any_order(total: Floats, own: Any, others: Any, count: int) -> bool:
     """Whether `count` weights and `total` are multiples of 1/4096, and all their sums exact in float32."""
     limit = np.float32(4096) - np.float32(2 * count) * max(abs(own), abs(others))
     if not (_on_grid(own) and _on_grid(others) and limit > 0):
@@ -284,34 +360,44 @@ def _any_order(total, own, others, count):
     off = np.int32(0)
     for i in range(total.size):
         off |= np.int32(not (abs(total[i]) <= limit)) | np.int32(not _on_grid(total[i]))
-    return off == 0
+    return bool(off == 0)
 
 
 @scalar
-def _on_grid(value):
+def _on_grid(value: Any) -> bool:
     units = value * np.float32(4096)
-    return np.trunc(units) == units
+    return bool(np.trunc(units) == units)
 
 
 def backward(
-    neuron, x, state, tau, scale, grad_spike, units, feedback, grad_trace=None, graded=False, kind=np.float64
-):  # fmt: skip
+    neuron: Any,
+    x: tuple[Floats, ...],
+    state: Integers,
+    tau: float,
+    scale: float,
+    grad_spike: Floats,
+    units: int,
+    feedback: tuple[Weights, ...],
+    grad_trace: Floats | None = None,
+    graded: bool = False,
+    kind: Any = np.float64,
+) -> Gradients:
     """Gradients of `forward`, recomputing its states from the inputs and the initial states.
 
     Parameters
     ----------
     neuron, state, units, feedback, graded
-        What `forward` was given.
+        Arguments of `forward`.
     x : tuple of ndarray
-        The inputs with the feedback in them, `Run.x`.
+        (T, M) float32 each, units of 1: the inputs with the feedback in them, `Run.x`.
     tau, scale : float
         Width and height of the surrogate gradient.
     grad_spike : ndarray
-        (T, M) float32, or (1, M) if it is the same at every step.
+        (T, M) float32, units of 1, or (1, M) if it is the same at every step.
     grad_trace : ndarray, optional
-        (K, T, M) float32.
+        (K, T, M) float32, units of 1.
     kind : dtype
-        That of `Run.checkpoints`, of which there are none: what states were exact in.
+        That of `Run.checkpoints`, of which there are none: the number type in which states were exact.
 
     Returns
     -------
@@ -322,52 +408,89 @@ def backward(
     steps, lanes = x[0].shape
     grad_x = tuple(empty((steps, lanes)) for _ in x)
     grad_decay = np.zeros((len(neuron.decay), lanes))
-    # states are kept at every so many steps; those between are found again while they are walked back
+    # states are kept at every so many steps, and those between are computed again while they are walked back: with
+    # about the square root of the steps both are few
     stride = max(1, round((2 * steps) ** 0.5))
     zero = np.dtype(kind).type(0)
-    if not isinstance(zero, np.float32):  # rare: one compiled function for all of it
+    if not isinstance(zero, np.float32):  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
+    surrogate = Surrogate(np.float32(tau), np.float32(scale), graded)
+    fed_back = Feedback(units, tuple(packed(part.matrix) for part in feedback), _numbers(feedback))
+    grads = grad_spike, grad_trace
     _backward(
-        lanes // units, neuron, x, state, zero, np.float32(tau), np.float32(scale), graded, units,
-        tuple(packed(part.matrix) for part in feedback), _numbers(feedback), grad_spike, grad_trace, stride,
-        grad_x, grad_decay, align=1,
+        lanes // units, neuron, x, state, zero, surrogate, fed_back, grads, stride, grad_x, grad_decay, align=1
     )  # fmt: skip
     return Gradients(grad_x, grad_decay)
 
 
+class Kept(NamedTuple):
+    """What backward needs of the samples that it walks at a time, beside what `train.backward` needs of lanes."""
+
+    states: Array  #: (S, K, width), the states before every so many steps
+    back: Floats  #: (width,), the gradients to the spikes of a step
+    edge: Floats  #: (ROWS * TILE,), for `runtime.gemm`
+
+
 @kernel
 def _backward(
-    begin, end, neuron, x, state, zero, tau, scale, graded, units, rows, numbers, grad_spike, grad_trace, stride,
-    grad_x, grad_decay,
-):  # fmt: skip
-    width = _together(end - begin) * units
-    steps, count, size = x[0].shape[0], state.shape[0], neuron.decay.shape[0]
+    begin: int,
+    end: int,
+    neuron: Any,
+    x: tuple[Floats, ...],
+    state: Integers,
+    zero: Any,
+    surrogate: Surrogate,
+    feedback: Feedback,
+    grads: tuple[Floats, Any],
+    stride: int,
+    grad_x: tuple[Floats, ...],
+    grad_decay: Array,
+) -> None:
+    width = _together(end - begin) * feedback.units
+    steps, count = x[0].shape[0], state.shape[0]
+    lanes = Lanes(np.full((count, width), zero), lanes_of(neuron.decay, width, zero))
+    walk = walk_of(neuron.decay, count, stride, width)
+    kept = Kept(
+        np.full((-(-steps // stride), count, width), zero),
+        np.empty(width, np.float32),
+        np.empty(ROWS * TILE, np.float32),
+    )
     _backward_lanes(
-        begin, end, neuron, x, state, tau, scale, graded, units, rows, numbers, grad_spike, grad_trace, stride,
-        np.full((count, width), zero), lanes_of(neuron.decay, width, zero),
-        lanes_of(neuron.decay, width, np.float32(0)), np.full((-(-steps // stride), count, width), zero),
-        np.empty((count, stride + 1, width), np.float32), np.zeros((stride + 1, width), np.float32),
-        np.empty((count, width), np.float32), np.empty((size, width), np.float32), np.empty(width, np.float32),
-        np.empty(ROWS * TILE, np.float32), grad_x, grad_decay,
+        begin, end, neuron, x, state, surrogate, feedback, grads, lanes, walk, kept, (grad_x, grad_decay)
     )  # fmt: skip
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
-    begin, end, neuron, x, state, tau, scale, graded, units, rows, numbers, grad_spike, grad_trace, stride,
-    held, decay, share, kept, trace, spike, adjoint, gathered, back, edge, grad_x, grad_decay,
-):  # fmt: skip
+    begin: int,
+    end: int,
+    neuron: Any,
+    x: tuple[Floats, ...],
+    state: Integers,
+    surrogate: Surrogate,
+    feedback: Feedback,
+    grads: tuple[Floats, Any],
+    lanes: Lanes,
+    walk: Walk,
+    keeps: Kept,
+    written: tuple[tuple[Floats, ...], Array],
+) -> None:
+    units, rows, numbers = feedback
+    held, decay = lanes
+    decay_fraction, history, adjoint, gathered = walk
+    trace, spike = history
+    kept, back, edge = keeps
+    stride = spike.shape[0] - 1
+    grad_spike, grad_trace = grads
+    grad_x, grad_decay = written
     steps, single = x[0].shape[0], grad_spike.shape[0] == 1
     together = back.size // units
     for begun in range(begin, end, together):
         lo, hi = begun * units, min(begun + together, end) * units
         n = hi - lo
-        for k in range(held.shape[0]):
-            for i in range(n):
-                held[k, i] = state[k, lo + i]
-                adjoint[k, i] = 0
-        fetch(neuron.decay, lo, hi, 1, decay)
-        fetch(neuron.decay, lo, hi, 1 / 4096, share)
+        adjoint[:] = 0
+        begin_lanes(neuron, state, lo, hi, lanes)
+        fetch(neuron.decay, lo, hi, 1 / 4096, decay_fraction)
         for t in range(steps - 1):
             if t == 0:
                 _copied_all(held, kept[0])
@@ -393,21 +516,28 @@ def _backward_lanes(
                 copied(grad_spike[0 if single else t, lo:hi], back[:n])
                 if t < steps - 1:
                     for k in range(len(x)):
-                        if rows[k].shape[0] > 0:
-                            add_product(grad_x[k][t + 1, lo:hi], units, rows[k], edge, back[:n], units)
-                        else:
-                            own, others = numbers[k, 0], numbers[k, 1]
-                            _collect_uniform(grad_x[k][t + 1, lo:hi], units, own, others, back[:n])
+                        _collect(grad_x[k][t + 1, lo:hi], units, rows[k], numbers[k], edge, back[:n])
+                arriving = Arriving(back[:n], grad_trace, t, lo)
+                leaving = Leaving(parts(grad_x, t, lo, hi), gathered)
                 advance_adjoint(
-                    neuron, share, trace, spike, t - first + 1, back[:n], grad_trace, t, lo,
-                    adjoint, parts(grad_x, t, lo, hi), gathered, tau, scale, graded,
+                    neuron, decay_fraction, history, t - first + 1, arriving, adjoint, leaving, surrogate
                 )  # fmt: skip
             collect(gathered, n, grad_decay, lo)
 
 
 @scalar
-def _collect_uniform(grad, units, own, others, total):
-    """Add to `total`, for each unit, what comes back from all that it sends to, if R is two numbers."""
+def _collect(grad: Floats, units: int, rows: Array, numbers: Floats, edge: Floats, total: Floats) -> None:
+    """Add to `total`, for each unit, what comes back from all that it sends to."""
+    if rows.shape[0] > 0:
+        add_product(grad, units, rows, edge, total, units)
+    else:
+        _collect_uniform(grad, units, numbers, total)
+
+
+@scalar
+def _collect_uniform(grad: Floats, units: int, numbers: Floats, total: Floats) -> None:
+    """As `_collect`, where R is two numbers."""
+    own, others = numbers[0], numbers[1]
     for lo in range(0, grad.size, units):
         row, into = grad[lo : lo + units], total[lo : lo + units]
         shared, more = others * np.float32(_sum(row)), own - others
@@ -416,7 +546,8 @@ def _collect_uniform(grad, units, own, others, total):
 
 
 @scalar
-def _sum(row):
+def _sum(row: Floats) -> float:
+    """The sum in float64, in four chains of additions that do not wait for each other; their order is fixed."""
     a = b = c = d = 0.0
     whole = row.size // 4 * 4
     for i in range(0, whole, 4):
@@ -426,22 +557,22 @@ def _sum(row):
     return (a + b) + (c + d)
 
 
-def weight_gradient(grad, spike, units):
+def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats:
     """The gradient to R, following the spikes.
 
     Parameters
     ----------
     grad : ndarray
-        (T, M) float32, the gradient to an input from `backward`.
+        (T, M) float32, units of 1: the gradient to an input from `backward`.
     spike : ndarray
-        (T, M) float32, as they were sent.
+        (T, M) float32, units of 1, as they were sent.
     units : int
-        O, how many units a sample has.
+        O, the units of a sample.
 
     Returns
     -------
     ndarray
-        (O, O) float32, C-contiguous, row o that of what unit o receives.
+        (O, O) float32, C-contiguous, row o belonging to what unit o receives.
     """
     total = np.zeros((units, units), np.float32)
     _gather(units, grad[1:].reshape(-1, units), spike[:-1].reshape(-1, units), total, align=16)
@@ -449,34 +580,36 @@ def weight_gradient(grad, spike, units):
 
 
 @kernel
-def _gather(begin, end, grad, spike, total):
+def _gather(begin: int, end: int, grad: Floats, spike: Floats, total: Floats) -> None:
     _gather_frames(
         begin, end, grad, spike, np.empty((end - begin, FRAMES), np.int32), np.empty(end - begin, np.int64), total
     )
 
 
 @scalar
-def _gather_frames(begin, end, grad, spike, when, many, total):
+def _gather_frames(
+    begin: int, end: int, grad: Floats, spike: Floats, when: Array, counts: Integers, total: Floats
+) -> None:
     n = end - begin
     for first in range(0, len(spike), FRAMES):
-        many[:] = 0
+        counts[:] = 0
         for frame in range(first, min(first + FRAMES, len(spike))):
             row = spike[frame, begin:end]
             for j in range(n):
-                when[j, many[j]] = frame
-                many[j] += row[j] != 0
+                when[j, counts[j]] = frame
+                counts[j] += row[j] != 0
         for j in range(n):
-            whole = many[j] // 8 * 8
+            whole = counts[j] // 8 * 8
             for k in range(0, whole, 8):
                 _gather_eight(spike, begin + j, grad, when[j, k : k + 8], total[begin + j])
-            for k in range(whole, many[j]):
+            for k in range(whole, counts[j]):
                 size, row, into = spike[when[j, k], begin + j], grad[when[j, k]], total[begin + j]
                 for i in range(into.size):
                     into[i] += size * row[i]
 
 
 @scalar
-def _gather_eight(spike, j, grad, when, total):
+def _gather_eight(spike: Floats, j: int, grad: Floats, when: Array, total: Floats) -> None:
     a, b, c, d, e, f, g, h = when[0], when[1], when[2], when[3], when[4], when[5], when[6], when[7]
     sa, sb, sc, sd = spike[a, j], spike[b, j], spike[c, j], spike[d, j]
     se, sf, sg, sh = spike[e, j], spike[f, j], spike[g, j], spike[h, j]
@@ -487,8 +620,13 @@ def _gather_eight(spike, j, grad, when, total):
         )
 
 
-def own_gradient(grad, spike):
-    """The gradient to the diagonal of R as one number: the trace of `weight_gradient`, of its arguments.
+def own_gradient(grad: Floats, spike: Floats) -> float:
+    """The gradient to the diagonal of R as one number: the trace of `weight_gradient`.
+
+    Parameters
+    ----------
+    grad, spike : ndarray
+        (T, M) float32, units of 1: as `weight_gradient` takes them.
 
     Returns
     -------
@@ -500,7 +638,7 @@ def own_gradient(grad, spike):
 
 
 @kernel
-def _meet(begin, end, grad, spike, sums):
+def _meet(begin: int, end: int, grad: Floats, spike: Floats, sums: Array) -> None:
     for t in range(begin, end):
         g, s = grad[t], spike[t]
         total = 0.0

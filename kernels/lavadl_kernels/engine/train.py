@@ -1,12 +1,12 @@
 """Any family of spiking neurons run over time: forward and backward.
 
-A family gives its scalar `step` in a file of its own, and two functions over the lanes of one
-time step: `advance` runs `step`, `advance_adjoint` is its adjoint.  What is here is the same for all:
-the walk over time and over lanes, the choice of number type, and what backward needs to know again.
+A family gives its scalar `step` in a file of its own, and `advance_adjoint`, the adjoint of `step` over the lanes of
+one time step.  The rest is here, the same for all: the walk over time and over lanes, the choice of number type, and
+the states that backward needs again.
 
 Arrays are time-major (T, M), M lanes.  Inputs are tuples of such arrays: one, or real and imaginary
-part.  Backward recomputes the states, a segment of time at a time from checkpoints that forward left, so
-that their history stays in the second-level cache.
+part.  Backward recomputes the states (gradient checkpointing), a segment of time at a time from checkpoints that
+forward left, so that their history stays in the second-level cache.
 """
 
 from __future__ import annotations
@@ -16,22 +16,41 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
-from lavadl_kernels.fixed_point import NEVER, SMALL, real, run_in_float64_or_int64
+from lavadl_kernels._types import Array, Floats, Integers
+from lavadl_kernels.engine import _lane_functions
+from lavadl_kernels.engine._arguments import Arriving, History, Lanes, Leaving, Surrogate, Walk
+from lavadl_kernels.fixed_point import FLOAT32_BOUND, NEVER, real, run_in_float64_or_int64
 from lavadl_kernels.runtime.buffers import empty
+from lavadl_kernels.runtime.extending import jitable, overload
 from lavadl_kernels.runtime.jit import HELPER, VIEW, kernel, prefer_512_bit, scalar
 
 CHUNK = 2048  #: lanes that forward takes at a time: rows long enough for the memory, states in the first-level cache
-SEGMENT = 16  #: steps from mark to mark
-PART = 512  #: lanes that backward takes at a time: the history of a segment stays in the second-level cache
+#: steps from checkpoint to checkpoint: checkpoints then take half a byte an element for each two states, and the
+#: history of a segment stays in the second-level cache
+SEGMENT = 16
+PART = 512  #: lanes that backward takes at a time, for the same reason
 
 _ADVANCE: dict[type, Callable[..., Any]] = {}
 _ADVANCE_ADJOINT: dict[type, Callable[..., Any]] = {}
+_BOUNDS: dict[type, Bounds] = {}
 
 
-def declare(parameters: type, advance: Callable[..., Any], advance_adjoint: Callable[..., Any]) -> None:
-    """Give the lane functions of the family whose parameters are of this NamedTuple class.
+class Bounds(NamedTuple):
+    """How large the states of a family can become; see `neurons.Family`."""
+
+    gain: Callable[[Integers, int], float]  #: of the decays and a number of steps
+    by_itself: Callable[[Any, Integers, int], int]  #: of parameters, states and a number of steps
+
+
+def declare(
+    parameters: type,
+    step: Callable[..., Any],
+    shape: _lane_functions.Shape,
+    advance_adjoint: Callable[..., Any],
+    bounds: Bounds,
+) -> None:
+    """Train the family whose parameters are of this NamedTuple class by its `step` and its adjoint.
 
     Raises
     ------
@@ -39,30 +58,64 @@ def declare(parameters: type, advance: Callable[..., Any], advance_adjoint: Call
         If another class has the same name: Numba tells named tuples apart by the names of class and fields alone.
     """
     if parameters.__name__ in {other.__name__ for other in _ADVANCE if other is not parameters}:
-        raise ValueError(f"the class of a family's parameters must have a name of its own, got {parameters.__name__}")
-    _ADVANCE[parameters] = advance
+        raise ValueError(f"class name of a family's parameters must be unique, got a second {parameters.__name__!r}")
+    _ADVANCE[parameters] = _lane_functions.trained(step, shape)
     _ADVANCE_ADJOINT[parameters] = advance_adjoint
+    _BOUNDS[parameters] = bounds
 
 
-def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
-    """One time step of the lanes of a chunk.
+def bounds(neuron: Any, state: Integers, steps: int) -> tuple[float, int]:
+    """Bound the states of neurons within `steps` steps.
+
+    Parameters
+    ----------
+    neuron : NamedTuple
+        Parameters of a family.
+    state : ndarray
+        (K, M) int64, before the first step, 1/4096.
+    steps : int
+        Number of steps.
+
+    Returns
+    -------
+    gain : float
+        How many times inputs and initial states, whichever is larger, the states can come to.
+    by_itself : int
+        The magnitude to which they can come without input, 1/4096.
+    """
+    of = _BOUNDS[type(neuron)]
+    return of.gain(neuron.decay, steps), of.by_itself(neuron, state, steps)
+
+
+def advance(
+    neuron: Any,
+    state: Array,
+    decay: Array,
+    x: tuple[Floats, ...],
+    spike: Floats,
+    trace: Floats | None,
+    t: int,
+    lo: int,
+    graded: bool,
+) -> None:
+    """Take one time step of the lanes of a chunk.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of the family.
     state : ndarray
-        (K, width) states of 1/4096, replaced by the new ones.
+        (K, width) states of 1/4096, float32, float64 or int64; replaced by the new ones.
     decay : ndarray
-        (P, width), or (P,) where all lanes share them, of the type of `state`.
+        (P, width), or (P,) where all lanes share them, of the type of `state`, 1/4096.
     x : tuple of ndarray
         (n,) float32 each, units of 1.
     spike : ndarray
         (n,) float32, written.
     trace : ndarray or None
-        (K, T, M) float32: values before a spike acts on them, written at [:, t, lo : lo + n].
+        (K, T, M) float32, units of 1: values before a spike acts on them, written at [:, t, lo : lo + n].
     t, lo : int
-        Where in `trace`.
+        The place in `trace`.
     graded : bool
         Whether a spike carries its value.
     """
@@ -70,66 +123,87 @@ def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
 
 
 @overload(advance, jit_options=HELPER)
-def _advance(neuron, state, decay, x, spike, trace, t, lo, graded):
+def _advance(
+    neuron: Any, state: Any, decay: Any, x: Any, spike: Any, trace: Any, t: Any, lo: Any, graded: Any
+) -> Callable[..., None]:
     return _ADVANCE[neuron.instance_class]
 
 
 def advance_adjoint(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
-):
-    """The adjoint of one time step of the lanes of a chunk.
+    neuron: Any,
+    decay_fraction: Floats,
+    history: History,
+    t: int,
+    arriving: Arriving,
+    adjoint: Floats,
+    leaving: Leaving,
+    surrogate: Surrogate,
+) -> None:
+    """Take the adjoint of one time step of the lanes of a chunk.
 
     Parameters
     ----------
-    share : ndarray
+    neuron : NamedTuple
+        Parameters of the family.
+    decay_fraction : ndarray
         (P, width) or (P,) float32, the decays in units of 1.
-    trace, spike : ndarray
-        (K, S, width) and (S, width) float32: what `advance` wrote; row ``t - 1`` is the step before.
+    history : History
+        What `advance` wrote; row ``t - 1`` is the step before.
     t : int
-        The step, as a row of the two.
-    grad_spike : ndarray
-        (n,) float32.
-    grad_trace : ndarray or None
-        (K, T, M) float32, read at [:, gt, glo : glo + n].
+        The step, as a row of `history`.
+    arriving : Arriving
+        Gradients from outside.
     adjoint : ndarray
-        (K, width) float32: gradients to the states after this step, replaced by those before it.
-    grad_x : tuple of ndarray
-        (n,) float32 each, written.
-    grad_decay : ndarray
-        (P, width) float32, added to: the gradients to the decays in units of 1.
+        (K, width) float32, units of 1: gradients to the states after this step, replaced by those before it.
+    leaving : Leaving
+        Gradients to inputs and decays.
+    surrogate : Surrogate
+        Of the spikes.
     """
-    _ADVANCE_ADJOINT[type(neuron)](
-        neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo,
-        adjoint, grad_x, grad_decay, tau, scale, graded,
-    )  # fmt: skip
+    _ADVANCE_ADJOINT[type(neuron)](neuron, decay_fraction, history, t, arriving, adjoint, leaving, surrogate)
 
 
 @overload(advance_adjoint, jit_options=HELPER)
 def _advance_adjoint(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
-):
+    neuron: Any, decay_fraction: Any, history: Any, t: Any, arriving: Any, adjoint: Any, leaving: Any, surrogate: Any
+) -> Callable[..., None]:
     return _ADVANCE_ADJOINT[neuron.instance_class]
 
 
 class Run(NamedTuple):
-    """What `forward` returns."""
+    """The results of `forward`."""
 
-    spike: np.ndarray  #: (T, M) float32
-    trace: np.ndarray  #: (K, T, M) float32, the values compared with the threshold, units of 1; or (0, T, M)
-    state: np.ndarray  #: (K, M) int64, the states after the last step
-    checkpoints: np.ndarray  #: (S, K, M), the states before every `SEGMENT` steps, 1/4096; or (0, K, M)
-    x: tuple[np.ndarray, ...]  #: the inputs
+    spike: Floats  #: (T, M)
+    trace: Floats  #: (K, T, M), each state before a spike acts on it, units of 1; or (0, T, M)
+    state: Integers  #: (K, M), the states after the last step
+    checkpoints: Array  #: (S, K, M), the states before every `SEGMENT` steps, 1/4096; or (0, K, M)
+    x: tuple[Floats, ...]  #: the inputs
 
 
-def forward(neuron, x, state, graded=False, traces=False, keep=False):
+class Written(NamedTuple):
+    """The arrays that forward fills."""
+
+    spike: Floats  #: (T, M)
+    trace: Floats | None  #: (K, T, M)
+    checkpoints: Array  #: (S, K, M), or (0, K, M)
+    after: Integers  #: (K, M)
+
+
+def forward(
+    neuron: Any,
+    x: tuple[Floats, ...],
+    state: Integers,
+    graded: bool = False,
+    traces: bool = False,
+    keep: bool = False,
+) -> Run:
     """Run real inputs through neurons.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of a family: ``decay`` (P, M) int64, or (P,) for all lanes, and its scalars, all integers
-        of 1/4096; ``gain(steps)`` bounds how many times inputs and initial states its states can come to,
-        ``state_bound(state, steps)`` what they can come to without input.
+        of 1/4096.
     x : tuple of ndarray
         One or two (T, M) float32, units of 1.
     state : ndarray
@@ -156,62 +230,93 @@ def forward(neuron, x, state, graded=False, traces=False, keep=False):
     checkpoints = empty((0, len(state), lanes))
     after = np.empty_like(state)
 
-    def run(bound, zero):
+    def run(bound: Any, zero: Any) -> bool:
         nonlocal checkpoints
-        kind = np.float32 if isinstance(zero, np.float32) else np.float64
+        narrow = isinstance(zero, np.float32)
+        kind = np.float32 if narrow else np.float64
         checkpoints = empty((-(-steps // SEGMENT) if keep else 0, len(state), lanes), kind)
-        if kind is np.float32:
-            return _forward(lanes, neuron, x, state, graded, bound, zero, spike, trace, checkpoints, after)
-        # rare: one compiled function for all of it
+        if narrow:
+            return _forward(lanes, neuron, x, state, graded, bound, zero, Written(spike, trace, checkpoints, after))
+        # wider types are rare: one compiled function for shared decays and others, with traces and without
         each = neuron._replace(decay=per_lane(neuron.decay, lanes))
         values = empty((len(state), steps, lanes)) if trace is None else trace
-        return _forward(lanes, each, x, state, graded, bound, zero, spike, values, checkpoints, after)
+        return _forward(lanes, each, x, state, graded, bound, zero, Written(spike, values, checkpoints, after))
 
     run_in_narrowest_type(run, neuron, x, state)
     return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, checkpoints, x)
 
 
-def run_in_narrowest_type(run, neuron, x, state):
+def run_in_narrowest_type(run: Callable[[Any, Any], bool], neuron: Any, x: tuple[Floats, ...], state: Integers) -> None:
     """Call ``run(bound, zero)`` with float32 states, which suffice for most networks, else with wider ones.
 
     For float32 ``run`` returns whether every input and state stayed below `bound`, which `largest_magnitude` tells.
+
+    Parameters
+    ----------
+    run : callable
+        ``run(bound, zero) -> bool``; `zero` gives the number type of the states.
+    neuron : NamedTuple
+        Parameters of a family.
+    x : tuple of ndarray
+        (T, M) float32 each, units of 1.
+    state : ndarray
+        (K, M) int64, before the first step, 1/4096.
     """
     # a threshold that is never reached is compared with, and needs no exact sum
     numbers = [part for part in neuron if np.ndim(part) or part != NEVER]
-    small = all(np.abs(part).max(initial=0) < SMALL for part in (state, *numbers))
-    if not (small and run(np.float32(SMALL), np.float32(0))):
-        steps = x[0].shape[0]
-        run_in_float64_or_int64(run, x, state, neuron.gain(steps), neuron.state_bound(state, steps))
+    small = all(np.abs(part).max(initial=0) < FLOAT32_BOUND for part in (state, *numbers))
+    if not (small and run(np.float32(FLOAT32_BOUND), np.float32(0))):
+        run_in_float64_or_int64(run, x, state, *bounds(neuron, state, x[0].shape[0]))
 
 
-def per_lane(decay, lanes):
-    """Decays (P,) that all lanes share, or (P, M), as (P, M)."""
+def per_lane(decay: Integers, lanes: int) -> Integers:
+    """Spread decays that all lanes share.
+
+    Parameters
+    ----------
+    decay : ndarray
+        (P,) or (P, M) int64, 1/4096.
+    lanes : int
+        M.
+
+    Returns
+    -------
+    ndarray
+        (P, M) int64.
+    """
     return decay if decay.ndim == 2 else np.repeat(decay[:, None], lanes, axis=1)
 
 
 @kernel
-def _forward(begin, end, neuron, x, state, graded, bound, zero, spike, trace, checkpoints, after):
+def _forward(
+    begin: int,
+    end: int,
+    neuron: Any,
+    x: tuple[Floats, ...],
+    state: Integers,
+    graded: bool,
+    bound: np.float32,
+    zero: Any,
+    written: Written,
+) -> bool:
     width = max(1, min(CHUNK, end - begin))
-    held = np.full((state.shape[0], width), zero)
-    decay = lanes_of(neuron.decay, width, zero)
-    return _forward_lanes(
-        begin, end, neuron, x, state, graded, bound, zero, held, decay, spike, trace, checkpoints, after
-    )
+    lanes = Lanes(np.full((state.shape[0], width), zero), lanes_of(neuron.decay, width, zero))
+    return _forward_lanes(begin, end, neuron, x, state, graded, bound, lanes, written)
 
 
-def lanes_of(decay, width, zero):
+def lanes_of(decay: Integers, width: int, zero: Any) -> Array:
     """Room for decays (P, M) of `width` lanes, or for those (P,) that all lanes share."""
     return np.full(decay.shape[0], zero) if decay.ndim == 1 else np.full((decay.shape[0], width), zero)
 
 
 @overload(lanes_of)
-def _lanes_of(decay, width, zero):
+def _lanes_of(decay: Any, width: Any, zero: Any) -> Callable[..., Any]:
     if decay.ndim == 1:
         return lambda decay, width, zero: np.full(decay.shape[0], zero)
     return lambda decay, width, zero: np.full((decay.shape[0], width), zero)
 
 
-def fetch(decay, lo, hi, factor, held):
+def fetch(decay: Integers, lo: int, hi: int, factor: float, held: Array) -> None:
     """Write the decays of lanes `lo` to `hi`, times `factor`, to `held`, which is as `lanes_of` made it."""
     if decay.ndim == 1:
         held[:] = decay * factor
@@ -220,16 +325,16 @@ def fetch(decay, lo, hi, factor, held):
 
 
 @overload(fetch)
-def _fetch(decay, lo, hi, factor, held):
+def _fetch(decay: Any, lo: Any, hi: Any, factor: Any, held: Any) -> Callable[..., None]:
     if decay.ndim == 1:
 
-        def shared(decay, lo, hi, factor, held):
+        def shared(decay: Any, lo: Any, hi: Any, factor: Any, held: Any) -> None:
             for k in range(decay.shape[0]):
                 held[k] = decay[k] * factor
 
         return shared
 
-    def each(decay, lo, hi, factor, held):
+    def each(decay: Any, lo: Any, hi: Any, factor: Any, held: Any) -> None:
         for k in range(decay.shape[0]):
             for i in range(hi - lo):
                 held[k, i] = decay[k, lo + i] * factor
@@ -237,16 +342,44 @@ def _fetch(decay, lo, hi, factor, held):
     return each
 
 
+@scalar
+def begin_lanes(neuron: Any, state: Integers, lo: int, hi: int, lanes: Lanes) -> None:
+    """Fetch states and decays of lanes `lo` to `hi` in the number type of the run."""
+    held, decay = lanes
+    for k in range(held.shape[0]):
+        for i in range(hi - lo):
+            held[k, i] = state[k, lo + i]
+    fetch(neuron.decay, lo, hi, 1, decay)
+
+
+@scalar
+def end_lanes(lanes: Lanes, lo: int, hi: int, after: Integers) -> None:
+    """Write the states of lanes `lo` to `hi` to `after`."""
+    held = lanes.state
+    for k in range(held.shape[0]):
+        for i in range(hi - lo):
+            after[k, lo + i] = np.int64(held[k, i])
+
+
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
-def _forward_lanes(begin, end, neuron, x, state, graded, bound, zero, held, decay, spike, trace, checkpoints, after):
+def _forward_lanes(
+    begin: int,
+    end: int,
+    neuron: Any,
+    x: tuple[Floats, ...],
+    state: Integers,
+    graded: bool,
+    bound: np.float32,
+    lanes: Lanes,
+    written: Written,
+) -> bool:
+    held, decay = lanes
+    spike, trace, checkpoints, after = written
     width, largest = held.shape[1], np.int32(0)
     for lo in range(begin, end, width):
         hi = min(lo + width, end)
         n = hi - lo
-        for k in range(held.shape[0]):
-            for i in range(n):
-                held[k, i] = state[k, lo + i]
-        fetch(neuron.decay, lo, hi, 1, decay)
+        begin_lanes(neuron, state, lo, hi, lanes)
         for t in range(x[0].shape[0]):
             if t % SEGMENT == 0:
                 if checkpoints.shape[0] > 0:
@@ -258,16 +391,25 @@ def _forward_lanes(begin, end, neuron, x, state, graded, bound, zero, held, deca
             inputs = rows(x, t, lo, hi)
             advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
             largest = largest_magnitude(inputs, held, n, largest)  # now that they are in the cache
-        for k in range(held.shape[0]):
-            for i in range(n):
-                after[k, lo + i] = np.int64(held[k, i])
+        end_lanes(lanes, lo, hi, after)
     return within(largest, bound)
 
 
-def largest_magnitude(x, state, n, largest):
+def largest_magnitude(x: tuple[Floats, ...], state: Array, n: int, largest: Any) -> Any:
     """The bits of the largest magnitude so far, in 1/4096: of inputs, and of states if they are float32.
 
     For states of other types a bound to the inputs is enough.
+
+    Parameters
+    ----------
+    x : tuple of ndarray
+        (n,) float32 each, units of 1.
+    state : ndarray
+        (K, width) float32, float64 or int64, 1/4096.
+    n : int
+        Lanes that count.
+    largest : int
+        The bits so far.
     """
     values = [part * np.float32(4096) for part in x]
     if state.dtype == np.float32:
@@ -276,10 +418,10 @@ def largest_magnitude(x, state, n, largest):
 
 
 @overload(largest_magnitude, jit_options=HELPER)
-def _largest_magnitude(x, state, n, largest):
+def _largest_magnitude(x: Any, state: Any, n: Any, largest: Any) -> Callable[..., Any]:
     single = state.dtype == types.float32
 
-    def look(x, state, n, largest):
+    def look(x: Any, state: Any, n: Any, largest: Any) -> Any:
         for k in range(len(x)):
             bits = np.int32(magnitude(x[k]))  # a power of two leaves their order as it is
             largest = np.int32(max(largest, np.float32(bits.view(np.float32) * np.float32(4096)).view(np.int32)))
@@ -292,14 +434,23 @@ def _largest_magnitude(x, state, n, largest):
 
 
 @scalar
-def within(bits, bound):
+def within(bits: Any, bound: Any) -> bool:
     """Whether the float32 of these bits is less than `bound`."""
     return bool(np.int32(bits).view(np.float32) < bound)
 
 
 @scalar
-def magnitude(row):
-    """The bits of the largest magnitude of float32 numbers: integers in the same order, NaN above all others."""
+def magnitude(row: Floats) -> Any:
+    """The bits of the largest magnitude in a row of float32 numbers.
+
+    They are integers in the same order, with NaN above all others, so that one comparison catches it too; a maximum of
+    floats would lose it.
+
+    Parameters
+    ----------
+    row : ndarray
+        (n,) float32, of any unit.
+    """
     prefer_512_bit()
     largest = np.int32(0)
     bits = row.view(np.int32)
@@ -308,40 +459,50 @@ def magnitude(row):
     return largest
 
 
-def rows(parts, t, lo, hi):
-    """Lanes `lo` to `hi` at step `t` of each part of an input."""
+def rows(parts: tuple[Floats, ...], t: int, lo: int, hi: int) -> tuple[Floats, ...]:
+    """Lanes `lo` to `hi` at step `t` of each part of an input, (T, M) float32."""
     return tuple(part[t, lo:hi] for part in parts)
 
 
 @overload(rows, **VIEW)
-def _rows(parts, t, lo, hi):
+def _rows(parts: Any, t: Any, lo: Any, hi: Any) -> Callable[..., Any]:
     if len(parts) == 1:
         return lambda parts, t, lo, hi: (parts[0][t, lo:hi],)
     return lambda parts, t, lo, hi: (parts[0][t, lo:hi], parts[1][t, lo:hi])
 
 
 class Gradients(NamedTuple):
-    """What `backward` returns."""
+    """The results of `backward`."""
 
-    x: tuple[np.ndarray, ...]  #: (T, M) float32 for each input
-    decay: np.ndarray  #: (P, M) float64, per lane, per unit of the decay integers
+    x: tuple[Floats, ...]  #: (T, M) for each input
+    decay: Array  #: (P, M) float64, per lane, per unit of the decay integers
 
 
-def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, checkpoints=None):
+def backward(
+    neuron: Any,
+    x: tuple[Floats, ...],
+    state: Integers,
+    tau: float,
+    scale: float,
+    grad_spike: Floats,
+    grad_trace: Floats | None = None,
+    graded: bool = False,
+    checkpoints: Array | None = None,
+) -> Gradients:
     """Gradients of `forward`, recomputing its states from the inputs and the initial states.
 
     Parameters
     ----------
     neuron, x, state, graded
-        What `forward` was given.
+        Arguments of `forward`.
     tau, scale : float
         Width and height of the surrogate gradient.
     grad_spike : ndarray
-        (T, M) float32, or (1, M) if it is the same at every step.
+        (T, M) float32, units of 1, or (1, M) if it is the same at every step.
     grad_trace : ndarray, optional
-        (K, T, M) float32.
+        (K, T, M) float32, units of 1.
     checkpoints : ndarray, optional
-        `Run.checkpoints` of a run with ``keep``.
+        (S, K, M), 1/4096: `Run.checkpoints` of a run with ``keep``.
 
     Returns
     -------
@@ -353,49 +514,71 @@ def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=F
     grad_x = tuple(empty((steps, lanes)) for _ in x)
     grad_decay = np.zeros((len(neuron.decay), lanes), np.float64)
     zero = checkpoints.dtype.type(0)
-    if checkpoints.dtype != np.float32:  # rare: one compiled function for all of it
+    if checkpoints.dtype != np.float32:  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
-    _backward(
-        lanes,
-        neuron,
-        x,
-        checkpoints,
-        zero,
-        np.float32(tau),
-        np.float32(scale),
-        graded,
-        grad_spike,
-        grad_trace,
-        grad_x,
-        grad_decay,
-    )
+    surrogate = Surrogate(np.float32(tau), np.float32(scale), graded)
+    _backward(lanes, neuron, x, checkpoints, zero, surrogate, grad_spike, grad_trace, grad_x, grad_decay)
     return Gradients(grad_x, grad_decay)
 
 
 @kernel
-def _backward(begin, end, neuron, x, checkpoints, zero, tau, scale, graded, grad_spike, grad_trace, grad_x, grad_decay):
-    count, size, width = checkpoints.shape[1], neuron.decay.shape[0], max(1, min(PART, end - begin))
+def _backward(
+    begin: int,
+    end: int,
+    neuron: Any,
+    x: tuple[Floats, ...],
+    checkpoints: Array,
+    zero: Any,
+    surrogate: Surrogate,
+    grad_spike: Floats,
+    grad_trace: Floats | None,
+    grad_x: tuple[Floats, ...],
+    grad_decay: Array,
+) -> None:
+    count, width = checkpoints.shape[1], max(1, min(PART, end - begin))
+    lanes = Lanes(np.full((count, width), zero), lanes_of(neuron.decay, width, zero))
+    walk = walk_of(neuron.decay, count, SEGMENT, width)
     _backward_lanes(
-        begin, end, neuron, x, checkpoints, tau, scale, graded, grad_spike, grad_trace,
-        np.full((count, width), zero), lanes_of(neuron.decay, width, zero),
-        lanes_of(neuron.decay, width, np.float32(0)),
-        np.empty((count, SEGMENT + 1, width), np.float32), np.zeros((SEGMENT + 1, width), np.float32),
-        np.empty((count, width), np.float32), np.empty((size, width), np.float32), grad_x, grad_decay,
-    )  # fmt: skip
+        begin, end, neuron, x, checkpoints, surrogate, (grad_spike, grad_trace), lanes, walk, grad_x, grad_decay
+    )
+
+
+@jitable
+def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
+    """Room for what backward needs of `width` lanes with `count` states over segments of `steps` steps."""
+    return Walk(
+        lanes_of(decay, width, np.float32(0)),
+        History(np.empty((count, steps + 1, width), np.float32), np.zeros((steps + 1, width), np.float32)),
+        np.empty((count, width), np.float32),
+        np.empty((decay.shape[0], width), np.float32),
+    )
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
-    begin, end, neuron, x, checkpoints, tau, scale, graded, grad_spike, grad_trace,
-    held, decay, share, trace, spike, adjoint, gathered, grad_x, grad_decay,
-):  # fmt: skip
+    begin: int,
+    end: int,
+    neuron: Any,
+    x: tuple[Floats, ...],
+    checkpoints: Array,
+    surrogate: Surrogate,
+    grads: tuple[Floats, Any],
+    lanes: Lanes,
+    walk: Walk,
+    grad_x: tuple[Floats, ...],
+    grad_decay: Array,
+) -> None:
+    held, decay = lanes
+    decay_fraction, history, adjoint, gathered = walk
+    trace, spike = history
+    grad_spike, grad_trace = grads
     width, steps, single = held.shape[1], x[0].shape[0], grad_spike.shape[0] == 1
     for lo in range(begin, end, width):
         hi = min(lo + width, end)
         n = hi - lo
         adjoint[:] = 0
         fetch(neuron.decay, lo, hi, 1, decay)
-        fetch(neuron.decay, lo, hi, 1 / 4096, share)
+        fetch(neuron.decay, lo, hi, 1 / 4096, decay_fraction)
         for segment in range(checkpoints.shape[0] - 1, -1, -1):
             first = segment * SEGMENT
             last = min(first + SEGMENT, steps)
@@ -409,23 +592,37 @@ def _backward_lanes(
                 advance(neuron, held, decay, rows(x, t, lo, hi), spike[row, :n], trace, row, 0, False)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
-                gs = grad_spike[0 if single else t, lo:hi]
+                arriving = Arriving(grad_spike[0 if single else t, lo:hi], grad_trace, t, lo)
+                leaving = Leaving(rows(grad_x, t, lo, hi), gathered)
                 advance_adjoint(
-                    neuron, share, trace, spike, t - first + 1, gs, grad_trace, t, lo,
-                    adjoint, rows(grad_x, t, lo, hi), gathered, tau, scale, graded,
+                    neuron, decay_fraction, history, t - first + 1, arriving, adjoint, leaving, surrogate
                 )  # fmt: skip
             collect(gathered, n, grad_decay, lo)
 
 
 @scalar
-def collect(gathered, n, grad_decay, lo):
-    """Add what `advance_adjoint` gathered over some steps, in units of 1, to the gradients of `n` lanes from `lo`."""
+def collect(gathered: Floats, n: int, grad_decay: Array, lo: int) -> None:
+    """Add what `advance_adjoint` gathered over some steps, in units of 1, to the gradients of `n` lanes from `lo`.
+
+    Over the steps of a segment float32 suffices, over all of them it would lose what is small.
+
+    Parameters
+    ----------
+    gathered : ndarray
+        (P, width) float32, units of 1.
+    n : int
+        Lanes that count.
+    grad_decay : ndarray
+        (P, M) float64, per unit of the decay integers.
+    lo : int
+        The first of the lanes.
+    """
     for k in range(gathered.shape[0]):
         _collect_row(gathered[k, :n], grad_decay[k, lo : lo + n])
 
 
 @scalar
-def _collect_row(gathered, total):
+def _collect_row(gathered: Floats, total: Array) -> None:
     prefer_512_bit()
     for i in range(gathered.size):
         total[i] += np.float64(gathered[i]) * (1 / 4096)

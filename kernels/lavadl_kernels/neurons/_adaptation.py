@@ -23,23 +23,65 @@ Source: Lava-DL's adaptive neurons, for the recurrence; they have no gradient to
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lavadl_kernels._types import Array, Bools, Floats, Integers
+from lavadl_kernels.engine._arguments import Arriving, History
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
-from lavadl_kernels.fixed_point import as_type_of, fixed, leak, memory, run_in_float64_or_int64, wrap32
+from lavadl_kernels.fixed_point import as_type_of, fixed, leak, leaky_gain, run_in_float64_or_int64, wrap32
+from lavadl_kernels.neurons._family import Family
 from lavadl_kernels.neurons._leaky_integrator import CHUNK
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 
 
+def adapted(
+    family: Family,
+    name: str,
+    parameters: type,
+    step: Callable[..., Any],
+    advance_adjoint: Callable[..., Any],
+    **changed: Any,
+) -> Family:
+    """Describe the neuron of `family` with an adaptive threshold, and without a reset.
+
+    Parameters
+    ----------
+    family : Family
+        The neuron without adaptation.
+    name, parameters, step, advance_adjoint
+        Rows of the record that the new family has of its own.
+    **changed
+        Other rows in which it differs.
+    """
+    return replace(
+        family,
+        name=name,
+        parameters=parameters,
+        step=step,
+        advance_adjoint=advance_adjoint,
+        states=(*family.states, "threshold", "refractory"),
+        decays=(*family.decays, "threshold_decay", "refractory_decay"),
+        constants=(*family.constants, "threshold_step"),
+        state_bound=state_bound,
+        resets=(),
+        rest={"threshold": "threshold"},
+        without_adaptation=family,
+        **changed,
+    )
+
+
 @scalar
-def relax(th, r, threshold_decay, refractory_decay, threshold):
+def relax(th: Any, r: Any, threshold_decay: Any, refractory_decay: Any, threshold: Any) -> Any:
     """Threshold and refractory state that this step's value is compared with."""
     return leak(th - threshold, threshold_decay) + threshold, leak(r, refractory_decay)
 
 
 @scalar
-def fire(th, r, spike, threshold_step, loihi):
+def fire(th: Any, r: Any, spike: Any, threshold_step: Any, loihi: bool) -> Any:
     """Threshold and refractory state after the spike, if there was one; `loihi` gives them 32 bits."""
     none = as_type_of(0, th)
     new_th, new_r = th + (threshold_step if spike else none), r + (th + th if spike else none)
@@ -48,46 +90,99 @@ def fire(th, r, spike, threshold_step, loihi):
     return new_th, new_r
 
 
-def state_bound(neuron, state, steps):
-    """The largest magnitude that threshold and refractory state can have within `steps` steps, 1/4096."""
-    return _growth(state[2:], neuron.decay[2:], int(neuron.threshold), int(neuron.threshold_step), steps)
+def state_bound(neuron: Any, state: Integers, steps: int) -> int:
+    """The largest magnitude that threshold and refractory state can have within `steps` steps, 1/4096.
+
+    Parameters
+    ----------
+    neuron : NamedTuple
+        Parameters of a family whose last two decays and states are those of the adaptation.
+    state : ndarray
+        (K, M) int64, before the first step, 1/4096.
+    steps : int
+        Number of steps.
+    """
+    return _growth(state[-2:], neuron.decay[-2:], (int(neuron.threshold), int(neuron.threshold_step)), steps)
 
 
-def _growth(state, decay, threshold, threshold_step, steps):
-    # a spike at every step: th - threshold sums up threshold_step as `memory` has it, beside what it began with, and
-    # th itself cannot rise by more than that a step; r sums up twice the threshold
+def _growth(state: Integers, decay: Any, constants: tuple[int, int], steps: int) -> int:
+    # a spike at every step: th - threshold sums up threshold_step as `leaky_gain` has it, beside what it began with,
+    # and th itself cannot rise by more than that a step; r sums up twice the threshold
+    threshold, threshold_step = constants
     start = int(np.abs(state).max(initial=0))
-    rest, rise, held = abs(threshold), abs(threshold_step), math.ceil(memory(decay[0], steps))
+    rest, rise, held = abs(threshold), abs(threshold_step), math.ceil(leaky_gain(decay[0], steps))
     level = min(max(start, rest) + steps * rise, 2 * rest + start + held * rise)
-    return start + level * (2 * math.ceil(memory(decay[1], steps)) + 1)
+    return start + level * (2 * math.ceil(leaky_gain(decay[1], steps)) + 1)
 
 
 @scalar
-def adjoint(slope, share, base, threshold_step, trace, spike, t, first, grad_trace, gt, glo, state, grad_decay):
-    """Adjoint of one step of `relax` and `fire` over lanes.
+def adjoint(
+    slope: Floats,
+    first: int,
+    neuron: Any,
+    decay_fraction: Floats,
+    history: History,
+    t: int,
+    arriving: Arriving,
+    adjoint: Floats,
+    grad_decay: Floats,
+) -> None:
+    """Adjoint over lanes of one step of `relax` and `fire`.
 
-    `slope` is the gradient to the value through the spike; decays are rows `first`, `first + 1` of
-    `share` and `grad_decay`, states rows `first`, `first + 1` of `trace` and `state`; `base` and
-    `threshold_step` are in units of 1.
+    Parameters
+    ----------
+    slope : ndarray
+        (n,) float32, the gradient to the value through the spike, units of 1.
+    first : int
+        The row of the threshold among the states, and of its decay among the decays; those of the refractory state
+        follow.
+    neuron : NamedTuple
+        Parameters of the family, with ``threshold`` and ``threshold_step``.
+    decay_fraction : ndarray
+        (P, width) or (P,) float32, the decays in units of 1.
+    history : History
+        Of the segment.
+    t : int
+        The step, as a row of `history`.
+    arriving : Arriving
+        Gradients from outside.
+    adjoint : ndarray
+        (K, width) float32, the gradients to the states after the step; replaced by those before it.
+    grad_decay : ndarray
+        (P, width) float32, added to: the gradients to the decays in units of 1.
     """
-    n = slope.size
+    n, second, (trace, spike) = slope.size, first + 1, history
+    at, lo = arriving.t, arriving.lo
     _adjoint(
-        slope, param_row(share, first, n), param_row(share, first + 1, n), base, threshold_step,
-        trace[first, t - 1, :n], trace[first + 1, t - 1, :n], spike[t - 1, :n], trace[first, t, :n], spike[t, :n],
-        maybe_row(grad_trace, first, gt, glo, n), maybe_row(grad_trace, first + 1, gt, glo, n),
-        state[first, :n], state[first + 1, :n], grad_decay[first, :n], grad_decay[first + 1, :n],
+        slope, (param_row(decay_fraction, first, n), param_row(decay_fraction, second, n)),
+        (np.float32(neuron.threshold / 4096), np.float32(neuron.threshold_step / 4096)),
+        (trace[first, t - 1, :n], trace[second, t - 1, :n], spike[t - 1, :n]), spike[t, :n],
+        (maybe_row(arriving.trace, first, at, lo, n), maybe_row(arriving.trace, second, at, lo, n)),
+        (adjoint[first, :n], adjoint[second, :n]), (grad_decay[first, :n], grad_decay[second, :n]),
     )  # fmt: skip
 
 
 @scalar
 def _adjoint(
-    slope, threshold_decay, refractory_decay, base, threshold_step, th_before, r_before, s_before, th, s,
-    grad_th, grad_r, gth, gr, g_threshold_decay, g_refractory_decay,
-):  # fmt: skip
+    slope: Floats,
+    decays: tuple[Any, Any],
+    constants: tuple[np.float32, np.float32],
+    before: tuple[Floats, Floats, Any],
+    spike: Any,
+    grad_trace: tuple[Any, Any],
+    adjoint: tuple[Floats, Floats],
+    grad_decay: tuple[Array, Array],
+) -> None:
+    threshold_decay, refractory_decay = decays
+    base, threshold_step = constants
+    th_before, r_before, s_before = before
+    grad_th, grad_r = grad_trace
+    gth, gr = adjoint
+    g_threshold_decay, g_refractory_decay = grad_decay
     prefer_512_bit()
     for i in range(slope.size):
         later = (np.float32(1) - lane_value(refractory_decay, i)) * gr[i]
-        fired = np.float32(2) * later if s[i] != 0 else np.float32(0)
+        fired = np.float32(2) * later if spike[i] != 0 else np.float32(0)
         to_th = add((np.float32(1) - lane_value(threshold_decay, i)) * gth[i] + fired, grad_th, i) - slope[i]
         to_r = add(later, grad_r, i) - slope[i]
         gth[i], gr[i] = to_th, to_r
@@ -97,10 +192,36 @@ def _adjoint(
         g_refractory_decay[i] -= to_r * (r_before[i] + rested)
 
 
+class Adaptation(NamedTuple):
+    """The adaptive threshold of a layer by itself, integers of 1/4096."""
+
+    threshold_decay: Integers  #: (M,)
+    refractory_decay: Integers  #: (M,)
+    threshold: int
+    threshold_step: int
+
+
+class Levels(NamedTuple):
+    """What `_levels` fills, units of 1."""
+
+    th: Floats  #: (T, M)
+    r: Floats  #: (T, M)
+    spike: Bools  #: (T, M)
+
+
 # The adaptation by itself, of values that are given: a family's `step` has its own way to them.
 
 
-def levels(value, allowed, th, r, threshold_decay, refractory_decay, threshold, threshold_step):
+def levels(
+    value: Floats,
+    allowed: Bools,
+    th: Integers,
+    r: Integers,
+    threshold_decay: Integers,
+    refractory_decay: Integers,
+    threshold: int,
+    threshold_step: int,
+) -> Levels:
     """Threshold and refractory state over time of neurons whose values are given.
 
     Parameters
@@ -126,26 +247,33 @@ def levels(value, allowed, th, r, threshold_decay, refractory_decay, threshold, 
     ValueError
         If a value is not finite or has no exact fixed-point value.
     """
-    th_trace, r_trace = np.empty_like(value), np.empty_like(value)
-    spike = np.empty(value.shape, np.bool_)
+    out = Levels(np.empty_like(value), np.empty_like(value), np.empty(value.shape, np.bool_))
+    adaptation = Adaptation(threshold_decay, refractory_decay, threshold, threshold_step)
 
-    def run(bound, zero):
-        return _levels(
-            th.size, value, allowed, th, r, threshold_decay, refractory_decay, threshold, threshold_step,
-            bound, zero, th_trace, r_trace, spike,
-        )  # fmt: skip
+    def run(bound: Any, zero: Any) -> bool:
+        return _levels(th.size, value, allowed, th, r, adaptation, bound, zero, out)
 
     state = np.concatenate([th, r])
-    decay = threshold_decay, refractory_decay
-    run_in_float64_or_int64(run, (value,), state, 1, _growth(state, decay, threshold, threshold_step, len(value)))
-    return th_trace, r_trace, spike
+    grown = _growth(state, (threshold_decay, refractory_decay), (threshold, threshold_step), len(value))
+    run_in_float64_or_int64(run, (value,), state, 1, grown)
+    return out
 
 
 @kernel
 def _levels(
-    begin, end, value, allowed, th, r, threshold_decay, refractory_decay, threshold, threshold_step,
-    bound, zero, th_trace, r_trace, spike,
-):  # fmt: skip
+    begin: int,
+    end: int,
+    value: Floats,
+    allowed: Bools,
+    th: Integers,
+    r: Integers,
+    adaptation: Adaptation,
+    bound: np.float32,
+    zero: Any,
+    out: Levels,
+) -> bool:
+    threshold_decay, refractory_decay, threshold, threshold_step = adaptation
+    th_trace, r_trace, spike = out
     beyond = np.int32(0)
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
@@ -161,16 +289,25 @@ def _levels(
                 th_row[i], r_row[i] = level_th * (1 / 4096), level_r * (1 / 4096)
                 s_row[i] = fixed(row[i], zero) >= level_th + level_r and (allowed.shape[0] == 0 or allowed[t, lo + i])
                 thc[i], rc[i] = fire(level_th, level_r, s_row[i], threshold_step, False)
-    return beyond == 0
+    return bool(beyond == 0)
 
 
-def levels_backward(grad_th, grad_r, traces, state, threshold_decay, refractory_decay, threshold, threshold_step):
+def levels_backward(
+    grad_th: Floats,
+    grad_r: Floats,
+    traces: tuple[Floats, Floats, Bools],
+    state: tuple[Integers, Integers],
+    threshold_decay: Integers,
+    refractory_decay: Integers,
+    threshold: int,
+    threshold_step: int,
+) -> tuple[Array, Array]:
     """Gradients of `levels` to the two decays; the values have none, they only decide which spikes there are.
 
     Parameters
     ----------
     grad_th, grad_r : ndarray
-        (T, M) float32.
+        (T, M) float32, units of 1.
     traces : tuple of ndarray
         What `levels` returned.
     state : tuple of ndarray
@@ -183,29 +320,40 @@ def levels_backward(grad_th, grad_r, traces, state, threshold_decay, refractory_
     grad_threshold_decay, grad_refractory_decay : ndarray
         (M,) float64, per unit of the decay integers.
     """
-    th, r, spike = traces
-    share = np.stack([threshold_decay, refractory_decay]).astype(np.float32) * np.float32(1 / 4096)
-    first = np.stack(state).astype(np.float64) / 4096
-    grad_decay = np.zeros(share.shape, np.float64)
-    _levels_backward(
-        share.shape[1], grad_th, grad_r, th, r, spike, first.astype(np.float32), share,
-        np.float32(threshold / 4096), np.float32(threshold_step / 4096), grad_decay,
-    )  # fmt: skip
+    decay_fraction = np.stack([threshold_decay, refractory_decay]).astype(np.float32) * np.float32(1 / 4096)
+    first = (np.stack(state).astype(np.float64) / 4096).astype(np.float32)
+    constants = np.float32(threshold / 4096), np.float32(threshold_step / 4096)
+    grad_decay = np.zeros(decay_fraction.shape, np.float64)
+    lanes = decay_fraction.shape[1]
+    _levels_backward(lanes, grad_th, grad_r, Levels(*traces), first, decay_fraction, constants, grad_decay)
     grad_decay *= 1 / 4096
     return grad_decay[0], grad_decay[1]
 
 
 @kernel
-def _levels_backward(begin, end, grad_th, grad_r, th, r, spike, first, share, base, threshold_step, grad_decay):
+def _levels_backward(
+    begin: int,
+    end: int,
+    grad_th: Floats,
+    grad_r: Floats,
+    traces: Levels,
+    first: Floats,
+    decay_fraction: Floats,
+    constants: tuple[np.float32, np.float32],
+    grad_decay: Array,
+) -> None:
+    th, r, spike = traces
     n = end - begin
     none, silent = np.zeros(n, np.float32), np.zeros(n, np.bool_)
     gth, gr = np.zeros(n, np.float32), np.zeros(n, np.float32)
     for t in range(th.shape[0] - 1, -1, -1):
-        _adjoint(
-            none, share[0, begin:end], share[1, begin:end], base, threshold_step,
+        before = (
             th[t - 1, begin:end] if t > 0 else first[0, begin:end],
             r[t - 1, begin:end] if t > 0 else first[1, begin:end],
             spike[t - 1, begin:end] if t > 0 else silent,
-            th[t, begin:end], spike[t, begin:end], grad_th[t, begin:end], grad_r[t, begin:end], gth, gr,
-            grad_decay[0, begin:end], grad_decay[1, begin:end],
+        )
+        _adjoint(
+            none, (decay_fraction[0, begin:end], decay_fraction[1, begin:end]), constants, before,
+            spike[t, begin:end], (grad_th[t, begin:end], grad_r[t, begin:end]), (gth, gr),
+            (grad_decay[0, begin:end], grad_decay[1, begin:end]),
         )  # fmt: skip

@@ -12,31 +12,38 @@ taken as identity (the surrogate model of SLAYER)::
     gx[t]   = (1 - decay / 4096) * gx[t+1] + gy[t]
     g_decay = -sum_t gx[t] * c[t-1] / 4096
 
+`adjoint` is that of one integrator, or of two in a chain: the gradient to the second's value is part of that to the
+first's.
+
 Arrays are time-major: (T, M), where the M lanes are independent neurons.  Real values are
 float32 in units of 1; states are int64 in 1/4096; decays are int64 in 1/4096, one per lane.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from lavadl_kernels._types import Array, Bools, Floats, Integers
+from lavadl_kernels.engine._arguments import Arriving, History, Leaving
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
-from lavadl_kernels.fixed_point import NEVER, as_type_of, chained, fixed, leak, run_in_float64_or_int64
+from lavadl_kernels.fixed_point import NEVER, as_type_of, chain_gain, fixed, leak, run_in_float64_or_int64
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 
-CHUNK = 512  # lanes per task: their states stay in the first-level cache
+CHUNK = 512  #: lanes per task: their states stay in the first-level cache
 
 
 @scalar
-def step(state, x, decay, threshold):
-    """One step: returns the carried state, the spike, and the value before the reset."""
+def step(state: Any, x: Any, decay: Any, threshold: Any) -> Any:
+    """Take one step; return the carried state, the spike, and the value before the reset."""
     y = leak(state, decay) + x
     spike = y > threshold
     return (as_type_of(0, y) if spike else y), spike, y
 
 
-def forward(x, state, decay, threshold=NEVER):
+def forward(x: Floats, state: Integers, decay: Integers, threshold: int = NEVER) -> tuple[Floats, Integers, bool]:
     """Integrate real inputs.
 
     Parameters
@@ -57,19 +64,31 @@ def forward(x, state, decay, threshold=NEVER):
     rounded : bool
         Whether a value passed 2**24 units of 1/4096, beyond which `y` has the nearest float32.
     """
-    y = empty_like(x)
+    y: Floats = empty_like(x)
     after = np.empty_like(state)
     rounded = np.zeros(state.size, np.bool_)
 
-    def run(bound, zero):
+    def run(bound: Any, zero: Any) -> bool:
         return _forward(state.size, x, state, decay, threshold, bound, zero, y, after, rounded)
 
-    run_in_float64_or_int64(run, (x,), state, chained((decay,), x.shape[0]))
+    run_in_float64_or_int64(run, (x,), state, chain_gain((decay,), x.shape[0]))
     return y, after, bool(rounded.any())
 
 
 @kernel
-def _forward(begin, end, x, state, decay, threshold, bound, zero, y, after, rounded):
+def _forward(
+    begin: int,
+    end: int,
+    x: Floats,
+    state: Integers,
+    decay: Integers,
+    threshold: int,
+    bound: np.float32,
+    zero: Any,
+    y: Floats,
+    after: Integers,
+    rounded: Bools,
+) -> bool:
     steps = x.shape[0]
     beyond, large = np.int32(0), np.int32(0)
     for lo in range(begin, end, CHUNK):
@@ -89,16 +108,18 @@ def _forward(begin, end, x, state, decay, threshold, bound, zero, y, after, roun
         for i in range(n):
             after[lo + i] = np.int64(c[i])
         rounded[lo] = large != 0
-    return beyond == 0
+    return bool(beyond == 0)
 
 
-def backward(grad_y, y, state, decay, threshold=NEVER):
+def backward(
+    grad_y: Floats, y: Floats, state: Integers, decay: Integers, threshold: int = NEVER
+) -> tuple[Floats, Array]:
     """Gradients of `forward`.
 
     Parameters
     ----------
     grad_y, y : ndarray
-        (T, M) float32: the incoming gradient and what `forward` returned.
+        (T, M) float32, units of 1: the incoming gradient and what `forward` returned.
     state, decay, threshold
         What `forward` was given.
 
@@ -109,14 +130,24 @@ def backward(grad_y, y, state, decay, threshold=NEVER):
     grad_decay : ndarray
         (M,) float64, per unit of the decay integer.
     """
-    grad_x = empty_like(grad_y)
+    grad_x: Floats = empty_like(grad_y)
     grad_decay = np.zeros(state.shape, np.float64)
     _backward(state.size, grad_y, y, state, decay, threshold, grad_x, grad_decay)
     return grad_x, grad_decay
 
 
 @kernel
-def _backward(begin, end, grad_y, y, state, decay, threshold, grad_x, grad_decay):
+def _backward(
+    begin: int,
+    end: int,
+    grad_y: Floats,
+    y: Floats,
+    state: Integers,
+    decay: Integers,
+    threshold: int,
+    grad_x: Floats,
+    grad_decay: Array,
+) -> None:
     steps = grad_y.shape[0]
     level = np.float32(threshold / 4096)
     for lo in range(begin, end, CHUNK):
@@ -140,25 +171,87 @@ def _backward(begin, end, grad_y, y, state, decay, threshold, grad_x, grad_decay
 
 
 @scalar
-def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, grad_decay):
-    """Adjoint over lanes of one step of two integrators in a chain: `grad_x` holds the gradient to the second's
-    value through the spike, and is replaced by the one to the input.
+def adjoint(
+    decay_fraction: Floats, history: History, t: int, reset: bool, arriving: Arriving, adjoint: Floats, leaving: Leaving
+) -> None:
+    """Adjoint over lanes of one step of a single integrator: that of `chain_adjoint` without the first.
 
-    Rows 0 and 1 of all arrays are the first and the second integrator, in units of 1; with `reset` the second
-    goes on from 0 after a spike.
+    Parameters
+    ----------
+    decay_fraction : ndarray
+        (P, width) or (P,) float32, the decays in units of 1; row 0 is that of the integrator.
+    history : History
+        Of the segment.
+    t : int
+        The step, as a row of `history`.
+    reset : bool
+        Whether the integrator goes on from 0 after a spike.
+    arriving : Arriving
+        Gradients from outside.
+    adjoint : ndarray
+        (K, width) float32, the gradients to the states after the step; replaced by those before it.
+    leaving : Leaving
+        ``x[0]`` holds the gradient to the integrator's value through the spike, and is replaced by the one to the
+        input.
     """
-    n = grad_x.size
+    n, (trace, spike) = leaving.x[0].size, history
     _adjoint(
-        param_row(share, 0, n), param_row(share, 1, n), trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n],
-        reset, maybe_row(grad_trace, 0, gt, glo, n), maybe_row(grad_trace, 1, gt, glo, n), state[0, :n], state[1, :n],
-        grad_x, grad_decay[0, :n], grad_decay[1, :n],
+        param_row(decay_fraction, 0, n), (trace[0, t - 1, :n], spike[t - 1, :n]), reset,
+        maybe_row(arriving.trace, 0, arriving.t, arriving.lo, n), adjoint[0, :n], leaving.x[0], leaving.decay[0, :n],
     )  # fmt: skip
 
 
 @scalar
 def _adjoint(
-    first_decay, second_decay, u_before, v_before, s_before, reset, grad_u, grad_v, gu, gv, gx, g_first, g_second
-):
+    decay: Any,
+    before: tuple[Floats, Floats],
+    reset: bool,
+    grad_trace: Floats | None,
+    gy: Floats,
+    gx: Floats,
+    g_decay: Floats,
+) -> None:
+    y_before, s_before = before
+    prefer_512_bit()
+    for i in range(gx.size):
+        to_y = add((np.float32(1) - lane_value(decay, i)) * gy[i], grad_trace, i) + gx[i]
+        gy[i], gx[i] = to_y, to_y
+        g_decay[i] -= to_y * (np.float32(0) if reset and s_before[i] != 0 else y_before[i])
+
+
+@scalar
+def chain_adjoint(
+    decay_fraction: Floats, history: History, t: int, reset: bool, arriving: Arriving, adjoint: Floats, leaving: Leaving
+) -> None:
+    """Adjoint over lanes of one step of two integrators in a chain, rows 0 and 1 of all arrays.
+
+    Arguments as in `adjoint`; it is the second integrator that a spike comes from, and that `reset` speaks of.
+    """
+    n, (trace, spike) = leaving.x[0].size, history
+    at, lo = arriving.t, arriving.lo
+    _chain_adjoint(
+        (param_row(decay_fraction, 0, n), param_row(decay_fraction, 1, n)),
+        (trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n]), reset,
+        (maybe_row(arriving.trace, 0, at, lo, n), maybe_row(arriving.trace, 1, at, lo, n)),
+        (adjoint[0, :n], adjoint[1, :n]), leaving.x[0], (leaving.decay[0, :n], leaving.decay[1, :n]),
+    )  # fmt: skip
+
+
+@scalar
+def _chain_adjoint(
+    decays: tuple[Any, Any],
+    before: tuple[Floats, Floats, Floats],
+    reset: bool,
+    grad_trace: tuple[Any, Any],
+    adjoint: tuple[Floats, Floats],
+    gx: Floats,
+    grad_decay: tuple[Floats, Floats],
+) -> None:
+    first_decay, second_decay = decays
+    u_before, v_before, s_before = before
+    grad_u, grad_v = grad_trace
+    gu, gv = adjoint
+    g_first, g_second = grad_decay
     prefer_512_bit()
     for i in range(gx.size):
         to_v = add((np.float32(1) - lane_value(second_decay, i)) * gv[i], grad_v, i) + gx[i]

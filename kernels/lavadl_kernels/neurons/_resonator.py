@@ -19,17 +19,28 @@ Source: the fixed-point resonators of Lava and Lava-DL.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row, store
-from lavadl_kernels.fixed_point import as_type_of, clip24, fixed, real, scale_to_zero, wrap32
+from lavadl_kernels._types import Floats, Integers
+from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
+from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row, subtract
+from lavadl_kernels.fixed_point import clip24, scale_to_zero, wrap32
+from lavadl_kernels.neurons._surrogate import surrogate
 from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
+
+#: States and decays of a resonator without adaptation, in the order of their rows, and the inputs of all resonators.
+STATES = ("real", "imag")
+DECAYS = ("sin_decay", "cos_decay")
+INPUTS = ("real_input", "imag_input")
+
+NO_RESET = np.float32(np.nan)  #: for `adjoint`: a spike leaves the state as it is
 
 
 @scalar
-def rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi):
-    """One step of one resonator; `loihi` clips both parts to the chip's 24 bits."""
+def rotate(re: Any, im: Any, a_re: Any, a_im: Any, sin_decay: Any, cos_decay: Any, loihi: bool) -> Any:
+    """Take one step of one resonator; `loihi` clips both parts to the chip's 24 bits."""
     if loihi:
         a_re, a_im = wrap32(a_re), wrap32(a_im)
     new_re = scale_to_zero(re, cos_decay) - scale_to_zero(im, sin_decay) + a_re
@@ -39,53 +50,8 @@ def rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi):
     return new_re, new_im
 
 
-def advancing(step, part):
-    """`advance` of a resonator; graded spikes have the size of the real part (`part` 0) or the imaginary (1).
-
-    `step` takes both states, both inputs, both decays, the threshold and `loihi`; it returns the new states,
-    the spike, and both parts as they were compared.
-    """
-
-    def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
-        n = spike.size
-        lanes(
-            state[0, :n], state[1, :n], param_row(decay, 0, n), param_row(decay, 1, n), neuron.threshold,
-            x[0], x[1], spike, maybe_row(trace, 0, t, lo, n), maybe_row(trace, 1, t, lo, n), graded,
-        )  # fmt: skip
-
-    @scalar
-    def lanes(re, im, sin, cos, threshold, x_re, x_im, spike, re_row, im_row, graded):
-        prefer_512_bit()
-        level = as_type_of(threshold, re)
-        for i in range(spike.size):
-            a_re, a_im = fixed(x_re[i], re[i]), fixed(x_im[i], re[i])
-            re[i], im[i], s, before, after = step(
-                re[i], im[i], a_re, a_im, lane_value(sin, i), lane_value(cos, i), level, False
-            )
-            store(re_row, i, real(before))
-            store(im_row, i, real(after))
-            size = real(after if part else before) if graded else np.float32(1)
-            spike[i] = size if s else np.float32(0)
-
-    return advance
-
-
-def deploying(step, part):
-    """The deployed `advance` of a resonator with this `step`; `part` as in `advancing`."""
-
-    def deploy(neuron, state, i, a, b, loihi):
-        re, im, sin, cos, threshold = state[0, i], state[1, i], neuron.decay[0, i], neuron.decay[1, i], neuron.threshold
-        fre, fim, fs, freal, fimag = step(re, im, a, b, sin, cos, threshold, False)
-        nre, nim, ns, nreal, nimag = step(re, im, wrap32(a), wrap32(b), sin, cos, threshold, True)
-        state[0, i], state[1, i] = (nre, nim) if loihi else (fre, fim)
-        real, imag = (nreal, nimag) if loihi else (freal, fimag)
-        return (ns if loihi else fs), (imag if part else real), freal != nreal or fimag != nimag
-
-    return deploy
-
-
-def gain(decay, steps):
-    """How many times inputs and initial states, whichever is larger, a resonator can come to within `steps` steps.
+def gain(decay: Integers, steps: int) -> float:
+    """Bound how many times inputs and initial states, whichever is larger, a resonator can come to in `steps` steps.
 
     A step takes the length z of (re, im) to at most rho z + sqrt(2) X + 4: rho is the root of the squares of sine and
     cosine, X the largest part of an input, and 4 is more than four roundings and a reset to a unit below the threshold
@@ -96,9 +62,9 @@ def gain(decay, steps):
     Parameters
     ----------
     decay : ndarray
-        Sine and cosine in rows 0 and 1, 1/4096.
+        (P, M) or (P,) int64, sine and cosine in rows 0 and 1, 1/4096.
     steps : int
-        How long.
+        Number of steps.
 
     Returns
     -------
@@ -116,24 +82,77 @@ def gain(decay, steps):
 
 
 @scalar
-def adjoint(share, trace, spike, t, reset, grad_trace, gt, glo, state, grad_x, grad_decay):
-    """Adjoint of one step of `rotate` over lanes: `grad_x` holds the gradients through the spike, and is replaced.
+def imag_slopes(
+    grad_spike: Floats, imag: Floats, threshold: Any, raised: Any, out: tuple[Floats, ...], by: Surrogate
+) -> None:
+    """Write the gradients to real and imaginary part through spikes of the imaginary part alone.
 
-    Rows 0 and 1 of `share` and `grad_decay` are sine and cosine, of `trace` and `state` the two parts.
-    After a spike the next step sees re = 0 and im = `reset` in units of 1, if that is not NaN.
+    Arguments as in `_surrogate.slopes`, `out` for both parts.
     """
-    n = grad_x[0].size
+    grad_re, grad_im = out
+    tau, scale, graded = by
+    prefer_512_bit()
+    for i in range(grad_spike.size):
+        distance = subtract(imag[i] - lane_value(threshold, i), raised, i)
+        grad_re[i] = 0
+        grad_im[i] = grad_spike[i] * surrogate(distance, tau, scale, graded)
+
+
+@scalar
+def adjoint(
+    decay_fraction: Floats,
+    history: History,
+    t: int,
+    reset: np.float32,
+    arriving: Arriving,
+    adjoint: Floats,
+    leaving: Leaving,
+) -> None:
+    """Adjoint over lanes of one step of `rotate`, rows 0 and 1 of all arrays being real and imaginary part.
+
+    Parameters
+    ----------
+    decay_fraction : ndarray
+        (P, width) or (P,) float32, in units of 1; rows 0 and 1 are sine and cosine.
+    history : History
+        Of the segment.
+    t : int
+        The step, as a row of `history`.
+    reset : float32
+        After a spike the next step sees re = 0 and im = `reset` in units of 1, if that is not `NO_RESET`.
+    arriving : Arriving
+        Gradients from outside.
+    adjoint : ndarray
+        (K, width) float32, the gradients to the states after the step; replaced by those before it.
+    leaving : Leaving
+        ``x`` holds the gradients to the two parts through the spike, and is replaced by those to the inputs.
+    """
+    n, (trace, spike) = leaving.x[0].size, history
+    at, lo = arriving.t, arriving.lo
     _adjoint(
-        param_row(share, 0, n), param_row(share, 1, n), trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n],
-        reset, maybe_row(grad_trace, 0, gt, glo, n), maybe_row(grad_trace, 1, gt, glo, n), state[0, :n], state[1, :n],
-        grad_x[0], grad_x[1], grad_decay[0, :n], grad_decay[1, :n],
+        (param_row(decay_fraction, 0, n), param_row(decay_fraction, 1, n)),
+        (trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n]), reset,
+        (maybe_row(arriving.trace, 0, at, lo, n), maybe_row(arriving.trace, 1, at, lo, n)),
+        (adjoint[0, :n], adjoint[1, :n]), leaving.x, (leaving.decay[0, :n], leaving.decay[1, :n]),
     )  # fmt: skip
 
 
 @scalar
 def _adjoint(
-    sin_decay, cos_decay, re_before, im_before, s_before, reset, grad_re, grad_im, gre, gim, gx_re, gx_im, g_sin, g_cos
-):
+    decays: tuple[Any, Any],
+    before: tuple[Floats, Floats, Floats],
+    reset: np.float32,
+    grad_trace: tuple[Any, Any],
+    adjoint: tuple[Floats, Floats],
+    grad_x: tuple[Floats, ...],
+    grad_decay: tuple[Floats, Floats],
+) -> None:
+    sin_decay, cos_decay = decays
+    re_before, im_before, s_before = before
+    grad_re, grad_im = grad_trace
+    gre, gim = adjoint
+    gx_re, gx_im = grad_x
+    g_sin, g_cos = grad_decay
     prefer_512_bit()
     resets = not np.isnan(reset)
     for i in range(gx_re.size):

@@ -3,14 +3,14 @@
 Recurrence, in integers of 1/4096, with sine and cosine of the rotation, times what the decay leaves, and the
 two decays in 1/4096; re and im are not reset::
 
-    re[t], im[t] = rotate(re[t-1], im[t-1]) + a[t]                    see `lavadl_kernels.resonator`
-    s[t] = re[t] >= th[t] + r[t] and im[t] >= 0 and im[t-1] < 0       th, r: see `lavadl_kernels.adaptation`
+    re[t], im[t] = rotate(re[t-1], im[t-1]) + a[t]                    see `neurons._resonator`
+    s[t] = re[t] >= th[t] + r[t] and im[t] >= 0 and im[t-1] < 0       th, r: see `neurons._adaptation`
 
 The `slayer` integers have no width limit.  The `loihi` integers clip re and im to 24 bits, as Lava's RF
 process model does; inside that width the two are the same.
 
 Backward is the gradient of the surrogate model, with the spikes in th and r as constants: the slopes of
-`lavadl_kernels.spike.phase_surrogate` to re[t] and im[t], and minus the first of them to th[t] + r[t].
+`neurons._surrogate.phase_surrogate` to re[t] and im[t], and minus the first of them to th[t] + r[t].
 Source: Lava-DL's adaptive RF neuron.
 """
 
@@ -18,27 +18,23 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from lavadl_kernels.engine import train as dynamics
-from lavadl_kernels.engine._optional_rows import lane_value, maybe_row, param_row, store
-from lavadl_kernels.fixed_point import as_type_of, fixed, real, wrap32
+from lavadl_kernels._types import Array, Floats
+from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf
-from lavadl_kernels.neurons._family import Family, register
-from lavadl_kernels.neurons._surrogate import phase_surrogate
-from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
-
-STATES = ("real", "imag", "threshold", "refractory")
-DECAYS = ("sin_decay", "cos_decay", "threshold_decay", "refractory_decay")
+from lavadl_kernels.neurons._family import register
+from lavadl_kernels.neurons._surrogate import phase_slopes
+from lavadl_kernels.runtime.jit import scalar
 
 
 @scalar
 def step(
-    re, im, th, r, a_re, a_im, sin_decay, cos_decay, threshold_decay, refractory_decay, threshold, threshold_step, loihi
-):
-    """One step of one neuron.
+    re: Any, im: Any, th: Any, r: Any, a_re: Any, a_im: Any,
+    sin_decay: Any, cos_decay: Any, threshold_decay: Any, refractory_decay: Any,
+    threshold: Any, threshold_step: Any, loihi: bool,
+) -> Any:  # fmt: skip
+    """Take one step of one neuron.
 
     Parameters
     ----------
@@ -67,125 +63,30 @@ def step(
     return new_re, new_im, th, r, spike, level_th, level_r
 
 
-def forward(neuron, x, state, graded=False, traces=False, keep=False):
-    """Run inputs (real, imag), each (T, M), through neurons; see `dynamics.forward`.
-
-    A graded spike has the size of the real part.
-    """
-    return dynamics.forward(neuron, x, state, graded, traces, keep)
-
-
-def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, checkpoints=None):
-    """Gradients of `forward`; see `dynamics.backward`."""
-    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, checkpoints)
-
-
-def advancing(step, part):
-    """`advance` of an adaptive resonator with this `step`, graded spikes having the size of state `part`."""
-
-    def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
-        n = spike.size
-        lanes(
-            state[0, :n], state[1, :n], state[2, :n], state[3, :n],
-            param_row(decay, 0, n), param_row(decay, 1, n), param_row(decay, 2, n), param_row(decay, 3, n),
-            neuron.threshold, neuron.threshold_step, x[0], x[1], spike, maybe_row(trace, 0, t, lo, n),
-            maybe_row(trace, 1, t, lo, n), maybe_row(trace, 2, t, lo, n), maybe_row(trace, 3, t, lo, n), graded,
-        )  # fmt: skip
-
-    @scalar
-    def lanes(
-        re, im, th, r, sin, cos, td, rd, threshold, threshold_step,
-        x_re, x_im, spike, re_row, im_row, th_row, r_row, graded,
-    ):  # fmt: skip
-        prefer_512_bit()
-        base, rise = as_type_of(threshold, re), as_type_of(threshold_step, re)
-        for i in range(spike.size):
-            re[i], im[i], th[i], r[i], s, level_th, level_r = step(
-                re[i], im[i], th[i], r[i], fixed(x_re[i], re[i]), fixed(x_im[i], re[i]),
-                lane_value(sin, i), lane_value(cos, i), lane_value(td, i), lane_value(rd, i), base, rise, False,
-            )  # fmt: skip
-            store(re_row, i, real(re[i]))
-            store(im_row, i, real(im[i]))
-            store(th_row, i, real(level_th))
-            store(r_row, i, real(level_r))
-            size = real(im[i] if part else re[i]) if graded else np.float32(1)
-            spike[i] = size if s else np.float32(0)
-
-    return advance
-
-
-def deploying(step, part):
-    """The deployed `advance` of an adaptive resonator with this `step`; `part` as in `advancing`."""
-
-    def deploy(neuron, state, i, a, b, loihi):
-        re, im, th, r, d = state[0, i], state[1, i], state[2, i], state[3, i], neuron.decay
-        rest, rise = neuron.threshold, neuron.threshold_step
-        fre, fim, fth, fr, fs, _, _ = step(re, im, th, r, a, b, d[0, i], d[1, i], d[2, i], d[3, i], rest, rise, False)
-        nre, nim, nth, nr, ns, _, _ = step(
-            re, im, th, r, wrap32(a), wrap32(b), d[0, i], d[1, i], d[2, i], d[3, i], rest, rise, True
-        )
-        state[0, i], state[1, i], state[2, i], state[3, i] = (nre, nim, nth, nr) if loihi else (fre, fim, fth, fr)
-        far = fre != nre or fim != nim or fth != nth or fr != nr
-        return (ns if loihi else fs), state[part, i], far
-
-    return deploy
-
-
 def _advance_adjoint(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
-):
-    n = grad_spike.size
-    _slopes(
-        grad_spike, trace[0, t, :n], trace[1, t, :n], trace[2, t, :n], trace[3, t, :n],
-        grad_x[0], grad_x[1], tau, scale, graded,
-    )  # fmt: skip
-    adaptation.adjoint(
-        grad_x[0], share, np.float32(neuron.threshold / 4096), np.float32(neuron.threshold_step / 4096),
-        trace, spike, t, 2, grad_trace, gt, glo, adjoint, grad_decay,
-    )  # fmt: skip
-    resonator.adjoint(share, trace, spike, t, np.float32(np.nan), grad_trace, gt, glo, adjoint, grad_x, grad_decay)
-
-
-@scalar
-def _slopes(grad_spike, re, im, th, r, grad_re, grad_im, tau, scale, graded):
-    prefer_512_bit()
-    for i in range(grad_spike.size):
-        to_re, to_im = phase_surrogate(re[i], im[i], th[i] + r[i], tau, scale, graded)
-        grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im
+    neuron: Adrf,
+    decay_fraction: Floats,
+    history: History,
+    t: int,
+    arriving: Arriving,
+    adjoint: Floats,
+    leaving: Leaving,
+    surrogate: Surrogate,
+) -> None:
+    trace, n = history.trace, arriving.spike.size
+    parts = trace[0, t, :n], trace[1, t, :n]
+    phase_slopes(arriving.spike, parts, trace[2, t, :n], trace[3, t, :n], leaving.x, surrogate)
+    adaptation.adjoint(leaving.x[0], 2, neuron, decay_fraction, history, t, arriving, adjoint, leaving.decay)
+    resonator.adjoint(decay_fraction, history, t, resonator.NO_RESET, arriving, adjoint, leaving)
 
 
 class Adrf(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""
 
-    decay: np.ndarray[Any, Any]  #: (4, M) int64, in the order of `DECAYS`
+    decay: Array  #: (4, M) int64, in the order of ``FAMILY.decays``
     threshold: int
     threshold_step: int
 
-    def gain(self, steps: int) -> float:
-        """How many times inputs and initial states, whichever is larger, the states can come to."""
-        return float(resonator.gain(self.decay, steps))
-
-    def state_bound(self, state: np.ndarray[Any, Any], steps: int) -> int:
-        """What threshold and refractory state can come to, 1/4096."""
-        return int(adaptation.state_bound(self, state, steps))
-
 
 Parameters = Adrf
-FAMILY = register(
-    Family(
-        "ADRF_PHASE",
-        Adrf,
-        step,
-        deploying(step, 0),
-        STATES,
-        DECAYS,
-        advance=advancing(step, 0),
-        advance_adjoint=_advance_adjoint,
-        constants=("threshold", "threshold_step"),
-        inputs=("real_input", "imag_input"),
-        by_phase=True,
-        carried="real",
-        rest={"threshold": "threshold"},
-        without_adaptation=rf.FAMILY,
-    )
-)
+FAMILY = register(adaptation.adapted(rf.FAMILY, "ADRF_PHASE", Adrf, step, _advance_adjoint))

@@ -2,14 +2,14 @@
 
 Recurrence, in integers of 1/4096, with sine and cosine of the rotation, times what the decay leaves, in 1/4096::
 
-    re[t], im[t] = rotate(re[t-1], im[t-1]) + a[t]               see `lavadl_kernels.resonator`
+    re[t], im[t] = rotate(re[t-1], im[t-1]) + a[t]               see `neurons._resonator`
     s[t] = re[t] >= threshold and im[t] >= 0 and im[t-1] < 0     nothing is reset
 
 The `slayer` integers have no width limit.  The `loihi` integers clip both parts to 24 bits, as Lava's
 process model does; inside that width the two are the same.
 
-Backward is the gradient of the surrogate model: the slopes of `lavadl_kernels.spike.phase_surrogate`
-to re[t] and im[t], carried back as `resonator` says.  Source: Lava's RF process model, Lava-DL's RF neuron.
+Backward is the gradient of the surrogate model: the slopes of `neurons._surrogate.phase_surrogate`
+to re[t] and im[t], carried back as `neurons._resonator` says.  Source: Lava's RF process model, Lava-DL's RF neuron.
 """
 
 from __future__ import annotations
@@ -18,19 +18,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.engine import train as dynamics
+from lavadl_kernels._types import Array, Floats
+from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons._family import Family, register
-from lavadl_kernels.neurons._surrogate import phase_surrogate
-from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
-
-STATES = ("real", "imag")
-DECAYS = ("sin_decay", "cos_decay")
+from lavadl_kernels.neurons._surrogate import phase_slopes
+from lavadl_kernels.runtime.jit import scalar
 
 
 @scalar
-def step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
-    """One step of one neuron.
+def step(re: Any, im: Any, a_re: Any, a_im: Any, sin_decay: Any, cos_decay: Any, threshold: Any, loihi: bool) -> Any:
+    """Take one step of one neuron.
 
     Parameters
     ----------
@@ -54,58 +52,27 @@ def step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
     return new_re, new_im, new_re >= threshold and new_im >= 0 and im < 0
 
 
-def forward(neuron, x, state, graded=False, traces=False, keep=False):
-    """Run inputs (real, imag), each (T, M), through neurons; see `dynamics.forward`.
-
-    A graded spike has the size of the real part.
-    """
-    return dynamics.forward(neuron, x, state, graded, traces, keep)
-
-
-def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, checkpoints=None):
-    """Gradients of `forward`; see `dynamics.backward`."""
-    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, checkpoints)
-
-
-@scalar
-def _step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
-    """`step`, and both parts again as they were compared."""
-    re, im, spike = step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi)
-    return re, im, spike, re, im
-
-
 def _advance_adjoint(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
-):
-    n = grad_spike.size
-    _slopes(
-        grad_spike, trace[0, t, :n], trace[1, t, :n], np.float32(neuron.threshold / 4096),
-        grad_x[0], grad_x[1], tau, scale, graded,
-    )  # fmt: skip
-    resonator.adjoint(share, trace, spike, t, np.float32(np.nan), grad_trace, gt, glo, adjoint, grad_x, grad_decay)
-
-
-@scalar
-def _slopes(grad_spike, re, im, level, grad_re, grad_im, tau, scale, graded):
-    prefer_512_bit()
-    for i in range(grad_spike.size):
-        to_re, to_im = phase_surrogate(re[i], im[i], level, tau, scale, graded)
-        grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im
+    neuron: Rf,
+    decay_fraction: Floats,
+    history: History,
+    t: int,
+    arriving: Arriving,
+    adjoint: Floats,
+    leaving: Leaving,
+    surrogate: Surrogate,
+) -> None:
+    n, level = arriving.spike.size, np.float32(neuron.threshold / 4096)
+    parts = history.trace[0, t, :n], history.trace[1, t, :n]
+    phase_slopes(arriving.spike, parts, level, None, leaving.x, surrogate)
+    resonator.adjoint(decay_fraction, history, t, resonator.NO_RESET, arriving, adjoint, leaving)
 
 
 class Rf(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""
 
-    decay: np.ndarray[Any, Any]  #: (2, M) int64, in the order of `DECAYS`
+    decay: Array  #: (2, M) int64, in the order of ``FAMILY.decays``
     threshold: int
-
-    def gain(self, steps: int) -> float:
-        """How many times inputs and initial states, whichever is larger, the states can come to."""
-        return float(resonator.gain(self.decay, steps))
-
-    def state_bound(self, state: np.ndarray[Any, Any], steps: int) -> int:
-        """No state moves away from rest without input."""
-        return 0
 
 
 Parameters = Rf
@@ -114,12 +81,11 @@ FAMILY = register(
         "RF_PHASE",
         Rf,
         step,
-        resonator.deploying(_step, 0),
-        STATES,
-        DECAYS,
-        advance=resonator.advancing(_step, 0),
+        states=resonator.STATES,
+        decays=resonator.DECAYS,
+        inputs=resonator.INPUTS,
         advance_adjoint=_advance_adjoint,
-        inputs=("real_input", "imag_input"),
+        gain=resonator.gain,
         by_phase=True,
         carried="real",
     )

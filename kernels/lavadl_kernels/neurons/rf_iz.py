@@ -2,15 +2,15 @@
 
 Recurrence, in integers of 1/4096, with sine and cosine of the rotation, times what the decay leaves, in 1/4096::
 
-    re[t], im[t] = rotate(re[t-1], im[t-1]) + a[t]               see `lavadl_kernels.resonator`
+    re[t], im[t] = rotate(re[t-1], im[t-1]) + a[t]               see `neurons._resonator`
     s[t] = im[t] >= threshold                                    equality spikes
     re[t], im[t] = 0, threshold - 1 if s[t]
 
 The `slayer` integers have no width limit.  The `loihi` integers clip both parts to 24 bits, as Lava's
 process model does; inside that width the two are the same.
 
-Backward is the gradient of the surrogate model: the slope `lavadl_kernels.spike.surrogate` to im[t] before
-its reset, the reset itself as identity, carried back as `resonator` says.  Source: Lava's RF_IZ process
+Backward is the gradient of the surrogate model: the slope `neurons._surrogate.surrogate` to im[t] before
+its reset, the reset itself as identity, carried back as `neurons._resonator` says.  Source: Lava's RF_IZ process
 model, Lava-DL's RF-IZ neuron.
 """
 
@@ -20,33 +20,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.engine import train as dynamics
+from lavadl_kernels._types import Array, Floats
+from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
 from lavadl_kernels.fixed_point import as_type_of
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons._family import Family, register
-from lavadl_kernels.neurons._surrogate import surrogate
-from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
-
-STATES = ("real", "imag")
-DECAYS = ("sin_decay", "cos_decay")
+from lavadl_kernels.runtime.jit import scalar
 
 
 @scalar
-def step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
-    """One step of one neuron.
-
-    Parameters
-    ----------
-    re, im : int
-        Real and imaginary state, 1/4096.
-    a_re, a_im : int
-        Synaptic input to the two, bias included, 1/4096.
-    sin_decay, cos_decay : int
-        Sine and cosine of the angle of a step times what the decay leaves, 1/4096.
-    threshold : int
-        1/4096.
-    loihi : bool
-        Whether the states have the chip's 24 bits.
+def step(re: Any, im: Any, a_re: Any, a_im: Any, sin_decay: Any, cos_decay: Any, threshold: Any, loihi: bool) -> Any:
+    """Take one step of one neuron; arguments as in `rf.step`, all integers of 1/4096.
 
     Returns
     -------
@@ -64,50 +48,28 @@ def step(re, im, a_re, a_im, sin_decay, cos_decay, threshold, loihi):
     )
 
 
-def forward(neuron, x, state, graded=False, traces=False, keep=False):
-    """Run inputs (real, imag), each (T, M), through neurons; see `dynamics.forward`.
-
-    A graded spike has the size of the imaginary part.
-    """
-    return dynamics.forward(neuron, x, state, graded, traces, keep)
-
-
-def backward(neuron, x, state, tau, scale, grad_spike, grad_trace=None, graded=False, checkpoints=None):
-    """Gradients of `forward`; see `dynamics.backward`."""
-    return dynamics.backward(neuron, x, state, tau, scale, grad_spike, grad_trace, graded, checkpoints)
-
-
 def _advance_adjoint(
-    neuron, share, trace, spike, t, grad_spike, grad_trace, gt, glo, adjoint, grad_x, grad_decay, tau, scale, graded
-):
-    n = grad_spike.size
-    level = np.float32(neuron.threshold / 4096)
-    _slopes(grad_spike, trace[1, t, :n], level, grad_x[0], grad_x[1], tau, scale, graded)
-    rest = np.float32((neuron.threshold - 1) / 4096)
-    resonator.adjoint(share, trace, spike, t, rest, grad_trace, gt, glo, adjoint, grad_x, grad_decay)
-
-
-@scalar
-def _slopes(grad_spike, im, level, grad_re, grad_im, tau, scale, graded):
-    prefer_512_bit()
-    for i in range(grad_spike.size):
-        grad_re[i] = 0
-        grad_im[i] = grad_spike[i] * surrogate(im[i] - level, tau, scale, graded)
+    neuron: RfIz,
+    decay_fraction: Floats,
+    history: History,
+    t: int,
+    arriving: Arriving,
+    adjoint: Floats,
+    leaving: Leaving,
+    surrogate: Surrogate,
+) -> None:
+    n, level = arriving.spike.size, np.float32(neuron.threshold / 4096)
+    resonator.imag_slopes(arriving.spike, history.trace[1, t, :n], level, None, leaving.x, surrogate)
+    # a reset brings the imaginary part to one unit below the threshold
+    reset = np.float32((neuron.threshold - 1) / 4096)
+    resonator.adjoint(decay_fraction, history, t, reset, arriving, adjoint, leaving)
 
 
 class RfIz(NamedTuple):
     """Parameters of a layer, integers of 1/4096."""
 
-    decay: np.ndarray[Any, Any]  #: (2, M) int64, in the order of `DECAYS`
+    decay: Array  #: (2, M) int64, in the order of ``FAMILY.decays``
     threshold: int
-
-    def gain(self, steps: int) -> float:
-        """How many times inputs and initial states, whichever is larger, the states can come to."""
-        return float(resonator.gain(self.decay, steps))
-
-    def state_bound(self, state: np.ndarray[Any, Any], steps: int) -> int:
-        """No state moves away from rest without input."""
-        return 0
 
 
 Parameters = RfIz
@@ -116,14 +78,13 @@ FAMILY = register(
         "RF_IZHIKEVICH",
         RfIz,
         step,
-        resonator.deploying(step, 1),
-        STATES,
-        DECAYS,
-        advance=resonator.advancing(step, 1),
+        states=resonator.STATES,
+        decays=resonator.DECAYS,
+        inputs=resonator.INPUTS,
         advance_adjoint=_advance_adjoint,
-        inputs=("real_input", "imag_input"),
+        gain=resonator.gain,
         spikes_at_equality=True,
         carried="imag",
-        resets=("real", "imag"),
+        resets=resonator.STATES,
     )
 )

@@ -3,7 +3,7 @@
 Recurrence, in integers of 1/2**18 with messages in 1/4096::
 
     sigma[t]  = sigma[t-1] + a[t]
-    act[t]    = f(sigma[t] + bias)                     f the identity or max(., 0)
+    act[t]    = f((sigma[t] + bias) / 2**exponent)     f the identity or max(., 0)
     d[t]      = act[t] - act[t-1] + residue[t-1]
     c[t]      = d[t], or with cum_error error[t-1] + d[t]
     m[t]      = d[t] if |c[t]| >= threshold else 0     at equality a message is sent
@@ -11,8 +11,13 @@ Recurrence, in integers of 1/2**18 with messages in 1/4096::
     error[t]  = 0 if m[t] is not 0, else c[t]          with cum_error only
     message[t] = floor(m[t] / 64)                      what is cut off is lost
 
+The exponent is that of a norm, which only deployed neurons have.  A positive one makes the unit of everything behind
+the sum finer by so many bits, thresholds included, so that nothing is rounded; a negative one multiplies.
+
 The `slayer` integers have no width limit.  The `loihi` integers wrap at 32 bits everywhere,
 as Lava's process model does; inside that width the two are the same.
+
+An input layer has Delta alone (`delta_step`), a layer whose sums are read out has Sigma alone (`sigma_step`).
 
 In training the neuron falls into Sigma, its activation, and Delta, which sends multiples of
 1 / scale.  Both calculate in float64, exact for multiples of 2**-18 below 2**34.
@@ -34,39 +39,41 @@ in units of 1, states and thresholds float64 in units of 1, one per lane.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
+from lavadl_kernels._types import Array, Floats, Integers
 from lavadl_kernels.fixed_point import wrap32
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons._family import Family, register
 from lavadl_kernels.neurons._surrogate import exp_negative
 from lavadl_kernels.runtime.buffers import empty_like
+from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import kernel, scalar
 
-CHUNK = leaky_integrator.CHUNK
+CHUNK = leaky_integrator.CHUNK  #: lanes per task, with as many states as there
 STATES = ("sigma", "activation", "residue", "error")
 CUT = 6  #: bits between the scale of the states and that of the messages
-LIMIT = 2.0**34  #: magnitude below which float64 holds the multiples of 2**-18 exactly
+LIMIT = 2.0**34  #: magnitude below which float64, with 53 bits, holds the multiples of 2**-18 exactly
 
 
-def folded(x, loihi):
+def folded(x: Any, loihi: bool) -> Any:
     """`x` in 32 bits where `loihi`; a real number has no width."""
     return wrap32(x) if loihi else x
 
 
 @overload(folded, jit_options={"error_model": "numpy"})
-def _folded(x, loihi):
+def _folded(x: Any, loihi: Any) -> Callable[..., Any]:
     # by type, so that float32 stays what it is
     return (lambda x, loihi: x) if isinstance(x, types.Float) else folded
 
 
 @scalar
-def encode(activation, before, residue, error, threshold, cum_error, loihi):
-    """One step of Delta, on integers or on real numbers.
+def encode(activation: Any, before: Any, residue: Any, error: Any, threshold: Any, cum_error: bool, loihi: bool) -> Any:
+    """Take one step of Delta, on integers or on real numbers.
 
     Parameters
     ----------
@@ -97,36 +104,7 @@ def encode(activation, before, residue, error, threshold, cum_error, loihi):
 
 
 @scalar
-def step(sigma, activation, residue, error, a, bias, threshold, relu, cum_error, loihi):
-    """One step of one neuron.
-
-    Parameters
-    ----------
-    sigma, activation, residue, error : int
-        States, 1/2**18.
-    a, bias : int
-        Synaptic input, and constant added to sigma, 1/2**18.
-    threshold : int
-        1/2**18.
-    relu : bool
-        Whether the activation is max(., 0) instead of the identity.
-    cum_error : bool
-        Whether the sum of the changes since the last message is compared with the threshold.
-    loihi : bool
-        Whether states wrap at 32 bits.
-
-    Returns
-    -------
-    sigma, activation, residue, error, message
-        The new states, and the message in 1/4096.
-    """
-    sigma, value = integrate(sigma, a, bias, 0, relu, loihi)
-    residue, error, message, _, _ = encode(value, activation, residue, error, threshold, cum_error, loihi)
-    return sigma, value, residue, error, message >> CUT
-
-
-@scalar
-def integrate(sigma, a, bias, up, relu, loihi):
+def integrate(sigma: Any, a: Any, bias: Any, up: Any, relu: bool, loihi: bool) -> Any:
     """The sum after a step, and its activation, which `up` multiplies by 2**up before it is rectified."""
     sigma = folded(sigma + a, loihi)
     value = folded((sigma + bias) << up, loihi)
@@ -135,13 +113,70 @@ def integrate(sigma, a, bias, up, relu, loihi):
     return sigma, value
 
 
-def _refused(what, x):
+@scalar
+def step(
+    sigma: Any,
+    activation: Any,
+    residue: Any,
+    error: Any,
+    a: Any,
+    bias: Any,
+    threshold: Any,
+    relu: bool,
+    cum_error: bool,
+    exponent: Any,
+    loihi: bool,
+) -> Any:
+    """Take one step of one neuron.
+
+    Parameters
+    ----------
+    sigma, activation, residue, error : int
+        States, 1/2**18; with a positive exponent all but sigma 1/2**(18 + exponent).
+    a, bias : int
+        Synaptic input, and constant added to sigma, 1/2**18.
+    threshold : int
+        In the unit of the activation.
+    relu : bool
+        Whether the activation is max(., 0) instead of the identity.
+    cum_error : bool
+        Whether the sum of the changes since the last message is compared with the threshold.
+    exponent : int
+        Sum and bias are divided by 2**exponent.
+    loihi : bool
+        Whether states wrap at 32 bits.
+
+    Returns
+    -------
+    sigma, activation, residue, error, message, compared
+        The new states, the message in 1/4096, and the value whose magnitude was compared.
+    """
+    sigma, value = integrate(sigma, a, bias, max(-exponent, 0), relu, loihi)
+    residue, error, message, _, compared = encode(value, activation, residue, error, threshold, cum_error, loihi)
+    return sigma, value, residue, error, message >> (CUT + max(exponent, 0)), compared
+
+
+@scalar
+def delta_step(activation: Any, residue: Any, error: Any, a: Any, threshold: Any, cum_error: bool, loihi: bool) -> Any:
+    """Take one step of a neuron that sends the changes of its input; arguments and results as in `step`."""
+    a = folded(a, loihi)
+    residue, error, message, _, compared = encode(a, activation, residue, error, threshold, cum_error, loihi)
+    return a, residue, error, message >> CUT, compared
+
+
+@scalar
+def sigma_step(sigma: Any, a: Any, bias: Any, loihi: bool) -> Any:
+    """Take one step of a neuron that sends its sum and bias, in the unit of the sum; arguments as in `step`."""
+    return integrate(sigma, a, bias, 0, False, loihi)
+
+
+def _refused(what: str, x: Floats) -> ValueError:
     with np.errstate(invalid="ignore"):
         worst = float(np.abs(x).max(initial=0))
-    return ValueError(f"{what} must be finite and stay below {LIMIT:.3g} in magnitude, found an input of {worst}")
+    return ValueError(f"{what} must be finite and stay below {LIMIT:.3g} in magnitude, got an input of {worst}")
 
 
-def sigma_forward(x, sigma):
+def sigma_forward(x: Floats, sigma: Array) -> tuple[Floats, Array]:
     """Sum over time.
 
     Parameters
@@ -149,7 +184,7 @@ def sigma_forward(x, sigma):
     x : ndarray
         (T, M) float32, units of 1.
     sigma : ndarray
-        (M,) float64, the sum so far.
+        (M,) float64, the sum so far, units of 1.
 
     Returns
     -------
@@ -170,7 +205,7 @@ def sigma_forward(x, sigma):
 
 
 @kernel
-def _sigma_forward(begin, end, x, state, y):
+def _sigma_forward(begin: int, end: int, x: Floats, state: Array, y: Floats) -> bool:
     beyond = np.int32(0)
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
@@ -184,15 +219,26 @@ def _sigma_forward(begin, end, x, state, y):
     return bool(beyond == 0)
 
 
-def sigma_backward(grad_y):
-    """Gradient of `sigma_forward` to its input: the sum of `grad_y` (T, M) float32 over all later steps."""
-    grad_x = empty_like(grad_y)
+def sigma_backward(grad_y: Floats) -> Floats:
+    """Gradient of `sigma_forward` to its input: the sum of `grad_y` over this step and all later ones.
+
+    Parameters
+    ----------
+    grad_y : ndarray
+        (T, M) float32, units of 1.
+
+    Returns
+    -------
+    ndarray
+        (T, M) float32.
+    """
+    grad_x: Floats = empty_like(grad_y)
     _sigma_backward(grad_y.shape[1], grad_y, grad_x)
     return grad_x
 
 
 @kernel
-def _sigma_backward(begin, end, grad_y, grad_x):
+def _sigma_backward(begin: int, end: int, grad_y: Floats, grad_x: Floats) -> None:
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
         total = np.zeros(hi - lo)
@@ -203,7 +249,9 @@ def _sigma_backward(begin, end, grad_y, grad_x):
                 gxr[i] = np.float32(total[i])
 
 
-def delta_forward(x, before, residue, error, threshold, scale, cum_error=False):
+def delta_forward(
+    x: Floats, before: Array, residue: Array, error: Array, threshold: Array, scale: float, cum_error: bool = False
+) -> tuple[Floats, Array, Array, Array]:
     """Send the changes of a signal.
 
     Parameters
@@ -211,10 +259,10 @@ def delta_forward(x, before, residue, error, threshold, scale, cum_error=False):
     x : ndarray
         (T, M) float32, units of 1.
     before, residue, error : ndarray
-        (M,) float64: the last input, what was not sent yet, and with `cum_error` the sum of the
+        (M,) float64, units of 1: the last input, what was not sent yet, and with `cum_error` the sum of the
         changes since the last message.
     threshold : ndarray
-        (M,) float64.
+        (M,) float64, units of 1.
     scale : float
         Messages are rounded down to multiples of 1 / scale.
     cum_error : bool
@@ -232,7 +280,7 @@ def delta_forward(x, before, residue, error, threshold, scale, cum_error=False):
     ValueError
         If an input is not finite or at least 2**34 in magnitude.
     """
-    message = empty_like(x)
+    message: Floats = empty_like(x)
     after = before.copy(), residue.copy(), error.copy()
     if not _delta_forward(before.size, x, *after, threshold, np.float64(scale), cum_error, message):
         raise _refused("the input of a delta", x)
@@ -240,7 +288,18 @@ def delta_forward(x, before, residue, error, threshold, scale, cum_error=False):
 
 
 @kernel
-def _delta_forward(begin, end, x, before, residue, error, threshold, scale, cum_error, message):
+def _delta_forward(
+    begin: int,
+    end: int,
+    x: Floats,
+    before: Array,
+    residue: Array,
+    error: Array,
+    threshold: Array,
+    scale: np.float64,
+    cum_error: bool,
+    message: Floats,
+) -> bool:
     beyond = np.int32(0)
     unit = 1 / scale
     for lo in range(begin, end, CHUNK):
@@ -257,22 +316,46 @@ def _delta_forward(begin, end, x, before, residue, error, threshold, scale, cum_
     return bool(beyond == 0)
 
 
-def delta_backward(grad_message):
-    """Gradient of `delta_forward` to its input: `grad_message` (T, M) float32 less itself one step later."""
+def delta_backward(grad_message: Floats) -> Floats:
+    """Gradient of `delta_forward` to its input: `grad_message` less itself one step later.
+
+    Parameters
+    ----------
+    grad_message : ndarray
+        (T, M) float32, units of 1.
+
+    Returns
+    -------
+    ndarray
+        (T, M) float32.
+    """
     grad_x = grad_message.copy()
     grad_x[:-1] -= grad_message[1:]
     return grad_x
 
 
-def threshold_backward(x, before, residue, error, threshold, scale, cum_error, tau_grad, scale_grad, grad_message):
+def threshold_backward(
+    x: Floats,
+    before: Array,
+    residue: Array,
+    error: Array,
+    threshold: Array,
+    scale: float,
+    cum_error: bool,
+    tau_grad: float,
+    scale_grad: float,
+    grad_message: Floats,
+) -> Array:
     """Gradient of `delta_forward` to its thresholds, recomputing its changes from what it was given.
 
     Parameters
     ----------
+    x, before, residue, error, threshold, scale, cum_error
+        What `delta_forward` was given.
     tau_grad, scale_grad : float
         Width and height of the surrogate.
     grad_message : ndarray
-        (T, M) float32.
+        (T, M) float32, units of 1.
 
     Returns
     -------
@@ -281,17 +364,26 @@ def threshold_backward(x, before, residue, error, threshold, scale, cum_error, t
     """
     grad = np.zeros(threshold.shape, np.float64)
     states = before.copy(), residue.copy(), error.copy()
-    _threshold_backward(
-        grad.size, x, *states, threshold, np.float64(scale), cum_error, np.float32(tau_grad), np.float32(scale_grad),
-        grad_message, grad,
-    )  # fmt: skip
+    slope_of = np.float32(tau_grad), np.float32(scale_grad)
+    _threshold_backward(grad.size, x, states, threshold, np.float64(scale), cum_error, slope_of, grad_message, grad)
     return grad
 
 
 @kernel
 def _threshold_backward(
-    begin, end, x, before, residue, error, threshold, scale, cum_error, tau_grad, scale_grad, grad_message, grad
-):
+    begin: int,
+    end: int,
+    x: Floats,
+    states: tuple[Array, Array, Array],
+    threshold: Array,
+    scale: np.float64,
+    cum_error: bool,
+    slope_of: tuple[np.float32, np.float32],
+    grad_message: Floats,
+    grad: Array,
+) -> None:
+    before, residue, error = states
+    tau_grad, scale_grad = slope_of
     least = 1 / scale
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
@@ -308,67 +400,27 @@ def _threshold_backward(
                 g[i] -= np.float64(gm[i]) * (slope if distance > 0 else np.sign(change))
 
 
-# Deployed neurons.  A norm that divides by 2**exponent makes the unit of everything behind the sum finer by
-# that many bits, so that nothing is rounded; a negative exponent multiplies.
-
-
-def _deploy(neuron, state, i, a, b, loihi):
-    up, cut, relu, cum_error = max(-neuron.exponent, 0), CUT + max(neuron.exponent, 0), neuron.relu, neuron.cum_error
-    sigma, before, residue, error = state[0, i], state[1, i], state[2, i], state[3, i]
-    bias, threshold = neuron.bias[i], neuron.threshold[i]
-    fsum, fact = integrate(sigma, a, bias, up, relu, False)
-    fres, ferr, fsent, _, fcompared = encode(fact, before, residue, error, threshold, cum_error, False)
-    nsum, nact = integrate(sigma, wrap32(a), bias, up, relu, True)
-    nres, nerr, nsent, _, ncompared = encode(nact, before, residue, error, threshold, cum_error, True)
-    far = fsum != nsum or fact != nact or fcompared != ncompared or fsent != nsent or fres != nres or ferr != nerr
-    if loihi:
-        state[0, i], state[1, i], state[2, i], state[3, i] = nsum, nact, nres, nerr
-        return True, nsent >> cut, far
-    state[0, i], state[1, i], state[2, i], state[3, i] = fsum, fact, fres, ferr
-    return True, fsent >> cut, far
-
-
 class SigmaDelta(NamedTuple):
     """Parameters of a deployed layer; states sigma, activation, residue, error."""
 
-    threshold: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the activation
-    bias: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the sum
+    threshold: Integers  #: (M,), in the unit of the activation
+    bias: Integers  #: (M,), in the unit of the sum
     relu: bool
     cum_error: bool
     exponent: int = 0  #: sum and bias are divided by 2**exponent
 
 
-def _deploy_delta(neuron, state, i, a, b, loihi):
-    before, residue, error, threshold = state[0, i], state[1, i], state[2, i], neuron.threshold[i]
-    narrow = wrap32(a)
-    fres, ferr, fsent, _, fcompared = encode(a, before, residue, error, threshold, neuron.cum_error, False)
-    nres, nerr, nsent, _, ncompared = encode(narrow, before, residue, error, threshold, neuron.cum_error, True)
-    far = narrow != a or fcompared != ncompared or fsent != nsent or fres != nres or ferr != nerr
-    if loihi:
-        state[0, i], state[1, i], state[2, i] = narrow, nres, nerr
-        return True, nsent >> CUT, far
-    state[0, i], state[1, i], state[2, i] = a, fres, ferr
-    return True, fsent >> CUT, far
-
-
 class Delta(NamedTuple):
     """Parameters of a deployed input layer, which sends the changes of its input; states activation, residue, error."""
 
-    threshold: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the input
+    threshold: Integers  #: (M,), in the unit of the input
     cum_error: bool
-
-
-def _deploy_sigma(neuron, state, i, a, b, loihi):
-    sigma, free = integrate(state[0, i], a, neuron.bias[i], 0, False, False)
-    narrow, value = integrate(state[0, i], wrap32(a), neuron.bias[i], 0, False, True)
-    state[0, i] = narrow if loihi else sigma
-    return True, (value if loihi else free), sigma != narrow or free != value
 
 
 class Sigma(NamedTuple):
     """Parameters of a deployed layer that is read out: it sends its sum and bias; state sigma."""
 
-    bias: np.ndarray[Any, Any]  #: (M,) int64, in the unit of the sum
+    bias: Integers  #: (M,), in the unit of the sum
 
 
 FAMILY = register(
@@ -376,12 +428,9 @@ FAMILY = register(
         "SDNN",
         SigmaDelta,
         step,
-        _deploy,
         STATES,
-        constants=("threshold",),
-        carried="activation",
         bias_at="sigma",
-        as_input=Family("SDNN", Delta, encode, _deploy_delta, STATES[1:], carried="activation"),
-        as_output=Family("SDNN", Sigma, integrate, _deploy_sigma, STATES[:1], constants=(), carried="sigma"),
+        as_input=Family("SDNN", Delta, delta_step, STATES[1:]),
+        as_output=Family("SDNN", Sigma, sigma_step, STATES[:1], constants=()),
     )
 )

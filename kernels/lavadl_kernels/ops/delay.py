@@ -12,14 +12,34 @@ from __future__ import annotations
 
 import numpy as np
 
+from lavadl_kernels._types import Array
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
 
-CHUNK = 1024  # lanes at a time: a few pages of each row, and a window of rows stays cached
+CHUNK = 1024  #: lanes at a time: 4 KB of each row, so that a window of as many rows as delays span stays cached
 
 
-def forward(x, delay):
-    """Shift each lane of `x` (T, M) later by `delay` (M,) steps; returns a new (T, M) array."""
+def forward(x: Array, delay: Array) -> Array:
+    """Shift each lane later by a number of steps of its own.
+
+    Parameters
+    ----------
+    x : ndarray
+        (T, M) float32.
+    delay : ndarray
+        (M,) int64, in steps; negative ones shift earlier.
+
+    Returns
+    -------
+    ndarray
+        (T, M) float32, a new array.
+
+    Examples
+    --------
+    >>> x = np.array([[1, 5], [2, 6], [3, 7]], np.float32)
+    >>> forward(x, np.array([1, 0])).tolist()
+    [[0.0, 5.0], [1.0, 6.0], [2.0, 7.0]]
+    """
     if delay.size and delay.min() == delay.max():
         return shift(x, int(delay[0]))
     y = empty_like(x)
@@ -27,15 +47,15 @@ def forward(x, delay):
     return y
 
 
-def backward(grad_y, y, delay):
+def backward(grad_y: Array, y: Array, delay: Array) -> tuple[Array, Array]:
     """Gradients of `forward`.
 
     Parameters
     ----------
     grad_y, y : ndarray
-        (T, M) float32: incoming gradient and what `forward` returned.
+        (T, M) float32: the incoming gradient, and the result of `forward`.
     delay : ndarray
-        (M,) int64.
+        (M,) int64, in steps.
 
     Returns
     -------
@@ -50,8 +70,8 @@ def backward(grad_y, y, delay):
     return grad_x, grad_delay
 
 
-def shift(x, steps):
-    """All lanes of `x` (T, M) later by the same number of steps, earlier if negative; returns a new (T, M) array."""
+def shift(x: Array, steps: int) -> Array:
+    """All lanes of `x` (T, M) float32 later by the same number of steps, earlier if negative, as a new array."""
     y = empty_like(x)
     far = max(-len(x), min(steps, len(x))) * x.shape[1]
     _move(x.size, x.reshape(-1), far, y.reshape(-1))
@@ -59,7 +79,7 @@ def shift(x, steps):
 
 
 @kernel
-def _move(begin, end, x, far, y):
+def _move(begin: int, end: int, x: Array, far: int, y: Array) -> None:
     first = max(begin, min(end, far))
     last = end if far >= 0 else max(begin, min(end, y.size + far))
     y[begin:first] = 0
@@ -68,7 +88,7 @@ def _move(begin, end, x, far, y):
 
 
 @kernel
-def _shift(begin, end, x, delay, y):
+def _shift(begin: int, end: int, x: Array, delay: Array, y: Array) -> None:
     start = np.empty(CHUNK, np.int64)
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
@@ -80,7 +100,7 @@ def _shift(begin, end, x, delay, y):
 
 
 @kernel
-def _backward(begin, end, grad_y, y, delay, grad_x, grad_delay):
+def _backward(begin: int, end: int, grad_y: Array, y: Array, delay: Array, grad_x: Array, grad_delay: Array) -> None:
     start = np.empty(CHUNK, np.int64)
     none = np.zeros(CHUNK, np.float32)
     for lo in range(begin, end, CHUNK):
@@ -96,27 +116,27 @@ def _backward(begin, end, grad_y, y, delay, grad_x, grad_delay):
 
 
 @scalar
-def _slope(grad_row, row, before, total):
+def _slope(grad_row: Array, row: Array, before: Array, total: Array) -> None:
     for i in range(row.size):
         total[i] -= np.float64(grad_row[i] * (row[i] - before[i]))
 
 
 @scalar
-def _copied(x, y):
+def _copied(x: Array, y: Array) -> None:
     for i in range(y.size):  # assigning a slice would not vectorise
         y[i] = x[i]
 
 
 @scalar
-def _starts(delay, lo, lanes, start):
-    """Where in flat memory each lane would be read at step 0."""
+def _starts(delay: Array, lo: int, lanes: int, start: Array) -> None:
+    """Write the index in flat memory at which each lane would be read at step 0."""
     for i in range(delay.size):
         start[i] = lo + i - delay[i] * lanes
 
 
 @scalar
-def _gather(x, t, delay, least, most, start, lo, hi, row):
-    """Step `t` of the lanes `lo` to `hi`, each from its own row of `x`."""
+def _gather(x: Array, t: int, delay: Array, least: int, most: int, start: Array, lo: int, hi: int, row: Array) -> None:
+    """Write step `t` of the lanes `lo` to `hi` to `row`, each from its own row of `x`."""
     steps, lanes = x.shape
     if t < least or t - most >= steps:
         row[:] = 0
@@ -125,7 +145,7 @@ def _gather(x, t, delay, least, most, start, lo, hi, row):
         _copied(x[t - least, lo:hi], row)
         return
     flat, here = x.reshape(-1), t * lanes
-    # unsigned indices: of signed ones the compiler has to ask whether they count from the end
+    # unsigned indices: a negative one counts from the end, so that signed ones would cost a comparison each
     if t >= most and t - least < steps:
         for i in range(row.size):
             row[i] = flat[np.uint64(start[i] + here)]

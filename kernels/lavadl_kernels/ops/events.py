@@ -1,13 +1,13 @@
-"""Dense synapses by their events: the non-zero entries of the input, and nothing else.
+"""Dense synapses by events: work for the non-zero entries of the input, and for nothing else.
 
     z[r] = sum over the events (r, i) of value * weight[:, i]
     g_weight[:, i] = sum over the events (r, i) of value * g[r]
 
-A row r is a step of a sample, a column i an input.  `of_rows` and `of_lanes` list the events of a matrix,
-`table` brings weights into the order in which `forward` reads them, `weight_gradient` goes back.
+A row r is a step of a sample, a column i an input.  `of_rows` and `of_lanes` list the events of a matrix, `table`
+brings weights into the order in which `forward` reads them, and `weight_gradient` is the adjoint.
 
-Rows come in chunks, small enough that what backward reads of a chunk stays cached: there are lists of the
-columns of each row for forward, and of the rows of each column for backward, both by chunk.
+Rows come in chunks, small enough that the gradients of a chunk stay in the L2 cache while backward reads them.  For
+each chunk there are lists of the columns of each row for forward, and of the rows of each column for backward.
 
 Weights that are multiples of 1/32 from -4 to 127/32, as the 8-bit quantiser gives, are summed as integers:
 where all events have one value, a result is the exact sum times that value, rounded once.  Other weights and
@@ -20,12 +20,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
+from lavadl_kernels._types import Array
 from lavadl_kernels.runtime.buffers import empty, empty_like
-from lavadl_kernels.runtime.jit import Kernel, kernel, scalar
+from lavadl_kernels.runtime.extending import overload
+from lavadl_kernels.runtime.jit import HELPER, Kernel, kernel, scalar
 from lavadl_kernels.runtime.simd import (
     BIAS,
-    RUN,
+    BYTE_ROWS,
     SIDE,
     STRETCH,
     WIDTH,
@@ -34,25 +37,23 @@ from lavadl_kernels.runtime.simd import (
     lowest,
     mantissas,
     nonzero,
-    population,
-    turn,
+    popcount,
+    transpose_square,
     without_lowest,
 )
 
-Array = np.ndarray[Any, Any]
-
-CHUNK = 600  #: rows: several blocks of WIDTH outputs of theirs fit a second-level cache, and few lists are very short
+CHUNK = 600  #: rows: several blocks of WIDTH outputs of theirs fit the L2 cache, and few lists are very short
 LIMIT = 1 << 16  #: neither columns nor the rows of a chunk may be more, for their numbers to fit 16 bits
-GROUP = 4  #: blocks of outputs that are summed in turn for each chunk
+GROUP = 4  #: blocks of outputs that are summed in turn for each chunk, while its lists are in the cache
 MANTISSA = 32  #: an 8-bit weight is an integer over this
-WORTH = 1 << 15  #: events from which on a second thread pays for what is done once for each
-WRITTEN = 4  #: entries of a stretch that are written before it is asked whether there are more
+WORTH = 1 << 15  #: events from which on a second thread gains more than it costs to start it
+WRITTEN = 4  #: numbers that `_write_numbers` writes before it asks whether there are more
 
 
 class Lists(NamedTuple):
-    """For each line of each chunk what meets it: lines are rows and hold columns, or the other way round."""
+    """The events of each line of each chunk: lines are rows and list columns, or lines are columns and list rows."""
 
-    start: Array  #: (chunks * lines + 1,) int32: where the list of a line begins, and the last one ends
+    start: Array  #: (chunks * lines + 1,) int32: the start of each line's list, and the end of the last
     entry: Array  #: (events,) uint16: number of a column, or of a row in its chunk
     value: Array  #: (events,) float32, or none where all events have the same value
 
@@ -69,14 +70,14 @@ class Events(NamedTuple):
 
     @property
     def density(self) -> float:
-        """The part of the entries that are not zero."""
+        """The fraction of the entries that are not zero."""
         lists = self.by_row or self.by_column
         assert lists is not None
         return lists.entry.size / max(self.shape[0] * self.shape[1], 1)
 
 
 def fits(samples: int, columns: int, steps: int) -> bool:
-    """Whether the entries of a tensor (N, I, T) can be listed: neither I nor T above 65536, and all below 2**31."""
+    """Tell whether the entries of a tensor (N, I, T) can be listed: I and T up to 65536, their product below 2**31."""
     return columns <= LIMIT and steps <= LIMIT and samples * columns * steps < 2**31
 
 
@@ -88,7 +89,21 @@ def of_rows(x: Array, backward: bool = True) -> Events:
     x : ndarray
         (R, I) float32, contiguous, with a size that `fits`.
     backward : bool
-        Whether lists by column, for `weight_gradient`, are wanted.
+        Whether to list by column too, for `weight_gradient`.
+
+    Returns
+    -------
+    Events
+
+    Examples
+    --------
+    >>> x = np.array([[0, 1, 0, 1], [0, 0, 0, 1]], np.float32)
+    >>> found = of_rows(x)
+    >>> found.density, found.by_row.entry.tolist()
+    (0.375, [1, 3, 3])
+    >>> weight = np.array([[1, 2, 3, 4]], np.float32)
+    >>> forward(found, table(weight), outputs=1).tolist()
+    [[6.0], [4.0]]
     """
     rows, columns = x.shape
     length = min(CHUNK, max(rows, 1))
@@ -108,7 +123,11 @@ def of_lanes(x: Array, backward: bool = True) -> Events:
     x : ndarray
         (N, I, T) float32, contiguous, with a size that `fits`.
     backward : bool
-        Whether lists by column, for `weight_gradient`, are wanted.
+        Whether to list by column too, for `weight_gradient`.
+
+    Returns
+    -------
+    Events
     """
     samples, columns, steps = x.shape
     together = max(1, min(samples, CHUNK // max(steps, 1)))
@@ -122,10 +141,11 @@ def of_lanes(x: Array, backward: bool = True) -> Events:
 
 
 def _listed(x: Array, together: int, lines: int, chunks: int) -> tuple[Lists, float]:
-    """The lists of a chunk's lines, each line being `together` rows of `x` in turn, `lines` apart; the common value."""
+    """The lists of all lines of all chunks, and the common value: a line is `together` rows of `x`, `lines` apart."""
     found = np.zeros(chunks * lines, np.int32)
     where = np.zeros(chunks * lines, np.int64)
-    # a place for every entry, and one more a line: those in use follow each other, the rest is never touched
+    # room for every entry, and one more a line, as `_write_numbers` writes more than it keeps: what is in use is
+    # contiguous, and of the rest no page is touched
     entry = empty(found.size * (together * x.shape[1] + 1) + STRETCH, np.uint16)
     common = np.float32(_first(x))
     same = _scan(found.size, x, together, lines, common, found, where, entry) and np.isfinite(common)
@@ -133,12 +153,12 @@ def _listed(x: Array, together: int, lines: int, chunks: int) -> tuple[Lists, fl
     np.cumsum(found, out=start[1:])
     kept = empty(int(start[-1]), np.uint16)
     value = empty(0 if same else kept.size)
-    _split(_gather, found.size, kept.size, x, together, lines, start, where, entry, kept, value)
+    _run(_gather, found.size, kept.size, x, together, lines, start, where, entry, kept, value)
     return Lists(start, kept, value), float(common) if same else 1.0
 
 
-def _split(run: Kernel, size: int, work: int, *arrays: Any, **options: int) -> None:
-    """Call a kernel, in one piece where its work, a number of events, is not worth another thread."""
+def _run(run: Kernel, size: int, work: int, *arrays: Any, **options: int) -> None:
+    """Call a kernel, on one thread where its work, a number of events, is not worth another."""
     if work < WORTH:
         run.compiled(0, size, *arrays)
     else:
@@ -146,15 +166,15 @@ def _split(run: Kernel, size: int, work: int, *arrays: Any, **options: int) -> N
 
 
 def _transposed(lists: Lists, chunks: int, lines: int, others: int) -> Lists:
-    """The same events by chunk and entry instead of line, of which there are `others`."""
+    """The same events, listed by entry instead of by line, where entries go up to `others`."""
     start = np.zeros(chunks * others + 1, np.int32)
-    turned = Lists(start, empty_like(lists.entry), empty_like(lists.value))
-    _split(_turn, chunks, lists.entry.size if chunks > 1 else 0, lines, others, *lists, *turned, align=1)
-    return turned
+    transposed = Lists(start, empty_like(lists.entry), empty_like(lists.value))
+    _run(_transpose, chunks, lists.entry.size if chunks > 1 else 0, lines, others, *lists, *transposed, align=1)
+    return transposed
 
 
 def table(weight: Array) -> Array | None:
-    """Weights as `forward` reads them, bytes if these hold them.
+    """Weights in the order in which `forward` reads them, as bytes if these hold them exactly.
 
     Parameters
     ----------
@@ -165,7 +185,7 @@ def table(weight: Array) -> Array | None:
     -------
     ndarray or None
         1-D, blocks of `WIDTH` outputs: uint8 in units of 1/32 and `BIAS` more, else float32 in units of 1. None
-        if a weight is not finite: what it contributes where there is no event is then not zero.
+        if a weight is not finite: its product with an input of 0 is not 0, and events would miss it.
     """
     outputs, inputs = weight.shape
     blocks = -(-outputs // WIDTH)
@@ -178,7 +198,7 @@ def table(weight: Array) -> Array | None:
 
 
 def matrix(events: Events) -> Array:
-    """The matrix (R, I) float32 with these events, from their lists by column."""
+    """The matrix (R, I) float32 that has these events; they must be listed by column."""
     lists = events.by_column
     assert lists is not None
     x = np.zeros(events.shape, np.float32)
@@ -190,32 +210,62 @@ def matrix(events: Events) -> Array:
 
 
 def forward(events: Events, packed: Array, outputs: int) -> Array:
-    """Weighted sums (R, O) float32 of all events, with weights from `table`."""
+    """Weighted sums of all events.
+
+    Parameters
+    ----------
+    events : Events
+        Listed by row.
+    packed : ndarray
+        (S,) weights from `table`.
+    outputs : int
+        O.
+
+    Returns
+    -------
+    ndarray
+        (R, O) float32, units of 1.
+    """
     assert events.by_row is not None
     z = empty((events.shape[0], outputs))
     scale = np.float32(events.common / MANTISSA if packed.dtype == np.uint8 else events.common)
-    run = _forward_weighted if events.by_row.value.size else _forward
-    if run is _forward_weighted and packed.dtype == np.uint8:
+    start, entry, value = events.by_row
+    if value.size and packed.dtype == np.uint8:
         packed = packed.astype(np.float32)
         packed -= np.float32(BIAS)
         packed *= np.float32(1 / MANTISSA)
-    run(events.place.size, packed, *events.by_row, events.shape[1], events.place, scale, z)
+    values = value if value.size else None
+    _forward(events.place.size, packed, start, entry, values, events.shape[1], events.place, scale, z)
     return z
 
 
 def weight_gradient(events: Events, grad: Array) -> Array | None:
-    """The gradient (O, I) float32 of the weights, None if `grad` (R, O) float32 is not finite."""
+    """The gradient of the weights.
+
+    Parameters
+    ----------
+    events : Events
+        Listed by column.
+    grad : ndarray
+        (R, O) float32, the gradient of the weighted sums.
+
+    Returns
+    -------
+    ndarray or None
+        (O, I) float32; None if `grad` is not finite: its product with an input of 0 is then not 0.
+    """
     assert events.by_column is not None
     outputs = grad.shape[1]
     result = empty((outputs, events.shape[1]))
-    run = _weight_gradient_weighted if events.by_column.value.size else _weight_gradient
-    lists, scale = events.by_column, np.float32(events.common)
-    good = run(-(-outputs // WIDTH), *lists, events.place, events.chunks, scale, grad, result, align=1)
+    start, entry, value = events.by_column
+    values, scale = value if value.size else None, np.float32(events.common)
+    blocks = -(-outputs // WIDTH)
+    good = _weight_gradient(blocks, start, entry, values, events.place, events.chunks, scale, grad, result, align=1)
     return result if good else None
 
 
 @scalar
-def _first_of(x):
+def _first_of(x: Array) -> Any:
     for row in range(x.shape[0]):
         for i in range(x.shape[1]):
             if x[row, i] != 0:
@@ -224,11 +274,11 @@ def _first_of(x):
 
 
 @kernel
-def _look(begin, end, x, out):
+def _look(begin: int, end: int, x: Array, out: Array) -> None:
     out[0] = _first_of(x)
 
 
-def _first(x):
+def _first(x: Array) -> Any:
     """The first value that is not zero, 1 if there is none."""
     out = np.empty(1, np.float32)
     _look.compiled(0, 1, x, out)
@@ -236,13 +286,13 @@ def _first(x):
 
 
 @scalar
-def _noted(bits, base, entry, at):
-    """Write the numbers of the bits that are set, plus `base`, from entry[at] on; where the next ones go.
+def _write_numbers(bits: Any, base: Any, entry: Array, at: Any) -> Any:
+    """Write the numbers of the bits that are set, plus `base`, from entry[at] on; return the place after the last.
 
-    Most stretches have few. Always to write some, and others over those that are too many, is faster than to ask
-    for each whether there is one: the answer could not be predicted.
+    Most stretches have few events. The loop always writes `WRITTEN` numbers, and the next call overwrites those that
+    are too many: this is faster than a branch for each number, which the processor could not predict.
     """
-    following = at + population(bits)
+    following = at + popcount(bits)
     while True:
         for k in range(WRITTEN):
             entry[at + np.uint64(k)] = base + lowest(bits)
@@ -253,7 +303,18 @@ def _noted(bits, base, entry, at):
 
 
 @kernel
-def _scan(begin, end, x, together, lines, common, found, where, entry):
+def _scan(
+    begin: int,
+    end: int,
+    x: Array,
+    together: int,
+    lines: int,
+    common: Any,
+    found: Array,
+    where: Array,
+    entry: Array,
+) -> bool:
+    """List the events of the lines: `found` of each, from entry[where] on. Return whether all are `common`."""
     length = x.shape[1]
     flat = x.reshape(-1)
     other = np.uint64(0)
@@ -273,7 +334,7 @@ def _scan(begin, end, x, together, lines, common, found, where, entry):
                         inside = (np.uint64(1) << np.uint64(length - i)) - np.uint64(1)
                         bits &= inside | inside << np.uint64(STRETCH)
                     other |= bits >> np.uint64(STRETCH)
-                    at = _noted(bits & np.uint64(0xFFFFFFFF), np.uint64(base + i), entry, at)
+                    at = _write_numbers(bits & np.uint64(0xFFFFFFFF), np.uint64(base + i), entry, at)
                     i += STRETCH
                 for k in range(i, length):
                     value = flat[here + k]
@@ -286,11 +347,23 @@ def _scan(begin, end, x, together, lines, common, found, where, entry):
 
 
 @kernel
-def _gather(begin, end, x, together, lines, start, where, entry, kept, value):
+def _gather(
+    begin: int,
+    end: int,
+    x: Array,
+    together: int,
+    lines: int,
+    start: Array,
+    where: Array,
+    entry: Array,
+    kept: Array,
+    value: Array,
+) -> None:
+    """Copy the lists of the lines from entry[where] to kept[start], without gaps, and look up their values."""
     length = x.shape[1]
     line = begin
     while line < end:
-        # lines that one piece of the scan wrote follow each other
+        # lines that one thread of the scan wrote are contiguous, and copied at once
         first, apart = line, where[line] - start[line]
         while line < end and where[line] - start[line] == apart:
             line += 1
@@ -306,7 +379,19 @@ def _gather(begin, end, x, together, lines, start, where, entry, kept, value):
 
 
 @kernel
-def _turn(begin, end, lines, others, start, entry, value, start_to, entry_to, value_to):
+def _transpose(
+    begin: int,
+    end: int,
+    lines: int,
+    others: int,
+    start: Array,
+    entry: Array,
+    value: Array,
+    start_to: Array,
+    entry_to: Array,
+    value_to: Array,
+) -> None:
+    """List the events of each chunk by entry, by a counting sort."""
     following = np.empty(others, np.int64)
     for chunk in range(begin, end):
         following[:] = 0
@@ -329,10 +414,11 @@ def _turn(begin, end, lines, others, start, entry, value, start_to, entry_to, va
 
 
 @kernel
-def _pack_mantissas(begin, end, weight, packed):
+def _pack_mantissas(begin: int, end: int, weight: Array, packed: Array) -> bool:
+    """Write blocks of weights as bytes; return False if one is no multiple of 1/32 from -4 to 127/32."""
     outputs, inputs = weight.shape
     flat, edge = weight.reshape(-1), np.zeros(WIDTH, np.float32)
-    rows, turned = np.empty(WIDTH * WIDTH, np.uint8), np.empty(WIDTH * WIDTH, np.uint8)
+    rows, columns = np.empty(WIDTH * WIDTH, np.uint8), np.empty(WIDTH * WIDTH, np.uint8)
     for block in range(begin, end):
         used = min(WIDTH, outputs - block * WIDTH)
         rows[:] = BIAS
@@ -351,15 +437,16 @@ def _pack_mantissas(begin, end, weight, packed):
                 return False
             for o in range(0, WIDTH, SIDE):
                 for i in range(0, WIDTH, SIDE):
-                    turn(rows, o * WIDTH + i, WIDTH, turned, i * WIDTH + o, WIDTH)
+                    transpose_square(rows, o * WIDTH + i, WIDTH, columns, i * WIDTH + o, WIDTH)
             to = packed[(block * inputs + lo) * WIDTH : (block * inputs + hi) * WIDTH]
             for k in range(to.size):
-                to[k] = turned[k]
+                to[k] = columns[k]
     return True
 
 
 @kernel
-def _pack(begin, end, weight, packed):
+def _pack(begin: int, end: int, weight: Array, packed: Array) -> bool:
+    """Write blocks of weights as float32; return whether all are finite."""
     outputs, inputs = weight.shape
     good = True
     for block in range(begin, end):
@@ -375,8 +462,54 @@ def _pack(begin, end, weight, packed):
     return good
 
 
+@scalar
+def _sum_of_one_value(
+    packed: Array, base: int, entry: Array, value: Any, first: int, last: int, out: Array, at: int, scale: Any
+) -> None:
+    fresh = True
+    while last - first > BYTE_ROWS:
+        add_rows(packed, base, entry, first, first + BYTE_ROWS, out, at, fresh, np.float32(1))
+        first += BYTE_ROWS
+        fresh = False
+    add_rows(packed, base, entry, first, last, out, at, fresh, scale)
+
+
+def _sum(
+    packed: Array, base: int, entry: Array, value: Array | None, first: Any, last: Any, out: Array, at: int, scale: Any
+) -> None:
+    """Write the sum of a line's events entry[first:last] to out[at:]; `value` is None if all have the same."""
+    if value is None:
+        _sum_of_one_value(packed, base, entry, value, first, last, out, at, scale)
+    else:
+        add_weighted_rows(packed, base, entry, value, first, last, out, at, True)
+
+
+@overload(_sum, jit_options=HELPER)
+def _overload_sum(
+    packed: Any, base: Any, entry: Any, value: Any, first: Any, last: Any, out: Any, at: Any, scale: Any
+) -> Any:
+    if isinstance(value, types.NoneType):
+        return lambda packed, base, entry, value, first, last, out, at, scale: _sum_of_one_value(
+            packed, base, entry, value, first, last, out, at, scale
+        )
+    return lambda packed, base, entry, value, first, last, out, at, scale: add_weighted_rows(
+        packed, base, entry, value, first, last, out, at, True
+    )
+
+
 @kernel
-def _forward(begin, end, packed, start, entry, value, inputs, place, scale, z):
+def _forward(
+    begin: int,
+    end: int,
+    packed: Array,
+    start: Array,
+    entry: Array,
+    value: Array | None,
+    inputs: int,
+    place: Array,
+    scale: Any,
+    z: Array,
+) -> None:
     outputs = z.shape[1]
     flat, edge = z.reshape(-1), np.empty(WIDTH, np.float32)
     for block in range(-(-outputs // WIDTH)):
@@ -387,39 +520,15 @@ def _forward(begin, end, packed, start, entry, value, inputs, place, scale, z):
                 continue
             row = np.int64(place[line])
             out, at = (flat, row * outputs + lo) if used == WIDTH else (edge, 0)
-            first, last = np.int64(start[line]), np.int64(start[line + 1])
-            fresh = True
-            while last - first > RUN:
-                add_rows(packed, lo * inputs, entry, first, first + RUN, out, at, fresh, np.float32(1))
-                first += RUN
-                fresh = False
-            add_rows(packed, lo * inputs, entry, first, last, out, at, fresh, scale)
-            if used < WIDTH:
-                for o in range(used):
-                    z[row, lo + o] = edge[o]
-
-
-@kernel
-def _forward_weighted(begin, end, packed, start, entry, value, inputs, place, scale, z):
-    outputs = z.shape[1]
-    flat, edge = z.reshape(-1), np.empty(WIDTH, np.float32)
-    for block in range(-(-outputs // WIDTH)):
-        lo = block * WIDTH
-        used = min(WIDTH, outputs - lo)
-        for line in range(begin, end):
-            if place[line] < 0:
-                continue
-            row = np.int64(place[line])
-            out, at = (flat, row * outputs + lo) if used == WIDTH else (edge, 0)
-            add_weighted_rows(packed, lo * inputs, entry, value, start[line], start[line + 1], out, at, True)
+            _sum(packed, lo * inputs, entry, value, np.int64(start[line]), np.int64(start[line + 1]), out, at, scale)
             if used < WIDTH:
                 for o in range(used):
                     z[row, lo + o] = edge[o]
 
 
 @scalar
-def _tiles(grad, place, lo, hi, tiles):
-    """Copy the outputs lo..hi of a chunk's rows to tiles (blocks, rows * WIDTH); whether all are finite."""
+def _tiles(grad: Array, place: Array, lo: int, hi: int, tiles: Array) -> bool:
+    """Copy the outputs lo..hi of a chunk's rows to tiles (blocks, rows * WIDTH); return whether all are finite."""
     beyond = np.int32(0)
     for k in range(place.size):
         if place[k] >= 0:
@@ -434,7 +543,7 @@ def _tiles(grad, place, lo, hi, tiles):
 
 
 @scalar
-def _untangle(sums, lo, scale, result):
+def _unpack(sums: Array, lo: int, scale: Any, result: Array) -> None:
     """Write the sums (inputs * WIDTH,) of the outputs from `lo` on, times `scale`, as rows of outputs."""
     outputs, inputs = result.shape
     for first in range(0, inputs, WIDTH):
@@ -445,8 +554,38 @@ def _untangle(sums, lo, scale, result):
                 row[i] = sums[(first + i) * WIDTH + o] * scale
 
 
+def _add(tile: Array, entry: Array, value: Array | None, first: int, last: int, total: Array, at: int) -> None:
+    """Add the rows entry[first:last] of a tile to total[at:]; `value` is None if all events have the same."""
+    if value is None:
+        add_rows(tile, 0, entry, first, last, total, at, False, np.float32(1))
+    else:
+        add_weighted_rows(tile, 0, entry, value, first, last, total, at, False)
+
+
+@overload(_add, jit_options=HELPER)
+def _overload_add(tile: Any, entry: Any, value: Any, first: Any, last: Any, total: Any, at: Any) -> Any:
+    if isinstance(value, types.NoneType):
+        return lambda tile, entry, value, first, last, total, at: add_rows(
+            tile, 0, entry, first, last, total, at, False, np.float32(1)
+        )
+    return lambda tile, entry, value, first, last, total, at: add_weighted_rows(
+        tile, 0, entry, value, first, last, total, at, False
+    )
+
+
 @kernel
-def _weight_gradient(begin, end, start, entry, value, place, chunks, scale, grad, result):
+def _weight_gradient(
+    begin: int,
+    end: int,
+    start: Array,
+    entry: Array,
+    value: Array | None,
+    place: Array,
+    chunks: int,
+    scale: Any,
+    grad: Array,
+    result: Array,
+) -> bool:
     outputs, inputs = result.shape
     length = place.size // max(chunks, 1)
     tiles = np.zeros((GROUP, length * WIDTH), np.float32)
@@ -463,31 +602,7 @@ def _weight_gradient(begin, end, start, entry, value, place, chunks, scale, grad
                 for i in range(inputs):
                     first, last = start[chunk * inputs + i], start[chunk * inputs + i + 1]
                     if first < last:
-                        add_rows(tile, 0, entry, first, last, total, i * WIDTH, False, np.float32(1))
+                        _add(tile, entry, value, first, last, total, i * WIDTH)
         for block in range(blocks):
-            _untangle(sums[block], lo + block * WIDTH, scale, result)
-    return good
-
-
-@kernel
-def _weight_gradient_weighted(begin, end, start, entry, value, place, chunks, scale, grad, result):
-    outputs, inputs = result.shape
-    length = place.size // max(chunks, 1)
-    tiles = np.zeros((GROUP, length * WIDTH), np.float32)
-    sums = np.empty((GROUP, inputs * WIDTH), np.float32)
-    good = True
-    for group in range(begin, end, GROUP):
-        blocks = min(GROUP, end - group)
-        lo, hi = group * WIDTH, min((group + blocks) * WIDTH, outputs)
-        sums[:blocks] = 0
-        for chunk in range(chunks):
-            good &= _tiles(grad, place[chunk * length : (chunk + 1) * length], lo, hi, tiles)
-            for block in range(blocks):
-                tile, total = tiles[block], sums[block]
-                for i in range(inputs):
-                    first, last = start[chunk * inputs + i], start[chunk * inputs + i + 1]
-                    if first < last:
-                        add_weighted_rows(tile, 0, entry, value, first, last, total, i * WIDTH, False)
-        for block in range(blocks):
-            _untangle(sums[block], lo + block * WIDTH, scale, result)
+            _unpack(sums[block], lo + block * WIDTH, scale, result)
     return good

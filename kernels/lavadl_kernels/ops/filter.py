@@ -1,8 +1,8 @@
-"""Causal filters along time: of any taps, and as a recurrence of those that are exponential.
+"""Causal filters along time: with any taps, and as a recurrence where the taps are exponential.
 
     y[t] = sum_i taps[i] * x[t-i]
 
-A response that is a truncated exponential, or a power of one, needs no more than the last step::
+A response that is a truncated exponential, or one convolved with itself, needs the last step and the one L earlier::
 
     y_0[t] = x[t]
     y_k[t] = a * y_k[t-1] + y_{k-1}[t] - C(L + k - 2, k - 1) * a^L * x[t-L]        k = 1 .. order
@@ -10,8 +10,8 @@ A response that is a truncated exponential, or a power of one, needs no more tha
 y_k is x filtered by C(i + k - 1, k - 1) * a^i, i = 0 .. L - 1: for k = 1 the exponential, for k = 2 that exponential
 convolved with itself and cut to L steps.  With a = 1 and order 1 it is the sum over a window of L steps.
 
-States are float64, so that what the last term should cancel is gone to rounding of the float32 result, and sums of
-spikes are exact.  The adjoint of a filter is the same filter backward in time.
+States are float64: what is left where the last term should cancel is then below the rounding of the float32 result,
+and sums of spikes are exact.  The adjoint of a filter is the same filter backward in time.
 
 Arrays are time-major (T, M).
 """
@@ -19,18 +19,22 @@ Arrays are time-major (T, M).
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from lavadl_kernels._types import Array
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
 
-CHUNK = 512  # lanes at a time: their states stay in the first-level cache
-TINY = 2.0**-120  # smaller states are 0: they would end as denormal numbers, which are slow
+CHUNK = 512  #: lanes at a time: their states stay in the L1 cache
+TINY = 2.0**-120  #: smaller states are set to 0: they would end as denormal numbers, with which arithmetic is slow
 
 
-def exponential(x, factor, order, length, scale=1.0, adjoint=False):
-    """Filter each lane of `x`.
+def exponential(
+    x: Array, factor: float, order: int, length: int, scale: float = 1.0, adjoint: bool = False
+) -> tuple[Array, Array]:
+    """Filter each lane of `x` with a truncated exponential.
 
     Parameters
     ----------
@@ -57,21 +61,44 @@ def exponential(x, factor, order, length, scale=1.0, adjoint=False):
     y, energy = empty_like(x), np.zeros(x.shape[1])
     last = 1.0
     for _ in range(min(length, len(x))):
-        last *= factor  # as the states are multiplied, so that a lone spike is cancelled exactly
+        last *= factor  # not a power: rounded as the states are, so that a lone spike is cancelled exactly
     tail = np.array([last * math.comb(length + k - 2, k - 1) for k in range(1, order + 1)])
     _exponential(x.shape[1], x, float(factor), tail, length, float(scale), adjoint, y, energy)
     return y, energy
 
 
 @kernel
-def _exponential(begin, end, x, factor, tail, length, scale, adjoint, y, energy):
+def _exponential(
+    begin: int,
+    end: int,
+    x: Array,
+    factor: float,
+    tail: Array,
+    length: int,
+    scale: float,
+    adjoint: bool,
+    y: Array,
+    energy: Array,
+) -> None:
     state = np.empty((len(tail), CHUNK))
     for lo in range(begin, end, CHUNK):
         _filtered(x, lo, min(lo + CHUNK, end), state, factor, tail, length, scale, adjoint, y, energy)
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
-def _filtered(x, lo, hi, state, factor, tail, length, scale, adjoint, y, energy):
+def _filtered(
+    x: Array,
+    lo: int,
+    hi: int,
+    state: Array,
+    factor: float,
+    tail: Array,
+    length: int,
+    scale: float,
+    adjoint: bool,
+    y: Array,
+    energy: Array,
+) -> None:
     steps = len(x)
     state[:] = 0
     total = energy[lo:hi]
@@ -88,42 +115,49 @@ def _filtered(x, lo, hi, state, factor, tail, length, scale, adjoint, y, energy)
 
 
 @scalar
-def _advance(state, received, factor):
+def _advance(state: Array, received: Array, factor: float) -> None:
     for i in range(state.size):
         value = factor * state[i] + received[i]
         state[i] = 0.0 if abs(value) <= TINY else value
 
 
 @scalar
-def _cut(state, row, tail):
+def _cut(state: Array, row: Array, tail: float) -> None:
     for i in range(row.size):
         state[i] -= tail * row[i]
 
 
 @scalar
-def _read(state, scale, row, energy):
+def _read(state: Array, scale: float, row: Array, energy: Array) -> None:
     for i in range(row.size):
         value = scale * state[i]
         row[i] = value
         energy[i] += value * value
 
 
-def convolve(x, taps, adjoint=False):
-    """Filter each lane of `x` (T, M) float32 with `taps` (L,) float32, backward in time for the adjoint."""
+def convolve(x: Array, taps: Array, adjoint: bool = False) -> Array:
+    """Filter each lane of `x` (T, M) float32 with `taps` (L,) float32, backward in time for the adjoint.
+
+    Examples
+    --------
+    >>> x = np.array([[1], [0], [2]], np.float32)
+    >>> convolve(x, np.array([1, 0.5], np.float32)).tolist()
+    [[1.0], [0.5], [2.0]]
+    """
     y = empty_like(x)
     _convolve(x.shape[1], x, taps, -1 if adjoint else 1, y)
     return y
 
 
 @kernel
-def _convolve(begin, end, x, taps, later, y):
+def _convolve(begin: int, end: int, x: Array, taps: Array, later: int, y: Array) -> None:
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
         for t in range(len(x)):
             count = min(len(taps), t + 1 if later > 0 else len(x) - t)
             row = y[t, lo:hi]
             row[:] = 0
-            whole = count // 4 * 4
+            whole = count // 4 * 4  # four taps a pass: a quarter of the reads and writes of the row
             for i in range(0, whole, 4):
                 a, b, c, d = t - later * i, t - later * (i + 1), t - later * (i + 2), t - later * (i + 3)
                 _add_four(row, x[a, lo:hi], x[b, lo:hi], x[c, lo:hi], x[d, lo:hi], taps[i : i + 4])
@@ -132,13 +166,13 @@ def _convolve(begin, end, x, taps, later, y):
 
 
 @scalar
-def _add_four(row, a, b, c, d, taps):
+def _add_four(row: Array, a: Array, b: Array, c: Array, d: Array, taps: Array) -> None:
     first, second, third, fourth = taps[0], taps[1], taps[2], taps[3]
     for i in range(row.size):
         row[i] = (((row[i] + first * a[i]) + second * b[i]) + third * c[i]) + fourth * d[i]
 
 
 @scalar
-def _add(row, x, tap):
+def _add(row: Array, x: Array, tap: Any) -> None:
     for i in range(row.size):
         row[i] += tap * x[i]

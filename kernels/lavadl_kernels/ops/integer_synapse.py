@@ -1,4 +1,4 @@
-"""Integer synapses, event-driven: the weighted sums that spikes cause, and nothing else.
+"""Integer synapses, event-driven: weighted sums of the messages that are not zero.
 
 Weights are integers in 1/64, inputs integers (spikes 0 or 1, or graded), sums int64 in
 1/64, added up in 32 bits where those surely suffice.  Each step is independent, so steps run
@@ -9,32 +9,43 @@ Axes are T, C, H, W; convolution is the cross-correlation of the deep-learning f
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
 
+from lavadl_kernels._types import Array, Integers
 from lavadl_kernels.runtime.jit import kernel, scalar
 
+Pair = tuple[int, int]  #: height and width
 
-def _sum_type(x, weight, axes):
+
+def _sum_type(x: Array, weight: Array, axes: int | tuple[int, ...]) -> type:
     """The fastest type that holds every sum of `weight` over `axes` times values of `x`: int32 or int64."""
     largest = max(int(x.max(initial=0)), -int(x.min(initial=0)))
     reach = int(np.abs(weight).sum(axis=axes, dtype=np.int64).max(initial=0))
     return np.int32 if largest * reach < 2**31 and largest < 2**31 else np.int64
 
 
-def dense(x, weight):
-    """z[t, o] = sum_i weight[o, i] x[t, i].
+def dense(x: Array, weight: Array) -> Integers:
+    """Weighted sums of a dense synapse: z[t, o] = sum_i weight[o, i] x[t, i].
 
     Parameters
     ----------
     x : ndarray
-        (T, I) integers.
+        (T, I) integers, messages in their own unit.
     weight : ndarray
-        (O, I) integers.
+        (O, I) integers, in 1/64.
 
     Returns
     -------
     ndarray
-        (T, O) int64.
+        (T, O) int64, in 1/64 of the messages' unit.
+
+    Examples
+    --------
+    >>> dense(np.array([[1, 0, 1], [0, 0, 2]]), np.array([[64, 32, -64]])).tolist()
+    [[0], [-128]]
     """
     kind = _sum_type(x, weight, 1)
     z = np.zeros((x.shape[0], weight.shape[0]), kind)
@@ -42,25 +53,27 @@ def dense(x, weight):
     return z.astype(np.int64, copy=False)
 
 
-def conv_size(size, kernel_size, stride, padding, dilation):
+def conv_size(size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> int:
     """Length of one axis after a convolution."""
     return (size + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1
 
 
-def conv_transpose_size(size, kernel_size, stride, padding, dilation):
+def conv_transpose_size(size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> int:
     """Length of one axis after a transposed convolution."""
     return (size - 1) * stride - 2 * padding + dilation * (kernel_size - 1) + 1
 
 
-def conv(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
+def conv(
+    x: Array, weight: Array, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1), groups: int = 1
+) -> Integers:
     """Convolution over H and W.
 
     Parameters
     ----------
     x : ndarray
-        (T, C, H, W) integers.
+        (T, C, H, W) integers, messages in their own unit.
     weight : ndarray
-        (O, C / groups, kh, kw) integers.
+        (O, C / groups, kh, kw) integers, in 1/64.
     stride, padding, dilation : tuple of int
         (height, width).
     groups : int
@@ -69,78 +82,96 @@ def conv(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
     Returns
     -------
     ndarray
-        (T, O, H', W') int64.
+        (T, O, H', W') int64, in 1/64 of the messages' unit.
     """
-    height, width = x.shape[2:]
-    kh, kw = weight.shape[2:]
-    shape = (
-        conv_size(height, kh, stride[0], padding[0], dilation[0]),
-        conv_size(width, kw, stride[1], padding[1], dilation[1]),
-    )
-    kind = _sum_type(x, weight, (1, 2, 3))
-    axes = zip((height, width), shape, (kh, kw), stride, padding, dilation, strict=True)
-    rows, columns = (_places(*axis) for axis in axes)
-    meetings = _meetings(rows, columns, shape[1])
-    return _windowed(x, weight.transpose(1, 2, 3, 0).astype(kind), meetings, shape, groups)
+    meetings = _meetings(x.shape[2:], weight.shape[2:], (stride, padding, dilation), conv_size, _outputs)
+    vectors: Array = weight.transpose(1, 2, 3, 0).astype(_sum_type(x, weight, (1, 2, 3)))
+    return _windowed(x, vectors, meetings, groups)
 
 
-def _places(size, out, kernel_size, stride, padding, dilation):
-    """(size, kernel_size): where along an axis each input meets each tap of the kernel, -1 for nowhere."""
-    reach = np.arange(size)[:, None] + padding - dilation * np.arange(kernel_size)
-    inside = (reach >= 0) & (reach % stride == 0) & (reach // stride < out)
-    return np.where(inside, reach // stride, -1)
+def conv_transpose(
+    x: Array, weight: Array, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1), groups: int = 1
+) -> Integers:
+    """Transposed convolution over H and W.
 
+    Parameters
+    ----------
+    x : ndarray
+        (T, C, H, W) integers, messages in their own unit.
+    weight : ndarray
+        (C, O / groups, kh, kw) integers, in 1/64.
+    stride, padding, dilation, groups
+        As `conv` takes them.
 
-def _places_transposed(size, out, kernel_size, stride, padding, dilation):
-    """As `_places`, of a transposed convolution."""
-    reach = np.arange(size)[:, None] * stride - padding + dilation * np.arange(kernel_size)
-    return np.where((reach >= 0) & (reach < out), reach, -1)
-
-
-def conv_transpose(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
-    """Transposed convolution over H and W: weight (C, O / groups, kh, kw), otherwise as `conv`."""
-    channels, height, width = x.shape[1:]
-    _, out, kh, kw = weight.shape
-    shape = (
-        conv_transpose_size(height, kh, stride[0], padding[0], dilation[0]),
-        conv_transpose_size(width, kw, stride[1], padding[1], dilation[1]),
-    )
-    kind = _sum_type(x, weight, (0, 2, 3))
-    axes = zip((height, width), shape, (kh, kw), stride, padding, dilation, strict=True)
-    rows, columns = (_places_transposed(*axis) for axis in axes)
-    meetings = _meetings(rows, columns, shape[1])
+    Returns
+    -------
+    ndarray
+        (T, O, H', W') int64, in 1/64 of the messages' unit.
+    """
+    channels, out, kh, kw = weight.shape
+    window = stride, padding, dilation
+    meetings = _meetings(x.shape[2:], (kh, kw), window, conv_transpose_size, _outputs_transposed)
     # each group's block of weights beside those of the others, as a convolution has them
     spread = weight.reshape(groups, channels // groups, out, kh, kw).transpose(1, 3, 4, 0, 2)
-    vectors = spread.reshape(channels // groups, kh, kw, groups * out).astype(kind)
-    return _windowed(x, vectors, meetings, shape, groups)
+    vectors: Array = spread.reshape(channels // groups, kh, kw, groups * out).astype(_sum_type(x, weight, (0, 2, 3)))
+    return _windowed(x, vectors, meetings, groups)
 
 
-def _meetings(rows, columns, width):
-    """For each input pixel where it goes: first and last index into pairs of an output pixel and a tap.
+class _Meetings(NamedTuple):
+    """The pairs of an output pixel and a tap of the kernel at which each input pixel meets them."""
 
-    `rows` and `columns` are what `_places` gives, `width` that of the output.
-    """
+    shape: Pair  #: of the output
+    ends: Array  #: (H * W + 1,) int64: the first pair of each input pixel, and the end of the last's
+    pixel: Array  #: (pairs,) int64: an output pixel
+    tap: Array  #: (pairs,) int64: a tap of the kernel
+
+
+def _meetings(
+    inputs: tuple[int, ...],
+    taps: tuple[int, ...],
+    window: tuple[Pair, Pair, Pair],
+    size: Callable[..., int],
+    outputs: Callable[..., Array],
+) -> _Meetings:
+    """The pairs for inputs (H, W) and a kernel (kh, kw), given the two functions of the kind of convolution."""
+    axes = list(zip(inputs, taps, *window, strict=True))
+    height, width = (size(*axis) for axis in axes)
+    rows, columns = (outputs(length, *axis) for length, axis in zip((height, width), axes, strict=True))
     inside = (rows >= 0)[:, None, :, None] & (columns >= 0)[None, :, None, :]
     h, w, p, q = np.nonzero(inside)
     ends = np.concatenate([[0], np.cumsum(inside.sum(axis=(2, 3)).reshape(-1))])
-    return ends, rows[h, p] * width + columns[w, q], p * columns.shape[1] + q
+    return _Meetings((height, width), ends, rows[h, p] * width + columns[w, q], p * columns.shape[1] + q)
 
 
-def _windowed(x, vectors, meetings, shape, groups):
+def _outputs(out: int, size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> Array:
+    """(size, kernel_size): the output that each input contributes to through each tap along an axis, -1 for none."""
+    place = np.arange(size)[:, None] + padding - dilation * np.arange(kernel_size)
+    inside = (place >= 0) & (place % stride == 0) & (place // stride < out)
+    return np.where(inside, place // stride, -1)
+
+
+def _outputs_transposed(out: int, size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> Array:
+    """As `_outputs`, of a transposed convolution."""
+    place = np.arange(size)[:, None] * stride - padding + dilation * np.arange(kernel_size)
+    return np.where((place >= 0) & (place < out), place, -1)
+
+
+def _windowed(x: Array, vectors: Array, meetings: _Meetings, groups: int) -> Integers:
     """Sums (T, O, \\*shape) of `x` (T, C, H, W) times `vectors` (C / groups, kh, kw, O) where they meet."""
     steps, channels, height, width = x.shape
     out = vectors.shape[3]
+    shape, *pairs = meetings
     # channel last: the inner loop adds one weight vector to one pixel
     z = np.zeros((steps, shape[0] * shape[1] * out), vectors.dtype)
     pixels = np.ascontiguousarray(x).reshape(steps, channels, height * width)
     flat = np.ascontiguousarray(vectors).reshape(vectors.shape[0], -1)
-    _scatter(steps, pixels, flat, *meetings, out, groups, z)
+    _scatter(steps, pixels, flat, *pairs, out, groups, z)
     return np.ascontiguousarray(z.reshape(steps, *shape, out).transpose(0, 3, 1, 2), np.int64)
 
 
 @scalar
-def _add(row, message, vector):
-    """row += message * vector."""
+def _add(row: Array, message: Any, vector: Array) -> None:
+    """Add message * vector to `row`; a spike, which is 1, saves the multiplications."""
     if message == 1:
         for o in range(row.size):
             row[o] += vector[o]
@@ -150,7 +181,7 @@ def _add(row, message, vector):
 
 
 @kernel
-def _dense(begin, end, x, weight, z):
+def _dense(begin: int, end: int, x: Array, weight: Array, z: Array) -> None:
     for t in range(begin, end):
         row = z[t]
         for i in range(x.shape[1]):
@@ -159,7 +190,18 @@ def _dense(begin, end, x, weight, z):
 
 
 @kernel
-def _scatter(begin, end, x, weight, ends, place, tap, outputs, groups, z):
+def _scatter(
+    begin: int,
+    end: int,
+    x: Array,
+    weight: Array,
+    ends: Array,
+    place: Array,
+    tap: Array,
+    outputs: int,
+    groups: int,
+    z: Array,
+) -> None:
     per_group, span = weight.shape[0], outputs // groups
     for t in range(begin, end):
         sums = z[t]
@@ -173,4 +215,4 @@ def _scatter(begin, end, x, weight, ends, place, tap, outputs, groups, z):
                         _add(sums[to : to + span], message, row[of : of + span])
 
 
-_dense.work = _scatter.work = 16  # each message goes to many neurons
+_dense.work = _scatter.work = 16  # each message goes to many neurons, so that smaller inputs are worth a second thread

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from lavadl_kernels._types import Array
 from lavadl_kernels.runtime.buffers import empty, empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
-from lavadl_kernels.runtime.simd import SIDE, turn
+from lavadl_kernels.runtime.simd import SIDE, transpose_square
 
-TILE = 64  # a tile of float32 fits the first-level cache and is whole cache lines
+TILE = 64  #: rows and columns of a tile: 16 KB of float32, which fit the L1 cache, in whole cache lines
 
 
-def time_first(x):
-    """The transpose of `x` (M, T) as a contiguous (T, M) array."""
+def time_first(x: Array) -> Array:
+    """The transpose of `x` (M, T), of any dtype, as a contiguous (T, M) array."""
     y = empty(x.shape[::-1], x.dtype)
     if x.dtype == np.float32 and x.flags.c_contiguous:
-        _turn_all(x.shape[0], x, x.reshape(-1), y, y.reshape(-1))
+        _transpose_squares(x.shape[0], x, x.reshape(-1), y, y.reshape(-1))
     else:
         _transpose(x.shape[0], x, y)
     return y
 
 
 @kernel
-def _turn_all(begin, end, x, given, y, out):
+def _transpose_squares(begin: int, end: int, x: Array, given: Array, y: Array, out: Array) -> None:
     lanes, steps = x.shape
     whole = end - (end - begin) % SIDE
     for lo in range(begin, whole, TILE):
         for first in range(0, steps - SIDE + 1, SIDE):
             for i in range(lo, min(lo + TILE, whole), SIDE):
-                turn(given, i * steps + first, steps, out, first * lanes + i, lanes)
+                transpose_square(given, i * steps + first, steps, out, first * lanes + i, lanes)
     _transpose_tile(whole, end, 0, steps, x, y)
     _transpose_tile(begin, whole, steps - steps % SIDE, steps, x, y)
 
 
 @scalar
-def _transpose_tile(begin, end, first, last, x, y):
+def _transpose_tile(begin: int, end: int, first: int, last: int, x: Array, y: Array) -> None:
     for t in range(first, last):
         row = y[t, begin:end]
         for i in range(end - begin):
@@ -42,7 +45,7 @@ def _transpose_tile(begin, end, first, last, x, y):
 
 
 @kernel
-def _transpose(begin, end, x, y):
+def _transpose(begin: int, end: int, x: Array, y: Array) -> None:
     steps = x.shape[1]
     for lo in range(begin, end, TILE):
         hi = min(lo + TILE, end)
@@ -50,15 +53,15 @@ def _transpose(begin, end, x, y):
             _transpose_tile(lo, hi, first, min(first + TILE, steps), x, y)
 
 
-def quantised_frames(x, step, low, high):
-    """What an input block makes of contiguous frames, in the memory that blocks hand on.
+def quantised_frames(x: Array, step: float, low: float, high: float) -> Array:
+    """Frames on a grid, in the layout that blocks hand on: the forward pass of an input block in one pass over memory.
 
     Parameters
     ----------
     x : ndarray
-        (N, C, S, T) float32: S places.
+        (N, C, S, T) float32, C-contiguous, with S = H * W.
     step, low, high : float
-        The grid, its smallest and its largest value; `step` a power of two.
+        The distance of values of the grid, a power of two; the smallest and the largest value.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def quantised_frames(x, step, low, high):
 
 
 @kernel
-def _quantise_frames(begin, end, x, inverse, step, low, high, y):
+def _quantise_frames(begin: int, end: int, x: Array, inverse: Any, step: Any, low: Any, high: Any, y: Array) -> None:
     places, steps = x.shape[2:]
     for lo in range(begin, end, TILE):
         for item in range(lo, min(lo + TILE, end)):
@@ -85,22 +88,22 @@ def _quantise_frames(begin, end, x, inverse, step, low, high, y):
                     y[t, n, place, c] = high if value > high else value
 
 
-def quantised(x, step, low, high):
+def quantised(x: Array, step: float, low: float, high: float) -> tuple[Array, bool]:
     """The nearest multiples of `step`, and whether all are between `low` and `high`.
 
     Parameters
     ----------
     x : ndarray
-        float32, contiguous.
+        float32, contiguous, of any shape.
     step, low, high : float
-        The grid, and the range that is asked about; `step` a power of two.
+        The distance of values of the grid, a power of two; the range that values are compared with.
 
     Returns
     -------
     y : ndarray
-        As `x`: ``round(x / step) * step``, ties to even; NaN stays, and is not in the range.
+        (the shape of `x`) float32: ``round(x / step) * step``, ties to even; NaN stays NaN.
     inside : bool
-        Whether all of them are in the range.
+        Whether all of `y` are in the range, in which NaN is not.
     """
     y = empty_like(x)
     flat = x.reshape(-1), y.reshape(-1)
@@ -108,7 +111,7 @@ def quantised(x, step, low, high):
 
 
 @kernel
-def _quantise(begin, end, x, y, inverse, step, low, high):
+def _quantise(begin: int, end: int, x: Array, y: Array, inverse: Any, step: Any, low: Any, high: Any) -> bool:
     beyond = np.int32(0)
     row, to = x[begin:end], y[begin:end]
     for i in range(row.size):

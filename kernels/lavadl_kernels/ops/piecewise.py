@@ -13,23 +13,26 @@ Arrays are flat: one value per element, in any order.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from lavadl_kernels._types import Array
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
 
-CHUNK = 2048  # elements at a time: they stay in the first-level cache while each piece passes over them
+CHUNK = 2048  #: elements at a time: they stay in the L1 cache while the loop of each linear piece passes over them
 
 
-def forward(x, z, a, slopes):
-    """f(x).
+def forward(x: Array, z: Array, a: Array, slopes: Array) -> Array:
+    """The values f(x).
 
     Parameters
     ----------
     x : ndarray
         (M,) float32.
     z, a : ndarray
-        (K,) float32, K >= 2.
+        (K,) float32, the knots, K >= 2.
     slopes : ndarray
         (K - 1,) float32.
 
@@ -37,14 +40,20 @@ def forward(x, z, a, slopes):
     -------
     ndarray
         (M,) float32.
+
+    Examples
+    --------
+    >>> z, a, slopes = (np.array(v, np.float32) for v in ([0, 1, 3], [0, 2, 3], [2, 0.5]))
+    >>> forward(np.array([-1, 0.5, 2, 9], np.float32), z, a, slopes).tolist()
+    [0.0, 1.0, 2.5, 3.0]
     """
     y = empty_like(x)
     _forward(x.size, x, z, a, slopes, y)
     return y
 
 
-def backward(x, z, factors, outside, grad):
-    """Gradient to `x`: `grad` times the factor of each element's piece.
+def backward(x: Array, z: Array, factors: Array, outside: float, grad: Array) -> Array:
+    """Gradient to `x`: `grad` times the factor of the linear piece in which each element lies.
 
     Parameters
     ----------
@@ -68,7 +77,7 @@ def backward(x, z, factors, outside, grad):
 
 
 @kernel
-def _forward(begin, end, x, z, a, slopes, y):
+def _forward(begin: int, end: int, x: Array, z: Array, a: Array, slopes: Array, y: Array) -> None:
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
         row, out = x[lo:hi], y[lo:hi]
@@ -79,22 +88,25 @@ def _forward(begin, end, x, z, a, slopes, y):
 
 
 @scalar
-def _begin(x, first, out):
+def _begin(x: Array, first: Any, out: Array) -> None:
     for j in range(x.size):
-        # what is not a number is not below the first knot
+        # a comparison with NaN is False, so that NaN is copied
         out[j] = np.float32(0) if x[j] <= first else x[j]
 
 
 @scalar
-def _piece(x, z, a, slope, out):
-    """The piece that begins at `z`, over all that is above; the pieces that follow overwrite what is theirs."""
+def _piece(x: Array, z: Any, a: Any, slope: Any, out: Array) -> None:
+    """Write the linear piece that begins at `z` for all elements above `z`; later pieces overwrite theirs.
+
+    A loop without branches over all elements vectorises, where a search for the piece of each would not.
+    """
     for j in range(x.size):
-        beyond = min(x[j], np.float32(3e38)) - z  # of infinity times a slope of 0 there is no value
+        beyond = min(x[j], np.float32(3e38)) - z  # infinity times a slope of 0 would be NaN
         out[j] = a + slope * beyond if x[j] > z else out[j]
 
 
 @kernel
-def _backward(begin, end, x, z, factors, outside, grad, out):
+def _backward(begin: int, end: int, x: Array, z: Array, factors: Array, outside: Any, grad: Array, out: Array) -> None:
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
         row, to = x[lo:hi], out[lo:hi]
@@ -106,12 +118,12 @@ def _backward(begin, end, x, z, factors, outside, grad, out):
 
 
 @scalar
-def _factor(x, z, factor, out):
+def _factor(x: Array, z: Any, factor: Any, out: Array) -> None:
     for j in range(x.size):
         out[j] = factor if x[j] > z else out[j]
 
 
 @scalar
-def _multiply(grad, out):
+def _multiply(grad: Array, out: Array) -> None:
     for j in range(out.size):
         out[j] *= grad[j]

@@ -1,8 +1,10 @@
 """Compiled kernels on disk, for several processes at once, and for disks that fail.
 
-Each signature of a kernel has a file of its own, which is written beside its place and then moved there.  A file
-begins with the digest of the rest: one that is torn or damaged is as good as none, and nothing of it is unpickled.
-Whatever is wrong with the folder or a file, the kernel is compiled and the run goes on; a warning says so once.
+Each signature of a kernel has a file of its own, which is written under another name and then moved to its own.
+Numba's own cache has one index of all signatures, written before the code and without a lock, so that two processes
+that compile at once can load code of another signature.  A file begins with the digest of the rest: one that is torn or
+damaged counts as missing, and nothing of it is unpickled.  Whatever is wrong with the folder or a file, the kernel is
+compiled and the run goes on; a warning says so once.
 """
 
 from __future__ import annotations
@@ -20,41 +22,41 @@ from typing import Any
 import numba
 from numba.core import caching, serialize
 
-from lavadl_kernels.runtime.places import Places, places
+from lavadl_kernels.runtime.cache_folders import CacheFolders, cache_folders
 
-_MARK = b"lavadl_kernels 1\n"  #: what a file begins with, before the digest
+_MAGIC = b"lavadl_kernels 1\n"  #: the first bytes of a file, before the digest
 
 
 class KernelCacheWarning(RuntimeWarning):
     """Compiled kernels cannot be read from disk, or cannot be kept there."""
 
 
-_said: set[str] = set()
+_said: set[str] = set()  # kinds of trouble that a warning was given of
 
 
 def _warn(kind: str, message: str) -> None:
-    """Warn once of a kind of trouble, in one line: it does not come from a line of the user's."""
+    """Warn once of a kind of trouble, in one line that names no line of the user's code: none is at fault."""
     if kind not in _said:
         _said.add(kind)
         warnings.warn_explicit(message, KernelCacheWarning, "<lavadl_kernels>", 1)
 
 
 def _sealed(content: Any) -> bytes:
-    data = serialize.dumps(content)
-    return _MARK + hashlib.sha256(data).digest() + data
+    data: bytes = serialize.dumps(content)
+    return _MAGIC + hashlib.sha256(data).digest() + data
 
 
 def _opened(sealed: bytes) -> Any:
-    """What was sealed.
+    """The content that `_sealed` was given.
 
     Raises
     ------
     ValueError
         If these bytes are not what `_sealed` returned.
     """
-    start = len(_MARK) + hashlib.sha256().digest_size
+    start = len(_MAGIC) + hashlib.sha256().digest_size
     head, data = sealed[:start], sealed[start:]
-    if head != _MARK + hashlib.sha256(data).digest():
+    if head != _MAGIC + hashlib.sha256(data).digest():
         raise ValueError("damaged")
     return pickle.loads(data)
 
@@ -64,15 +66,15 @@ class Files:
 
     Parameters
     ----------
-    where : Places
+    where : CacheFolders
         The folders.
     name : str
-        What the names of its files begin with.
+        The beginning of the names of its files.
     stamp
-        What they are valid for: with another one they are not found.
+        The state of the sources that the files are valid for: with another stamp they are not found.
     """
 
-    def __init__(self, where: Places, name: str, stamp: Any) -> None:
+    def __init__(self, where: CacheFolders, name: str, stamp: Any) -> None:
         self._where, self._name, self._stamp = where, name, (numba.__version__, stamp)
 
     def file(self, key: Any) -> str:
@@ -80,16 +82,17 @@ class Files:
         return f"{self._name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
 
     def load(self, key: Any) -> Any:
-        """What was saved for `key`, or None."""
+        """The content that was saved for `key`; None if there is none."""
         for folder in self._where.read:
             path = folder / self.file(key)
             try:
                 stamp, saved_for, content = _opened(path.read_bytes())
-                # types whose names are equal need not be
+                # the name of a file has the key's text only, and different types may have the same text
                 if (stamp, saved_for) == (self._stamp, key):
                     return content
             except Exception as error:  # unpickling raises anything at all
-                # of a folder that is someone else's it is enough to know that it has nothing
+                # a folder that this process does not write to may be another user's: what cannot be read there is
+                # no reason for a warning
                 absent = FileNotFoundError if folder == self._where.write else OSError
                 if not isinstance(error, absent):
                     self.useless(key, error, path)
@@ -111,15 +114,15 @@ class Files:
             _warn("unsaved", f"compiled kernels cannot be kept in {where.write}, and are compiled again: {why}")
 
     def useless(self, key: Any, error: Exception, path: Path | None = None) -> None:
-        """Warn that what was saved for `key` is of no use."""
+        """Warn that the file for `key` is of no use."""
         why = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         found = path or self.file(key)
         _warn("useless", f"compiled kernels on disk are of no use, and are compiled again: {found}: {why}")
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file beside `path` and move it there; no reader sees a part of it, and none is left behind."""
-    if path.is_dir():  # nobody's file, and a file cannot be moved there
+    """Write `data` to a file beside `path` and move it to `path`: no reader sees a part of it, and no part stays."""
+    if path.is_dir():  # a file cannot be moved to where a folder is; only an empty one is removed
         path.rmdir()
     part = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
@@ -131,6 +134,7 @@ def _write(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+# `lavadl_ref.exchange` has these two as well: kernels may not import lavadl_ref, and `exchange` works without kernels
 def _remove_parts_of_the_dead(path: Path) -> None:
     pattern = re.compile(rf"{re.escape(path.name)}\.(\d+)\.[0-9a-f]+\.part")
     for name in os.listdir(path.parent):
@@ -150,14 +154,14 @@ def _lives(process: int) -> bool:
 
 
 class KernelCache(caching.FunctionCache):
-    """What a compiled function asks for its machine code.
+    """The place where a compiled function looks for its machine code.
 
     Parameters
     ----------
     function : function
         The Python function.
     stamp
-        What its code was made of, beside the function itself.
+        The state of the sources that its code was compiled from, beside the function itself.
     """
 
     def __init__(self, function: Any, stamp: Any) -> None:
@@ -174,17 +178,17 @@ class KernelCache(caching.FunctionCache):
 
     @property
     def files(self) -> Files:
-        """The files, in folders that are looked for when they are first needed."""
-        return Files(places(self._package), self._name, self._stamp)
+        """The files of the function; their folders are found when they are first needed."""
+        return Files(cache_folders(self._package), self._name, self._stamp)
 
     @property
     def cache_path(self) -> str | None:
         """The folder that is written to; None if there is none."""
-        write = places(self._package).write
+        write = cache_folders(self._package).write
         return None if write is None else str(write)
 
     def flush(self) -> None:
-        """Nothing: what is compiled anew replaces what there is."""
+        """Do nothing: a file that is written anew replaces the old one."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The machine code for a signature, or None."""
@@ -216,20 +220,20 @@ def _package_of(source: Path) -> Path:
 
 
 class _Results(caching.CompileResultCacheImpl):
-    """Compiled results as plain values and back; no folder is looked for."""
+    """The conversion of compiled results to plain values and back, without the folders that Numba's own looks for."""
 
     def __init__(self, source: Path, line: int) -> None:
         self._locator, self._lineno = _Source(str(source)), line
 
 
 class _Source:
-    """What a warning of numba's names."""
+    """The source file, as Numba's warnings name it."""
 
     def __init__(self, file: str) -> None:
         self._py_file = file
 
 
-def share(compiled: Any, stamp: Any) -> None:
+def keep_on_disk(compiled: Any, stamp: Any) -> None:
     """Keep what is compiled of a function on disk, valid for as long as `stamp` stays the same."""
     # without compilation there is nothing to keep
     if not numba.config.DISABLE_JIT:

@@ -1,8 +1,8 @@
-"""A line while kernels are compiled, which happens once per installation.
+"""A message while kernels are compiled, which happens once per installation.
 
-A terminal is told of each kernel, and its line is cleared afterwards.  Where standard error is no terminal there is one
-line for a process, when compiling has taken some seconds and goes on.  Nothing is written when kernels come from the
-cache on disk, by children of the process, or where a program has put something else in the place of its standard error.
+On a terminal it is a line with the name of each kernel, cleared afterwards.  Where standard error is no terminal, a
+process writes one line, when compiling has taken some seconds and goes on.  Nothing is written when kernels come from
+the cache on disk, by children of the process, or where a program has replaced its standard error by something else.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from numba.core import event
 
 TEXT = "compiling kernels, once per installation"
 _STANDARD_ERROR = 2  # as a file descriptor
-PATIENCE = 2.0  #: seconds of compiling before a line is written that stays
+#: Seconds of compiling before a line is written that stays, in a log for instance: one small kernel is not worth it.
+PATIENCE = 2.0
 
 
 class Notice(event.Listener):
-    """Shows which kernel is being compiled, and clears its line when that is done.
+    """A listener to Numba's compiler that shows the kernel being compiled, and clears its line when that is done.
 
     Parameters
     ----------
-    total : int
-        How many there are to compile, if that is known.
+    total : int, optional
+        The number of kernels to compile, if it is known.
     """
 
     def __init__(self, total: int | None = None) -> None:
@@ -71,7 +72,7 @@ class Notice(event.Listener):
                 stream.flush()
             elif text and self._is_time() and stream.fileno() == _STANDARD_ERROR:
                 self._told = True
-                # past the stream, which would keep what it cannot write and fail at exit
+                # not through the stream, which would keep what it cannot write, and fail at exit
                 os.write(_STANDARD_ERROR, f"{TEXT}: this may take some minutes\n".encode())
 
     def _is_time(self) -> bool:

@@ -1,6 +1,6 @@
 """A matrix product inside kernels: tiles of a few rows and `TILE` columns whose sums stay in registers.
 
-Outside compiled code it is ordinary Python.  In it, it is LLVM's own vectors, as in `_vector`.
+Outside compiled code it is ordinary Python.  In compiled code it is LLVM's own vectors, as in `simd`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
 
+from lavadl_kernels._types import Array
+from lavadl_kernels.runtime.extending import intrinsic, overload
 from lavadl_kernels.runtime.jit import scalar
-from lavadl_kernels.runtime.simd import _data, _splat, _vector_at
+from lavadl_kernels.runtime.simd import _pointers, _splat, _vector_at
 
-TILE = 32  #: columns of a tile
-#: Rows of a tile: as many as leave its sums in registers, of which there are 32 or 16. No result depends on it.
+TILE = 32  #: columns of a tile: two vectors
+#: Rows of a tile: as many as leave its sums in registers, of which AVX-512 has 32 and other instruction sets 16. No
+#: result depends on it.
 ROWS = 8 if binding.get_host_cpu_features().get("avx512f") else 4
 
-_LANES = 16
+_LANES = 16  # floats of a vector
 _INTP = ir.IntType(64)
 
 
-def packed(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def packed(matrix: Array) -> Array:
     """A matrix (K, C) float32 as `add_product` reads it: (C / TILE, K, TILE), with columns of zeros at the end."""
     depth, columns = matrix.shape
     blocks = -(-columns // TILE)
@@ -33,10 +35,13 @@ def packed(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(wide.reshape(depth, blocks, TILE).transpose(1, 0, 2))
 
 
-def _tile(rows):
-    """``out[to + r * columns + c] += sum over k of a[at + r * depth + k] * b[base + k * TILE + c]`` for `rows` rows."""
+def _tile(rows: int) -> Any:
+    """A function that adds the product of `rows` rows of `a` and a block of `b` to `out`.
 
-    def tile(a, at, depth, b, base, out, to, columns):
+    ``out[to + r * columns + c] += sum over k of a[at + r * depth + k] * b[base + k * TILE + c]``
+    """
+
+    def tile(a: Array, at: int, depth: int, b: Array, base: int, out: Array, to: int, columns: int) -> None:
         for r in range(rows):
             for c in range(TILE):
                 total = np.float32(0)
@@ -45,21 +50,31 @@ def _tile(rows):
                 out[to + r * columns + c] += total
 
     @intrinsic
-    def vectors(typing_context, a, at, depth, b, base, out, to, columns):
+    def vectors(
+        typing_context: Any, a: Any, at: Any, depth: Any, b: Any, base: Any, out: Any, to: Any, columns: Any
+    ) -> Any:
         intp = types.intp
         signature = types.void(a, intp, intp, b, intp, out, intp, intp)
 
-        def generate(context, builder, signature, args):
-            a, at, depth, b, base, out, to, columns = args
-            left, right, result = (
-                _data(context, builder, signature.args[i], value) for i, value in ((0, a), (3, b), (5, out))
-            )
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+            left, right, result = _pointers(context, builder, signature, args, 0, 3, 5)
+            _, at, depth, _, base, _, to, columns = args
             _loop(builder, left, at, depth, right, base, result, to, columns)
             return context.get_dummy_value()
 
         return signature, generate
 
-    def _loop(builder, a, at, depth, b, base, out, to, columns):
+    def _loop(
+        builder: ir.IRBuilder,
+        a: ir.Value,
+        at: ir.Value,
+        depth: ir.Value,
+        b: ir.Value,
+        base: ir.Value,
+        out: ir.Value,
+        to: ir.Value,
+        columns: ir.Value,
+    ) -> None:
         kind = ir.VectorType(ir.FloatType(), _LANES)
         count = TILE // _LANES
         firsts = [builder.gep(a, [builder.add(at, builder.mul(ir.Constant(_INTP, r), depth))]) for r in range(rows)]
@@ -79,6 +94,7 @@ def _tile(rows):
         parts = [
             builder.load(_vector_at(builder, line, ir.Constant(_INTP, j * _LANES), kind), align=4) for j in range(count)
         ]
+        # a product and a sum in one, rounded once
         fused = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{_LANES}f32"
         )
@@ -97,23 +113,17 @@ def _tile(rows):
                 builder.store(builder.fadd(builder.load(place, align=4), sums[r * count + j]), place, align=4)
 
     @overload(tile, inline="always")
-    def compiled(a, at, depth, b, base, out, to, columns):
+    def compiled(a: Any, at: Any, depth: Any, b: Any, base: Any, out: Any, to: Any, columns: Any) -> Any:
         return lambda a, at, depth, b, base, out, to, columns: vectors(a, at, depth, b, base, out, to, columns)
 
     return tile
-
-
-def _fused(builder, kind):
-    """LLVM's product and sum in one, rounded once."""
-    signature = ir.FunctionType(kind, [kind] * 3)
-    return cgutils.get_or_insert_function(builder.module, signature, f"llvm.fma.v{kind.count}f32")
 
 
 _several, _single = _tile(ROWS), _tile(1)
 
 
 @scalar
-def add_product(a, depth, b, edge, out, columns):
+def add_product(a: Array, depth: int, b: Array, edge: Array, out: Array, columns: int) -> None:
     """Add a matrix product to `out`; each of its entries is summed in the same order, whatever the number of rows.
 
     Parameters
@@ -123,9 +133,9 @@ def add_product(a, depth, b, edge, out, columns):
     depth : int
         Its columns.
     b : ndarray
-        The right matrix as `packed` gives it.
+        The right matrix as `packed` gives it: (blocks, depth, TILE) float32.
     edge : ndarray
-        (ROWS * TILE,) float32, for use in here.
+        (ROWS * TILE,) float32, scratch: a tile that reaches beyond the last column is summed there.
     out : ndarray
         (rows * columns,) float32, row by row.
     columns : int

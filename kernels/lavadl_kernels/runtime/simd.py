@@ -1,49 +1,61 @@
-"""What Numba cannot say: a loop over vectors that stay in registers.
+"""SIMD operations that Numba has no words for: loops whose vectors stay in registers.
 
-`add_rows` and `add_weighted_rows` sum rows of a table that a list names, `nonzero` finds the non-zero
-entries of a stretch, `mantissas` makes bytes of weights, `turn` columns of rows.  Outside compiled code
-they are ordinary Python.  In it they are LLVM's own vectors, which every processor has, if not in this width.
+`add_rows` and `add_weighted_rows` sum rows of a table that a list names, `nonzero` finds the non-zero entries of a
+stretch, `mantissas` converts weights to bytes, `transpose_square` transposes, `lowest`, `without_lowest` and `popcount`
+handle bits.  Outside compiled code they are ordinary Python.  In compiled code they are LLVM's own vectors, which every
+processor has: where its registers are narrower, LLVM takes several for one vector.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
 
-WIDTH = 64  #: entries of a row of a table
-RUN = 256  #: rows of bytes that `add_rows` can sum in 16 bits
-STRETCH = 32  #: entries that `nonzero` looks at
+from lavadl_kernels._types import Array
+from lavadl_kernels.runtime.extending import intrinsic, overload
 
-BIAS = 128  #: what bytes of a table are more than what they stand for
+WIDTH = 64  #: entries of a row of a table: a cache line of bytes, and sums that fit four registers of 16 floats
+BYTE_ROWS = 256  #: rows of bytes that `add_rows` can sum in 16 bits: 256 * 255 < 2**16
+STRETCH = 32  #: entries that `nonzero` looks at: it returns two bits for each, and 64 in all
 
-SIDE = 16  #: rows and columns that `turn` turns
+#: Added to what the bytes of a table stand for: sums of pairs of bytes can be taken apart if none is negative.
+BIAS = 128
+
+SIDE = 16  #: rows and columns that `transpose_square` transposes: a row of floats fills a 512-bit register
 
 _LANES = 16  # floats that a 512-bit register holds, or two of 256 bits
 _INTP = ir.IntType(64)
 
 
-def add_rows(table, base, index, first, last, out, at, fresh, scale):
+def add_rows(
+    table: Array, base: int, index: Array, first: int, last: int, out: Array, at: int, fresh: bool, scale: Any
+) -> None:
     """out[at : at + WIDTH] = ((0 if fresh else out) + the sum of the rows index[first:last]) * scale.
 
     Parameters
     ----------
     table : ndarray
-        1-D float32 or uint8: rows of `WIDTH` entries from `base` on. Bytes are `BIAS` more than their values; of
-        them no more than `RUN` rows at a time.
+        (S,) float32 or uint8: rows of `WIDTH` entries from `base` on. Bytes are `BIAS` more than their values; at most
+        `BYTE_ROWS` rows of bytes can be summed at a time.
+    base : int
+        The start of the rows in `table`.
     index : ndarray
         (E,) uint16, numbers of rows.
+    first, last : int
+        The entries of `index` that count: index[first:last].
     out : ndarray
-        1-D float32.
+        (Z,) float32.
     at : int
-        Where in `out`.
+        The start of the result in `out`.
     fresh : bool
-        Whether what is in `out` does not count.
+        Whether to replace the values in `out` instead of adding to them.
     scale : float32
+        Factor of the result.
     """
     total = np.zeros(WIDTH, np.float32)
     for k in range(first, last):
@@ -54,8 +66,10 @@ def add_rows(table, base, index, first, last, out, at, fresh, scale):
     out[at : at + WIDTH] = (total if fresh else out[at : at + WIDTH] + total) * np.float32(scale)
 
 
-def add_weighted_rows(table, base, index, value, first, last, out, at, fresh):
-    """As `add_rows` of a float32 table, with a factor `value` (E,) float32 for each row."""
+def add_weighted_rows(
+    table: Array, base: int, index: Array, value: Array, first: int, last: int, out: Array, at: int, fresh: bool
+) -> None:
+    """As `add_rows` of a float32 table (S,), with a factor `value` (E,) float32 for each row."""
     total = np.zeros(WIDTH, np.float32)
     for k in range(first, last):
         row = base + int(index[k]) * WIDTH
@@ -63,8 +77,8 @@ def add_weighted_rows(table, base, index, value, first, last, out, at, fresh):
     out[at : at + WIDTH] = total if fresh else out[at : at + WIDTH] + total
 
 
-def nonzero(x, at, common):
-    """Bit i of the result: x[at + i] is not zero; bit 32 + i: nor is it `common`. `x` is 1-D float32."""
+def nonzero(x: Array, at: int, common: float) -> np.uint64:
+    """Bit i of the result: x[at + i] is not zero; bit 32 + i: it is not `common` either. `x` is (S,) float32."""
     found = 0
     for i in range(STRETCH):
         value = x[at + i]
@@ -75,8 +89,25 @@ def nonzero(x, at, common):
     return np.uint64(found)
 
 
-def mantissas(x, at, out, to):
-    """``out[to : to + WIDTH] = x[at : at + WIDTH] * 32 + BIAS`` in bytes; bit i of the result: that is no byte."""
+def mantissas(x: Array, at: int, out: Array, to: int) -> np.uint64:
+    """Write ``x[at : at + WIDTH] * 32 + BIAS`` as bytes to out[to : to + WIDTH].
+
+    Parameters
+    ----------
+    x : ndarray
+        (S,) float32, weights in units of 1.
+    at : int
+        The first weight.
+    out : ndarray
+        (Z,) uint8.
+    to : int
+        The start of the result in `out`.
+
+    Returns
+    -------
+    uint64
+        Bit i is set where x[at + i] * 32 is no integer from -128 to 127; the byte then stands for 0.
+    """
     beyond = 0
     for i in range(WIDTH):
         mantissa = x[at + i] * np.float32(32)
@@ -86,41 +117,60 @@ def mantissas(x, at, out, to):
     return np.uint64(beyond)
 
 
-def turn(table, at, row, out, to, line):
-    """A square of `SIDE` rows from table[at] on, `row` entries apart, turned, into rows `line` apart from out[to] on.
+def transpose_square(table: Array, at: int, row: int, out: Array, to: int, line: int) -> None:
+    """Transpose a square of `SIDE` rows and columns.
 
-    Both are 1-D, of bytes or of float32.
+    Parameters
+    ----------
+    table : ndarray
+        (S,) uint8 or float32: the rows begin at table[at], `row` entries apart.
+    at, row : int
+        See `table`.
+    out : ndarray
+        (Z,) of the dtype of `table`: rows of the result begin at out[to], `line` entries apart.
+    to, line : int
+        See `out`.
     """
     for i in range(SIDE):
         for k in range(SIDE):
             out[to + k * line + i] = table[at + i * row + k]
 
 
-def _data(context, builder, kind, value):
-    return context.make_array(kind)(context, builder, value).data
+def _pointers(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, *which: int) -> list[ir.Value]:
+    """The addresses of the data of those arguments that `which` numbers, all of them arrays."""
+    return [context.make_array(signature.args[i])(context, builder, args[i]).data for i in which]
 
 
-def _constant(kind, value):
-    """`value` in every lane of a vector of integers."""
+def _constant(kind: ir.VectorType, value: int) -> ir.Constant:
+    """`value` in every lane of a constant vector of integers."""
     return ir.Constant(kind, [value] * kind.count)
 
 
-def _splat(builder, kind, value):
-    """`value` in every lane."""
+def _splat(builder: ir.IRBuilder, kind: ir.VectorType, value: ir.Value) -> ir.Value:
+    """`value` in every lane of a vector."""
     vector = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), None)
     return builder.shuffle_vector(vector, ir.Constant(kind, ir.Undefined), lanes)
 
 
-def _vector_at(builder, data, place, kind):
+def _vector_at(builder: ir.IRBuilder, data: ir.Value, place: ir.Value, kind: ir.VectorType) -> ir.Value:
+    """The address data + place, as that of a vector."""
     return builder.bitcast(builder.gep(data, [place]), kind.as_pointer())
 
 
-def _sum_rows(builder, table, base, index, value, first, last):
-    """The vectors of the sum of rows; a loop whose sums are in registers.
+def _sum_rows(
+    builder: ir.IRBuilder,
+    table: ir.Value,
+    base: ir.Value,
+    index: ir.Value,
+    value: ir.Value | None,
+    first: ir.Value,
+    last: ir.Value,
+) -> list[ir.Value]:
+    """The vectors of the sum of rows, from a loop that keeps the sums in registers.
 
-    Bytes are read in pairs, as numbers of 16 bits, whose sum is kept, as far as 16 bits go, beside that of their
-    upper halves: the two tell that of the lower halves. This is less work than to widen the bytes.
+    Bytes are read in pairs, as numbers of 16 bits. The loop sums these modulo 2**16, and beside them their upper
+    halves; `_sums_of_bytes` finds the sums of the lower halves from the two. This is less work than to widen the bytes.
     """
     item = table.type.pointee
     small = isinstance(item, ir.IntType)
@@ -154,10 +204,10 @@ def _sum_rows(builder, table, base, index, value, first, last):
     k.add_incoming(builder.add(k, ir.Constant(_INTP, 1)), body)
     builder.branch(head)
     builder.position_at_end(done)
-    return _parted(builder, sums[0], sums[1], builder.sub(last, first)) if small else sums
+    return _sums_of_bytes(builder, sums[0], sums[1], builder.sub(last, first)) if small else sums
 
 
-def _parted(builder, pairs, upper, count):
+def _sums_of_bytes(builder: ir.IRBuilder, pairs: ir.Value, upper: ir.Value, count: ir.Value) -> list[ir.Value]:
     """The sums of bytes, in vectors of floats, from those of pairs and of their upper halves."""
     kind = pairs.type
     lower = builder.sub(pairs, builder.shl(upper, _constant(kind, 8)))
@@ -172,12 +222,14 @@ def _parted(builder, pairs, upper, count):
     return sums
 
 
-def _store(builder, sums, out, at, fresh, scale):
+def _store(
+    builder: ir.IRBuilder, sums: list[ir.Value], out: ir.Value, at: ir.Value, fresh: ir.Value, scale: ir.Value | None
+) -> None:
     kind = sums[0].type
     start = builder.gep(out, [at])
     for j, total in enumerate(sums):
         place = _vector_at(builder, start, ir.Constant(_INTP, j * kind.count), kind)
-        # what is there may be anything where it does not count
+        # a select and no factor of 0: the value in `out` may be NaN where it does not count
         value = builder.select(fresh, total, builder.fadd(builder.load(place, align=4), total))
         if scale is not None:
             value = builder.fmul(value, _splat(builder, kind, scale))
@@ -185,60 +237,82 @@ def _store(builder, sums, out, at, fresh, scale):
 
 
 @intrinsic
-def _add_rows(typing_context, table, base, index, first, last, out, at, fresh, scale):
+def _add_rows(
+    typing_context: Any,
+    table: Any,
+    base: Any,
+    index: Any,
+    first: Any,
+    last: Any,
+    out: Any,
+    at: Any,
+    fresh: Any,
+    scale: Any,
+) -> Any:
     intp = types.intp
-    signature = types.void(table, intp, index, intp, intp, out, intp, types.boolean, types.float32)
 
-    def generate(context, builder, signature, args):
-        table, base, index, first, last, out, at, fresh, scale = args
-        data = [_data(context, builder, signature.args[i], value) for i, value in ((0, table), (2, index), (5, out))]
-        sums = _sum_rows(builder, data[0], base, data[1], None, first, last)
-        _store(builder, sums, data[2], at, cgutils.as_bool_bit(builder, fresh), scale)
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        rows, numbers, result = _pointers(context, builder, signature, args, 0, 2, 5)
+        _, base, _, first, last, _, at, fresh, scale = args
+        sums = _sum_rows(builder, rows, base, numbers, None, first, last)
+        _store(builder, sums, result, at, cgutils.as_bool_bit(builder, fresh), scale)
         return context.get_dummy_value()
 
-    return signature, generate
+    return types.void(table, intp, index, intp, intp, out, intp, types.boolean, types.float32), generate
 
 
 @overload(add_rows)
-def _overload_add_rows(table, base, index, first, last, out, at, fresh, scale):
+def _overload_add_rows(
+    table: Any, base: Any, index: Any, first: Any, last: Any, out: Any, at: Any, fresh: Any, scale: Any
+) -> Any:
     return lambda table, base, index, first, last, out, at, fresh, scale: _add_rows(
         table, base, index, first, last, out, at, fresh, scale
     )
 
 
 @intrinsic
-def _add_weighted_rows(typing_context, table, base, index, value, first, last, out, at, fresh):
+def _add_weighted_rows(
+    typing_context: Any,
+    table: Any,
+    base: Any,
+    index: Any,
+    value: Any,
+    first: Any,
+    last: Any,
+    out: Any,
+    at: Any,
+    fresh: Any,
+) -> Any:
     intp = types.intp
-    signature = types.void(table, intp, index, value, intp, intp, out, intp, types.boolean)
 
-    def generate(context, builder, signature, args):
-        table, base, index, value, first, last, out, at, fresh = args
-        data = [
-            _data(context, builder, signature.args[i], array)
-            for i, array in ((0, table), (2, index), (3, value), (6, out))
-        ]
-        sums = _sum_rows(builder, data[0], base, data[1], data[2], first, last)
-        _store(builder, sums, data[3], at, cgutils.as_bool_bit(builder, fresh), None)
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        rows, numbers, factors, result = _pointers(context, builder, signature, args, 0, 2, 3, 6)
+        _, base, _, _, first, last, _, at, fresh = args
+        sums = _sum_rows(builder, rows, base, numbers, factors, first, last)
+        _store(builder, sums, result, at, cgutils.as_bool_bit(builder, fresh), None)
         return context.get_dummy_value()
 
-    return signature, generate
+    return types.void(table, intp, index, value, intp, intp, out, intp, types.boolean), generate
 
 
 @overload(add_weighted_rows)
-def _overload_add_weighted_rows(table, base, index, value, first, last, out, at, fresh):
+def _overload_add_weighted_rows(
+    table: Any, base: Any, index: Any, value: Any, first: Any, last: Any, out: Any, at: Any, fresh: Any
+) -> Any:
     return lambda table, base, index, value, first, last, out, at, fresh: _add_weighted_rows(
         table, base, index, value, first, last, out, at, fresh
     )
 
 
 @intrinsic
-def _nonzero(typing_context, x, at, common):
+def _nonzero(typing_context: Any, x: Any, at: Any, common: Any) -> Any:
     signature = types.uint64(x, types.intp, types.float32)
 
-    def generate(context, builder, signature, args):
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         kind = ir.VectorType(ir.FloatType(), STRETCH)
         bits = ir.IntType(STRETCH)
-        place = _vector_at(builder, _data(context, builder, signature.args[0], args[0]), args[1], kind)
+        (start,) = _pointers(context, builder, signature, args, 0)
+        place = _vector_at(builder, start, args[1], kind)
         value = builder.load(place, align=4)
         some = builder.fcmp_unordered("!=", value, ir.Constant(kind, None))
         other = builder.and_(some, builder.fcmp_unordered("!=", value, _splat(builder, kind, args[2])))
@@ -249,95 +323,94 @@ def _nonzero(typing_context, x, at, common):
 
 
 @overload(nonzero)
-def _overload_nonzero(x, at, common):
+def _overload_nonzero(x: Any, at: Any, common: Any) -> Any:
     return lambda x, at, common: _nonzero(x, at, common)
 
 
-def lowest(bits):
+def lowest(bits: Any) -> np.uint64:
     """The number of the lowest bit that is set; 64 if none is."""
     return np.uint64((int(bits) & -int(bits)).bit_length() - 1 if bits else 64)
 
 
-def without_lowest(bits):
-    """`bits` without the lowest that is set."""
+def without_lowest(bits: Any) -> np.uint64:
+    """`bits` with the lowest bit that is set cleared."""
     return np.uint64(int(bits) & (int(bits) - 1))
 
 
 @overload(without_lowest)
-def _overload_without_lowest(bits):
+def _overload_without_lowest(bits: Any) -> Any:
     return lambda bits: bits & (bits - np.uint64(1))
 
 
-def population(bits):
-    """How many bits are set."""
+def popcount(bits: Any) -> np.uint64:
+    """The number of bits that are set."""
     return np.uint64(int(bits).bit_count())
 
 
 @intrinsic
-def _lowest(typing_context, bits):
-    def generate(context, builder, signature, args):
+def _lowest(typing_context: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 
     return types.uint64(types.uint64), generate
 
 
 @overload(lowest)
-def _overload_lowest(bits):
+def _overload_lowest(bits: Any) -> Any:
     return lambda bits: _lowest(bits)
 
 
 @intrinsic
-def _population(typing_context, bits):
-    def generate(context, builder, signature, args):
+def _popcount(typing_context: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         return builder.ctpop(args[0])
 
     return types.uint64(types.uint64), generate
 
 
-@overload(population)
-def _overload_population(bits):
-    return lambda bits: _population(bits)
+@overload(popcount)
+def _overload_popcount(bits: Any) -> Any:
+    return lambda bits: _popcount(bits)
 
 
 @intrinsic
-def _mantissas(typing_context, x, at, out, to):
+def _mantissas(typing_context: Any, x: Any, at: Any, out: Any, to: Any) -> Any:
     signature = types.uint64(x, types.intp, out, types.intp)
 
-    def generate(context, builder, signature, args):
-        data = [_data(context, builder, signature.args[i], args[i]) for i in (0, 2)]
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        weights, result = _pointers(context, builder, signature, args, 0, 2)
         floats, integers, small = (
             ir.VectorType(kind, WIDTH) for kind in (ir.FloatType(), ir.IntType(32), ir.IntType(8))
         )
-        value = builder.load(_vector_at(builder, data[0], args[1], floats), align=4)
+        value = builder.load(_vector_at(builder, weights, args[1], floats), align=4)
         value = builder.fmul(value, ir.Constant(floats, [32.0] * WIDTH))
         inside = builder.and_(
             builder.fcmp_ordered(">=", value, ir.Constant(floats, [-128.0] * WIDTH)),
             builder.fcmp_ordered("<=", value, ir.Constant(floats, [127.0] * WIDTH)),
         )
-        # what would not fit an integer must not be made one
+        # the conversion of a float that does not fit the integer is undefined in LLVM: 0 in its place
         kept = builder.select(inside, value, ir.Constant(floats, None))
         whole = builder.fptosi(kept, integers)
         beyond = builder.fcmp_unordered("!=", builder.sitofp(whole, floats), value)
         biased = builder.trunc(builder.add(whole, _constant(integers, BIAS)), small)
-        builder.store(biased, _vector_at(builder, data[1], args[3], small), align=1)
+        builder.store(biased, _vector_at(builder, result, args[3], small), align=1)
         return builder.bitcast(beyond, _INTP)
 
     return signature, generate
 
 
 @overload(mantissas)
-def _overload_mantissas(x, at, out, to):
+def _overload_mantissas(x: Any, at: Any, out: Any, to: Any) -> Any:
     return lambda x, at, out, to: _mantissas(x, at, out, to)
 
 
 @intrinsic
-def _turn(typing_context, table, at, row, out, to, line):
+def _transpose_square(typing_context: Any, table: Any, at: Any, row: Any, out: Any, to: Any, line: Any) -> Any:
     signature = types.void(table, *[types.intp] * 2, out, *[types.intp] * 2)
 
-    def generate(context, builder, signature, args):
-        source, target = (
-            builder.gep(_data(context, builder, signature.args[i], args[i]), [args[i + 1]]) for i in (0, 3)
-        )
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        starts = zip(_pointers(context, builder, signature, args, 0, 3), (args[1], args[4]), strict=True)
+        source, target = (builder.gep(start, [at]) for start, at in starts)
         item = source.type.pointee
         kind = ir.VectorType(item, SIDE)
         align = 1 if isinstance(item, ir.IntType) else 4
@@ -345,19 +418,20 @@ def _turn(typing_context, table, at, row, out, to, line):
         given = [_vector_at(builder, source, builder.mul(args[2], number), kind) for number in numbers]
         rows = [builder.load(place, align=align) for place in given]
         half = SIDE // 2
-        # as a deck is shuffled perfectly: once for each bit of a position, and rows have become columns
+        # a perfect shuffle of the entries of all rows, as of a deck of cards, moves the bits of an entry's position
+        # (row, column) by one place; after as many as a column has bits, row and column have changed places
         lanes = [[lane for i in range(first, first + half) for lane in (i, i + SIDE)] for first in (0, half)]
         masks = [ir.Constant(ir.VectorType(ir.IntType(32), SIDE), part) for part in lanes]
         for _ in range(SIDE.bit_length() - 1):
             rows = [builder.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
-        for turned, number in zip(rows, numbers, strict=True):
+        for transposed, number in zip(rows, numbers, strict=True):
             place = _vector_at(builder, target, builder.mul(args[5], number), kind)
-            builder.store(turned, place, align=align)
+            builder.store(transposed, place, align=align)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-@overload(turn)
-def _overload_turn(table, at, row, out, to, line):
-    return lambda table, at, row, out, to, line: _turn(table, at, row, out, to, line)
+@overload(transpose_square)
+def _overload_transpose_square(table: Any, at: Any, row: Any, out: Any, to: Any, line: Any) -> Any:
+    return lambda table, at, row, out, to, line: _transpose_square(table, at, row, out, to, line)

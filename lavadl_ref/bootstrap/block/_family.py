@@ -13,6 +13,8 @@ from lavadl_ref.slayer.neuron.base import Neuron
 class Family(_family.Family):
     """A family of slayer, without shift unless told otherwise, and its rates."""
 
+    registers = False
+
     def __init__(self, module: str, neuron_class: type[Neuron], synapses: ModuleType, rates: Rates) -> None:
         super().__init__(module, neuron_class, synapses, default_shift=False, rates=rates)
 

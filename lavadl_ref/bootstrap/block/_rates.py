@@ -1,16 +1,7 @@
-"""What a rate is, and which drive it is a function of, for each kind of neuron.
+"""Rates, and the drive that they are a function of: what a family inherits that has no rates of its own.
 
-The drive is one number per neuron: what its weighted input amounts to, on the mean over time, where it is compared
-with the threshold.
-
-- CUBA and ALIF: the weighted input. A norm of CUBA sits behind the current, which a steady input brings to
-  ``1 / current_decay`` times itself; there the drive is the normalised current.
-- RF-IZ: of a complex input z the imaginary part of ``(1 + lambda) z``, with lambda the rotation and decay of one step.
-  What came longer ago than the step before has mostly been reset.
-- ADRF-IZ, which is not reset: the imaginary part of ``z / (1 - lambda)``, where a steady input brings it.
-- Sigma-delta: the sum over time of the weighted messages, normalised and biased. A rate is the mean of its activation,
-  not of the messages that are its changes, and exact up to the threshold.
-- RF and ADRF fire at most once a turn, at a phase: a steady input moves them to a point at rest. There is no rate.
+The drive is one number per neuron: the mean over time of what its weighted input amounts to at the place where it is
+compared with the threshold. A family's own rates are in the file of its blocks, beside this one.
 """
 
 from __future__ import annotations
@@ -20,16 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lavadl_ref.bootstrap.ann_sampler import AnnSampler, Exact
+from lavadl_ref.bootstrap.ann_sampler import AnnSampler
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from lavadl_ref.slayer.neuron.sigma_delta import identity
 from lavadl_ref.slayer.neuron.spiking import Signal
 
 
 class Rates:
-    """Neurons of real input that spike: a rate is the mean of the spikes, and is fitted over the weighted input."""
+    """Rates of neurons that spike on a real input: the mean of the spikes, fitted over the mean weighted input.
 
-    reason = ""  #: why there are no rates, where there are none
+    Its methods are all that blocks ask of a family; a family overrides those in which it differs.
+    """
+
+    reason = ""  #: the reason why there are no rates, where there are none
+    sums_messages = False  #: whether messages are changes, so that a layer that is read out sends their sum over time
 
     def curve(self, neuron: Any) -> AnnSampler:
         """The rate curve of a block's neurons."""
@@ -40,128 +34,74 @@ class Rates:
         return self.curve(neuron)
 
     def values(self, sent: Tensor) -> Tensor:
-        """What a rate is the mean of, over time, for what a block has sent."""
+        """The values, (N, ..., T), of which a rate is the mean over time, for the messages `sent`, (N, ..., T)."""
         return sent
 
     def steady(self, z: Tensor, steps: int) -> Tensor:
-        """A weighted input of one step as it arrives over `steps` from neurons of steady rate."""
+        """The weighted input of one step, (N, ..., 1), as it arrives over `steps` from neurons of steady rate."""
         return z.expand(*z.shape[:-1], steps)
 
     def sums(self, neuron: Any, z: Tensor) -> Tensor:
-        """Weighted sums of spikes as they are read out, over time."""
+        """Weighted sums of spikes, (N, ..., T), as they are read out."""
         return z
 
     def drive(self, neuron: Any, z: Any, gather: bool) -> Tensor:
-        """The drive (N, ..., 1) of a mean weighted input `z`; norms gather their mean if `gather`."""
-        return _normed(neuron.norm, z, gather)
+        """The drive (N, ..., 1) of a mean weighted input `z`, (N, ..., 1); norms gather their mean if `gather`."""
+        return normed(neuron.norm, z, gather)
 
     def input_drive(self, neuron: Any, z: Tensor, gather: bool) -> Tensor:
-        """The drive of an input block's neurons."""
+        """The drive (N, ..., 1) of an input block's neurons, for the mean of its input, (N, ..., 1)."""
         return self.drive(neuron, z, gather)
 
 
-class Cuba(Rates):
-    """CUBA neurons."""
-
-    def drive(self, neuron: Any, z: Any, gather: bool) -> Tensor:
-        """The weighted input, or the current that it leads to where a norm acts on that."""
-        if neuron.norm is None:
-            drive: Tensor = z
-            return drive
-        decay = _per_channel(neuron._decay("current_decay").detach() / neuron.p_scale, z)
-        if not bool((decay > 0).all()):
-            raise ValueError(
-                "CUBA neurons with a norm have no rate where current_decay is 0: their current has no bound"
-            )
-        return _normed(neuron.norm, z / decay, gather)
-
-
 class Resonant(Rates):
-    """Resonators that fire by level: RF-IZ."""
+    """Rates of resonators that fire by level.
+
+    The drive is the imaginary part of a complex input z times a factor, `weights`.
+    """
 
     def weights(self, lam: Tensor) -> Tensor:
-        """The factor of the complex input, for lambda."""
-        return 1 + lam
+        """The complex factor of the input, (C,) or (1,), for lambda of that shape: rotation and decay of one step."""
+        raise NotImplementedError
 
     def drive(self, neuron: Any, z: Any, gather: bool) -> Tensor:
-        """The imaginary part of the input times the factor."""
-        real, imag = (_normed(norm, x, gather) for norm, x in zip((neuron.real_norm, neuron.imag_norm), z, strict=True))
+        """The imaginary part of the input, two tensors (N, ..., 1), times the factor."""
+        real, imag = (normed(norm, x, gather) for norm, x in zip((neuron.real_norm, neuron.imag_norm), z, strict=True))
         decays = (neuron._decay(name).detach() / neuron.p_scale for name in ("cos_decay", "sin_decay"))
         factor = self.weights(torch.complex(*decays))
-        return _per_channel(factor.real, imag) * imag + _per_channel(factor.imag, real) * real
+        return per_channel(factor.real, imag) * imag + per_channel(factor.imag, real) * real
 
     def input_drive(self, neuron: Any, z: Tensor, gather: bool) -> Tensor:
-        """That of a real input."""
+        """The drive of a real input, (N, ..., 1)."""
         return self.drive(neuron, (z, torch.zeros_like(z)), gather)
 
 
-class Unreset(Resonant):
-    """Resonators that fire by level and go on: ADRF-IZ."""
-
-    def weights(self, lam: Tensor) -> Tensor:
-        """The factor of the complex input, for lambda."""
-        return 1 / (1 - lam)
-
-
 class Phase(Rates):
-    """Resonators that fire by phase: RF and ADRF."""
+    """Resonators that fire by phase, which have no rates."""
 
     reason = "they fire by phase, at most once a turn, and come to rest under a steady input"
 
 
-class SigmaDelta(Rates):
-    """Sigma-delta neurons: rates are activations, exact up to the threshold."""
-
-    def curve(self, neuron: Any) -> AnnSampler:
-        """The activation."""
-        return Exact(neuron.activation)
-
-    def input_curve(self, neuron: Any) -> AnnSampler:
-        """An input block sends the changes of its input itself."""
-        return Exact(identity)
-
-    def values(self, sent: Tensor) -> Tensor:
-        """The sums of the messages."""
-        return sent.cumsum(dim=-1)
-
-    def sums(self, neuron: Any, z: Tensor) -> Tensor:
-        """Sums over time of weighted messages."""
-        total: Tensor = neuron.sigma(z)
-        return total
-
-    def steady(self, z: Tensor, steps: int) -> Tensor:
-        """One message, and no changes after it."""
-        return torch.nn.functional.pad(z, (0, steps - 1))
-
-    def drive(self, neuron: Any, z: Any, gather: bool) -> Tensor:
-        """The sum with norm and bias."""
-        drive = _normed(neuron.norm, z, gather)
-        if neuron.bias_is_set:
-            drive = drive + _per_channel(neuron.quantised_bias, drive)
-        return drive
-
-    def input_drive(self, neuron: Any, z: Tensor, gather: bool) -> Tensor:
-        """The input."""
-        return z
-
-
 def mean(x: Tensor) -> Tensor:
-    """The mean over time, (..., 1)."""
+    """The mean over time of (..., T), (..., 1)."""
     return x if x.shape[-1] == 1 else x.mean(dim=-1, keepdim=True)
 
 
 def mean_signal(z: Signal) -> Signal:
-    """The mean over time of one tensor or two."""
+    """The mean over time of one tensor (..., T), or of two."""
     return (mean(z[0]), mean(z[1])) if isinstance(z, tuple) else mean(z)
 
 
-def _per_channel(values: Tensor, like: Tensor) -> Tensor:
-    """(1,) or (C,) beside (N, C, ..., T)."""
+def per_channel(values: Tensor, like: Tensor) -> Tensor:
+    """Values (1,) or (C,) in the shape that they have beside `like`, (N, C, ..., T)."""
     return values.reshape(-1, *[1] * (like.ndim - 2))
 
 
-def _normed(norm: Any, z: Tensor, gather: bool) -> Tensor:
-    """`z` of one step less its mean; a scale is that of evaluation, since rates do not vary as spikes do."""
+def normed(norm: Any, z: Tensor, gather: bool) -> Tensor:
+    """`z`, (N, C, ..., 1), less the mean of its norm.
+
+    A scale is that of evaluation, since rates do not vary as spikes do.
+    """
     if norm is None:
         return z
     updating, norm.update = norm.update, norm.update and gather

@@ -1,4 +1,4 @@
-"""Bootstrap blocks of ADRF neurons."""
+"""Bootstrap blocks of ADRF neurons, which have no rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bootstrap blocks of ALIF neurons."""
+"""Bootstrap blocks of ALIF neurons: a rate is a function of the weighted input."""
 
 from __future__ import annotations
 

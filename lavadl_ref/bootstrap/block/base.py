@@ -1,4 +1,4 @@
-"""What the blocks of all families share: one forward pass for each mode."""
+"""The base of the blocks of all families: one forward pass for each mode."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lavadl_ref.slayer.neuron.spiking import Signal
 class AbstractBlock(SpikingBlock):
     """A block of neurons that spike, or stand for rates.
 
-    A rate is what a block sends on the mean over time, in tensors of one time step. In ``Mode.ANN`` an input of several
-    steps is averaged first, so that rates follow spikes where a network is partly SNN. In ``Mode.SNN`` an input of one
-    step, a rate, is held for as many steps as were sampled, unless states persist between calls.
+    A rate is the mean over time of what a block sends, in a tensor of one time step. In ``Mode.ANN`` an input of
+    several steps is averaged first, so that rates follow spikes where a network is partly SNN. In ``Mode.SNN`` an input
+    of one step, a rate, is held for as many steps as were sampled, unless states persist between calls.
 
     Attributes
     ----------
@@ -42,12 +42,12 @@ class AbstractBlock(SpikingBlock):
         return self.rates.curve(neuron)
 
     def _weighted(self, x: Tensor) -> Signal:
-        """What arrives at the neurons."""
+        """The weighted input of the neurons, for `x` (N, ..., T)."""
         z: Signal = self.synapse(x)
         return z
 
     def _arriving(self, x: Tensor) -> Tensor:
-        """The rate that `x` stands for."""
+        """The rate (N, ..., 1) that `x` stands for."""
         return x if x.shape[-1] == 1 else mean(self.rates.values(x))
 
     def _drive(self, z: Signal, gather: bool) -> Tensor:
@@ -55,16 +55,16 @@ class AbstractBlock(SpikingBlock):
         return self.rates.drive(self.neuron, mean_signal(z), gather)
 
     def _driven(self, z: Signal) -> Tensor:
-        """Spikes for what arrives."""
+        """Spikes (N, ..., T) for a weighted input."""
         spikes: Tensor = self.neuron(z)
         return spikes
 
     def _steady(self, z: Tensor, steps: int) -> Tensor:
-        """What arrives in one step, over `steps`."""
+        """A weighted input of one step, (N, ..., 1), over `steps`."""
         return self.rates.steady(z, steps)
 
     def _held(self, z: Signal) -> Signal:
-        """What arrives; a rate over as many steps as were sampled."""
+        """The weighted input; that of a rate over as many steps as were sampled."""
         parts = z if isinstance(z, tuple) else (z,)
         steps = int(self.f.steps)
         if parts[0].shape[-1] != 1 or steps <= 1 or self._persists:
@@ -107,7 +107,7 @@ class AbstractBlock(SpikingBlock):
         """Spikes, of which the rates are kept as samples."""
         neuron: Any = self.neuron
         z = self._weighted(x)
-        dropout, neuron.drop = neuron.drop, None  # what dropout leaves of spikes is no rate of neurons
+        dropout, neuron.drop = neuron.drop, None  # spikes that dropout has thinned out are no rate of the neurons
         try:
             spikes = self._driven(z)
         finally:
@@ -154,5 +154,5 @@ class AbstractBlock(SpikingBlock):
         return self._rate(x)
 
     def deployed(self, x: Tensor) -> Output:
-        """Spikes (N, ..., T): `forward` in ``Mode.SNN``."""
+        """Spikes (N, ..., T): `forward` of `x`, (N, ..., T), in ``Mode.SNN``."""
         return self._sent(self._driven(self._weighted(x)))

@@ -9,7 +9,7 @@ from torch import Tensor
 from lavadl_ref import exchange
 from lavadl_ref._assigned import Guarded, Refused
 from lavadl_ref.bootstrap.ann_sampler import AnnSampler
-from lavadl_ref.bootstrap.block._rates import SigmaDelta, mean
+from lavadl_ref.bootstrap.block._rates import mean
 from lavadl_ref.bootstrap.block.base import AbstractBlock
 from lavadl_ref.bootstrap.routine import Mode
 from lavadl_ref.slayer.block import describe, plain, synaptic
@@ -38,7 +38,8 @@ class Input(AbstractBlock, synaptic.AbstractInput):
         return self.rates.input_drive(self.neuron, mean(z), gather)
 
     def _driven(self, z: Any) -> Tensor:
-        return self.neuron.driven(z)
+        spikes: Tensor = self.neuron.driven(z)
+        return spikes
 
     def _steady(self, z: Tensor, steps: int) -> Tensor:
         return z.expand(*z.shape[:-1], steps)
@@ -65,25 +66,25 @@ class Affine(AbstractBlock, synaptic.AbstractAffine):
     """
 
     def fit(self) -> None:
-        """Nothing: sums have no curve."""
+        """Do nothing: sums have no curve."""
 
     def _summed(self, x: Tensor) -> Tensor:
         z: Tensor = (self.synapse.imag if self.synapse.complex else self.synapse)(x)
         return z
 
     def forward(self, x: Tensor, mode: Mode = Mode.ANN) -> Output:
-        """Sums (N, out, T)."""
+        """Sums (N, out, T) of spikes or rates `x`, (N, ..., T)."""
         z = self._summed(x)
         z = self.rates.sums(self.neuron, z) if mode in (Mode.SNN, Mode.SAMPLE) else self.rates.values(z)
         self.shape = z.shape[1:-1]
         return self._counted(z)
 
     def deployed(self, x: Tensor) -> Output:
-        """What the layer in the file is read at."""
+        """The values, (N, out, T), that the layer in the file is read at, for `x`, (N, ..., T)."""
         return synaptic.AbstractAffine.forward(self, x) if self.dynamics else self(x, Mode.SNN)
 
     def describe(self) -> exchange.Layer:
-        if not self.dynamics and isinstance(self.rates, SigmaDelta):
+        if not self.dynamics and self.rates.sums_messages:
             return describe.output(self)
         return describe.affine(self)
 
@@ -96,14 +97,14 @@ class _Plain(Guarded):
     delay_shift = Refused(_SAME)
 
     def fit(self) -> None:
-        """Nothing: there are no neurons."""
+        """Do nothing: there are no neurons."""
 
 
 class Flatten(_Plain, plain.Flatten):
     """(N, C, H, W, T) to (N, C * H * W, T), in every mode."""
 
     def forward(self, x: Tensor, mode: Mode = Mode.ANN) -> Output:
-        """Flatten all but batch and time."""
+        """Flatten all axes of `x`, (N, ..., T), but batch and time."""
         return super().forward(x)
 
 
@@ -117,5 +118,5 @@ class Average(_Plain, plain.Average):
     """
 
     def forward(self, x: Tensor, mode: Mode = Mode.ANN) -> Output:
-        """Average the channels of `x`."""
+        """Average the channels of `x`, (N, C, ..., T)."""
         return super().forward(x)

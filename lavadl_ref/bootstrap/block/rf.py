@@ -1,4 +1,4 @@
-"""Bootstrap blocks of RF neurons."""
+"""Bootstrap blocks of RF neurons, which have no rates."""
 
 from __future__ import annotations
 

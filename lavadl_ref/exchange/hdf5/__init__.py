@@ -20,7 +20,6 @@ What else there is (references, compound types, links to other files) is named i
 [2, 3]
 """
 
-from lavadl_ref.exchange.hdf5.objects import Dataset, Group, Object, root
-from lavadl_ref.exchange.hdf5.source import Source
+from lavadl_ref.exchange.hdf5.decoder import Dataset, Group, Object, Source, root
 
 __all__ = ["Dataset", "Group", "Object", "Source", "root"]

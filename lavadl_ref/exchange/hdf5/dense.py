@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lavadl_ref.exchange.errors import ExchangeError
-from lavadl_ref.exchange.hdf5.source import UNDEFINED, Source
+from lavadl_ref.exchange.hdf5.structures import UNDEFINED, Structures
 
 _NAMES = 5  # type of a tree of links by the hash of their names
 _RECORD = struct.Struct("<4x7s")  # hash of the name, place in the heap
@@ -16,7 +16,7 @@ _TREE = struct.Struct("<4sBBIHHBBQHQ")
 _HEAP = struct.Struct("<4sBHHBI12QHQQHHQH")
 
 
-def dense(source: Source, heap: int, names: int) -> Iterator[bytes]:
+def dense(source: Structures, heap: int, names: int) -> Iterator[bytes]:
     """The link messages in the heap at address `heap`, in the order of the tree at address `names`.
 
     Raises
@@ -29,7 +29,7 @@ def dense(source: Source, heap: int, names: int) -> Iterator[bytes]:
         yield place.object(record)
 
 
-def _records(source: Source, address: int) -> Iterator[bytes]:
+def _records(source: Structures, address: int) -> Iterator[bytes]:
     """All records of a tree of version 2."""
     block = source.structure(address, _TREE.size)
     signature, version, kind, size, width, depth, _, _, root, count, _ = _TREE.unpack(block)
@@ -77,7 +77,7 @@ class _Heap:
         raise ExchangeError("damaged file: a key is not where it should be")
 
 
-def _heap(source: Source, address: int) -> _Heap:
+def _heap(source: Structures, address: int) -> _Heap:
     block = source.structure(address, _HEAP.size)
     fields = _HEAP.unpack(block)
     signature, version, id_length, filtered = fields[:4]
@@ -103,7 +103,7 @@ def _heap(source: Source, address: int) -> _Heap:
     for block_address, size in places:
         if block_address != UNDEFINED:
             if size > largest:
-                raise ExchangeError(f"expected at most {offset:,} bytes of keys in a group, found more")
+                raise ExchangeError(f"must have at most {offset:,} bytes of keys in a group, got more")
             block = source.structure(block_address, size)
             if not block.startswith(b"FHDB\0"):
                 raise ExchangeError("damaged file: no keys where they should be")

@@ -6,6 +6,7 @@ import math
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -39,14 +40,15 @@ _BOOLS = (b"FALSE\0\0\0TRUE\0\0\0\0\0\1", b"FALSE\0TRUE\0\0\1")
 
 @dataclass(frozen=True)
 class Type:
-    """What each element of a dataset is."""
+    """The type of each element of a dataset."""
 
     kind: str  #: as NumPy's: ``i``, ``u``, ``f``, ``b``; ``S``, ``O`` for strings of fixed and any length; else ``V``
     size: int  #: bytes of an element
-    dtype: np.dtype | None  #: to read it with; None for kinds ``O`` and ``V``
+    dtype: np.dtype[Any] | None  #: to read it with; None for kinds ``O`` and ``V``
     name: str  #: how messages call it
 
 
+@lru_cache(64)
 def shape_of(body: bytes) -> tuple[int, ...] | None:
     """The shape that a dataspace message gives; None for an empty dataset, which has none.
 
@@ -63,7 +65,7 @@ def shape_of(body: bytes) -> tuple[int, ...] | None:
         return None
     shape = struct.unpack_from(f"<{axes}Q", body, start)
     if math.prod(extent for extent in shape if extent) >= 2**60:
-        raise ExchangeError(f"expected an array that a file can hold, found shape {shape}")
+        raise ExchangeError(f"must be an array that a file can hold, got shape {shape}")
     return shape
 
 

@@ -1,4 +1,4 @@
-"""Arguments of blocks that are built by hand, as processes; what would not be held exactly is refused."""
+"""Processes from the arguments of blocks that users build by hand; values that Lava would change are refused."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from lava.magma.core.process.process import AbstractProcess
 from numpy.typing import ArrayLike, NDArray
 
 from lavadl_ref.deployed.deployment import EXPONENT_LIMIT
-from lavadl_ref.netx.blocks._wiring import PROCESSES, construct
-from lavadl_ref.netx.plan.neurons import LAVA_BIAS_LIMIT
+from lavadl_ref.netx.blocks._wiring import STOCK, construct
 from lavadl_ref.netx.plan.process_spec import ProcessSpec, Shape
-from lavadl_ref.netx.plan.synapses import GRADED_BITS, LAVA_DELAY_LIMIT, dense_choice
+from lavadl_ref.netx.plan.stock import LAVA_BIAS_LIMIT
+from lavadl_ref.netx.plan.synapses import GRADED_BITS, LAVA_DELAY_LIMIT, dense_spec
 
-BIAS_NAMES = ("bias_mant", "bias")  #: what Lava's neurons call their bias
+BIAS_NAMES = ("bias_mant", "bias")  #: names that Lava's neurons have for their bias
 #: Keys of `neuron_params` that are not arguments of the process.
 NOT_ARGUMENTS = ("neuron_proc", "bias_key", "num_message_bits")
 
 
 def integers(values: ArrayLike, name: str, axes: int | None = None) -> NDArray[np.int64]:
-    """The values as int64; ValueError where they are not integers, or not of so many axes."""
+    """The values, of any shape, as int64; ValueError where they are not integers, or not of so many axes."""
     array = np.asarray(values)
     if array.dtype.kind not in "iufb" or not np.array_equal(array, np.trunc(array)):
         raise ValueError(f"{name} must hold integers, got {array.dtype} values {array.reshape(-1)[:4].tolist()}")
@@ -41,7 +41,7 @@ def block_shape(shape: Any, axes: tuple[int, ...] = (1, 3)) -> Shape:
 
 
 def fitting(bias: ArrayLike, shape: Shape) -> NDArray[np.int64]:
-    """A bias for each element."""
+    """A bias for each element: integers of any shape that broadcasts to `shape`, as int64 of `shape`."""
     values = integers(bias, "bias")
     try:
         return np.broadcast_to(values, shape).copy()
@@ -67,7 +67,7 @@ def check_channels(conv: Mapping[str, Any]) -> None:
 
 
 def message_bits(bits: int, graded: bool = False) -> int:
-    """Bits that a synapse is told of."""
+    """The bits of messages that a synapse is told of."""
     if isinstance(bits, bool) or not 0 <= int(bits) <= GRADED_BITS:
         raise ValueError(f"input_message_bits must be in 0..{GRADED_BITS}, got {bits}")
     return int(bits) or (GRADED_BITS if graded else 0)
@@ -90,7 +90,7 @@ def neuron(params: Mapping[str, Any], shape: Shape, bias: ArrayLike | None) -> A
     if not (isinstance(process, type) and issubclass(process, AbstractProcess)):
         raise ValueError(f"neuron_params['neuron_proc'] must be a class of Lava processes, got {process!r}")
     arguments = {key: value for key, value in params.items() if key not in NOT_ARGUMENTS}
-    exact = process is PROCESSES.get(process.__name__) and {"sin_decay", "cos_decay"} <= arguments.keys()
+    exact = process is STOCK.get(process.__name__) and {"sin_decay", "cos_decay"} <= arguments.keys()
     known = _argument_names(process)
     taken = {"shape", "vth", "sin_decay", "cos_decay"} if exact else known
     unknown = sorted(arguments.keys() - taken)
@@ -156,7 +156,7 @@ def synapse(
     sparse : bool
         Whether the weights are held as a sparse matrix.
     delay : array, optional
-        Steps, 0 to 63, for each weight, each row or each column.
+        Steps, 0 to 63, for each weight, (O, I), each row, (O,), or each column, (I,).
     """
     weight = integers(weight, name, 2)
     if not 1 <= weight_bits <= 8:
@@ -167,8 +167,8 @@ def synapse(
     late = None if delay is None else _delays(delay, weight.shape)
     if exponent < 0 and not np.any(weight % (1 << -exponent)):
         weight, exponent = weight >> -exponent, 0
-    choice = dense_choice(weight, None, bits, sparse)
-    if choice.process == "ExactSparse" or (late is not None and exponent < 0):
+    spec = dense_spec(weight, None, bits, sparse)
+    if spec.process == "ExactSparse" or (late is not None and exponent < 0):
         if late is not None:
             raise ValueError(
                 f"{name} with delays: Lava's synapses hold even weights in -256..254, of one sign up to 255, odd ones "
@@ -181,10 +181,10 @@ def synapse(
                 f"ones in -256..254, or of one sign up to 255; {name} has {weight.min()} to {weight.max()}"
             )
         weight, exponent = weight << exponent, 0
-    choice = dense_choice(weight, late, bits, sparse)
+    spec = dense_spec(weight, late, bits, sparse)
     if exponent:
-        choice.arguments["weight_exp"] += exponent
-    return construct(choice)
+        spec.arguments["weight_exp"] += exponent
+    return construct(spec)
 
 
 def _check_bits(weight: NDArray[np.int64], bits: int, name: str) -> None:

@@ -1,35 +1,33 @@
-"""What all blocks have."""
+"""The base of all blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
+from lavadl_kernels.neurons import FAMILIES
 from numpy.typing import ArrayLike
 
 from lavadl_ref._assigned import Refused
-from lavadl_ref.exchange import describe, write_layer
-from lavadl_ref.netx.blocks import arguments as by_hand
-from lavadl_ref.netx.blocks._wiring import LayerProcesses, feed, shaped
-from lavadl_ref.netx.plan.neurons import STATE_NAMES
+from lavadl_ref.exchange import describe
+from lavadl_ref.exchange.write import write_layer
+from lavadl_ref.netx.blocks import _wiring, arguments
+from lavadl_ref.netx.blocks._wiring import LayerProcesses
+from lavadl_ref.netx.plan.network import LayerPlan
+from lavadl_ref.netx.plan.stock import STATE_NAMES
 from lavadl_ref.netx.plan.synapses import declared_bits
 from lavadl_ref.netx.processes import AddBias
 
-if TYPE_CHECKING:
-    from lavadl_ref.netx.plan.network import LayerPlan
-
 Shape = int | Sequence[int]
-#: Names of states that neurons may have.
-STATES = (
-    "current", "voltage", "real", "imag", "threshold", "refractory", "sigma", "activation", "residue", "error"
-)  # fmt: skip
+#: Names of states that the neurons of any family have.
+STATES = tuple(dict.fromkeys(state for family in FAMILIES.values() for state in family.states))
 
 
 class AbstractBlock(AbstractProcess):
-    """What all blocks have.
+    """The base of all blocks: a layer's processes, connected, behind one input and one output.
 
     Parameters
     ----------
@@ -49,17 +47,17 @@ class AbstractBlock(AbstractProcess):
     synapse, neuron : process or None
         The synapse, its real part where there are two, and the neurons.
     real_synapse, imag_synapse, rec_synapse, rec_imag_synapse : process or None
-        LayerProcesses of a complex synapse, and feedback; ``synapse_rec`` is ``rec_synapse``.
-    offset, line : process or None
-        What adds the bias of sums, and what delays the output.
+        The parts of a complex synapse, and feedback; ``synapse_rec`` is ``rec_synapse``.
+    offset, delay_line : process or None
+        Processes that add the bias of sums, and that delay the output; ``line`` is ``delay_line``.
     plan : LayerPlan or None
-        What is known of a layer of a network; None for a block built by hand.
+        The plan of a layer of a network; None for a block built by hand.
     """
 
     bias_key = Refused("it is a key of neuron_params")
     _runtime = None  # Lava asks for it when a block goes whose construction failed
     plan: LayerPlan | None = None
-    transform: Any = None  #: of input blocks: what is to be done to the input before, for users to read
+    transform: Any = None  #: of input blocks: the preparation of the input, for users to read
 
     def __init__(
         self,
@@ -70,13 +68,13 @@ class AbstractBlock(AbstractProcess):
         name: str | None = None,
     ) -> None:
         super().__init__(shape=shape, name=name)
-        self.shape = by_hand.block_shape(shape)
+        self.shape = arguments.block_shape(shape)
         self.neuron_params = dict(neuron_params or {})
-        self.input_message_bits = by_hand.message_bits(input_message_bits)
+        self.input_message_bits = arguments.message_bits(input_message_bits)
         self.output_message_bits = int(self.neuron_params.get("num_message_bits", 0))
 
     @classmethod
-    def planned(cls, plan: LayerPlan, parts: LayerProcesses) -> AbstractBlock:
+    def planned(cls, plan: LayerPlan, processes: LayerProcesses) -> AbstractBlock:
         """The block of a network's layer, made of these processes."""
         block = cls.__new__(cls)
         AbstractBlock.__init__(block, shape=plan.shape)
@@ -85,47 +83,50 @@ class AbstractBlock(AbstractProcess):
         block.output_message_bits = declared_bits(plan.layer)
         if isinstance(plan.layer, describe.Input):
             block.transform = {"weight": plan.layer.weight, "bias": plan.layer.bias}
-        block._hold(parts, plan.input_shape)
-        block._post_init()  # what Lava does after a constructor
+        block._hold(processes, plan.input_shape)
+        block._post_init()  # Lava's metaclass calls it after a constructor, which is passed by here
         return block
 
-    def _hold(self, parts: LayerProcesses, input_shape: tuple[int, ...], inputs: Sequence[Any] = ()) -> None:
-        """Connect the parts, and the block's ports to theirs; `inputs` if not where synapses or neurons listen."""
-        self._parts = parts
-        self.synapse, self.imag_synapse = parts.synapse, parts.imag_synapse
-        self.rec_synapse, self.rec_imag_synapse = parts.rec_synapse, parts.rec_imag_synapse
-        self.neuron, self.offset, self.line = parts.neuron, parts.offset, parts.line
-        parts.connect(self.shape)
+    def _hold(self, processes: LayerProcesses, input_shape: tuple[int, ...], inputs: Sequence[Any] = ()) -> None:
+        """Connect the processes, and the block's ports to theirs.
+
+        The input goes to the synapses, or the neurons of an input layer, unless `inputs` names other ports.
+        """
+        self._processes = processes
+        for name, process in processes.held.items():
+            setattr(self, name, process)
+        _wiring.connect(processes, self.shape)
         self.inp, self.out = InPort(shape=input_shape), OutPort(shape=self.shape)
-        for port in inputs or parts.inputs:
-            feed(self.inp, port)
-        shaped(parts.line.s_out if parts.line is not None else parts.sent, self.shape).connect(self.out)
+        for port in inputs or _wiring.inputs(processes):
+            _wiring.feed(self.inp, port)
+        line = processes.delay_line
+        _wiring.shaped(_wiring.sent(processes) if line is None else line.s_out, self.shape).connect(self.out)
 
     def _find_attr_by_type(self, cls: type) -> dict[str, Any]:
-        """What Lava takes for the block's own: what is set, not what properties find in the parts."""
+        """The members that Lava takes for the block's own: attributes that are set, and no properties."""
         return {name: value for name, value in vars(self).items() if isinstance(value, cls)}
 
     def _neuron(self, bias: ArrayLike | None, *ports: str) -> Any:
         """The neurons of a block built by hand, which have these ports."""
         if not self.neuron_params:
-            raise ValueError(f"{self.block} needs neurons: give neuron_params")
-        neuron = by_hand.neuron(self.neuron_params, self.shape, bias)
+            raise ValueError(f"{self.block} must have neurons: give neuron_params")
+        neuron = arguments.neuron(self.neuron_params, self.shape, bias)
         if not all(hasattr(neuron, port) for port in ports):
-            raise ValueError(f"{self.block} takes neurons with {', '.join(ports)}, got {type(neuron).__name__}")
+            raise ValueError(f"neurons of {self.block} must have {', '.join(ports)}, got {type(neuron).__name__}")
         return neuron
 
     def _ending(self, bias: ArrayLike | None) -> dict[str, Any]:
-        """What follows the synapse of a block built by hand: neurons, or what adds a bias on the scale of the sums."""
+        """Neurons of a block built by hand, or a process that adds its bias on the scale of the sums."""
         if self.neuron_params:
             return {"neuron": self._neuron(bias, "a_in")}
         if bias is None:
             return {}
-        return {"offset": AddBias(bias=by_hand.fitting(bias, self.shape))}
+        return {"offset": AddBias(bias=arguments.fitting(bias, self.shape))}
 
     def _check_sums(self, synapse: Any, what: str = "weight") -> None:
         found = tuple(int(extent) for extent in synapse.a_out.shape)
         if self.shape != found:
-            raise ValueError(f"{what} gives sums of shape {found}, the block's shape is {self.shape}")
+            raise ValueError(f"{what} must give sums of the block's shape {self.shape}, got {found}")
 
     @property
     def block(self) -> str:
@@ -135,12 +136,12 @@ class AbstractBlock(AbstractProcess):
     @property
     def processes(self) -> dict[str, AbstractProcess]:
         """The processes that there are, by the attributes' names."""
-        return self._parts.there
+        return self._processes.present
 
     @property
     def inputs(self) -> list[InPort]:
         """The ports of synapses or neurons that `inp` goes to."""
-        return self._parts.inputs
+        return _wiring.inputs(self._processes)
 
     @property
     def real_synapse(self) -> AbstractProcess | None:
@@ -151,6 +152,11 @@ class AbstractBlock(AbstractProcess):
     def synapse_rec(self) -> AbstractProcess | None:
         """Feedback, as `rec_synapse`."""
         return self.rec_synapse
+
+    @property
+    def line(self) -> AbstractProcess | None:
+        """The process that delays the output, as `delay_line`."""
+        return self.delay_line
 
     @property
     def states(self) -> dict[str, Var]:
@@ -167,7 +173,7 @@ class AbstractBlock(AbstractProcess):
 
         Lava's SigmaDelta holds it at the scale of its states, shifted left by 6 + spike_exp bits.
         """
-        for name in by_hand.BIAS_NAMES:
+        for name in arguments.BIAS_NAMES:
             if hasattr(self.neuron, name):
                 found: Var = getattr(self.neuron, name)
                 return found

@@ -1,6 +1,8 @@
-"""How Lava finds the processes inside a block."""
+"""Models by which Lava finds the processes inside a block."""
 
 from __future__ import annotations
+
+from typing import cast
 
 from lava.magma.core.decorator import implements, tag
 from lava.magma.core.model.sub.model import AbstractSubProcessModel
@@ -8,6 +10,7 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from lavadl_ref.netx.blocks import process as blocks
+from lavadl_ref.netx.blocks.base import AbstractBlock
 
 
 class AbstractPyBlockModel(AbstractSubProcessModel):
@@ -18,11 +21,11 @@ class AbstractPyBlockModel(AbstractSubProcessModel):
             setattr(self, name, part)
 
 
-def _model(block: type[blocks.AbstractBlock]) -> type[AbstractPyBlockModel]:
+def _model(block: type[AbstractBlock]) -> type[AbstractPyBlockModel]:
     """The model of a block: Lava wants one for each class of processes."""
     members = {"__doc__": f"`{block.__name__}`.", "__module__": __name__}
     model = type(f"Py{block.__name__}Model", (AbstractPyBlockModel,), members)
-    return implements(proc=block, protocol=LoihiProtocol)(tag("fixed_pt")(model))
+    return cast(type[AbstractPyBlockModel], implements(proc=block, protocol=LoihiProtocol)(tag("fixed_pt")(model)))
 
 
 PyInputModel = _model(blocks.Input)

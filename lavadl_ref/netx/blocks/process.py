@@ -1,4 +1,4 @@
-"""The layers of a network as Lava processes, which can be built by hand as well.
+"""The layers of a network as Lava processes, which users can build by hand as well.
 
 Axes are Lava's: (W, H, C), and (O, I) or (C_out, W, H, C_in) of weights.  Every block holds exactly the integers it
 is given, and takes one step, but for input blocks.
@@ -13,7 +13,7 @@ import numpy as np
 from lava.proc.conv.process import Conv as LavaConv
 from numpy.typing import ArrayLike
 
-from lavadl_ref.netx.blocks import arguments as by_hand
+from lavadl_ref.netx.blocks import arguments
 from lavadl_ref.netx.blocks._wiring import LayerProcesses, conv_overflow
 from lavadl_ref.netx.blocks.base import AbstractBlock, Shape
 
@@ -28,7 +28,7 @@ class Input(AbstractBlock):
     shape, neuron_params, input_message_bits
         As of `AbstractBlock`.
     transform : callable, optional
-        What is to be done to the input before; kept as it is for users, not applied.
+        The preparation of the input; kept as it is for users, not applied.
     bias : array, optional
         Integers of a shape that broadcasts to `shape`.
     """
@@ -75,11 +75,11 @@ class Dense(AbstractBlock):
     shape, neuron_params, input_message_bits
         As of `AbstractBlock`; shape is (O,).
     weight : array
-        (O, I) integers, even or odd.
+        (O, I) integers, even or odd, in the unit of the neurons' threshold.
     delay : array, optional
         Steps, 0 to 63, by which messages arrive late: one for all, (O,), (I,) or (O, I).
     bias : array, optional
-        (O,) integers: the neurons' bias, or what is added to the sums where there are none.
+        (O,) integers: the neurons' bias, or without neurons a constant that is added to the sums.
     has_graded_input : bool
         Messages are values; the same as ``input_message_bits=24``.
     num_weight_bits : int
@@ -93,6 +93,15 @@ class Dense(AbstractBlock):
     ------
     ValueError
         If an argument does not fit, or Lava's processes cannot hold it exactly.
+
+    Examples
+    --------
+    >>> from lava.proc.lif.process import LIF
+    >>> block = Dense(shape=(2,), neuron_params={"neuron_proc": LIF, "vth": 10}, weight=[[8, 4, 3], [-8, 6, 1]])
+    >>> block.inp.shape, block.out.shape
+    ((3,), (2,))
+    >>> {name: type(process).__name__ for name, process in block.processes.items()}
+    {'synapse': 'Dense', 'neuron': 'LIF'}
     """
 
     def __init__(
@@ -111,8 +120,8 @@ class Dense(AbstractBlock):
         name: str | None = None,
     ) -> None:
         super().__init__(shape=shape, neuron_params=neuron_params, name=name)
-        self.input_message_bits = by_hand.message_bits(input_message_bits, has_graded_input)
-        synapse = by_hand.synapse(
+        self.input_message_bits = arguments.message_bits(input_message_bits, has_graded_input)
+        synapse = arguments.synapse(
             weight,
             bits=self.input_message_bits,
             weight_bits=num_weight_bits,
@@ -129,13 +138,16 @@ class RecurrentDense(AbstractBlock):
 
     Parameters
     ----------
-    shape, neuron_params, weight, bias, has_graded_input, num_weight_bits, weight_exponent, sparse_synapse, \
-    input_message_bits
+    shape, neuron_params, has_graded_input, num_weight_bits, weight_exponent, sparse_synapse, input_message_bits
         As of `Dense`; bits and exponent are those of both weights.
+    weight : array
+        (O, I) integers, even or odd.
     weight_rec : array
         (O, O) integers, even or odd.
     delay : array, optional
-        As of `Dense`, for `weight`; feedback is not delayed.
+        Steps, 0 to 63, of shape () or (O,), (I,) or (O, I), for `weight`; feedback is not delayed.
+    bias : array, optional
+        (O,) integers, the neurons' bias.
     """
 
     def __init__(
@@ -155,10 +167,10 @@ class RecurrentDense(AbstractBlock):
         name: str | None = None,
     ) -> None:
         super().__init__(shape=shape, neuron_params=neuron_params, name=name)
-        self.input_message_bits = by_hand.message_bits(input_message_bits, has_graded_input)
+        self.input_message_bits = arguments.message_bits(input_message_bits, has_graded_input)
         held: dict[str, Any] = {"weight_bits": num_weight_bits, "exponent": weight_exponent, "sparse": sparse_synapse}
-        synapse = by_hand.synapse(weight, bits=self.input_message_bits, delay=delay, **held)
-        feedback = by_hand.synapse(weight_rec, name="weight_rec", bits=self.output_message_bits, **held)
+        synapse = arguments.synapse(weight, bits=self.input_message_bits, delay=delay, **held)
+        feedback = arguments.synapse(weight_rec, name="weight_rec", bits=self.output_message_bits, **held)
         self._check_sums(synapse)
         if feedback.s_in.shape != self.shape or feedback.a_out.shape != self.shape:
             raise ValueError(f"weight_rec must be of shape {2 * self.shape}, got {np.shape(weight_rec)}")
@@ -198,13 +210,13 @@ class ComplexDense(AbstractBlock):
         name: str | None = None,
     ) -> None:
         super().__init__(shape=shape, neuron_params=neuron_params, name=name)
-        self.input_message_bits = by_hand.message_bits(input_message_bits, has_graded_input)
-        given = {
+        self.input_message_bits = arguments.message_bits(input_message_bits, has_graded_input)
+        halves = {
             "real": (weight_real, num_weight_bits_real, weight_exponent_real),
             "imag": (weight_imag, num_weight_bits_imag, weight_exponent_imag),
         }
-        parts = {
-            part: by_hand.synapse(
+        synapses = {
+            part: arguments.synapse(
                 weight,
                 name=f"weight_{part}",
                 bits=self.input_message_bits,
@@ -212,9 +224,9 @@ class ComplexDense(AbstractBlock):
                 exponent=exponent,
                 sparse=sparse_synapse,
             )
-            for part, (weight, bits, exponent) in given.items()
+            for part, (weight, bits, exponent) in halves.items()
         }
-        real, imag = parts["real"], parts["imag"]
+        real, imag = synapses["real"], synapses["imag"]
         self._check_sums(real, "weight_real")
         self._check_sums(imag, "weight_imag")
         if real.s_in.shape != imag.s_in.shape:
@@ -268,22 +280,22 @@ class Conv(AbstractBlock):
         name: str | None = None,
     ) -> None:
         super().__init__(shape=shape, neuron_params=neuron_params, input_message_bits=input_message_bits, name=name)
-        arguments: dict[str, Any] = {
-            "weight": by_hand.integers(weight, "weight", 4),
-            "input_shape": by_hand.block_shape(input_shape, (3,)),
-            "stride": by_hand.pair(stride, "stride", 1),
-            "padding": by_hand.pair(padding, "padding", 0),
-            "dilation": by_hand.pair(dilation, "dilation", 1),
+        window: dict[str, Any] = {
+            "weight": arguments.integers(weight, "weight", 4),
+            "input_shape": arguments.block_shape(input_shape, (3,)),
+            "stride": arguments.pair(stride, "stride", 1),
+            "padding": arguments.pair(padding, "padding", 0),
+            "dilation": arguments.pair(dilation, "dilation", 1),
             "groups": int(groups),
             "num_message_bits": self.input_message_bits,
         }
-        by_hand.check_channels(arguments)
-        reason = conv_overflow(arguments)
+        arguments.check_channels(window)
+        reason = conv_overflow(window)
         if reason is not None:
             raise ValueError(f"the block {reason}")
-        synapse = LavaConv(**arguments)
+        synapse = LavaConv(**window)
         self._check_sums(synapse)
-        self._hold(LayerProcesses(synapse=synapse, **self._ending(bias)), arguments["input_shape"])
+        self._hold(LayerProcesses(synapse=synapse, **self._ending(bias)), window["input_shape"])
 
 
 class Pool(AbstractBlock):

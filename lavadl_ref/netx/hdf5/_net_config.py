@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref.exchange import write_layer
 from lavadl_ref.exchange.describe import Layer, Network
+from lavadl_ref.exchange.write import write_layer
 
 
 class Group(Mapping[str, Any]):
@@ -37,7 +37,7 @@ class Group(Mapping[str, Any]):
 
 
 class _Writing(Group):
-    """What `exchange.write_layer` needs of an open file."""
+    """A group that `exchange.write_layer` can fill as if it were one of an open file."""
 
     def create_group(self, name: str) -> _Writing:
         """An empty group within this one."""

@@ -1,34 +1,33 @@
-"""One layer, or its neurons alone, of what a file says, without the network around it."""
+"""Blocks of a single layer, or arguments of its neurons alone, without the network around it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
-import h5py
 import numpy as np
 from lava.proc.sdn.process import ActivationMode
 
-from lavadl_ref import _ending
 from lavadl_ref.deployed.deployment import SPIKE_EXP, UnsupportedLayer, check_supported, incoming_bits
-from lavadl_ref.exchange import Layer, Network, read
-from lavadl_ref.netx.blocks._wiring import PROCESSES
+from lavadl_ref.exchange.check import check
+from lavadl_ref.exchange.describe import Layer, Network
+from lavadl_ref.exchange.errors import within
+from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.exchange.read import _read_layers
+from lavadl_ref.netx.blocks._wiring import STOCK
 from lavadl_ref.netx.blocks.arguments import BIAS_NAMES
-from lavadl_ref.netx.blocks.process import AbstractBlock
+from lavadl_ref.netx.blocks.base import AbstractBlock
+from lavadl_ref.netx.hdf5._keys import Config, Keys
 from lavadl_ref.netx.hdf5.layers import build_layer
 from lavadl_ref.netx.plan.network import Options, plan
-from lavadl_ref.netx.plan.neurons import NeuronContext, neuron_choice
-from lavadl_ref.netx.plan.process_spec import OWN
+from lavadl_ref.netx.plan.neuron_context import NeuronContext
+from lavadl_ref.netx.plan.neurons import neuron_spec
 from lavadl_ref.netx.plan.synapses import declared_bits
 from lavadl_ref.netx.plan.table import table
 
-#: What a layer or its ``neuron`` group can be given as: a group of a file, or anything with the same keys.
-Config: TypeAlias = "Mapping[str, Any] | h5py.Group"
-
 
 def read_layer(config: Config | Layer) -> Layer:
-    """A layer by its group, checked as `exchange.read` checks a file.
+    """A layer by its keys, checked as `exchange.read` checks a file.
 
     Raises
     ------
@@ -37,28 +36,17 @@ def read_layer(config: Config | Layer) -> Layer:
     """
     if isinstance(config, Layer):
         return config
-    with _ending.temporary_folder() as folder:
-        path = folder.path / "layer.net"
-        with h5py.File(path, "w") as file:
-            _copy(config, file.create_group("layer/0"))
-        return read(path).layers[0]
+    given: Any = Keys({"0": config})
+    with within("layer_config"):
+        network = Network(_read_layers(given)[0])
+        check(network)
+    return network.layers[0]
 
 
-def _copy(config: Config, group: h5py.Group) -> None:
-    for key in config:
-        value = config[key]
-        if hasattr(value, "keys"):
-            _copy(value, group.create_group(key))
-        else:
-            held = np.asarray(value[()] if isinstance(value, h5py.Dataset) else value)
-            # NumPy's own text is none of HDF5's
-            group.create_dataset(key, data=str(held) if held.dtype.kind == "U" else held)
-
-
-def build_single(
+def build_single_layer(
     config: Config | Layer, kinds: tuple[str, ...], options: Options, reset_offset: int
 ) -> tuple[AbstractBlock, str]:
-    """The block of a layer of one of these kinds, reset at this offset, and its line of the table."""
+    """The block of a layer of one of these kinds, reset at this offset, and its row of the table."""
     layer = read_layer(config)
     if layer.kind not in kinds:
         raise ValueError(f"layer_config must be of type {' or '.join(kinds)}, got {layer.kind}")
@@ -88,20 +76,20 @@ def neuron_params(
     if reset_interval is not None:
         reset = {"reset_interval": reset_interval, "reset_offset": reset_offset}
     (incoming,) = incoming_bits([layer], spike_exp)
-    choice = neuron_choice(NeuronContext(layer, layer.shape, incoming, 0, reset, spike_exp))
-    assert choice is not None
-    if choice.process in OWN:
+    spec = neuron_spec(NeuronContext(layer, layer.shape, incoming, 0, reset, spike_exp))
+    assert spec is not None
+    if spec.own:
         raise UnsupportedLayer(
             f"{layer.neuron.type} neurons with {dict(layer.neuron.parameters)}"
             f"{'' if reset is None else f' and {reset}'} are not those of any of Lava's processes; "
             "hdf5.Network runs them"
         )
-    given = {key: value for key, value in choice.arguments.items() if key not in ("shape", *BIAS_NAMES)}
+    given = {key: value for key, value in spec.arguments.items() if key not in ("shape", *BIAS_NAMES)}
     if "act_mode" in given:
         given["act_mode"] = ActivationMode[given["act_mode"]]
-    key = next((name for name in BIAS_NAMES if name in choice.arguments), None)
+    key = next((name for name in BIAS_NAMES if name in spec.arguments), None)
     return {
-        "neuron_proc": PROCESSES[choice.process],
+        "neuron_proc": STOCK[spec.process],
         **({} if key is None else {"bias_key": key}),
         **given,
         "num_message_bits": declared_bits(layer),
@@ -114,6 +102,7 @@ def _around(config: Config, driven: bool) -> Layer:
     channels = max((np.size(value) for key, value in held.items() if key not in ("type", "activation")), default=1)
     layer: dict[str, Any] = {"type": "input" if driven else "dense", "shape": np.array([channels]), "neuron": held}
     if not driven:
-        weight = np.zeros((channels, 1), np.float32)
-        layer["weight"] = {"real": weight, "imag": weight} if "sinDecay" in held else weight
+        weight = np.zeros((channels, 1), np.int64)
+        family = FAMILIES.get(Keys(held, "neuron/").text("type"))
+        layer["weight"] = {"real": weight, "imag": weight} if family and family.complex_input else weight
     return read_layer(layer)

@@ -20,11 +20,12 @@ from lavadl_ref.exchange.describe import (
     Unpool,
 )
 from lavadl_ref.netx.blocks import process as blocks
-from lavadl_ref.netx.blocks._wiring import LayerProcesses, construct, conv_overflow
+from lavadl_ref.netx.blocks._wiring import construct, conv_overflow
+from lavadl_ref.netx.blocks.base import AbstractBlock
 from lavadl_ref.netx.plan.network import LayerPlan
 from lavadl_ref.netx.plan.process_spec import refusal
 
-_BLOCKS: dict[type[Layer], type[blocks.AbstractBlock]] = {
+_BLOCKS: dict[type[Layer], type[AbstractBlock]] = {
     Input: blocks.Input,
     Recurrent: blocks.RecurrentDense,
     Dense: blocks.Dense,
@@ -34,16 +35,16 @@ _BLOCKS: dict[type[Layer], type[blocks.AbstractBlock]] = {
     Unpool: blocks.Unpool,
     Average: blocks.Average,
 }
-_COMPLEX: dict[type[Layer], type[blocks.AbstractBlock]] = {Input: blocks.ComplexInput, Dense: blocks.ComplexDense}
+_COMPLEX: dict[type[Layer], type[AbstractBlock]] = {Input: blocks.ComplexInput, Dense: blocks.ComplexDense}
 
 
-def block_type(layer: Layer) -> type[blocks.AbstractBlock]:
+def block_type(layer: Layer) -> type[AbstractBlock]:
     """The class of the block that a layer becomes."""
     found = _COMPLEX.get(type(layer)) if parts_of(layer) == 2 else None
     return found or _BLOCKS[type(layer)]
 
 
-def build_layer(plan: LayerPlan) -> blocks.AbstractBlock:
+def build_layer(plan: LayerPlan) -> AbstractBlock:
     """Construct the processes of one layer and connect them.
 
     Raises
@@ -55,20 +56,10 @@ def build_layer(plan: LayerPlan) -> blocks.AbstractBlock:
         reason = conv_overflow(plan.synapse.arguments)
         if reason is not None:
             raise refusal(plan.position, plan.layer, reason)
-    found = plan.synapses
-    parts = LayerProcesses(
-        synapse=construct(found.real),
-        imag_synapse=construct(found.imag),
-        rec_synapse=construct(found.feedback),
-        rec_imag_synapse=construct(found.feedback_imag),
-        neuron=construct(plan.neuron),
-        offset=construct(plan.offset),
-        line=construct(plan.line),
-    )
-    return block_type(plan.layer).planned(plan, parts)
+    return block_type(plan.layer).planned(plan, plan.specs.map(construct))
 
 
-def states_now(layer: blocks.AbstractBlock) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+def states_now(layer: AbstractBlock) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     """Names and values of the states of a layer that runs, (C, H, W) or (N,) int32."""
     for name, var in layer.states.items():
         yield name, np.ascontiguousarray(np.broadcast_to(var.get(), var.shape).astype(np.int32).transpose())

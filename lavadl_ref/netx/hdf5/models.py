@@ -1,4 +1,4 @@
-"""How Lava finds the processes inside a `Network`."""
+"""The model by which Lava finds the processes inside a `Network`."""
 
 from __future__ import annotations
 

@@ -13,9 +13,10 @@ from lava.magma.core.process.process import AbstractProcess
 
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx.blocks._wiring import feed
-from lavadl_ref.netx.blocks.process import AbstractBlock
+from lavadl_ref.netx.blocks.base import AbstractBlock
+from lavadl_ref.netx.hdf5._keys import Config
 from lavadl_ref.netx.hdf5._net_config import NetConfig
-from lavadl_ref.netx.hdf5._single_layer import Config, build_single, neuron_params
+from lavadl_ref.netx.hdf5._single_layer import build_single_layer, neuron_params
 from lavadl_ref.netx.hdf5.layers import build_layer
 from lavadl_ref.netx.plan.network import Options, TimeBaseWarning, check_size, load, plan, waiting
 from lavadl_ref.netx.plan.table import table
@@ -24,7 +25,7 @@ _told = False
 
 
 def _stands_in() -> bool:
-    """Whether a script has this package under the name of Lava-DL's."""
+    """Tell whether a script has this package under the name of Lava-DL's."""
     return sys.modules.get("lava.lib.dl.netx.hdf5") is sys.modules["lavadl_ref.netx.hdf5"]
 
 
@@ -50,7 +51,7 @@ class Network(AbstractProcess):
     Parameters
     ----------
     net_config : path or exchange.describe.Network
-        The file, or what it says.
+        The file, or its description.
     num_layers : int, optional
         Use only this many entries of the file, flatten included.
     skip_layers : int
@@ -90,7 +91,7 @@ class Network(AbstractProcess):
     filename : str or None
         The file, if there is one.
     net_config : NetConfig
-        What the file says: an `exchange.Network` that can be read with the file's keys as well.
+        The file's content: an `exchange.Network` that can be read with the file's keys as well.
 
     Raises
     ------
@@ -98,6 +99,22 @@ class Network(AbstractProcess):
         If a layer cannot run on Lava exactly.
     ValueError
         If an argument does not fit the file, or its processes would take gigabytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lavadl_ref.exchange import Dense, Neuron
+    >>> neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 10})
+    >>> layer = Dense(shape=(2,), weight=np.array([[8, 4], [-8, 6]]), neuron=neuron)
+    >>> net = Network(describe.Network((layer,)))
+    >>> print(net)
+    |   Type   |  W  |  H  |  C  | ker | str | pad | dil | grp |delay| Lava processes
+    |Dense     |    1|    1|    2|     |     |     |     |     |False| Dense + LIF
+    >>> net.inp.shape, net.out.shape, list(net.layers[0].states)
+    ((2,), (2,), ['current', 'voltage'])
+
+    Connected to a source and a sink it runs as any process of Lava's, ``net.run(RunSteps(num_steps=6), config)``;
+    `lavadl_ref.netx.runtime.run` does all of it.
     """
 
     def __init__(
@@ -161,7 +178,7 @@ class Network(AbstractProcess):
         Parameters
         ----------
         condition : RunSteps or RunContinuous
-            For how long.
+            The steps to run.
         run_cfg : Loihi1SimCfg or Loihi2SimCfg, optional
             Needed the first time.  The network is in integers: where the configuration does not select the tag
             ``fixed_pt``, a copy that does, and is the same otherwise, is run.
@@ -217,9 +234,9 @@ class Network(AbstractProcess):
     def create_input(
         layer_config: Config, reset_interval: int | None = None, reset_offset: int = 0, spike_exp: int = 6
     ) -> tuple[AbstractBlock, str]:
-        """The block of an input layer, and its line of the table; arguments as of `create_dense`."""
+        """The block of an input layer, and its row of the table; arguments as of `create_dense`."""
         options = Options(reset_interval=reset_interval, spike_exp=spike_exp, time_base="lava")
-        return build_single(layer_config, ("input",), options, reset_offset)
+        return build_single_layer(layer_config, ("input",), options, reset_offset)
 
     @staticmethod
     def create_dense(
@@ -231,7 +248,7 @@ class Network(AbstractProcess):
         sparse_synapse: bool = False,
         rec: bool = False,
     ) -> tuple[AbstractBlock, str]:
-        """The block of a fully connected layer, and its line of the table.
+        """The block of a fully connected layer, and its row of the table.
 
         Parameters
         ----------
@@ -253,7 +270,7 @@ class Network(AbstractProcess):
         AbstractBlock
             It begins at the first step.
         str
-            The line.
+            The row.
         """
         kinds = ("dense_rec",) if rec else ("dense", "dense_rec")
         options = Options(
@@ -263,7 +280,7 @@ class Network(AbstractProcess):
             sparse_fc_layer=sparse_synapse,
             time_base="lava",
         )
-        return build_single(layer_config, kinds, options, reset_offset)
+        return build_single_layer(layer_config, kinds, options, reset_offset)
 
     @staticmethod
     def create_conv(
@@ -274,7 +291,7 @@ class Network(AbstractProcess):
         reset_offset: int = 0,
         spike_exp: int = 6,
     ) -> tuple[AbstractBlock, str]:
-        """The block of a convolution, and its line of the table.
+        """The block of a convolution, and its row of the table.
 
         ``input_shape`` is (W, H, C); all else as of `create_dense`.
         """
@@ -285,4 +302,4 @@ class Network(AbstractProcess):
             spike_exp=spike_exp,
             time_base="lava",
         )
-        return build_single(layer_config, ("conv",), options, reset_offset)
+        return build_single_layer(layer_config, ("conv",), options, reset_offset)

@@ -1,4 +1,4 @@
-"""How the processes of this folder run on a CPU."""
+"""Models that run the processes of this folder on a CPU."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PyInputLoaderModel(PyLoihiProcessModel):
             try:
                 self.data, self.label = sample(self.dataset, index % len(self.dataset), self.shapes)
             except Exception:
-                traceback.print_exc()  # Lava may wait for ever instead of saying it
+                traceback.print_exc()  # Lava may wait for ever instead of reporting it
                 raise
         self.data_out.send(self.data)
 
@@ -49,7 +49,7 @@ class PyInputLoaderModel(PyLoihiProcessModel):
 @requires(CPU)
 @tag("fixed_pt")
 class PyBiasWriterModel(PyLoihiProcessModel):
-    """`BiasWriter`: between two steps, and only what has changed."""
+    """`BiasWriter`: writes between two steps, and only values that have changed."""
 
     bias_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     bias_out: Any = LavaPyType(PyRefPort.VEC_DENSE, np.int32)

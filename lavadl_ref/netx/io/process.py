@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 class InputLoader(AbstractProcess):
-    """Hands out the samples of a dataset, each for `interval` steps, and begins anew after the last.
+    """Source of the samples of a dataset, each for `interval` steps, and begins anew after the last.
 
     Sample i leaves at the steps ``offset + i * interval`` to ``offset + (i + 1) * interval - 1``, counted from 0
     (Lava's ``time_step`` - 1); before the first one zeros leave. Through a `BiasWriter` it acts one step later, from
@@ -47,7 +47,7 @@ class InputLoader(AbstractProcess):
     """
 
     def __init__(self, dataset: Any, interval: int = 1, offset: int = 0, *, name: str | None = None) -> None:
-        # Before anything can fail: what Lava does with a process that goes needs it.
+        # Before anything can fail: Lava uses it when a process is collected.
         super().__init__(dataset=dataset, interval=int(interval), offset=int(offset), name=name)
         if interval < 1 or offset < 0:
             raise ValueError(f"interval must be at least 1 and offset 0, got {interval} and {offset}")
@@ -67,7 +67,7 @@ def sample(dataset: Any, index: int, shapes: tuple[Any, Any] | None = None) -> t
     dataset : sequence
         As for `InputLoader`.
     index : int
-        Which.
+        Number of the sample.
     shapes : tuple, optional
         The shapes that input and label must have.
 
@@ -80,16 +80,16 @@ def sample(dataset: Any, index: int, shapes: tuple[Any, Any] | None = None) -> t
     pair = isinstance(found, (tuple, list)) and len(found) == 2
     data, label = (_array(part) for part in (found if pair else (found, 0)))
     if data.dtype.kind not in "biuf" or not (np.abs(data.astype(np.float64)) < 2**31).all():
-        raise ValueError(f"sample {index}: expected integers of 32 bits, got {data.dtype} from {_extremes(data)}")
+        raise ValueError(f"sample {index} must hold integers of 32 bits, got {data.dtype} from {_extremes(data)}")
     whole = data.astype(np.int32)
     if not (whole == data).all():
-        raise ValueError(f"sample {index}: expected integers, got {data[whole != data].flat[0]}")
+        raise ValueError(f"sample {index} must hold integers, got {data[whole != data].flat[0]}")
     if label.dtype.kind not in "biuf":
-        raise ValueError(f"sample {index}: expected a number or an array of them as label, got {label.dtype}")
+        raise ValueError(f"sample {index} must have a number or an array of numbers as label, got {label.dtype}")
     label = np.atleast_1d(label).astype(np.float64)
     if shapes is not None and (data.shape, label.shape) != shapes:
         raise ValueError(
-            f"sample {index}: expected input and label of shapes {shapes}, got {(data.shape, label.shape)}"
+            f"sample {index} must have input and label of shapes {shapes}, got {(data.shape, label.shape)}"
         )
     return whole, label
 
@@ -110,15 +110,15 @@ class _VarOut(RefPort):
             super().connect(ports, connection_configs)
             return
         if ports.shape != self.shape:
-            raise ValueError(f"BiasWriter has shape {self.shape}, the bias it is connected to {ports.shape}")
+            raise ValueError(f"the bias of a BiasWriter must have its shape {self.shape}, got {ports.shape}")
         self.connect_var(ports, connection_configs)
 
 
 class BiasWriter(AbstractProcess):
-    """Writes what arrives as the bias of neurons, or into any other Var.
+    """Writer of incoming values as the bias of neurons, or into any other Var.
 
-    What arrives at a step is written at its end and acts from the next step on. The first step has the value that
-    the Var was built with; before any sample arrives a connected `InputLoader` hands out zeros, and those are
+    A value that arrives at a step is written at its end and acts from the next step on. The first step has the value
+    that the Var was built with; before any sample arrives a connected `InputLoader` hands out zeros, and those are
     written too.
 
     Parameters
@@ -147,7 +147,7 @@ class BiasWriter(AbstractProcess):
         self.bias_out = _VarOut(shape=shape)
 
 
-class _AnyShape(tuple):
+class _AnyShape(tuple[int, ...]):
     """Differs from no shape."""
 
     def __ne__(self, other: object) -> bool:
@@ -166,7 +166,7 @@ class _OpenIn(InPort):
 
 
 class Collected:
-    """What an `OutputReader` has collected, at any time while Lava runs and afterwards."""
+    """The messages that an `OutputReader` has collected, at any time while Lava runs and afterwards."""
 
     def __init__(self, reader: OutputReader) -> None:
         self._reader = reader
@@ -176,7 +176,7 @@ class Collected:
         reader = self._reader
         shape = reader.net_output_in.shape
         if isinstance(shape, _AnyShape):
-            raise ValueError("nothing is connected to net_output_in of OutputReader, and no shape was given")
+            raise ValueError("net_output_in of OutputReader must be connected, or a shape given, got neither")
         reader.file.seek(0)
         raw, size = np.fromfile(reader.file, "<i4"), int(np.prod(shape))
         steps = len(raw) // size
@@ -187,12 +187,12 @@ class Collected:
 
 
 class OutputReader(AbstractProcess):
-    """Collects what leaves a network, in a file without a name that goes when the process does.
+    """Sink for a network's messages, in a file without a name that goes when the process does.
 
     Parameters
     ----------
     shape : tuple of int, optional
-        Of what is collected; the default takes it from the port that is connected.
+        Shape of the messages; the default takes it from the port that is connected.
     buffer : int, optional
         Keep this many steps: step n, counted from 0, is held at ``n % buffer``, zeros where there was none yet, as
         Lava's ``RingBuffer`` does. The default keeps every step.

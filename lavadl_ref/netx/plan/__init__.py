@@ -1,4 +1,4 @@
-"""What each layer of a network becomes on Lava: process names and their arguments, without importing Lava."""
+"""The processes that each layer of a network becomes on Lava, as names and arguments, without importing Lava."""
 
 from lavadl_ref.netx.plan.network import (
     TIME_BASES,

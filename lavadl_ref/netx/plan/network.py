@@ -1,4 +1,4 @@
-"""What each layer of a network becomes on Lava: process names and their arguments, no Lava needed.
+"""The processes that each layer of a network becomes on Lava, as names and arguments; no Lava is needed.
 
 Axes are Lava's: (W, H, C), and C last.  The file's are (C, H, W).
 """
@@ -6,7 +6,7 @@ Axes are Lava's: (W, H, C), and C last.  The file's are (C, H, W).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 
 import numpy as np
@@ -36,9 +36,10 @@ from lavadl_ref.exchange.describe import (
 )
 from lavadl_ref.exchange.errors import ExchangeError
 from lavadl_ref.exchange.geometry import check_link
-from lavadl_ref.netx.plan.neurons import NeuronContext, neuron_choice
-from lavadl_ref.netx.plan.process_spec import ProcessSpec, Shape
-from lavadl_ref.netx.plan.synapses import SIGMA_DELTA_BITS, Synapses, declared_bits, delay_choice, synapses
+from lavadl_ref.netx.plan.neuron_context import NeuronContext
+from lavadl_ref.netx.plan.neurons import neuron_spec
+from lavadl_ref.netx.plan.process_spec import Processes, ProcessSpec, Shape
+from lavadl_ref.netx.plan.synapses import SIGMA_DELTA_BITS, declared_bits, delay_spec, synapses
 
 TIME_BASES = ("slayer", "lava")
 
@@ -49,21 +50,23 @@ class LayerPlan:
 
     position: int  #: index of the layer in the file
     layer: Layer
-    input_shape: Shape  #: (W, H, C) or (N,), what the layer receives
+    input_shape: Shape  #: (W, H, C) or (N,) of the input
     shape: Shape  #: (W, H, C) or (N,), its neurons
     flatten: bool  #: whether (W, H, C) arrives and is read in the file's order C, H, W
-    outgoing: int  #: fractional bits of what leaves the layer
-    synapses: Synapses
-    neuron: ProcessSpec | None
-    offset: ProcessSpec | None  #: adds the bias of a layer without neurons
-    line: ProcessSpec | None  #: delays what leaves the layer, where the next synapse cannot
-    start: int  #: the first step, from 0, at which it does not rest
-    biased: bool  #: whether anything constant is added to what it receives
+    outgoing: int  #: fractional bits of the messages that leave the layer
+    specs: Processes[ProcessSpec]  #: the processes, each as its class and arguments
+    start: int  #: the first step, from 0, at which the layer does not rest
+    biased: bool  #: whether anything constant is added to the input
 
     @property
     def synapse(self) -> ProcessSpec | None:
         """The synapse, its real part where there are two; None for an input layer."""
-        return self.synapses.real
+        return self.specs.synapse
+
+    @property
+    def neuron(self) -> ProcessSpec | None:
+        """The neurons; None for a layer of bare sums."""
+        return self.specs.neuron
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -72,7 +75,7 @@ class LayerPlan:
 
     @property
     def acts_early(self) -> bool:
-        """Whether the layer would act by itself in steps in which it rests."""
+        """Tell whether the layer would act by itself in steps in which it rests."""
         return self.start > 0 and (self.biased or fires_at_rest(self.layer))
 
     @property
@@ -81,14 +84,15 @@ class LayerPlan:
         return " + ".join(self._named())
 
     def _named(self) -> Iterator[str]:
+        specs = self.specs
         pairs = (
-            (self.synapses.real, self.synapses.imag, ""),
-            (self.synapses.feedback, self.synapses.feedback_imag, " (feedback)"),
+            (specs.synapse, specs.imag_synapse, ""),
+            (specs.rec_synapse, specs.rec_imag_synapse, " (feedback)"),
         )
         for real, imag, role in pairs:
             if real is not None:
                 yield f"{'' if imag is None else '2 '}{real}{role}"
-        yield from (str(choice) for choice in (self.neuron, self.offset, self.line) if choice is not None)
+        yield from (str(spec) for spec in (specs.neuron, specs.offset, specs.delay_line) if spec is not None)
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,18 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
         If a layer has no exact counterpart on Lava; names the layer and why.
     ValueError
         If an option does not fit the network.
+
+    Examples
+    --------
+    >>> from lavadl_ref.exchange.describe import Neuron
+    >>> neuron = {"current_decay": 1024, "voltage_decay": 128, "threshold": 100}
+    >>> layer = Dense(shape=(2,), weight=np.array([[2, 4, 6], [8, -2, 0]]), neuron=Neuron("CUBA", neuron))
+    >>> (made,) = plan(Network((layer,)))
+    >>> made.processes
+    'Dense + LIF'
+    >>> (made,) = plan(Network((layer,)), Options(reset_interval=10, sparse_fc_layer=True))
+    >>> made.processes
+    'Sparse + LIFReset'
     """
     options = options or Options()
     last = len(network.layers) if options.num_layers is None else min(options.num_layers, len(network.layers))
@@ -170,7 +186,7 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
     arriving = dict(zip(positions, incoming_bits(layers, options.spike_exp), strict=True))
 
     plans: list[LayerPlan] = []
-    before = _incoming_shape(network.layers[: kept[0][0]], options)
+    before = _incoming_shape(network.layers[: kept[0][0]], options)  # shape of the next layer's input, if known
     delay: NDArray[np.int64] | None = None  # of the previous layer's neurons, left to this layer's synapse
     bits = options.input_message_bits
     if not bits and arriving[kept[0][0]]:
@@ -180,20 +196,16 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
         shape = _shape(layer)
         incoming = arriving[position]
         input_shape, flatten = _received(position, layer, before, index == 0)
-        found = synapses(layer, input_shape, delay, bits, options.sparse_fc_layer)
+        arrived = synapses(layer, input_shape, delay, bits, options.sparse_fc_layer)
         context = NeuronContext(layer, shape, incoming, starts[position], options.reset(index), options.spike_exp)
-        neuron = neuron_choice(context)
-        offset = None
-        if neuron is None and context.biased:
-            offset = _offset(context)
-        delay, line = delay_choice(position, layer, following, shape)
+        neuron = neuron_spec(context)
+        offset = _offset(context) if neuron is None and context.biased else None
+        delay, delay_line = delay_spec(position, layer, following, shape)
+        specs = replace(arrived, neuron=neuron, offset=offset, delay_line=delay_line)
         outgoing = message_bits(layer, incoming, options.spike_exp)
         plans.append(
-            LayerPlan(
-                position, layer, input_shape, shape, flatten, outgoing, found, neuron, offset, line,
-                starts[position], context.biased,
-            )
-        )  # fmt: skip
+            LayerPlan(position, layer, input_shape, shape, flatten, outgoing, specs, starts[position], context.biased)
+        )
         before, bits = shape, declared_bits(layer)
     return plans
 
@@ -204,12 +216,13 @@ def check_size(plans: Sequence[LayerPlan]) -> None:
 
 
 def _offset(context: NeuronContext) -> ProcessSpec:
-    """What adds the bias of a layer without neurons."""
-    return ProcessSpec("AddBias", {"start": context.start}, {"bias": lambda: context.bias() << context.incoming})
+    """The process that adds the bias of a layer without neurons."""
+    bias = {"bias": lambda: context.bias() << context.incoming}
+    return ProcessSpec("AddBias", {"start": context.start}, bias, own=True)
 
 
 def _only_shape(position: int, layer: Layer) -> bool:
-    """Whether the layer generates nothing."""
+    """Tell whether the layer generates nothing."""
     if isinstance(layer, Flatten):
         return True
     if isinstance(layer, Input) and layer.neuron is None:
@@ -226,7 +239,7 @@ def _shape(layer: Layer) -> Shape:
 
 
 def _incoming_shape(skipped: Sequence[Layer], options: Options) -> Shape | None:
-    """Shape of what enters the first generated layer, as far as it is known before that layer is seen."""
+    """Shape of the first generated layer's input, as far as it is known without looking at that layer."""
     if options.input_shape is not None:
         return tuple(int(n) for n in options.input_shape)
     known = [layer for layer in skipped if not isinstance(layer, (Flatten, TimeDecimation))]

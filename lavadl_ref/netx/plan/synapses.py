@@ -1,8 +1,7 @@
-"""Which of Lava's synapses holds a layer's weights exactly, and where an axonal delay goes."""
+"""The synapses that hold a layer's weights exactly, and the place of its axonal delay."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,23 +21,15 @@ from lavadl_ref.exchange.describe import (
     Recurrent,
     Unpool,
 )
-from lavadl_ref.netx.plan.process_spec import ProcessSpec, Shape, refusal
+from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.netx.plan.process_spec import Processes, ProcessSpec, Shape, refusal
 from lavadl_ref.netx.plan.transposed import transposed_matrix
 from lavadl_ref.netx.plan.weights import Pair, dense_encoding, kernel_weight, pool_padding, pool_window
 
 LAVA_DELAY_LIMIT = 63  # DelayDense and DelaySparse have six bits of delay
-#: Bits of messages that are not binary, as Lava's synapses are told; none of them looks at more than whether it is 0.
+#: Bits of messages that are not binary, as Lava's synapses are told: 16 as Lava-DL says for sigma-delta messages, 24
+#: as the states that graded spikes carry have.  Lava's synapses look only at whether the number is 0.
 SIGMA_DELTA_BITS, GRADED_BITS = 16, 24
-
-
-@dataclass(frozen=True)
-class Synapses:
-    """The synapses of one layer."""
-
-    real: ProcessSpec | None = None  #: the only one where input is not complex; None for an input layer
-    imag: ProcessSpec | None = None
-    feedback: ProcessSpec | None = None  #: from the layer's own neurons; its real part where there are two
-    feedback_imag: ProcessSpec | None = None
 
 
 def declared_bits(layer: Layer) -> int:
@@ -46,11 +37,13 @@ def declared_bits(layer: Layer) -> int:
     if not is_graded(layer):
         return 0
     assert layer.neuron is not None
-    return SIGMA_DELTA_BITS if layer.neuron.type == "SDNN" else GRADED_BITS
+    return SIGMA_DELTA_BITS if FAMILIES[layer.neuron.type].sends_changes else GRADED_BITS
 
 
-def synapses(layer: Layer, input_shape: Shape, delay: NDArray[np.int64] | None, bits: int, sparse: bool) -> Synapses:
-    """The processes that multiply with exactly the layer's weights.
+def synapses(
+    layer: Layer, input_shape: Shape, delay: NDArray[np.int64] | None, bits: int, sparse: bool
+) -> Processes[ProcessSpec]:
+    """The processes that multiply with exactly the layer's weights; neurons and later processes are left open.
 
     Parameters
     ----------
@@ -64,37 +57,40 @@ def synapses(layer: Layer, input_shape: Shape, delay: NDArray[np.int64] | None, 
         Bits of the messages that arrive; 0 for binary ones.
     sparse : bool
         Whether fully connected weights are held as sparse matrices.
-
     """
     if isinstance(layer, Input):
-        return Synapses()
+        return Processes()
     if isinstance(layer, Average):
-        return Synapses(ProcessSpec("GroupSum", {"inputs": input_shape[0], "outputs": layer.size}))
+        sizes = {"inputs": input_shape[0], "outputs": layer.size}
+        return Processes(synapse=ProcessSpec("GroupSum", sizes, own=True))
     if isinstance(layer, Dense):
 
         def connect(weight: NDArray[np.int64] | None, late: Any, message_bits: int) -> ProcessSpec | None:
-            return None if weight is None else dense_choice(weight, late, message_bits, sparse)
+            return None if weight is None else dense_spec(weight, late, message_bits, sparse)
 
         own = declared_bits(layer)
         rec = (layer.weight_rec, layer.weight_rec_imag) if isinstance(layer, Recurrent) else (None, None)
-        return Synapses(
-            connect(layer.weight, delay, bits),
-            connect(layer.weight_imag, delay, bits),
-            connect(rec[0], None, own),
-            connect(rec[1], None, own),
+        return Processes(
+            synapse=connect(layer.weight, delay, bits),
+            imag_synapse=connect(layer.weight_imag, delay, bits),
+            rec_synapse=connect(rec[0], None, own),
+            rec_imag_synapse=connect(rec[1], None, own),
         )
     assert isinstance(layer, Kernel)
-    held = _convolved if isinstance(layer, (Conv, Pool)) else _transposed
-    parts = [weight for weight in (layer.weight, layer.weight_imag) if weight is not None]
-    return Synapses(*(held(layer, weight, input_shape, bits) for weight in parts))
+    specify = _convolved if isinstance(layer, (Conv, Pool)) else _transposed
+    imag = layer.weight_imag
+    return Processes(
+        synapse=specify(layer, layer.weight, input_shape, bits),
+        imag_synapse=None if imag is None else specify(layer, imag, input_shape, bits),
+    )
 
 
-def dense_choice(weight: NDArray[np.int64], delay: NDArray[np.int64] | None, bits: int, sparse: bool) -> ProcessSpec:
+def dense_spec(weight: NDArray[np.int64], delay: NDArray[np.int64] | None, bits: int, sparse: bool) -> ProcessSpec:
     """The process that multiplies with exactly `weight` (O, I); no delays where only `ExactSparse` holds it."""
     encoding = _encoding(weight, bits)
     if encoding is None:
         assert delay is None
-        return ProcessSpec("ExactSparse", {"weights": weight, "num_message_bits": bits})
+        return ProcessSpec("ExactSparse", {"weights": weight, "num_message_bits": bits}, own=True)
     arguments = {**encoding, "num_message_bits": bits}
     if delay is None:
         return ProcessSpec("Sparse" if sparse else "Dense", arguments)
@@ -108,7 +104,7 @@ def _per_weight(delay: NDArray[np.int64], shape: Shape) -> NDArray[np.int64]:
 
 
 def _encoding(weight: NDArray[np.int64], bits: int) -> dict[str, Any] | None:
-    """How Lava's synapses hold `weight` for messages of `bits` bits; None if they do not."""
+    """The form in which Lava's synapses hold `weight` for messages of `bits` bits; None if there is none."""
     encoding = dense_encoding(weight)
     if encoding is not None and encoding["weight_exp"] and bits:
         return None  # sums twice as large may leave 32 bits where the sums do not
@@ -150,10 +146,11 @@ def _transposed(layer: Kernel, weight: NDArray[np.int64], input_shape: Shape, bi
     width, height, channels = input_shape
     arguments = {"weights": weight, **(encoding or {}), "num_message_bits": bits}
     make = partial(transposed_matrix, layer, arguments.pop("weights"), (channels, height, width))
-    return ProcessSpec("ExactSparse" if encoding is None else "Sparse", arguments, {"weights": make})
+    own = encoding is None
+    return ProcessSpec("ExactSparse" if own else "Sparse", arguments, {"weights": make}, own)
 
 
-def delay_choice(
+def delay_spec(
     position: int, layer: Layer, following: Layer | None, shape: Shape
 ) -> tuple[NDArray[np.int64] | None, ProcessSpec | None]:
     """Axonal delay for the next synapse's columns, or a delay line where that synapse cannot hold it."""
@@ -164,11 +161,11 @@ def delay_choice(
     per_channel = np.broadcast_to(np.asarray(layer.delay, np.int64), (shape[-1],))
     if _holds_delays(following, declared_bits(layer)) and per_channel.max() <= LAVA_DELAY_LIMIT:
         return np.repeat(per_channel, int(np.prod(shape[:-1]))), None
-    return None, ProcessSpec("DelayLine", {"shape": shape, "delays": np.broadcast_to(per_channel, shape)})
+    return None, ProcessSpec("DelayLine", {"shape": shape, "delays": np.broadcast_to(per_channel, shape)}, own=True)
 
 
 def _holds_delays(layer: Layer | None, bits: int) -> bool:
-    """Whether the layer's synapses are Lava's for fully connected weights, which exist with delays."""
+    """Tell whether the layer's synapses are Lava's for fully connected weights, which exist with delays."""
     if not isinstance(layer, Dense):
         return False
     parts = (layer.weight, layer.weight_imag)

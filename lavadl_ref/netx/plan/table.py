@@ -13,7 +13,7 @@ HEADER = "|   Type   |  W  |  H  |  C  | ker | str | pad | dil | grp |delay| Lav
 
 
 def table(plans: Sequence[LayerPlan]) -> str:
-    """One line per generated layer: geometry in Lava's axes and the processes it becomes."""
+    """The heading and one row per generated layer: geometry in Lava's axes and the processes it becomes."""
     return "\n".join([HEADER, *map(_row, plans)])
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from lavadl_kernels.ops import integer_synapse
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from lavadl_ref.exchange.describe import ConvTranspose, Unpool
+
+Integers = NDArray[np.int64]
 
 LANES = 1 << 22  # outputs that are probed at a time
 
@@ -33,8 +38,7 @@ def transposed_matrix(
     scipy.sparse.csr_matrix
         int64; a row for each output in the order W, H, C, a column for each input in the order C, H, W.
     """
-    from lavadl_kernels.ops import integer_synapse as synapse
-
+    conv_transpose: Callable[..., Integers] = integer_synapse.conv_transpose
     channels, height, width = shape
     groups = layer.groups
     if isinstance(layer, Unpool):
@@ -54,8 +58,8 @@ def transposed_matrix(
         impulses = np.zeros((len(probes), *shape), np.int64)
         for impulse, (c, y, x) in zip(impulses, probes, strict=True):
             impulse[c, y :: apart[0], x :: apart[1]] = number[y :: apart[0], x :: apart[1]]
-        found = synapse.conv_transpose((impulses > 0).astype(np.int64), weight, **window).reshape(len(probes), -1)
-        source = synapse.conv_transpose(impulses, np.ones_like(weight), **window).reshape(len(probes), -1)
+        found = conv_transpose((impulses > 0).astype(np.int64), weight, **window).reshape(len(probes), -1)
+        source = conv_transpose(impulses, np.ones_like(weight), **window).reshape(len(probes), -1)
         probe, place = np.nonzero(found)
         rows.append(places[place])
         columns.append(np.array([c for c, _, _ in probes])[probe] * height * width + source[probe, place] - 1)

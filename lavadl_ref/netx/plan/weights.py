@@ -1,7 +1,7 @@
 """Integer weights in the form Lava's synapses hold them without changing any.
 
 Lava's fixed-point Dense and Sparse keep 8 bits: for weights of both signs one of them is
-the sign, so what remains is even; for weights of one sign all of them are magnitude.
+the sign, so the others hold even weights only; for weights of one sign all of them are magnitude.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ Pair = tuple[int, int]
 
 
 def _missing(layer: Pool, axis: int, size: Pair) -> int:
-    """By how much the last window reaches past the edge along an axis."""
+    """The number of elements by which the last window reaches past the edge along an axis."""
     reach = layer.dilation[axis] * (layer.kernel_size[axis] - 1) + 1
     return max(0, (layer.shape[1 + axis] - 1) * layer.stride[axis] + reach - size[axis] - 2 * layer.padding[axis])
 

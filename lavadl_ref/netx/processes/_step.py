@@ -1,10 +1,11 @@
-"""The one place where netx's own processes call the kernels."""
+"""One step of neurons on the kernels: the one place where netx's own processes call them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from lavadl_kernels.engine import deployed
 from numpy.typing import NDArray
 
 from lavadl_ref.deployed.deployment import Deployment
@@ -33,35 +34,21 @@ def update(
     Returns
     -------
     ndarray
-        (M,) what they send.
+        (M,) int32 messages.
     """
-    # Imported late: only networks with a process of ours wait for the compiler.
-    from lavadl_kernels.engine import deployed
-
     lanes = deployment.rest.shape[1]
     state = np.stack([values.reshape(-1) for values in states]).astype(np.int64)
     total = tuple(np.ascontiguousarray(part, np.int64).reshape(1, lanes) for part in sums)
     message = np.empty((1, lanes), np.int32)
-    deployed.run(
-        deployment.neuron,
-        total,
-        deployment.bias,
-        deployment.up,
-        state,
-        deployment.rest,
-        0 if started else 1,
-        np.array([reset]),
-        True,
-        deployment.graded,
-        deployment.bits,
-        tuple(np.zeros((0, 0), np.int64) for _ in total),
-        message,
-        np.empty((len(state), 0, lanes), np.int32),
-        np.empty(lanes, np.int64),
-    )
+    no_feedback = tuple(np.zeros((0, 0), np.int64) for _ in total)
+    synapses = deployed.Synapses(total, deployment.bias, deployment.up, no_feedback)
+    profile = deployed.Profile(0 if started else 1, True, deployment.graded, deployment.bits)
+    filled = deployed.Filled(message, np.empty((len(state), 0, lanes), np.int32), np.empty(lanes, np.int64))
+    deployed.run(deployment.neuron, synapses, state, deployment.rest, np.array([reset]), profile, filled)
     for values, row in zip(states, state, strict=True):
         values[...] = row.reshape(values.shape)
-    return message[0]
+    sent: NDArray[np.int32] = message[0]
+    return sent
 
 
 def compile_ahead(deployment: Deployment) -> None:

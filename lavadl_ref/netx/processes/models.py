@@ -1,8 +1,9 @@
-"""How the processes of this folder run on a CPU."""
+"""Models that run the processes of this folder on a CPU."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import numpy as np
 from lava.magma.core.decorator import implements, requires, tag
@@ -11,22 +12,12 @@ from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
+from lavadl_kernels.neurons import Family
 
 from lavadl_ref.deployed.deployment import Deployment, deploy, message_bits
 from lavadl_ref.exchange.describe import Recurrent
 from lavadl_ref.netx.processes._step import update
-from lavadl_ref.netx.processes.neurons import (
-    ExactADRF,
-    ExactADRFIZ,
-    ExactALIF,
-    ExactDelta,
-    ExactLIF,
-    ExactNeuron,
-    ExactRF,
-    ExactRFIZ,
-    ExactSigma,
-    ExactSigmaDelta,
-)
+from lavadl_ref.netx.processes.neurons import ExactNeuron, exact_class, exact_records
 from lavadl_ref.netx.processes.process import AddBias, DelayLine, ExactSparse, GroupSum, Recorder
 
 
@@ -44,7 +35,7 @@ class _Exact(PyLoihiProcessModel):
         self.of_bias = np.empty(0)
 
     def deployed(self) -> Deployment:
-        """What the layer is with the bias that it has now; input layers are driven through it."""
+        """The layer's neurons on the kernels with the bias that they have now; input layers are driven through it."""
         if self.deployment is None or not np.array_equal(self.of_bias, self.bias):
             self.of_bias = self.bias.copy()
             self.deployment = deploy(
@@ -67,27 +58,34 @@ class _Exact(PyLoihiProcessModel):
         self.s_out.send(message.reshape(self.bias.shape))
 
 
-def _model(process: type[ExactNeuron]) -> type[_Exact]:
-    """The model of a process: ports and Vars of the names that the process gives them."""
+@cache
+def _model(record: Family) -> type[_Exact]:
+    """The model of a family's neurons: ports and Vars of the names that the class of the process gives them."""
+    process = exact_class(record)
     members: dict[str, Any] = {"PROCESS": process, "__doc__": f"`{process.__name__}`.", "__module__": __name__}
     for port in (*process.INPUTS, *process.FEEDBACK):
         members[port] = LavaPyType(PyInPort.VEC_DENSE, np.int32, precision=32)
     members["s_out"] = LavaPyType(PyOutPort.VEC_DENSE, np.int32, precision=32)
     for name in (*process.STATES, "bias"):
         members[name] = LavaPyType(np.ndarray, np.int32)
-    model = type(f"Py{process.__name__}Model", (_Exact,), members)
-    return implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tag("fixed_pt")(model)))
+    model: type[_Exact] = type(f"Py{process.__name__}Model", (_Exact,), members)
+    return cast(type[_Exact], implements(proc=process, protocol=LoihiProtocol)(requires(CPU)(tag("fixed_pt")(model))))
 
 
-PyExactLIFModel = _model(ExactLIF)
-PyExactALIFModel = _model(ExactALIF)
-PyExactRFModel = _model(ExactRF)
-PyExactRFIZModel = _model(ExactRFIZ)
-PyExactADRFModel = _model(ExactADRF)
-PyExactADRFIZModel = _model(ExactADRFIZ)
-PyExactSigmaDeltaModel = _model(ExactSigmaDelta)
-PyExactDeltaModel = _model(ExactDelta)
-PyExactSigmaModel = _model(ExactSigma)
+def _models() -> dict[str, type[_Exact]]:
+    """The models of all classes of neurons by their names."""
+    return {f"Py{name}Model": _model(record) for name, record in exact_records().items()}
+
+
+# Each time Lava looks for a model, it executes this file anew, finds the class among its names, and takes the class of
+# that name from the module that Python has imported.  That module may be older than the family, hence `__getattr__`.
+globals().update(_models())
+
+
+def __getattr__(name: str) -> type[_Exact]:
+    if name.endswith("Model") and name in (models := _models()):
+        return models[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @implements(proc=ExactSparse, protocol=LoihiProtocol)

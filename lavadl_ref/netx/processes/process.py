@@ -1,4 +1,4 @@
-"""Processes for what Lava's own cannot do exactly."""
+"""Processes for all but neurons that Lava's own cannot do exactly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 
 
 class DelayLine(AbstractProcess):
-    """Hands each element on `delays` steps later, in the same step where the delay is 0.
+    """Delay line: hands each element on `delays` steps later, in the same step where the delay is 0.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class DelayLine(AbstractProcess):
 
 
 class Recorder(AbstractProcess):
-    """Writes what it receives at each step into a file, which is far faster than reading it from a sink.
+    """Writer of the messages of each step into a file, which is far faster than reading them from a sink.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Recorder(AbstractProcess):
         self.s_in = InPort(shape=shape)
 
     def read(self) -> np.ndarray:
-        """What was recorded: (steps, *shape) int32."""
+        """The recorded frames, (steps, *shape) int32."""
         return np.fromfile(self.path, dtype="<i4").reshape(self.frames)
 
 

@@ -1,7 +1,7 @@
 """Lava's compiler and process models at work in this process: channels, coroutines and the order of a step.
 
-Lava compiles the network and builds its process models and their ports; what is replaced is what lies
-between them: the processes of the operating system, and the shared memory that carries messages.
+Lava compiles the network and builds its process models and their ports; only that which lies between them is replaced:
+the processes of the operating system, and the shared memory that carries messages.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class SendPort(CspSendPort):
         """Nothing has to be waited for."""
 
     def probe(self) -> bool:
-        """Whether the channel has room."""
+        """Tell whether the channel has room."""
         return len(self.channel.held) < self._size
 
     def send(self, data: Any) -> None:
@@ -90,7 +90,7 @@ class ReceivePort(CspRecvPort):
         """Nothing has to be waited for."""
 
     def probe(self) -> bool:
-        """Whether a message is there."""
+        """Tell whether a message is there."""
         return bool(self.channel.held)
 
     def peek(self) -> NDArray[Any]:
@@ -147,7 +147,7 @@ class Tap:
 
 
 class Infrastructure(MessageInfrastructureInterface):
-    """What Lava's channel builders ask for the class of a channel."""
+    """Messaging infrastructure that gives Lava's channel builders the class of a channel, and has no actors."""
 
     actors: list[Any] = []
 
@@ -158,7 +158,7 @@ class Infrastructure(MessageInfrastructureInterface):
         """Nothing has to be stopped."""
 
     def build_actor(self, target_fn: Any, builder: Any) -> None:
-        """Actors are what this is without."""
+        """Refuse: there are no actors, as all models run in this process."""
         raise NotImplementedError
 
     def channel_class(self, channel_type: Any) -> type[Channel]:
@@ -180,7 +180,7 @@ class Coroutine:
 
     @property
     def idle(self) -> bool:
-        """Whether the last task is done."""
+        """Tell whether the last task is done."""
         return self._task is None
 
     def give(self, task: Callable[[], None]) -> None:
@@ -188,7 +188,7 @@ class Coroutine:
         self._task = task
 
     def resume(self) -> None:
-        """Let it work until it waits for a channel or is done; raises what the task raises."""
+        """Let it work until it waits for a channel or is done; raises the exceptions of the task."""
         self.waits_for = None
         self._turn.put(True)
         self._back.get()
@@ -237,7 +237,7 @@ def compiler() -> Compiler:
 
 @contextmanager
 def models_found_once() -> Iterator[None]:
-    """While Lava compiles, remember which models it found for the processes of installed packages.
+    """Remember, while Lava compiles, which models it found for the processes of installed packages.
 
     Lava executes every file beside a process each time it looks for the process's models, which takes
     longer than all the rest.
@@ -246,11 +246,12 @@ def models_found_once() -> Iterator[None]:
 
     def find_proc_models(proc: Any) -> list[Any]:
         kind = type(proc)
-        if not kind.__module__.startswith(_INSTALLED):
-            return original(proc)
-        if kind not in _found:
-            _found[kind] = original(proc)
-        return list(_found[kind])
+        if kind in _found:
+            return list(_found[kind])
+        found: list[Any] = original(proc)
+        if kind.__module__.startswith(_INSTALLED):
+            _found[kind] = list(found)
+        return found
 
     ProcGroupDiGraphs._find_proc_models = staticmethod(find_proc_models)
     try:

@@ -38,7 +38,7 @@ from lavadl_ref.netx.run._channels import (
     in_order,
     models_found_once,
 )
-from lavadl_ref.netx.run.runtime import LavaRunError, LavaTimeout
+from lavadl_ref.netx.run.job import LavaRunError, LavaTimeout
 
 _Phase = LoihiPyRuntimeService.Phase
 _SPIKING, _HOST = int(_Phase.SPK[0]), int(_Phase.HOST[0])
@@ -58,14 +58,14 @@ class Session:
     run_cfg : RunConfig, optional
         By which Lava selects the models; by default fixed-point models on a CPU.
     name : str, optional
-        How errors call the network; by default by the name of `process`.
+        The network's name in errors; by default that of `process`.
     timeout : float
         Seconds from now on in which everything has to be done.
 
     Raises
     ------
     LavaRunError
-        If Lava cannot compile or build the network, or if it needs what a session has not: models
+        If Lava cannot compile or build the network, or if it needs more than a session has: models
         without Lava's phases (``AsyncProtocol``), several domains, ports to the outside.
     """
 
@@ -169,7 +169,7 @@ class Session:
         services = list(executable.runtime_service_builders.values())
         if [builder.rs_class for builder in services] != [LoihiPyRuntimeService]:
             found = ", ".join(builder.rs_class.__name__ for builder in services)
-            raise ValueError(f"all processes must be in one domain of LoihiProtocol, found services {found}")
+            raise ValueError(f"all processes must be in one domain of LoihiProtocol, got services {found}")
         for process in executable.proc_builders:
             for port in (*process.in_ports, *process.out_ports):
                 if port.external_pipe_flag:
@@ -186,7 +186,7 @@ class Session:
         self._service = services[0].build()
 
     def _connect(self) -> None:
-        """Tell each channel who sends, and what to do where it is empty; put the models in order."""
+        """Tell each channel its sender, and a function to call where it is empty; put the models in order."""
         models = list(self._models.values())
         edges = []
         for model in models:
@@ -213,7 +213,7 @@ class Session:
                         end.channel.wait = partial(self._wait_inside, model) if model in self._looped else self._await
 
     def _take(self, steps: int) -> None:
-        """Lava's phases, as its service asks for them by what the models answer."""
+        """Take Lava's phases, as its service asks for them by the models' answers."""
         done = 0
         while True:
             phase = self._service._next_phase(done == steps)
@@ -277,7 +277,7 @@ class Session:
 
 
 def _serve(port: Any, channel: MemoryChannel | None = None) -> None:
-    """Answer what was asked of a variable's port, which Lava does between phases."""
+    """Answer the requests at a variable's port, which Lava does between phases."""
     requests = [end for end in port.csp_ports if not isinstance(end, SendPort)]
     while any(end.probe() for end in requests):
         port.service()
@@ -287,7 +287,7 @@ def _serve(port: Any, channel: MemoryChannel | None = None) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Lava's own warnings; what matters comes back as an exception."""
+    """Silence Lava's own warnings; errors come back as exceptions."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

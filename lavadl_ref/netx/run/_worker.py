@@ -17,10 +17,8 @@ from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+LOOK = 0.1  # seconds between looks at the children: a killed process is noticed long before a time limit
 
 
 def main(place: Path, parent: int) -> int:
@@ -39,7 +37,7 @@ def main(place: Path, parent: int) -> int:
         partial.write_bytes(pickle.dumps(records))
         partial.rename(place / "records.pkl")
     except Exception:
-        watch.look()  # what went wrong here may be what came of it
+        watch.look()  # an exception here may be the consequence of a killed process
         (place / "error").write_text(traceback.format_exc())
         return 1
     return 0
@@ -51,12 +49,12 @@ class _Watch:
     Parameters
     ----------
     path : Path
-        Where it is written down.
+        File in which it is written down.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._children: list[tuple[Any, Any]] = []  # with what builds a process of Lava's
+        self._children: list[tuple[Any, Any]] = []  # each with the builder of a process of Lava's, None without
         self._ending = False
         self._names: dict[int, str] = {}
         original = multiprocessing.process.BaseProcess.start
@@ -75,16 +73,16 @@ class _Watch:
         self._names, self._ending = names, False
 
     def ends(self) -> None:
-        """The network has run: what holds its memory is told to end, and ended if it does not."""
+        """Expect the process that holds Lava's shared memory to end: the network has run."""
         self._ending = True
 
     def look(self) -> None:
-        """Write down what was killed."""
+        """Write down the process that was killed."""
         for child, builder in list(self._children):
-            how = "" if self._ending and builder is None else _how_it_ended(child)
-            if how:
+            end = "" if self._ending and builder is None else _how_it_ended(child)
+            if end:
                 partial = self._path.with_suffix(".partial")
-                partial.write_text(f"{self._name(builder)} {how}")
+                partial.write_text(f"{self._name(builder)} {end}")
                 partial.rename(self._path)
                 return
 
@@ -98,12 +96,12 @@ class _Watch:
 
     def _look_often(self) -> None:
         while True:
-            time.sleep(0.1)
+            time.sleep(LOOK)
             self.look()
 
 
 def _how_it_ended(child: Any) -> str:
-    """How a child failed; '' if it lives or ended well.  It is left to Lava to be waited for."""
+    """The way in which a child failed, '' if it lives or ended well.  It is left to Lava to be waited for."""
     popen = child._popen
     if popen is None:  # waited for and forgotten
         return ""
@@ -117,7 +115,7 @@ def _how_it_ended(child: Any) -> str:
 
 
 def how_it_ended(found: Any) -> str:
-    """What `os.waitid` found, in words."""
+    """The result of `os.waitid` in words."""
     return _told(found.si_status if found.si_code == os.CLD_EXITED else -found.si_status)
 
 
@@ -185,10 +183,10 @@ def _run(job: Any, prefix: Path, watch: _Watch) -> Any:
 
     from lavadl_ref.netx.hdf5.layers import states_now
     from lavadl_ref.netx.processes import Recorder
-    from lavadl_ref.netx.run.runtime import Records
+    from lavadl_ref.netx.run.job import Records, time_last
 
     net = Network(job.net_config, **job.arguments)
-    source = RingBuffer(data=_frames(job.inputs, job.steps, net.inp.shape))
+    source = RingBuffer(data=job.frames(net.inp.shape))
     source.s_out.connect(net.inp)
 
     def record(port: Any, name: str) -> Recorder:
@@ -201,27 +199,23 @@ def _run(job: Any, prefix: Path, watch: _Watch) -> Any:
         record(layer.neuron.s_out, f"spikes{i}") if layer.neuron is not None and "spikes" in job.record else None
         for i, layer in enumerate(net.layers)
     ]
-    between: dict[tuple[int, int], dict[str, NDArray[np.int32]]] = {}
     config = Loihi2SimCfg(select_tag="fixed_pt")
     watch.starts(_names(net))
     net.create_runtime(run_cfg=config)
     began = time.perf_counter()
     try:
-        done = 0
-        for stop in sorted({step + 1 for _, step in job.states_at} | {job.steps}):
-            net.run(condition=RunSteps(num_steps=stop - done), run_cfg=config)
-            done = stop
-            for layer, step in job.states_at:
-                if step + 1 == stop:
-                    between[layer, step] = dict(states_now(net.layers[layer]))
+        between = job.run_in_parts(
+            lambda steps: net.run(condition=RunSteps(num_steps=steps), run_cfg=config),
+            lambda index: dict(states_now(net.layers[index])),
+        )
         seconds = time.perf_counter() - began
         final = [dict(states_now(layer)) if "states" in job.record else {} for layer in net.layers]
     finally:
         watch.ends()
         net.stop()
     return Records(
-        output=_time_last(output.read()),
-        spikes=[None if recorder is None else _time_last(recorder.read()) for recorder in spikes],
+        output=time_last(output.read()),
+        spikes=[None if recorder is None else time_last(recorder.read()) for recorder in spikes],
         states=final,
         states_at=between,
         table=str(net),
@@ -230,7 +224,7 @@ def _run(job: Any, prefix: Path, watch: _Watch) -> Any:
 
 
 def _names(net: Any) -> dict[int, str]:
-    """What messages call the processes of a network, by their ids in Lava."""
+    """Names of a network's processes in messages, by their ids in Lava."""
     from lava.magma.core.process.process import ProcessServer
 
     names = {process.id: type(process).__name__ for process in ProcessServer().processes}
@@ -243,19 +237,6 @@ def _names(net: Any) -> dict[int, str]:
     return names
 
 
-def _frames(inputs: NDArray[Any], steps: int, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """The input as the source wants it: Lava's axes, exactly `steps` long."""
-    data = inputs.reshape(-1, inputs.shape[-1]) if len(shape) == 1 else inputs.transpose(2, 1, 0, 3)
-    frames = np.zeros((*shape, steps), np.int32)
-    frames[..., : data.shape[-1]] = data[..., :steps]
-    return frames
-
-
-def _time_last(frames: NDArray[np.int32]) -> NDArray[np.int32]:
-    """(T, W, H, C) as (C, H, W, T), and (T, N) as (N, T)."""
-    return np.ascontiguousarray(frames.transpose())
-
-
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # Lava's own; what matters comes back as an exception
+    warnings.simplefilter("ignore")  # Lava's own; errors come back as exceptions
     sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,6 +1,6 @@
 """Run Lava's own compiler and process models inside this process: milliseconds for a small network.
 
-`run` gives what `lavadl_ref.netx.runtime.run` gives; `Session` takes any network of Lava processes.
+`run` gives the same records as `lavadl_ref.netx.runtime.run`; `Session` takes any network of Lava processes.
 The process models are Lava's, compiled and built by Lava, and take the phases of a step in Lava's order. Only
 Lava's runtime is absent, with its processes of the operating system and its shared memory: one process
 computes after the other, each as soon as its messages are there.
@@ -22,7 +22,7 @@ from lavadl_ref._arguments import integers, positive
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx import lava_support
 
-lava_support.enable()  # says what to type where Lava is missing
+lava_support.enable()  # raises an error with the command to type where Lava is missing
 
 from lava.magma.core.process.process import ProcessServer  # noqa: E402
 from lava.magma.core.process.variable import VarServer  # noqa: E402
@@ -30,8 +30,7 @@ from lava.proc.io.sink import RingBuffer as Sink  # noqa: E402
 from lava.proc.io.source import RingBuffer as Source  # noqa: E402
 
 from lavadl_ref.netx.run._session import Session, one_at_a_time, quiet  # noqa: E402
-from lavadl_ref.netx.run._worker import _frames, _time_last  # noqa: E402
-from lavadl_ref.netx.run.runtime import RECORDS, Job, LavaRunError, Records, _check  # noqa: E402
+from lavadl_ref.netx.run.job import RECORDS, Job, LavaRunError, Records, time_last  # noqa: E402
 
 __all__ = ["Session", "run"]
 
@@ -46,13 +45,35 @@ def run(
     states_at: Sequence[tuple[int, int]] = (),
     **network_arguments: Any,
 ) -> Records:
-    """Run one network here; arguments, result and errors as of `lavadl_ref.netx.runtime.run`.
+    """Run one network in this process.
 
-    Time is looked at whenever a process begins to compute, so one that computes for ever is not ended.
     Runs of several threads take turns.
+
+    Parameters
+    ----------
+    net_config, inputs, steps, record, states_at, **network_arguments
+        As of `lavadl_ref.netx.runtime.run`; inputs are (C, H, W, T) or (N, T) integers.
+    timeout : float
+        Seconds.  Time is looked at whenever a process begins to compute, so one that computes for ever is not ended.
+
+    Returns
+    -------
+    Records
+        As of `lavadl_ref.netx.runtime.run`, which also names the errors.
+
+    Examples
+    --------
+    >>> from lavadl_ref.exchange import Dense, Network, Neuron
+    >>> neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 10})
+    >>> network = Network((Dense(shape=(2,), weight=np.array([[8, 4], [-8, 6]]), neuron=neuron),))
+    >>> records = run(network, np.array([[1, 1, 0, 0], [0, 1, 1, 0]]), steps=6)
+    >>> records.output.tolist()
+    [[0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]]
+    >>> records.states[0]["voltage"].tolist()
+    [630, -915]
     """
     job = Job(net_config, integers("inputs", inputs), steps, record, states_at, network_arguments)
-    _check(job)
+    job.check()
     positive("timeout", timeout)
     with one_at_a_time, quiet(), _registers_kept():
         try:
@@ -68,27 +89,20 @@ def _run(job: Job, timeout: float) -> Records:
     from lavadl_ref.netx.hdf5.layers import states_now
 
     net = Network(job.net_config, **job.arguments)
-    source = Source(data=_frames(job.inputs, job.steps, net.inp.shape))
+    source = Source(data=job.frames(net.inp.shape))
     source.s_out.connect(net.inp)
     sink = Sink(shape=net.out.shape, buffer=job.steps)
     net.out.connect(sink.a_in)
     session = Session(net, name=job.name, timeout=timeout)
     neurons = [layer.neuron for layer in net.layers]
     spikes = [session.record(x.s_out) if x is not None and "spikes" in job.record else None for x in neurons]
-    between: dict[tuple[int, int], dict[str, NDArray[np.int32]]] = {}
-    done = 0
     began = time.perf_counter()
-    for stop in sorted({step + 1 for _, step in job.states_at} | {job.steps}):
-        session.run(stop - done)
-        done = stop
-        for layer, step in job.states_at:
-            if step + 1 == stop:
-                between[layer, step] = dict(states_now(net.layers[layer]))
+    between = job.run_in_parts(session.run, lambda index: dict(states_now(net.layers[index])))
     seconds = time.perf_counter() - began
     final = [dict(states_now(layer)) if "states" in job.record else {} for layer in net.layers]
     return Records(
-        output=_time_last(np.moveaxis(session.var(sink.data), -1, 0)),
-        spikes=[None if messages is None else _time_last(np.stack(messages)) for messages in spikes],
+        output=time_last(np.moveaxis(session.var(sink.data), -1, 0)),
+        spikes=[None if messages is None else time_last(np.stack(messages)) for messages in spikes],
         states=final,
         states_at=between,
         table=str(net),

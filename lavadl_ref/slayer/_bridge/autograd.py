@@ -1,83 +1,190 @@
-"""The kernels as torch autograd functions: the only bridge between the two.
+"""Neurons, memory layout and shifts as torch autograd functions: all that a spiking block passes on its way.
 
-Every function takes and returns tensors of upstream's logical shapes (time last), and saves
-them as torch does, so that a change in place before backward raises an error.  States
-are int64 tensors (N, C, *spatial) in 1/4096, and carry no gradient.  Decays are float
-tensors (1,) or (C,) that hold integers 0..4096, already quantised.
+Every function takes and returns tensors of the logical shapes (N, C, T) and (N, C, *spatial, T), and saves them as
+torch does, so that a change in place before backward raises an error.  Kernels see arrays (T, M).  A tensor whose
+memory already has time slowest, as all blocks produce, is passed without a copy; any other is rearranged once.
+States are int64 tensors (N, C, *spatial) in 1/4096, and carry no gradient.  Decays are float tensors (1,) or (C,) that
+hold integers 0..4096, already quantised.
+
+What a block needs at each call is in this one file, so that a reader follows a spike through few of them.
 """
 
 from __future__ import annotations
 
-from types import ModuleType
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import lavadl_kernels
 import numpy as np
 import torch
 from lavadl_kernels.engine import train as dynamics
-from lavadl_kernels.fixed_point import NEVER
-from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
-from lavadl_kernels.neurons import _surrogate as spike
+from lavadl_kernels.neurons import Family
+from lavadl_kernels.ops import delay
+from lavadl_kernels.ops.layout import time_first as transposed
 from lavadl_kernels.runtime import jit as _jit
+from lavadl_kernels.runtime.buffers import empty
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lavadl_ref.slayer._bridge.layout import Layout, layout_of
 from lavadl_ref.slayer._bridge.openmp import of_torch
-from lavadl_ref.slayer._overflow import explained
+from lavadl_ref.slayer._overflow import explanation
+
+#: Elements below which torch or NumPy copies an array itself: to call a kernel takes longer than to copy so few, and
+#: memory of this size is not returned to the system, so that nothing is gained by keeping it.
+FEW = 1 << 13
 
 _jit.set_team(of_torch())
 
 
-def _follow_torch() -> None:
-    """Kernels run on as many threads as torch."""
+def follow_torch() -> None:
+    """Run the kernels that follow on as many threads as torch."""
     lavadl_kernels.set_num_threads(torch.get_num_threads())
 
 
-def _integers(parameter: Tensor) -> NDArray[np.int64]:
-    return parameter.detach().to(torch.int64).numpy()
+class Layout(NamedTuple):
+    """How the lanes of a (T, M) array map to neurons."""
+
+    shape: tuple[int, ...]  #: logical shape (N, C, *spatial, T)
+    order: tuple[int, ...]  #: permutation from the logical axes to memory, time first
+
+    @classmethod
+    def channels_last(cls, shape: Sequence[int]) -> Layout:
+        """Time slowest, channels innermost: the channels of one sample and place are beside each other."""
+        last = len(shape) - 1
+        return cls(tuple(shape), (last, 0, *range(2, last), 1))
+
+    @classmethod
+    def of_places(cls, x: Tensor, what: str) -> Layout:
+        """Where channels need not be innermost: lanes in the order of `x`, if its time is."""
+        layout = layout_of(x, what)
+        return cls(layout.shape, (x.ndim - 1, *range(x.ndim - 1))) if x.is_contiguous() else layout
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Logical shape of one value per neuron: (N, C, *spatial)."""
+        return self.shape[:-1]
+
+    @property
+    def neurons(self) -> int:
+        """Number of lanes, M."""
+        return math.prod(self.shape[:-1])
+
+    def logical(self, lanes: NDArray[np.generic]) -> Tensor:
+        """A (T, M) array as a tensor of the logical shape, sharing its memory."""
+        memory = lanes.reshape([self.shape[i] for i in self.order])
+        # permuted before torch sees it: torch forbids changing a view that a custom function returns
+        return torch.from_numpy(memory.transpose([self.order.index(i) for i in range(len(self.order))]))
+
+    def gradient(self, lanes: NDArray[np.float32], contiguous: bool) -> Tensor:
+        """A (T, M) array as the gradient of a tensor, with time innermost if that is `contiguous`.
+
+        torch copies a gradient that is ordered otherwise than its leaf, in several times the time.
+        """
+        if contiguous and self._plain and self.shape[-1] > 1:
+            if lanes.size < FEW:
+                return self.logical(lanes).contiguous()
+            return torch.from_numpy(transposed(lanes)).view(self.shape)
+        return self.logical(lanes)
+
+    @property
+    def _plain(self) -> bool:
+        """Whether lanes are in the order of a contiguous tensor."""
+        return self.order[1:] == tuple(range(len(self.shape) - 1))
+
+    def shares(self, x: Tensor) -> bool:
+        """Whether `lanes` of `x` would be `x` itself and not a copy."""
+        return x.permute(self.order).is_contiguous()
+
+    def lanes(self, x: Tensor) -> NDArray[np.float32]:
+        """A tensor of the logical shape as a (T, M) array, copied only if its memory is ordered otherwise."""
+        x = x.detach()
+        memory = x.permute(self.order)
+        steps, lanes = self.shape[-1], self.neurons
+        if not memory.is_contiguous() and x.is_contiguous() and self._plain and x.numel() >= FEW:
+            return transposed(x.view(lanes, steps).numpy())
+        return memory.contiguous().view(steps, lanes).numpy()
+
+    def lanes_or_one(self, x: Tensor) -> NDArray[np.float32]:
+        """As `lanes`; (1, M) of a tensor that is expanded over time, as the gradient of a sum or mean is."""
+        if x.stride(-1) != 0 or x.shape[-1] <= 1:
+            return self.lanes(x)
+        step = x.detach()[..., 0].permute(self.order[1:])
+        return step.reshape(1, -1).contiguous().numpy()
+
+    def state(self, x: Tensor) -> NDArray[np.int64]:
+        """A state (N, C, *spatial) as a (M,) array in lane order."""
+        return x.permute(self.order[1:]).reshape(-1).numpy()
+
+    def logical_state(self, lanes: NDArray[np.int64]) -> Tensor:
+        """A (M,) array in lane order as a contiguous state (N, C, *spatial)."""
+        order = self.order[1:]
+        memory = torch.from_numpy(lanes).view([self.shape[i] for i in order])
+        return memory.permute([order.index(i) for i in range(len(order))]).contiguous()
+
+    def per_lane(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """One value for all or one per channel, (1,) or (C,), spread over the lanes, (M,)."""
+        if values.size == 1:
+            return np.full(self.neurons, values.item())
+        shape = [1] * (len(self.shape) - 1)
+        shape[1] = values.size
+        full = np.broadcast_to(values.reshape(shape), self.state_shape)
+        # a copy even where none is needed: kernels are compiled anew for read-only arrays
+        return full.transpose(self.order[1:]).copy().reshape(-1)
+
+    def per_channel(self, lanes: NDArray[np.float64], size: int) -> Tensor:
+        """Sum a (M,) array over everything (`size` 1) or all but the channels: float32 (size,)."""
+        order = self.order[1:]
+        full = lanes.reshape([self.shape[i] for i in order])
+        if size == 1:
+            return torch.tensor([full.sum()], dtype=torch.float32)
+        axes = tuple(i for i in range(full.ndim) if i != order.index(1))
+        return torch.from_numpy(full.sum(axis=axes).astype(np.float32))
 
 
-def _initial(state: Tensor | None, layout: Layout) -> NDArray[np.int64]:
-    if state is None:
-        return np.zeros(layout.neurons, np.int64)
-    return layout.state(state)
+def empty_like(x: Tensor) -> Tensor:
+    """As ``torch.empty_like``, in memory that is used again: torch's own is returned to the system in between."""
+    order = sorted(range(x.ndim), key=x.stride, reverse=True)
+    if x.dtype != torch.float32 or x.device.type != "cpu" or not x.permute(order).is_contiguous():
+        return torch.empty_like(x)
+    memory = torch.from_numpy(empty(tuple(x.shape[axis] for axis in order)))
+    return memory.permute([order.index(axis) for axis in range(x.ndim)])
 
 
-class LeakyIntegrator(torch.autograd.Function):
-    """`lavadl_kernels.leaky_integrator` on tensors: returns y, the last state, and whether y is rounded."""
+def layout_of(x: Tensor, what: str = "neuron input") -> Layout:
+    """The cheapest layout of `x`; channels innermost where it has to be rearranged.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, decay: Tensor, state: Tensor | None, threshold: int | None) -> Any:
-        _follow_torch()
-        layout = layout_of(x)
-        lanes, initial = layout.lanes(x), _initial(state, layout)
-        decays = layout.per_lane(_integers(decay))
-        limit = NEVER if threshold is None else threshold
-        with explained((lanes,)):
-            y, after, rounded = leaky_integrator.forward(lanes, initial, decays, limit)
-        result = layout.logical(y), layout.logical_state(after), rounded
-        ctx.save_for_backward(result[0], decay)
-        ctx.kernel = layout, initial, decays, limit
-        ctx.mark_non_differentiable(result[1])
-        return result
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
-        y, decay = ctx.saved_tensors
-        layout, initial, decays, limit = ctx.kernel
-        gx, gd = leaky_integrator.backward(layout.lanes(grads[0]), layout.lanes(y), initial, decays, limit)
-        return layout.logical(gx), layout.per_channel(gd, decay.numel()), None, None
+    Raises
+    ------
+    TypeError
+        If `x` is not a float32 tensor on the CPU.
+    ValueError
+        If `x` has fewer than three axes.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{what} must be a torch.Tensor, got {type(x).__name__}")
+    if x.layout is not torch.strided:
+        raise TypeError(f"{what} must be a dense tensor, got {x.layout}: call .to_dense() first")
+    if x.device.type != "cpu":
+        raise TypeError(f"{what} is on {x.device}; this package computes on the CPU: call .cpu() first")
+    if x.dtype != torch.float32:
+        raise TypeError(f"{what} must be float32, got {x.dtype}")
+    if x.ndim < 3:
+        raise ValueError(f"{what} must have shape (N, C, T) or (N, C, ..., T), got {tuple(x.shape)}")
+    last = x.ndim - 1
+    layout = Layout.channels_last(x.shape)
+    channels_first = (last, *range(last))
+    if not x.permute(layout.order).is_contiguous() and x.permute(channels_first).is_contiguous():
+        return Layout(tuple(x.shape), channels_first)
+    return layout
 
 
 class Setting(NamedTuple):
     """What `Neurons` needs besides tensors."""
 
-    kernel: ModuleType  #: of a family, with `Parameters`, `STATES` and `DECAYS`
-    constants: tuple[int, ...]  #: the scalars of `Parameters`, 1/4096
+    family: Family
+    constants: tuple[int, ...]  #: the scalars of its parameters, 1/4096
     tau: float
     scale: float
     graded: bool
@@ -85,46 +192,49 @@ class Setting(NamedTuple):
     inputs: int = 1  #: how many of the tensors are inputs
     after: bool = True  #: whether to return the states after the last step
     keep: bool = True  #: whether gradients may be asked for; a function cannot see that they are switched off
+    layout: Layout | None = None  #: of the inputs, where it was asked for before
 
 
 class Neurons(torch.autograd.Function):
-    """A family of `lavadl_kernels.dynamics` on tensors.
+    """A family of `lavadl_kernels.neurons` on tensors.
 
-    Takes the states to start from, then the inputs and the decays.
-    Returns spikes, traces if wanted, and the states after the last step if wanted.
+    Takes the states to start from, then the inputs and the rows of parameters: the decays, and the bias where a family
+    has one.  Returns spikes, traces if wanted, and the states after the last step if wanted.
     """
 
     @staticmethod
     def forward(ctx: Any, setting: Setting, states: tuple[Tensor | int, ...], *tensors: Tensor) -> Any:
-        _follow_torch()
+        follow_torch()
         ctx.set_materialize_grads(False)
         inputs, decays = tensors[: setting.inputs], tensors[setting.inputs :]
-        layout = layout_of(inputs[0])
-        initial = np.stack([_start(state, layout) for state in states])
-        neuron = setting.kernel.Parameters(parameter_rows(decays, layout), *setting.constants)
-        x = tuple(layout.lanes(part) for part in inputs)
+        layout = layout_of(inputs[0]) if setting.layout is None else setting.layout
+        initial = np.stack([start_of(state, layout) for state in states])
+        neuron = setting.family.parameters(parameter_rows(decays, layout), *setting.constants)
+        x = tuple([layout.lanes(part) for part in inputs])
         keep = setting.keep and any(ctx.needs_input_grad)
-        with explained(x):
+        try:
             run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, keep)
+        except ValueError as error:
+            raise ValueError(explanation(str(error), x)) from None
         # what had to be rearranged is kept as kernels have it
         shared = [layout.shares(part) for part in inputs]
-        ctx.save_for_backward(*(part for part, same in zip(inputs, shared, strict=True) if same), *decays)
+        ctx.save_for_backward(*[part for part, same in zip(inputs, shared, strict=True) if same], *decays)
         ctx.own = [None if same else lanes for lanes, same in zip(x, shared, strict=True)]
         ctx.contiguous = [part.is_contiguous() for part in inputs]
         ctx.run = layout, neuron, initial, run.checkpoints
         ctx.setting = setting
-        after = tuple(layout.logical_state(state) for state in run.state) if setting.after else ()
+        after = [layout.logical_state(state) for state in run.state] if setting.after else []
         ctx.mark_non_differentiable(*after)
-        return layout.logical(run.spike), *(layout.logical(trace) for trace in run.trace), *after
+        return layout.logical(run.spike), *[layout.logical(trace) for trace in run.trace], *after
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        _follow_torch()
+        follow_torch()
         setting: Setting = ctx.setting
         layout, neuron, initial, checkpoints = ctx.run
         saved = list(ctx.saved_tensors)
-        x = tuple(layout.lanes(saved.pop(0)) if lanes is None else lanes for lanes in ctx.own)
+        x = tuple([layout.lanes(saved.pop(0)) if lanes is None else lanes for lanes in ctx.own])
         decays = saved
         shape = x[0].shape
         grad_spike = np.zeros((1, shape[1]), np.float32) if grads[0] is None else layout.lanes_or_one(grads[0])
@@ -153,16 +263,21 @@ class Neurons(torch.autograd.Function):
         return None, None, *to_inputs, *to_decays
 
 
-def parameter_rows(decays: tuple[Tensor, ...], layout: Layout) -> NDArray[np.int64]:
+def integers(parameter: Tensor) -> NDArray[np.int64]:
+    """Decays (1,) or (C,) as int64."""
+    return parameter.detach().to(torch.int64).numpy()
+
+
+def parameter_rows(decays: Sequence[Tensor], layout: Layout) -> NDArray[np.int64]:
     """Decays as kernels take them: one number each that all lanes share, (P,), or rows of lanes, (P, M)."""
-    values = [_integers(decay) for decay in decays]
+    values = [integers(decay) for decay in decays]
     if all(value.size == 1 for value in values):
         return np.concatenate(values)
     return np.stack([layout.per_lane(value) for value in values])
 
 
-def _start(state: Tensor | int, layout: Layout) -> NDArray[np.int64]:
-    """A state in lane order; an integer is that of neurons at rest."""
+def start_of(state: Tensor | int, layout: Layout) -> NDArray[np.int64]:
+    """A state in lane order, (M,); an integer is that of neurons at rest."""
     if isinstance(state, int):
         return np.full(layout.neurons, state, np.int64)
     return layout.state(state)
@@ -173,7 +288,7 @@ class TimeFirst(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        _follow_torch()
+        follow_torch()
         layout = Layout(tuple(x.shape), (x.ndim - 1, *range(x.ndim - 1)))
         return layout.logical(layout.lanes(x))
 
@@ -191,85 +306,32 @@ def time_first(x: Tensor) -> Tensor:
     return rearranged
 
 
-class Spike(torch.autograd.Function):
-    """1 (or the voltage, if graded) where voltage >= threshold; the surrogate gradient to both."""
+class Shift(torch.autograd.Function):
+    """Every neuron's signal later by the same number of steps, zero-filled; earlier if negative."""
 
     @staticmethod
-    def forward(
-        ctx: Any, voltage: Tensor, threshold: Tensor, tau: float, scale: float, graded: bool, size: float
-    ) -> Tensor:
-        ctx.save_for_backward(voltage, threshold)
-        ctx.constants = tau, scale, graded
-        fired = voltage >= threshold
-        return torch.where(fired, voltage / size, torch.zeros_like(voltage)) if graded else fired.to(voltage.dtype)
+    def forward(ctx: Any, x: Tensor, steps: int) -> Tensor:
+        ctx.steps = steps
+        layout = layout_of(x, "shift input")
+        return layout.logical(shifted(layout.lanes(x), steps))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
-        voltage, threshold = ctx.saved_tensors
-        tau, scale, graded = ctx.constants
-        lifted, grad = _lifted(voltage), _lifted(grads[0])
-        layout = layout_of(lifted, "voltage")
-        v, g = layout.lanes(lifted), layout.lanes(grad)
-        levels = _levels(threshold, lifted, layout)
-        slopes = spike.backward(v.reshape(-1), levels, tau, scale, graded, g.reshape(-1))
-        out = _as_given(layout.logical(slopes.reshape(v.shape)), voltage)
-        to_threshold = (-out).sum_to_size(threshold.shape) if ctx.needs_input_grad[1] else None
-        return out, to_threshold, *[None] * 4
+        layout = layout_of(grads[0], "shift gradient")
+        return layout.logical(shifted(layout.lanes(grads[0]), -ctx.steps)), None
 
 
-class PhaseSpike(torch.autograd.Function):
-    """1 (or the real part, if graded) where the imaginary part comes from below zero while real >= threshold."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        real: Tensor,
-        imag: Tensor,
-        threshold: Tensor,
-        tau: float,
-        scale: float,
-        graded: bool,
-        imag_last: Tensor,
-        size: float,
-    ) -> Tensor:
-        ctx.save_for_backward(real, imag, threshold)
-        ctx.constants = tau, scale, graded
-        before = torch.cat([imag_last.expand(imag.shape[:-1])[..., None], imag[..., :-1]], dim=-1)
-        fired = (real >= threshold) & (imag >= 0) & (before < 0)
-        return torch.where(fired, real / size, torch.zeros_like(real)) if graded else fired.to(real.dtype)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
-        real, imag, threshold = ctx.saved_tensors
-        lifted = _lifted(real)
-        layout = layout_of(lifted, "real part")
-        re, im, g = layout.lanes(lifted), layout.lanes(_lifted(imag)), layout.lanes(_lifted(grads[0]))
-        levels = _levels(threshold, lifted, layout)
-        tau, scale, graded = ctx.constants
-        outs = spike.phase_backward(re.reshape(-1), im.reshape(-1), levels, tau, scale, graded, g.reshape(-1))
-        to_real, to_imag = (_as_given(layout.logical(out.reshape(re.shape)), real) for out in outs)
-        to_threshold = (-to_real).sum_to_size(threshold.shape) if ctx.needs_input_grad[2] else None
-        return to_real, to_imag, to_threshold, *[None] * 5
-
-
-def _lifted(x: Tensor) -> Tensor:
-    """A signal (..., T) as kernels take it: float32, with at least three axes."""
-    x = x.float()
-    return x if x.ndim >= 3 else x[(None,) * (3 - x.ndim)]
-
-
-def _as_given(x: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `_lifted`."""
-    return x if x.ndim == like.ndim and x.dtype == like.dtype else x.reshape(like.shape).to(like.dtype)
-
-
-def _levels(threshold: Tensor, like: Tensor, layout: Layout) -> NDArray[np.float32]:
-    """One level, or one per element of `like` in the order of its lanes."""
-    if threshold.numel() == 1:
-        single: NDArray[np.float32] = threshold.detach().float().reshape(1).numpy()
-        return single
-    return layout.lanes(threshold.float().expand_as(like)).reshape(-1)
+def shifted(lanes: NDArray[np.float32], steps: int) -> NDArray[np.float32]:
+    """All lanes (T, M) later by `steps`, earlier if negative; a new array."""
+    if lanes.size >= FEW:
+        follow_torch()
+        moved: NDArray[np.float32] = delay.shift(lanes, steps)
+        return moved
+    far = max(-len(lanes), min(steps, len(lanes)))
+    later = np.zeros_like(lanes)
+    if far >= 0:
+        later[far:] = lanes[: len(lanes) - far]
+    else:
+        later[:far] = lanes[-far:]
+    return later

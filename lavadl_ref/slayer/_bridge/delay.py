@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lavadl_ref.slayer._bridge.autograd import _follow_torch
-from lavadl_ref.slayer._bridge.layout import Layout, layout_of
+from lavadl_ref.slayer._bridge.autograd import Layout, follow_torch
 
 
 def whole_steps(value: Tensor, sampling_time: float) -> NDArray[np.int64]:
@@ -32,7 +31,7 @@ class Delay(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, value: Tensor, grad_scale: float, sampling_time: float = 1, shift: int = 0
     ) -> Tensor:
-        _follow_torch()
+        follow_torch()
         layout = Layout.of_places(x, "delay input")
         steps = whole_steps(value, sampling_time) + shift
         lanes = layout.lanes(x)
@@ -45,7 +44,7 @@ class Delay(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
+        follow_torch()
         y, value = ctx.saved_tensors
         layout, steps, grad_scale, sampling_time, contiguous = ctx.kernel
         grad_y, spread = layout.lanes(grads[0]), layout.per_lane(steps)
@@ -54,21 +53,3 @@ class Delay(torch.autograd.Function):
         gx, gd = delay.backward(grad_y, layout.lanes(y), spread)
         to_value = layout.per_channel(gd, value.numel()) * grad_scale / sampling_time
         return layout.gradient(gx, contiguous), to_value, None, None, None
-
-
-class Shift(torch.autograd.Function):
-    """Every neuron's signal later by the same number of steps, zero-filled; earlier if negative."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, steps: int) -> Tensor:
-        _follow_torch()
-        ctx.steps = steps
-        layout = layout_of(x, "shift input")
-        return layout.logical(delay.shift(layout.lanes(x), steps))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
-        layout = layout_of(grads[0], "shift gradient")
-        return layout.logical(delay.shift(layout.lanes(grads[0]), -ctx.steps)), None

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
-from lavadl_ref.slayer._bridge.layout import Layout
+from lavadl_ref.slayer._bridge.autograd import Layout
 from lavadl_ref.slayer.utils import _validate
 
 Path = Literal["auto", "events", "gemm"]
@@ -104,7 +104,8 @@ class ChosenPath:
 
 def sums(input: Tensor, weights: Sequence[Tensor]) -> tuple[list[Tensor], ChosenPath]:
     """The weighted sums (N, O, T) of `input` (N, ..., T) for each of `weights` (O, I), and how they were made."""
-    _validate.of_dtype(input, weights[0].dtype, "dense input")
+    if input.dtype != weights[0].dtype:
+        _validate.of_dtype(input, weights[0].dtype, "dense input")
     n, steps = input.shape[0], input.shape[-1]
     listed = _listed(input, weights)
     recorded = torch.is_grad_enabled() and any(weight.requires_grad for weight in weights)
@@ -128,19 +129,19 @@ def _listed(input: Tensor, weights: Sequence[Tensor]) -> tuple[events.Events, li
     """Events and tables of weights, None where a matrix product is to be used."""
     n, steps, width = input.shape[0], input.shape[-1], math.prod(input.shape[1:-1])
     plain = all(x.dtype == torch.float32 and x.device.type == "cpu" for x in (input, *weights))
-    if _path == "gemm" or not plain or input.numel() == 0 or not events.fits(n, width, steps):
+    if _path == "gemm" or not plain or input.numel() == 0:
         return None
     guessing = _path == "auto"
     outputs = sum(len(weight) for weight in weights)
     few = outputs < FEWEST_OUTPUTS or n * steps < FEWEST_ROWS
-    if guessing and (few or input.numel() * outputs < LEAST_WORK):
+    if (guessing and (few or input.numel() * outputs < LEAST_WORK)) or not events.fits(n, width, steps):
         return None
     x = input.detach()
     lanes = x.is_contiguous() and steps > 1
     entries = x if lanes else _rows(x).contiguous()
     if guessing and _estimate(entries) > FORWARD:
         return None
-    _autograd._follow_torch()
+    _autograd.follow_torch()
     tables = []
     for weight in weights:
         table = events.table(weight.detach().contiguous().numpy())
@@ -175,7 +176,7 @@ class _Events(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, found: events.Events, tables: list[NDArray[Any]], taken: ChosenPath, *weights: Tensor
     ) -> tuple[Tensor, ...]:
-        _autograd._follow_torch()
+        _autograd.follow_torch()
         ctx.shape, ctx.taken = x.shape, taken
         # the lists stay right whatever becomes of the input, but torch's rule is that it must not change
         ctx.input, ctx.version = weakref.ref(x), _version(x)
@@ -201,7 +202,7 @@ class _Events(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        _autograd._follow_torch()
+        _autograd.follow_torch()
         x = ctx.input()
         if x is not None and _version(x) != ctx.version:
             raise RuntimeError(

@@ -1,4 +1,4 @@
-"""Neurons that hear each other as a torch autograd function: `lavadl_kernels.feedback` on tensors."""
+"""Recurrent neurons as a torch autograd function: `lavadl_kernels.engine.recurrent` on tensors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
-from lavadl_ref.slayer._bridge.layout import Layout
-from lavadl_ref.slayer._overflow import explained
+from lavadl_ref.slayer._bridge.autograd import Layout
+from lavadl_ref.slayer._overflow import explanation
 
 
 @dataclass(frozen=True)
@@ -60,20 +60,20 @@ def run(
     return FeedbackNeurons.apply(setting, states, others, *inputs, *tensors, *decays)
 
 
-def begun(x: Tensor, weight: Weight, last: Tensor, graded: bool) -> Tensor:
+def with_last(x: Tensor, weight: Weight, last: Tensor, graded: bool) -> Tensor:
     """`x`, (N, O, ..., T), with what `last`, (N, O, ...), sends to its first step, to the bit as within a run."""
     others = weight.others if isinstance(weight, Uniform) else None
     given = weight.own if isinstance(weight, Uniform) else weight
-    first = Begun.apply(x[..., 0].flatten(1), last.flatten(1), given, others, graded)
+    first = FirstStep.apply(x[..., 0].flatten(1), last.flatten(1), given, others, graded)
     return torch.cat([first.reshape(x[..., :1].shape), x[..., 1:]], dim=-1)
 
 
-class Begun(torch.autograd.Function):
-    """`lavadl_kernels.feedback.begun` on tensors (N, O)."""
+class FirstStep(torch.autograd.Function):
+    """The first step of an input with what the spikes before it send, on tensors (N, O)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, last: Tensor, weight: Tensor, others: float | None, graded: bool) -> Tensor:
-        _autograd._follow_torch()
+        _autograd.follow_torch()
         ctx.save_for_backward(last, weight)
         ctx.others = others
         step, spikes = (part.detach().contiguous().flatten().numpy() for part in (x, last))
@@ -94,7 +94,7 @@ class Begun(torch.autograd.Function):
 
 
 class FeedbackNeurons(torch.autograd.Function):
-    """A family of `lavadl_kernels.dynamics` whose neurons hear each other, on tensors.
+    """A family of `lavadl_kernels.neurons` with feedback between the neurons of a layer, on tensors.
 
     Takes the states to start from, for each input the ``others`` of `Uniform` weights or None, then the inputs,
     the weights, and the decays.
@@ -108,19 +108,25 @@ class FeedbackNeurons(torch.autograd.Function):
         others: tuple[float | None, ...],
         *tensors: Tensor,
     ) -> Any:
-        _autograd._follow_torch()
+        _autograd.follow_torch()
         ctx.set_materialize_grads(False)
         count = setting.inputs
         inputs, weights, decays = tensors[:count], tensors[count : 2 * count], tensors[2 * count :]
         # lanes of one sample beside each other
         layout = Layout.channels_last(inputs[0].shape)
-        initial = np.stack([_autograd._start(state, layout) for state in states])
-        neuron = setting.kernel.Parameters(_autograd.parameter_rows(decays, layout), *setting.constants)
+        initial = np.stack([_autograd.start_of(state, layout) for state in states])
+        neuron = setting.family.parameters(_autograd.parameter_rows(decays, layout), *setting.constants)
         x = tuple(layout.lanes(part) for part in inputs)
         fed = tuple(_weights(weight, other) for weight, other in zip(weights, others, strict=True))
         units = layout.shape[1]
-        with explained(x, lambda: dynamics.forward(neuron, x, initial, setting.graded, False, False)):
+        try:
             result = feedback.forward(neuron, x, initial, units, fed, setting.graded, setting.traces)
+        except ValueError as error:
+
+            def alone() -> None:
+                dynamics.forward(neuron, x, initial, setting.graded, False, False)
+
+            raise ValueError(explanation(str(error), x, alone)) from None
         spikes = layout.logical(result.spike)
         ctx.save_for_backward(*weights, *decays, spikes)
         ctx.run = layout, neuron, initial, fed, result.x, result.checkpoints.dtype
@@ -132,7 +138,7 @@ class FeedbackNeurons(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        _autograd._follow_torch()
+        _autograd.follow_torch()
         setting: _autograd.Setting = ctx.setting
         layout, neuron, initial, fed, x, kind = ctx.run
         *tensors, spikes = ctx.saved_tensors

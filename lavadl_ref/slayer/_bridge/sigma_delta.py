@@ -1,6 +1,6 @@
 """The sigma-delta kernels as torch autograd functions, and the state that Sigma and Delta keep.
 
-As in `_autograd`, tensors have upstream's logical shapes.  States are float64 tensors
+As in `_bridge.autograd`, tensors have upstream's logical shapes.  States are float64 tensors
 (N, C, *spatial) in units of 1, and carry no gradient.  Thresholds are float tensors (1,) or (C,).
 """
 
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lavadl_ref.slayer._bridge.autograd import _follow_torch
-from lavadl_ref.slayer._bridge.layout import Layout, layout_of
+from lavadl_ref.slayer._bridge.autograd import Layout, follow_torch, layout_of
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer.utils import _validate
@@ -39,7 +38,7 @@ class SigmaFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, state: Tensor | None) -> Any:
-        _follow_torch()
+        follow_torch()
         layout = layout_of(x, "sigma input")
         y, after = sigma_delta.sigma_forward(layout.lanes(x), _initial(state, layout))
         result = layout.logical(y), layout.logical_state(after)
@@ -50,7 +49,7 @@ class SigmaFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
+        follow_torch()
         return ctx.layout.logical(sigma_delta.sigma_backward(ctx.layout.lanes(grads[0]))), None
 
 
@@ -70,11 +69,11 @@ class DeltaFunction(torch.autograd.Function):
         tau_grad: float,
         scale_grad: float,
     ) -> Any:
-        _follow_torch()
+        follow_torch()
         layout = layout_of(x, "delta input")
         thresholds: Any = threshold.detach().to(torch.float64).numpy()
         states = [_initial(state, layout) for state in (before, residue, error)]
-        kernel = *states, layout.per_lane(thresholds), scale, cum_error
+        kernel: tuple[Any, ...] = (*states, layout.per_lane(thresholds), scale, cum_error)
         message, *after = sigma_delta.delta_forward(layout.lanes(x), *kernel)
         ctx.save_for_backward(x, threshold)
         ctx.kernel = layout, kernel, (tau_grad, scale_grad)
@@ -85,7 +84,7 @@ class DeltaFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
+        follow_torch()
         x, threshold = ctx.saved_tensors
         layout, kernel, surrogate = ctx.kernel
         grad = layout.lanes(grads[0])
@@ -129,7 +128,7 @@ class _Run(NamedTuple):
 def _run(
     setting: Setting, states: list[Tensor | None] | None, x: Tensor, threshold: Tensor, bias: Tensor | None
 ) -> _Run:
-    _follow_torch()
+    follow_torch()
     layout = layout_of(x)
     lanes = layout.lanes(x)
     inner = math.prod(x.shape[i] for i in layout.order[layout.order.index(1) + 1 :])
@@ -199,7 +198,7 @@ class _NeuronFunction(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        _follow_torch()
+        follow_torch()
         layout, kept, relu, inner, sums = ctx.kernel
         channels = layout.shape[1]
         norm: Any = ctx.norm

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref.slayer._bridge import delay as _delay
-from lavadl_ref.slayer._bridge.layout import layout_of
+from lavadl_ref.slayer._bridge.autograd import Shift, layout_of
 from lavadl_ref.slayer._callers import stack_level
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
@@ -46,7 +46,7 @@ def delay(input: Tensor, delay_val: Any = 1, sampling_time: float = 1) -> Tensor
     whole = type(delay_val) is int and type(sampling_time) in (int, float) and sampling_time == 1
     if whole and isinstance(input, Tensor) and input.ndim >= 3 and input.dtype == torch.float32:
         # what follows a layer wants time slowest in memory
-        later: Tensor = _delay.Shift.apply(input, delay_val)
+        later: Tensor = Shift.apply(input, delay_val)
         return later
     return shifted(input, delay_val, sampling_time, "delay", "delay_val")
 

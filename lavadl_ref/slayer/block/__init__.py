@@ -1,5 +1,5 @@
 """Blocks: synapse, neuron and axon in one module that exports itself."""
 
-from lavadl_ref.slayer.block import adrf, adrf_iz, alif, base, cuba, rf, rf_iz, sigma_delta
+from lavadl_ref.slayer.block import adrf, adrf_iz, alif, base, cuba, export, rf, rf_iz, sigma_delta
 
-__all__ = ["adrf", "adrf_iz", "alif", "base", "cuba", "rf", "rf_iz", "sigma_delta"]
+__all__ = ["adrf", "adrf_iz", "alif", "base", "cuba", "export", "rf", "rf_iz", "sigma_delta"]

@@ -7,7 +7,7 @@ block was made, by others of this package or by the user's own: what depends on 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer import axon
+from lavadl_ref.slayer._bridge.autograd import Shift
 from lavadl_ref.slayer._overflow import blamed
 from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer._precision import FullPrecision
@@ -29,6 +30,9 @@ MAX_DELAY = 62  #: longest axonal delay that a block learns, what the device can
 
 Output = Tensor | tuple[Tensor, Tensor | float]
 
+#: For each kind of block the function that describes it for a ``.net`` file; `block.export` fills the table.
+EXPORTS: dict[type, Callable[[Any], exchange.Layer]] = {}
+
 
 class Block(FullPrecision):
     """What all blocks share: counting of events, the shape, and the export."""
@@ -40,7 +44,9 @@ class Block(FullPrecision):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().__call__(*args, **kwargs)
+            if torch.is_autocast_enabled("cpu"):
+                return super().__call__(*args, **kwargs)
+            return torch.nn.Module.__call__(self, *args, **kwargs)
         except ValueError as error:
             # the neurons see what the weights made of the input: infinity as NaN
             blame = None
@@ -63,8 +69,12 @@ class Block(FullPrecision):
         return (x, event_rate(x)) if self.count_log else x
 
     def describe(self) -> exchange.Layer:
-        """What this block writes into a ``.net`` file."""
-        raise NotImplementedError
+        """The layer that this block writes into a ``.net`` file."""
+        for cls in type(self).__mro__:
+            if cls in EXPORTS:
+                layer: exchange.Layer = EXPORTS[cls](self)
+                return layer
+        raise NotImplementedError(f"{type(self).__name__} block must have a method describe to be exported, got none")
 
     def deployed(self, x: Tensor) -> Output:
         """The output for `x` as the layer in the file has it, for blocks that can also compute otherwise."""
@@ -102,6 +112,16 @@ def persists(module: torch.nn.Module) -> bool:
     return bool(getattr(getattr(module, "neuron", None), "persistent_state", False))
 
 
+def called(part: Any, *args: Any) -> Any:
+    """The result of a part of a block, hooks included.
+
+    Where autocast is off, a part of ours has nothing to switch off, and its own look at that is passed by.
+    """
+    if type(part).__call__ is FullPrecision.__call__ and not torch.is_autocast_enabled("cpu"):
+        return torch.nn.Module.__call__(part, *args)
+    return part(*args)
+
+
 def step_delay(module: Any, x: Tensor) -> Tensor:
     """Shift a block's output by one step, as a deployed network does between layers.
 
@@ -118,7 +138,8 @@ def step_delay(module: Any, x: Tensor) -> Tensor:
     Tensor
         Shape of `x`.
     """
-    shifted = axon.delay(x, 1)
+    # what `axon.delay` does for float32, which is all that neurons of this package send
+    shifted = Shift.apply(x, 1) if x.dtype == torch.float32 and x.ndim >= 3 else axon.delay(x, 1)
     if not persists(module):
         return shifted
     last = getattr(module, "delay_buffer", None)
@@ -231,7 +252,7 @@ class SpikingBlock(Persistent, Block):
 
     def _fire(self, z: Signal) -> Output:
         """What leaves the block for the input `z` of its neurons."""
-        return self._sent(self.neuron(z))
+        return self._sent(called(self.neuron, z))
 
     def _sent(self, spikes: Tensor) -> Output:
         """What leaves the block for the spikes of its neurons."""
@@ -241,9 +262,9 @@ class SpikingBlock(Persistent, Block):
         else:
             self._tell_delay()
             if self.delay_shift and not self._persists:
-                x = self.delay(spikes, 1)  # both in one pass
+                x = called(self.delay, spikes, 1)  # both in one pass
             else:
-                x = self.delay(self._shifted(spikes))
+                x = called(self.delay, self._shifted(spikes))
         self.shape = x.shape[1:-1]
         return self._counted(x)
 
@@ -298,4 +319,4 @@ class SynapticBlock(SpikingBlock):
     def forward(self, x: Tensor) -> Output:
         """Spikes (N, ..., T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
         self._link()
-        return self._fire(self.synapse(x))
+        return self._fire(called(self.synapse, x))

@@ -1,4 +1,12 @@
-"""The blocks of one family, made of the blocks for any family."""
+"""The blocks of one family, made of the blocks for any family, and the registry of families.
+
+A family of neurons becomes one of slayer by a neuron class, see `neuron.spiking.Neuron`, and by its row here::
+
+    family = Family(__name__, Neuron, synapse)
+    Input, Affine, Dense, Conv, ConvT, Pool, Unpool, Recurrent, KWTA = family.blocks()
+
+`slayer.auto` finds it by the family's name in a ``.net`` file.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +14,32 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import torch
+from lavadl_kernels import neurons as kernels
 
+from lavadl_ref import exchange
 from lavadl_ref.slayer import axon
-from lavadl_ref.slayer.block import recurrent, synaptic
+from lavadl_ref.slayer.block import readout, recurrent, synaptic
 from lavadl_ref.slayer.block._block import MAX_DELAY, SpikingBlock
 from lavadl_ref.slayer.neuron.base import Neuron
 
 B = TypeVar("B", bound=SpikingBlock)
+
+#: The kinds of block that `slayer.auto` makes, by the name that they have in every family.
+KINDS: dict[str, type[SpikingBlock]] = {
+    kind.__name__.removeprefix("Abstract"): kind
+    for kind in (
+        synaptic.AbstractInput,
+        synaptic.AbstractAffine,
+        synaptic.AbstractDense,
+        synaptic.AbstractConv,
+        synaptic.AbstractConvT,
+        synaptic.AbstractPool,
+        synaptic.AbstractUnpool,
+        recurrent.AbstractRecurrent,
+        recurrent.AbstractKWTA,
+        readout.AbstractOutput,
+    )
+}
 
 
 class WithNeurons(torch.nn.Module):
@@ -41,8 +68,39 @@ class Complete(torch.nn.Module):
         block._complete()
 
 
+#: Every family of slayer by its name in a ``.net`` file; defining a `Family` adds to it.
+FAMILIES: dict[str, Family] = {}
+
+
+def missing(name: str) -> str | None:
+    """The error that names the row that the family that a ``.net`` file calls `name` lacks; None if it lacks none."""
+    if name in FAMILIES:
+        return None
+    wanted = {
+        "a record in lavadl_kernels.neurons": name in kernels.FAMILIES,
+        "a row in lavadl_ref.exchange.FAMILIES": name in exchange.FAMILIES,
+        "a neuron class in slayer.neuron and a block family in slayer.block": False,
+    }
+    row = next(row for row, there in wanted.items() if not there)
+    return f"family {name!r} must have {row}, got none"
+
+
+def family_of(name: str) -> Family:
+    """Look up the family that a ``.net`` file calls `name`.
+
+    Raises
+    ------
+    KeyError
+        If it has no blocks; the message names the row that is missing.
+    """
+    text = missing(name)
+    if text is not None:
+        raise KeyError(text)
+    return FAMILIES[name]
+
+
 class Family:
-    """What makes a block a block of a family.
+    """The family that makes a block a block of its neurons.
 
     Parameters
     ----------
@@ -52,28 +110,55 @@ class Family:
         Its neuron.
     synapses : module
         Its synapses: `slayer.synapse`, or `slayer.synapse.complex`.
-    default_shift : bool
-        Whether its blocks shift their output by one step unless told otherwise.
+    default_shift : bool, optional
+        Whether its blocks shift their output by one step unless told otherwise; if not given, as `exchange` says.
     **attributes
         More that its blocks have.
+
+    Raises
+    ------
+    KeyError
+        If the neurons' family has no record in the kernels, or no row in `exchange`.
+    ValueError
+        If another family of slayer has its name.
     """
+
+    registers = True  #: whether `slayer.auto` makes these blocks of a file
 
     def __init__(
         self,
         module: str,
         neuron_class: type[Neuron],
         synapses: ModuleType,
-        default_shift: bool = True,
+        default_shift: bool | None = None,
         **attributes: Any,
     ) -> None:
+        name = neuron_class.family
+        text = missing(name)
+        if text is not None and not (name in kernels.FAMILIES and name in exchange.FAMILIES):
+            raise KeyError(text)
+        if default_shift is None:
+            default_shift = exchange.FAMILIES[name].delay_shift
+        self.neuron_class = neuron_class
+        self._made: dict[str, type[SpikingBlock]] = {}
         self.module = module
         self.name = module.rpartition(".")[2]
         common = {"neuron_class": neuron_class, "synapses": synapses, "default_shift": default_shift, **attributes}
         doc = f"""Neurons of `slayer.neuron.{self.name}` for a block derived from this class and one of `block.base`."""
         self.abstract = type("Abstract", (WithNeurons,), {**common, "__module__": module, "__doc__": doc})
+        if self.registers:
+            if FAMILIES.get(name, self).module != module:
+                raise ValueError(f"family {name!r} must have one block family in slayer.block, got a second: {module}")
+            FAMILIES[name] = self
+
+    def block(self, name: str) -> Any:
+        """The block of this family that is called `name`, e.g. ``"Dense"``."""
+        if name not in self._made:
+            self(KINDS[name])
+        return self._made[name]
 
     def base(self, name: str) -> type[torch.nn.Module]:
-        """What blocks of the user's own are derived from, beside a class of `block.base`; `name` is Lava-DL's."""
+        """The class, by Lava-DL's name, that blocks of the user's own are derived from beside one of `block.base`."""
         self.abstract.__name__ = self.abstract.__qualname__ = name
         return self.abstract
 
@@ -108,4 +193,7 @@ class Family:
         summary, _, rest = (block.__doc__ or "").partition("\n")
         doc = f"{summary}\n\n    With neurons of `slayer.neuron.{self.name}`.\n{rest}"
         bases: Any = (Complete, self.abstract, block)
-        return type(block.__name__.removeprefix("Abstract"), bases, {"__module__": self.module, "__doc__": doc})
+        name = block.__name__.removeprefix("Abstract")
+        made = type(name, bases, {"__module__": self.module, "__doc__": doc})
+        self._made[name] = made
+        return made

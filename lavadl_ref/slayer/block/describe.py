@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,18 +13,14 @@ from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref.slayer.axon import Delay
+from lavadl_ref.slayer.block._block import SpikingBlock
 from lavadl_ref.slayer.block._saturation import described, look_at
 from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.neuron.spiking import Neuron as SpikingNeuron
-from lavadl_ref.slayer.synapse._generic import GenericLayer
 from lavadl_ref.slayer.synapse.complex import ComplexLayer
-
-if TYPE_CHECKING:
-    from lavadl_ref.slayer.block import base
+from lavadl_ref.slayer.synapse.dense import GenericLayer
 
 Arrays = dict[str, Any]  #: int64 arrays by the names of description fields
-
-NEVER_MANTISSA = (1 << 18) - 1  #: threshold of a neuron that is read out and never spikes
 
 
 def integers(values: Tensor, what: str) -> NDArray[np.int64]:
@@ -102,8 +98,6 @@ def neuron(module: Neuron, spikes: bool = True) -> exchange.Neuron:
             f"with scale {scale} can be exported with binary spikes only"
         )
     params = dict(module.device_params)
-    if not spikes:
-        params["vThMant"] = NEVER_MANTISSA
     family = exchange.family(params.pop("type"))
     for key, norm in (
         ("weight_exp", module.real_norm if module.complex else module.norm),
@@ -114,7 +108,8 @@ def neuron(module: Neuron, spikes: bool = True) -> exchange.Neuron:
             params[key] = int(exponent.item())
     values = {field.name: _value(params[field.key]) for field in family.fields if field.key in params}
     absent = {field.name: field.default for field in family.fields if field.key not in params}
-    return exchange.Neuron(family.type, {**values, **absent})
+    described = exchange.Neuron(family.type, {**values, **absent})
+    return described if spikes else exchange.silenced(described)
 
 
 def _norm_bias(norm: Any, channels: int, scale: int) -> NDArray[np.int64] | None:
@@ -165,10 +160,10 @@ def _sum(*arrays: Arrays) -> Arrays:
 
 def _behind_current(module: Any) -> bool:
     """Whether a bias of the file acts on the voltage and not on what the neurons receive."""
-    return isinstance(module, SpikingNeuron) and module.family == "CUBA"
+    return isinstance(module, SpikingNeuron) and module.kernel.bias_at in module.kernel.states
 
 
-def _received(block: base.SpikingBlock, synapse: Any) -> Arrays:
+def _received(block: SpikingBlock, synapse: Any) -> Arrays:
     """`_constants` where the bias of a file acts.
 
     Raises
@@ -192,7 +187,7 @@ def _received(block: base.SpikingBlock, synapse: Any) -> Arrays:
     return found
 
 
-def _paired(block: base.SpikingBlock, constant: NDArray[np.int64]) -> Arrays:
+def _paired(block: SpikingBlock, constant: NDArray[np.int64]) -> Arrays:
     """A constant that the neurons receive, of complex ones in the part that fires them."""
     if not constant.any():
         return {}
@@ -202,7 +197,7 @@ def _paired(block: base.SpikingBlock, constant: NDArray[np.int64]) -> Arrays:
     return {name: constant if i == block.neuron.fires_on else silent for i, name in enumerate(("bias", "bias_imag"))}
 
 
-def _common(block: base.SpikingBlock, shape: tuple[int, ...]) -> dict[str, Any]:
+def _common(block: SpikingBlock, shape: tuple[int, ...]) -> dict[str, Any]:
     if block.delay is not None and not isinstance(block.delay, Delay):
         raise TypeError(f"to be exported, a delay must be slayer.axon.Delay, got {type(block.delay).__name__}")
     if isinstance(block.neuron, Neuron):
@@ -221,7 +216,22 @@ def _begin(block: Any) -> None:
     look_at(block)
 
 
-def input(block: base.AbstractInput) -> exchange.Input:
+def flatten(block: Any) -> exchange.Flatten:
+    """A flatten block."""
+    return exchange.Flatten(shape=block._known_shape()[:1])
+
+
+def average(block: Any) -> exchange.Average:
+    """An average block."""
+    return exchange.Average(shape=block._known_shape()[:1])
+
+
+def time_decimation(block: Any) -> exchange.TimeDecimation:
+    """A block that averages over bins of steps."""
+    return exchange.TimeDecimation(shape=block._known_shape(), factor=block.factor)
+
+
+def input(block: Any) -> exchange.Input:
     """An input block; its one gain and one offset.
 
     Raises
@@ -268,7 +278,7 @@ def network(blocks: Iterable[Any]) -> exchange.Network:
     return exchange.Network(described(blocks))
 
 
-def dense(block: base.AbstractDense) -> exchange.Dense | exchange.Kernel:
+def dense(block: Any) -> exchange.Dense | exchange.Kernel:
     """A dense block; on frames larger than its weights, a convolution."""
     if math.prod(block.shape[1:] if block.shape is not None else ()) != 1:
         return kernel(block, exchange.Conv)
@@ -277,7 +287,7 @@ def dense(block: base.AbstractDense) -> exchange.Dense | exchange.Kernel:
     return exchange.Dense(**_with_units(block, block.synapse), **weights, **_bias(block, block.synapse))
 
 
-def affine(block: base.AbstractAffine) -> exchange.Dense:
+def affine(block: Any) -> exchange.Dense:
     """An affine block: neurons that never spike, or none."""
     _begin(block)
     common = _with_units(block, block.synapse)
@@ -293,12 +303,12 @@ def affine(block: base.AbstractAffine) -> exchange.Dense:
 def output(block: Any) -> exchange.Dense:
     """An output block: sums that are read."""
     _begin(block)
-    summing = exchange.Neuron("SDNN", {"activation": None, "threshold": None, "sigma_output": True})
+    summing = exchange.Neuron(block.neuron.family, {"activation": None, "threshold": None, "sigma_output": True})
     common = {**_with_units(block, block.synapse), "neuron": summing}
     return exchange.Dense(**common, **matrix(block.synapse), **_received(block, block.synapse))
 
 
-def _fed_back(block: base.AbstractRecurrent | base.AbstractKWTA, synapse: Any, constants: Arrays) -> dict[str, Any]:
+def _fed_back(block: Any, synapse: Any, constants: Arrays) -> dict[str, Any]:
     """What blocks with feedback share; `constants` are received by the neurons in every step."""
     scale = _scale(block.neuron)
     own = _constants(synapse, scale)
@@ -313,7 +323,7 @@ def _fed_back(block: base.AbstractRecurrent | base.AbstractKWTA, synapse: Any, c
     return {**described, **_sum(added, own)}
 
 
-def recurrent(block: base.AbstractRecurrent) -> exchange.Recurrent:
+def recurrent(block: Any) -> exchange.Recurrent:
     """A recurrent block."""
     look_at(block)
     scale = _scale(block.neuron)
@@ -322,7 +332,7 @@ def recurrent(block: base.AbstractRecurrent) -> exchange.Recurrent:
     return exchange.Recurrent(**common, **feedback)
 
 
-def kwta(block: base.AbstractKWTA) -> exchange.Recurrent:
+def kwta(block: Any) -> exchange.Recurrent:
     """A block of neurons that compete: feedback of fixed form, and one constant that all of them receive."""
     look_at(block)
     units, scale = block.synapse.out_channels, _scale(block.neuron)
@@ -330,7 +340,7 @@ def kwta(block: base.AbstractKWTA) -> exchange.Recurrent:
     values = integers(block.feedback * scale, "feedback")
     matrices: Arrays = {"weight_rec": values}
     if block.neuron.complex:
-        # the part that fires them hears the others
+        # the part that fires them receives what the others send
         names = ("weight_rec", "weight_rec_imag")
         matrices = {name: values if i == block.neuron.fires_on else 0 * values for i, name in enumerate(names)}
     return exchange.Recurrent(**_fed_back(block, block.synapse, _paired(block, constant)), **matrices)
@@ -339,7 +349,7 @@ def kwta(block: base.AbstractKWTA) -> exchange.Recurrent:
 _FEEDBACK = {"weight": "weight_rec", "weight_imag": "weight_rec_imag"}
 
 
-def _with_units(block: base.SpikingBlock, synapse: Any) -> dict[str, Any]:
+def _with_units(block: SpikingBlock, synapse: Any) -> dict[str, Any]:
     if block.shape is not None and math.prod(block.shape[1:]) != 1:
         raise ValueError(
             f"a file has no layer for a {type(block).__name__} block whose output has the shape {tuple(block.shape)}: "
@@ -348,7 +358,7 @@ def _with_units(block: base.SpikingBlock, synapse: Any) -> dict[str, Any]:
     return _common(block, (synapse.out_channels,))
 
 
-def _bias(block: base.SpikingBlock, synapse: Any) -> Arrays:
+def _bias(block: SpikingBlock, synapse: Any) -> Arrays:
     return _sum(bias(block.neuron, synapse.out_channels), _received(block, synapse))
 
 

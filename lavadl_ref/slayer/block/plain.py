@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lavadl_ref import exchange
 from lavadl_ref.slayer.block._block import Block, Output
 from lavadl_ref.slayer.utils import _validate
 
@@ -23,9 +22,6 @@ class Flatten(Block):
         y = x.movedim(-1, 0).flatten(2).movedim(0, -1)
         self.shape = torch.Size([y.shape[1], 1, 1])
         return self._counted(y)
-
-    def describe(self) -> exchange.Layer:
-        return exchange.Flatten(shape=self._known_shape()[:1])
 
 
 class Average(Block):
@@ -53,9 +49,6 @@ class Average(Block):
         self.shape = torch.Size([self.num_outputs, 1, 1])
         return self._counted(y)
 
-    def describe(self) -> exchange.Layer:
-        return exchange.Average(shape=self._known_shape()[:1])
-
 
 class TimeDecimation(Block):
     """Mean over bins of `factor` steps; the end is padded with zeros to a whole bin.
@@ -81,6 +74,3 @@ class TimeDecimation(Block):
         x = torch.nn.functional.pad(x, (0, -x.shape[-1] % self.factor))
         self.shape = x.shape[1:-1]
         return self._counted(x.unflatten(-1, (-1, self.factor)).mean(-1))
-
-    def describe(self) -> exchange.Layer:
-        return exchange.TimeDecimation(shape=self._known_shape(), factor=self.factor)

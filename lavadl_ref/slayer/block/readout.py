@@ -7,9 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lavadl_ref import exchange
 from lavadl_ref.slayer import dendrite
-from lavadl_ref.slayer.block import describe
 from lavadl_ref.slayer.block._block import Output as Result
 from lavadl_ref.slayer.block._block import SynapticBlock
 from lavadl_ref.slayer.block.synaptic import dense_synapse
@@ -66,6 +64,3 @@ class AbstractOutput(SynapticBlock):
         z = self.sigma(self.synapse(x))
         self.shape = z.shape[1:-1]
         return self._counted(z)
-
-    def describe(self) -> exchange.Layer:
-        return describe.output(self)

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lavadl_ref import exchange
 from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._bridge import feedback as _feedback
 from lavadl_ref.slayer._hooks import watched
-from lavadl_ref.slayer.block import describe
 from lavadl_ref.slayer.block._block import Output, SpikingBlock
 from lavadl_ref.slayer.block.synaptic import dense_synapse
 from lavadl_ref.slayer.neuron import spiking
@@ -43,7 +41,7 @@ class FeedbackBlock(SpikingBlock):
         If the neurons do not spike, or their norm scales.
     """
 
-    num_neurons = Fixed()
+    num_neurons: Any = Fixed()
     _states = ("delay_buffer", "spike_state")
     if TYPE_CHECKING:
         bias: Any
@@ -249,9 +247,6 @@ class AbstractRecurrent(FeedbackBlock):
         z = tuple(_with_bias(part, own) for part, own in pairs)
         return self._feed_back(z, tuple(weight.flatten(1) for weight in synapse.hooked_weight), synapse)
 
-    def describe(self) -> exchange.Layer:
-        return describe.recurrent(self)
-
 
 class AbstractKWTA(FeedbackBlock):
     """Neurons of which about `num_winners` fire at a time: each excites itself and inhibits all others.
@@ -362,6 +357,3 @@ class AbstractKWTA(FeedbackBlock):
         weights = [silent, silent]
         weights[self.neuron.fires_on] = r
         return self._feed_back(z, tuple(weights))
-
-    def describe(self) -> exchange.Layer:
-        return describe.kwta(self)

@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lavadl_ref import exchange
-from lavadl_ref.slayer.block import describe
 from lavadl_ref.slayer.block._block import Output, SpikingBlock, SynapticBlock
 from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.synapse.layer import Hook, Size
@@ -106,9 +104,6 @@ class AbstractInput(SpikingBlock):
         self.shape = x.shape[1:-1]
         return self._counted(self._shifted(z))
 
-    def describe(self) -> exchange.Layer:
-        return describe.input(self)
-
 
 def dense_synapse(
     in_neurons: Size, out_neurons: int, weight_scale: float, weight_norm: bool, pre_hook_fx: Hook | None
@@ -168,14 +163,11 @@ class AbstractAffine(SynapticBlock):
         self._link()
         z: Any = self.synapse(x)
         if self.dynamics:
-            z = self.neuron.dynamics(z)[1]
+            z = self.neuron.dynamics(z)[getattr(self.neuron, "read_at", 1)]
         elif isinstance(z, tuple):
             z = z[1]
         self.shape = z.shape[1:-1]
         return self._counted(z)
-
-    def describe(self) -> exchange.Layer:
-        return describe.affine(self)
 
 
 class AbstractDense(SynapticBlock):
@@ -210,14 +202,9 @@ class AbstractDense(SynapticBlock):
         synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
         super().__init__(neuron_params, synapse, delay, delay_shift, count_log, mask)
 
-    def describe(self) -> exchange.Layer:
-        return describe.dense(self)
-
 
 class _KernelBlock(SynapticBlock):
     """A block whose synapse is a convolution."""
-
-    layer: type[exchange.Kernel]
 
     def __init__(
         self,
@@ -250,9 +237,6 @@ class _KernelBlock(SynapticBlock):
         }
         super().__init__(neuron_params, synapse, delay, delay_shift, count_log)
 
-    def describe(self) -> exchange.Layer:
-        return describe.kernel(self, self.layer)
-
 
 class AbstractConv(_KernelBlock):
     """Convolutional neurons.
@@ -265,19 +249,18 @@ class AbstractConv(_KernelBlock):
         As in `synapse.Conv`.
     """
 
-    synapse_name, layer = "Conv", exchange.Conv
+    synapse_name = "Conv"
 
 
 class AbstractConvT(_KernelBlock):
     """Transposed-convolutional neurons; parameters as in `Conv`."""
 
-    synapse_name, layer = "ConvTranspose", exchange.ConvTranspose
+    synapse_name = "ConvTranspose"
 
 
 class _WindowBlock(SynapticBlock):
     """A block whose synapse is a fixed window."""
 
-    layer: type[exchange.Kernel]
     _mixes_channels = False
 
     def __init__(
@@ -308,9 +291,6 @@ class _WindowBlock(SynapticBlock):
         params = None if given is None else {**given, "norm": None}
         super().__init__(params, synapse, delay, delay_shift, count_log)
 
-    def describe(self) -> exchange.Layer:
-        return describe.kernel(self, self.layer)
-
 
 class AbstractPool(_WindowBlock):
     """Neurons that sum windows of each channel; the neuron has no norm.
@@ -323,10 +303,10 @@ class AbstractPool(_WindowBlock):
         As in `synapse.Pool`.
     """
 
-    synapse_name, layer = "Pool", exchange.Pool
+    synapse_name = "Pool"
 
 
 class AbstractUnpool(_WindowBlock):
     """Neurons that copy each input over a window; parameters as in `Pool`, the neuron has no norm."""
 
-    synapse_name, layer = "Unpool", exchange.Unpool
+    synapse_name = "Unpool"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lavadl_kernels.neurons import sigma_delta
 from torch import Tensor
 
 from lavadl_ref.slayer._bridge.sigma_delta import SigmaFunction, Stateful
@@ -34,7 +35,7 @@ class Sigma(Stateful):
     @property
     def device_params(self) -> dict[str, Any]:
         """The parameters as a ``.net`` file names them."""
-        return {"type": "SDNN", "sigma_output": True}
+        return {"type": sigma_delta.FAMILY.name, "sigma_output": True}
 
     def forward(self, input: Tensor) -> Tensor:
         """Sums of `input` (N, C, ..., T) float32 up to each step.

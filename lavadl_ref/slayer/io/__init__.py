@@ -1,4 +1,4 @@
-"""Events, spikes with an address and a time: to and from tensors, files and moving pictures."""
+"""Events, which are spikes with an address and a time: conversion to and from tensors and files, and animations."""
 
 from lavadl_ref.slayer.io.event import Event, tensor_to_event
 from lavadl_ref.slayer.io.files import (

@@ -1,4 +1,4 @@
-"""Pillow, which is needed only where pictures are read or written."""
+"""Pillow, imported only when a picture is read or written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lavadl_ref import _files
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Decoders of other formats start programs, or take memory that does not follow from the size of the picture.
+#: Formats that are read. The decoders of others start programs, or take memory unrelated to the size of the picture.
 FORMATS = ("JPEG", "PNG", "BMP", "PPM", "WEBP")
 
 
@@ -21,7 +21,7 @@ def pillow(module: str = "Image") -> Any:
     Raises
     ------
     ImportError
-        If Pillow is not installed; says how to install it.
+        Pillow is not installed; the message says how to install it.
     """
     try:
         return importlib.import_module(f"PIL.{module}")
@@ -35,9 +35,9 @@ def picture(path: str | os.PathLike[str], what: str) -> Image:
     Parameters
     ----------
     path : path
-        One of `FORMATS`, of at most `_files.PIXELS` pixels, which is looked at before anything is decoded.
+        A file in one of `FORMATS`, of at most `_files.PIXELS` pixels. The size is checked before anything is decoded.
     what : str
-        What it is, for errors.
+        A description of the picture, for errors.
 
     Raises
     ------
@@ -46,10 +46,10 @@ def picture(path: str | os.PathLike[str], what: str) -> Image:
     OSError
         The file is missing or cannot be read.
     ValueError
-        It is no such picture, or damaged; begins with the name of the file.
+        The file is no such picture, or is damaged; the message begins with its name.
     """
     images = pillow()
-    expected = f"{os.fspath(path)}: expected a picture, {what}"
+    wanted = f"{os.fspath(path)} must be a picture, {what}"
     with _files.opened(path, what) as stream:
         try:
             with images.open(stream, formats=FORMATS) as found:
@@ -58,12 +58,12 @@ def picture(path: str | os.PathLike[str], what: str) -> Image:
                     decoded: Image = found.convert("RGB")
                     return decoded
         except (images.DecompressionBombError, images.DecompressionBombWarning):
-            said = "it claims far more"
+            given = "far more"
         except images.UnidentifiedImageError:
-            raise ValueError(f"{expected}, in one of the formats {', '.join(FORMATS)}") from None
+            raise ValueError(f"{wanted}, in one of the formats {', '.join(FORMATS)}, got something else") from None
         except Exception as error:  # a damaged file raises whatever its decoder meets
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"{expected}: {said}") from None
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"{wanted}, got a damaged file: {reason}") from None
         else:
-            said = f"it has {width}x{height}"
-    raise ValueError(f"{expected}, of at most {_files.PIXELS:,} pixels, but {said}")
+            given = f"{width}x{height}"
+    raise ValueError(f"{wanted}, of at most {_files.PIXELS:,} pixels, got {given}")

@@ -1,29 +1,38 @@
-"""Moving pictures of events; the only place of ``slayer.io`` that needs matplotlib."""
+"""Animations of events. This is the only module of ``slayer.io`` that needs matplotlib."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.animation import FuncAnimation
+from numpy.typing import NDArray
 
 from lavadl_ref.slayer.io._room import room
 
-if TYPE_CHECKING:
-    from lavadl_ref.slayer.io.event import Event
+#: Most frames of an animation: eleven hours at 24 frames a second.
+_FRAMES = 10**6
 
-_FRAMES = 10**6  #: of an animation: eleven hours
-
-#: Backends that write files only, and warn when asked for a window.
+#: Backends that only write files, and warn when a window is to be opened.
 _WITHOUT_WINDOWS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
 
 
-def _colours(event: Event, order: np.ndarray) -> np.ndarray:
+class Events(NamedTuple):
+    """The columns of M events, (M,) each."""
+
+    x: NDArray[Any]  #: int64, neuron or column
+    y: NDArray[Any] | None  #: int64, row; None for events in one dimension
+    c: NDArray[Any]  #: int64, channel
+    t: NDArray[Any]  #: float64, time in milliseconds
+    p: NDArray[Any] | None  #: float64, payload
+
+
+def _colours(event: Events, order: NDArray[Any]) -> NDArray[Any]:
     """Red, green, blue and opacity of each event: (M, 4) in [0, 1]."""
-    palette = np.array([matplotlib.colors.to_rgba(f"C{k}") for k in range(10)])
-    colours = palette[event.c[order] % len(palette)]
+    palette: NDArray[Any] = np.array([matplotlib.colors.to_rgba(f"C{k}") for k in range(10)])
+    colours: NDArray[Any] = palette[event.c[order] % len(palette)]
     if event.p is not None:
         magnitude = np.abs(event.p[order])
         colours[:, 3] = magnitude / max(magnitude.max(initial=0), np.finfo(float).tiny)
@@ -31,9 +40,9 @@ def _colours(event: Event, order: np.ndarray) -> np.ndarray:
 
 
 class _Raster:
-    """Neuron over time; a frame is the number of events so far."""
+    """A plot of neurons over time. A frame is described by the number of events so far."""
 
-    def __init__(self, event: Event, ax: Any, order: np.ndarray, colours: np.ndarray, kept: int) -> None:
+    def __init__(self, event: Events, ax: Any, order: NDArray[Any], colours: NDArray[Any], kept: int) -> None:
         self.points, self.colours = np.stack([event.t, event.x], axis=1)[order], colours
         end, last = (max(self.points[:, axis].max(initial=0), 1) for axis in (0, 1))
         start = min(self.points[:, 0].min(initial=0), 0)
@@ -50,9 +59,9 @@ class _Raster:
 
 
 class _Picture:
-    """Row over column; a frame is the picture of the events within it, and `kept` of them are held at once."""
+    """Pictures of rows over columns. A frame is the picture of its events; `kept` frames are in memory at once."""
 
-    def __init__(self, event: Event, ax: Any, order: np.ndarray, colours: np.ndarray, kept: int) -> None:
+    def __init__(self, event: Events, ax: Any, order: NDArray[Any], colours: NDArray[Any], kept: int) -> None:
         x, y = event.x[order], np.asarray(event.y)[order]
         left, top = x.min(initial=0), y.min(initial=0)
         self.pixel, self.light = (y - top, x - left), colours[:, :3] * colours[:, 3:]
@@ -73,15 +82,15 @@ class _Picture:
         return (self.image,)
 
 
-def animate(event: Event, fig: Any, frame_rate: float, pre_compute_frames: bool, repeat: bool) -> FuncAnimation:
-    """The animation of an event, in real time; see `Event.anim`."""
+def animate(event: Events, fig: Any, frame_rate: float, pre_compute_frames: bool, repeat: bool) -> FuncAnimation:
+    """An animation of events in real time; see `Event.anim`."""
     order = np.argsort(event.t, kind="stable")
     times = event.t[order]
     duration = 1000 / frame_rate
     wanted = float(times.max(initial=0)) * frame_rate / 1000
     if not wanted <= _FRAMES:
         raise ValueError(
-            f"an animation has at most {_FRAMES:,} frames, but frame_rate {frame_rate} asks for {wanted:.4g}"
+            f"an animation must have at most {_FRAMES:,} frames, got {wanted:.4g} with frame_rate {frame_rate}"
         )
     count = int(times.max(initial=0) // duration) + 1
     figure = plt.figure() if fig is None else fig
@@ -92,7 +101,7 @@ def animate(event: Event, fig: Any, frame_rate: float, pre_compute_frames: bool,
     )
 
     def compute(index: int) -> Any:
-        # What happened before time 0 is in the first frame.
+        # The first frame also holds the events before time 0.
         edges = (index * duration if index else -np.inf, (index + 1) * duration)
         return painter.compute(*np.searchsorted(times, edges))
 

@@ -1,32 +1,33 @@
-"""Memory that numbers of the user's or of a file ask for."""
+"""A limit on the memory of arrays whose size a user or a file determines."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-#: Bytes that an array made to a user's numbers may take.
+#: Most bytes of such an array, 16 GiB. A mistaken number, such as a sampling time in the wrong unit, is to be named in
+#: an error before it exhausts the memory.
 LIMIT = 2**34
 
 
 def room(shape: Sequence[int], itemsize: int, what: str, because: str) -> None:
-    """Refuse an array that would take more than `LIMIT`, before it is made.
+    """Refuse an array of more than `LIMIT` bytes before it is allocated.
 
     Parameters
     ----------
     shape : sequence of int
-        Its shape, of any numbers from 0.
+        The shape of the array; lengths of 0 or more.
     itemsize : int
         Bytes of an element.
     what : str
-        What it is, as the subject of a sentence.
+        The name of the array, as the subject of the error.
     because : str
-        The argument that asks for it, and what it is.
+        The argument that determines the shape, and its value.
 
     Raises
     ------
     ValueError
-        It would be larger; says how large.
+        The array would take more; the message says how much.
     """
     size = math.prod(shape) * itemsize
     if size > LIMIT:

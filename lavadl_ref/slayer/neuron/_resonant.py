@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref.slayer._bounds import bounds_of
-from lavadl_ref.slayer.neuron import base, spiking
+from lavadl_ref.slayer.neuron import spiking
+from lavadl_ref.slayer.neuron.base import Decay, Norm
 from lavadl_ref.slayer.utils import _validate, quantize
 
 #: One number, the (min, max) of a range, or an array with one number per channel.
-Period = base.Decay
+Period = Decay
 
 LARGEST = 4095  #: of what a step leaves of the state, in 1/4096
 
 
-def resonance_of(type: str, device_params: Mapping[str, Any], scale: int, p_scale: int) -> dict[str, Any]:
-    """Device parameters as constructors of resonators take them; see `spiking.parameters_of`.
+def period_and_decay(params: dict[str, Any], device_params: Mapping[str, Any], p_scale: int) -> None:
+    """Replace sine and cosine in `params` by the period and decay that constructors of resonators take.
 
     Raises
     ------
     ValueError
-        If sine or cosine are those of a period below 4, or of no decay, which resonators here do not have.
+        If sine and cosine are not those of a period of at least 4 with a decay.
     """
-    params = spiking.parameters_of(type, device_params, scale, p_scale)
     sine, cosine = params.pop("sin_decay"), params.pop("cos_decay")
     # rounding can leave a rotation a little beyond the largest gain: aim at the inner edge of what rounds to it
     inward = np.where(np.hypot(sine, cosine) > LARGEST / p_scale, 0.499 / p_scale, 0)
@@ -43,92 +43,33 @@ def resonance_of(type: str, device_params: Mapping[str, Any], scale: int, p_scal
     params["period"], params["decay"] = 2 * np.pi / np.arctan2(sine, cosine), 1 - gain
     if np.ndim(gain) == 0:
         params["period"], params["decay"] = float(params["period"]), float(params["decay"])
-    return params
-
-
-def _with_parameters(cls: type, base: type) -> None:
-    """Give the docstring of a family, which has the recurrence, what its base says of the parameters."""
-    own, common = cls.__doc__ or "", base.__doc__ or ""
-    cls.__doc__ = own.rstrip() + "\n\n    " + common[common.index("Parameters\n") :]
 
 
 class Resonant(spiking.Neuron):
-    """Base of the resonators.
+    """Base of the resonators; the arguments are those of their families."""
 
-    Parameters
-    ----------
-    threshold : float
-        Truncated to a multiple of 1 / scale.
-    period : float, (float, float) or ndarray
-        Steps per turn, at least 4.
-    decay : float, (float, float) or ndarray
-        What a step takes off the state, 0 to 1; at least 1/4096.
-    tau_grad, scale_grad : float
-        Relative width and height of the surrogate gradient.
-    scale : int
-        Integers per unit of weight.
-    norm : callable, optional
-        Class or factory from `neuron.norm`, applied to real and imaginary input, each its own.
-    dropout : Module, optional
-        Applied to the spikes, see `neuron.Dropout`.
-    shared_param : bool
-        One set of period and decay for all channels. If False every channel has its own, drawn at the first
-        forward pass: decays from the (min, max) range given or within 1 % of one number, periods spread over
-        their range; or as arrays give them.
-    persistent_state : bool
-        Whether a call starts from the state after the last one.
-    requires_grad : bool
-        Whether period and decay are trained.
-    graded_spike : bool
-        Whether a spike has the size of the part that is compared with the threshold.
-    log_init : bool
-        Whether the frequencies of channels are spread evenly on a logarithmic scale; else drawn uniformly.
-
-    Raises
-    ------
-    ValueError
-        For parameters that are not finite or of the wrong form, or a period below 4.
-    """
+    norm_acts_on = "real and imaginary input, each its own"
+    cx_sin_decay: Any
+    cx_cos_decay: Any
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "kernel" in cls.__dict__:
-            _with_parameters(cls, cls.__mro__[1])
             for name, bound in bounds_of(("period", "decay")).items():
                 setattr(cls, name, bound)
 
     def __init__(
-        self,
-        threshold: float,
-        period: Period,
-        decay: base.Decay,
-        tau_grad: float = 1,
-        scale_grad: float = 1,
-        scale: int = 1 << 6,
-        norm: Callable[..., torch.nn.Module] | None = None,
-        dropout: torch.nn.Module | None = None,
-        shared_param: bool = True,
-        persistent_state: bool = False,
-        requires_grad: bool = False,
-        graded_spike: bool = False,
-        log_init: bool = True,
-    ) -> None:
+        self, threshold: float, period: Period, decay: Decay, tau_grad: float = 1, scale_grad: float = 1,
+        scale: int = 1 << 6, norm: Norm = None, dropout: torch.nn.Module | None = None, shared_param: bool = True,
+        persistent_state: bool = False, requires_grad: bool = False, graded_spike: bool = False, log_init: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__(
-            complex=True,
-            threshold=threshold,
-            tau_grad=tau_grad,
-            scale_grad=scale_grad,
-            scale=scale,
-            norm=norm,
-            dropout=dropout,
-            persistent_state=persistent_state,
-            shared_param=shared_param,
-            requires_grad=requires_grad,
-            graded_spike=graded_spike,
-        )
+            threshold, tau_grad, scale_grad, scale, norm, dropout, shared_param, persistent_state, requires_grad,
+            graded_spike,
+        )  # fmt: skip
         self._register_rotation(period, decay, log_init)
 
-    def _register_rotation(self, period: Period, decay: base.Decay, log_init: bool) -> None:
+    def _register_rotation(self, period: Period, decay: Decay, log_init: bool) -> None:
         """Make the parameters `sin_decay` and `cos_decay`, in integers of 1 / p_scale."""
         self.log_init = _validate.flag(log_init, "log_init")
         self._bounds: tuple[tuple[float, float], tuple[float, float]] | None = None
@@ -171,7 +112,7 @@ class Resonant(spiking.Neuron):
             assert self._bounds is not None
             self._bounds = (bounds, self._bounds[1]) if name == "period" else (self._bounds[0], bounds)
 
-    def _bounds_of(self, name: str, value: base.Decay) -> NDArray[np.float64]:
+    def _bounds_of(self, name: str, value: Decay) -> NDArray[np.float64]:
         numbers = _validate.numbers_of(value, name)
         array = isinstance(value, np.ndarray) and value.ndim > 0
         longest = 1 if self.shared_param else numbers.size if array else 2
@@ -242,16 +183,6 @@ class Resonant(spiking.Neuron):
         return quantize(getattr(self, name))
 
     @property
-    def cx_sin_decay(self) -> Any:
-        """Sine as the device has it: an integer of 1/4096, or one per channel."""
-        return self._cx("sin_decay")
-
-    @property
-    def cx_cos_decay(self) -> Any:
-        """Cosine as the device has it: an integer of 1/4096, or one per channel."""
-        return self._cx("cos_decay")
-
-    @property
     def decay(self) -> Any:
         """What the rounded rotation takes off the state in one step, 0 to 1."""
         return 1 - np.hypot(self.cx_sin_decay, self.cx_cos_decay) / self.p_scale
@@ -277,78 +208,17 @@ class Resonant(spiking.Neuron):
 
 
 class AdaptiveResonant(spiking.Adaptive, Resonant):
-    """Base of the resonators with adaptive threshold.
-
-    Parameters
-    ----------
-    threshold, threshold_step : float
-        Threshold at rest and its rise by a spike; truncated to multiples of 1 / scale.
-    period : float, (float, float) or ndarray
-        Steps per turn, at least 4.
-    decay : float, (float, float) or ndarray
-        What a step takes off the state, 0 to 1; at least 1/4096.
-    threshold_decay, refractory_decay : float, (float, float) or ndarray
-        0 (no decay) to 1 (no memory), rounded to 1/4096; clipped to that range with a warning.
-    tau_grad, scale_grad : float
-        Relative width and height of the surrogate gradient.
-    scale : int
-        Integers per unit of weight.
-    norm : callable, optional
-        Class or factory from `neuron.norm`, applied to real and imaginary input, each its own.
-    dropout : Module, optional
-        Applied to the spikes, see `neuron.Dropout`.
-    shared_param : bool
-        One set of them for all channels. If False every channel has its own, drawn at the first forward pass:
-        decays from the (min, max) range given or within 1 % of one number, periods spread over
-        their range; or as arrays give them.
-    persistent_state : bool
-        Whether a call starts from the state after the last one.
-    requires_grad : bool
-        Whether they are trained.
-    graded_spike : bool
-        Whether a spike has the size of the part that is compared with the threshold.
-    log_init : bool
-        Whether the frequencies of channels are spread evenly on a logarithmic scale; else drawn uniformly.
-
-    Raises
-    ------
-    ValueError
-        For parameters that are not finite or of the wrong form, or a period below 4.
-    """
+    """Base of the resonators with adaptive threshold; the arguments are those of their families."""
 
     def __init__(
-        self,
-        threshold: float,
-        threshold_step: float,
-        period: Period,
-        decay: base.Decay,
-        threshold_decay: base.Decay,
-        refractory_decay: base.Decay,
-        tau_grad: float = 1,
-        scale_grad: float = 1,
-        scale: int = 1 << 6,
-        norm: Callable[..., torch.nn.Module] | None = None,
-        dropout: torch.nn.Module | None = None,
-        shared_param: bool = True,
-        persistent_state: bool = False,
-        requires_grad: bool = False,
-        graded_spike: bool = False,
-        log_init: bool = True,
-    ) -> None:
+        self, threshold: float, threshold_step: float, period: Period, decay: Decay, threshold_decay: Decay,
+        refractory_decay: Decay, tau_grad: float = 1, scale_grad: float = 1, scale: int = 1 << 6, norm: Norm = None,
+        dropout: torch.nn.Module | None = None, shared_param: bool = True, persistent_state: bool = False,
+        requires_grad: bool = False, graded_spike: bool = False, log_init: bool = True,
+    ) -> None:  # fmt: skip
         spiking.Neuron.__init__(
-            self,
-            complex=True,
-            threshold=threshold,
-            threshold_step=threshold_step,
-            tau_grad=tau_grad,
-            scale_grad=scale_grad,
-            scale=scale,
-            norm=norm,
-            dropout=dropout,
-            persistent_state=persistent_state,
-            shared_param=shared_param,
-            requires_grad=requires_grad,
-            graded_spike=graded_spike,
-        )
+            self, threshold, tau_grad, scale_grad, scale, norm, dropout, shared_param, persistent_state, requires_grad,
+            graded_spike, threshold_step,
+        )  # fmt: skip
         self._register_rotation(period, decay, log_init)
         self._register_adaptation(threshold_decay, refractory_decay)

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from lavadl_kernels.neurons import adrf_iz, rf_iz
+from lavadl_kernels.neurons import adrf_iz
 from torch import Tensor
 
-from lavadl_ref.slayer.neuron._resonant import AdaptiveResonant, resonance_of
+from lavadl_ref.slayer.neuron._parameters import neuron_params_of
+from lavadl_ref.slayer.neuron._resonant import AdaptiveResonant, period_and_decay
 from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT
 
 __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
-def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6, p_scale: int = 1 << 12) -> dict[str, Any]:
-    """The arguments of `Neuron` that give these device parameters: the inverse of ``Neuron.device_params``.
-
-    Parameters
-    ----------
-    device_params : mapping
-        With ``vThMant``, ``vThStep``, ``sinDecay``, ``cosDecay``, ``thDecay``, ``refDecay``,
-        and optionally ``gradedSpike``.
-    scale, p_scale : int
-        Integers per unit of thresholds and of decays.
-
-    Returns
-    -------
-    dict
-        Period and decay are floats, or arrays of one float per channel with ``shared_param`` False.
-
-    Raises
-    ------
-    KeyError
-        If a parameter is missing.
-    ValueError
-        If sine and cosine are not those of a period of at least 4 with a decay.
-    """
-    return resonance_of("ADRF_IZHIKEVICH", device_params, scale, p_scale)
+neuron_params = neuron_params_of(__name__, "ADRF_IZHIKEVICH", period_and_decay)
 
 
 class Neuron(AdaptiveResonant):
@@ -55,10 +30,7 @@ class Neuron(AdaptiveResonant):
     Sine and cosine of the rotation are those of 2 pi / period times 1 - decay, rounded to 1/4096.
     """
 
-    kernel = adrf_iz
-    membrane = rf_iz
-    family = "ADRF_IZHIKEVICH"
-    fires_on = 1
+    kernel = adrf_iz.FAMILY
 
     def spike(self, real: Tensor, imag: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
         """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included."""

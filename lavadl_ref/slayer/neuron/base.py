@@ -14,41 +14,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref._assigned import Fixed
-from lavadl_ref.slayer._bridge.layout import Layout, layout_of
+from lavadl_ref.slayer._bridge.autograd import Layout, layout_of
 from lavadl_ref.slayer._callers import stack_level
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.quantize import held_weights, quantize_within
 
+#: Class or factory of a module of `neuron.norm`.
+Norm = Callable[..., torch.nn.Module] | None
+
 #: One number, the (min, max) of a range, or an array with one number per channel.
 Decay = float | tuple[float, float] | list[float] | NDArray[np.floating]
-
-
-def _nearest(parameter: Tensor, top: int) -> Tensor:
-    """The nearest integers from 0 to `top`, ties to even; NumPy is quicker than torch over few numbers."""
-    return torch.from_numpy(np.rint(parameter.detach().numpy()).clip(0, top))
 
 
 def _outside(parameter: Tensor, low: float, high: float) -> Tensor:
     """Where the nearest integer is not within `low` and `high`."""
     nearest = parameter.detach().round()
     return (nearest < low) | (nearest > high)
-
-
-class _Rounded(torch.autograd.Function):
-    """`_nearest`, with the gradient of a clamp."""
-
-    @staticmethod
-    def forward(ctx: Any, parameter: Tensor, top: int) -> Tensor:
-        result = _nearest(parameter, top)
-        values = parameter.detach().round()
-        ctx.inside = None if torch.equal(values, result) else values == result
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        return grads[0] if ctx.inside is None else grads[0] * ctx.inside, None
 
 
 class Neuron(Persistent, LazyShapes):
@@ -93,6 +76,11 @@ class Neuron(Persistent, LazyShapes):
         """The states over time."""
         raise NotImplementedError
 
+    family: str = ""  #: the name of its family in a ``.net`` file
+    read_at: int = 1  #: which of the values of `dynamics` a layer that is read out gives
+    #: that a norm is applied to, in words
+    norm_acts_on: str = "the input"
+
     def __init__(
         self,
         threshold: float,
@@ -101,7 +89,7 @@ class Neuron(Persistent, LazyShapes):
         p_scale: int = 1,
         w_scale: int = 1,
         s_scale: int = 1,
-        norm: Callable[..., torch.nn.Module] | None = None,
+        norm: Norm = None,
         dropout: torch.nn.Module | None = None,
         persistent_state: bool = False,
         shared_param: bool = True,
@@ -124,6 +112,8 @@ class Neuron(Persistent, LazyShapes):
         self._asked: dict[str, Any] = {}
         self._ranges: dict[str, tuple[float, float]] = {}  # decays still to be drawn, with their bounds
         self._threshold = self._quantised_level("threshold", threshold)
+        self.fires = self._threshold >= 0  #: whether it can spike: not where the threshold is negative
+        self._weights = held_weights(w_scale)
         self.tau_rho = tau_grad * self._threshold
         self.scale_rho = scale_grad
         self.shared_param = shared_param
@@ -138,7 +128,7 @@ class Neuron(Persistent, LazyShapes):
         self.imag_norm: Any = self._normaliser(norm) if complex else None
         self.drop = dropout
 
-    def _normaliser(self, norm: Callable[..., torch.nn.Module] | None) -> Any:
+    def _normaliser(self, norm: Norm) -> Any:
         if norm is None:
             return None
         normaliser: Any = _validate.function(norm, "norm")()
@@ -206,7 +196,7 @@ class Neuron(Persistent, LazyShapes):
         Tensor
             Shape of `weight`; the gradient is 1 inside the range and 0 outside.
         """
-        quantized = quantize_within(weight, *held_weights(self.w_scale))
+        quantized = quantize_within(weight, *self._weights)
         return quantized * self.w_scale if descale else quantized
 
     def quantized_input(self, input: Tensor) -> Tensor:
@@ -217,7 +207,7 @@ class Neuron(Persistent, LazyShapes):
             return self.quantize_8bit(input)
         if input.requires_grad and torch.is_grad_enabled():
             return self.quantize_8bit(input)
-        rearranged = quantised_frames(input.detach().flatten(2, -2).numpy(), *held_weights(self.w_scale))
+        rearranged = quantised_frames(input.detach().flatten(2, -2).numpy(), *self._weights)
         return Layout.channels_last(input.shape).logical(rearranged)
 
     def clamp(self) -> None:
@@ -324,23 +314,6 @@ class Neuron(Persistent, LazyShapes):
                 self._fill(name, (self.p_scale * (low + (high - low) * torch.rand(channels))).clamp(0, self.p_scale))
         self._ranges = {}
 
-    def _decay(self, name: str) -> Tensor:
-        """The rounded decay with a straight-through gradient, kept in range while it is trained."""
-        parameter = self._finite(name)
-        if self.requires_grad:
-            parameter.data.clamp_(0, self.p_scale)
-        if not (parameter.requires_grad and torch.is_grad_enabled()):
-            return _nearest(parameter, self.p_scale)
-        rounded: Tensor = _Rounded.apply(parameter, self.p_scale)
-        return rounded
-
-    def _finite(self, name: str) -> Tensor:
-        """The parameter `name`; infinity would become the largest decay, and NaN anything."""
-        parameter: Tensor = getattr(self, name)
-        if not np.isfinite(parameter.detach().numpy()).all():
-            raise ValueError(f"{name} must be finite, got {parameter.detach().tolist()}")
-        return parameter
-
     def _beyond(self) -> dict[str, Tensor]:
         """By name, where parameters are beyond what a file can hold."""
         return {name: _outside(getattr(self, name), 0, self.p_scale) for name in self._decays()}
@@ -348,25 +321,6 @@ class Neuron(Persistent, LazyShapes):
     def _decays(self) -> tuple[str, ...]:
         """The trained decays that are limited to 0..1, each on its own."""
         return ()
-
-    def _cx(self, name: str) -> Any:
-        """The decay as the device has it: a numpy int64, or an array with one per channel."""
-        values: NDArray[np.int64] = self._decay(name).detach().numpy().astype(np.int64)
-        return values[0] if values.size == 1 else values
-
-    def _held(self, name: str) -> Tensor | None:
-        """The persistent state `name` in integers of 1 / s_scale, None where the neuron starts at rest."""
-        state: Tensor | None = getattr(self, name)
-        if state is None or not self.persistent_state or state.shape == (1,):
-            return None
-        if not state.isfinite().all():
-            raise ValueError(f"{name} must be finite")
-        return (state.double() * self.s_scale).to(torch.int64)
-
-    def _hold(self, name: str, state: Tensor) -> None:
-        """Keep integers of 1 / s_scale as the persistent state `name`, which is in units of 1."""
-        if self.persistent_state:
-            setattr(self, name, state.double() / self.s_scale)
 
     def _check_surrogate(self, x: Tensor) -> None:
         """The width of the surrogate gradient is proportional to the threshold: at 0 there is none."""

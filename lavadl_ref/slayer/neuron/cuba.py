@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from lavadl_kernels.neurons import cuba
 from torch import Tensor
 
 from lavadl_ref.slayer._bridge import feedback as _feedback
+from lavadl_ref.slayer._bridge.spike import LeakyIntegrator
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.neuron import base, spiking
+from lavadl_ref.slayer.neuron._parameters import neuron_params_of
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
 from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT, Signal
 
@@ -22,28 +22,7 @@ __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 _EXACT = 1 << 24  #: integers up to here are the same in float32
 
 
-def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6, p_scale: int = 1 << 12) -> dict[str, Any]:
-    """The arguments of `Neuron` that give these device parameters: the inverse of ``Neuron.device_params``.
-
-    Parameters
-    ----------
-    device_params : mapping
-        With ``vThMant``, ``iDecay``, ``vDecay``, and optionally ``gradedSpike``.
-    scale, p_scale : int
-        Integers per unit of thresholds and of decays.
-
-    Returns
-    -------
-    dict
-        Decays are floats, or arrays of one float per channel with ``shared_param`` False.
-
-    Raises
-    ------
-    KeyError
-        If a parameter is missing.
-    """
-
-    return spiking.parameters_of("CUBA", device_params, scale, p_scale)
+neuron_params = neuron_params_of(__name__, "CUBA")
 
 
 class Neuron(spiking.Neuron):
@@ -54,69 +33,23 @@ class Neuron(spiking.Neuron):
         u[t] = (1 - current_decay) u[t-1] + x[t]
         v[t] = (1 - voltage_decay) v[t-1] + norm(u[t])
         s[t] = v[t] > threshold, and v[t] becomes 0
-
-    Parameters
-    ----------
-    threshold : float
-        Truncated to a multiple of 1 / scale.
-    current_decay, voltage_decay : float, (float, float) or ndarray
-        0 (no decay) to 1 (no memory), rounded to 1/4096; clipped to that range with a warning.
-    tau_grad, scale_grad : float
-        Relative width and height of the surrogate gradient.
-    scale : int
-        Integers per unit of weight.
-    norm : callable, optional
-        Class or factory from `neuron.norm`, applied to the current.
-    dropout : Module, optional
-        Applied to the spikes, see `neuron.Dropout`.
-    shared_param : bool
-        One decay for all channels. If False every channel has its own, drawn at the first
-        forward pass from the (min, max) range given, or within 1 % of one number, or as
-        an array gives them.
-    persistent_state : bool
-        Whether a call starts from the state after the last one.
-    requires_grad : bool
-        Whether the decays are trained.
-    graded_spike : bool
-        Whether a spike has the size of the voltage.
-
-    Raises
-    ------
-    ValueError
-        For parameters that are not finite or of the wrong form.
     """
 
-    kernel = cuba
-    membrane = cuba
-    family = "CUBA"
+    kernel = cuba.FAMILY
+    norm_acts_on = "the current"
+    cx_current_decay: Any
+    cx_voltage_decay: Any
 
     def __init__(
-        self,
-        threshold: float,
-        current_decay: base.Decay,
-        voltage_decay: base.Decay,
-        tau_grad: float = 1,
-        scale_grad: float = 1,
-        scale: int = 1 << 6,
-        norm: Callable[..., torch.nn.Module] | None = None,
-        dropout: torch.nn.Module | None = None,
-        shared_param: bool = True,
-        persistent_state: bool = False,
-        requires_grad: bool = False,
+        self, threshold: float, current_decay: base.Decay, voltage_decay: base.Decay, tau_grad: float = 1,
+        scale_grad: float = 1, scale: int = 1 << 6, norm: base.Norm = None, dropout: torch.nn.Module | None = None,
+        shared_param: bool = True, persistent_state: bool = False, requires_grad: bool = False,
         graded_spike: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(
-            threshold=threshold,
-            tau_grad=tau_grad,
-            scale_grad=scale_grad,
-            scale=scale,
-            norm=norm,
-            dropout=dropout,
-            persistent_state=persistent_state,
-            shared_param=shared_param,
-            requires_grad=requires_grad,
-            graded_spike=graded_spike,
-        )
+            threshold, tau_grad, scale_grad, scale, norm, dropout, shared_param, persistent_state, requires_grad,
+            graded_spike,
+        )  # fmt: skip
         self._told = False
         self._register_decay("current_decay", current_decay)
         self._register_decay("voltage_decay", voltage_decay)
@@ -134,16 +67,6 @@ class Neuron(spiking.Neuron):
                 f"their threshold as the device does, got {value}; give the neuron another threshold instead"
             )
 
-    @property
-    def cx_current_decay(self) -> Any:
-        """Current decay as the device has it: an integer 0..4096, or one per channel."""
-        return self._cx("current_decay")
-
-    @property
-    def cx_voltage_decay(self) -> Any:
-        """Voltage decay as the device has it: an integer 0..4096, or one per channel."""
-        return self._cx("voltage_decay")
-
     def dynamics(self, input: Signal) -> tuple[Tensor, ...]:
         """Current (after norm) and voltage (before reset) over time.
 
@@ -160,39 +83,37 @@ class Neuron(spiking.Neuron):
             a norm of your own the voltage is that of the current as float32 has it: where that is not exact, in
             magnitude beyond 4096, there is one RuntimeWarning.
         """
-        (x,) = self._parts(input)
-        if self._fuses:
+        ((x,), _) = self._parts(input)
+        if self._norm_is_bias:
             return self._dynamics(x)
-        current, u, rounded = self._integrated(x, self._decay("current_decay"), self._held("current_state"), None)
-        self._hold("current_state", u)
+        current, rounded = self._integrated(x, "current", None)
         if rounded:
             self._warn_rounded()
         current = self.norm(current)
-        voltage, v, _ = self._integrated(
-            current,
-            self._decay("voltage_decay"),
-            self._held("voltage_state"),
-            None if self._never else self._level,
-        )
-        self._hold("voltage_state", v)
-        return current, voltage
+        return current, self._integrated(current, "voltage", self._level if self.fires else None)[0]
+
+    def _integrated(self, x: Tensor, state: str, threshold: int | None) -> tuple[Tensor, bool]:
+        """One of the two leaky integrators on its own, in units of 1, and whether float32 rounded its values."""
+        held = self._held(f"{state}_state") if self.persistent_state else None
+        y, after, rounded = LeakyIntegrator.apply(self._units.up(x), self._decay(f"{state}_decay"), held, threshold)
+        if self.persistent_state:
+            self._hold(f"{state}_state", after)
+        return self._units.down(y), rounded
 
     def spike(self, voltage: Tensor) -> Tensor:
         """Spikes of a voltage from `dynamics`, with the surrogate gradient; dropout included."""
-        # strictly above: the device does not spike at equality
-        level = float(np.nextafter(np.float32(self.threshold), np.float32(np.inf)))
-        return self._fired(voltage, torch.tensor(level))
+        return self._fired(voltage, self._real_level())
 
     def _spikes(self, input: Signal) -> Tensor:
         # in one pass where a norm between current and voltage is none, or a bias
-        if self._never or not self._fuses:
+        if not (self.fires and self._norm_is_bias):
             return self.spike(self.dynamics(input)[1])
-        (x,) = self._parts(input)
-        self._check_fires(x)
+        ((x,), _) = self._parts(input)
+        self._check_fires((x,))
         return self._dropped(self._run((x,), traces=False, bias=self._bias(x))[0])
 
     @property
-    def _fuses(self) -> bool:
+    def _norm_is_bias(self) -> bool:
         """Whether the norm, if there is one, is a bias of the voltage that integers hold."""
         norm = self.norm
         if norm is None:
@@ -224,7 +145,7 @@ class Neuron(spiking.Neuron):
     def _fed_back(
         self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None
     ) -> Tensor:
-        parts = self._begun(parts, weights, last)
+        parts = self._with_last(parts, weights, last)
         if self.norm is None:
             return self._run(parts, False, weights)[0]
         # the norm is behind the current: its mean is a bias of the voltage

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lavadl_ref.slayer._bridge.layout import empty_like
+from lavadl_ref.slayer._bridge.autograd import empty_like
 from lavadl_ref.slayer.utils import _validate
 
 

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from lavadl_kernels.neurons import rf
 from torch import Tensor
 
-from lavadl_ref.slayer.neuron._resonant import Resonant, resonance_of
+from lavadl_ref.slayer.neuron._parameters import neuron_params_of
+from lavadl_ref.slayer.neuron._resonant import Resonant, period_and_decay
 
 #: Factors that make tau_grad = scale_grad = 1 a good start.
 TAU_RHO_MULT: float = 0.5
 SCALE_RHO_MULT: float = 10
 
 
-def neuron_params(device_params: Mapping[str, Any], scale: int = 1 << 6, p_scale: int = 1 << 12) -> dict[str, Any]:
-    """The arguments of `Neuron` that give these device parameters: the inverse of ``Neuron.device_params``.
-
-    Parameters
-    ----------
-    device_params : mapping
-        With ``vThMant``, ``sinDecay``, ``cosDecay``, and optionally ``gradedSpike``.
-    scale, p_scale : int
-        Integers per unit of thresholds and of decays.
-
-    Returns
-    -------
-    dict
-        Period and decay are floats, or arrays of one float per channel with ``shared_param`` False.
-
-    Raises
-    ------
-    KeyError
-        If a parameter is missing.
-    ValueError
-        If sine and cosine are not those of a period of at least 4 with a decay.
-    """
-    return resonance_of("RF_PHASE", device_params, scale, p_scale)
+neuron_params = neuron_params_of(__name__, "RF_PHASE", period_and_decay)
 
 
 class Neuron(Resonant):
@@ -54,10 +30,7 @@ class Neuron(Resonant):
     Sine and cosine of the rotation are those of 2 pi / period times 1 - decay, rounded to 1/4096.
     """
 
-    kernel = rf
-    membrane = rf
-    family = "RF_PHASE"
-    by_phase = True
+    kernel = rf.FAMILY
 
     def spike(self, real: Tensor, imag: Tensor) -> Tensor:
         """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included.

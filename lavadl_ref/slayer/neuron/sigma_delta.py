@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from lavadl_kernels.neurons import sigma_delta
 from torch import Tensor
 
 from lavadl_ref._assigned import Constant
-from lavadl_ref.slayer._bridge.layout import layout_of
+from lavadl_ref.slayer._bridge.autograd import layout_of
 from lavadl_ref.slayer._bridge.sigma_delta import OutOfRange, Setting, Stateful, messages
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.axon.delta import Delta, Threshold
@@ -146,6 +147,9 @@ class Neuron(base.Neuron):
         For parameters that are not finite or of the wrong form.
     """
 
+    kernel = sigma_delta.FAMILY
+    family = sigma_delta.FAMILY.name
+    norm_acts_on = "the sum"
     _lazy = ("bias",)
     graded_spike: Any = Constant(True, "messages are changes of a value")
 
@@ -255,7 +259,7 @@ class Neuron(base.Neuron):
                 f"a file names an activation by its function, one of {', '.join(sorted(ACTIVATIONS))}; "
                 f"got {self.activation!r}"
             )
-        params = {"type": "SDNN", "activation": name, "vThMant": self.v_th_mant}
+        params = {"type": self.family, "activation": name, "vThMant": self.v_th_mant}
         return {**params, "cum_error": True} if self.cum_error else params
 
     def _quantised(self) -> dict[str, Any]:

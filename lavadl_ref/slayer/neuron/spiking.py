@@ -1,26 +1,27 @@
-"""What the families of `lavadl_kernels.dynamics` share: one run of a kernel, and their device parameters."""
+"""Neurons of any family of `lavadl_kernels.neurons`: one run of its kernel, and its device parameters."""
 
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from lavadl_kernels.fixed_point import NEVER
-from lavadl_kernels.neurons import cuba
+from lavadl_kernels.neurons import Family
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref import exchange
 from lavadl_ref._assigned import Constant
 from lavadl_ref.slayer._bounds import bounds_of
-from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._bridge import feedback as _feedback
-from lavadl_ref.slayer._bridge.layout import layout_of
+from lavadl_ref.slayer._bridge.autograd import Layout, Neurons, Setting, layout_of
+from lavadl_ref.slayer._bridge.spike import PhaseSpike, Spike
 from lavadl_ref.slayer.neuron import _units, base
+from lavadl_ref.slayer.neuron._docstrings import describe_parameters
 from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
 from lavadl_ref.slayer.utils import _validate
 
@@ -32,78 +33,107 @@ SCALE_RHO_MULT: float = 0.1
 Signal = Tensor | tuple[Tensor, Tensor]
 
 
-def parameters_of(type: str, device_params: Mapping[str, Any], scale: int, p_scale: int) -> dict[str, Any]:
-    """Device parameters in units of 1, by the names that constructors take.
+class _Rounded(torch.autograd.Function):
+    """`_nearest`, with the gradient of a clamp."""
 
-    Parameters
-    ----------
-    type : str
-        The family's name in a ``.net`` file.
-    device_params : mapping
-        By the keys of the file.
-    scale, p_scale : int
-        Integers per unit of thresholds and of decays.
+    @staticmethod
+    def forward(ctx: Any, parameter: Tensor, top: int) -> Tensor:
+        result = _nearest(parameter, top)
+        values = parameter.detach().round()
+        ctx.inside = None if torch.equal(values, result) else values == result
+        return result
 
-    Returns
-    -------
-    dict
-        Decays are floats, or arrays of one float per channel with ``shared_param`` False.
-
-    Raises
-    ------
-    KeyError
-        If a parameter is missing.
-    """
-    params: dict[str, Any] = {}
-    for field in exchange.FAMILIES[type].fields:
-        if field.per_channel:
-            values = np.asarray(device_params[field.key], dtype=np.float64).reshape(-1) / p_scale
-            params[field.name] = float(values[0]) if values.size == 1 else values
-        elif field.name in ("threshold", "threshold_step"):
-            params[field.name] = device_params[field.key] / scale
-        elif field.name == "graded_spike" and field.key in device_params:
-            params[field.name] = bool(device_params[field.key])
-    channels = max(np.size(value) for value in params.values())
-    if channels > 1:
-        # one number would be spread over the channels
-        decays = {name: np.full(channels, params[name]) for name in _decays(type) if np.ndim(params[name]) == 0}
-        params.update(decays, shared_param=False)
-    return params
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return grads[0] if ctx.inside is None else grads[0] * ctx.inside, None
 
 
-def _decays(type: str) -> list[str]:
-    return [field.name for field in exchange.FAMILIES[type].fields if field.per_channel]
+def _nearest(parameter: Tensor, top: int) -> Tensor:
+    """The nearest integers from 0 to `top`, ties to even; NumPy is quicker than torch over few numbers."""
+    return torch.from_numpy(np.rint(parameter.detach().numpy()).clip(0, top))
+
+
+class OnDevice:
+    """The decay `name` as the device has it: an integer of 1/4096, or one per channel."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.__doc__ = f"The {name.replace('_', ' ')} as the device has it: an integer of 1/4096, or one per channel."
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else instance._cx(self.name)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        raise AttributeError(f"cx_{self.name} cannot be assigned: it follows from {self.name}, which can")
+
+
+#: Stands for the bias of families that have one, where there is none.
+_NO_BIAS = torch.zeros(1)
 
 
 class Neuron(base.Neuron):
-    """Base of the spiking neurons that run on a kernel; the arguments are those of `base.Neuron`.
+    """Base of the spiking neurons that run on a kernel.
 
-    Subclasses name their kernel, their family and the surrogate's factors, and register their decays.
+    A family is a class that names its record as `kernel`.  Its constructor takes ``threshold`` and the family's decays,
+    passes the rest on to this one, and registers each decay::
+
+        class Neuron(spiking.Neuron):
+            kernel = lif.FAMILY
+
+            def __init__(self, threshold, voltage_decay, **options):
+                super().__init__(threshold, **options)
+                self._register_decay("voltage_decay", voltage_decay)
+
+    Everything else follows from the record and from the family's row in `exchange.FAMILIES`.
+
+    Parameters
+    ----------
+    threshold, tau_grad, scale_grad, norm, dropout, shared_param, persistent_state, requires_grad
+        As in `base.Neuron`.
+    scale : int
+        Integers per unit of weight.
+    graded_spike : bool
+        Whether a spike has the size of the value that is compared with the threshold.
+    threshold_step : float, optional
+        Rise of the threshold by a spike, of families whose threshold adapts.
     """
 
-    kernel: ModuleType  #: module of `lavadl_kernels`
-    membrane: ModuleType  #: kernel of the same states without adaptation
-    family: str  #: the family's name in a ``.net`` file
+    kernel: Family  #: the family's record
+    family: str  #: its name in a ``.net`` file
     fires_on: int = 0  #: the part of a complex input that brings it to its threshold
-    _constants: Mapping[str, Any]  #: the names of the family's module
-    spike: Any  #: spikes of what `dynamics` returned
     by_phase: bool = False  #: whether the other part has to come from below zero
+    _constants: Mapping[str, Any]  #: the names of the family's module
     ref_delay: Any = Constant(1, "the device has a refractory delay, but slayer's neurons do not")
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "kernel" in cls.__dict__:
-            cls._lazy = cls.kernel.DECAYS
-            cls._states = tuple(f"{name}_state" for name in cls.kernel.STATES)
+            family = cls.kernel
+            cls.family, cls.fires_on, cls.by_phase = family.name, family.fires_on, family.by_phase
+            # of resonators the imaginary part is read, whichever part brings them to their threshold
+            cls.read_at = 1 if family.complex else family.states.index(family.carried)
+            cls._lazy = family.decays
+            cls._states = tuple(f"{name}_state" for name in family.states)
             cls._constants = vars(sys.modules[cls.__module__])
-            for name, bound in bounds_of(cls.kernel.DECAYS).items():
+            for name, bound in bounds_of(family.decays).items():
                 setattr(cls, name, bound)
+            for name in family.decays:
+                setattr(cls, f"cx_{name}", OnDevice(name))
+            describe_parameters(cls)
 
-    def __init__(self, *, scale: int, graded_spike: bool, threshold_step: float | None = None, **options: Any) -> None:
+    def __init__(
+        self, threshold: float, tau_grad: float = 1, scale_grad: float = 1, scale: int = 1 << 6, norm: base.Norm = None,
+        dropout: torch.nn.Module | None = None, shared_param: bool = True, persistent_state: bool = False,
+        requires_grad: bool = False, graded_spike: bool = False, threshold_step: float | None = None,
+    ) -> None:  # fmt: skip
         scale = _units.check_scale(scale)
         _validate.flag(graded_spike, "graded_spike")
-        super().__init__(p_scale=1 << 12, w_scale=scale, s_scale=scale * (1 << 6), **options)
+        super().__init__(
+            threshold, tau_grad, scale_grad, 1 << 12, scale, scale * (1 << 6), norm, dropout, persistent_state,
+            shared_param, requires_grad, self.kernel.complex,
+        )  # fmt: skip
         self._units = _units.Units(self.s_scale)
+        self._rescales = not self._units.same
         self.graded_spike = graded_spike
         self._step: float | None = None
         if threshold_step is not None:
@@ -115,17 +145,17 @@ class Neuron(base.Neuron):
     @property
     def tau_mult(self) -> float:
         """The factor of `tau_rho`: ``TAU_RHO_MULT`` of the family's module."""
-        return float(self._constants["TAU_RHO_MULT"])
+        return float(self._constants.get("TAU_RHO_MULT", TAU_RHO_MULT))
 
     @property
     def scale_mult(self) -> float:
         """The factor of `scale_rho`: ``SCALE_RHO_MULT`` of the family's module."""
-        return float(self._constants["SCALE_RHO_MULT"])
+        return float(self._constants.get("SCALE_RHO_MULT", SCALE_RHO_MULT))
 
     @property
     def scale(self) -> int:
         """Integers per unit of weight."""
-        return self.w_scale
+        return int(self.w_scale)
 
     @property
     def threshold_step(self) -> float:
@@ -158,9 +188,17 @@ class Neuron(base.Neuron):
         for field in exchange.FAMILIES[self.family].fields:
             if field.per_channel:
                 params[field.key] = self._cx(field.name)
-            elif field.name in _SCALARS:
-                params[field.key] = getattr(self, _SCALARS[field.name])
+            elif field.name in self.kernel.constants:
+                params[field.key] = self._mantissa(field.name)
+            elif field.low == field.high:  # the refractory delay, of which there is one
+                params[field.key] = field.low
+            elif field.kind == "bool":
+                params[field.key] = getattr(self, field.name)
         return params
+
+    def _mantissa(self, constant: str) -> int:
+        """A constant of the family as an integer of 1 / w_scale."""
+        return int(getattr(self, constant) * self.w_scale)
 
     def clamp(self) -> None:
         """Bring decays that were trained back to 0..1."""
@@ -170,45 +208,77 @@ class Neuron(base.Neuron):
     def _decays(self) -> tuple[str, ...]:
         return self._lazy
 
-    @property
-    def _never(self) -> bool:
-        return self.threshold < 0
-
     def _rest_of(self, name: str) -> float:
-        return self.threshold if name == "threshold_state" else 0.0
+        constant = self.kernel.rest.get(name.removesuffix("_state"))
+        return 0.0 if constant is None else float(getattr(self, constant))
 
     @property
     def _surrogate(self) -> tuple[float, float, bool]:
-        if self._never:
+        if not self.fires:
             return 1.0, 0.0, False
         return self.tau_mult * self.tau_rho, self.scale_mult * self.scale_rho, self.graded_spike
 
     @property
     def _apart(self) -> bool:
         """Whether the surrogate is not the kernel's: slopes of a graded phase have different units."""
-        return self.by_phase and self.graded_spike and not self._units.same
+        return self._rescales and self.by_phase and self.graded_spike
 
     @property
     def _level(self) -> int:
         """The threshold in the integers of states."""
-        return NEVER if self._never else self.v_th_mant * (self.s_scale // self.w_scale)
+        return self._mantissa("threshold") * (self.s_scale // self.w_scale) if self.fires else NEVER
 
-    def _parts(self, input: Signal) -> tuple[Tensor, ...]:
-        """The input as one tensor or two of the same shape."""
+    def _decay(self, name: str) -> Tensor:
+        """The rounded decay with a straight-through gradient, kept in range while it is trained."""
+        parameter = self._finite(name)
+        if self.requires_grad:
+            parameter.data.clamp_(0, self.p_scale)
+        if not (parameter.requires_grad and torch.is_grad_enabled()):
+            return _nearest(parameter, self.p_scale)
+        rounded: Tensor = _Rounded.apply(parameter, self.p_scale)
+        return rounded
+
+    def _finite(self, name: str) -> Tensor:
+        """The parameter `name`; infinity would become the largest decay, and NaN anything."""
+        parameter: Tensor = getattr(self, name)
+        if not np.isfinite(parameter.detach().numpy()).all():
+            raise ValueError(f"{name} must be finite, got {parameter.detach().tolist()}")
+        return parameter
+
+    def _cx(self, name: str) -> Any:
+        """The decay as the device has it: a numpy int64, or an array with one per channel."""
+        values: NDArray[np.int64] = self._decay(name).detach().numpy().astype(np.int64)
+        return values[0] if values.size == 1 else values
+
+    def _parts(self, input: Signal) -> tuple[tuple[Tensor, ...], Layout]:
+        """The input as one tensor or two of the same shape, and its layout."""
+        parts: tuple[Tensor, ...]
         if self.complex:
             if not (isinstance(input, (tuple, list)) and len(input) == 2):
                 raise TypeError(f"{self.family} neurons take a pair (real, imag) of tensors, got {_kind(input)}")
-            real, imag = input
-            layout_of(real, "real input"), layout_of(imag, "imaginary input")
+            parts = real, imag = input
+            layout = layout_of(real, "real input")
+            layout_of(imag, "imaginary input")
             if real.shape != imag.shape:
                 raise ValueError(f"real and imag must have one shape, got {tuple(real.shape)} and {tuple(imag.shape)}")
-            parts: tuple[Tensor, ...] = (real, imag)
         else:
             if not isinstance(input, Tensor):
                 raise TypeError(f"{self.family} neurons take one tensor, got {_kind(input)}")
-            parts = (input,)
-        self._observe(parts[0])
-        return parts
+            parts, layout = (input,), layout_of(input)
+        self._observe_if_new(parts[0])
+        return parts, layout
+
+    def _observe_if_new(self, x: Tensor) -> None:
+        """Note shape, per-channel values and states of an input that is not as the last one was."""
+        shape = x.shape
+        new = self.shape != shape[1:-1] or self.persistent_state or bool(self._placeholders)
+        for name in self._lazy:
+            new = new or getattr(self, name).numel() not in (1, shape[1])
+        for name in self._states:
+            state = getattr(self, name)
+            new = new or state is None or state.shape not in ((1,), shape[:-1])
+        if new:
+            self._observe(x)
 
     def _norms(self) -> tuple[Any, ...]:
         """The norm of each part of the input, None where there is none."""
@@ -217,10 +287,33 @@ class Neuron(base.Neuron):
     def _normed(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(x if norm is None else norm(x) for x, norm in zip(parts, self._norms(), strict=True))
 
-    def _rest(self, name: str) -> Tensor | int:
-        """The state `name` to start from."""
-        held = self._held(name)
-        return (self._level if name == "threshold_state" else 0) if held is None else held
+    def _starts(self, family: Family) -> tuple[Tensor | int, ...]:
+        """The states to start from, in integers of 1 / s_scale."""
+        starts: list[Tensor | int] = []
+        for name in family.states:
+            held = self._held(f"{name}_state") if self.persistent_state else None
+            constant = family.rest.get(name) if held is None else None
+            starts.append(0 if held is None else held)
+            if constant is not None:
+                starts[-1] = self._scaled_constant(constant)
+        return tuple(starts)
+
+    def _scaled_constant(self, name: str) -> int:
+        """A constant of the family in the integers of states."""
+        return self._level if name == "threshold" else self._mantissa(name) * (self.s_scale // self.w_scale)
+
+    def _held(self, name: str) -> Tensor | None:
+        """The persistent state `name` in integers of 1 / s_scale, None where the neuron starts at rest."""
+        state: Tensor | None = getattr(self, name)
+        if state is None or state.shape == (1,):
+            return None
+        if not state.isfinite().all():
+            raise ValueError(f"{name} must be finite")
+        return (state.double() * self.s_scale).to(torch.int64)
+
+    def _hold(self, name: str, state: Tensor) -> None:
+        """Keep integers of 1 / s_scale as the persistent state `name`, which is in units of 1."""
+        setattr(self, name, state.double() / self.s_scale)
 
     def _run(
         self,
@@ -228,41 +321,41 @@ class Neuron(base.Neuron):
         traces: bool,
         weights: tuple[_feedback.Weight, ...] = (),
         bias: Tensor | None = None,
+        layout: Layout | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Spikes, and the values of the states if `traces`."""
-        adaptive = self._step is not None
-        kernel = self.membrane if adaptive and self._never else self.kernel
-        constants: tuple[int, ...] = (self._level,)
-        if adaptive and not self._never:
-            constants = (self._level, self.v_th_step * (self.s_scale // self.w_scale))
-        count = len(kernel.STATES)
-        decays = [self._decay(name) for name in kernel.DECAYS]
-        if kernel is cuba:
-            decays.append(torch.zeros(1) if bias is None else bias)
-        names = self._states[:count]
-        keep = self.persistent_state
-        recorded = torch.is_grad_enabled()
+        """Spikes, and the values of the states if `traces`; `layout` is that of `parts`, where it is known."""
+        family = self.kernel
+        if not self.fires and family.without_adaptation is not None:
+            family = family.without_adaptation  # a threshold that is never reached does not adapt
         tau, scale, graded = self._surrogate
-        units = self._units
-        if not units.same:
+        keep, units = self.persistent_state, self._units
+        rows = [self._decay(name) for name in family.decays]
+        if family.bias_at in family.states:
+            rows.append(_NO_BIAS if bias is None else bias)
+        if self._rescales:
             tau, scale = units.surrogate(tau, scale, self.by_phase)
-            parts = tuple(map(units.up, parts))
+            parts, layout = tuple(map(units.up, parts)), None
             if not graded:  # graded spikes are in the kernel's units already
                 weights = tuple(_feedback.scaled(weight, units.up) for weight in weights)
-        setting = _autograd.Setting(kernel, constants, tau, scale, graded, traces, len(parts), keep, recorded)
-        start = tuple(self._rest(name) for name in names)
-        self._imag_last = start[1]
+        constants = tuple([self._scaled_constant(name) for name in family.constants])
+        recorded, start = torch.is_grad_enabled(), self._starts(family)
+        setting = Setting(family, constants, tau, scale, graded, traces, len(parts), keep, recorded, layout)
+        if family.by_phase:
+            self._imag_last = start[family.states.index("imag")]
         if weights:
-            spikes, *rest = _feedback.run(setting, start, parts, weights, decays)
+            spikes, *rest = _feedback.run(setting, start, parts, weights, rows)
         else:
-            spikes, *rest = _autograd.Neurons.apply(setting, start, *parts, *decays)
-        if graded:
-            spikes = units.down(spikes)
-        for name, state in zip(names, rest[-count:] if keep else (), strict=keep):
-            self._hold(name, state)
-        values = tuple(map(units.down, rest[:count])) if traces else ()
-        if traces and kernel is not self.kernel:
-            values += (torch.full_like(values[0], math.inf), torch.zeros_like(values[0]))
+            spikes, *rest = Neurons.apply(setting, start, *parts, *rows)
+        count = len(family.states)
+        if keep:
+            for name, state in zip(family.states, rest[-count:], strict=True):
+                self._hold(f"{name}_state", state)
+        values = tuple(rest[:count]) if traces else ()
+        if self._rescales:
+            spikes, values = units.down(spikes) if graded else spikes, tuple(map(units.down, values))
+        if traces:
+            for name in self.kernel.states[count:]:  # the adaptation that was left out
+                values += (torch.full_like(values[0], math.inf if name == "threshold" else 0),)
         return spikes, values
 
     def dynamics(self, input: Signal) -> tuple[Tensor, ...]:
@@ -279,14 +372,7 @@ class Neuron(base.Neuron):
         tuple of Tensor
             Shape of `input`, one for each state of the family.
         """
-        return self._run(self._normed(self._parts(input)), traces=True)[1]
-
-    def _integrated(
-        self, x: Tensor, decay: Tensor, state: Tensor | None, threshold: int | None
-    ) -> tuple[Tensor, Tensor, bool]:
-        """`_autograd.LeakyIntegrator` in units of 1; the state is in integers of 1 / s_scale."""
-        y, after, rounded = _autograd.LeakyIntegrator.apply(self._units.up(x), decay, state, threshold)
-        return self._units.down(y), after, rounded
+        return self._run(self._normed(self._parts(input)[0]), traces=True)[1]
 
     def forward(
         self,
@@ -298,15 +384,38 @@ class Neuron(base.Neuron):
 
         With `feedback` and `last` they are those of `recurrent`: blocks call it through here, so that hooks run.
         """
-        return self._spikes(input) if feedback is None else self.recurrent(input, feedback, last)
+        if feedback is not None:
+            return self.recurrent(input, feedback, last)
+        if self._rescales or not self.fires or self.norm is not None or self.real_norm is not None:
+            return self._spikes(input)
+        parts, layout = self._parts(input)
+        self._check_fires(parts)
+        spikes = self._run(parts, False, layout=layout)[0]
+        return spikes if self.drop is None else self._dropped(spikes)
 
     def _spikes(self, input: Signal) -> Tensor:
-        parts = self._parts(input)
-        self._check_fires(*parts)
+        """`forward` where something stands between input and kernel: a norm, or another scale."""
+        parts = self._parts(input)[0]
+        self._check_fires(parts)
         if self._apart:
             fired: Tensor = self.spike(*self._run(self._normed(parts), traces=True)[1])
             return fired
         return self._dropped(self._run(self._normed(parts), traces=False)[0])
+
+    def _spikes_of_states(self, *states: Tensor) -> Tensor:
+        """Spikes of what `dynamics` returned, each (N, C, ..., T), with the surrogate gradient; dropout included.
+
+        The imaginary part before the first step is the one that `dynamics` started from.
+        """
+        family, values = self.kernel, dict(zip(self.kernel.states, states, strict=True))
+        level = self._real_level()
+        if family.adaptive:
+            level = values["threshold"] + values["refractory"]
+        if family.by_phase:
+            return self._crossed(values["real"], values["imag"], level)
+        return self._fired(values[family.carried], level)
+
+    spike: Any = _spikes_of_states
 
     def recurrent(
         self,
@@ -322,7 +431,7 @@ class Neuron(base.Neuron):
             z, float32 (N, O, T) or (N, O, 1, 1, T), as `dynamics` takes it.
         weight : Tensor or (Tensor, Tensor)
             R, (O, O) or with axes of length 1 behind; real and imaginary part for neurons of complex input.  A part
-            may be a `slayer._feedback.Uniform` instead: one number on the diagonal and another beside it.
+            may be a `slayer._bridge.feedback.Uniform` instead: one number on the diagonal and another beside it.
         last : Tensor, optional
             (N, O, ...) spikes of the step before the first; none by default.
 
@@ -336,8 +445,8 @@ class Neuron(base.Neuron):
         A norm subtracts its running mean, in training too, because the mean over a run is not known
         while it feeds back; in training it gathers the mean after the run.
         """
-        parts = self._parts(input)
-        self._check_fires(*parts)
+        parts = self._parts(input)[0]
+        self._check_fires(parts)
         if self._apart:
             raise ValueError(f"graded spikes of {self.family} neurons feed back with scale 64 only, got {self.scale}")
         if any(isinstance(norm, WgtScaleBatchNorm) for norm in self._norms()):
@@ -349,12 +458,12 @@ class Neuron(base.Neuron):
             shape = tuple(part.shape) if isinstance(part, Tensor) else (units, units)
             if shape != (units, units) or parts[0].shape[2:-1].numel() != 1:
                 raise ValueError(
-                    f"feedback among {units} neurons needs weights ({units}, {units}) and input (N, {units}, T), "
+                    f"feedback among {units} neurons must have weights ({units}, {units}) and input (N, {units}, T), "
                     f"got {shape} and {tuple(parts[0].shape)}"
                 )
         return self._fed_back(parts, weights, last)
 
-    def _begun(
+    def _with_last(
         self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None
     ) -> tuple[Tensor, ...]:
         """The input with what `last` sends to its first step."""
@@ -362,54 +471,57 @@ class Neuron(base.Neuron):
             return parts
         graded, units = self.graded_spike, self._units
         if units.same:
-            return tuple(_feedback.begun(x, w, last, graded) for x, w in zip(parts, weights, strict=True))
+            return tuple(_feedback.with_last(x, w, last, graded) for x, w in zip(parts, weights, strict=True))
         # as in `_run`, so that what is summed is rounded as there
         sent = units.up(last) if graded else last
         fed = weights if graded else tuple(_feedback.scaled(w, units.up) for w in weights)
-        begun = (_feedback.begun(units.up(x), w, sent, graded) for x, w in zip(parts, fed, strict=True))
-        return tuple(map(units.down, begun))
+        first = (_feedback.with_last(units.up(x), w, sent, graded) for x, w in zip(parts, fed, strict=True))
+        return tuple(map(units.down, first))
 
     def _fed_back(
         self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None
     ) -> Tensor:
         norms = self._norms()
         shifted = tuple(x if norm is None else x + norm.offset(x) for x, norm in zip(parts, norms, strict=True))
-        spikes = self._run(self._begun(shifted, weights, last), False, weights)[0]
+        spikes = self._run(self._with_last(shifted, weights, last), False, weights)[0]
         if self.training and any(norm is not None for norm in norms):
             with torch.no_grad():
-                for x, w, norm in zip(self._begun(parts, weights, last), weights, norms, strict=True):
+                for x, w, norm in zip(self._with_last(parts, weights, last), weights, norms, strict=True):
                     if norm is not None:
                         norm.observe(x + _received(w, spikes))
         return spikes
 
     def _real_level(self) -> Tensor:
-        return torch.tensor(self.threshold, dtype=torch.float32)
+        """The smallest float32 value that fires: the threshold, or the next above it where equality does not."""
+        level = np.float32(self.threshold)
+        return torch.tensor(level if self.kernel.spikes_at_equality else np.nextafter(level, np.float32(np.inf)))
 
     def _fired(self, value: Tensor, level: Tensor) -> Tensor:
         """Spikes where `value` >= `level`; the gradient goes to both."""
-        self._check_fires(value)
+        self._check_fires((value,))
         tau, scale, graded = self._surrogate
-        return self._dropped(_autograd.Spike.apply(value, level, tau, scale, graded, 1))
+        return self._dropped(Spike.apply(value, level, tau, scale, graded, 1))
 
     def _crossed(self, real: Tensor, imag: Tensor, level: Tensor) -> Tensor:
         """Spikes where `imag` comes from below zero while `real` >= `level`."""
-        self._check_fires(real)
+        self._check_fires((real,))
         before = self._imag_last
         first = torch.zeros_like(imag[..., 0]) if isinstance(before, int) else before / self.s_scale
         tau, scale, graded = self._surrogate
-        return self._dropped(_autograd.PhaseSpike.apply(real, imag, level, tau, scale, graded, first, 1))
+        return self._dropped(PhaseSpike.apply(real, imag, level, tau, scale, graded, first, 1))
 
-    def _check_fires(self, *parts: Tensor) -> None:
-        if self._never:
+    def _check_fires(self, parts: tuple[Tensor, ...]) -> None:
+        if not self.fires:
             raise ValueError(f"a neuron with negative threshold {self.threshold} has no spikes")
-        for x in parts:
-            self._check_surrogate(x)
+        if self._threshold == 0:
+            for x in parts:
+                self._check_surrogate(x)
 
     def _quantised(self) -> dict[str, Any]:
         values: dict[str, Any] = {"threshold": self.threshold}
         if self._step is not None:
             values["threshold_step"] = self._step
-        for name in self.kernel.DECAYS:
+        for name in self.kernel.decays:
             if name in self._asked:
                 values[name] = self._cx(name) / self.p_scale
         return values
@@ -417,6 +529,9 @@ class Neuron(base.Neuron):
 
 class Adaptive(Neuron):
     """Base of the neurons whose threshold adapts; subclasses call `_register_adaptation`."""
+
+    cx_threshold_decay: Any
+    cx_refractory_decay: Any
 
     def _register_adaptation(self, threshold_decay: base.Decay, refractory_decay: base.Decay) -> None:
         self._register_decay("threshold_decay", threshold_decay, spread=0)
@@ -427,25 +542,6 @@ class Adaptive(Neuron):
         super().clamp()
         for name in ("threshold_decay", "refractory_decay"):
             getattr(self, name).data.clamp_(0, self.p_scale)
-
-    @property
-    def cx_threshold_decay(self) -> Any:
-        """Threshold decay as the device has it: an integer 0..4096, or one per channel."""
-        return self._cx("threshold_decay")
-
-    @property
-    def cx_refractory_decay(self) -> Any:
-        """Refractory decay as the device has it: an integer 0..4096, or one per channel."""
-        return self._cx("refractory_decay")
-
-
-#: How a family's scalars in a file are called here.
-_SCALARS = {
-    "threshold": "v_th_mant",
-    "threshold_step": "v_th_step",
-    "refractory_delay": "ref_delay",
-    "graded_spike": "graded_spike",
-}
 
 
 def _kind(value: Any) -> str:

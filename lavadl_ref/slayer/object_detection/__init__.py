@@ -1,4 +1,4 @@
-"""Detection of objects in clips: YOLO networks, their targets and loss, boxes, data sets."""
+"""Detection of objects in clips: YOLO networks, their targets and loss, bounding boxes, and data sets."""
 
 from lavadl_ref.slayer.object_detection import boundingbox, dataset, models
 from lavadl_ref.slayer.object_detection import boundingbox as bbox

@@ -1,4 +1,4 @@
-"""How far a YOLO network's output is from its targets."""
+"""The loss of YOLO networks."""
 
 from __future__ import annotations
 
@@ -13,38 +13,61 @@ from lavadl_ref._assigned import Refused
 from lavadl_ref.slayer.object_detection.boundingbox.metrics import bbox_ciou
 from lavadl_ref.slayer.object_detection.target import NEGATIVE, POSITIVE, Anchored, anchor_tensor
 
+#: Added before a logarithm, so that a width of 0 does not become minus infinity.
+_TINY = 1e-16
+#: The reason why other modules for the terms are refused: see `lavadl_ref._assigned.Refused`.
 _TERMS = "its terms are weighted by lambda_coord, lambda_obj and so on; write another loss for other terms"
 
 
 class YOLOLoss(Anchored, torch.nn.Module):
-    """The loss of YOLO networks: five terms, each a mean over a head and step, summed over heads and steps.
+    """The loss of YOLO networks: five terms, each a mean over the predictions of a head at a step.
 
-    - coordinates: squared error of x, y within the cell and of the logarithms of width and height over the anchor's;
-    - object: cross entropy of the confidence of predictions that have an object with
+    The means are summed over heads and steps.
+
+    - coordinates: squared error of x and y within the cell, and of the logarithms of width and height relative to the
+      anchor;
+    - object: cross entropy between the confidence of predictions that have an object and
       ``(1 - alpha_iou) + alpha_iou * max(CIoU, 0)``;
-    - no object: cross entropy of the confidence of those that shall have none;
+    - no object: cross entropy between the confidence of predictions that have no object and 0;
     - class: cross entropy of the class;
-    - IoU: squared difference of the CIoU (`bbox_ciou`) from 1.
+    - IoU: squared difference between the CIoU (`bbox_ciou`) and 1.
 
-    A head and step without an object, in the whole batch, has only the third.
+    If no sample of the batch has an object for a head at a step, only the third term counts there.
 
     Parameters
     ----------
     anchors : sequence
-        Width and height of each anchor of each head, (heads, anchors, 2).
+        Width and height of each anchor of each head, (heads, anchors, 2), in units of the frame.
     lambda_coord, lambda_noobj, lambda_obj, lambda_cls, lambda_iou : float
         Weights of the terms.
     alpha_iou : float
-        How much the wanted confidence depends on the overlap.
+        Weight of the overlap in the wanted confidence, in [0, 1].
     startup_samples : int
-        Kept for training scripts, which count `samples` up to it; the loss does not depend on it.
+        A number that training scripts compare with `samples`; the loss does not depend on it.
     label_smoothing : float
-        Share of the class's probability that all classes share.
+        Part of the wanted probability that is distributed evenly over all classes, in [0, 1].
 
     Attributes
     ----------
     samples : int
         Number of samples so far.
+
+    Raises
+    ------
+    ValueError
+        `anchors` has another shape, or a size is not positive.
+
+    Examples
+    --------
+    >>> from lavadl_ref.slayer.object_detection import YOLOtarget
+    >>> anchors = [[(0.5, 0.5)]]
+    >>> target = YOLOtarget(anchors, scales=[(2, 2)], num_classes=3)
+    >>> frames = target.frames([torch.tensor([[0.25, 0.25, 0.5, 0.5, 1.0, 2.0]])])
+    >>> error = YOLOLoss(anchors)
+    >>> prediction = torch.zeros(1, 1, 2, 2, 8, 1)  # raw output of one head at one step
+    >>> loss, terms = error([prediction], [frames[0].unsqueeze(-1)])
+    >>> terms  # coordinates, object, no object, class, IoU
+    tensor([0.2402, 3.4657, 6.9315, 1.0986, 0.5625])
     """
 
     anchors: Tensor
@@ -82,21 +105,21 @@ class YOLOLoss(Anchored, torch.nn.Module):
         Parameters
         ----------
         predictions : sequence of Tensor
-            (N, anchors, H, W, 5 + classes, T) of each head, as `YOLOBase.yolo_raw` gives it.
+            (N, anchors, H, W, 5 + classes, T) of each head, as `YOLOBase.yolo_raw` returns it.
         targets : sequence of Tensor
-            (N, anchors, H, W, 6, T) of each head, as `YOLOtarget.collate_fn` gives it; not changed.
+            (N, anchors, H, W, 6, T) of each head, as `YOLOtarget.collate_fn` returns it; they are not changed.
 
         Returns
         -------
         loss : Tensor
-            The weighted sum.
+            The weighted sum of the terms, a scalar.
         terms : Tensor
-            (5,), without gradient: coordinates, object, no object, class, IoU, weighted.
+            (5,), the weighted terms without gradient: coordinates, object, no object, class, IoU.
 
         Raises
         ------
         ValueError
-            If targets do not fit the predictions.
+            The shapes of targets and predictions do not fit.
         """
         if not len(predictions) == len(targets) == self.num_scales:
             raise ValueError(
@@ -112,18 +135,18 @@ class YOLOLoss(Anchored, torch.nn.Module):
         Parameters
         ----------
         predictions : Tensor
-            (N, anchors, H, W, 5 + classes).
+            (N, anchors, H, W, 5 + classes), the raw output of the head.
         targets : Tensor
-            (N, anchors, H, W, 6); neither is changed.
+            (N, anchors, H, W, 6), as `YOLOtarget.frames` returns it. Neither is changed.
         anchors : Tensor
-            Width and height of each anchor, (anchors, 2).
+            Width and height of each anchor in units of the frame, (anchors, 2).
 
         Returns
         -------
         loss : Tensor
-            The weighted sum.
+            The weighted sum of the terms, a scalar.
         terms : list of Tensor
-            Coordinates, object, no object, class, IoU, weighted.
+            The weighted terms: coordinates, object, no object, class, IoU.
         """
         terms = self._head(predictions.unsqueeze(-1), targets.unsqueeze(-1), anchors)
         return terms.sum(), list(terms)
@@ -135,11 +158,12 @@ class YOLOLoss(Anchored, torch.nn.Module):
                 f"predictions (N, anchors, H, W, 5 + classes, T) and targets (N, anchors, H, W, 6, T) must fit, "
                 f"got {tuple(prediction.shape)} and {tuple(target.shape)}"
             )
-        # each entry of a step weighs one over their number: a sum of weighted entries is a sum of means over steps
+        # Each entry of a step has the weight one over the number of entries of that step, so that the weighted sum over
+        # all entries is the sum over steps of the mean of each.
         confidence, wanted = prediction[..., 4, :], target[..., 4, :]
         empty = wanted == NEGATIVE
-        share = empty.sum((0, 1, 2, 3)).clamp(min=1).reciprocal() * empty
-        no_object = (F.softplus(confidence) * share).sum()
+        empty_weight = empty.sum((0, 1, 2, 3)).clamp(min=1).reciprocal() * empty
+        no_object = (F.softplus(confidence) * empty_weight).sum()
 
         at = torch.nonzero(wanted == POSITIVE, as_tuple=True)
         weight = torch.bincount(at[4], minlength=prediction.shape[-1])[at[4]].to(prediction.dtype).reciprocal()
@@ -149,7 +173,7 @@ class YOLOLoss(Anchored, torch.nn.Module):
         overlap = bbox_ciou(torch.cat([center, extent.exp() * size], dim=1), goal[:, :4])
         likely = (1 - self.alpha_iou) + self.alpha_iou * overlap.detach().clamp(min=0)
         there = F.binary_cross_entropy_with_logits(found[:, 4], likely, reduction="none")
-        off = center - goal[:, 0:2], extent - torch.log(goal[:, 2:4] / size + 1e-16)
+        off = center - goal[:, 0:2], extent - torch.log(goal[:, 2:4] / size + _TINY)
         coordinates = torch.cat(off, dim=1).square().mean(1)
         label = goal[:, 5].long()
         classes = F.cross_entropy(found[:, 5:], label, reduction="none", label_smoothing=self.label_smoothing)

@@ -1,4 +1,4 @@
-"""What all YOLO networks share: the boxes that a network's output stands for."""
+"""The base of all YOLO networks, which computes boxes from the output of a network."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Anchors = Sequence[Sequence[tuple[float, float]]]
 class YOLOBase(Anchored, torch.nn.Module):
     """Base of networks that predict boxes from clips.
 
-    A head gives, in each cell of a grid and at each step, one prediction for each of its anchors: x and y within the
-    cell as logits, logarithms of width and height over those of the anchor, the logit of an object being there, and
-    the logits of the classes.
+    A head is an output of the network with a grid of cells over the frame. In each cell and at each step it makes one
+    prediction for each of its anchors: x and y of the centre within the cell as logits, the logarithms of width and
+    height relative to the anchor, the logit of the probability that an object is there, and the logits of the classes.
 
     Parameters
     ----------
     num_classes : int
         Number of classes.
     anchors : sequence of sequence of (float, float)
-        Width and height of each anchor of each head, (heads, anchors, 2).
+        Width and height of each anchor of each head, (heads, anchors, 2), in units of the frame.
     clamp_max : float
-        Largest logarithm of width and height that is taken; larger ones count as this.
+        Largest logarithm of width and height; larger ones are clamped to it, so that a box stays finite.
 
     Attributes
     ----------
@@ -44,11 +44,27 @@ class YOLOBase(Anchored, torch.nn.Module):
     scale : list of (int, int) or None
         Width and height of the grid of each head, in cells; `init_model` sets it.
 
+    Raises
+    ------
+    ValueError
+        `num_classes` is less than 1, or `anchors` has another shape.
+
     Notes
     -----
-    The size of a box in units of the frame is exp(logarithm) * anchor / cells of the grid, but `YOLOtarget` compares
-    anchors with boxes in units of the frame, without that division. Lava-DL has it so, and its trained networks learned
-    it so: their logarithms are larger by that of the number of cells.
+    `yolo` computes the size of a box in units of the frame as exp(logarithm) * anchor / cells of the grid. `YOLOtarget`
+    compares anchors with boxes in units of the frame, without the division by the number of cells. Both are so in
+    Lava-DL, and its trained networks depend on it: their logarithms are larger by the logarithm of the number of cells.
+
+    Examples
+    --------
+    >>> base = YOLOBase(num_classes=2, anchors=(((0.5, 0.5), (0.2, 0.4)),))
+    >>> base.num_scales, base.num_anchors, base.num_output
+    (1, 2, 14)
+    >>> raw = base.yolo_raw(torch.zeros(1, 14, 4, 4, 8))  # a grid of 4x4 cells, 8 steps
+    >>> raw.shape
+    torch.Size([1, 2, 4, 4, 7, 8])
+    >>> base.yolo(raw, base.anchors[0])[0, 0, :, 0]  # a logit of 0 is the middle of the cell, and a probability of 1/2
+    tensor([0.1250, 0.1250, 0.1250, 0.1250, 0.5000, 0.5000, 0.5000])
     """
 
     anchors: Tensor
@@ -79,7 +95,7 @@ class YOLOBase(Anchored, torch.nn.Module):
     @derived("it follows from num_classes and the anchors")
     def num_output(self) -> int:
         """Channels of a head."""
-        return self.num_anchors * (5 + self.num_classes)
+        return int(self.num_anchors * (5 + self.num_classes))
 
     def yolo(self, x: Tensor, anchors: Tensor) -> Tensor:
         """The boxes that a head predicts.
@@ -87,20 +103,20 @@ class YOLOBase(Anchored, torch.nn.Module):
         Parameters
         ----------
         x : Tensor
-            (N, anchors, H, W, 5 + classes, T), what `yolo_raw` gives.
+            (N, anchors, H, W, 5 + classes, T), the result of `yolo_raw`, of a floating dtype.
         anchors : Tensor
-            (anchors, 2), those of the head.
+            (anchors, 2), width and height of the anchors of the head, in units of the frame.
 
         Returns
         -------
         Tensor
             (N, anchors * H * W, 5 + classes, T): x_center, y_center, width, height in units of the frame, the
-            probability of an object, and those of the classes.
+            probability that an object is there, and the probabilities of the classes.
 
         Raises
         ------
         ValueError
-            If the output is not finite.
+            The output is not finite.
         """
         n, _, h, w, p, t = x.shape
         cells = torch.tensor([w, h], dtype=x.dtype, device=x.device).reshape(2, 1)
@@ -111,29 +127,33 @@ class YOLOBase(Anchored, torch.nn.Module):
         size = x[..., 2:4, :].clamp(max=self.clamp_max).exp() * anchors.reshape(1, -1, 1, 1, 2, 1) / cells
         boxes = torch.cat([center, size, x[..., 4:5, :].sigmoid(), x[..., 5:, :].softmax(dim=-2)], dim=-2)
         if not boxes.isfinite().all():
-            raise ValueError("the output of a head is not finite: training has diverged, or the input is not finite")
+            raise ValueError(
+                "the output of a head must be finite, got a value that is not: training has diverged, or the input is "
+                "not finite"
+            )
         return boxes.reshape(n, -1, p, t)
 
     def yolo_raw(self, x: Tensor) -> Tensor:
-        """The output of a head, (N, anchors * (5 + classes), H, W, T), as (N, anchors, H, W, 5 + classes, T)."""
-        return x.unflatten(1, (self.num_anchors, -1)).permute(0, 1, 3, 4, 2, 5)
+        """The output `x` of a head, (N, anchors * (5 + classes), H, W, T), as (N, anchors, H, W, 5 + classes, T)."""
+        return torch.unflatten(x, 1, (self.num_anchors, -1)).permute(0, 1, 3, 4, 2, 5)
 
     def init_model(self, input_dim: tuple[int, int, int] = (448, 448, 3)) -> None:
-        """Find the grids of the heads for frames of a size, and fix all shapes that depend on it.
+        """Determine the grids of the heads, and all shapes in the network, for frames of one size.
 
         Parameters
         ----------
         input_dim : (int, int, int)
-            Height, width and channels.
+            Height and width of the frames in pixels, and their channels.
 
         Notes
         -----
-        A random frame is passed. Statistics of norms and the mode, training or evaluation, stay as they are.
+        The network runs on a random frame. The statistics of its norms and its mode, training or evaluation, stay as
+        they are.
         """
         height, width, channels = input_dim
         modes: dict[torch.nn.Module, bool] = {module: module.training for module in self.modules()}
         self.eval()
-        self.training = True  # for raw output
+        self.training = True  # the network then returns the raw output, which has the shape of the grid
         try:
             with torch.no_grad():
                 heads: Any = self(torch.rand(1, channels, height, width, 1, device=self.anchors.device))[0]
@@ -143,7 +163,7 @@ class YOLOBase(Anchored, torch.nn.Module):
         self.scale = [(head.shape[3], head.shape[2]) for head in heads]
 
     def validate_gradients(self) -> None:
-        """Forget all gradients if any of them is not finite."""
+        """Reset all gradients if any of them is not finite."""
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         if not all(bool(gradient.isfinite().all()) for gradient in gradients):
             self.zero_grad()

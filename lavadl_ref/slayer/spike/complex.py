@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lavadl_ref.slayer._bridge import autograd as _autograd
+from lavadl_ref.slayer._bridge import spike as _spike
 from lavadl_ref.slayer.spike.spike import _Fixed, as_level
 from lavadl_ref.slayer.utils import _validate
 
@@ -60,5 +60,5 @@ class Spike(metaclass=_Fixed):
         _validate.number(tau_rho, "tau_rho"), _validate.number(scale_rho, "scale_rho"), _validate.number(scale, "scale")
         level = as_level(threshold, real, "threshold", real.ndim)
         last = as_level(imag_last, imag, "imag_last", imag.ndim - 1)
-        spikes: Tensor = _autograd.PhaseSpike.apply(real, imag, level, tau_rho, scale_rho, graded_spike, last, scale)
+        spikes: Tensor = _spike.PhaseSpike.apply(real, imag, level, tau_rho, scale_rho, graded_spike, last, scale)
         return spikes

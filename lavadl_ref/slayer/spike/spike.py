@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lavadl_ref._assigned import derived
-from lavadl_ref.slayer._bridge import autograd as _autograd
+from lavadl_ref.slayer._bridge import spike as _spike
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -85,5 +85,5 @@ class Spike(metaclass=_Fixed):
             _validate.with_fractions(voltage, "voltage of graded spikes")
         _validate.number(tau_rho, "tau_rho"), _validate.number(scale_rho, "scale_rho"), _validate.number(scale, "scale")
         level = as_level(threshold, voltage, "threshold", voltage.ndim)
-        spikes: Tensor = _autograd.Spike.apply(voltage, level, tau_rho, scale_rho, graded_spike, scale)
+        spikes: Tensor = _spike.Spike.apply(voltage, level, tau_rho, scale_rho, graded_spike, scale)
         return spikes

@@ -14,7 +14,7 @@ from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer._precision import FullPrecision
 from lavadl_ref.slayer.synapse import layer
-from lavadl_ref.slayer.synapse._generic import Hook
+from lavadl_ref.slayer.synapse.dense import Hook, weighted
 
 
 def _of_both(name: str) -> Any:
@@ -44,7 +44,7 @@ class ComplexLayer(Guarded, FullPrecision):
     """
 
     synapse: type[layer.GenericLayer]
-    complex = Fixed()
+    complex: Any = Fixed()
     weight = Refused("it has two, of its parts real and imag")
     bias = Refused("it has two, of its parts real and imag")
     in_channels, out_channels = _of_both("in_channels"), _of_both("out_channels")
@@ -121,7 +121,7 @@ class Dense(ComplexLayer):
         """The weighted sums of `input` (N, I, T) or (N, C, H, W, T), real and imaginary."""
         if watched(self.real) or watched(self.imag):
             return super().forward(input)
-        real, imag = layer.weighted(input, (self.real, self.imag))
+        real, imag = weighted(input, (self.real, self.imag))
         return real, imag
 
 

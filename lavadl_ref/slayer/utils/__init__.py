@@ -1,7 +1,7 @@
-"""Tools around the spiking layers: quantisation, time, filters, training loop and statistics.
+"""Tools for training spiking networks: quantisation, shifts in time, filters, a training loop and its statistics.
 
-``slayer.utils.quantize`` is the function; ``from lavadl_ref.slayer.utils.quantize import ...`` reaches
-the module of the same name.
+``slayer.utils.quantize`` is the function; ``from lavadl_ref.slayer.utils.quantize import ...`` imports from the module
+of the same name.
 """
 
 from lavadl_ref.slayer.utils import filter, int_utils, recurrent, time

@@ -1,4 +1,4 @@
-"""The usual training loop, one batch at a time."""
+"""The usual steps of training and evaluation, one batch at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lavadl_ref.slayer.utils.stats import LearningStat, LearningStats
 
 
 class Assistant:
-    """Trains, tests and validates a network on batches, and keeps the statistics.
+    """The steps that train, test and validate a network on a batch, and record loss and accuracy.
 
     Parameters
     ----------
     net : torch.nn.Module
-        Called with the input. It returns, depending on `count_log` and `lam`:
+        The network. Called with the input, it must return, depending on `count_log` and `lam`:
 
         ========== ======= =================================
         count_log  lam     result
@@ -28,20 +28,38 @@ class Assistant:
         True       number  output, net_loss, count
         ========== ======= =================================
     error : callable
-        ``error(output, target)``, a scalar loss. If it has an attribute ``reduction == "sum"`` its value is
-        taken for the sum over the batch, otherwise for the mean: the statistics count samples, and this
-        decides whether the value is multiplied by their number.
+        ``error(output, target)`` must return a scalar loss. If `error` has an attribute ``reduction == "sum"``, the
+        loss counts as the sum over the samples of the batch, otherwise as their mean. The statistics hold sums, so
+        a mean is multiplied by the number of samples.
     optimizer : torch.optim.Optimizer
-        Of the parameters of `net`.
+        The optimizer of the parameters of `net`.
     stats : LearningStats, optional
-        What to add loss and accuracy to. The loss is that of `error`, without `net_loss`.
+        The statistics that record loss and accuracy. The loss is that of `error`, without `net_loss`.
     classifier : callable, optional
-        ``classifier(output)``: predicted labels (N,), or (N, T) for one at each step; a sample then counts
-        by the share of its steps that are right. Without it no accuracy is reported.
+        ``classifier(output)`` must return predicted labels: (N,), or (N, T) for one at each step. With the latter, a
+        sample counts by the fraction of its steps that are right. Without a classifier no accuracy is recorded.
     count_log : bool
-        Whether `net` returns a count, passed on to the caller.
+        True if `net` also returns a count, which `train`, `test` and `valid` pass on.
     lam : float, optional
-        Factor of the `net_loss` that is added to the loss in training.
+        Factor of `net_loss`, which is added to the loss in training.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of the kind above, or `error` has the reduction ``"none"``.
+
+    Examples
+    --------
+    >>> net = torch.nn.Linear(2, 1)
+    >>> optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    >>> stats = LearningStats()
+    >>> assistant = Assistant(net, torch.nn.MSELoss(), optimizer, stats)
+    >>> x, target = torch.ones(4, 2), torch.zeros(4, 1)
+    >>> for epoch in range(20):
+    ...     output = assistant.train(x, target)
+    ...     stats.update()
+    >>> stats.training.loss_log[-1] < 0.01
+    True
     """
 
     def __init__(
@@ -55,13 +73,13 @@ class Assistant:
         lam: float | None = None,
     ) -> None:
         if not isinstance(net, torch.nn.Module):
-            raise TypeError(f"net of Assistant must be a torch.nn.Module, but got {type(net).__name__}")
+            raise TypeError(f"net of Assistant must be a torch.nn.Module, got {type(net).__name__}")
         if not callable(error):
-            raise TypeError(f"error of Assistant must be callable, but got {error!r}")
+            raise TypeError(f"error of Assistant must be callable, got {error!r}")
         if classifier is not None and not callable(classifier):
-            raise TypeError(f"classifier of Assistant must be callable or None, but got {classifier!r}")
+            raise TypeError(f"classifier of Assistant must be callable or None, got {classifier!r}")
         if getattr(error, "reduction", None) == "none":
-            raise ValueError("error of Assistant must give one value, but its reduction is 'none'")
+            raise ValueError("error of Assistant must return one value, got one with reduction 'none'")
         self.net = net
         self.error = error
         self.optimizer = optimizer
@@ -73,7 +91,7 @@ class Assistant:
 
     @property
     def device(self) -> torch.device:
-        """Where batches are moved to: what was assigned, else where the network's parameters are, else the CPU."""
+        """The device that batches are moved to: the one assigned, else that of the parameters, else the CPU."""
         if self._device is not None:
             return self._device
         parameter = next(self.net.parameters(), None)
@@ -84,7 +102,7 @@ class Assistant:
         self._device = None if value is None else torch.device(value)
 
     def reduce_lr(self, factor: float = 10 / 3) -> None:
-        """Divide the learning rate of every parameter group by `factor`, and say so on the screen.
+        """Divide the learning rate of every parameter group by `factor`, and print the old one.
 
         Raises
         ------
@@ -102,20 +120,20 @@ class Assistant:
         Parameters
         ----------
         input : torch.Tensor
-            (N, ...), moved to the device of the network.
+            (N, ...), the input of N samples for the network, of a dtype that it takes. It is moved to `device`.
         target : torch.Tensor
-            What `error` takes.
+            Targets of the samples, of a shape (N, ...) and dtype that `error` takes.
 
         Returns
         -------
         torch.Tensor or tuple
-            output, or (output, count) if `count_log`.
+            The output, or (output, count) if `count_log` is True.
 
         Raises
         ------
         ValueError
-            The network does not return what `count_log` and `lam` say, the loss is no scalar, or the
-            prediction does not fit the target.
+            The network does not return what `count_log` and `lam` require, the loss is no scalar, or the shape of
+            the predicted labels does not fit that of the target.
         """
         self.net.train()
         input, target = input.to(self.device), target.to(self.device)
@@ -129,11 +147,17 @@ class Assistant:
         return (output, count) if self.count_log else output
 
     def test(self, input: torch.Tensor, target: torch.Tensor) -> Any:
-        """Evaluate a batch into the testing statistics, in evaluation mode, without gradient."""
+        """Evaluate a batch in evaluation mode and without gradient, and record it in the testing statistics.
+
+        `input` (N, ...), `target` (N, ...), the result and the errors are as those of `train`.
+        """
         return self._evaluate(None if self.stats is None else self.stats.testing, input, target)
 
     def valid(self, input: torch.Tensor, target: torch.Tensor) -> Any:
-        """Evaluate a batch into the validation statistics. As `test`."""
+        """Evaluate a batch as `test` does, and record it in the validation statistics.
+
+        `input` (N, ...), `target` (N, ...), the result and the errors are as those of `train`.
+        """
         return self._evaluate(None if self.stats is None else self.stats.validation, input, target)
 
     def _evaluate(self, stat: LearningStat | None, input: torch.Tensor, target: torch.Tensor) -> Any:
@@ -145,7 +169,7 @@ class Assistant:
         return (output, count) if self.count_log else output
 
     def _forward(self, input: torch.Tensor) -> tuple[torch.Tensor, Any, Any]:
-        """The output, the loss of the network (or None) and the count (or None)."""
+        """The output, the loss that the network returns (or None) and the count (or None)."""
         names = ["output"] + ["net_loss"] * (self.lam is not None) + ["count"] * self.count_log
         result = self.net(input)
         if len(names) == 1:
@@ -157,8 +181,8 @@ class Assistant:
         if len(parts) != len(names) or not isinstance(parts[0], torch.Tensor):
             given = f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__
             raise ValueError(
-                f"with count_log={self.count_log} and lam={self.lam} the network must return "
-                f"{', '.join(names)}, but it returned {given}"
+                f"net of Assistant must return {', '.join(names)} with count_log={self.count_log} and "
+                f"lam={self.lam}, got {given}"
             )
         by_name = dict(zip(names, parts, strict=True))
         return by_name["output"], by_name.get("net_loss"), by_name.get("count")
@@ -167,7 +191,7 @@ class Assistant:
         loss = self.error(output, target)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
-            raise ValueError(f"error of Assistant must return one value, but it returned {shape}")
+            raise ValueError(f"error of Assistant must return one value, got {shape}")
         return loss
 
     def _log(self, stat: LearningStat | None, loss: torch.Tensor, output: torch.Tensor, target: torch.Tensor) -> None:
@@ -182,13 +206,13 @@ class Assistant:
 
 
 def _correct(prediction: torch.Tensor, target: torch.Tensor) -> float:
-    """How many samples are right; labels at each step (N, T) count by share."""
+    """The number of samples that are right. With labels at each step (N, T), a sample counts by its right fraction."""
     if prediction.ndim == 2 and target.ndim == 1:
         target = target.unsqueeze(-1).expand(-1, prediction.shape[1])
     if prediction.shape != target.shape:
         raise ValueError(
-            f"classifier of Assistant returned shape {tuple(prediction.shape)}, but target has "
-            f"shape {tuple(target.shape)}"
+            f"classifier of Assistant must return labels of the shape of target, {tuple(target.shape)}, "
+            f"got {tuple(prediction.shape)}"
         )
     right = prediction == target
     if right.ndim <= 1:

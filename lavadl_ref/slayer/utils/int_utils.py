@@ -12,9 +12,9 @@ _WIDTH = {torch.int32: 32, torch.int64: 64}
 
 
 def right_shift_to_zero(x: torch.Tensor, bits: int) -> torch.Tensor:
-    """``sign(x) * (|x| >> bits)``: divide by ``2**bits`` and drop the fraction.
+    """Divide integers by ``2**bits`` and round toward zero: ``sign(x) * (|x| >> bits)``.
 
-    Exact over the whole range of the dtype, its most negative value included.
+    The result is exact over the whole range of the dtype, its most negative value included.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def right_shift_to_zero(x: torch.Tensor, bits: int) -> torch.Tensor:
     Returns
     -------
     torch.Tensor
-        Same shape and dtype.
+        Shape and dtype of `x`.
 
     Raises
     ------
@@ -34,19 +34,28 @@ def right_shift_to_zero(x: torch.Tensor, bits: int) -> torch.Tensor:
         `x` is no int32 or int64 tensor, or `bits` no integer.
     ValueError
         `bits` is out of range.
+
+    Examples
+    --------
+    >>> right_shift_to_zero(torch.tensor([7, -7]), 1)
+    tensor([ 3, -3])
     """
     _validate.tensor(x, "x of right_shift_to_zero", ndim=0)
     if x.dtype not in _WIDTH:
-        raise TypeError(f"x of right_shift_to_zero must be torch.int32 or torch.int64, but got {x.dtype}")
+        raise TypeError(f"x of right_shift_to_zero must be torch.int32 or torch.int64, got {x.dtype}")
     shift = _validate.integer(bits, "bits of right_shift_to_zero", 0)
     if shift >= _WIDTH[x.dtype]:
-        raise ValueError(f"bits must be below {_WIDTH[x.dtype]} for {x.dtype}, but got {bits}")
-    # An arithmetic shift rounds down, so a negative number is raised first; that cannot overflow.
+        raise ValueError(f"bits of right_shift_to_zero must be below {_WIDTH[x.dtype]} for {x.dtype}, got {bits}")
+    # An arithmetic shift rounds down, so 2**shift - 1 is added to a negative number first. That cannot overflow.
     return (x + (x < 0).to(x.dtype) * ((1 << shift) - 1)) >> shift
 
 
 class Q2Zero(torch.autograd.Function):
-    """``Q2Zero.apply(x)``: drop the fraction (round toward zero); the gradient passes unchanged."""
+    """Rounding toward zero, called as ``Q2Zero.apply(x)``; the gradient passes unchanged.
+
+    >>> Q2Zero.apply(torch.tensor([1.7, -1.7]))
+    tensor([ 1., -1.])
+    """
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,9 @@
-"""Quantisation with a straight-through gradient."""
+"""Quantisation to multiples of a step, with a straight-through gradient."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextvars import ContextVar
 from enum import IntEnum, unique
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 import torch
 from lavadl_kernels.ops import layout
 
-from lavadl_ref.slayer._bridge.autograd import _follow_torch
+from lavadl_ref.slayer._bridge.autograd import follow_torch
 from lavadl_ref.slayer.utils import _validate
 
 
 @unique
 class MODE(IntEnum):
-    """How `quantize` picks a grid point: the nearest (ties to even), or the next one below."""
+    """The rounding of `quantize`: to the nearest multiple (ties to even), or down to the next one below."""
 
     ROUND = 0
     FLOOR = 1
@@ -24,18 +25,20 @@ class MODE(IntEnum):
 
 Bounds = tuple[float, float] | None
 
-#: Where the values of calls are beyond their bounds, while someone asks.
+#: Masks of the values that quantisers called meanwhile have clipped; None while `clipped` does not ask for them.
 _clipping: ContextVar[list[torch.Tensor] | None] = ContextVar("clipping", default=None)
 
 
-FEWEST = 1 << 14  #: values for which one pass over them is worth the call of a kernel
+#: Fewest values that the kernel takes: it passes over them once, where torch passes over them several times, but its
+#: call costs more than torch's.
+FEWEST = 1 << 14
 
 
 def _on_grid(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The grid values, and where they are within the bounds; None for everywhere."""
+    """The grid values, and the mask of those within the bounds; None if all are."""
     low, high = bounds or (-math.inf, math.inf)
     if _in_one_pass(input, step, mode, bounds):
-        _follow_torch()
+        follow_torch()
         values, good = layout.quantised(input.detach().numpy(), step, low, high)
         grid = torch.from_numpy(values)
     else:
@@ -45,7 +48,7 @@ def _on_grid(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> tu
         if not good:
             least, most = torch.aminmax(grid)
             good = low <= least.item() and most.item() <= high
-    # most often there is nothing to clamp, and no mask to keep
+    # weights are mostly within the bounds: then there is nothing to clamp, and no mask to keep for the gradient
     if good:
         return grid, None
     inside = (grid >= low) & (grid <= high)
@@ -53,14 +56,18 @@ def _on_grid(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> tu
 
 
 def _in_one_pass(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> bool:
-    """Whether the kernel gives the same: to divide by `step` has to be to multiply by its inverse."""
+    """Tell whether the kernel takes `input` and gives the same values as torch.
+
+    The kernel multiplies by the inverse of `step`. That equals a division only for a power of two; the bounds of
+    `step` keep products and inverse away from float32's overflow and denormal numbers.
+    """
     plain = input.dtype == torch.float32 and input.device.type == "cpu" and input.is_contiguous()
     exact = math.frexp(step)[0] == 0.5 and 2.0**-64 < step < 2.0**64
     return plain and exact and mode is MODE.ROUND and bounds is not None and input.numel() >= FEWEST
 
 
 class _StraightThrough(torch.autograd.Function):
-    """The grid value forward; backward the identity, 0 outside the bounds."""
+    """Forward the grid values; backward the identity, and 0 outside the bounds."""
 
     @staticmethod
     def forward(ctx: Any, input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> torch.Tensor:
@@ -77,22 +84,25 @@ class _StraightThrough(torch.autograd.Function):
         return grad, None, None, None
 
 
+_straight_through: Callable[[torch.Tensor, float, MODE, Bounds], torch.Tensor] = _StraightThrough.apply
+
+
 def quantize(input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND) -> torch.Tensor:
-    """Put `input` on the grid of multiples of `step`; the gradient passes unchanged.
+    """Round `input` to multiples of `step`; the gradient passes unchanged.
 
     Parameters
     ----------
     input : torch.Tensor
-        Any shape. Integers and booleans become the default floating dtype.
+        Any shape and real dtype. Integers and booleans become the default floating dtype.
     step : float
-        Distance of the grid points, greater than 0.
+        Distance of neighbouring multiples, in the unit of `input`, greater than 0.
     mode : QUANTIZE_MODE
         ``ROUND``: ``round(input / step) * step``, ties to even. ``FLOOR``: ``floor(input / step) * step``.
 
     Returns
     -------
     torch.Tensor
-        Same shape, same dtype if that is floating.
+        Shape of `input`, and its dtype if that is a floating one.
 
     Raises
     ------
@@ -100,74 +110,94 @@ def quantize(input: torch.Tensor, step: float = 1, mode: MODE = MODE.ROUND) -> t
         `input` is no real tensor, or `step` no number.
     ValueError
         `step` is not positive and finite, or `mode` is no ``QUANTIZE_MODE``.
+
+    Examples
+    --------
+    >>> quantize(torch.tensor([0.2, 0.3, -0.3]), step=0.25)
+    tensor([ 0.2500,  0.2500, -0.2500])
+    >>> quantize(torch.tensor([0.2, 0.3, -0.3]), step=0.25, mode=MODE.FLOOR)
+    tensor([ 0.0000,  0.2500, -0.5000])
     """
     return _quantized(input, step, mode, None)
 
 
 def quantize_within(input: torch.Tensor, step: float, low: float, high: float) -> torch.Tensor:
-    """Put `input` on the nearest multiple of `step` that is not below `low` nor above `high`.
+    """Round `input` to the nearest multiple of `step` within [low, high].
 
-    The gradient passes where the nearest multiple is within the two, and is 0 elsewhere.
+    The gradient passes where the nearest multiple is within these bounds, and is 0 elsewhere.
 
     Parameters
     ----------
-    input, step
-        As those of `quantize`.
+    input : torch.Tensor
+        Any shape and real dtype, as for `quantize`.
+    step : float
+        As for `quantize`.
     low, high : float
         Multiples of `step`.
 
-    Returns
-    -------
-    torch.Tensor
-        Same shape and dtype.
+    Result and errors are those of `quantize`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `quantize`.
+    Examples
+    --------
+    >>> quantize_within(torch.tensor([-3.0, 0.3, 0.6]), 0.25, low=-1, high=0.5)
+    tensor([-1.0000,  0.2500,  0.5000])
     """
     return _quantized(input, step, MODE.ROUND, (low, high))
 
 
 def _quantized(input: torch.Tensor, step: float, mode: MODE, bounds: Bounds) -> torch.Tensor:
-    x = _validate.floating(input, "input of quantize", ndim=0)
+    plain = isinstance(input, torch.Tensor) and input.is_floating_point() and input.layout is torch.strided
+    x = input if plain else _validate.floating(input, "input of quantize", ndim=0)
     try:
         chosen = MODE(mode)
     except ValueError:
-        raise ValueError(f"mode must be QUANTIZE_MODE.ROUND or .FLOOR, but got {mode!r}") from None
-    distance = _validate.positive(step, "step of quantize")
-    heard = _clipping.get()
-    if heard is not None and bounds is not None:
+        raise ValueError(f"mode must be QUANTIZE_MODE.ROUND or .FLOOR, got {mode!r}") from None
+    known = type(step) is float and 0 < step < math.inf
+    distance = step if known else _validate.positive(step, "step of quantize")
+    masks = _clipping.get()
+    if masks is not None and bounds is not None:
         nearest = (x.detach() / distance).round() * distance
-        heard.append((nearest < bounds[0]) | (nearest > bounds[1]))
+        masks.append((nearest < bounds[0]) | (nearest > bounds[1]))
     if not (x.requires_grad and torch.is_grad_enabled()):
-        return _on_grid(x, distance, chosen, bounds)[0]  # without what autograd costs, which for few values is most
-    quantized: torch.Tensor = _StraightThrough.apply(x, distance, chosen, bounds)
-    return quantized
+        # An autograd function costs more than the rounding itself where values are few.
+        return _on_grid(x, distance, chosen, bounds)[0]
+    return _straight_through(x, distance, chosen, bounds)
 
 
 def quantize_hook_fx(x: torch.Tensor, scale: int = 64, num_bits: int = 8, descale: bool = False) -> torch.Tensor:
-    """Quantise weights as a synapse does: signed mantissas of `num_bits`, each worth ``2 / scale``.
+    """Quantise weights as a synapse does: to signed mantissas of `num_bits`, each worth ``2 / scale``.
 
-    The result lies in ``[-2**num_bits, 2**num_bits - 2] / scale``, in steps of ``2 / scale``: for the
-    defaults even 64ths in [-256, 254], what a file can hold. The gradient is that of the clamp:
-    1 inside, 0 outside.
+    The result lies in ``[-2**num_bits, 2**num_bits - 2] / scale``, in steps of ``2 / scale``. With the defaults these
+    are even multiples of 1/64 from -256/64 to 254/64, the weights that a file can hold. The gradient is 1 within
+    these bounds and 0 outside.
 
     Parameters
     ----------
     x : torch.Tensor
-        Weights, any shape and dtype as `quantize`.
+        Weights in units of 1, any shape and dtype as for `quantize`.
     scale : int
-        Units per 1.0.
+        Number of weight units in 1.0, greater than 0.
     num_bits : int
-        Width of the mantissa, sign included.
+        Width of the mantissa in bits, sign included, at least 1.
     descale : bool
-        Return integers in units of ``1 / scale`` (even, still of floating dtype) instead of weights.
+        Return integers in units of ``1 / scale`` instead of weights. They are even, and of a floating dtype.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape and dtype as from `quantize`.
 
     Raises
     ------
     TypeError, ValueError
         As `quantize`; `scale` not positive, `num_bits` not an integer of at least 1.
+
+    Examples
+    --------
+    >>> quantize_hook_fx(torch.tensor([0.01, 0.1, 9.0]))  # 0, 6/64 and 254/64
+    tensor([0.0000, 0.0938, 3.9688])
+    >>> quantize_hook_fx(torch.tensor([0.01, 0.1, 9.0]), descale=True)
+    tensor([  0.,   6., 254.])
     """
     units = _validate.positive(scale, "scale of quantize_hook_fx")
     bits = _validate.integer(num_bits, "num_bits of quantize_hook_fx", 1)
@@ -177,13 +207,21 @@ def quantize_hook_fx(x: torch.Tensor, scale: int = 64, num_bits: int = 8, descal
 
 
 def held_weights(scale: float, num_bits: int = 8) -> tuple[float, float, float]:
-    """Step, least and largest of the weights that signed mantissas of `num_bits` hold, each worth ``2 / scale``."""
+    """Step, least and largest weight of signed mantissas of `num_bits`, each worth ``2 / scale``.
+
+    >>> held_weights(64)
+    (0.03125, -4.0, 3.96875)
+    """
     limit = 2**num_bits
     return 2 / scale, -limit / scale, (limit - 2) / scale
 
 
 def clipped(hook: Any, values: torch.Tensor) -> torch.Tensor:
-    """Where `hook`, which may call quantisers of this package, gets a bound from them for what is beyond it."""
+    """The mask of `values` (any shape and floating dtype) that the quantisers called by `hook` have clipped.
+
+    bool, of the shape of `values`: True where a value lies beyond the bounds of a quantiser of this package. `hook`
+    is a function of weights, such as a synapse's ``pre_hook_fx``, or None.
+    """
     clipping: list[torch.Tensor] = []
     token = _clipping.set(clipping)
     try:

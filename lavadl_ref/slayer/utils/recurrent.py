@@ -1,40 +1,58 @@
-"""Neurons that feed back to each other, s[t] = f(z[t] + R s[t-1]): in compiled code, and as two plain loops.
+"""Recurrent neurons, s[t] = f(z[t] + R s[t-1]): in a compiled kernel, and as two plain loops over time.
 
-`slayer.block`'s ``Recurrent`` does this and more; these functions take the parts one by one.
+The ``Recurrent`` blocks of `slayer.block` contain this; the functions here take neuron and synapse separately.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from lavadl_ref.slayer.neuron.spiking import Neuron, Signal
+Signal = Tensor | tuple[Tensor, Tensor]
 
 
-def custom_recurrent(z: Signal, neuron: Neuron, recurrent_synapse: Any) -> Tensor:
-    """Spikes of neurons that hear each other's last spikes through a synapse.
+class _Neuron(Protocol):
+    """The parts of a spiking neuron of `slayer.neuron` that a recurrent connection needs."""
+
+    training: bool
+    drop: Any
+    _states: Any
+
+    @property
+    def complex(self) -> bool: ...
+
+    def __call__(self, input: Any) -> Tensor: ...
+
+    def recurrent(self, z: Any, weights: Any) -> Tensor: ...
+
+    def _dropped(self, spikes: Tensor) -> Tensor: ...
+
+    def _norms(self) -> Any: ...
+
+
+def custom_recurrent(z: Signal, neuron: _Neuron, recurrent_synapse: Any) -> Tensor:
+    """Spikes of recurrent neurons, which receive each other's spikes of the last step through a synapse.
 
     Parameters
     ----------
     z : Tensor or (Tensor, Tensor)
-        float32 (N, O, T) or (N, O, 1, 1, T), synaptic input in units of 1; real and imaginary part for
-        neurons of complex input.
+        Synaptic input in units of 1, float32 (N, O, T) or (N, O, 1, 1, T). A pair holds the real and the imaginary
+        part, for neurons with a complex input.
     neuron : slayer.neuron
-        Any that spikes. If persistent it starts from the states of its last call, otherwise at rest; no
-        spike precedes the first step.
+        Any spiking neuron. A persistent one starts from the states of its last call, any other one from rest. No
+        spike comes before the first step.
     recurrent_synapse : synapse.Dense or synapse.complex.Dense
-        R, O to O.
+        The synapse with the weights R, from O neurons to O neurons.
 
     Returns
     -------
     Tensor
-        Spikes of the shape of `z`; a dropout of the neuron acts on what is returned, not on what is fed back.
-        Gradients flow back through feedback and states.
+        Spikes float32 of the shape of `z`. A dropout of the neuron acts on the spikes that are returned, not on those
+        that are fed back. Gradients flow through feedback and states.
 
     Raises
     ------
@@ -48,15 +66,18 @@ class CustomRecurrent:
     """`custom_recurrent` with the weights themselves, called as ``CustomRecurrent.apply``."""
 
     @staticmethod
-    def apply(z: Signal, neuron: Neuron, recurrent_mat: Any) -> Tensor:
-        """Spikes of neurons that hear each other's last spikes through a matrix.
+    def apply(z: Signal, neuron: _Neuron, recurrent_mat: Any) -> Tensor:
+        """Spikes of recurrent neurons, which receive each other's spikes of the last step through a matrix.
 
         Parameters
         ----------
-        z, neuron
-            As those of `custom_recurrent`.
+        z : Tensor or (Tensor, Tensor)
+            float32 (N, O, T) or (N, O, 1, 1, T), as for `custom_recurrent`.
+        neuron : slayer.neuron
+            As for `custom_recurrent`.
         recurrent_mat : Tensor or (Tensor, Tensor)
-            R, (O, O), used as it is, without a quantiser; real and imaginary part for neurons of complex input.
+            R, float32 (O, O), which is not quantised. A pair holds the real and the imaginary part, for neurons with
+            a complex input.
 
         Returns
         -------
@@ -71,22 +92,25 @@ class CustomRecurrent:
         return neuron._dropped(neuron.recurrent(z, recurrent_mat))
 
 
-def custom_recurrent_ground_truth_1(z: Signal, neuron: Neuron, recurrent_synapse: Any) -> Tensor:
-    """As `custom_recurrent`, in a loop over time that runs the synapse and the neuron.
+def custom_recurrent_ground_truth_1(z: Signal, neuron: _Neuron, recurrent_synapse: Any) -> Tensor:
+    """The result of `custom_recurrent`, computed in a plain loop over time with the synapse itself.
 
-    Each step runs the neuron again over all steps so far, which autograd can follow through the states; time
-    and memory grow with the square of T.
+    `z` (N, O, T) and the other arguments are those of `custom_recurrent`. Each step runs the neuron again over all
+    steps so far, so that autograd differentiates through the states. Time and memory grow with the square of T.
 
     Raises
     ------
     ValueError
-        In training, if the neuron has a norm or dropout: they look at a whole run, not at its beginning.
+        In training, if the neuron has a norm or dropout. They depend on a whole run, and the loop runs parts of it.
     """
     return _unrolled(z, neuron, recurrent_synapse)
 
 
-def custom_recurrent_ground_truth_2(z: Signal, neuron: Neuron, recurrent_synapse: Any) -> Tensor:
-    """As `custom_recurrent_ground_truth_1`, with matrix products in place of the synapse."""
+def custom_recurrent_ground_truth_2(z: Signal, neuron: _Neuron, recurrent_synapse: Any) -> Tensor:
+    """The result of `custom_recurrent_ground_truth_1`, with matrix products in place of the synapse.
+
+    `z` (N, O, T) and the other arguments are those of `custom_recurrent`.
+    """
     matrices = [weight.flatten(1) for weight in _as_tuple(recurrent_synapse.hooked_weight)]
 
     def feedback(spikes: Tensor) -> Any:
@@ -96,9 +120,12 @@ def custom_recurrent_ground_truth_2(z: Signal, neuron: Neuron, recurrent_synapse
     return _unrolled(z, neuron, feedback)
 
 
-def _unrolled(z: Signal, neuron: Neuron, feedback: Callable[[Tensor], Any]) -> Tensor:
+def _unrolled(z: Signal, neuron: _Neuron, feedback: Callable[[Tensor], Any]) -> Tensor:
     if neuron.training and (neuron.drop is not None or any(norm is not None for norm in neuron._norms())):
-        raise ValueError("a ground truth needs a neuron without norm and dropout, or one in evaluation mode")
+        raise ValueError(
+            "neuron of a ground truth must have neither norm nor dropout, or be in evaluation mode, "
+            "got one with them in training mode"
+        )
     parts = _as_tuple(z)
     start = {name: getattr(neuron, name) for name in neuron._states}
     spikes: list[Tensor] = []

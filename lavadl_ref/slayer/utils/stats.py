@@ -1,4 +1,4 @@
-"""Loss and accuracy over the epochs of a training: accumulate, print, plot, save, load."""
+"""Loss and accuracy over the epochs of a training: recorded, printed, plotted, saved and loaded."""
 
 from __future__ import annotations
 
@@ -13,24 +13,36 @@ from lavadl_ref.slayer.utils._log_file import Log
 
 
 class LearningStat:
-    """Loss and accuracy of one data set.
+    """Loss and accuracy on one data set.
 
-    Within an epoch the caller adds to `loss_sum`, `correct_samples` and `num_samples`; `update` closes
-    the epoch. `correct_samples` starts at 0 and may stay untouched: then there is no accuracy, as in a
-    regression. Adding 0 to it counts as touching.
+    Within an epoch the caller adds to `loss_sum`, `correct_samples` and `num_samples`; `update` closes the epoch. If
+    nothing is ever added to `correct_samples`, as in a regression, the epoch has no accuracy. Adding 0 counts as
+    adding.
 
     Attributes
     ----------
     loss_sum : float
         Sum of the loss over the samples of the running epoch.
     correct_samples, num_samples : float, int
-        Samples classified correctly, and all.
+        Number of samples classified correctly in the running epoch, and of all its samples.
     loss_log, accuracy_log : list of (float or None)
-        One entry per closed epoch; None where it had no sample, or no accuracy.
+        One entry per closed epoch; None if the epoch had no sample, or no accuracy.
     min_loss, max_accuracy : float or None
-        Best of the closed epochs.
+        Best values of the closed epochs.
     best_loss, best_accuracy : bool
-        Whether the last closed epoch set them.
+        True if the last closed epoch reached them.
+
+    Examples
+    --------
+    >>> stat = LearningStat()
+    >>> stat.num_samples += 4
+    >>> stat.loss_sum += 2.0
+    >>> stat.correct_samples += 3
+    >>> stat.loss, stat.accuracy
+    (0.5, 0.75)
+    >>> stat.update()
+    >>> stat.loss_log, stat.best_loss
+    ([0.5], True)
     """
 
     def __init__(self) -> None:
@@ -48,13 +60,14 @@ class LearningStat:
         self.reset()
 
     def reset(self) -> None:
-        """Start the epoch anew; logs and best values stay."""
+        """Begin the running epoch again; logs and best values stay."""
         self.loss_sum: float = 0
         self.num_samples: int = 0
         self._correct_samples: float | None = None
 
     @property
     def correct_samples(self) -> float:
+        """Number of samples of the running epoch that were classified correctly."""
         return 0 if self._correct_samples is None else self._correct_samples
 
     @correct_samples.setter
@@ -68,23 +81,23 @@ class LearningStat:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of correct samples of the running epoch; None without samples or without classification."""
+        """Fraction of correct samples of the running epoch; None without samples or without classification."""
         if not self.num_samples or self._correct_samples is None:
             return None
         return self._correct_samples / self.num_samples
 
     @property
     def valid_loss_log(self) -> bool:
-        """Whether any closed epoch has a loss."""
+        """True if any closed epoch has a loss."""
         return any(value is not None for value in self.loss_log)
 
     @property
     def valid_accuracy_log(self) -> bool:
-        """Whether any closed epoch has an accuracy."""
+        """True if any closed epoch has an accuracy."""
         return any(value is not None for value in self.accuracy_log)
 
     def update(self) -> None:
-        """Close the epoch: log it, renew the best values, and reset. An epoch without samples logs None."""
+        """Close the epoch: log its values, update the best ones, and reset. An epoch without samples logs None."""
         self._close(self.loss, self.accuracy)
         self.reset()
 
@@ -99,7 +112,7 @@ class LearningStat:
             self.max_accuracy = accuracy
 
     def __str__(self) -> str:
-        """One line on the running epoch beside the best so far; empty without samples."""
+        """A line with the running epoch and the best values so far; empty without samples."""
         if self.loss is None:
             return ""
         best = "" if self.min_loss is None else f"(min = {self.min_loss:11.5f})"
@@ -116,8 +129,28 @@ class LearningStats:
 
     Parameters
     ----------
-    loss_str, loss_unit, accuracy_str, accuracy_unit : str
-        What to call loss and accuracy, and their units. The names are also those of the saved files.
+    loss_str, accuracy_str : str
+        Names of loss and accuracy, also of the files that `save` writes.
+    loss_unit, accuracy_unit : str
+        Their units.
+
+    Raises
+    ------
+    TypeError
+        An argument is no string.
+    ValueError
+        `loss_str` or `accuracy_str` is empty, or they are equal.
+
+    Examples
+    --------
+    >>> stats = LearningStats()
+    >>> stats.training.num_samples += 4
+    >>> stats.training.loss_sum += 2.0
+    >>> stats.testing.num_samples += 2
+    >>> stats.testing.loss_sum += 3.0
+    >>> stats.update()
+    >>> stats.training.loss_log, stats.testing.min_loss
+    ([0.5], 1.5)
     """
 
     def __init__(
@@ -135,11 +168,11 @@ class LearningStats:
         }
         for name, word in words.items():
             if not isinstance(word, str):
-                raise TypeError(f"{name} of LearningStats must be a string, but got {word!r}")
+                raise TypeError(f"{name} of LearningStats must be a string, got {word!r}")
         if not loss_str or not accuracy_str or loss_str == accuracy_str:
             raise ValueError(
-                "loss_str and accuracy_str of LearningStats name two files, so they must differ and not be "
-                f"empty, but got {loss_str!r} and {accuracy_str!r}"
+                "loss_str and accuracy_str of LearningStats, which name two files, must differ and not be "
+                f"empty, got {loss_str!r} and {accuracy_str!r}"
             )
         self.lines_printed = 0
         self.training = LearningStat()
@@ -153,12 +186,12 @@ class LearningStats:
         return [("Train", self.training), ("Valid", self.validation), ("Test", self.testing)]
 
     def update(self) -> None:
-        """Close the epoch of all three."""
+        """Close the epoch of training, validation and testing."""
         for _, stat in self._columns():
             stat.update()
 
     def new_line(self) -> None:
-        """Let the next `print` start below what is on the screen instead of replacing it."""
+        """Let the next `print` begin below the lines on the screen instead of replacing them."""
         self.lines_printed = 0
 
     def _lines(self) -> list[str]:
@@ -175,20 +208,20 @@ class LearningStats:
         header: str | Sequence[str] | None = None,
         dataloader: Any = None,
     ) -> None:
-        """Print the running epoch over what the last call printed.
+        """Print the running epoch, in place of the lines that the last call printed.
 
         Parameters
         ----------
         epoch : int
             Number of the epoch.
         iter : int, optional
-            Number of the batch in it.
+            Number of the batch in the epoch.
         time_elapsed : float, optional
-            Seconds, shown in milliseconds.
+            Elapsed time in seconds; it is printed in milliseconds.
         header : str or sequence of str, optional
             Lines to print above.
         dataloader : torch.utils.data.DataLoader, optional
-            With `iter`, shows the share of its samples that is done.
+            The source of the batches. With `iter`, the percentage of its samples that are done is printed.
         """
         titles = [header] if isinstance(header, str) else list(header or [])
         progress = f"Epoch {epoch:4d}"
@@ -213,16 +246,16 @@ class LearningStats:
         figsize: tuple[float, float] | None = None,
         path: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Plot the loss, logarithmic where it is positive, and the accuracy, if any, over the epochs.
+        """Plot loss and accuracy, if there is one, over the epochs. A loss that is always positive is logarithmic.
 
         Parameters
         ----------
         figures : tuple of int
             Numbers of the two Matplotlib figures, which are cleared first.
         figsize : tuple of float, optional
-            Their size in inches.
+            Width and height of each figure in inches.
         path : path, optional
-            Save them as ``<path><loss_str>.png`` and ``<path><accuracy_str>.png``; see `save`.
+            The figures are saved as ``<path><loss_str>.png`` and ``<path><accuracy_str>.png``; see `save`.
         """
         import matplotlib.pyplot as plt
 
@@ -250,7 +283,7 @@ class LearningStats:
                 atomic.write_bytes(self._file(path, f"{name}.png"), picture.getvalue())
 
     def _logs(self) -> list[tuple[str, str, str, dict[str, Log]]]:
-        """For loss and accuracy: kind, name, unit, and the logs that hold a value by column."""
+        """Kind, name, unit, and the logs by column that hold a value, of loss and of accuracy."""
         stat = self.training
         losses = {name: each.loss_log for name, each in self._columns() if each.valid_loss_log}
         accuracies = {name: each.accuracy_log for name, each in self._columns() if each.valid_accuracy_log}
@@ -261,15 +294,15 @@ class LearningStats:
 
     @staticmethod
     def _file(path: str | os.PathLike[str], name: str) -> str:
-        """`path` is a folder that exists, or else the beginning of the file's path."""
+        """The file `name` in the folder `path`, or `path` followed by `name` if there is no such folder."""
         start = os.fspath(path)
         return os.path.join(start, name) if os.path.isdir(start) else start + name
 
     def save(self, path: str | os.PathLike[str] = "") -> None:
         """Write the closed epochs to ``<path><loss_str>.txt`` and ``<path><accuracy_str>.txt``.
 
-        A header names the columns; a line per epoch follows, ``nan`` where a value is missing. Values
-        keep full precision. `path` is an existing folder, or what the file's path begins with.
+        A header names the columns. A line for each epoch follows, with ``nan`` for a missing value. Values keep full
+        precision. `path` is an existing folder, or else the beginning of the names of the files.
 
         Raises
         ------
@@ -280,16 +313,17 @@ class LearningStats:
             _log_file.write(self._file(path, f"{name}.txt"), logs)
 
     def load(self, path: str | os.PathLike[str] = "") -> None:
-        """Read what `save` wrote: the logs, the best values, and whether the last epoch set them.
+        """Read the logs that `save` wrote, and set the best values from them.
 
-        The running epoch is discarded. A missing accuracy file means that there is no accuracy.
+        The running epoch is discarded. If the accuracy file is missing, there is no accuracy.
 
         Raises
         ------
         FileNotFoundError
             There is no loss file.
         ValueError
-            A file is not of the form `save` writes; file and line are named. The statistics are unchanged.
+            A file does not have the form that `save` writes; the message names file and line. The statistics are
+            not changed then.
         """
         stat = self.training
         losses = _log_file.read(self._file(path, f"{stat.loss_str}.txt"))
@@ -298,7 +332,7 @@ class LearningStats:
         epochs = max(map(len, losses.values()), default=0)
         for log in accuracies.values():
             if len(log) != epochs:
-                raise ValueError(f"{accuracy_file} holds {len(log)} epochs, but the loss file {epochs}")
+                raise ValueError(f"{accuracy_file} must hold {epochs} epochs as the loss file does, got {len(log)}")
         for name, each in self._columns():
             each._clear()
             missing: Log = [None] * epochs

@@ -13,6 +13,7 @@ import numpy as np
 
 from lavadl_ref import _ending
 from lavadl_ref.exchange import FAMILIES, LAYERS, Network
+from lavadl_ref.testing._kinds import PLAIN, may_have
 
 LAYOUTS = ("as written", "newest", "packed")
 MIXED = 16  #: networks of any layers
@@ -28,13 +29,12 @@ def networks(seed: int) -> list[Network]:
     """
     from lavadl_ref.testing import strategies
 
-    plain = [kind for kind in LAYERS if kind in ("flatten", "average", "time_decimation")]
     found = []
-    for kind in (kind for kind in LAYERS if kind not in plain):
+    for kind in (kind for kind in LAYERS if kind not in PLAIN):
         for family in FAMILIES:
-            if (kind, family) != ("dense_rec", "SDNN"):
+            if may_have(kind, family):
                 found += _drawn(strategies.networks(family, kind, max_layers=2), 1, seed)
-    for kind in plain:
+    for kind in PLAIN:
         found += _drawn(strategies.networks(kinds=("conv", kind), max_layers=3), 2, seed)
     return found + _drawn(strategies.networks(), MIXED, seed)
 

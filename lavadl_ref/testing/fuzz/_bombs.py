@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from lavadl_ref.testing._choices import Choices
-from lavadl_ref.testing.fuzz._damage import any_word
+from lavadl_ref.testing._damage import any_word
 
 OTHER = "other.net"  #: a legal file that lies beside the one that is read
 INFLATED = 2**29  #: bytes of the chunk that inflates to more than it should

@@ -1,15 +1,14 @@
-"""Drawing neurons, layers and chains of layers, from the tables of the ``.net`` format."""
+"""Drawing one layer, from the tables of the ``.net`` format."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from lavadl_kernels import neurons
 from numpy.typing import NDArray
 
 from lavadl_ref.exchange import (
@@ -19,78 +18,26 @@ from lavadl_ref.exchange import (
     Conv,
     ConvTranspose,
     Dense,
-    Field,
     Flatten,
     Input,
     Kernel,
     Layer,
-    Network,
-    Neuron,
     Pool,
     Recurrent,
     TimeDecimation,
     Unpool,
     layout,
 )
-from lavadl_ref.exchange.families import DECAY_ONE
+from lavadl_ref.testing._kinds import PLAIN, may_have
+from lavadl_ref.testing.strategies._values import array, integers, neuron
 
-USUAL_THRESHOLD, USUAL_BIAS, USUAL_DELAY = 512, 256, 62
-ACTIVATIONS = ("identity", "relu")
-GRADED = "graded_spike"  #: the field by which a neuron sends the value that it compares
-#: Kinds of layers that never have neurons.
-PLAIN = tuple(kind for kind in LAYERS if "neuron" not in layout.LAYER_KEYS[kind])
-#: Kinds of layers to draw from, the simplest first, those that keep three axes twice as often. The list is the same
-#: wherever a layer stands, so that a choice means the same kind and Hypothesis can leave out the layers before it.
-KINDS = ("dense", "flatten", *(kind for kind, cls in LAYERS.items() for _ in range(1 + issubclass(cls, Kernel))))
-CACHED = 1024  #: strategies kept: Hypothesis looks at each new one at length
-
-
-@lru_cache(CACHED)
-def integers(low: int, high: int, usual: tuple[int, int], extreme: bool) -> st.SearchStrategy[int]:
-    """Integers of the usual range; if `extreme`, also the edges of the legal one and what lies between."""
-    if not extreme:
-        return st.integers(*usual)
-    edges = sorted({n for n in (0, 1, low, low + 1, high - 1, high) if low <= n <= high}, key=abs)
-    return st.one_of(st.integers(*usual), st.sampled_from(edges), st.integers(low, high))
-
-
-@lru_cache(CACHED)
-def _array(shape: int | tuple[int, ...], elements: st.SearchStrategy[int]) -> st.SearchStrategy[NDArray[np.int64]]:
-    return arrays(np.int64, shape, elements=elements)
-
-
-@lru_cache(CACHED)
-def _value(field: Field, channels: int, extreme: bool) -> st.SearchStrategy[Any]:
-    """A legal value of a neuron's field."""
-    if field.sparse and not extreme:
-        return st.just(field.default)
-    if field.kind == "bool":
-        return st.booleans()
-    if field.kind == "str":
-        return st.sampled_from(ACTIVATIONS)
-    bound = DECAY_ONE if field.high <= DECAY_ONE else USUAL_THRESHOLD
-    number = integers(field.low, field.high, (max(field.low, -bound), min(field.high, bound)), extreme)
-    if field.per_channel and channels > 1:
-        return st.one_of(number, _array(channels, number))
-    return number
-
-
-@st.composite
-def neuron(draw: st.DrawFn, family: str, channels: int, extreme: bool, graded: bool = True) -> Neuron:
-    """Neurons of `family` with every field; without graded spikes unless `graded`."""
-    fields = FAMILIES[family].fields
-    values = {field.name: draw(_value(field, channels, extreme)) for field in fields if graded or field.name != GRADED}
-    if not graded and len(values) < len(fields):
-        values[GRADED] = False
-    # Neurons that only sum need neither threshold nor activation.
-    if values.get("sigma_output") and draw(st.booleans()):
-        values |= {field.name: None for field in fields if not field.required and field.default is None}
-    return Neuron(family, values)
+USUAL_BIAS = 256  #: 4 in units of 1/64
+USUAL_DELAY = 62  #: the longest that Lava-DL takes from a file
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `network` may draw: see `lavadl_ref.testing.strategies.networks`."""
+    """Limits of what is drawn, the arguments of `lavadl_ref.testing.strategies.networks`."""
 
     families: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -102,10 +49,10 @@ class Options:
 
     def families_of(self, kind: str) -> tuple[str, ...]:
         """The families whose neurons a layer of this kind may have."""
-        return tuple(name for name in self.families if kind != "dense_rec" or name != "SDNN")
+        return tuple(name for name in self.families if may_have(kind, name))
 
     def following(self, shape: tuple[int, ...], first: bool) -> list[str]:
-        """The kinds that can take input of this shape."""
+        """The kinds that can take input of this shape, (C, H, W) or (N,)."""
         fits = []
         for kind in LAYERS:
             cls = LAYERS[kind]
@@ -118,38 +65,15 @@ class Options:
         return opening if first and opening else fits
 
 
-@st.composite
-def network(draw: st.DrawFn, options: Options) -> Network:
-    """Layers that fit one another, now and then with the legacy simulation numbers."""
-    extent = st.integers(1, options.max_extent)
-    shapes: list[st.SearchStrategy[tuple[int, ...]]] = [
-        st.tuples(*[extent] * rank) for rank in (1, 3, 3) if options.following((1,) * rank, True)
-    ]
-    taken = shape = draw(st.one_of(shapes))
-    layers: list[Layer] = []
-    more = True
-    while more and (kinds := options.following(shape, not layers)):
-        found, more = draw(_layer(options, shape, tuple(kinds), len(layers) + 1 < options.max_layers))
-        layers.append(found)
-        shape = found.shape
-    simulation = draw(st.sampled_from([{}, {"Ts": 1, "tSample": 64}])) if options.extreme else {}
-    drawn = Network(tuple(layers), simulation)
-    return drawn if drawn.input_shape else replace(drawn, stated_input_shape=taken)
-
-
-@st.composite
-def _layer(
-    draw: st.DrawFn, options: Options, shape: tuple[int, ...], kinds: tuple[str, ...], room: bool
-) -> tuple[Layer, bool]:
-    """A layer, and whether another follows: one thing to Hypothesis, which can so leave it out whole."""
-    more = room and draw(st.integers(0, 3)) > 0
-    kind = draw(st.sampled_from(KINDS).filter(kinds.__contains__))
-    return _Maker(draw, options, kind, last=not more).layer(shape), more
+def _bias_behind_input(family: str) -> bool:
+    """Tell whether the bias acts on a state, so that a layer with feedback can have another one at the input."""
+    record = neurons.family(family)
+    return record.bias_at in record.states
 
 
 @dataclass(frozen=True)
-class _Maker:
-    """Draws one layer of a kind."""
+class Maker:
+    """One layer of a kind, drawn part by part."""
 
     draw: st.DrawFn
     options: Options
@@ -157,7 +81,7 @@ class _Maker:
     last: bool
 
     def layer(self, shape: tuple[int, ...]) -> Layer:
-        """A layer that takes input of `shape`."""
+        """Draw a layer that takes input of this shape, (C, H, W) or (N,)."""
         size = int(np.prod(shape))
         cls = LAYERS[self.kind]
         if cls is Input:
@@ -181,8 +105,8 @@ class _Maker:
     def _integer(self, low: int, high: int, usual: tuple[int, int]) -> int:
         return self.draw(integers(low, high, usual, self.options.extreme))
 
-    def _integers(self, shape: int | tuple[int, ...], low: int, high: int, usual: tuple[int, int]) -> Any:
-        return self.draw(_array(shape, integers(low, high, usual, self.options.extreme)))
+    def _integers(self, shape: int | tuple[int, ...], low: int, high: int, usual: tuple[int, int]) -> NDArray[np.int64]:
+        return self.draw(array(shape, integers(low, high, usual, self.options.extreme)))
 
     def _weights(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
         if self.options.extreme:
@@ -226,7 +150,7 @@ class _Maker:
             self._parts(values, "bias", lambda: self._biases(outputs))
         if issubclass(cls, Recurrent):
             self._parts(values, "weight_rec", lambda: self._weights((outputs, outputs)))
-            if values["neuron"].type == "CUBA" and self._flag():
+            if _bias_behind_input(values["neuron"].type) and self._flag():
                 values["input_bias"] = self._biases(outputs)
         return cls(shape=(outputs,), **values)
 

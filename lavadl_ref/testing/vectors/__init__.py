@@ -1,9 +1,8 @@
 """Golden vectors: every neuron family's integers as files, and the comparison with another implementation.
 
-`write` puts each case of `lavadl_ref.testing.cases` into a folder of its own: ``case.json``
-says what it is, and each quantity over time is one ``.npy`` file of little-endian int64,
-(T, M) with the M lanes of a step side by side.  `check` runs a program that reads such cases from its
-standard input and answers with what it computed.  ``docs/porting.md`` describes both.
+`write` puts each case of `cases` into a folder of its own: ``case.json`` describes it, and each quantity over time is
+one ``.npy`` file of little-endian int64, (T, M) with the M lanes of a step side by side.  `check` runs a program that
+reads such cases from its standard input and answers with what it computed.  ``docs/porting.md`` describes both.
 """
 
 from __future__ import annotations
@@ -52,6 +51,14 @@ def write(
         If a family or width is unknown.
     OSError
         With the name of the folder, if a file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = write(folder, "CUBA", "slayer")
+    ...     len(written), sorted(path.name for path in written[0].iterdir())[:3]
+    (7, ['case.json', 'compared.voltage_before_reset.npy', 'inputs.input.npy'])
     """
     chosen = list(cases(families, widths))
     labels = [case.label for case in chosen]
@@ -67,7 +74,7 @@ def write(
 
 
 def _units(family: str) -> dict[str, Any]:
-    """How many units of each quantity make 1."""
+    """The number of units of each quantity that make 1."""
     definition = DEFINITIONS[family]
     return {
         "parameters": definition.parameters,

@@ -1,4 +1,4 @@
-"""Golden cases of the neuron families: what goes in, and every integer that comes out.
+"""Golden cases of the neuron families: their inputs, and every integer that a neuron makes of them.
 
 The integers come from the scalar `step` functions of the kernels, run as plain Python on
 unbounded integers.  They do not change from one machine or version of Python to another.
@@ -16,11 +16,11 @@ from lavadl_ref.testing.vectors.definitions import DEFINITIONS, Result, Values
 from lavadl_ref.testing.vectors.recipes import RECIPES, Lane, Recipe
 
 WIDTHS = ("slayer", "loihi")
-EXACT = 2**50  #: no value of a case reaches this, so that its product with a decay fits into 64 bits
+EXACT = 2**50  #: no value of a case reaches this, so that its product with a decay of 13 bits fits into 64 bits
 
 Rows = list[list[int]]  # (T, M)
 Lanes = dict[str, list[int]]  # (M,) by name
-Moment = tuple[Values, Result]  # inputs of a lane at one step, and what came of them
+Moment = tuple[Values, Result]  # inputs of a lane at one step, and their result
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Case:
     family: str
     name: str
     widths: str  #: ``slayer``: unlimited integers; ``loihi``: the chip's widths
-    shows: str  #: what the case is about
+    shows: str  #: the property that the case is about
     chunks: tuple[int, ...]  #: steps of each piece in which it is run, states handed on between them
     parameters: Lanes
     state: Lanes  #: before the first step
     inputs: dict[str, Rows]
     spike: Rows
     states: dict[str, Rows]  #: after each step, as carried to the next
-    compared: dict[str, Rows]  #: what the spike was decided by
+    compared: dict[str, Rows]  #: values that decided about the spike
 
     @property
     def label(self) -> str:
@@ -61,14 +61,24 @@ def cases(families: str | Iterable[str] | None = None, widths: str | Iterable[st
     Parameters
     ----------
     families : str or iterable of str, optional
-        Keys of `lavadl_ref.testing.definitions.DEFINITIONS`; all if not given.
+        Keys of `lavadl_ref.testing.vectors.DEFINITIONS`; all if not given.
     widths : str or iterable of str, optional
         ``slayer``, ``loihi``; both if not given.
+
+    Returns
+    -------
+    iterator of Case
 
     Raises
     ------
     ValueError
         If a name is unknown, or none is given.
+
+    Examples
+    --------
+    >>> case = next(cases("CUBA", "slayer"))
+    >>> case.label, case.steps, case.lanes
+    ('CUBA/usual-slayer', 48, 8)
     """
     chosen = known(families, DEFINITIONS, "family"), known(widths, WIDTHS, "widths")
     return (

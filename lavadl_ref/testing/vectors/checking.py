@@ -33,9 +33,9 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Report:
-    """How another implementation did."""
+    """The outcome of comparing another implementation."""
 
-    total: int  #: cases there were
+    total: int  #: cases in all
     equal: int  #: cases of which every integer agrees
     integers: int  #: integers compared
     divergences: tuple[Divergence, ...]  #: the first one of each case that differs
@@ -43,7 +43,7 @@ class Report:
 
     @property
     def exact(self) -> bool:
-        """Whether every case was run and agrees."""
+        """True if every case was run and agrees."""
         return self.equal == self.total and self.failure is None
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Report:
 
 
 class AnswerError(ValueError):
-    """An answer that is not what was asked for."""
+    """An answer that is not of the form that was asked for."""
 
 
 def check(
@@ -74,19 +74,27 @@ def check(
     command : str or sequence of str
         The program and its arguments; run directly, not by a shell.
     families, widths : str or iterable of str, optional
-        Which cases, as in `lavadl_ref.testing.cases.cases`.
+        The cases to run, as in `cases`.
     timeout : float
         Seconds that one answer may take.
 
     Returns
     -------
     Report
-        A program that does not start, hangs, ends early or answers nonsense is a failure in the report.
+        A program that does not start, hangs, ends early or answers in another form is a failure in the report.
 
     Raises
     ------
     ValueError
         If a family or width is unknown, `command` is empty or `timeout` not positive.
+
+    Examples
+    --------
+    A program that answers every request with its own text, as ``cat`` does, fails at the first case.
+
+    >>> report = check("cat", "CUBA", "slayer", timeout=600.0)
+    >>> report.exact, report.equal, report.total
+    (False, 0, 7)
     """
     wanted = list(cases(families, widths))
     equal = integers = 0
@@ -159,7 +167,7 @@ def _understood(line: str, case: Case, steps: int) -> dict[str, Rows]:
     try:
         answer = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise AnswerError(f"expected a JSON object on one line, found {line[:80]!r}: {error}") from None
+        raise AnswerError(f"the answer must be a JSON object on one line, got {line[:80]!r}: {error}") from None
     _expect_keys("the answer", answer, ("spike", "states"))
     _expect_keys("states", answer["states"], case.states)
     found = {**{name: answer["states"][name] for name in case.states}, "spike": answer["spike"]}
@@ -170,20 +178,20 @@ def _understood(line: str, case: Case, steps: int) -> dict[str, Rows]:
 
 def _expect_keys(what: str, value: Any, keys: Iterable[str]) -> None:
     if not isinstance(value, dict):
-        raise AnswerError(f"{what}: expected a JSON object, found {_short(value)}")
+        raise AnswerError(f"{what} must be a JSON object, got {_short(value)}")
     if set(value) != set(keys):
-        raise AnswerError(f"{what}: expected the keys {', '.join(keys)}, found {', '.join(value) or 'none'}")
+        raise AnswerError(f"{what} must have the keys {', '.join(keys)}, got {', '.join(value) or 'none'}")
 
 
 def _expect_rows(name: str, rows: Any, steps: int, lanes: int) -> None:
     if not isinstance(rows, list) or len(rows) != steps:
-        raise AnswerError(f"{name}: expected a list of {steps} steps, found {_short(rows)}")
+        raise AnswerError(f"{name} must be a list of {steps} steps, got {_short(rows)}")
     for t, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != lanes:
-            raise AnswerError(f"{name}: expected a list of {lanes} lanes at step {t}, found {_short(row)}")
+            raise AnswerError(f"{name} must have a list of {lanes} lanes at step {t}, got {_short(row)}")
         for lane, value in enumerate(row):
             if isinstance(value, bool) or not isinstance(value, int):
-                raise AnswerError(f"{name}: expected an integer at step {t}, lane {lane}, found {_short(value)}")
+                raise AnswerError(f"{name} must be an integer at step {t}, lane {lane}, got {_short(value)}")
 
 
 def _short(value: Any) -> str:

@@ -1,12 +1,19 @@
-"""What a golden vector of each neuron family consists of, and the scalar `step` that computes it."""
+"""The contents of a family's golden vectors, and the scalar `step` that computes them.
+
+All of it is derived from the family's record, `lavadl_kernels.neurons.Family`: names and their order are those of
+`step`, units follow from what a parameter is, and so does the input that brings a neuron to its threshold.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 from lavadl_kernels.fixed_point import DECAY_ONE, STATE_BITS, STATE_ONE, WEIGHT_BITS
-from lavadl_kernels.neurons import adrf, adrf_iz, alif, cuba, rf, rf_iz, sigma_delta
+from lavadl_kernels.neurons import FAMILIES, Family
+
+from lavadl_ref import exchange
 
 Values = Mapping[str, int]
 SIGMA_ONE = 1 << (STATE_BITS + WEIGHT_BITS)  #: one unit of a message weighted
@@ -20,28 +27,58 @@ class Definition:
     the names, in the order of the call, and how many units make 1.
     """
 
-    step: Callable[..., tuple]
-    states: Mapping[str, int]
-    inputs: Mapping[str, int]
-    parameters: Mapping[str, int]
-    #: From the state before, the result of a step without input and the parameters: what the inputs
-    #: that decide about the spike lack for the compared value to be exactly at threshold.
-    lacking: Callable[[Values, Values, Values], dict[str, int]]
-    compared: Mapping[str, int] = field(default_factory=dict)
-    #: States that are not 0 at rest, and the parameter that they equal.
-    rest: Mapping[str, str] = field(default_factory=dict)
-    spike: int = 1  #: units of a spike that make 1: more where it is a message
+    family: Family
+
+    @property
+    def one(self) -> int:
+        """Units of a state that make 1."""
+        return SIGMA_ONE if self.family.sends_messages else STATE_ONE
+
+    @property
+    def spike(self) -> int:
+        """Units of a spike that make 1: more where it is a message."""
+        return STATE_ONE if self.family.sends_messages else 1
+
+    @cached_property
+    def states(self) -> Mapping[str, int]:
+        """Names of the states, in the order of `step`."""
+        return dict.fromkeys(self.family.states, self.one)
+
+    @cached_property
+    def inputs(self) -> Mapping[str, int]:
+        """Names of the inputs, in the order of `step`."""
+        return dict.fromkeys(self.family.inputs, self.one)
+
+    @cached_property
+    def parameters(self) -> Mapping[str, int]:
+        """Names of the parameters, in the order of `step`, but for those that vectors leave at their default."""
+        names = [name for name in self.family.step_parameters if name not in self.family.defaults]
+        return {name: self._unit(name) for name in names}
+
+    def _unit(self, name: str) -> int:
+        if name in self.family.decays:
+            return DECAY_ONE
+        return 1 if _is_switch(self.family.parameters, name) else self.one
+
+    @cached_property
+    def compared(self) -> Mapping[str, int]:
+        """Names of the values that were compared, where they are not the new states."""
+        if self.family.adaptive:
+            return dict.fromkeys(("threshold_level", "refractory_level"), self.one)
+        return dict.fromkeys((f"{name}_before_reset" for name in self.family.resets), self.one)
 
     def at_rest(self, parameters: Values) -> dict[str, int]:
         """The states of a neuron that has never had any input."""
-        return {name: parameters[self.rest[name]] if name in self.rest else 0 for name in self.states}
+        rest = self.family.rest
+        return {name: parameters[rest[name]] if name in rest else 0 for name in self.states}
 
     def advance(self, state: Values, inputs: Values, parameters: Values, loihi: bool) -> Result:
         """One step of one neuron."""
-        found = self.step(
+        given = {**self.family.defaults, **parameters}
+        found = self.family.step(
             *(state[name] for name in self.states),
             *(inputs[name] for name in self.inputs),
-            *(parameters[name] for name in self.parameters),
+            *(given[name] for name in self.family.step_parameters),
             loihi,
         )
         count = len(self.states)
@@ -49,13 +86,42 @@ class Definition:
         return Result(
             dict(zip(self.states, values, strict=False)),
             values[count],
-            dict(zip(self.compared, values[count + 1 :], strict=True)),
+            dict(zip(self.compared, values[count + 1 :], strict=False)),
         )
+
+    def lacking(self, before: Values, after: Values, parameters: Values) -> dict[str, int]:
+        """The inputs that would bring the compared value exactly to the threshold.
+
+        Parameters
+        ----------
+        before : mapping
+            The state before a step.
+        after : mapping
+            Everything that the step gives without input.
+        parameters : mapping
+            Of the neuron.
+
+        Returns
+        -------
+        dict of int
+            Those inputs that decide about the spike.
+        """
+        family = self.family
+        if family.sends_messages:
+            return {family.inputs[0]: _to_message(before, parameters)}
+        level = parameters["threshold"]
+        if family.adaptive:
+            level = after["threshold_level"] + after["refractory_level"]
+        value = after[f"{family.carried}_before_reset" if family.carried in family.resets else family.carried]
+        needed = {family.inputs[family.fires_on]: level - value}
+        if family.by_phase:  # the other part comes from below zero to exactly 0
+            needed[family.inputs[1]] = -after[family.states[1]]
+        return needed
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one step gives."""
+    """The results of one step."""
 
     state: dict[str, int]  #: carried to the next step
     spike: int
@@ -67,87 +133,37 @@ class Result:
         return {**self.state, **self.compared}
 
 
-def _units(*names: str, one: int = STATE_ONE) -> dict[str, int]:
-    return dict.fromkeys(names, one)
-
-
-def _level(after: Values) -> int:
-    return after["threshold_level"] + after["refractory_level"]
-
-
-def _sigma_delta_lacking(before: Values, after: Values, given: Values) -> dict[str, int]:
+def _to_message(before: Values, given: Values) -> int:
+    """The input that makes the change of an activation, or with cum_error the sum of changes, equal the threshold."""
     activation = before["activation"] - before["residue"] + given["threshold"] - given["cum_error"] * before["error"]
-    return {"input": activation - given["bias"] - before["sigma"]}
+    return activation - given["bias"] - before["sigma"]
 
 
-_COMPLEX = _units("real_input", "imag_input")
-_LEAKS = _units("current_decay", "voltage_decay", one=DECAY_ONE)
-_ROTATION = _units("sin_decay", "cos_decay", one=DECAY_ONE)
-_THRESHOLD = _units("threshold")
-_ADAPTIVE = {**_units("threshold_decay", "refractory_decay", one=DECAY_ONE), **_units("threshold", "threshold_step")}
-_LEVELS = _units("threshold_level", "refractory_level")
+def _is_switch(parameters: type, name: str) -> bool:
+    """Whether a parameter is True or False: its field of the NamedTuple is annotated ``bool``."""
+    kind = parameters.__annotations__.get(name)
+    return getattr(kind, "__forward_arg__", kind) in ("bool", bool)
+
+
+class _Definitions(Mapping[str, Definition]):
+    """The definition of every family that the file format and the kernels know, also of those registered later."""
+
+    def __getitem__(self, name: str) -> Definition:
+        if name not in exchange.FAMILIES:
+            raise KeyError(name)
+        return _definition(FAMILIES[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in exchange.FAMILIES if name in FAMILIES)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@cache
+def _definition(family: Family) -> Definition:
+    return Definition(family)
+
 
 #: Every family by its name in a ``.net`` file.
-DEFINITIONS: dict[str, Definition] = {
-    "CUBA": Definition(
-        cuba.step,
-        states=_units("current", "voltage"),
-        inputs=_units("input"),
-        parameters={**_units("bias"), **_LEAKS, **_THRESHOLD},
-        compared=_units("voltage_before_reset"),
-        lacking=lambda _, after, given: {"input": given["threshold"] - after["voltage_before_reset"]},
-    ),
-    "ALIF": Definition(
-        alif.step,
-        states=_units("current", "voltage", "threshold", "refractory"),
-        inputs=_units("input"),
-        parameters={**_LEAKS, **_ADAPTIVE},
-        compared=_LEVELS,
-        lacking=lambda _, after, given: {"input": _level(after) - after["voltage"]},
-        rest={"threshold": "threshold"},
-    ),
-    "RF_PHASE": Definition(
-        rf.step,
-        states=_units("real", "imag"),
-        inputs=_COMPLEX,
-        parameters={**_ROTATION, **_THRESHOLD},
-        lacking=lambda _, after, given: {
-            "real_input": given["threshold"] - after["real"],
-            "imag_input": -after["imag"],
-        },
-    ),
-    "RF_IZHIKEVICH": Definition(
-        rf_iz.step,
-        states=_units("real", "imag"),
-        inputs=_COMPLEX,
-        parameters={**_ROTATION, **_THRESHOLD},
-        compared=_units("real_before_reset", "imag_before_reset"),
-        lacking=lambda _, after, given: {"imag_input": given["threshold"] - after["imag_before_reset"]},
-    ),
-    "ADRF_PHASE": Definition(
-        adrf.step,
-        states=_units("real", "imag", "threshold", "refractory"),
-        inputs=_COMPLEX,
-        parameters={**_ROTATION, **_ADAPTIVE},
-        compared=_LEVELS,
-        lacking=lambda _, after, given: {"real_input": _level(after) - after["real"], "imag_input": -after["imag"]},
-        rest={"threshold": "threshold"},
-    ),
-    "ADRF_IZHIKEVICH": Definition(
-        adrf_iz.step,
-        states=_units("real", "imag", "threshold", "refractory"),
-        inputs=_COMPLEX,
-        parameters={**_ROTATION, **_ADAPTIVE},
-        compared=_LEVELS,
-        lacking=lambda _, after, given: {"imag_input": _level(after) - after["imag"]},
-        rest={"threshold": "threshold"},
-    ),
-    "SDNN": Definition(
-        sigma_delta.step,
-        states=_units("sigma", "activation", "residue", "error", one=SIGMA_ONE),
-        inputs=_units("input", one=SIGMA_ONE),
-        parameters={**_units("bias", "threshold", one=SIGMA_ONE), **_units("relu", "cum_error", one=1)},
-        lacking=_sigma_delta_lacking,
-        spike=STATE_ONE,
-    ),
-}
+DEFINITIONS: Mapping[str, Definition] = _Definitions()

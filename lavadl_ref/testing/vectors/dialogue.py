@@ -1,4 +1,4 @@
-"""One line to another program's standard input, one line back, and no waiting for ever."""
+"""A dialogue with another program: one line to its standard input, one line back, within a time limit."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from typing import Any
 
 from lavadl_ref._arguments import brief, positive
 
-LINE_LIMIT = 2**20  #: bytes of an answer
-ERROR_LIMIT = 2**26  #: bytes that the program may write to its standard error in all
+LINE_LIMIT = 2**20  #: bytes of an answer: no case has as many
+ERROR_LIMIT = 2**26  #: bytes that the program may write to its standard error in all, so that it cannot flood for ever
 TAIL = 2000  #: bytes of what it wrote there that are kept, the last ones, and shown
-_PIPE_READS = 32  # that empty a pipe of the largest size that Linux allows without asking, if nobody fills it meanwhile
+#: Reads that empty a pipe of the largest size that Linux grants any process, if nobody fills it meanwhile.
+_PIPE_READS = 32
 
 
 class DialogueError(RuntimeError):
@@ -104,11 +105,11 @@ class Dialogue:
         DialogueError
             If there is no answer in time, the program ended, or it writes too much.
         """
-        # what comes later than this is taken for the next answer, which it then is not
+        # A second line of the last answer that comes later than this is taken for the next answer.
         with contextlib.suppress(BlockingIOError):
             self._received += os.read(self._stdout.fileno(), 65536)
         if self._received:
-            raise DialogueError(f"expected one line for each, found another: {bytes(self._received[:60])!r}")
+            raise DialogueError(f"answers must be one line each, got another: {bytes(self._received[:60])!r}")
         deadline = time.monotonic() + self._timeout
         outgoing = memoryview(f"{line}\n".encode())
         end = -1  # of the answer
@@ -119,7 +120,7 @@ class Dialogue:
                 selector.register(self._stderr, selectors.EVENT_READ)
             while outgoing or end < 0:
                 left = deadline - time.monotonic()
-                # one that writes all the time is always ready
+                # a program that writes all the time is always ready, so the clock is asked too
                 ready = [key.fileobj for key, _ in selector.select(left)] if left > 0 else []
                 if not ready:
                     raise DialogueError(self._told(f"no answer within {self._timeout:g} s"))
@@ -143,30 +144,30 @@ class Dialogue:
         try:
             return answer.decode()
         except UnicodeDecodeError:
-            raise DialogueError(self._told(f"expected a line of text, found {answer[:40]!r}")) from None
+            raise DialogueError(self._told(f"the answer must be a line of text, got {answer[:40]!r}")) from None
 
     def close(self) -> None:
         """Tell the program that nothing more comes; kill it and what it started unless it ends soon."""
         self._stdin.close()
         self._ended(min(1.0, self._timeout))
-        # not yet waited for, so that its group's number is still its own
+        # the process has not been waited for, so that no other group can have its number yet
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._stdout.close()
         self._stderr.close()
 
     def _ended(self, seconds: float) -> Any:
-        """How the program ended, without forgetting it; None if it has not after `seconds`."""
+        """The exit status of the program, which stays a zombie; None if it has not ended after `seconds`."""
         deadline = time.monotonic() + seconds
         options = os.WEXITED | os.WNOWAIT | os.WNOHANG
         while (found := os.waitid(os.P_PID, self._process.pid, options)) is None and time.monotonic() < deadline:
-            # it may wait for somebody to read what it writes
+            # a program whose pipe is full waits until somebody reads it
             if not self._hear():
                 time.sleep(0.005)
         return found
 
     def _hear(self) -> bool:
-        """Take some of what came on its standard error; whether there was any."""
+        """Read from its standard error what has come, up to a limit; tell whether there was any."""
         try:
             data = os.read(self._stderr.fileno(), 65536)
         except BlockingIOError:
@@ -183,14 +184,14 @@ class Dialogue:
             raise DialogueError(self._told(self._ending())) from None
 
     def _receive(self) -> int:
-        """Take what has come; where the first line ends, or -1."""
+        """Read what has come; the position at which the first line ends, or -1."""
         data = os.read(self._stdout.fileno(), 65536)
         if not data:
             raise DialogueError(self._told(self._ending()))
         before = len(self._received)
         self._received += data
         if len(self._received) > LINE_LIMIT:
-            raise DialogueError(self._told(f"expected an answer of at most {LINE_LIMIT:,} bytes"))
+            raise DialogueError(self._told(f"the answer must be at most {LINE_LIMIT:,} bytes long, got more"))
         return self._received.find(b"\n", before)
 
     def _ending(self) -> str:

@@ -123,5 +123,5 @@ def test_low_confidence_is_left_out_and_labels_need_no_names():
     found = torch.tensor([[0.5, 0.5, 0.25, 0.5, 0.1, 0], [0.5, 0.5, 0.25, 0.5, 0.3, 1]])
     objects = utils.annotation_from_tensor(found, SIZE, NAMES, confidence_th=0.2)["annotation"]["object"]
     assert [entry["name"] for entry in objects] == ["bus"]
-    with pytest.raises(ValueError, match="label 1 has no name: there are 1"):
+    with pytest.raises(ValueError, match="must hold a name for each label, got 1 names and label 1"):
         utils.annotation_from_tensor(found, SIZE, NAMES[:1])

@@ -1,4 +1,4 @@
-"""A value that is assigned to a part of a detector acts, or is refused by an error that helps."""
+"""Attributes of a detector that are assigned later take effect, or are refused with an error that helps."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_what_is_missing_is_named(root, tmp_path):
     with pytest.raises(FileNotFoundError, match='train: download "MOT 2020 labels" from https://bdd-data'):
         BDD(root, train=True)
     (root / "labels" / "box_track_20" / "val" / "c.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"c.json has no frames"):
+    with pytest.raises(ValueError, match=r"c.json must hold at least one frame, got none"):
         BDD(root)[2]
     with pytest.raises(ValueError, match="seq_len must be at least 1, got 0"):
         BDD(root, seq_len=0)

@@ -72,7 +72,7 @@ def test_errors_of_drawing_name_what_was_given():
         utils.mark_bounding_boxes(torch.zeros(4, 2, 2), [])
     with pytest.raises(ValueError, match=r"values from 0 to 1, got 0.0 to 2.0"):
         utils.mark_bounding_boxes(torch.tensor([0.0, 1, 2])[:, None, None].expand(3, 2, 2), [])
-    with pytest.raises(ValueError, match=r"events is made of a frame \(2, H, W\), got \(3, 1, 1\)"):
+    with pytest.raises(ValueError, match=r"events must be \(2, H, W\), got \(3, 1, 1\)"):
         utils.render_events_img(torch.zeros(3, 1, 1))
 
 

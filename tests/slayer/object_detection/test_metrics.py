@@ -159,7 +159,7 @@ def test_errors_of_the_metrics_name_what_was_given():
         metrics.APstats([])
     with pytest.raises(ValueError, match="from 0 to 1, got 50"):
         metrics.APstats(50)
-    with pytest.raises(KeyError, match=r"0.6 is none of the thresholds \[0.5\]"):
+    with pytest.raises(KeyError, match=r"must be one of the thresholds \[0.5\], got 0.6"):
         metrics.APstats(0.5)[0.6]
     with pytest.raises(ValueError, match=r"detections must be \(n, 6\).*got \(1, 5\)"):
         metrics.APstats(0.5).update([torch.zeros(1, 5)], [torch.zeros(1, 6)])

@@ -80,5 +80,5 @@ def test_all_classes_and_numbers_of_objects_are_drawn():
 def test_errors_of_moving_shapes_name_what_was_given():
     with pytest.raises(ValueError, match=r"got 4, \(0, 32\), 8 and 3"):
         MovingShapes(num_clips=4, size=(0, 32))
-    with pytest.raises(IndexError, match="there are 4 clips, got index 4"):
+    with pytest.raises(IndexError, match=r"index of a clip must be in \[0, 3\], got 4"):
         MovingShapes(num_clips=4)[4]

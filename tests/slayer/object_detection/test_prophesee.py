@@ -61,12 +61,12 @@ def test_events_come_back(tmp_path_factory, events, begin, end):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\x0c\x08", "has no header"),
+        (b"\x0c\x08", "must have a header with the size of its sensor, got none"),
         (b"% Version 2\n\x0c\x08", r"must have Height and Width, got {'Version': '2'}"),
         (b"% Height x\n% Width 3\n\x0c\x08", "must have Height and Width"),
         (HEADER % (4, 4) + b"\x0e\x08", r"8 bytes each, got \[14, 8\]"),
         (HEADER % (4, 4), r"8 bytes each, got \[\]"),
-        (HEADER % (4, 4) + b"\x0c\x08" + bytes(13), "13 bytes of events"),
+        (HEADER % (4, 4) + b"\x0c\x08" + bytes(13), "8 bytes per event, got 13 bytes"),
     ],
 )
 def test_files_of_another_form_are_refused(tmp_path, content, said):
@@ -78,7 +78,7 @@ def test_files_of_another_form_are_refused(tmp_path, content, said):
 
 def test_events_outside_the_sensor_are_refused(tmp_path):
     file = EventFile(write_events(tmp_path / "x_td.dat", [(0, WIDTH, 0, 1)]))
-    with pytest.raises(ValueError, match="outside its sensor of 160x120"):
+    with pytest.raises(ValueError, match="must lie on its sensor of 160x120 pixels, got one outside"):
         file.between(0, 1)
 
 
@@ -168,7 +168,9 @@ def test_a_clip_is_resized_and_flipped(root):
 
 
 def test_a_recording_without_boxes_that_have_events_is_refused(root):
-    with pytest.raises(ValueError, match=r"one_td.dat has no step whose boxes have more than 1.5 events per pixel"):
+    with pytest.raises(
+        ValueError, match=r"one_td.dat must have a step with a box of more than 1.5 events per pixel, got none"
+    ):
         PropheseeAutomotive(root, delta_t=10, events_ratio=1.5)[0]
 
 

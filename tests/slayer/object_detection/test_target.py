@@ -89,13 +89,13 @@ def test_the_target_of_a_batch_is_that_of_its_frames():
 
 
 def test_errors_of_the_target_name_what_was_given():
-    with pytest.raises(ValueError, match=r"got 2 heads and scales \[\(2, 2\)\]"):
+    with pytest.raises(ValueError, match=r"one grid per head, got 2 heads and scales \[\(2, 2\)\]"):
         obd.YOLOtarget(ANCHORS, [(2, 2)], 3)
     with pytest.raises(ValueError, match=r"anchors must be positive .* got \[\[0.1\]\]"):
         obd.YOLOtarget([[0.1]], [(2, 2)], 3)
     target = obd.YOLOtarget(ANCHORS, SCALES, 3)
     for box in ([1.5, 0.5, 0.25, 0.25, 1, 0], [0.5, 0.5, 0, 0.25, 1, 0], [0.5, 0.5, 0.25, 0.25, 1, 3]):
-        with pytest.raises(ValueError, match=r"a label below 3; got \["):
+        with pytest.raises(ValueError, match=r"a label below 3, got \["):
             target.forward(torch.tensor([box]))
     with pytest.raises(ValueError, match=r"clips of 2 frames must have as many annotations, got \[0\]"):
         target.collate_fn([(torch.zeros(3, 4, 4, 2), [])])

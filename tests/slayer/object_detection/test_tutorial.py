@@ -61,7 +61,7 @@ def run(tutorial, out, epochs=2, resume=False):
 
 
 def same(one, other):
-    """Tell whether two trainings are at the same place with the same network, bit by bit."""
+    """Assert that two trainings have reached the same step with the same network, bit by bit."""
     assert [epoch["loss"] for epoch in one.history] == [epoch["loss"] for epoch in other.history]
     assert [epoch["ap"] for epoch in one.history] == [epoch["ap"] for epoch in other.history]
     for name, value in one.net.state_dict().items():
@@ -103,7 +103,7 @@ def test_a_detection_checkpoint_of_other_settings_is_refused(tutorial, tmp_path)
         run(tutorial, tmp_path, resume=True)
     run(tutorial, tmp_path, 0)
     recipe = tutorial.replace(tutorial.SMALL, clips=8)
-    with pytest.raises(SystemExit, match="is of other settings"):
+    with pytest.raises(SystemExit, match="got other settings"):
         tutorial.Training.of(recipe, None, 0, tmp_path).resume()
 
 
@@ -116,4 +116,4 @@ def test_silent_layers_prove_nothing(tutorial, tmp_path, monkeypatch, capsys):
 def test_bad_arguments_of_the_detection_tutorial_are_refused(tutorial, capsys):
     with pytest.raises(SystemExit):
         tutorial.parsed(["--epochs", "0"])
-    assert "--epochs must be at least 1, got 0" in capsys.readouterr().err
+    assert "argument --epochs: must be at least 1, got 0" in capsys.readouterr().err

@@ -1,9 +1,8 @@
-"""CUBA's kernel by itself against the oracle, with ==."""
+"""CUBA's neurons against the oracle, with ==."""
 
 from __future__ import annotations
 
 import numpy as np
-from lavadl_kernels.neurons import cuba
 
 from tests.support import oracle as naive
 
@@ -25,12 +24,10 @@ def oracle(case, **options):
     return [np.array(part).T for part in zip(*lanes, strict=True)]
 
 
-def parameters(case):
-    return case.current_decay, case.voltage_decay, case.threshold
-
-
 def forward(case):
-    return cuba.forward(case.x, case.u, case.v, *parameters(case), case.graded)
+    """Spikes, currents and voltages after the last step."""
+    run = case.forward()
+    return run.spike, *run.state
 
 
 def check_forward(case):

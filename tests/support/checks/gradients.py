@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from lavadl_kernels.engine import train as dynamics
 
 from tests.support.oracle import unrolled
 
@@ -15,7 +16,7 @@ def doubles(array):
 def unrolled_step(case, tau, scale):
     """The unrolled twin of a case, and its leaf tensors of the decays."""
     family = case.family
-    decays = [doubles(row) for row in case.decay[: len(family.kernel.DECAYS)]]
+    decays = [doubles(row) for row in case.decay[: len(family.kernel.FAMILY.decays)]]
     bias = {"bias": torch.tensor(case.decay[-1] / 4096)} if family.biased else {}
     constants = [value / 4096 for value in case.constants]
     step = getattr(unrolled, f"{family.name}_step")
@@ -44,9 +45,7 @@ def check_gradients(case, tau, scale, with_traces, seed=5):
     shape = case.x[0].shape
     grad_spike = rng.normal(size=shape).astype(np.float32)
     grad_trace = rng.normal(size=(len(case.state), *shape)).astype(np.float32) if with_traces else None
-    actual = case.family.driver.backward(
-        case.parameters, case.x, case.state, tau, scale, grad_spike, grad_trace, case.graded
-    )
+    actual = dynamics.backward(case.parameters, case.x, case.state, tau, scale, grad_spike, grad_trace, case.graded)
     spike, traces, to_x, to_decay = differentiate(case, np.float32(tau), np.float32(scale), grad_spike, grad_trace)
     run = case.forward(traces=True)
     np.testing.assert_array_equal(run.spike, spike.astype(np.float32))

@@ -9,7 +9,7 @@ import torch
 from lavadl_kernels.fixed_point import STATE_ONE
 from torch import Tensor
 
-from lavadl_ref.slayer._bridge.layout import layout_of
+from lavadl_ref.slayer._bridge.autograd import layout_of
 from lavadl_ref.slayer.neuron._units import Units, power_of_two
 from lavadl_ref.slayer.utils import _validate
 

@@ -11,7 +11,7 @@ from lavadl_kernels.neurons import _adaptation as adaptation
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lavadl_ref.slayer._bridge.layout import Layout, layout_of
+from lavadl_ref.slayer._bridge.autograd import Layout, layout_of
 from lavadl_ref.slayer.neuron.dynamics._grid import Grid
 
 

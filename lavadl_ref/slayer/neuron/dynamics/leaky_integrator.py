@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from lavadl_ref.slayer._bridge import autograd as _autograd
+from lavadl_ref.slayer._bridge.spike import LeakyIntegrator
 from lavadl_ref.slayer.neuron.dynamics._grid import Grid
 from lavadl_ref.slayer.utils import _validate
 
@@ -47,7 +47,7 @@ def dynamics(
     # the kernel resets strictly above its threshold
     limit = math.ceil(threshold * w_scale) - 1 if threshold is not None and threshold > 0 else None
     start = grid.state("state", state)
-    y, *_ = _autograd.LeakyIntegrator.apply(grid.up("input"), grid.decay("decay", decay), start, limit)
+    y, *_ = LeakyIntegrator.apply(grid.up("input"), grid.decay("decay", decay), start, limit)
     return grid.down(y)
 
 

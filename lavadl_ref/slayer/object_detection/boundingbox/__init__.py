@@ -1,4 +1,4 @@
-"""Bounding boxes: how well they fit, and what is done with them."""
+"""Bounding boxes: metrics, suppression, conversion and drawing."""
 
 from lavadl_ref.slayer.object_detection.boundingbox import metrics, utils
 

@@ -1,4 +1,4 @@
-"""Pictures and videos of detections, through Pillow."""
+"""Pictures and videos of detections, made with Pillow."""
 
 from __future__ import annotations
 
@@ -23,20 +23,27 @@ RGB = int
 Color = tuple[RGB, RGB, RGB]
 
 _WHITE = (255, 255, 255)
-_FRAME_MS = 100  #: milliseconds that a frame of a video is shown
+_FRAME_MS = 100  #: duration of a frame of a video in milliseconds
 
 
 def picture(frame: Tensor | NDArray[Any]) -> Image:
-    """A frame (3, H, W), from 0 to 1, as picture.
+    """A frame as a picture.
+
+    Parameters
+    ----------
+    frame : Tensor or ndarray
+        (3, H, W) with values in [0, 1]: red, green and blue.
 
     Raises
     ------
+    ImportError
+        Pillow is not installed.
     ValueError
-        If the frame has another form or other values.
+        The frame has another shape, or values outside [0, 1].
     """
     values = np.asarray(frame.detach().cpu() if isinstance(frame, torch.Tensor) else frame)
     if values.ndim != 3 or values.shape[0] != 3:
-        raise ValueError(f"a picture is made of a frame (3, H, W), got {values.shape}")
+        raise ValueError(f"the frame of a picture must be (3, H, W), got {values.shape}")
     if not (values.min(initial=0) >= 0 and values.max(initial=0) <= 1):
         raise ValueError(f"a frame must have values from 0 to 1, got {values.min()} to {values.max()}")
     image: Image = pillow().fromarray(np.ascontiguousarray((values * 255).astype(np.uint8).transpose(1, 2, 0)))
@@ -44,15 +51,33 @@ def picture(frame: Tensor | NDArray[Any]) -> Image:
 
 
 def render_events_img(inputs: Tensor | NDArray[Any]) -> Image:
-    """A frame (2, H, W) of events, from 0 to 1, as picture: the first channel red, the second blue."""
+    """A frame of events as a picture: the first channel is red, the second blue.
+
+    Parameters
+    ----------
+    inputs : Tensor or ndarray
+        (2, H, W) with values in [0, 1].
+
+    Raises
+    ------
+    ImportError, ValueError
+        As `picture`.
+    """
     values = np.asarray(inputs.detach().cpu() if isinstance(inputs, torch.Tensor) else inputs)
     if values.ndim != 3 or values.shape[0] != 2:
-        raise ValueError(f"a picture of events is made of a frame (2, H, W), got {values.shape}")
+        raise ValueError(f"the frame of a picture of events must be (2, H, W), got {values.shape}")
     return picture(np.stack([values[0], np.zeros_like(values[0]), values[1]]))
 
 
 def colors(count: int) -> list[Color]:
-    """`count` colours that are easily told apart: hues a golden angle apart, always the same."""
+    """`count` colours that are easily told apart, always the same.
+
+    The hue advances by the golden ratio of a turn from one colour to the next, so that any number of colours is
+    distributed nearly evenly over all hues.
+
+    >>> colors(2)
+    [(255, 50, 50), (50, 110, 255)]
+    """
     import colorsys
 
     hues = (np.arange(count) * 0.618034) % 1
@@ -72,15 +97,23 @@ def mark_bounding_boxes(
     Parameters
     ----------
     image : Image or Tensor
-        The picture; a tensor as `picture` takes it, or with further axes of length 1.
+        The picture, or a tensor of shape (3, H, W), also with further axes of length 1, with values in [0, 1].
     objects : sequence of dict
-        Objects of an annotation.
+        The objects of an annotation.
     box_color_map : sequence of colours
-        Colour of each label, again from the first where there are more labels; goes before the other two.
+        Colour of each label; if there are more labels than colours, the colours are used again from the first. If it
+        is given, it takes precedence over the other two.
     box_color, text_color : (int, int, int)
-        Colours of boxes and names.
+        Red, green and blue of boxes and names, from 0 to 255.
     thickness : int
-        Width of the lines of an object of confidence 1, in pixels.
+        Width in pixels of the lines of an object of confidence 1; it is multiplied by the confidence.
+
+    Examples
+    --------
+    With Pillow installed::
+
+        box = {"xmin": 8, "ymin": 8, "xmax": 24, "ymax": 24}
+        mark_bounding_boxes(torch.zeros(3, 32, 64), [{"id": 0, "name": "car", "bndbox": box}]).save("marked.png")
     """
     marked = picture(image.squeeze()) if isinstance(image, torch.Tensor) else image.copy()
     draw = pillow("ImageDraw").Draw(marked)
@@ -89,7 +122,7 @@ def mark_bounding_boxes(
         left, top = (int(max(box[side], 0)) for side in ("xmin", "ymin"))
         right, bottom = (int(min(box[side], end - 1)) for side, end in zip(("xmax", "ymax"), size, strict=True))
         if right < left or bottom < top:
-            continue  # outside the picture
+            continue  # the box is outside the picture
         line, text = box_color, text_color
         if box_color_map:
             line = tuple(box_color_map[int(entry["id"]) % len(box_color_map)])  # type: ignore[assignment]
@@ -109,25 +142,25 @@ def create_frames(
     batch: int = 0,
     box_color_map: Sequence[Color] | None = None,
 ) -> list[Image]:
-    """Pictures of a clip, with detections on the left and targets on the right.
+    """The pictures of a clip, with detections on the left and targets on the right.
 
     Parameters
     ----------
     inputs : Tensor
-        (N, 3, H, W, T), from 0 to 1.
+        Clips (N, 3, H, W, T) with values in [0, 1].
     targets, predictions : sequence of sequence of Tensor
         Boxes (n, 6) in units of the frame, of each step and sample: ``targets[t][n]``.
     classes : sequence of str
         Names of the labels.
     batch : int
-        The sample.
+        Index of the sample that is drawn.
     box_color_map : sequence of colours, optional
         Colour of each label; by default those of `colors`.
 
     Returns
     -------
     list of Image
-        T pictures (H, 2 W).
+        T pictures, H pixels high and 2 W pixels wide.
     """
     return _frames(picture, inputs, targets, predictions, classes, batch, box_color_map)
 
@@ -140,7 +173,10 @@ def create_frames_events(
     batch: int = 0,
     box_color_map: Sequence[Color] | None = None,
 ) -> list[Image]:
-    """As `create_frames`, of events (N, 2, H, W, T)."""
+    """The pictures of a clip of events: `create_frames` for `inputs` (N, 2, H, W, T).
+
+    `targets` and `predictions` are boxes (n, 6) of each step and sample, as for `create_frames`.
+    """
     return _frames(render_events_img, inputs, targets, predictions, classes, batch, box_color_map)
 
 
@@ -178,14 +214,18 @@ def create_video(
     batch: int = 0,
     box_color_map: Sequence[Color] | None = None,
 ) -> Path:
-    """Write the pictures of `create_frames` as one that moves, ten a second.
+    """Write the pictures of `create_frames` as an animated picture of ten frames a second.
 
     Parameters
     ----------
     output_path : path
-        A file ending in .gif, .png or .webp; without one of these .gif is added.
-    inputs, targets, predictions, classes, batch, box_color_map
-        As in `create_frames`.
+        The file. A name that ends in none of .gif, .png and .webp gets the suffix .gif.
+    inputs : Tensor
+        Clips (N, 3, H, W, T) with values in [0, 1].
+    targets, predictions : sequence of sequence of Tensor
+        Boxes (n, 6) of each step and sample, as for `create_frames`.
+    classes, batch, box_color_map
+        As for `create_frames`.
 
     Returns
     -------
@@ -204,7 +244,10 @@ def create_video_events(
     batch: int = 0,
     box_color_map: Sequence[Color] | None = None,
 ) -> Path:
-    """As `create_video`, of events (N, 2, H, W, T)."""
+    """Write the pictures of `create_frames_events` as an animated picture: `create_video` for events.
+
+    `inputs` are clips (N, 2, H, W, T), `targets` and `predictions` boxes (n, 6) of each step and sample.
+    """
     return _written(create_frames_events(inputs, targets, predictions, classes, batch, box_color_map), output_path)
 
 

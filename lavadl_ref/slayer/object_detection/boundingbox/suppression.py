@@ -1,4 +1,4 @@
-"""One detection for each object: labels of predictions, and non-maximum suppression."""
+"""Non-maximum suppression, which leaves one detection for each object, and the labels of predictions."""
 
 from __future__ import annotations
 
@@ -18,31 +18,44 @@ def non_maximum_suppression(
     max_detections: int = 300,
     max_iterations: int = 100,
 ) -> list[Tensor]:
-    """The detections of each frame that no better one of the same class covers.
+    """The detections of each frame that no better detection of the same class covers.
 
-    All pairs at once: the detections that a kept one covers are dropped, until nothing changes. The first iteration
-    lets dropped ones cover, too; each further one is right for one more link of a chain of detections that cover each
-    other, so the outcome is that of going through them one by one.
+    A detection covers another of a lower score if their overlap is greater than a threshold. The usual algorithm goes
+    through the detections in the order of falling score, and drops each one that a kept one covers. Here all pairs are
+    compared at once: an iteration drops the detections that are covered by those kept so far, and iterations are
+    repeated until nothing changes. In the first iteration all detections still cover others. Each further iteration
+    corrects one more link of a chain in which each detection covers the next, so the final result is that of the
+    usual algorithm.
 
     Parameters
     ----------
     predictions : sequence of Tensor
-        Of each frame, (n, 5 + classes): x_center, y_center, width, height, confidence, probabilities of the classes.
+        Predictions of each frame, (n, 5 + classes) of a floating dtype: x_center, y_center, width, height, confidence,
+        probabilities of the classes. The unit of the boxes is arbitrary.
     conf_threshold : float
-        Confidence above which predictions are looked at.
+        Predictions of at most this confidence are dropped.
     nms_threshold : float
-        Overlap above which a detection covers another.
+        Overlap, as `bbox_iou`, above which a detection covers another.
     merge_conf : bool
-        Whether the score of a detection is its confidence times the probability of its class.
+        True if the score of a detection is its confidence times the probability of its class, False if it is its
+        confidence.
     max_detections : int
-        Most detections of a frame, the best ones.
+        Largest number of detections of a frame; the best ones are kept.
     max_iterations : int
-        Most iterations.
+        Largest number of iterations.
 
     Returns
     -------
     list of Tensor
         (k, 6) of each frame, by falling score: x_center, y_center, width, height, score, label.
+
+    Examples
+    --------
+    The first box covers the second, which has the lower score.
+
+    >>> frame = torch.tensor([[0.50, 0.5, 0.2, 0.2, 0.9, 0.0, 1.0], [0.51, 0.5, 0.2, 0.2, 0.8, 0.0, 1.0]])
+    >>> non_maximum_suppression([frame])
+    [tensor([[0.5000, 0.5000, 0.2000, 0.2000, 0.9000, 1.0000]])]
     """
     found = []
     for frame in predictions:
@@ -60,7 +73,7 @@ def non_maximum_suppression(
     return found
 
 
-nms = non_maximum_suppression
+nms = non_maximum_suppression  # Lava-DL has both names
 
 
 def onehot_to_labels(
@@ -71,16 +84,21 @@ def onehot_to_labels(
     Parameters
     ----------
     predictions : sequence of Tensor
-        Of each frame, (n, 5 + classes), as those of `non_maximum_suppression`.
+        Predictions of each frame, (n, 5 + classes), as for `non_maximum_suppression`.
     conf_threshold : float
-        Confidence above which predictions are kept.
+        Predictions of at most this confidence are dropped.
     merge_conf : bool
-        Whether to multiply the confidence by the probability of the class.
+        True if the confidence is multiplied by the probability of the class.
 
     Returns
     -------
     list of Tensor
         (k, 6) of each frame: x_center, y_center, width, height, confidence, label.
+
+    Examples
+    --------
+    >>> onehot_to_labels([torch.tensor([[0.5, 0.5, 0.2, 0.2, 0.8, 0.25, 0.75]])])
+    [tensor([[0.5000, 0.5000, 0.2000, 0.2000, 0.6000, 1.0000]])]
     """
     found = []
     for frame in predictions:

@@ -1,4 +1,4 @@
-"""What is done with boxes: suppression, conversion, drawing."""
+"""Functions of bounding boxes: suppression, conversion, drawing."""
 
 from lavadl_ref.slayer.object_detection.boundingbox.annotation import (
     Height,

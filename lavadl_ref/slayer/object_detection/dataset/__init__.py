@@ -1,4 +1,4 @@
-"""Clips and their annotations."""
+"""Data sets of clips and their annotations."""
 
 from lavadl_ref.slayer.object_detection.dataset import utils
 from lavadl_ref.slayer.object_detection.dataset.bdd100k import BDD

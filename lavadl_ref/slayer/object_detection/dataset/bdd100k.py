@@ -1,4 +1,4 @@
-"""Berkeley Deep Drive, BDD100K: videos of streets with boxes (https://bdd-data.berkeley.edu)."""
+"""Berkeley Deep Drive, BDD100K: videos of streets with bounding boxes (https://bdd-data.berkeley.edu)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from lavadl_ref.slayer.object_detection.boundingbox.annotation import (
     Annotation,
     Height,
     Width,
+    annotation_of,
     fliplr_bounding_boxes,
     resize_bounding_boxes,
 )
@@ -31,15 +32,16 @@ if TYPE_CHECKING:
 
 
 def removesuffix(input_string: str, suffix: str) -> str:
-    """`input_string` without `suffix` at its end, if it is there."""
+    """`input_string` without `suffix`, if it ends in it."""
     return input_string.removesuffix(suffix)
 
 
-JITTER = 0.3  #: by how much brightness, contrast and saturation may change
+_SIDES = ("x1", "y1", "x2", "y2")  #: left, top, right and bottom of a box, in the files
+JITTER = 0.3  #: largest relative change of brightness, contrast and saturation
 
 
 class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
-    """Clips of BDD100K.
+    """Clips of BDD100K. Reading them needs Pillow.
 
     Parameters
     ----------
@@ -48,30 +50,37 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
     dataset : str
         Part of BDD100K; ``track`` is MOT 2020.
     size : (int, int)
-        Height and width of the frames.
+        Height and width of the frames in pixels.
     train : bool
-        Whether to take the training set, else the validation set.
+        True for the training set, False for the validation set.
     seq_len : int
-        Frames of a clip. The last frame of a shorter video is repeated.
+        Number of frames of a clip, at least 1. The last frame of a shorter video is repeated.
     randomize_seq : bool
-        Whether a clip begins anywhere in its video, else at its start.
+        True if a clip begins at a random frame of its video, False if it begins at the first.
     augment_prob : float
-        Probability of each of: left and right exchanged, blur, other colours, grey. The same for all frames of a clip,
-        and drawn from torch's generator.
+        Probability of each of these changes: left and right exchanged, blur, other colours, grey. A change applies to
+        all frames of a clip, and is drawn from torch's generator.
 
     Attributes
     ----------
     classes : list of str
-        Names of the labels, in the order of the alphabet.
+        Names of the labels in alphabetical order.
     idx_map : dict
         Label of each name.
 
     Raises
     ------
     FileNotFoundError
-        If a folder is missing; says which and where it comes from.
+        A folder is missing; the message says which, and where its contents can be downloaded.
     ValueError
-        If `seq_len` is not positive, or a file of labels has another form; says which frame.
+        `seq_len` is less than 1, or a file of labels has another form; the message names the frame.
+
+    Examples
+    --------
+    Items have the form of those of `MovingShapes`::
+
+        data = BDD("bdd100k", size=(448, 448), train=True, seq_len=32)
+        clip, annotations = data[0]
     """
 
     datasets = Refused("the videos are in label_path and image_path, by ids")
@@ -107,15 +116,15 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
         self.idx_map = {name: label for label, name in enumerate(self.classes)}
 
     def flip_lr(self, img: Image) -> Image:
-        """`img` with left and right exchanged."""
+        """The picture `img` with left and right exchanged."""
         return utils.flip_lr(img)
 
     def _labels(self, video: str) -> list[dict[str, Any]]:
-        """The frames of a video, in order."""
+        """The labels of the frames of a video, in order."""
         path = self.label_path / f"{video}.json"
         frames = _files.document(path, "the frames of a video")
         if not isinstance(frames, list):
-            raise ValueError(f"{path}: expected a list of frames, got {type(frames).__name__}")
+            raise ValueError(f"{path} must hold a list of frames, got {type(frames).__name__}")
         for number, frame in enumerate(frames):
             _check(frame, f"{path}, frame {number}")
         return frames
@@ -125,19 +134,19 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
         return len(self.ids)
 
     def __getitem__(self, index: int) -> tuple[Tensor, list[Annotation]]:
-        """A clip (3, H, W, T) float32, from 0 to 1, and the annotations of its frames.
+        """A clip (3, H, W, T) float32 with values in [0, 1], and the annotations of its T frames.
 
         Raises
         ------
         OSError
-            If a picture is missing or cannot be read.
+            A picture is missing or cannot be read.
         ValueError
-            If the video has no frames, or a file is damaged; names it.
+            The video has no frames, or a file is damaged; the message names the file.
         """
         video = self.ids[index]
         frames = self._labels(video)
         if not frames:
-            raise ValueError(f"{self.label_path / video}.json has no frames")
+            raise ValueError(f"{self.label_path / video}.json must hold at least one frame, got none")
         first = utils.start(len(frames), self.seq_len, self.randomize_seq)
         frames = frames[first : first + self.seq_len]
         changes = self._changes()
@@ -154,29 +163,21 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
             pixels = torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1) / 255
             return pixels, resize_bounding_boxes(annotation, self.size)
 
-        # Pillow works without the interpreter's lock
+        # Pillow releases the GIL while it decodes and resizes, so threads run at the same time.
         with ThreadPoolExecutor() as pool:
             found = utils.padded(list(pool.map(one, frames)), self.seq_len)
         return torch.stack([pixels for pixels, _ in found], dim=-1), [annotation for _, annotation in found]
 
     def _annotation(self, image: Image, frame: dict[str, Any]) -> Annotation:
-        objects = [
-            {
-                "id": self.idx_map[label["category"]],
-                "name": label["category"],
-                "bndbox": {
-                    "xmin": label["box2d"]["x1"],
-                    "ymin": label["box2d"]["y1"],
-                    "xmax": label["box2d"]["x2"],
-                    "ymax": label["box2d"]["y2"],
-                },
-            }
+        objects = (
+            (self.idx_map[name], name, [label["box2d"][side] for side in _SIDES])
             for label in _boxes(frame)
-        ]
-        return {"annotation": {"size": {"height": image.height, "width": image.width}, "object": objects}}
+            for name in [label["category"]]
+        )
+        return annotation_of(image.height, image.width, objects)
 
     def _changes(self) -> list[Callable[[Image], Image]]:
-        """What is done with each picture of a clip, drawn once for all of them."""
+        """The random changes of the pictures of a clip, drawn once for all its frames."""
         changes: list[Callable[[Image], Image]] = []
         if utils.chance(self.augment_prob):
             blur = pillow("ImageFilter").GaussianBlur(utils.between(0.1, 2))
@@ -196,29 +197,32 @@ class BDD(Dataset[tuple[Tensor, list[Annotation]]]):
 
 
 def _boxes(frame: dict[str, Any]) -> list[dict[str, Any]]:
-    """The objects of a frame, which may name none."""
+    """The objects of a frame; the key ``labels`` may be missing."""
     return frame.get("labels") or []
 
 
 def _check(frame: Any, where: str) -> None:
-    """Whether a frame is ``{"name": str, "labels": [{"category": str, "box2d": {"x1": number, ...}}, ...]}``."""
+    """Check that a frame is ``{"name": str, "labels": [{"category": str, "box2d": {"x1": number, ...}}, ...]}``.
+
+    `where` is the subject of the error, a file and the number of the frame.
+    """
     name = frame.get("name") if isinstance(frame, dict) else None
     if not isinstance(name, str) or not name or Path(name).name != name or "\0" in name:
-        raise ValueError(f"{where}: expected the name of a picture in the folder of the video, got {name!r:.60}")
+        raise ValueError(f"{where} must have the name of a picture in the folder of the video, got {name!r:.60}")
     boxes = frame.get("labels") or []
     if not isinstance(boxes, list):
-        raise ValueError(f"{where}: expected a list of labels, got {type(boxes).__name__}")
+        raise ValueError(f"{where} must have a list of labels, got {type(boxes).__name__}")
     for number, label in enumerate(boxes):
         box = label.get("box2d") if isinstance(label, dict) else None
         if box is None or not isinstance(label.get("category"), str):
-            raise ValueError(f"{where}, label {number}: expected category and box2d, got {label!r:.60}")
-        sides = [box.get(side) for side in ("x1", "y1", "x2", "y2")] if isinstance(box, dict) else [None]
+            raise ValueError(f"{where}, label {number} must have category and box2d, got {label!r:.60}")
+        sides = [box.get(side) for side in _SIDES] if isinstance(box, dict) else [None]
         if not all(_is_place(side) for side in sides):
-            raise ValueError(f"{where}, label {number}: expected numbers x1, y1, x2 and y2, got {box!r:.60}")
+            raise ValueError(f"{where}, label {number} must have numbers x1, y1, x2 and y2, got {box!r:.60}")
 
 
 def _is_place(value: Any) -> bool:
-    """Whether a value is a number of pixels that float32 holds."""
+    """Tell whether a value is a number that may be a coordinate in pixels."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**31
 
 

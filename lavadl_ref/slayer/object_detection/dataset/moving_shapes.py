@@ -1,4 +1,4 @@
-"""Shapes that move in front of a still background: clips whose boxes are known, made when they are asked for."""
+"""Clips of shapes that move in front of a still background, with their boxes. They are computed, not stored."""
 
 from __future__ import annotations
 
@@ -11,22 +11,33 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lavadl_ref.slayer.io._room import room
-from lavadl_ref.slayer.object_detection.boundingbox.annotation import Annotation, Height, Width
+from lavadl_ref.slayer.object_detection.boundingbox.annotation import Annotation, Height, Width, annotation_of
 
 Array = NDArray[Any]
 
+#: Names of the shapes; the index is the label.
 CLASSES = ("circle", "square", "triangle", "cross")
 
 
 def inside(u: Array, v: Array, label: Array) -> Array:
-    """Whether points are in a shape whose box is from -1 to 1 in both directions, v pointing down.
+    """Tell which points lie within a shape. The box of the shape is [-1, 1] in both directions, and v points down.
 
     Parameters
     ----------
     u, v : ndarray
-        Coordinates; with `label` they broadcast.
+        Coordinates of points, floats of shapes that broadcast with each other and with that of `label`.
     label : ndarray of int
-        Index into `CLASSES`.
+        Index of the shape in `CLASSES`, of a shape that broadcasts with those of `u` and `v`.
+
+    Returns
+    -------
+    ndarray
+        int64 of the broadcast shape: 1 for a point within the shape, 0 for one outside.
+
+    Examples
+    --------
+    >>> inside(np.array([0.0, 0.9]), np.array([0.0, 0.9]), np.array(0))  # a circle
+    array([1, 0])
     """
     across, along = np.abs(u), np.abs(v)
     box = np.maximum(across, along) <= 1
@@ -41,24 +52,24 @@ def inside(u: Array, v: Array, label: Array) -> Array:
 
 
 class MovingShapes(Dataset[tuple[Tensor, list[Annotation]]]):
-    """Clips of circles, squares, triangles and crosses that move straight on and bounce off the edges.
+    """Clips of circles, squares, triangles and crosses that move straight and bounce off the edges of the frame.
 
-    A clip depends on nothing but the seed, its index, and whether it is for training.
+    A clip depends only on the seed, its index, and `train`.
 
     Parameters
     ----------
     num_clips : int
-        Number of clips.
+        Number of clips, at least 1.
     size : (int, int)
-        Height and width of the frames.
+        Height and width of the frames in pixels, at least 1.
     seq_len : int
-        Frames of a clip.
+        Number of frames of a clip, at least 1.
     train : bool
-        Whether the clips are for training, else they are others for testing.
+        True for clips for training, False for other clips for testing.
     seed : int
-        Of all clips.
+        Seed of all clips.
     max_objects : int
-        Most objects of a clip; there is at least one.
+        Largest number of objects in a clip, at least 1. Each clip has one object or more.
 
     Attributes
     ----------
@@ -68,7 +79,16 @@ class MovingShapes(Dataset[tuple[Tensor, list[Annotation]]]):
     Raises
     ------
     ValueError
-        If a number is not positive.
+        A number is less than 1.
+
+    Examples
+    --------
+    >>> data = MovingShapes(num_clips=2, size=(32, 48), seq_len=4)
+    >>> clip, annotations = data[0]
+    >>> clip.shape, len(annotations)
+    (torch.Size([3, 32, 48, 4]), 4)
+    >>> annotations[0]["annotation"]["size"]
+    {'height': 32, 'width': 48}
     """
 
     def __init__(
@@ -101,15 +121,15 @@ class MovingShapes(Dataset[tuple[Tensor, list[Annotation]]]):
         return self.num_clips
 
     def __getitem__(self, index: int) -> tuple[Tensor, list[Annotation]]:
-        """A clip (3, H, W, T) float32, from 0 to 1, and the annotations of its frames.
+        """A clip (3, H, W, T) float32 with values in [0, 1], and the annotations of its T frames.
 
         Raises
         ------
         IndexError
-            If there is no such clip.
+            There is no such clip.
         """
         if not 0 <= index < self.num_clips:
-            raise IndexError(f"there are {self.num_clips} clips, got index {index}")
+            raise IndexError(f"index of a clip must be in [0, {self.num_clips - 1}], got {index}")
         rng = np.random.default_rng((self.seed, int(self.train), index))
         count = int(rng.integers(1, self.max_objects + 1))
         label = rng.integers(0, len(CLASSES), count)
@@ -121,7 +141,7 @@ class MovingShapes(Dataset[tuple[Tensor, list[Annotation]]]):
         v = (grid[0][:, None] - center[:, :, 0, None, None]) / half[:, None, None]
         u = (grid[1] - center[:, :, 1, None, None]) / half[:, None, None]
         shown = inside(u, v, label[:, None, None])
-        # of the objects at a place the last is in front
+        # Where objects overlap, the last one is in front.
         front = count - 1 - shown[:, ::-1].argmax(1)
         frames = np.where(np.expand_dims(shown.any(1), -1), color[front], frames)
         clip = torch.from_numpy(frames.astype(np.float32).transpose(3, 1, 2, 0).copy())
@@ -133,31 +153,29 @@ class MovingShapes(Dataset[tuple[Tensor, list[Annotation]]]):
         begin = rng.uniform(0, 1, room.shape) * room
         speed = rng.uniform(-0.025, 0.025, room.shape) * min(self.size)
         way = begin + speed * np.arange(self.seq_len)[:, None, None]
-        # there and back again: a triangle wave
+        # An object that bounces back and forth moves along a triangle wave.
         folded = np.abs((way + room) % (2 * room) - room)
-        return folded + half[:, None]
+        center: Array = folded + half[:, None]
+        return center
 
     def _background(self, rng: np.random.Generator) -> Array:
-        """A dim slope with a still grain, (H, W, 3)."""
+        """A dim colour gradient with noise, (H, W, 3), the same in all frames."""
         height, width = self.size
         ends = rng.uniform(0.05, 0.4, (2, 3))
         slope = ends[0] + (ends[1] - ends[0]) * np.linspace(0, 1, height)[:, None, None]
-        return np.clip(slope + rng.normal(0, 0.02, (height, width, 1)), 0, 1)
+        background: Array = np.clip(slope + rng.normal(0, 0.02, (height, width, 1)), 0, 1)
+        return background
 
     def _annotation(self, label: Array, half: Array, places: Array) -> Annotation:
-        objects = [
-            {
-                "id": number,
-                "name": CLASSES[number],
-                "bndbox": {"xmin": x - h, "ymin": y - h, "xmax": x + h, "ymax": y + h},
-            }
+        objects = (
+            (number, CLASSES[number], (x - h, y - h, x + h, y + h))
             for number, h, (y, x) in zip(label.tolist(), half.tolist(), places.tolist(), strict=True)
-        ]
-        return {"annotation": {"size": {"height": self.size[0], "width": self.size[1]}, "object": objects}}
+        )
+        return annotation_of(*self.size, objects)
 
 
 def _colors(rng: np.random.Generator, count: int) -> Array:
-    """Colours of objects, (count, 3), each with a part that is brighter than any background."""
+    """Colours of objects, (count, 3). In each, one component is brighter than that of any background."""
     color = rng.uniform(0.3, 1, (count, 3))
     color[np.arange(count), rng.integers(0, 3, count)] = rng.uniform(0.8, 1, count)
     return color

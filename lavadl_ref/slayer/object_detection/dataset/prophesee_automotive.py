@@ -1,4 +1,4 @@
-"""Prophesee's automotive data sets: recordings of an event camera with boxes."""
+"""Prophesee's automotive data sets: recordings of an event camera with bounding boxes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from lavadl_ref.slayer.object_detection.boundingbox.annotation import (
     Annotation,
     Height,
     Width,
+    annotation_of,
     fliplr_bounding_boxes,
     resize_bounding_boxes,
 )
@@ -28,49 +29,55 @@ from lavadl_ref.slayer.object_detection.dataset.prophesee_files import EventFile
 
 Array = NDArray[Any]
 
-#: Boxes of the first tenth of a second, in microseconds, and small ones, in pixels, are left out: their objects are
-#: hardly seen.
+#: Boxes are left out up to this time in microseconds, and below these lengths in pixels: their objects have few events.
 FIRST, SMALLEST_DIAGONAL, SMALLEST_SIDE = 100_000, 60, 20
 
 
 class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
-    """Clips of events.
+    """Clips of events with the boxes of objects.
 
-    A clip begins with a step that has boxes; a step without boxes has those of the one before.
+    A clip begins at a time step that has boxes. A later step without boxes keeps those of the step before it.
 
     Parameters
     ----------
     root : path
-        The folder with ``label_map_dictionary.json`` and the folders ``train`` and ``val`` of ``*_td.dat`` and
-        ``*_bbox.npy``.
+        The folder with ``label_map_dictionary.json``, and with the folders ``train`` and ``val`` of ``*_td.dat`` and
+        ``*_bbox.npy`` files.
     delta_t : int
-        Milliseconds of a step.
+        Duration of a time step in milliseconds, at least 1.
     size : (int, int)
-        Height and width of the frames.
+        Height and width of the frames in pixels.
     train : bool
-        Whether to take the training set, else the validation set.
+        True for the training set, False for the validation set.
     seq_len : int
-        Steps of a clip. The last step of a shorter recording is repeated.
+        Number of time steps of a clip, at least 1. The last step of a shorter recording is repeated.
     events_ratio : float
-        Events per pixel of a box above which it counts in the first step.
+        A box counts in the first step only if it has more events per pixel than this.
     randomize_seq : bool
-        Whether a clip begins anywhere in its recording, else with its first boxes.
+        True if a clip begins at a random step of its recording, False if it begins with the first boxes.
     augment_prob : float
-        Probability of left and right being exchanged, drawn from torch's generator.
+        Probability that left and right are exchanged, drawn from torch's generator.
 
     Attributes
     ----------
     classes : list of str
         Names of the labels.
     idx_map : dict
-        Name of each number of a class.
+        Name of each class, by its number in the data set.
 
     Raises
     ------
     FileNotFoundError
-        If a file is missing.
+        A file is missing.
     ValueError
-        If `seq_len` or `delta_t` is not positive, or ``label_map_dictionary.json`` is no dictionary of names by number.
+        `seq_len` or `delta_t` is less than 1, or ``label_map_dictionary.json`` is no dictionary of names by number.
+
+    Examples
+    --------
+    Items have the form of those of `MovingShapes`, with two channels::
+
+        data = PropheseeAutomotive("prophesee", delta_t=1, size=(448, 448), seq_len=32)
+        clip, annotations = data[0]
     """
 
     datasets = Refused("the recordings are in recordings")
@@ -114,14 +121,14 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
         return len(self.recordings)
 
     def __getitem__(self, index: int) -> tuple[Tensor, list[Annotation]]:
-        """A clip (2, H, W, T) float32 of zeros and ones, and the annotations of its frames.
+        """A clip (2, H, W, T) float32 of zeros and ones, and the annotations of its T frames.
 
-        The first channel has the places where it became brighter, the second those where it became darker.
+        The first channel is 1 where a pixel became brighter, the second where it became darker.
 
         Raises
         ------
         ValueError
-            If no step of the recording has boxes with enough events, or a file is damaged; names it.
+            No step of the recording has boxes with enough events, or a file is damaged; the message names the file.
         """
         path = self.recordings[index]
         events = EventFile(path)
@@ -130,7 +137,9 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
         begin = utils.start(steps, self.seq_len, self.randomize_seq)
         first, objects = self._first(events, boxes, begin)
         if first is None:
-            raise ValueError(f"{path} has no step whose boxes have more than {self.events_ratio} events per pixel")
+            raise ValueError(
+                f"{path} must have a step with a box of more than {self.events_ratio} events per pixel, got none"
+            )
         count = max(min(self.seq_len, steps - first), 1)
         frames = self._frames(events, first, count)
         annotations = self._annotations(boxes, first, count, objects, events)
@@ -142,15 +151,19 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
         return clip.permute(3, 1, 2, 0).contiguous(), utils.padded(annotations, self.seq_len)
 
     def _shown(self, boxes: Array, events: EventFile) -> Array:
-        """The boxes that are large enough, late enough, inside the frame, and of a known class."""
+        """The `boxes` that are large and late enough, lie inside the frame, and have a known class."""
         x, y, w, h = (boxes[name] for name in "xywh")
         large = (w >= SMALLEST_SIDE) & (h >= SMALLEST_SIDE) & (w**2 + h**2 >= SMALLEST_DIAGONAL**2)
         inside = (x > 0) & (y > 0) & (x + w < events.width) & (y + h < events.height)
         known = np.isin(boxes["class_id"], list(self.idx_map))
-        return boxes[large & inside & known & (boxes["t"] > FIRST)]
+        shown: Array = boxes[large & inside & known & (boxes["t"] > FIRST)]
+        return shown
 
     def _first(self, events: EventFile, boxes: Array, begin: int) -> tuple[int | None, Array]:
-        """The first step from `begin` on, or else of all, with boxes that have enough events; and these boxes."""
+        """The first step from `begin` on with boxes that have enough events, and these boxes.
+
+        If there is none, steps before `begin` are tried, too; without any the step is None.
+        """
         at = boxes["t"] // self.delta_t
         candidates = np.unique(at)
         split = int(np.searchsorted(candidates, begin))
@@ -159,11 +172,12 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
             frame = self._frames(events, step, 1)[0]
             enough = [_ratio(frame, box) > self.events_ratio for box in there]
             if any(enough):
-                return step, there[np.array(enough)]
+                kept: Array = there[np.array(enough)]
+                return step, kept
         return None, boxes[:0]
 
     def _frames(self, events: EventFile, first: int, count: int) -> Array:
-        """Where there were events in each step, (count, H, W, 2)."""
+        """Frames (count, H, W, 2) uint8 that are 1 where there was an event in a step."""
         room((count, events.height, events.width, 2), 1, f"a clip of {events.path}", f"seq_len is {self.seq_len}")
         frames = np.zeros((count, events.height, events.width, 2), np.uint8)
         t, x, y, polarity = events.between(first * self.delta_t, (first + count) * self.delta_t)
@@ -180,31 +194,27 @@ class PropheseeAutomotive(Dataset[tuple[Tensor, list[Annotation]]]):
         return annotations
 
     def _annotation(self, boxes: Array, events: EventFile) -> Annotation:
-        objects = [
-            {
-                "id": self._labels[number],
-                "name": self.idx_map[number],
-                "bndbox": {"xmin": x, "ymin": y, "xmax": x + w, "ymax": y + h},
-            }
+        objects = (
+            (self._labels[number], self.idx_map[number], (x, y, x + w, y + h))
             for _, x, y, w, h, number in boxes.tolist()
-        ]
-        return {"annotation": {"size": {"height": events.height, "width": events.width}, "object": objects}}
+        )
+        return annotation_of(events.height, events.width, objects)
 
 
 def _ratio(frame: Array, box: Any) -> float:
-    """Places with events in a box, of both polarities, over its pixels."""
+    """Number of events in a box, at most one per pixel and polarity, divided by its number of pixels."""
     left, top = int(box["x"]), int(box["y"])
     right, bottom = int(box["x"] + box["w"]), int(box["y"] + box["h"])
     return np.count_nonzero(frame[top:bottom, left:right]) / max((right - left) * (bottom - top), 1)
 
 
 def _names(path: Path) -> dict[int, str]:
-    """Names of the classes by their numbers in the data set."""
+    """The names of the classes, by their numbers in the data set."""
     names = _files.document(path, "the names of the classes")
     numbers = list(names) if isinstance(names, dict) else [""]
     if not all(re.fullmatch("[0-9]{1,18}", key) and isinstance(names[key], str) for key in numbers):
-        raise ValueError(f"{path}: expected a dictionary of names by number, such as {{'0': 'car'}}, got {names!r:.60}")
+        raise ValueError(f"{path} must hold a dictionary of names by number, such as {{'0': 'car'}}, got {names!r:.60}")
     found = {int(number): names[number] for number in numbers}
     if len(found) < len(names):
-        raise ValueError(f"{path}: expected each number once, got {', '.join(numbers):.60}")
+        raise ValueError(f"{path} must hold each number once, got {', '.join(numbers):.60}")
     return found

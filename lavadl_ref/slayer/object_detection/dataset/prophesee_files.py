@@ -1,8 +1,8 @@
-"""The files of Prophesee's automotive data sets: events in .dat, boxes in .npy.
+"""The files of Prophesee's automotive data sets: events in .dat files, boxes in .npy files.
 
-A .dat file is lines of text that begin with ``% ``, a byte for the kind of events and one for their size, and the
-events: 32 bits of microseconds, 14 of x, 14 of y and 4 of polarity (the lowest counts), least significant
-first.
+A .dat file begins with lines of text that start with ``% ``. A byte for the kind of events and one for their size in
+bytes follow, then the events. An event has, the least significant first, 32 bits of time in microseconds, 14 of x, 14
+of y and 4 of polarity, of which only the lowest is used.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from lavadl_ref import _files
 Array = NDArray[Any]
 
 _EVENT = np.dtype([("t", "<u4"), ("address", "<u4")])
-_KINDS = (0, 12)  #: contrast detection, in the numbering of old and new files
-_BITS = 14
-_HEADER = 2**16  #: bytes of a header at most
+_KINDS = (0, 12)  #: events of contrast detection, in the numbering of old and of new files
+_BITS = 14  #: of a coordinate
+_HEADER = 2**16  #: most bytes of a header
 
-#: What of a box is used.
+#: The columns of a box that are used; the files may have more.
 BOX = np.dtype([("t", "<i8"), ("x", "<f4"), ("y", "<f4"), ("w", "<f4"), ("h", "<f4"), ("class_id", "<u4")])
 
 
 class EventFile:
-    """The events of a recording, which stay on disk until they are asked for.
+    """The events of a recording. They stay on disk until they are read.
 
     Parameters
     ----------
@@ -38,12 +38,14 @@ class EventFile:
     Attributes
     ----------
     height, width : int
-        Size of the sensor, in pixels.
+        Size of the sensor in pixels.
 
     Raises
     ------
+    OSError
+        The file is missing or cannot be read.
     ValueError
-        If the file has another form; says what was found.
+        The file has another form; the message says which.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -55,9 +57,9 @@ class EventFile:
                 said[key] = value.strip()
                 offset = file.tell()
                 if offset >= _HEADER:
-                    raise ValueError(f"{path} has a header of more than {_HEADER} bytes")
+                    raise ValueError(f"{path} must have a header of at most {_HEADER} bytes, got a longer one")
             if not said:
-                raise ValueError(f"{path} has no header, so the size of its sensor is not known")
+                raise ValueError(f"{path} must have a header with the size of its sensor, got none")
             file.seek(offset)
             kind = file.read(2)
             size = _files.remaining(file)
@@ -76,7 +78,7 @@ class EventFile:
         if len(kind) < 2 or kind[0] not in _KINDS or kind[1] != _EVENT.itemsize:
             raise ValueError(f"{path} must hold events of kind 0 or 12 with 8 bytes each, got {list(kind)}")
         if size % _EVENT.itemsize:
-            raise ValueError(f"{path} ends within an event: {size} bytes of events are no multiple of 8")
+            raise ValueError(f"{path} must hold 8 bytes per event, got {size} bytes: the last event is cut off")
         empty = np.zeros(0, _EVENT)
         self._events = np.memmap(self.path, _EVENT, "r", offset + 2) if size else empty
 
@@ -86,25 +88,27 @@ class EventFile:
 
     @property
     def duration(self) -> int:
-        """Microseconds until after the last event."""
+        """Time after the last event, in microseconds."""
         return int(self._events["t"][-1]) + 1 if len(self) else 0
 
     def between(self, begin: int, end: int) -> tuple[Array, Array, Array, Array]:
-        """Times, columns, rows and polarities of the events from `begin` to before `end`, in microseconds.
+        """The times, columns, rows and polarities of the events in [begin, end), in microseconds; (n,) each.
 
         Raises
         ------
         ValueError
-            If an event is outside the sensor, or the events are not in the order of time.
+            An event is outside the sensor, or the events are not in the order of time.
         """
         first, last = np.searchsorted(self._events["t"], np.array([begin, end], np.int64))
         found = np.array(self._events[first:last])
         x, y = found["address"] & ((1 << _BITS) - 1), (found["address"] >> _BITS) & ((1 << _BITS) - 1)
         if len(found) and (x.max() >= self.width or y.max() >= self.height):
-            raise ValueError(f"{self.path} has an event outside its sensor of {self.width}x{self.height} pixels")
+            raise ValueError(
+                f"events of {self.path} must lie on its sensor of {self.width}x{self.height} pixels, got one outside"
+            )
         times = found["t"].astype(np.int64)
         if len(times) and (times[0] < begin or times[-1] >= end or (np.diff(times) < 0).any()):
-            raise ValueError(f"{self.path} has events that are not in the order of time")
+            raise ValueError(f"events of {self.path} must be in the order of time, got others")
         return times, x, y, (found["address"] >> (2 * _BITS)) & 1
 
 
@@ -119,15 +123,16 @@ def read_boxes(path: str | os.PathLike[str]) -> Array:
     Returns
     -------
     ndarray
-        (n,) of `BOX`: microseconds; left, top, width and height in pixels; the data set's number of the class.
+        (n,) of dtype `BOX`: time in microseconds; left, top, width and height in pixels; number of the class in the
+        data set.
 
     Raises
     ------
     OSError
-        If the file is missing or cannot be read.
+        The file is missing or cannot be read.
     ValueError
-        If it is no such file, a field is missing, or a value is not in the range of its type in `BOX` or not finite;
-        says which.
+        The file is no such file, a field is missing, or a value is not finite or not in the range of its dtype in
+        `BOX`; the message says which.
     """
     found = _files.array(path, "boxes in a .npy file")
     names = found.dtype.names or ()
@@ -145,11 +150,11 @@ def read_boxes(path: str | os.PathLike[str]) -> Array:
 
 
 def _held(values: Array, dtype: np.dtype[Any], name: str) -> Array:
-    """`values` in a dtype that holds them: integers as they are, real numbers as the nearest; ValueError if not."""
+    """`values` (n,) converted to `dtype`: integers exactly, real numbers to the nearest; ValueError if that fails."""
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be a real number in each box, got {values.dtype} of shape {values.shape[1:]}")
     whole = dtype.kind in "iu"
-    # times are held against 2^53 us, which float64 has too
+    # Times are limited to 2^53 us, up to which float64, a dtype that the files may use, holds every integer.
     most = min(int(np.iinfo(dtype).max), 2**53) if whole else float(np.finfo(dtype).max)
     least = 0 if whole else -most
     if values.dtype.kind == "f":

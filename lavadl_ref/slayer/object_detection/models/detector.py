@@ -1,4 +1,4 @@
-"""What the networks share: the head, the pass through blocks, export, and loading what was trained."""
+"""The base of the networks: heads, the pass through blocks, export, and loading of trained parameters."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import torch
 from torch import Tensor
 
@@ -21,32 +20,51 @@ from lavadl_ref.slayer.block import _saturation, describe
 from lavadl_ref.slayer.loss import SparsityEnforcer
 from lavadl_ref.slayer.object_detection.yolo_base import YOLOBase
 
+if TYPE_CHECKING:
+    import h5py
+
 
 def _of_channels(*values: float) -> Tensor:
     return torch.tensor(values).reshape(1, 3, 1, 1, 1)
 
 
 def quantize_8bit(x: Tensor, scale: int = 64, descale: bool = False) -> Tensor:
-    """Weights on even 64ths in [-256, 254]."""
+    """Weights `x` of any shape and floating dtype, quantised to even multiples of 1/64 in [-256/64, 254/64].
+
+    `scale` and `descale` are those of `lavadl_ref.slayer.utils.quantize_hook_fx`.
+
+    >>> quantize_8bit(torch.tensor([0.1, 9.0])) * 64
+    tensor([  6., 254.])
+    """
     return utils.quantize_hook_fx(x, scale=scale, num_bits=8, descale=descale)
 
 
 def quantize_5bit(x: Tensor, scale: int = 64, descale: bool = False) -> Tensor:
-    """Weights on even 64ths in [-32, 30]."""
+    """Weights `x` of any shape and floating dtype, quantised to even multiples of 1/64 in [-32/64, 30/64].
+
+    `scale` and `descale` are those of `lavadl_ref.slayer.utils.quantize_hook_fx`.
+
+    >>> quantize_5bit(torch.tensor([0.1, 9.0])) * 64
+    tensor([ 6., 30.])
+    """
     return utils.quantize_hook_fx(x, scale=scale, num_bits=5, descale=descale)
 
 
-#: How all blocks are made.
+#: Arguments of all blocks.
 BLOCK: dict[str, Any] = {"weight_norm": True, "delay_shift": False, "pre_hook_fx": quantize_8bit}
 
 
 def _is_in_head(key: str) -> bool:
-    """Whether the parameter depends on the number of classes: the weight that stands alone."""
+    """Tell whether a parameter depends on the number of classes.
+
+    Only the weight of a head does. Heads have no weight norm, so its key ends in ``.weight``; the keys of all other
+    weights end in the names of the parts of a weight norm.
+    """
     return key.endswith(".weight")
 
 
 def head(in_features: int, out_features: int) -> list[torch.nn.Module]:
-    """What reads a network out: a 1x1 convolution of its messages, and their sum over time."""
+    """A head, which reads out a network: a 1x1 convolution of its messages, then the sum over time."""
     return [
         synapse.Conv(in_features, out_features, 1, weight_norm=False, pre_hook_fx=quantize_8bit),
         dendrite.Sigma(),
@@ -62,25 +80,27 @@ class Readout:
 
     @classmethod
     def of(cls, modules: torch.nn.ModuleList) -> Readout:
-        """The head that `modules` ends in."""
+        """The head that forms the last two of `modules`."""
         return cls(modules[-2], modules[-1])  # type: ignore[arg-type]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Sums (N, out, H, W, T) of the messages `x`."""
+        """The sums (N, out, H, W, T) float32 of the messages `x` (N, in, H, W, T)."""
         sums: Tensor = self.sigma(self.synapse(x))
         return sums
 
     def describe(self) -> exchange.Conv:
-        """The head as layer of a file.
+        """The head as a layer of a ``.net`` file.
 
         Raises
         ------
         RuntimeError
-            If no input has passed yet, so that the shape is not known.
+            The network has not run yet, so that the shape is not known.
         """
         _saturation.look_at(self.synapse)
         if self.sigma.shape is None:
-            raise RuntimeError("the head has not seen any input, so its shape is not known: call init_model first")
+            raise RuntimeError(
+                "the shape of the head must be known, got a head without any input so far: call init_model first"
+            )
         return exchange.Conv(
             shape=tuple(int(extent) for extent in self.sigma.shape),
             neuron=exchange.Neuron("SDNN", {"activation": None, "threshold": None, "sigma_output": True}),
@@ -98,22 +118,28 @@ class Detector(YOLOBase):
     Attributes
     ----------
     normalize_mean, normalize_std : Tensor
-        (1, 3, 1, 1, 1), mean and standard deviation of the red, green and blue of frames: those of ImageNet's pictures.
-        Networks of frames take them out.
+        (1, 3, 1, 1, 1) float32, mean and standard deviation of red, green and blue. These are the values of the
+        pictures of ImageNet. Networks that take frames normalise them with `normalized`.
     """
 
     normalize_mean: Tensor = _of_channels(0.485, 0.456, 0.406)
     normalize_std: Tensor = _of_channels(0.229, 0.224, 0.225)
 
     def normalized(self, frames: Tensor) -> Tensor:
-        """`frames` (N, 3, H, W, T), from 0 to 1, less the mean and over the deviation."""
+        """Frames (N, 3, H, W, T) with values in [0, 1], minus the mean and divided by the standard deviation.
+
+        `frames` has a floating dtype; the result has its shape and dtype.
+        """
         return (frames - self.normalize_mean.to(frames)) / self.normalize_std.to(frames)
 
     @staticmethod
     def _passed(
         x: Tensor, blocks: Iterable[torch.nn.Module], rates: list[float], monitor: SparsityEnforcer | None
     ) -> Tensor:
-        """What leaves the last of `blocks`, with the event rate of each, and its activity for the monitor."""
+        """The output of the last of `blocks` for the input `x`.
+
+        The event rate of each block is appended to `rates`, and its output to `monitor`.
+        """
         for block in blocks:
             x = block(x)
             rates.append(utils.event_rate(x))
@@ -132,7 +158,7 @@ class Detector(YOLOBase):
         exchange.write(path, describe.network(blocks))
 
     def _trained_blocks(self) -> list[torch.nn.Module]:
-        """All blocks with trained synapses, in order."""
+        """All blocks whose synapses are trained, in the order of the network."""
         return [
             module
             for module in self.modules()
@@ -141,12 +167,12 @@ class Detector(YOLOBase):
         ]
 
     def grad_flow(self, path: str | os.PathLike[str]) -> list[float]:
-        """Norm of the gradient of each block's weight, over its number of elements, also drawn.
+        """The gradient norm of each block's weight, divided by its number of elements; a plot is saved.
 
         Parameters
         ----------
         path : path
-            What the name of the picture begins with: ``<path>gradFlow.png``.
+            The beginning of the plot's name: it is saved as ``<path>gradFlow.png``.
         """
         from matplotlib.figure import Figure
 
@@ -163,42 +189,42 @@ class Detector(YOLOBase):
         return norms
 
     def load_model(self, model_file: str | os.PathLike[str]) -> None:
-        """Take the parameters that ``torch.save(net.state_dict(), model_file)`` wrote, here or in Lava-DL.
+        """Load the parameters that ``torch.save(net.state_dict(), model_file)`` wrote, here or in Lava-DL.
 
-        Only tensors are read from the file. Where it was trained for another number of classes, the weights of the
-        heads are left as they are, with a warning.
+        Only tensors are read from the file. If its network was trained for another number of classes, the weights of
+        the heads stay as they are, and a warning says so.
 
         Raises
         ------
         ValueError
-            If the file is of another network; says what is missing and what is too much.
+            The file belongs to another network; the message names the missing and the surplus parameters.
         """
         saved = torch.load(Path(model_file), map_location="cpu", weights_only=True)
         own = self.state_dict()
         missing, unknown = sorted(own.keys() - saved.keys()), sorted(saved.keys() - own.keys())
         if missing or unknown:
             raise ValueError(
-                f"{model_file} is of another network: it lacks {missing or 'nothing'}, and has {unknown or 'nothing'} "
-                "that this one has not"
+                f"{model_file} must hold the parameters of this network, got a file that lacks {missing or 'nothing'} "
+                f"and has in addition {unknown or 'nothing'}"
             )
         other = [key for key in own if _is_in_head(key) and own[key].shape != saved[key].shape]
         if other:
             warnings.warn(
-                f"{model_file} was trained for another number of classes or anchors: not loaded are {', '.join(other)}",
+                f"{model_file} was trained for another number of classes or anchors: {', '.join(other)} are not loaded",
                 stacklevel=2,
             )
         self.load_state_dict({**saved, **{key: own[key] for key in other}})
 
 
 class SequentialDetector(Detector):
-    """A detector whose blocks follow one another, and end in one head."""
+    """A detector whose blocks form a chain that ends in one head."""
 
     blocks: torch.nn.ModuleList
     heads: torch.nn.ModuleList
 
     @property
     def layers(self) -> list[Any]:
-        """All blocks and the head, in order; what `lavadl_ref.verify.trained` compares with a file."""
+        """All blocks and the head, in order. `lavadl_ref.verify.trained` compares these with a file."""
         return [*self.blocks, Readout.of(self.heads)]
 
     def export_hdf5_head(self, handle: h5py.Group) -> None:
@@ -207,7 +233,7 @@ class SequentialDetector(Detector):
         Raises
         ------
         RuntimeError
-            If no input has passed yet, so that the shape is not known.
+            The network has not run yet, so that the shape is not known.
         """
         _saturation.write(handle, Readout.of(self.heads))
 
@@ -217,6 +243,6 @@ class SequentialDetector(Detector):
         Raises
         ------
         RuntimeError
-            If no input has passed yet, so that shapes are not known.
+            The network has not run yet, so that shapes are not known.
         """
         self._exported(self.layers, filename)

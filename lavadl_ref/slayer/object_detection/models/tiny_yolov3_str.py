@@ -1,12 +1,11 @@
-"""Tiny YOLOv3 with strides in place of pools, of sigma-delta neurons: two heads at two resolutions."""
+"""Tiny YOLOv3 with sigma-delta neurons, and with strides in place of pooling: two heads at two resolutions."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import torch
 from torch import Tensor
 
@@ -17,9 +16,12 @@ from lavadl_ref.slayer.object_detection.models.detector import BLOCK, Detector, 
 from lavadl_ref.slayer.object_detection.models.yolo_kp import sdnn_params
 from lavadl_ref.slayer.object_detection.yolo_base import Anchors
 
+if TYPE_CHECKING:
+    import h5py
+
 
 class Network(Detector):
-    """Tiny YOLOv3 of sigma-delta neurons.
+    """Tiny YOLOv3 with sigma-delta neurons.
 
     Parameters
     ----------
@@ -27,6 +29,13 @@ class Network(Detector):
         As in `yolo_kp.Network`.
     anchors : sequence of sequence of (float, float)
         Width and height of each anchor of each of the two heads, in units of the frame.
+
+    Examples
+    --------
+    >>> net = Network(num_classes=2).eval()
+    >>> net.init_model((32, 32, 3))
+    >>> net.scale  # cells of the two grids, width and height
+    [(1, 1), (2, 2)]
     """
 
     def __init__(
@@ -74,10 +83,11 @@ class Network(Detector):
 
     @property
     def parts(self) -> dict[str, list[Any]]:
-        """The layers of each branch: what `lavadl_ref.verify.trained` compares with a file.
+        """The layers of each branch. `lavadl_ref.verify.trained` compares these with the file of the branch.
 
-        ``backend`` receives the frames; ``head1_backend`` what that sends; ``head1`` and ``head2_backend`` what
-        ``head1_backend`` sends; ``head2`` the channels of ``head2_backend``, then those of ``backend``.
+        ``backend`` receives the frames. ``head1_backend`` receives the output of ``backend``; ``head1`` and
+        ``head2_backend`` receive that of ``head1_backend``. ``head2`` receives the channels of ``head2_backend``, then
+        those of ``backend``.
         """
         return {
             "backend": [*self.input_blocks, *self.backend_blocks],
@@ -88,31 +98,31 @@ class Network(Detector):
         }
 
     def forward(self, input: Tensor, sparsity_monitor: SparsityEnforcer | None = None) -> tuple[Any, Tensor]:
-        """Boxes of clips.
+        """The boxes of clips.
 
         Parameters
         ----------
         input : Tensor
-            (N, 3, H, W, T), from 0 to 1; height and width are multiples of 32.
+            (N, 3, H, W, T) float32 with values in [0, 1]; height and width are multiples of 32.
         sparsity_monitor : SparsityEnforcer, optional
-            Gathers the activity of the blocks.
+            Receives the activity of the blocks.
 
         Returns
         -------
         output : Tensor or list of Tensor
-            In evaluation the boxes (N, all places, 5 + classes, T), see `YOLOBase.yolo`, those of the coarse grid
-            first; in training a list with the raw output of each head, see `YOLOBase.yolo_raw`.
+            In evaluation mode the boxes of both grids (N, n, 5 + classes, T), those of the coarse grid first, see
+            `YOLOBase.yolo`. In training mode a list with the raw output of each head, see `YOLOBase.yolo_raw`.
         rates : Tensor
-            (1, 18), the share of nonzero values that each block sent, and synapse and sigma of each head gave, in the
-            order of the attributes.
+            (1, 18), the fraction of nonzero values in the output of each block, and of synapse and sigma of each head,
+            in the order of the attributes.
 
         Raises
         ------
         ValueError
-            If height or width is no multiple of 32.
+            Height or width is no multiple of 32.
         """
         if any(extent % 32 for extent in input.shape[2:4]):
-            raise ValueError(f"height and width must be multiples of 32, got {tuple(input.shape[2:4])}")
+            raise ValueError(f"height and width of input must be multiples of 32, got {tuple(input.shape[2:4])}")
         rates: list[float] = []
         x = self._passed(self.normalized(input), self.input_blocks, rates, None)
         backend = self._passed(x, self.backend_blocks, rates, sparsity_monitor)
@@ -129,12 +139,12 @@ class Network(Detector):
         return self._passed(self._passed(x, [blocks[0]], rates, monitor), [*blocks][1:], rates, None)
 
     def export_hdf5(self, filename: str | os.PathLike[str]) -> list[Path]:
-        """Write each of `parts` as a ``.net`` file, which holds blocks that follow one another.
+        """Write each of `parts` as a ``.net`` file, because a file holds a chain of blocks without branches.
 
         Parameters
         ----------
         filename : path
-            The name of a part comes before the ending: ``yolo.net`` becomes ``yolo.backend.net`` and so on.
+            The name of a part is inserted before the suffix: ``yolo.net`` becomes ``yolo.backend.net`` and so on.
 
         Returns
         -------
@@ -144,7 +154,7 @@ class Network(Detector):
         Raises
         ------
         RuntimeError
-            If no input has passed yet, so that shapes are not known.
+            The network has not run yet, so that shapes are not known.
         """
         path = Path(filename)
         files = {path.with_name(f"{path.stem}.{name}{path.suffix}"): layers for name, layers in self.parts.items()}
@@ -153,11 +163,11 @@ class Network(Detector):
         return list(files)
 
     def export_hdf5_head(self, handle: h5py.Group, head: int = 0) -> None:
-        """Write a head, the coarse one 0 or the fine one 1, into an open group of a ``.net`` file.
+        """Write a head, 0 for the coarse grid or 1 for the fine one, into an open group of a ``.net`` file.
 
         Raises
         ------
         RuntimeError
-            If no input has passed yet, so that the shape is not known.
+            The network has not run yet, so that the shape is not known.
         """
         _saturation.write(handle, Readout.of((self.head1_blocks, self.head2_blocks)[head]))

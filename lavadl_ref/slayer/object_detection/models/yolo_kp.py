@@ -1,4 +1,4 @@
-"""YOLO-KP: Tiny YOLOv3 reshaped for eight Loihi 2 chips."""
+"""YOLO-KP: a Tiny YOLOv3 whose shape fits eight Loihi 2 chips."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from lavadl_ref.slayer.object_detection.models.detector import (
 )
 from lavadl_ref.slayer.object_detection.yolo_base import Anchors
 
+#: Width and height of the anchors of the one head, in units of the frame; Lava-DL's.
 ANCHORS: Anchors = (((0.28, 0.22), (0.38, 0.48), (0.90, 0.78)),)
 
 
 def trunk(neuron_params: dict[str, Any]) -> list[torch.nn.Module]:
-    """The blocks from 32 channels at a quarter of the resolution to 512 at a thirty-second."""
+    """The blocks from 32 channels at 1/4 of the resolution to 512 channels at 1/32."""
     narrow = {**BLOCK, "pre_hook_fx": quantize_5bit}
     conv = sigma_delta.Conv
     return [
@@ -38,7 +39,7 @@ def trunk(neuron_params: dict[str, Any]) -> list[torch.nn.Module]:
 
 
 def sdnn_params(threshold: float, tau_grad: float, scale_grad: float) -> dict[str, Any]:
-    """Arguments of the sigma-delta neurons, without norm."""
+    """The arguments of the sigma-delta neurons, without norm."""
     return {
         "threshold": threshold,
         "tau_grad": tau_grad,
@@ -50,7 +51,7 @@ def sdnn_params(threshold: float, tau_grad: float, scale_grad: float) -> dict[st
 
 
 class Network(SequentialDetector):
-    """YOLO-KP of sigma-delta neurons.
+    """YOLO-KP with sigma-delta neurons.
 
     Parameters
     ----------
@@ -59,11 +60,21 @@ class Network(SequentialDetector):
     anchors : sequence of sequence of (float, float)
         Width and height of each anchor of the one head, in units of the frame.
     threshold : float
-        Smallest change that neurons send.
+        Smallest change of their value that neurons send, in units of 1.
     tau_grad, scale_grad : float
-        Width and height of the surrogate gradient to the threshold.
+        Width and height of the surrogate gradient.
     clamp_max : float
         As in `YOLOBase`.
+
+    Examples
+    --------
+    >>> net = Network(num_classes=2).eval()
+    >>> net.init_model((32, 32, 3))
+    >>> net.scale  # cells of the grid, width and height
+    [(1, 1)]
+    >>> boxes, rates = net(torch.zeros(1, 3, 32, 32, 2))
+    >>> boxes.shape, rates.shape
+    (torch.Size([1, 3, 7, 2]), torch.Size([1, 12]))
     """
 
     def __init__(
@@ -88,25 +99,26 @@ class Network(SequentialDetector):
 
     @property
     def layers(self) -> list[Any]:
+        """All blocks and the head, in order. `lavadl_ref.verify.trained` compares these with a file."""
         return [*self.input_blocks, *super().layers]
 
     def forward(self, input: Tensor, sparsity_monitor: SparsityEnforcer | None = None) -> tuple[Any, Tensor]:
-        """Boxes of clips.
+        """The boxes of clips.
 
         Parameters
         ----------
         input : Tensor
-            (N, 3, H, W, T), from 0 to 1.
+            (N, 3, H, W, T) float32 with values in [0, 1].
         sparsity_monitor : SparsityEnforcer, optional
-            Gathers the activity of the blocks.
+            Receives the activity of the blocks.
 
         Returns
         -------
         output : Tensor or list of Tensor
-            In evaluation the boxes (N, anchors * H * W, 5 + classes, T), see `YOLOBase.yolo`; in training a list with
-            the raw output of the head, see `YOLOBase.yolo_raw`.
+            In evaluation mode the boxes (N, anchors * H * W, 5 + classes, T), see `YOLOBase.yolo`. In training mode a
+            list with the raw output of the head, see `YOLOBase.yolo_raw`.
         rates : Tensor
-            (1, 12), the share of nonzero values that each block sent, and synapse and sigma of the head gave.
+            (1, 12), the fraction of nonzero values in the output of each block, and of synapse and sigma of the head.
         """
         rates: list[float] = []
         x = self._passed(self.normalized(input), self.input_blocks, rates, None)

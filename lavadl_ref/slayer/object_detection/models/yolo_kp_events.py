@@ -1,4 +1,4 @@
-"""YOLO-KP for event cameras: its first two convolutions are of CUBA neurons."""
+"""YOLO-KP for event cameras: its first two convolutions have CUBA neurons."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from lavadl_ref.slayer.object_detection.models.detector import BLOCK, Sequential
 from lavadl_ref.slayer.object_detection.models.yolo_kp import ANCHORS, sdnn_params, trunk
 from lavadl_ref.slayer.object_detection.yolo_base import Anchors
 
+#: Arguments of the CUBA neurons.
 CUBA = {"threshold": 0.1, "current_decay": 1, "voltage_decay": 0.1, "tau_grad": 0.1, "scale_grad": 15}
 
 
 class Network(SequentialDetector):
-    """YOLO-KP of CUBA and sigma-delta neurons, without an input block.
+    """YOLO-KP with CUBA and sigma-delta neurons, and without an input block.
 
     Parameters
     ----------
@@ -27,6 +28,14 @@ class Network(SequentialDetector):
         As in `yolo_kp.Network`.
     cuba_params : mapping
         Arguments of the CUBA neurons.
+
+    Examples
+    --------
+    >>> net = Network(num_classes=2).eval()
+    >>> net.init_model((32, 32, 2))
+    >>> boxes, rates = net(torch.zeros(1, 2, 32, 32, 2))
+    >>> boxes.shape, rates.shape
+    (torch.Size([1, 3, 7, 2]), torch.Size([1, 11]))
     """
 
     def __init__(
@@ -50,10 +59,14 @@ class Network(SequentialDetector):
         self.heads = torch.nn.ModuleList(head(512, self.num_output))
 
     def init_model(self, input_dim: tuple[int, int, int] = (448, 448, 2)) -> None:
+        """Determine the grid of the head, and all shapes in the network: see `YOLOBase.init_model`."""
         super().init_model(input_dim)
 
     def forward(self, input: Tensor, sparsity_monitor: SparsityEnforcer | None = None) -> tuple[Any, Tensor]:
-        """Boxes of clips of events (N, 2, H, W, T); the rest as in `yolo_kp.Network.forward`, with 11 rates."""
+        """The boxes of clips of events, `input` (N, 2, H, W, T) float32 of zeros and ones.
+
+        The results are those of `yolo_kp.Network.forward`, with 11 rates.
+        """
         rates: list[float] = []
         x = self._passed(input, self.blocks, rates, sparsity_monitor)
         x = self._passed(x, self.heads, rates, None)

@@ -1,6 +1,6 @@
-"""Ways in which a ``.net`` file can be wrong: its bytes, and its entries one at a time.
+"""Ways of damaging a ``.net`` file: its bytes, and its entries one at a time.
 
-Each takes the choices to be made and the content of a whole file, and gives that of a damaged one.
+Each function takes a source of choices and the content of a whole file, and returns the content of a damaged one.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def shifted(choose: Choices, data: bytes) -> bytes:
     return data[:target] + bytes(length) + data[target:]
 
 
-#: How the structures of an HDF5 file begin, of which most addresses in it are.
+#: Signatures of the structures of an HDF5 file; most addresses in a file are those of such structures.
 _STRUCTURE = re.compile(rb"TREE|HEAP|SNOD|GCOL|OHDR|OCHK|FRHP|FHDB|FHIB|BTHD|BTLF|BTIN|FAHD|FADB")
 WORD = 8  #: bytes of an address or a length
 VALUES = 9  #: numbers that `word` puts in the place of one

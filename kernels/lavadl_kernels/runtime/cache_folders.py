@@ -1,8 +1,8 @@
-"""Where compiled kernels are kept: folders in the order in which they are read, of which the last is written to.
+"""The folders of compiled kernels, in the order in which they are read; the last of them is written to.
 
 They are the one that NUMBA_CACHE_DIR names, the package's own, the user's, and a private one among temporary files.
-The first that can be written is the last that is looked at: a folder before it may be read-only and hold what is
-wanted, as that of a package which was installed, and run once, by someone else.
+The list ends with the first that can be written to.  A folder before it may be read-only and still hold compiled
+kernels: that of a package which someone else has installed and run once.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from numba.core import config
 
 
 @dataclass(frozen=True)
-class Places:
+class CacheFolders:
     """Folders of compiled kernels."""
 
     read: tuple[Path, ...]  #: in this order
     write: Path | None  #: None where no folder can be written to
-    passed_over: str = ""  #: why it is not the one of NUMBA_CACHE_DIR, or not a lasting one; empty if it is
+    passed_over: str = ""  #: why `write` is not the folder of NUMBA_CACHE_DIR, or not a lasting one; empty if it is
 
 
-def places(package: Path) -> Places:
-    """Where the compiled kernels of the package in the folder `package` are."""
-    return _places(package, str(config.CACHE_DIR))
+def cache_folders(package: Path) -> CacheFolders:
+    """The folders for compiled kernels of the package whose sources are in the folder `package`."""
+    return _cache_folders(package, str(config.CACHE_DIR))
 
 
 @cache
-def _places(package: Path, named: str) -> Places:
+def _cache_folders(package: Path, named: str) -> CacheFolders:
     # several copies of the package must not replace each other's files
     own = f"{package.name}_{hashlib.sha1(os.fsencode(package), usedforsecurity=False).hexdigest()}"
     read: list[Path] = []
@@ -44,23 +44,23 @@ def _places(package: Path, named: str) -> Places:
         read.append(place)
         if not reasons[place]:
             passed_over = f"NUMBA_CACHE_DIR: {reasons[read[0]]}" if named and len(read) > 1 else ""
-            return Places(tuple(read), place, passed_over)
+            return CacheFolders(tuple(read), place, passed_over)
     why = f"NUMBA_CACHE_DIR: {reasons[read[0]]}" if named else reasons[read[-1]]
     temporary, wrong = _temporary(own)
     if temporary is None:
-        return Places(tuple(read), None, f"{why}; {wrong}")
-    return Places((*read, temporary), temporary, why)
+        return CacheFolders(tuple(read), None, f"{why}; {wrong}")
+    return CacheFolders((*read, temporary), temporary, why)
 
 
 def _of_user(own: str) -> list[Path]:
-    """The user's folder for what can be made again; none where there is no home."""
+    """The folder in the user's cache directory; none where the user has no home."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     # without HOME and an entry of the user "~" stays as it is, and would be made in the current folder
     return [home / "numba" / own] if home.is_absolute() else []
 
 
 def _unusable(place: Path) -> str:
-    """Why nothing can be written to the folder `place`, which is made if it is missing; empty if something can."""
+    """The reason why nothing can be written to the folder `place`, made if it is missing; empty if something can."""
     try:
         place.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=place).close()
@@ -87,9 +87,9 @@ def _temporary(own: str) -> tuple[Path | None, str]:
 
 
 def _is_private(folder: Path) -> bool:
-    """Whether nobody but this user can put files into `folder` or another folder in its place.
+    """Tell whether nobody but this user can put files into `folder`, or another folder in its place.
 
-    What is read there runs as code of this user.
+    A file that is read there runs as code of this user.
     """
     found, above = folder.lstat(), folder.parent.stat()
     mine = (os.getuid(), 0)

@@ -1,21 +1,66 @@
-"""What all synapses share: the weight, its normalisation and its quantiser."""
+"""The dense synapse, and what all synapses share: the weight, its normalisation and its quantiser.
+
+Weights have the five axes of a 3-D convolution over (H, W, T), the last of length 1.  The two are in one file because
+a dense synapse is little more than its weight: a reader of a fully connected network finds both here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.weight_norm import WeightNorm
 
 from lavadl_ref._assigned import Fixed
+from lavadl_ref.slayer._bridge import dense as _dense
 from lavadl_ref.slayer._hooks import MAKES_WEIGHT
 from lavadl_ref.slayer._precision import FullPrecision
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.quantize import clipped
 
 Hook = Callable[..., Tensor]
+Size = int | Sequence[int]
+
+
+def sizes(value: Any) -> tuple[Any, ...]:
+    """One size or several, as a tuple; () for what is neither."""
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return (value,)
+    several = hasattr(value, "__iter__") and hasattr(value, "__len__") and not isinstance(value, (str, Mapping))
+    return tuple(value) if several else ()
+
+
+def checked(input: Any, synapse: GenericLayer) -> Tensor:
+    """`input`, which has to be a tensor (N, C, ..., T)."""
+    plain = isinstance(input, Tensor) and input.ndim >= 3 and input.layout is torch.strided and not input.is_complex()
+    if plain:  # as of every block before: there is nothing to complain of
+        return input
+    return _validate.tensor(input, f"input of a {type(synapse).__name__} synapse", 3, "(N, C, ..., T)")
+
+
+def initial_factor(weight_scale: Any, weight_norm: Any) -> float:
+    """The factor of the initial weights, of arguments that were looked at."""
+    _validate.flag(weight_norm, "weight_norm")
+    return _validate.number(weight_scale, "weight_scale")
+
+
+def frames(x: Tensor, dtype: torch.dtype, what: str) -> Tensor:
+    """A tensor (N, C, H, W, T) of the weights' dtype as (T * N, C, H, W), a view where memory has time slowest."""
+    if x.ndim != 5:
+        raise ValueError(f"{what} must have shape (N, C, H, W, T), got {tuple(x.shape)}")
+    _validate.of_dtype(x, dtype, what)
+    n, c, h, w, t = x.shape
+    return x.permute(4, 0, 1, 2, 3).reshape(t * n, c, h, w)
+
+
+def unframed(y: Tensor, samples: int, steps: int) -> Tensor:
+    """The inverse of `frames`."""
+    return y.reshape(steps, samples, *y.shape[1:]).permute(1, 2, 3, 4, 0)
 
 
 class _LengthAndDirection(WeightNorm):
@@ -67,13 +112,13 @@ class GenericLayer(FullPrecision):
         padding: Any
         dilation: Any
         groups: Any
-    complex = Fixed()
-    in_channels = Fixed()
-    out_channels = Fixed()
-    kernel_size = Fixed()
-    transposed = Fixed()
-    output_padding = Fixed()
-    padding_mode = Fixed()
+    complex: Any = Fixed()
+    in_channels: Any = Fixed()
+    out_channels: Any = Fixed()
+    kernel_size: Any = Fixed()
+    transposed: Any = Fixed()
+    output_padding: Any = Fixed()
+    padding_mode: Any = Fixed()
 
     def __init__(self, *args: Any, pre_hook_fx: Hook | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -233,3 +278,106 @@ class GenericLayer(FullPrecision):
     def shape(self) -> torch.Size:
         """Shape of the weight."""
         return self.weight.shape
+
+
+class Dense(GenericLayer, torch.nn.Conv3d):
+    """Fully connected synapse; on frames larger than its own it is a convolution, as Lava-DL's is.
+
+    Parameters
+    ----------
+    in_neurons : int or tuple
+        Number of inputs, or their shape (x, y) or (x, y, z) with z channels.
+    out_neurons : int
+        Number of outputs.
+    weight_scale : float
+        Factor of the initial weights.
+    weight_norm : bool
+        Whether to train length and direction of the weights separately.
+    pre_hook_fx : callable, optional
+        Quantiser of the weight.
+
+    Attributes
+    ----------
+    taken : ChosenPath or None
+        How the last sums were computed, by events or as a matrix product; `synapse.path` chooses.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a positive integer or tuple of two or three of them.
+    """
+
+    def __init__(
+        self,
+        in_neurons: Size,
+        out_neurons: int,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+    ) -> None:
+        extents = sizes(in_neurons)
+        good = all(isinstance(s, Integral) and int(s) > 0 for s in extents)
+        if not good or len(extents) not in (1, 2, 3):
+            raise ValueError(f"in_neurons must be an integer, (x, y) or (x, y, z), got {_validate.shown(in_neurons)}")
+        if not isinstance(out_neurons, Integral) or out_neurons <= 0:
+            raise ValueError(f"out_neurons must be a positive integer, got {_validate.shown(out_neurons)}")
+        factor = initial_factor(weight_scale, weight_norm)
+        if len(extents) == 1:
+            channels, height, width = int(extents[0]), 1, 1
+        else:
+            channels, height, width = int(extents[2]) if len(extents) == 3 else 1, int(extents[1]), int(extents[0])
+        super().__init__(channels, int(out_neurons), (height, width, 1), bias=False, pre_hook_fx=pre_hook_fx)
+        self.taken: _dense.ChosenPath | None = None
+        self.weight.data *= factor
+        if weight_norm:
+            self.enable_weight_norm()
+
+    def _slides(self, input: Tensor) -> bool:
+        """Whether `input` is a frame with more than one place for the weight.
+
+        Raises
+        ------
+        ValueError
+            If the weight fits nowhere.
+        """
+        expected = (self.in_channels, *self.kernel_size[:2])
+        given = tuple(input.shape[1:-1])
+        plain = not any(self.padding) and max(self.dilation) == self.groups == 1
+        if plain and (given == expected or (len(given) == 1 and given[0] == math.prod(expected))):
+            return False
+        if len(given) == 3 and given[0] == self.in_channels:
+            return True
+        raise ValueError(
+            f"input of a dense synapse must have the shape (N, {', '.join(map(str, expected))}, T) or "
+            f"(N, {math.prod(expected)}, T), got {tuple(input.shape)}"
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Weighted sums of `input` (N, I, T) or (N, C, H, W, T): (N, O, T) or (N, O, 1, 1, T).
+
+        Where height and width are larger than `in_neurons` says, each place has its sums: (N, O, H', W', T).
+        """
+        return weighted(input, (self,))[0]
+
+
+def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
+    """What `Dense.forward` returns, for several synapses on the same input: its events are searched once."""
+    checked(input, synapses[0])
+    slides = [synapse._slides(input) for synapse in synapses]
+    if any(slides):
+        return [convolved(input, synapse) for synapse in synapses]
+    weights = [synapse.hooked_weight.flatten(1) for synapse in synapses]
+    results, taken = _dense.sums(input, weights)
+    for synapse in synapses:
+        synapse.taken = taken
+    biases = [synapse._checked_bias() for synapse in synapses]
+    results = [z if bias is None else z + bias[:, None] for z, bias in zip(results, biases, strict=True)]
+    return results if input.ndim == 3 else [z.unflatten(1, (-1, 1, 1)) for z in results]
+
+
+def convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
+    """The weighted sums of `input` (N, C, H, W, T) wherever the weight fits."""
+    weight = synapse.hooked_weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
+    x, bias = frames(input, weight.dtype, "convolution input"), synapse._checked_bias()
+    y = F.conv2d(x, weight, bias, groups=synapse.groups, **synapse._geometry)
+    return unframed(y, input.shape[0], input.shape[-1])

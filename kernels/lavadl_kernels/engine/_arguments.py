@@ -1,0 +1,60 @@
+"""The groups of arguments that the engines hand to the functions of a family, and to functions of their own.
+
+Kernels unpack them at their head: read inside a loop over lanes, a field costs up to 3 % of the loop.  Numba tells
+named tuples apart by the names of class and fields alone, so each class has a name of its own in the package.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lavadl_kernels._types import Array, Floats
+
+
+class Surrogate(NamedTuple):
+    """The surrogate gradient of a spike; see `neurons._surrogate`."""
+
+    tau: np.float32  #: its width
+    scale: np.float32  #: its height
+    graded: bool  #: whether a spike carries its value
+
+
+class History(NamedTuple):
+    """A segment of time that backward has recomputed; row 0 is the step before it."""
+
+    trace: Floats  #: (K, S, width), units of 1: each state before a spike acts on it
+    spike: Floats  #: (S, width), 1 or 0
+
+
+class Arriving(NamedTuple):
+    """The gradients that arrive at one step from outside."""
+
+    spike: Floats  #: (n,), to the spikes of the lanes
+    trace: Floats | None  #: (K, T, M), to the traces, read at [:, t, lo : lo + n]
+    t: int
+    lo: int
+
+
+class Leaving(NamedTuple):
+    """The gradients that one step of the adjoint leaves."""
+
+    x: tuple[Floats, ...]  #: (n,) each, to the inputs; written
+    decay: Floats  #: (P, width), to the decays in units of 1; added to
+
+
+class Lanes(NamedTuple):
+    """States and decays of the lanes that are walked at a time, in the number type of the run."""
+
+    state: Array  #: (K, width), 1/4096
+    decay: Array  #: (P, width), or (P,) where all lanes share them, 1/4096
+
+
+class Walk(NamedTuple):
+    """What backward needs of the lanes that it walks at a time."""
+
+    decay_fraction: Floats  #: (P, width) or (P,), the decays in units of 1
+    history: History
+    adjoint: Floats  #: (K, width), gradients to the states after a step
+    gathered: Floats  #: (P, width), gradients to the decays in units of 1

@@ -1,0 +1,179 @@
+"""The functions over lanes that the engines run, made from a family's scalar `step`.
+
+A family writes its update once, as scalars::
+
+    step(*states, *inputs, *parameters, loihi) -> (*states, spike, *compared)
+
+`compared` are the values of the last states before the spike acted on them, for those states that a spike changes.
+Two functions are made of it: `trained` walks the lanes of a chunk through one step of training, `deployed` takes one
+lane through one step with the device's widths and without.
+
+They are made as source text: each state, row and constant is a variable of its own in compiled code, which has no loop
+over them, and written by hand there would be one copy for each number of states and inputs.  For CUBA the loop of
+`trained` is::
+
+    for i in range(spike.size):
+        new0, new1, fires, before1 = step(
+            state0[i], state1[i], fixed(x0[i], state0[i]),
+            lane_value(row2, i), lane_value(row0, i), lane_value(row1, i), threshold, None, False,
+        )
+        state0[i] = new0
+        state1[i] = new1
+        store(trace0, i, real(new0))
+        store(trace1, i, real(before1))
+        size = real(before1) if graded else np.float32(1)
+        spike[i] = size if fires else np.float32(0)
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lavadl_kernels.engine._optional_rows import lane_value, maybe_row, param_row, store
+from lavadl_kernels.fixed_point import as_type_of, fixed, real, wrap32
+from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The arguments and results of a family's `step`, counted and named."""
+
+    family: str  #: its name, for tracebacks
+    states: int  #: K
+    inputs: int  #: 1, or 2 for a real and an imaginary part
+    parameters: tuple[str, ...]  #: between the inputs and `loihi`, in the order of the call
+    rows: tuple[str, ...]  #: names of the rows of ``neuron.decay``
+    constants: tuple[str, ...]  #: fields of the parameters that training has too
+    compared: int  #: values behind the spike
+    carried: int  #: the state whose value before the spike a graded spike carries; -1 where the spike is a message
+
+    def before(self, k: int, new: str, compared: str) -> str:
+        """The variable of state k before the spike acted on it."""
+        first = self.states - self.compared
+        return f"{compared}{k}" if k >= first else f"{new}{k}"
+
+    def results(self, new: str, spike: str, compared: str) -> str:
+        """The variables that take the results of `step`."""
+        first = self.states - self.compared
+        return ", ".join(
+            [*(f"{new}{k}" for k in range(self.states)), spike]
+            + [f"{compared}{first + k}" for k in range(self.compared)]
+        )
+
+
+def trained(step: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
+    """The `advance` of `engine.train`: one step of the lanes of a chunk."""
+    k, p = range(shape.states), range(len(shape.rows))
+    rows = {name: f"lane_value(row{row}, i)" for row, name in enumerate(shape.rows)}
+    # a parameter of deployed neurons alone is None, by type: its branch is gone before anything is compiled
+    arguments = [rows.get(name, name if name in shape.constants else "None") for name in shape.parameters]
+    source = f"""
+def lanes(states, rows, constants, x, spike, traces, graded):
+    prefer_512_bit()
+    {_unpacked("state", k)} = states
+    {_unpacked("row", p)} = rows
+    {_unpacked("trace", k)} = traces
+    {_unpacked("x", range(shape.inputs))} = x
+    {_lines([f"{name} = as_type_of(constants[{n}], state0)" for n, name in enumerate(shape.constants)], 4)}
+    for i in range(spike.size):
+        {shape.results("new", "fires", "before")} = step(
+            {_joined(f"state{j}[i]" for j in k)}, {_joined(f"fixed(x{n}[i], state0[i])" for n in range(shape.inputs))},
+            {", ".join([*arguments, "False"])},
+        )
+        {_lines([f"state{j}[i] = new{j}" for j in k], 8)}
+        {_lines([f"store(trace{j}, i, real({shape.before(j, 'new', 'before')}))" for j in k], 8)}
+        size = real({shape.before(shape.carried, "new", "before")}) if graded else np.float32(1)
+        spike[i] = size if fires else np.float32(0)
+"""
+    lanes = scalar(_made(f"lanes of {shape.family}", source, "lanes", step=step))
+    source = f"""
+def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
+    n = spike.size
+    lanes(
+        {_tuple(f"state[{j}, :n]" for j in k)},
+        {_tuple(f"param_row(decay, {row}, n)" for row in p)},
+        {_tuple(f"neuron.{name}" for name in shape.constants)},
+        x, spike, {_tuple(f"maybe_row(trace, {j}, t, lo, n)" for j in k)}, graded,
+    )
+"""
+    return _made(f"step of {shape.family}", source, "advance", lanes=lanes)
+
+
+def deployed(step: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
+    """The `advance` of `engine.deployed`: one step of one lane, with widths and without.
+
+    A width matters where any number that `step` gives differs.
+    """
+    k = range(shape.states)
+    rows = {name: f"neuron.decay[{row}, i]" for row, name in enumerate(shape.rows)}
+    values = [rows.get(name, f"lane_value(neuron.{name}, i)") for name in shape.parameters]
+    inputs = ("a", "b")[: shape.inputs]
+    free, narrow = (shape.results(kind, f"{kind}_spike", f"{kind}_before") for kind in ("free", "narrow"))
+    pairs = zip(free.split(", "), narrow.split(", "), strict=True)
+    if shape.carried < 0:
+        fires, value = "True", "narrow_spike if loihi else free_spike"
+    else:
+        of = [shape.before(shape.carried, kind, f"{kind}_before") for kind in ("narrow", "free")]
+        fires, value = "narrow_spike if loihi else free_spike", f"{of[0]} if loihi else {of[1]}"
+    source = f"""
+def advance(neuron, state, i, a, b, loihi):
+    {_lines([f"state{j} = state[{j}, i]" for j in k], 4)}
+    {_lines([f"parameter{n} = {value}" for n, value in enumerate(values)], 4)}
+    {free} = step(
+        {_joined(f"state{j}" for j in k)}, {_joined(inputs)}, {_arguments(values)}False,
+    )
+    {narrow} = step(
+        {_joined(f"state{j}" for j in k)}, {_joined(f"wrap32({part})" for part in inputs)}, {_arguments(values)}True,
+    )
+    {_lines([f"state[{j}, i] = narrow{j} if loihi else free{j}" for j in k], 4)}
+    differs = {" or ".join(f"{one} != {other}" for one, other in pairs)}
+    return ({fires}), ({value}), differs
+"""
+    return _made(f"deployed step of {shape.family}", source, "advance", step=step)
+
+
+def _unpacked(name: str, numbers: Iterable[int]) -> str:
+    return "".join(f"{name}{n}, " for n in numbers).strip() or "_"
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return ", ".join(parts)
+
+
+def _tuple(parts: Iterable[str]) -> str:
+    return f"({''.join(f'{part}, ' for part in parts)})"
+
+
+def _arguments(values: list[str]) -> str:
+    return "".join(f"parameter{n}, " for n in range(len(values)))
+
+
+def _lines(lines: list[str], indent: int) -> str:
+    return f"\n{' ' * indent}".join(lines) or "pass"
+
+
+def _made(title: str, source: str, name: str, **names: Any) -> Callable[..., Any]:
+    """The function `name` of `source`; tracebacks show its lines."""
+    file = f"<{title}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    scope: dict[str, Any] = {
+        "as_type_of": as_type_of,
+        "fixed": fixed,
+        "lane_value": lane_value,
+        "maybe_row": maybe_row,
+        "np": np,
+        "param_row": param_row,
+        "prefer_512_bit": prefer_512_bit,
+        "real": real,
+        "store": store,
+        "wrap32": wrap32,
+        **names,
+    }
+    exec(compile(source, file, "exec"), scope)
+    made: Callable[..., Any] = scope[name]
+    return made

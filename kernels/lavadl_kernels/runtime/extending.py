@@ -1,0 +1,37 @@
+"""Numba's `overload`, `intrinsic` and `register_jitable` with types: a decorated function keeps its own signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba import extending
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def overload(function: Callable[..., Any], **options: Any) -> Callable[[F], F]:
+    """Decorate what gives the compiled form of `function` for the types of its arguments: Numba's own `overload`.
+
+    The compiled form must have the argument names of the decorated function, and no annotations.
+    """
+
+    def decorate(implementation: F) -> F:
+        # Numba compares the signatures of the two, annotations included, and those of a lambda cannot have any
+        implementation.__annotations__.clear()
+        extending.overload(function, **options)(implementation)
+        return implementation
+
+    return decorate
+
+
+def intrinsic(function: Callable[..., Any], **options: Any) -> Any:
+    """Decorate what types a call and generates its LLVM instructions: Numba's own `intrinsic`."""
+    return extending.intrinsic(**options)(function) if options else extending.intrinsic(function)
+
+
+def jitable(function: F, **options: Any) -> F:
+    """Let compiled code call `function`, which stays a Python function: Numba's own `register_jitable`."""
+    # Numba takes the function with the options only if there are none
+    (extending.register_jitable(**options) if options else extending.register_jitable)(function)
+    return function

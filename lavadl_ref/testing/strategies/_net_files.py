@@ -1,0 +1,69 @@
+"""Drawing the content of ``.net`` files, whole and damaged."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from lavadl_ref import exchange
+from lavadl_ref.exchange import Network
+from lavadl_ref.testing import _damage
+from lavadl_ref.testing.strategies._networks import networks
+
+
+def net_files(source: st.SearchStrategy[Network] | None = None) -> st.SearchStrategy[bytes]:
+    """Content of ``.net`` files.
+
+    Parameters
+    ----------
+    source : strategy of Network, optional
+        What the files hold; `networks()` if not given.
+    """
+    return (networks() if source is None else source).map(_content)
+
+
+def corrupted_net_files(source: st.SearchStrategy[Network] | None = None) -> st.SearchStrategy[bytes]:
+    """Content of damaged ``.net`` files.
+
+    Bytes are changed, cut off or swapped for others; datasets and groups go missing, appear, change places or
+    become links; values have other types, ranges and shapes.  A change may hit what does not
+    matter: reading such a file either gives a legal network or raises `ExchangeError`.
+
+    Parameters
+    ----------
+    source : strategy of Network, optional
+        What the files held; `networks()` if not given.
+    """
+    return net_files(source).flatmap(_damaged)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Choices of Hypothesis, which can shrink."""
+
+    draw: st.DrawFn
+
+    def integer(self, low: int, high: int) -> int:
+        return self.draw(st.integers(low, high))
+
+    def one(self, options: Sequence[Any]) -> Any:
+        return self.draw(st.sampled_from(options))
+
+
+@st.composite
+def _damaged(draw: st.DrawFn, data: bytes) -> bytes:
+    # twice as often where a change surely matters
+    kinds = (_damage.edited, _damage.edited, _damage.flipped, _damage.overwritten, _damage.truncated)
+    return draw(st.sampled_from(kinds))(_Drawn(draw), data)
+
+
+def _content(network: Network) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.net")
+        exchange.write(path, network)
+        return path.read_bytes()

@@ -1,0 +1,39 @@
+"""The comparison with another checkout: rows in turn, ratios, and the checkout that a process imports."""
+
+from __future__ import annotations
+
+import pytest
+
+from validation.benchmarks import against
+
+
+class Stub:
+    """A checkout whose rows take the milliseconds given."""
+
+    def __init__(self, took: dict[str, float], asked: list[str], name: str) -> None:
+        self.groups, self.took, self.asked, self.name = ["group"], took, asked, name
+
+    def ask(self, **what):
+        """Answer as a process would."""
+        if "make" in what:
+            return list(self.took)
+        self.asked.append(self.name)
+        return self.took[what["run"]]
+
+
+def test_rows_of_two_checkouts_are_measured_in_turn():
+    asked: list[str] = []
+    here, there = Stub({"a": 50.0, "b": 6.0}, asked, "here"), Stub({"a": 40.0, "b": 6.0}, asked, "there")
+    assert list(against.rows(here, there, 3, [])) == [("a", 50.0, 40.0, 1.25), ("b", 6.0, 6.0, 1.0)]
+    assert asked[4:10] == ["there", "here", "here", "there", "there", "here"]
+
+
+def test_a_group_that_one_checkout_lacks_is_left_out():
+    here, there = Stub({"a": 1.0}, [], "here"), Stub({"a": 1.0}, [], "there")
+    there.groups = ["another"]
+    assert list(against.rows(here, there, 1, [])) == []
+
+
+def test_a_process_that_imports_another_checkout_is_refused(tmp_path):
+    with pytest.raises(RuntimeError, match="must import the package from there"):
+        against.Checkout(tmp_path, str(tmp_path / "cache"))
