@@ -1,4 +1,4 @@
-"""Rules that no single module shows: who imports whom, that public things are documented, that the tree is self-contained."""
+"""Rules that no module shows by itself: who imports whom, that public things are documented, that the tree stands alone."""
 
 from __future__ import annotations
 
