@@ -15,21 +15,9 @@ Below, `neurons` holds one file a family, `engine` runs any family over time, `o
 (synapses, delays, layouts), `runtime` compiles and runs kernels.
 """
 
-from lavadl_kernels import fixed_point
-from lavadl_kernels.neurons import FAMILIES, Family, adrf, adrf_iz, alif, cuba, rf, rf_iz, sigma_delta
+from lavadl_kernels import fixed_point, neurons
+from lavadl_kernels.neurons import *  # noqa: F403
 from lavadl_kernels.runtime.jit import get_num_threads, set_num_threads
 
-__all__ = [
-    "FAMILIES",
-    "Family",
-    "adrf",
-    "adrf_iz",
-    "alif",
-    "cuba",
-    "fixed_point",
-    "get_num_threads",
-    "rf",
-    "rf_iz",
-    "set_num_threads",
-    "sigma_delta",
-]
+__all__ = ["fixed_point", "get_num_threads", "set_num_threads"]
+__all__ += neurons.__all__

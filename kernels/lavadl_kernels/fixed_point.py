@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from lavadl_kernels._types import Array
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import scalar
 

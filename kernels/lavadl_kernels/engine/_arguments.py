@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lavadl_kernels._types import Array, Floats
+from lavadl_kernels.runtime.array_types import Array, Floats
 
 
 class Surrogate(NamedTuple):

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels._types import Array, Bools, Integers
 from lavadl_kernels.engine import _lane_functions
 from lavadl_kernels.fixed_point import scale_by_power_of_two, wrap, wrap32
+from lavadl_kernels.runtime.array_types import Array, Bools, Integers
 from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import ALIGN, kernel, scalar
 

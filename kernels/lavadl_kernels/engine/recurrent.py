@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels._types import Array, Floats, Integers
 from lavadl_kernels.engine._arguments import Arriving, Lanes, Leaving, Surrogate, Walk
 from lavadl_kernels.engine._optional_rows import copied
 from lavadl_kernels.engine.train import (
@@ -43,6 +42,7 @@ from lavadl_kernels.engine.train import (
 from lavadl_kernels.engine.train import rows as parts
 from lavadl_kernels.fixed_point import real
 from lavadl_kernels.ops.layout import time_first
+from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import jitable
 from lavadl_kernels.runtime.gemm import ROWS, TILE, add_product, packed

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from lavadl_kernels._types import Array, Floats, Integers
 from lavadl_kernels.engine import _lane_functions
 from lavadl_kernels.engine._arguments import Arriving, History, Lanes, Leaving, Surrogate, Walk
 from lavadl_kernels.fixed_point import FLOAT32_BOUND, NEVER, real, run_in_float64_or_int64
+from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import jitable, overload
 from lavadl_kernels.runtime.jit import HELPER, VIEW, kernel, prefer_512_bit, scalar

@@ -29,12 +29,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels._types import Array, Bools, Floats, Integers
 from lavadl_kernels.engine._arguments import Arriving, History
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
 from lavadl_kernels.fixed_point import as_type_of, fixed, leak, leaky_gain, run_in_float64_or_int64, wrap32
 from lavadl_kernels.neurons._family import Family
 from lavadl_kernels.neurons._leaky_integrator import CHUNK
+from lavadl_kernels.runtime.array_types import Array, Bools, Floats, Integers
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lavadl_kernels._types import Integers
 from lavadl_kernels.engine import deployed, train
 from lavadl_kernels.engine._lane_functions import Shape
 from lavadl_kernels.fixed_point import chain_gain
+from lavadl_kernels.runtime.array_types import Integers
 
 
 @dataclass(frozen=True, eq=False)

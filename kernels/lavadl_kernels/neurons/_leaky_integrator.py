@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_kernels._types import Array, Bools, Floats, Integers
 from lavadl_kernels.engine._arguments import Arriving, History, Leaving
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
 from lavadl_kernels.fixed_point import NEVER, as_type_of, chain_gain, fixed, leak, run_in_float64_or_int64
+from lavadl_kernels.runtime.array_types import Array, Bools, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 

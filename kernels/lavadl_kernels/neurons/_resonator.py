@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_kernels._types import Floats, Integers
 from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row, subtract
 from lavadl_kernels.fixed_point import clip24, scale_to_zero, wrap32
 from lavadl_kernels.neurons._surrogate import surrogate
+from lavadl_kernels.runtime.array_types import Floats, Integers
 from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
 
 #: States and decays of a resonator without adaptation, in the order of their rows, and the inputs of all resonators.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from lavadl_kernels._types import Array, Floats
+from lavadl_kernels.runtime.array_types import Array, Floats
 from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import VIEW, scalar
 

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from lavadl_kernels._types import Floats
 from lavadl_kernels.engine._arguments import Surrogate
 from lavadl_kernels.engine._optional_rows import add, lane_value, subtract
+from lavadl_kernels.runtime.array_types import Floats
 from lavadl_kernels.runtime.extending import intrinsic, overload
 from lavadl_kernels.runtime.jit import inlined, kernel, prefer_512_bit, scalar
 

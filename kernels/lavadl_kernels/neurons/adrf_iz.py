@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lavadl_kernels._types import Array, Floats
 from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf_iz
 from lavadl_kernels.neurons._family import register
+from lavadl_kernels.runtime.array_types import Array, Floats
 from lavadl_kernels.runtime.jit import scalar
 
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lavadl_kernels._types import Array, Floats
 from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
 from lavadl_kernels.fixed_point import clip24, leak, wrap24
 from lavadl_kernels.neurons import _adaptation as adaptation
@@ -32,6 +31,7 @@ from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import cuba
 from lavadl_kernels.neurons._family import register
 from lavadl_kernels.neurons._surrogate import slopes
+from lavadl_kernels.runtime.array_types import Array, Floats
 from lavadl_kernels.runtime.jit import scalar
 
 

@@ -30,12 +30,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels._types import Array, Floats, Integers
 from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
 from lavadl_kernels.fixed_point import as_type_of, leak, leaky_gain, saturate24, scale_by_power_of_two, wrap24
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons._family import Family, register
 from lavadl_kernels.neurons._surrogate import slopes
+from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.jit import scalar
 
 

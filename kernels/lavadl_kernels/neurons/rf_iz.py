@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels._types import Array, Floats
 from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
 from lavadl_kernels.fixed_point import as_type_of
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons._family import Family, register
+from lavadl_kernels.runtime.array_types import Array, Floats
 from lavadl_kernels.runtime.jit import scalar
 
 

@@ -45,11 +45,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from lavadl_kernels._types import Array, Floats, Integers
 from lavadl_kernels.fixed_point import wrap32
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons._family import Family, register
 from lavadl_kernels.neurons._surrogate import exp_negative
+from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import kernel, scalar

@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from lavadl_kernels._types import Array, Floats
 from lavadl_kernels.engine._optional_rows import add, lane_value, store
 from lavadl_kernels.neurons._sigma_delta_rows import (
     factor,
@@ -39,6 +38,7 @@ from lavadl_kernels.neurons._sigma_delta_rows import (
 )
 from lavadl_kernels.neurons._surrogate import exp_negative
 from lavadl_kernels.neurons.sigma_delta import LIMIT, encode
+from lavadl_kernels.runtime.array_types import Array, Floats
 from lavadl_kernels.runtime.buffers import empty, empty_like
 from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from lavadl_kernels._types import Array
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty, empty_like
 from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import HELPER, Kernel, kernel, scalar

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels._types import Array, Integers
+from lavadl_kernels.runtime.array_types import Array, Integers
 from lavadl_kernels.runtime.jit import kernel, scalar
 
 Pair = tuple[int, int]  #: height and width

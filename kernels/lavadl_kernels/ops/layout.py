@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_kernels._types import Array
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty, empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
 from lavadl_kernels.runtime.simd import SIDE, transpose_square

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_kernels._types import Array
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
 

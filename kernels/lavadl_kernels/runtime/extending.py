@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,13 +14,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 def overload(function: Callable[..., Any], **options: Any) -> Callable[[F], F]:
     """Decorate what gives the compiled form of `function` for the types of its arguments: Numba's own `overload`.
 
-    The compiled form must have the argument names of the decorated function, and no annotations.
+    The compiled form must have the argument names of the decorated function.
     """
 
     def decorate(implementation: F) -> F:
+        @functools.wraps(implementation)
+        def bare(*arguments: Any, **named: Any) -> Any:
+            compiled = implementation(*arguments, **named)
+            if compiled is not None:
+                compiled.__annotations__.clear()
+            return compiled
+
         # Numba compares the signatures of the two, annotations included, and those of a lambda cannot have any
         implementation.__annotations__.clear()
-        extending.overload(function, **options)(implementation)
+        bare.__annotations__.clear()
+        extending.overload(function, **options)(bare)
         return implementation
 
     return decorate

@@ -12,7 +12,7 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 
-from lavadl_kernels._types import Array
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.extending import intrinsic, overload
 from lavadl_kernels.runtime.jit import scalar
 from lavadl_kernels.runtime.simd import _pointers, _splat, _vector_at

@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from lavadl_kernels._types import Array
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.extending import intrinsic, overload
 
 WIDTH = 64  #: entries of a row of a table: a cache line of bytes, and sums that fit four registers of 16 floats

@@ -21,7 +21,7 @@ def neuron_spec(context: NeuronContext) -> ProcessSpec | None:
     if neuron is None:
         return None
     row = TABLE.get(neuron.type)
-    stock = row.specify(context) if row is not None and row.specify is not None and _ordinary(context) else None
+    stock = row.specify(context) if row is not None and _ordinary(context) else None
     return stock or _exact(context)
 
 

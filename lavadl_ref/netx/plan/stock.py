@@ -131,23 +131,19 @@ def _sigma_delta(context: NeuronContext) -> ProcessSpec | None:
 class Row:
     """A family on Lava."""
 
-    exact: str  #: the family in the name of its `ExactNeuron`, after the word Exact
-    specify: Callable[[NeuronContext], ProcessSpec | None] | None = None  #: Lava's process, None where it is not exact
-    processes: tuple[str, ...] = ()  #: those that `specify` names
+    specify: Callable[[NeuronContext], ProcessSpec | None]  #: Lava's process, None where it is not exact
+    processes: tuple[str, ...]  #: those that `specify` names
+    exact: str = ""  #: the family in the name of its `ExactNeuron`, where `exact_name` has another rule
     states: Mapping[str, str] = field(default_factory=dict)  #: Lava's names of states that have another here
 
 
-#: Families that Lava has neurons for, and those whose process is not named by the rule of `exact_name`.
+#: Families that Lava has neurons for.
 TABLE: dict[str, Row] = {
-    "CUBA": Row("LIF", _cuba, ("LIF", "LIFReset"), {"current": "u", "voltage": "v"}),
-    "ALIF": Row(
-        "ALIF", _alif, ("ATRLIF",), {"current": "i", "voltage": "v", "threshold": "theta", "refractory": "r"}
-    ),
-    "RF_PHASE": Row("RF", partial(_resonator, "RF"), ("RF",)),
-    "RF_IZHIKEVICH": Row("RFIZ", partial(_resonator, "RF_IZ"), ("RF_IZ",)),
-    "ADRF_PHASE": Row("ADRF"),
-    "ADRF_IZHIKEVICH": Row("ADRFIZ"),
-    "SDNN": Row("SigmaDelta", _sigma_delta, ("SigmaDelta", "Delta", "Sigma"), {"activation": "act"}),
+    "CUBA": Row(_cuba, ("LIF", "LIFReset"), "LIF", {"current": "u", "voltage": "v"}),
+    "ALIF": Row(_alif, ("ATRLIF",), "", {"current": "i", "voltage": "v", "threshold": "theta", "refractory": "r"}),
+    "RF_PHASE": Row(partial(_resonator, "RF"), ("RF",)),
+    "RF_IZHIKEVICH": Row(partial(_resonator, "RF_IZ"), ("RF_IZ",)),
+    "SDNN": Row(_sigma_delta, ("SigmaDelta", "Delta", "Sigma"), "SigmaDelta", {"activation": "act"}),
 }  # fmt: skip
 
 #: For each of Lava's neuron processes its names of states that have another here.
@@ -155,11 +151,14 @@ STATE_NAMES: dict[str, Mapping[str, str]] = {name: row.states for row in TABLE.v
 
 
 def exact_name(record: Family) -> str:
-    """Name of the `ExactNeuron` of a family, from its row or else its name: MY_FAMILY becomes ExactMYFAMILY.
+    """Name of the `ExactNeuron` of a family, from its row or else its name.
 
+    MY_FAMILY becomes ExactMYFAMILY; of resonators the phase is left out, and Izhikevich becomes IZ, as in ExactRFIZ.
     Neurons of an input or output layer that are others than the family's have the name of their parameters.
     """
     if record is not FAMILIES.get(record.name):
         return f"Exact{record.parameters.__name__}"
     row = TABLE.get(record.name)
-    return f"Exact{record.name.replace('_', '') if row is None else row.exact}"
+    if row is not None and row.exact:
+        return f"Exact{row.exact}"
+    return f"Exact{record.name.removesuffix('_PHASE').replace('IZHIKEVICH', 'IZ').replace('_', '')}"

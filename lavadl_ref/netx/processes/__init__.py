@@ -1,8 +1,7 @@
 """Lava processes of this package, for all that Lava's own cannot do exactly.
 
-Beside the names below there is a class of neurons for each family, such as ``ExactLIF`` and ``ExactADRFIZ``: see
-`ExactNeuron`.  Lava imports every file of this folder whenever it compiles a network, so it holds nothing but
-processes and their models.
+Beside the names below there is a class of neurons for each family, such as ``ExactLIF``: see `ExactNeuron`.  Lava
+imports every file of this folder whenever it compiles a network, so it holds nothing but processes and their models.
 """
 
 from lavadl_ref.netx import lava_support
