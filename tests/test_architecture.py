@@ -1,4 +1,4 @@
-"""Rules that no module shows by itself: who imports whom, that public things are documented, that the tree stands alone."""
+"""Rules that no module shows alone: who imports whom, that public things are documented, that the tree stands alone."""
 
 from __future__ import annotations
 
