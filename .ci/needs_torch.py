@@ -29,13 +29,14 @@ def imported(path: Path) -> set[str]:
 
 @cache
 def needs_torch(path: Path) -> bool:
-    """Whether importing a test file imports torch."""
+    """Tell whether importing a test file imports torch."""
     for name in imported(path):
         if any(f"{name}.".startswith(f"{part}.") for part in MADE_OF_TORCH):
             return True
         if name.split(".")[0] in ("tests", "validation"):
             # `from a.b import c`: c is a module of its own, or a name in the module a.b.
-            files = (ROOT.joinpath(*parts).with_suffix(".py") for parts in (name.split("."), name.split(".")[:-1]))
+            places = [ROOT.joinpath(*parts) for parts in (name.split("."), name.split(".")[:-1])]
+            files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
             if any(file != path and file.exists() and needs_torch(file) for file in files):
                 return True
     return False

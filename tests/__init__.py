@@ -1,4 +1,5 @@
-"""What tests of every part share."""
+"""The tests; what they share with validation is in `tests.support`."""
 
-#: Seconds after which something hangs. Nothing takes as long, also on a machine ten times slower than ours.
-PATIENCE = 600
+from tests.support import PATIENCE
+
+__all__ = ["PATIENCE"]

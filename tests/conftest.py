@@ -1,36 +1,5 @@
-"""What all tests share: one Hypothesis profile, threads, the order, and the folder of recorded data."""
+"""The fixtures and the order that all tests share, from `tests.support.plugin`."""
 
-from __future__ import annotations
+from tests.support.plugin import data, pytest_collection_modifyitems
 
-import os
-from pathlib import Path
-
-import pytest
-from hypothesis import HealthCheck, settings
-
-settings.register_profile(
-    "project", deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("project")
-
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Tests already run side by side: a worker takes one processor, and so do the programs that it starts.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # A worker has no terminal; the size that readline finds for it would be taken for the user's wish.
-    os.environ.pop("COLUMNS", None)
-    os.environ.pop("LINES", None)
-
-
-def pytest_collection_modifyitems(items):
-    """Tests that may take long come first, so that no worker is left with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
-
-
-@pytest.fixture(scope="session")
-def data():
-    """The folder of recorded data, from LAVADL_REF_DATA or beside the project."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("LAVADL_REF_DATA", beside))
-    if not folder.is_dir():
-        pytest.skip(f"no recorded data in {folder}; LAVADL_REF_DATA names another folder")
-    return folder
+__all__ = ["data", "pytest_collection_modifyitems"]

@@ -1,4 +1,4 @@
-"""What no single module shows: who imports whom, that public things are documented, that the tree is self-contained."""
+"""Rules that no module shows alone: who imports whom, that public things are documented, that the tree stands alone."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def crossings(module: str, imported: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_stay_within_the_lines(module):
+def test_every_import_stays_within_the_lines(module):
     path = MODULES[module]
     assert crossings(module, imports(module, path.read_text(), path.name == "__init__.py")) == []
 
@@ -192,7 +192,7 @@ def test_late_imports_are_told_from_early_ones():
         "lavadl_ref.testing.vectors",
     ],
 )
-def test_imports_where_torch_and_lava_are_blocked(module):
+def test_modules_are_imported_where_torch_and_lava_are_blocked(module):
     code = (
         f"import sys; sys.modules.update(torch=None, lava=None); import {module}; "
         "print(sorted(n for n in sys.modules if n.split('.')[0] in ('torch', 'lava') and sys.modules[n]))"
@@ -248,7 +248,7 @@ SHORT_LIMITS = {
 
 
 def limits(source: str, least: float = PATIENCE) -> list[str]:
-    """Where a test bounds a time by a number of seconds below `least`, as it is written.
+    """The places where a test bounds a time by a number of seconds below `least`, as it is written.
 
     Seen are arguments called timeout and the like, also their defaults, the numbers that waiting calls and
     ``pytest.mark.timeout`` are given, and comparisons with a clock or with what is called seconds, took and so on.
@@ -363,7 +363,7 @@ INHERITED = {"forward", "backward", "extra_repr", "run_spk", "run_post_mgmt", "p
 
 
 def inherited(name: str, classes: set[str], seen: frozenset[str] = frozenset()) -> bool:
-    """Whether one of the classes, or a base of theirs, says what the method `name` does."""
+    """Tell whether one of the classes, or a base of theirs, says what the method `name` does."""
     for cls in classes - seen:
         bases, documented = PROMISES.get(cls, (set(), INHERITED))
         if name in documented or inherited(name, bases, seen | {cls}):
@@ -439,7 +439,7 @@ GENERATED = ("__pycache__", "build", "dist", "out")
 
 
 def is_ours(path: Path) -> bool:
-    """Whether something in the root folder belongs to the project."""
+    """Tell whether something in the root folder belongs to the project."""
     return path.name == ".ci" or not (path.name.startswith(".") or path.name in GENERATED)
 
 
@@ -456,7 +456,7 @@ FOREIGN = re.compile(
 )
 
 
-def test_no_file_names_a_machine_or_a_package_index():
+def test_files_are_free_of_machines_and_package_indices():
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in text_files()

@@ -20,21 +20,9 @@ from lavadl_ref.audit.measure import free_bits
 from lavadl_ref.cli import main as cli
 from lavadl_ref.deployed import reference
 from lavadl_ref.deployed.weighted_sums import weighted_sums
-from lavadl_ref.exchange import (
-    Average,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Flatten,
-    Input,
-    Network,
-    Neuron,
-    Pool,
-    Recurrent,
-    TimeDecimation,
-    Unpool,
-)
-from tests.support import random_networks
+from lavadl_ref.exchange import Average, Flatten, Input, Network, Neuron, TimeDecimation
+from lavadl_ref.exchange.describe import Conv, ConvTranspose, Dense, Pool, Recurrent, Unpool
+from tests.support import generate
 
 FORGETFUL = Neuron("CUBA", {"current_decay": 4096, "voltage_decay": 4096, "threshold": 5})
 #: Spikes at steps 1 and 2 in the first layer, at step 2 in the second.
@@ -87,7 +75,7 @@ def room(found, position):
         (-(2**23), 2**23 - 1, 0, 2**40, -18),
     ],
 )
-def test_free_bits(low, high, smallest, largest, free):
+def test_the_free_bits_of_a_range_are_right(low, high, smallest, largest, free):
     assert free_bits(low, high, smallest, largest) == free
     if free is not None:
         assert largest * 2.0**free <= high
@@ -95,7 +83,7 @@ def test_free_bits(low, high, smallest, largest, free):
         assert largest * 2.0 ** (free + 1) > high or smallest * 2.0 ** (free + 1) < low
 
 
-def test_head_room():
+def test_the_head_room_of_a_network_is_right():
     found = audit(SMALL, INPUT)
     assert room(found, 0) == {
         "weight": (-20, 10, 3),
@@ -115,7 +103,7 @@ def test_head_room():
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_values_before_a_reset(seed):
+def test_values_before_a_reset_are_found(seed):
     """Graded neurons send them; of neurons that spike, the audit works them out."""
     rng = np.random.default_rng(seed)
     outputs, inputs = 5, 7
@@ -139,7 +127,7 @@ def test_values_before_a_reset(seed):
     assert room(audit(Network((layer,)), x), 0)[name][:2] == (seen.min(), seen.max())
 
 
-def test_values_before_a_reset_with_feedback():
+def test_values_before_a_reset_include_feedback():
     """Two resonators that drive each other: the second runs past its threshold by what the first feeds back."""
     one = np.array([[64, 0], [0, 64]])
     back = np.array([[0, 0], [200, 0]])
@@ -157,7 +145,7 @@ def test_values_before_a_reset_with_feedback():
     assert found.layers[0].work.macs == 2 * 2 * 2 + 2 * 2 * 2
 
 
-def test_missing_bits():
+def test_the_missing_bits_are_reported():
     never = Neuron("CUBA", {"threshold": 2**18 - 1, "current_decay": 0, "voltage_decay": 4096})
     network = Network((Dense(shape=(2,), weight=np.full((2, 64), -256), neuron=never),))
     found = audit(network, np.ones((64, 30), np.int64))
@@ -167,7 +155,7 @@ def test_missing_bits():
     assert "step 8" in found.exceeded[0]
 
 
-def test_sigma_delta():
+def test_the_head_room_of_sigma_delta_is_right():
     """Sums of messages of 1/4096 with weights of 1/64; the threshold is 20 bits below its state."""
     changes = Neuron("SDNN", {"activation": "relu", "threshold": 16})
     first = Input(shape=(2,), neuron=changes)
@@ -185,7 +173,7 @@ def test_sigma_delta():
 # -- events and operations ----------------------------------------------------------------------
 
 
-def test_work():
+def test_the_work_of_a_network_is_counted():
     found = audit(SMALL, INPUT)
     assert asdict(found.outside) == {"neurons": 3, "events": 6 / 4, "operations": 0.0, "macs": 0}
     assert asdict(found.layers[0].work) == {"neurons": 2, "events": 2 / 4, "operations": 6 * 2 / 4, "macs": 6}
@@ -196,16 +184,16 @@ def test_work():
     }  # fmt: skip
 
 
-def test_work_of_silence():
+def test_silence_costs_no_operations():
     totals = audit(SMALL, 0 * INPUT).totals
     assert (totals.events, totals.operations, totals.macs) == (0, 0, 8)
     assert totals.events_ratio is totals.operations_ratio is None
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_fan_out(seed):
+def test_the_fan_out_of_a_layer_is_the_number_of_its_synapses(seed):
     """A message of 1 through weights of 1 adds 1 for every synapse it passes."""
-    layers = random_networks.case(seed).network.layers
+    layers = generate.case(seed).network.layers
     shape = layers[0].shape
     for layer in layers:
         if isinstance(layer, (Conv, ConvTranspose, Pool, Unpool)) and layer is not layers[0]:
@@ -218,7 +206,7 @@ def test_fan_out(seed):
         shape = layer.shape
 
 
-def test_fan_out_of_other_layers():
+def test_the_fan_out_of_layers_without_weights_is_right():
     real = Dense(shape=(3,), weight=np.zeros((3, 2), np.int64))
     assert fan_out(real, (2,)).tolist() == [3, 3]
     assert fan_out(replace(real, weight_imag=real.weight), (2,)).tolist() == [6, 6]
@@ -227,7 +215,7 @@ def test_fan_out_of_other_layers():
     assert feedback_fan_out(Recurrent(shape=(3,), weight=real.weight, weight_rec=np.zeros((3, 3)))) == 3
 
 
-def test_a_convolution_with_padding():
+def test_a_convolution_with_padding_is_counted_exactly():
     """3 x 3 around 2 x 2: every input meets all 4 windows, of 9 taps each 4 are inside."""
     conv = Conv(shape=(5, 2, 2), weight=np.ones((5, 1, 3, 3), np.int64), padding=(1, 1), neuron=FORGETFUL)
     found = audit(Network((Input(shape=(1, 2, 2), neuron=FORGETFUL), conv)), np.full((1, 2, 2, 3), 60))
@@ -238,7 +226,7 @@ def test_a_convolution_with_padding():
 # -- everything else of a layer ------------------------------------------------------------------
 
 
-def test_layers():
+def test_the_audit_describes_each_layer():
     found = audit(SMALL, INPUT)
     first, second = found.layers
     assert (first.kind, first.shape, first.family, first.becomes) == ("dense", (2,), "CUBA", "Dense + LIF")
@@ -247,7 +235,7 @@ def test_layers():
     assert (found.upstream, found.lava, found.reference, found.steps) == ("loads", None, None, 4)
 
 
-def test_the_worst_finding():
+def test_the_worst_finding_is_found():
     assert upstream.worst(()) == "loads"
     findings = [Finding(outcome, "") for outcome in OUTCOMES]
     assert upstream.worst(tuple(findings)) == "refuses"
@@ -264,7 +252,7 @@ def test_a_network_that_does_not_run():
     assert found.totals is found.outside is found.layers[0].work is None
 
 
-def test_the_random_input():
+def test_the_random_input_is_that_of_its_arguments():
     assert audit(SMALL).steps == 64
     assert audit(SMALL, steps=9) == audit(SMALL, steps=9, seed=0)
     assert audit(SMALL, steps=9) != audit(SMALL, steps=9, seed=1)
@@ -272,9 +260,9 @@ def test_the_random_input():
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_every_family(seed):
+def test_an_audit_of_every_family_is_complete(seed):
     """Nothing is left out, nothing changes a second time, and what did not leave a width has room in it."""
-    case = random_networks.case(seed, steps=20, families=random_networks.ALL_FAMILIES)
+    case = generate.case(seed, steps=20, families=generate.ALL_FAMILIES)
     found = audit(case.network, case.inputs)
     assert found == audit(case.network, case.inputs)
     assert json.loads(json.dumps(asdict(found)))["upstream"] == found.upstream
@@ -289,13 +277,13 @@ def test_every_family(seed):
 # -- the command --------------------------------------------------------------------------------
 
 
-def test_help():
+def test_the_help_of_audit_has_an_example():
     result = run("audit", "--help")
     assert result.exit_code == 0
     assert "Example: lavadl-ref audit digits.net --steps 100" in result.stdout
 
 
-def test_tables(file, tmp_path):
+def test_the_audit_shows_its_tables(file, tmp_path):
     result = run("audit", file, "--input", tmp_path / "x.npy")
     assert result.exit_code == 0, result.stderr
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in result.stdout.splitlines()]
@@ -307,13 +295,13 @@ def test_tables(file, tmp_path):
     assert ["", "", "", "", "2.67x less", "2.29x less", ""] in rows
 
 
-def test_json(file, tmp_path):
+def test_the_audit_prints_json(file, tmp_path):
     result = run("audit", file, "--input", tmp_path / "x.npy", "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout) == json.loads(json.dumps(asdict(audit(SMALL, INPUT))))
 
 
-def test_steps_seed_and_rate(file):
+def test_the_audit_takes_steps_seed_and_rate(file):
     result = run("audit", file, "--steps", 9, "--seed", 3, "--rate", 0.5, "--json")
     expected = audit(SMALL, steps=9, seed=3, rate=0.5)
     assert json.loads(result.stdout) == json.loads(json.dumps(asdict(expected)))
@@ -348,7 +336,7 @@ def test_what_does_not_run_is_said(tmp_path):
         (np.int64(3), "got ()"),
     ],
 )
-def test_bad_input(values, words, file, tmp_path):
+def test_bad_input_of_the_audit_is_refused(values, words, file, tmp_path):
     np.save(tmp_path / "y.npy", values)
     result = run("audit", file, "--input", tmp_path / "y.npy")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -357,7 +345,7 @@ def test_bad_input(values, words, file, tmp_path):
     assert words in line
 
 
-def test_bad_files_and_arguments(tmp_path, file):
+def test_bad_files_and_arguments_of_the_audit_are_refused(tmp_path, file):
     result = run("audit", tmp_path / "missing.net")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "No such file" in result.stderr
@@ -372,14 +360,14 @@ def test_bad_files_and_arguments(tmp_path, file):
 # -- files of Lava-DL ---------------------------------------------------------------------------
 
 
-def test_recorded(data):
+def test_the_audit_of_a_recorded_network_is_right(data):
     found = audit(data / "tinynet" / "tiny.net", steps=4)
     assert found.upstream == "loads"
     assert [layer.work.neurons for layer in found.layers] == [768, 864, 36]
     assert [layer.work.macs for layer in found.layers] == [0, 864 * 75, 36 * 600]
 
 
-def test_pilotnet():
+def test_the_audit_of_pilotnet_counts_its_neurons():
     """43,117 neurons, as Lava-DL's tutorial counts; of 7,306,062 operations that it estimates 5,071,110 exist."""
     netx = Path(sysconfig.get_paths()["purelib"]) / "tests" / "lava" / "lib" / "dl" / "netx"
     path = netx / "gts" / "pilotnet_sdnn" / "network.net"

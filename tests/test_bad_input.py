@@ -346,7 +346,7 @@ def assert_ours(error: BaseException, names: str) -> None:
 
 
 @pytest.mark.parametrize(("argument", "value"), ROWS)
-def test_arguments(argument, value, request, tmp_path, monkeypatch):
+def test_bad_arguments_of_every_function_are_refused(argument, value, request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if not USABLE and any(name in request.node.name for name in NEED_LAVA):
         pytest.skip(WHY)
@@ -447,7 +447,7 @@ def made(folder: Path, name: str, content: bytes | None) -> Path:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_files_that_are_no_network(kind, tmp_path):
+def test_files_that_are_no_network_are_refused(kind, tmp_path):
     path = made(tmp_path, "other.net", FILES[kind])
     for call in (exchange.read, reference.Network, audit, lambda p: verify.verify(p, lava=False), runtime_plan):
         with pytest.raises(ExchangeError) as caught:
@@ -458,12 +458,12 @@ def test_files_that_are_no_network(kind, tmp_path):
 
 
 def runtime_plan(path: Path) -> Any:
-    """What netx makes of a file."""
+    """The plan that netx makes of a file."""
     return plan(load(path))
 
 
 @pytest.mark.parametrize("kind", [*FILES, *INPUTS])
-def test_files_that_are_no_input(kind, file, tmp_path):
+def test_files_that_are_no_input_are_refused(kind, file, tmp_path):
     """Whatever they claim, they take no more memory than they have bytes."""
     path = made(tmp_path, "other.npy", {**FILES, **INPUTS}[kind])
     tracemalloc.start()
@@ -496,14 +496,14 @@ def test_what_is_wanted_is_said(file, tmp_path):
 @pytest.mark.parametrize(
     "values", [GOOD, GOOD.astype(np.float16), GOOD > 0, np.asfortranarray(GOOD), GOOD.astype(">i2")]
 )
-def test_what_is_an_input(values, tmp_path):
+def test_every_array_of_numbers_is_an_input(values, tmp_path):
     np.save(tmp_path / "x.npy", values)
     found = read_input(tmp_path / "x.npy")
     assert found.dtype.kind in "bui"
     np.testing.assert_array_equal(found, values)
 
 
-def test_folders_and_places_that_cannot_be_written(file, tmp_path):
+def test_folders_and_places_that_cannot_be_written_are_refused_in_one_line(file, tmp_path):
     for command in ("inspect", "verify", "audit"):
         assert_one_line(run(command, tmp_path), str(tmp_path), "directory")
     assert_one_line(run("verify", file, "--input", tmp_path), str(tmp_path), "directory")
@@ -585,7 +585,7 @@ def test_what_ends_a_command_is_one_line(error, line, file, monkeypatch):
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", line + "\n")
 
 
-def test_version():
+def test_the_command_tells_its_version():
     result = run("--version")
     assert result.exit_code == 0
     (line,) = result.stdout.splitlines()

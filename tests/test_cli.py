@@ -25,7 +25,7 @@ from lavadl_ref.exchange import Conv, Dense, Flatten, Network, Neuron, Pool
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run import runtime
 from tests import PATIENCE
-from tests.netx.test_runtime import until, wait_for_actors
+from tests.support.waiting import until, wait_for_actors
 
 USABLE, WHY = lava_support.available()
 COMMANDS = ["demo", "verify", "inspect", "audit", "doctor", "vectors", "fuzz"]
@@ -94,7 +94,7 @@ def test_the_examples_of_the_help_are_understood(command, monkeypatch, tmp_path,
 # -- verify -------------------------------------------------------------------------------------
 
 
-def test_verify_without_lava(file):
+def test_the_command_verify_runs_without_lava(file):
     result = run("verify", file, "--steps", 40, "--no-lava")
     assert result.exit_code == 0
     assert result.stdout.count("exact") == 2
@@ -106,7 +106,7 @@ def test_verify_without_lava(file):
 
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
-def test_verify_on_all_paths(file, tmp_path):
+def test_the_command_verify_compares_all_paths(file, tmp_path):
     x = (np.random.default_rng(0).random((6, 30)) < 0.4).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     result = run("verify", file, "--input", tmp_path / "x.npy")
@@ -124,7 +124,7 @@ def test_verify_says_what_was_not_compared(tmp_path):
     assert "slayer: not compared: layer 0 (pool) has a weight exponent" in result.stdout
 
 
-def test_a_note_names_keys_that_are_not_used(file):
+def test_keys_that_are_not_used_are_named_in_a_note(file):
     import h5py
 
     with h5py.File(file, "r+") as opened:
@@ -186,7 +186,7 @@ def test_resets_are_passed_on(file, monkeypatch):
 # -- inspect and doctor -------------------------------------------------------------------------
 
 
-def test_inspect(file):
+def test_the_command_inspect_lists_the_layers(file):
     result = run("inspect", file)
     assert result.exit_code == 0
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in result.stdout.splitlines()]
@@ -196,7 +196,7 @@ def test_inspect(file):
     assert "current_decay 1000 (0.2441), voltage_decay 0..4096, threshold 120 (1.875)" in result.stdout
 
 
-def test_inspect_a_file_that_begins_with_a_convolution(tmp_path):
+def test_the_command_inspect_takes_a_file_that_begins_with_a_convolution(tmp_path):
     conv = Conv(shape=(2, 3, 4), weight=np.full((2, 1, 2, 2), 40), neuron=SHARED, bias=np.array([9, -30]))
     last = Dense(shape=(3,), weight=np.full((3, 24), 2), neuron=SHARED)
     exchange.write(tmp_path / "x.net", Network((conv, Flatten(shape=(24,)), last)))
@@ -230,20 +230,20 @@ def test_inspect_shows_both_parts_and_feedback(tmp_path):
     assert "threshold 6..7" in out
 
 
-def test_inspect_a_recorded_network(data):
+def test_the_command_inspect_takes_a_recorded_network(data):
     result = run("inspect", data / "pilotnet_lif" / "network.net")
     assert result.exit_code == 0
     assert "3x66x200" in result.stdout
 
 
-def test_doctor():
+def test_the_command_doctor_prints_its_findings():
     result = run("doctor", "--no-run")
     assert result.exit_code in (0, 1)
     assert "numpy" in result.stdout
     assert result.stderr == ""
 
 
-def test_doctor_says_what_to_type(monkeypatch):
+def test_the_command_doctor_says_what_to_type(monkeypatch):
     finding = doctor.report(run_lava=False)[0]
     missing = type(finding)(name="lava-nc", ok=False, value="missing", advice="pip install it")
     monkeypatch.setattr(doctor, "report", lambda run_lava: [finding, missing])
@@ -256,7 +256,7 @@ def test_doctor_says_what_to_type(monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["verify", "inspect"])
-def test_bad_files(command, file, tmp_path):
+def test_bad_files_are_refused_by_the_commands(command, file, tmp_path):
     missing, other, cut = tmp_path / "missing.net", tmp_path / "other.net", tmp_path / "cut.net"
     other.write_bytes(b"not a network at all")
     cut.write_bytes(file.read_bytes()[:-700])
@@ -281,14 +281,14 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize("name", BAD_INPUT)
-def test_bad_input(name, file, tmp_path):
+def test_bad_input_is_refused_by_the_commands(name, file, tmp_path):
     values, message = BAD_INPUT[name]
     np.save(tmp_path / "x.npy", values)
     assert_refused(run("verify", file, "--no-lava", "--steps", 5, "--input", tmp_path / "x.npy"), message[:30])
     assert_refused(run("verify", file, "--no-lava", "--input", tmp_path / "x.npy"), message)
 
 
-def test_input_that_is_no_array(file, tmp_path):
+def test_an_input_file_that_is_no_array_is_refused(file, tmp_path):
     path = tmp_path / "x.npy"
     assert_refused(run("verify", file, "--input", path), "No such file", "x.npy")
     np.save(path, np.zeros((6, 9), int))
@@ -314,7 +314,7 @@ def test_input_that_is_no_array(file, tmp_path):
         ["nothing"],
     ],
 )
-def test_bad_arguments(arguments):
+def test_bad_arguments_are_refused_by_the_commands(arguments):
     result = run(*arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -328,7 +328,7 @@ def test_timeout_must_be_positive(file):
     assert_refused(run("verify", file, "--timeout", -3, "--no-slayer"), "timeout must be positive, got -3")
 
 
-def test_demo_where_nothing_can_be_written(tmp_path):
+def test_the_demo_says_where_nothing_can_be_written(tmp_path):
     (tmp_path / "taken").write_text("")
     assert_refused(run("demo", "--epochs", 1, "--samples", 1, "--no-lava", "--out", tmp_path / "taken"), "taken")
 
@@ -336,7 +336,7 @@ def test_demo_where_nothing_can_be_written(tmp_path):
 # -- as a program -------------------------------------------------------------------------------
 
 
-def test_as_a_program(tmp_path):
+def test_the_installed_program_ends_with_one_line(tmp_path):
     """The installed entry point: one line, no traceback."""
     done = subprocess.run(
         [sys.executable, "-m", "lavadl_ref.cli.main", "inspect", "missing.net"],
@@ -349,7 +349,7 @@ def test_as_a_program(tmp_path):
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_leaves_nothing_when_stopped(number, file):
+def test_a_command_that_is_stopped_leaves_nothing(number, file):
     with tempfile.TemporaryDirectory() as folder:  # short, as Lava puts a socket inside
         caller = subprocess.Popen(
             [sys.executable, "-m", "lavadl_ref.cli.main", "verify", str(file), "--no-slayer", "--steps", "200000"],

@@ -25,7 +25,7 @@ def short(tmp_path_factory):
     return outcome, calls
 
 
-def test_is_exact(short):
+def test_the_demo_is_exact(short):
     outcome, _ = short
     assert outcome.exact
     assert outcome.training.samples == 5
@@ -35,7 +35,7 @@ def test_is_exact(short):
     assert outcome.training.exceeded == outcome.deployed.exceeded == ()
 
 
-def test_learns(short):
+def test_the_demo_learns_the_digits(short):
     outcome, calls = short
     assert outcome.test_accuracy > 0.85
     assert outcome.train_accuracy > 0.85
@@ -52,7 +52,7 @@ def test_deployed_digits_are_classified_as_trained(short):
     assert outcome.deployed_accuracy["deployed"] == outcome.deployed_accuracy["slayer"]
 
 
-def test_writes_the_network(short):
+def test_the_demo_writes_the_network(short):
     outcome, _ = short
     assert outcome.path.name == "digits.net"
     network = exchange.read(outcome.path)
@@ -61,7 +61,7 @@ def test_writes_the_network(short):
     np.testing.assert_array_equal(again, outcome.training.run.output)
 
 
-def test_draws_a_picture(short):
+def test_the_demo_makes_a_picture(short):
     outcome, _ = short
     picture = (outcome.path.parent / "digits.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_network(short, tmp_path):
     assert again.path.read_bytes() == outcome.path.read_bytes()
 
 
-def test_another_seed_gives_another_network(short, tmp_path):
+def test_another_seed_of_the_demo_gives_another_network(short, tmp_path):
     outcome, _ = short
     other = demo.run(tmp_path, 1, 1, seed=1, lava=False)
     assert other.path.read_bytes() != outcome.path.read_bytes()
@@ -118,7 +118,7 @@ def test_a_fifth_of_the_digits_is_held_out():
 
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
-def test_on_lava_too(tmp_path):
+def test_the_demo_is_exact_on_lava_too(tmp_path):
     outcome = demo.run(tmp_path, 2, 5)
     assert outcome.exact
     assert outcome.deployed.skipped == {}

@@ -1,4 +1,4 @@
-"""What is written to disks that are full: an error of one line that names the file, and what was there stays."""
+"""Writing to disks that are full: an error of one line that names the file, and what was there stays."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def fill(monkeypatch, after):
 
 @pytest.mark.parametrize("after", [0, 1, 10])
 @pytest.mark.parametrize("before", ["missing", "empty", "a set"])
-def test_a_set_of_vectors_appears_as_a_whole_or_not_at_all(tmp_path, monkeypatch, before, after):
+def test_a_set_of_vectors_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch, before, after):
     out = tmp_path / "out"
     if before == "empty":
         out.mkdir()
@@ -189,7 +189,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True, timeout=PATIENCE)
 
 
-def test_a_real_disk_that_is_full(small_disk, logged):
+def test_a_real_disk_that_is_full_is_named(small_disk, logged):
     with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device: '.*/out'$"):
         vectors.write(small_disk / "out", "CUBA")
     with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device: '.*/file'$"):

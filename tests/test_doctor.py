@@ -64,7 +64,7 @@ def found():
     return {finding.name: finding for finding in doctor.report()}
 
 
-def test_finds_everything_in_order(found):
+def test_the_doctor_finds_everything_in_order(found):
     assert list(found) == NAMES
     assert found["lavadl-ref"].value == lavadl_ref.__version__
     assert found["numpy"].value == np.__version__
@@ -99,14 +99,14 @@ def test_versions_are_read_from_metadata():
     assert doctor.version_of("no-such-distribution") is None
 
 
-def test_a_python_out_of_range(monkeypatch):
+def test_a_python_out_of_range_is_found(monkeypatch):
     monkeypatch.setattr(doctor, "PYTHONS", ((3, 90), (3, 91)))
     finding = doctor._python()
     assert not finding.ok
     assert finding.advice == "Use Python 3.90 to 3.91."
 
 
-def test_a_missing_package_says_what_to_type():
+def test_a_missing_package_is_told_with_what_to_type():
     finding = doctor._package("no-such-distribution", "no_such_module")
     assert (finding.ok, finding.advice) == (False, "pip install no-such-distribution")
 
@@ -119,23 +119,23 @@ def test_a_broken_package_is_told_from_a_missing_one(monkeypatch):
     assert finding.advice == "pip install --force-reinstall broken==1.2.3"
 
 
-def test_lava_not_installed(monkeypatch):
+def test_a_missing_lava_is_told_with_what_to_type(monkeypatch):
     monkeypatch.setattr(lava_support, "available", lambda: (False, "type this"))
     assert doctor._lava().advice == "type this"
 
 
-def test_reinstalling_names_the_version_that_is_supported():
+def test_the_advice_to_reinstall_has_the_supported_version():
     assert f"lava-nc=={lava_support.LAVA_VERSION}" in doctor._REINSTALL_LAVA
 
 
-def test_survives_without_torch_and_lava():
+def test_the_doctor_works_without_torch_and_lava():
     said = without("torch", "lava")
     assert "NO  torch" in said
     assert "ok  kernels" in said
     assert len([line for line in said.splitlines() if line[:3] in ("ok ", "NO ")]) == len(NAMES)
 
 
-def test_survives_without_numba():
+def test_the_doctor_works_without_numba():
     said = without("numba")
     assert "NO  numba" in said
     assert "NO  kernels: do not run: ModuleNotFoundError" in said
@@ -146,7 +146,7 @@ def test_kernel_cache_follows_the_environment(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere", "nowhere"])
-def test_kernel_cache_that_is_not_where_it_should_be(monkeypatch, tmp_path, where):
+def test_a_kernel_cache_that_is_elsewhere_is_found(monkeypatch, tmp_path, where):
     why = "" if where == "here" else "cannot write to there: Permission denied"
     found = _folders.CacheFolders((), None if where == "nowhere" else tmp_path, why)
     monkeypatch.setattr(_folders, "cache_folders", lambda package: found)
@@ -157,7 +157,7 @@ def test_kernel_cache_that_is_not_where_it_should_be(monkeypatch, tmp_path, wher
 
 
 @pytest.mark.lava
-def test_runs_lava_when_asked():
+def test_the_doctor_runs_lava_on_request():
     usable, why = lava_support.available()
     if not usable:
         pytest.skip(why)

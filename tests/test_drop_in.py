@@ -90,7 +90,7 @@ def test_every_form_of_import_gives_the_same_objects():
     run(INSTALL, FORMS)
 
 
-def test_without_lava():
+def test_the_packages_of_lava_are_empty_where_it_is_missing():
     """The packages above are empty, and what needs Lava says so."""
     run(
         HIDE_LAVA,
@@ -132,7 +132,7 @@ def test_lava_installed_later_is_found(others):
 
 
 @needs_lava
-def test_lava_itself_and_netx():
+def test_lava_and_netx_are_imported_together():
     run(
         INSTALL,
         """
@@ -220,7 +220,7 @@ def test_what_documentation_imports_from_where_lava_does_not_have_it(first):
     )
 
 
-def test_without_lava_its_documentation_fails_as_lava_would():
+def test_code_of_lavas_documentation_fails_without_it_as_lava_would():
     run(
         HIDE_LAVA,
         INSTALL,
@@ -304,7 +304,7 @@ def test_what_does_not_exist_says_so(others):
     run(first_on_path(others), INSTALL, ABSENT)
 
 
-def test_bootstrap():
+def test_the_bootstrap_of_lava_dl_is_ours():
     run(
         INSTALL,
         """
@@ -356,7 +356,7 @@ def test_other_libraries_live_beside(others, first):
     )
 
 
-def test_install_twice_and_uninstall(others):
+def test_install_may_be_called_twice_before_uninstall(others):
     run(
         first_on_path(others),
         """

@@ -1,15 +1,13 @@
 """Scripts as written for Lava-DL, each in an interpreter of its own after ``drop_in.install()``."""
 
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from lavadl_ref.netx import lava_support
-from tests import PATIENCE
+from tests.support.scripts import python
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -143,16 +141,7 @@ def run(code, folder):
     script = folder / "script.py"
     script.write_text("from lavadl_ref import drop_in\ndrop_in.install()\n" + textwrap.dedent(code))
     path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script.name],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return python("-W", "error", script.name, cwd=folder, env={**os.environ, "PYTHONPATH": path})
 
 
 @pytest.fixture(scope="module")
@@ -161,17 +150,17 @@ def trained(tmp_path_factory):
     return folder, run(TRAIN, folder)
 
 
-def test_train_save_load_and_export(trained):
+def test_a_script_may_train_save_load_and_export(trained):
     assert "[Epoch  9] Train loss" in trained[1]
 
 
-def test_regression_and_states(tmp_path):
+def test_a_script_may_set_states_of_a_regression(tmp_path):
     """Input block, readout without dynamics, states set by hand."""
     run(REGRESS, tmp_path)
 
 
 @pytest.mark.skipif(not lava_support.available()[0], reason="lava-nc is not installed")
-def test_the_exported_file_in_netx(trained):
+def test_the_exported_file_is_read_by_netx(trained):
     assert "Dense" in run(LOAD, trained[0])
 
 

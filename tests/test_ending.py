@@ -58,7 +58,7 @@ def victim(place, work, **options):
 
 
 def runs(pid):
-    """Whether a process has not ended."""
+    """Tell whether a process has not ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
@@ -86,7 +86,7 @@ def test_a_signal_ends_the_process_and_leaves_nothing(ending, busy, tmp_path):
 
 
 @segments_needed
-def test_the_next_process_removes_what_a_killed_one_left(tmp_path):
+def test_the_next_process_removes_the_leftovers_of_a_killed_one(tmp_path):
     process, child, segment = victim(tmp_path, BUSY["python"])
     with process:
         process.kill()
@@ -111,7 +111,7 @@ def test_a_folder_in_use_stays(tmp_path):
         process.terminate()
 
 
-def test_a_folder_stays_while_a_process_that_inherited_its_lock_lives(tmp_path):
+def test_a_folder_stays_while_an_heir_of_its_lock_is_alive(tmp_path):
     code = "import subprocess, sys; from lavadl_ref import _ending\n"
     code += "with _ending.temporary_folder(sys.argv[1]) as folder:\n"
     code += (
@@ -133,7 +133,7 @@ def test_a_folder_stays_while_a_process_that_inherited_its_lock_lives(tmp_path):
     pytest.fail("still there")
 
 
-def test_what_others_made_stays(tmp_path):
+def test_folders_of_others_are_left_alone(tmp_path):
     for name in ("lavadl-ref-0123456789ab", "lavadl-ref-checkout", "other-0123456789ab"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine").touch()
@@ -148,7 +148,7 @@ def test_what_others_made_stays(tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_only_segments_are_removed(tmp_path, monkeypatch):
+def test_segments_of_shared_memory_alone_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(_ending, "SHARED_MEMORY", tmp_path / "shm")
     (tmp_path / "shm").mkdir()
     names = ["psm_" + "0" * 16, "psm_" + "1" * 16, "sem.other"]

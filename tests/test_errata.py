@@ -29,7 +29,7 @@ def named():
 CASES = sorted(set(named()), key=str)
 
 
-def test_every_row_names_a_test():
+def test_every_row_of_the_errata_has_a_test():
     tables = [part for part in PAGE.split("\n## ") if "| shown by |" in part]
     rows = [row for part in tables for row in part.splitlines() if row.startswith("| ") and "shown by" not in row]
     assert len(rows) > 60
@@ -37,7 +37,7 @@ def test_every_row_names_a_test():
 
 
 @pytest.mark.parametrize(("path", "test"), CASES)
-def test_the_test_is_there(path, test):
+def test_every_test_of_the_errata_is_there(path, test):
     assert (ROOT / path).exists()
     if test is not None:
         tree = ast.parse((ROOT / path).read_text())

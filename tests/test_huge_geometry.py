@@ -11,18 +11,8 @@ from typer.testing import CliRunner
 from lavadl_ref import _cost, audit, exchange, verify
 from lavadl_ref.cli import _tables
 from lavadl_ref.cli import main as cli
-from lavadl_ref.exchange import (
-    Average,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Flatten,
-    Input,
-    Network,
-    Neuron,
-    Pool,
-    Unpool,
-)
+from lavadl_ref.exchange import Average, Flatten, Input, Network, Neuron
+from lavadl_ref.exchange.describe import Conv, ConvTranspose, Dense, Pool, Unpool
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.plan.network import Options, check_size, plan
 from lavadl_ref.netx.run import runtime
@@ -82,7 +72,7 @@ def network(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_describing_takes_no_memory(name, peak):
+def test_a_description_of_huge_geometry_takes_no_memory(name, peak):
     described = network(name)
     names, reason = audit.processes(described)
     _tables.layers("x", described, names)
@@ -93,7 +83,7 @@ def test_describing_takes_no_memory(name, peak):
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "pools past the edge"])
-def test_running_is_refused_before_it_takes_memory(name, peak):
+def test_a_run_of_huge_geometry_is_refused_before_it_takes_memory(name, peak):
     described = network(name)
     for run in (verify.verify, audit.audit):
         with pytest.raises(ValueError, match=r"^64 steps of input of shape .* would take about .* MB of memory, more"):
@@ -119,7 +109,7 @@ def test_lava_is_not_asked(name, peak):
 
 
 @pytest.mark.parametrize("command", ["inspect", "verify", "audit"])
-def test_commands(command, tmp_path):
+def test_the_commands_refuse_huge_geometry(command, tmp_path):
     exchange.write(tmp_path / "x.net", network("strides"))
     assert (tmp_path / "x.net").stat().st_size < 30_000
     result = CliRunner(env={"COLUMNS": "300", "NO_COLOR": "1"}).invoke(cli.app, [command, str(tmp_path / "x.net")])

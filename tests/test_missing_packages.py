@@ -65,25 +65,25 @@ def run_without(package, command, folder):
 
 
 @pytest.mark.parametrize(("package", "command", "said"), NEEDED)
-def test_what_is_missing_is_said(package, command, said, tmp_path):
+def test_a_package_that_is_missing_is_said(package, command, said, tmp_path):
     done = run_without(package, command, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {said}\n")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("package", "command"), NOT_NEEDED)
-def test_what_does_not_need_it_goes_on(package, command, tmp_path):
+def test_functions_without_need_of_a_missing_package_go_on(package, command, tmp_path):
     done = run_without(package, command, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_path_that_needs_it_is_left_out(tmp_path):
+def test_a_path_that_needs_a_missing_package_is_left_out(tmp_path):
     done = run_without("torch", "verify FILE --steps 5 --no-lava", tmp_path)
     assert done.returncode == 1  # nothing was compared
     assert "slayer: not compared: torch is not installed: pip install torch" in done.stdout
 
 
-def test_what_to_type():
+def test_a_missing_package_is_told_by_name_and_command():
     def missing(name, kind=ModuleNotFoundError):
         return doctor.missing(kind(f"No module named {name!r}", name=name))
 

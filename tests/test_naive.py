@@ -14,7 +14,7 @@ QUARTER, STAY, NOTHING = (4096, 0), (0, 4096), (0, 0)
 TOP = 2**23 - 1
 
 
-def test_leak_truncates_toward_zero():
+def test_the_leak_truncates_toward_zero():
     assert [naive.leak(state, HALF) for state in (3, -3, 1, -1)] == [1, -1, 0, 0]
 
 
@@ -22,7 +22,7 @@ def test_cuba_does_not_spike_at_its_threshold():
     assert naive.cuba([7, 1, 1], FORGET, KEEP, 7) == ([7, 1, 1], [7, 8, 1], [7, 0, 1], [0, 1, 0])
 
 
-def test_alif_spikes_at_its_level():
+def test_alif_has_a_spike_at_its_level():
     """Levels 100, 104 + 100, 106 + 154, 103 + 77; the third input is 1 short."""
     (_, v, th, r, spikes), carried = naive.alif([100, 204, 259, 180], FORGET, FORGET, HALF, HALF, 100, 8)
     assert v == [100, 204, 259, 180]
@@ -52,7 +52,7 @@ def test_alif_adds_its_bias_to_the_current():
     assert (u, v) == ([9, 8], [109, 117])
 
 
-def test_alif_with_the_widths_of_lava():
+def test_alif_has_the_widths_of_lava():
     """The current wraps, the voltage saturates, and both do not without."""
     x, parameters = [TOP, TOP], (KEEP, KEEP, KEEP, KEEP, 2**30, 0)
     (u, v, *_), _ = naive.alif(x, *parameters, loihi=True)
@@ -64,7 +64,7 @@ def test_alif_with_the_widths_of_lava():
 
 
 @pytest.mark.parametrize(("threshold", "last"), [(5, 1), (6, 0)])
-def test_rf_spikes_when_im_turns_from_negative(threshold, last):
+def test_rf_has_a_spike_when_im_turns_from_negative(threshold, last):
     """At the first step im rises to 0 too, but from 0."""
     (re, im, spikes), carried = naive.rf([5, 0, 0, 0, 0], [0] * 5, *QUARTER, threshold)
     assert re == [5, 0, -5, 0, 5]
@@ -91,7 +91,7 @@ def test_rf_adds_its_bias_to_both_inputs():
     assert naive.rf([1], [2], *STAY, 100, 10, 20, bias=(100, 200))[1] == (111, 222)
 
 
-def test_rf_with_the_widths_of_lava():
+def test_rf_has_the_widths_of_lava():
     """It saturates the sum, after wrapping the input in 32 bits."""
     (re, im, _), _ = naive.rf([10, -20], [-10, 20], *STAY, 2**30, TOP, -TOP, loihi=True)
     assert (re, im) == ([TOP, TOP - 20], [-TOP, 20 - TOP])
@@ -100,7 +100,7 @@ def test_rf_with_the_widths_of_lava():
     assert naive.rf([10], [-10], *STAY, 2**30, TOP, -TOP)[1] == (TOP + 10, -TOP - 10)
 
 
-def test_rf_iz_resets_to_just_below_its_threshold():
+def test_rf_iz_is_reset_to_just_below_its_threshold():
     (re, im, spikes), carried = naive.rf_iz([3, 0, 0], [0, 0, 0], *QUARTER, 7, re=7)
     assert re == [3, -6, 0]
     assert im == [7, 0, -6]
@@ -110,11 +110,11 @@ def test_rf_iz_resets_to_just_below_its_threshold():
     assert naive.rf_iz([3], [0], *QUARTER, 8, re=7) == (([3], [7], [0]), (3, 7))
 
 
-def test_rf_iz_resets_what_saturated():
+def test_rf_iz_is_reset_after_saturation():
     assert naive.rf_iz([0], [10], *STAY, TOP, im=TOP, bias=(5, 0), loihi=True) == (([5], [TOP], [1]), (0, TOP - 1))
 
 
-def test_adrf_adapts_like_alif():
+def test_adrf_has_the_adaptation_of_alif():
     """Levels 4, 4, 5 + 4, 4 + 2; a spike needs re at the level while im turns."""
     (re, im, th, r, spikes), carried = naive.adrf([9, 4, 9, 6], [-1, 0, -1, 0], *NOTHING, HALF, HALF, 4, 2)
     assert (re, im) == ([9, 4, 9, 6], [-1, 0, -1, 0])
@@ -123,7 +123,7 @@ def test_adrf_adapts_like_alif():
     assert carried == (6, 0, 6, 2 + 2 * 4)
 
 
-def test_adrf_below_its_level_or_out_of_phase():
+def test_adrf_below_its_level_or_out_of_phase_is_silent():
     (*_, spikes), carried = naive.adrf([0, 4, 0, 5], [-1, 0, -1, 0], *NOTHING, HALF, HALF, 4, 2)
     assert spikes == [0, 1, 0, 0]
     assert carried == (5, 0, 4, 2)
@@ -136,7 +136,7 @@ def test_adrf_is_not_reset():
     assert naive.adrf([5], [2], *STAY, KEEP, KEEP, 4, 0, re=1, im=-1)[1] == (6, 1, 4, 8)
 
 
-def test_adrf_iz_spikes_where_im_is_at_its_level():
+def test_adrf_iz_has_a_spike_where_im_is_at_its_level():
     """Levels 4, 5 + 4, 5 + 7; the last input is 1 short."""
     (_, im, th, r, spikes), carried = naive.adrf_iz([-9, 0, 0], [4, 9, 11], *NOTHING, HALF, HALF, 4, 2)
     assert (im, th, r) == ([4, 9, 11], [4, 5, 5], [0, 4, 7])
@@ -151,7 +151,7 @@ def test_adrf_iz_is_not_reset():
 
 
 @pytest.mark.parametrize("family", [naive.adrf, naive.adrf_iz])
-def test_adaptive_resonators_with_the_widths_of_lava(family):
+def test_adaptive_resonators_have_the_widths_of_lava(family):
     (re, im, *_), _ = family([10], [-10], *STAY, KEEP, KEEP, 2**30, 0, TOP, -TOP, th=7, loihi=True)
     assert (re, im) == ([TOP], [-TOP])
 
@@ -166,7 +166,7 @@ def test_delta_loses_what_its_floor_drops():
     assert naive.delta([4097, -4097], 1) == (([4097, -8194], [64, -129]), (-4097, 0, 0))
 
 
-def test_delta_with_accumulated_error():
+def test_delta_sends_its_accumulated_error():
     """The second change is below threshold, but both together are not; what is sent is the second."""
     assert naive.delta([3000, 1500, 1500], 1, cum_error=True) == (([3000, 1500, 0], [0, 23, 0]), (1500, 0, 0))
     assert naive.delta([3000, 1500], 1) == (([3000, 1500], [0, 0]), (1500, 1500, 0))
@@ -174,7 +174,7 @@ def test_delta_with_accumulated_error():
     assert naive.delta([-100], 1, cum_error=True, err=-3995) == (([-100], [0]), (-100, -100, -4095))
 
 
-def test_sigma_delta_sums_its_input():
+def test_sigma_delta_adds_its_input_up():
     traces, carried = naive.sigma_delta([4096, 4095, 1, -8192], 1)
     assert traces == ([4096, 8191, 8192, 0], [4096, 8191, 8192, 0], [4096, 4095, 4096, -8192], [64, 0, 64, -128])
     assert carried == (0, 0, 0, 0)
@@ -188,7 +188,7 @@ def test_sigma_delta_applies_bias_then_activation():
     assert acts == [-13096]
 
 
-def test_sigma_delta_in_32_bits():
+def test_sigma_delta_is_held_in_32_bits():
     (sigmas, acts, *_), _ = naive.sigma_delta([1], 1, sigma=2**31 - 1, loihi=True)
     assert sigmas == acts == [-(2**31)]
     (sigmas, acts, *_), _ = naive.sigma_delta([1], 1, 1, "relu", sigma=2**31 - 4097, loihi=True)
@@ -197,7 +197,7 @@ def test_sigma_delta_in_32_bits():
     assert (sigmas, deltas) == ([2**31], [2**31 + 1])
 
 
-def test_complex_surrogate():
+def test_the_complex_surrogate_has_these_values():
     """With tau 1 both factors are exp(-|x|)/2, and the last is the share of that density below the distance."""
     half = math.log(2)
     assert naive.complex_surrogate(0.0, 0.0, 1, 1) == (0.25, 0)

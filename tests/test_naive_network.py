@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from lavadl_ref.exchange import Average, Conv, ConvTranspose, Dense, Flatten, Input, Network, Neuron, Pool, Recurrent
+from tests.support.families import BY_ADAPTATION
 from tests.support.oracle import network as naive_network
 from tests.support.oracle.network import network
+
+ADAPTIVE_RESONATOR = BY_ADAPTATION["resonator"].type
 
 FORGET, KEEP = 4096, 0
 
@@ -69,7 +72,7 @@ def test_an_input_layer_without_neurons_passes_on_what_comes():
         (cuba(0, graded_spike=True), 5 * 64),
         (alif(0, graded_spike=True), 5 * 64),
         (resonator("RF_IZHIKEVICH", 0, graded_spike=True), 7 * 64),
-        (resonator("ADRF_IZHIKEVICH", 0, graded_spike=True), 7 * 64),
+        (resonator(ADAPTIVE_RESONATOR, 0, graded_spike=True), 7 * 64),
     ],
 )
 def test_a_graded_spike_is_the_value_compared(neuron, compared):
@@ -97,7 +100,7 @@ def test_a_graded_sum_is_cut_toward_zero():
         assert second[state][1] == (-72 if state == "sigma" else -1)
 
 
-def test_the_scale_of_what_comes_from_outside():
+def test_the_scale_of_input_depends_on_the_first_neurons():
     """Units of 1, or messages in 1/4096 where sigma-delta neurons take them first."""
     assert one((dense([[64]], cuba()),), [3, 0])[0][0]["current"][1] == 3 * 4096
     assert one((dense([[64]], sdnn()),), [3, 0])[0][0]["sigma"][1] == 3 * 64
@@ -183,14 +186,14 @@ def test_a_complex_synapse_has_two_of_everything():
 
 
 def test_complex_feedback_reaches_both_parts():
-    neuron = resonator("ADRF_IZHIKEVICH", 5)
+    neuron = resonator(ADAPTIVE_RESONATOR, 5)
     more = {"weight_imag": [[5]], "weight_rec": [[-7]], "weight_rec_imag": [[4]]}
     (record,), _ = one((dense([[3]], neuron, Recurrent, **more),), [1, 0, 0])
     assert (record["real"], record["imag"]) == ([0, 3 * 64, -7 * 64], [0, 5 * 64, 4 * 64])
     assert record["refractory"] == [0, 10 * 64, 10 * 64]
 
 
-def test_input_layers_drive_the_real_part():
+def test_an_input_layer_adds_to_the_real_part():
     layer = Input(shape=(1,), neuron=resonator("ADRF_PHASE"))
     (record,), _ = one((layer,), [3, 0], bias=[1])
     assert (record["real"], record["imag"]) == ([4 * 64, 64], [0, 0])
@@ -232,7 +235,7 @@ def test_cum_error_compares_the_sum_of_changes():
     assert [value / 64 for value in record["spikes"]] == [0, 0, 0, 9]
 
 
-def test_sigma_delta_behind_its_bias_and_relu():
+def test_sigma_delta_applies_its_bias_and_relu():
     layer = dense([[64]], sdnn(activation="relu"), bias=[-2])
     (record,), _ = one((layer,), [64, 128, 0])
     assert [value / 2**12 for value in record["sigma"]] == [0, 1, 3]
@@ -311,7 +314,7 @@ def test_a_resonator_forgets_which_way_it_went():
     assert one((layer,), [1, 0, 0], reset_interval=3, reset_offset=2)[0][0]["spikes"] == [0, 0, 0]
 
 
-def test_start_steps_are_those_of_the_description():
+def test_the_start_steps_are_those_of_the_description():
     layers = (
         Input(shape=(2,), neuron=sdnn()),
         dense([[1, 1]] * 4, cuba()),

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.support import random_networks
+from tests.support import generate
+from tests.support.generate import ALL_FAMILIES, EVERY, NEVER, as_arrays, case, exceeded, oracle, run
 from tests.support.oracle import network as naive_network
-from tests.support.random_networks import ALL_FAMILIES, EVERY, NEVER, as_arrays, case, exceeded, oracle, run
 
 SEEDS = range(60)
 
@@ -30,7 +30,7 @@ def layers():
         yield from zip(drawn.network.layers, records, strict=True)
 
 
-def test_they_are_alive():
+def test_random_networks_are_alive():
     rates = [
         (record["spikes"] != 0).mean()
         for layer, record in layers()
@@ -42,7 +42,7 @@ def test_they_are_alive():
     assert sum(0 < rate < 1 for rate in rates) > 0.75 * len(rates)
 
 
-def test_every_family_is_alive():
+def test_every_family_of_the_random_networks_is_alive():
     for family in ALL_FAMILIES:
         rates = [
             (record["spikes"] != 0).mean()
@@ -52,7 +52,7 @@ def test_every_family_is_alive():
         assert sum(0 < rate < 1 for rate in rates) > 0.5 * len(rates) > 3, family
 
 
-def test_they_hold_everything_that_a_file_can_say():
+def test_random_networks_hold_everything_that_a_file_can_say():
     drawn = [layer for layer, _ in layers()]
     assert {layer.kind for layer in drawn} == set(EVERY) - {"bare"} | {"flatten"}
     with_neurons = [layer for layer in drawn if layer.neuron is not None]
@@ -81,7 +81,7 @@ def test_families_are_mixed():
     assert len(pairs) == 4, "sigma-delta neurons behind spiking ones, the other way round, and each behind its like"
 
 
-def test_tame_ones_stay_inside_widths_and_float32():
+def test_tame_networks_stay_inside_widths_and_float32():
     for seed in range(30):
         drawn, records, left = ran(seed)
         assert all(steps is None or (steps < 0).all() for steps in left), drawn.label
@@ -91,7 +91,7 @@ def test_tame_ones_stay_inside_widths_and_float32():
             assert all(np.array_equal(record[name], other[name]) for name in record), drawn.label
 
 
-def test_wild_ones_leave_them():
+def test_wild_networks_leave_the_widths():
     """Before the first step at which something does, both profiles give the same integers."""
     count = 0
     for seed in range(20):
@@ -110,15 +110,15 @@ def test_wild_ones_leave_them():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_they_start_as_the_description_says(seed):
-    """What has no state starts whenever."""
+def test_random_networks_start_as_the_description_says(seed):
+    """A layer without a state may start at any step."""
     network = ran(seed)[0].network
     starts = zip(network.layers, naive_network.start_steps(network.layers), network.start_steps, strict=True)
     assert all(a == b for layer, a, b in starts if layer.kind not in ("flatten", "average"))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_seed_names_one_network(seed):
+def test_a_seed_gives_one_network(seed):
     (first, records, _), again = ran(seed), case(seed, families=ALL_FAMILIES)
     assert (first.label, first.options) == (again.label, again.options)
     np.testing.assert_array_equal(first.inputs, again.inputs)
@@ -129,9 +129,9 @@ def test_a_seed_names_one_network(seed):
 
 
 @pytest.mark.parametrize("family", ALL_FAMILIES)
-def test_one_family_alone_and_some_kinds(family):
+def test_one_family_and_some_kinds_may_be_drawn_alone(family):
     for seed in range(6):
-        drawn = case(seed, kinds=random_networks.ON_LAVA, steps=12, families=(family,))
+        drawn = case(seed, kinds=generate.ON_LAVA, steps=12, families=(family,))
         assert {x.neuron.type for x in drawn.network.layers if x.neuron is not None} == {family}
         assert {x.kind for x in drawn.network.layers} <= {"conv", "dense", "flatten"}
         assert drawn.inputs.shape[-1] == oracle(drawn, time_base="lava")[1].shape[-1] == 12

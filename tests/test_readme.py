@@ -1,4 +1,4 @@
-"""What the README shows runs as it stands there."""
+"""The examples of the README run as they stand there."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def test_no_figure_is_left_open():
     assert not re.search(r"@[A-Z]+@", README.read_text())
 
 
-def test_links_lead_somewhere():
+def test_every_link_of_the_readme_has_a_target():
     for target in re.findall(r"\]\((?!http)([^)#]+)", README.read_text()):
         assert (README.parent / target).exists(), target

@@ -9,9 +9,9 @@ from lavadl_ref import exchange
 from lavadl_ref.audit import audit
 from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Average, Conv, Dense, Flatten, Input, Network, Neuron, Pool, Recurrent, TimeDecimation
+from tests.support import generate
 from tests.support import oracle as naive
-from tests.support import random_networks
-from tests.support.random_networks import Case, oracle
+from tests.support.generate import Case, oracle
 
 EVERYTHING = reference.RECORDABLE
 
@@ -60,8 +60,8 @@ def assert_equal(case, run, **more):
 
 @pytest.mark.parametrize("time_base", reference.TIME_BASES)
 @pytest.mark.parametrize("seed", range(40))
-def test_equals_the_oracle(seed, time_base):
-    case = random_networks.case(seed)
+def test_the_reference_equals_the_oracle(seed, time_base):
+    case = generate.case(seed)
     network = reference.Network(case.network, time_base=time_base, **case.options)
     assert_equal(case, network.run(case.inputs, record=EVERYTHING), time_base=time_base)
 
@@ -70,26 +70,26 @@ OPTIONS = [{}, {"time_base": "lava"}, {"profile": "slayer"}, {"spike_exp": 8}]
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_equals_the_oracle_in_all_families(seed):
+def test_the_reference_of_all_families_equals_the_oracle(seed):
     """Networks of mixed families, each with one of the options."""
-    case = random_networks.case(seed, families=random_networks.ALL_FAMILIES)
+    case = generate.case(seed, families=generate.ALL_FAMILIES)
     options = OPTIONS[seed % len(OPTIONS)]
     network = reference.Network(case.network, **options, **case.options)
     assert_equal(case, network.run(case.inputs, record=EVERYTHING), **options)
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_equals_the_oracle_beyond_the_widths(seed):
-    case = random_networks.case(seed, families=random_networks.ALL_FAMILIES, wild=True)
+def test_the_reference_beyond_the_widths_equals_the_oracle(seed):
+    case = generate.case(seed, families=generate.ALL_FAMILIES, wild=True)
     network = reference.Network(case.network, **case.options)
     assert_equal(case, network.run(case.inputs, record=EVERYTHING))
 
 
 def test_the_random_networks_are_alive_and_of_all_kinds():
     """Else the test above would show little."""
-    cases = [random_networks.case(seed) for seed in range(60)]
+    cases = [generate.case(seed) for seed in range(60)]
     kinds = {x.kind for case in cases for x in case.network.layers}
-    assert kinds == {"input", "flatten", *random_networks.ALL}
+    assert kinds == {"input", "flatten", *generate.ALL}
     rates = [r["spikes"].mean() for case in cases for r in oracle(case)[0] if "spikes" in r]
     assert sum(0 < rate < 1 for rate in rates) > 0.75 * len(rates)
     layers = [x for case in cases for x in case.network.layers]
@@ -98,7 +98,7 @@ def test_the_random_networks_are_alive_and_of_all_kinds():
     assert sum(bool(case.options) for case in cases) > 10
 
 
-def test_reads_files(tmp_path):
+def test_the_reference_reads_files(tmp_path):
     exchange.write(tmp_path / "x.net", two())
     x = spikes(6, 30)
     actual = reference.Network(tmp_path / "x.net").run(x)
@@ -106,7 +106,7 @@ def test_reads_files(tmp_path):
     assert actual.output.any()
 
 
-def test_graded_messages_count_with_their_value():
+def test_a_graded_message_counts_with_its_value():
     """The first synapse multiplies whatever integers it is sent."""
     case = Case(two(), np.random.default_rng(3).integers(-9, 30, (6, 30)))
     assert_equal(case, reference.Network(case.network).run(case.inputs, record=EVERYTHING))
@@ -133,7 +133,7 @@ def test_a_synapse_takes_one_step():
     ("time_base", "shift", "first", "second"),
     [("slayer", True, 1, 1), ("slayer", False, 1, 2), ("lava", True, 0, 0)],
 )
-def test_when_bias_begins(time_base, shift, first, second):
+def test_the_time_base_decides_when_a_bias_begins(time_base, shift, first, second):
     """A neuron that its bias drives over the threshold at once shows when its layer starts."""
     driven = {"neuron": cuba(threshold=10, voltage_decay=4096), "weight": np.array([[0]]), "bias": np.array([11])}
     network = Network((layer(1, 1, delay_shift=shift, **driven), layer(1, 1, **driven)))
@@ -147,7 +147,7 @@ def test_equality_with_the_threshold_is_no_spike():
     assert reference.Network(network).run(np.array([[1, 0]])).output.tolist() == [[0, 0], [0, 0], [0, 1]]
 
 
-def test_pool_sums_a_window_that_reaches_past_the_edge():
+def test_a_window_of_a_pool_may_lie_past_the_edge():
     """Shape (1, 2, 2) of 3 x 3: the last row and column of windows are half outside."""
     pool = Pool(shape=(1, 2, 2), weight=np.full((1, 1, 2, 2), 64), stride=(2, 2), neuron=cuba(2**18 - 1, 4096, 4096))
     x = np.arange(9).reshape(1, 3, 3, 1).repeat(2, axis=-1)
@@ -162,7 +162,7 @@ def test_pool_sums_a_window_that_reaches_past_the_edge():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_batch_is_single_runs_side_by_side(seed):
-    case = random_networks.case(seed)
+    case = generate.case(seed)
     batch = np.stack([case.inputs, case.inputs[..., ::-1], np.roll(case.inputs, 3, axis=0)])
     network = reference.Network(case.network, **case.options)
     together = network.run(batch, record=EVERYTHING)
@@ -178,13 +178,13 @@ def test_a_batch_is_single_runs_side_by_side(seed):
 @pytest.mark.parametrize("steps", [0, 1, 2, 11])
 @pytest.mark.parametrize("seed", range(6))
 def test_a_short_run_is_the_beginning_of_a_long_one(seed, steps):
-    case = random_networks.case(seed)
+    case = generate.case(seed)
     network = reference.Network(case.network, **case.options)
     whole = network.run(case.inputs).output
     np.testing.assert_array_equal(network.run(case.inputs[..., :steps]).output, whole[..., :steps])
 
 
-def test_runs_a_part_of_the_file():
+def test_the_reference_runs_a_part_of_the_file():
     network = Network((layer(5, 6), layer(4, 5, 1), layer(3, 4, 2)))
     x = spikes(6, 30)
     whole = reference.Network(network).run(x)
@@ -201,7 +201,7 @@ def test_runs_a_part_of_the_file():
     assert whole.output.any()
 
 
-def test_resets_of_a_part_of_the_file_count_from_its_first_layer():
+def test_resets_of_a_part_are_counted_from_its_first_layer():
     network = Network((layer(5, 6), layer(4, 5, 1)))
     options = {"reset_interval": 5, "reset_offset": 2}
     x = spikes(5, 30)
@@ -211,7 +211,7 @@ def test_resets_of_a_part_of_the_file_count_from_its_first_layer():
 
 
 @pytest.mark.parametrize("record", [(), ("spikes",), ("voltage",), ("spikes", "current"), EVERYTHING])
-def test_records_what_is_asked_for(record):
+def test_the_reference_keeps_the_records_that_are_asked_for(record):
     run = reference.Network(two()).run(spikes(6, 30), record=record, layers=[1])
     everything = reference.Network(two()).run(spikes(6, 30), record=EVERYTHING)
     for name in EVERYTHING:
@@ -223,7 +223,7 @@ def test_records_what_is_asked_for(record):
     np.testing.assert_array_equal(run.output, everything.output)
 
 
-def test_types_of_what_is_recorded():
+def test_the_records_have_these_types():
     network = Network((layer(5, 6), layer(4, 5, 1, neuron=None)))
     run = reference.Network(network).run(spikes(6, 30), record=EVERYTHING)
     first, last = run.layers
@@ -317,7 +317,7 @@ BAD_OPTIONS = [
 
 
 @pytest.mark.parametrize(("options", "message"), BAD_OPTIONS)
-def test_refuses_options_out_of_range(options, message):
+def test_the_reference_refuses_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         reference.Network(two(), **options)
 
@@ -379,7 +379,7 @@ BAD_INPUT = [
 
 
 @pytest.mark.parametrize(("network", "arguments", "error", "message"), BAD_INPUT)
-def test_refuses_input_that_does_not_fit(network, arguments, error, message):
+def test_the_reference_refuses_input_that_does_not_fit(network, arguments, error, message):
     with pytest.raises(error, match=message):
         reference.Network(network).run(**arguments)
 
@@ -405,19 +405,19 @@ UNSUPPORTED = [
 
 
 @pytest.mark.parametrize(("rest", "message"), UNSUPPORTED)
-def test_refuses_layers_it_cannot_run_exactly(rest, message):
+def test_the_reference_refuses_layers_it_cannot_run_exactly(rest, message):
     with pytest.raises(NotImplementedError, match=message):
         reference.Network(Network((layer(5, 6), *rest)))
 
 
-def test_refuses_messages_finer_than_a_sigma_holds():
+def test_the_reference_refuses_messages_finer_than_a_sigma_holds():
     network = Network((layer(5, 6, neuron=cuba(graded_spike=True)), layer(4, 5, neuron=sigma_delta())))
     reference.Network(network)
     with pytest.raises(NotImplementedError, match=r"receives messages of 12 fractional bits, .* 11 with spike_exp 5"):
         reference.Network(network, spike_exp=5)
 
 
-def test_names_the_place_in_the_file_even_where_layers_are_skipped():
+def test_errors_give_the_place_in_the_file_where_layers_are_skipped():
     with pytest.raises(NotImplementedError, match=r"layer 1 \(average\)"):
         reference.Network(Network((layer(5, 6), Average(shape=(1,)), layer(4, 1))), skip_layers=1)
 
@@ -436,7 +436,7 @@ def test_a_bad_file_is_refused(tmp_path):
 # -- recorded on a chip -------------------------------------------------------------------------
 
 
-def test_a_recorded_layer(data):
+def test_the_reference_gives_a_recorded_layer(data):
     """200 to 256 neurons without current memory, 2000 steps."""
     weight, x, out, current = (np.load(data / "dense" / f"{n}.npy") for n in ("weight", "in", "out", "current"))
     dense = Dense(shape=(256,), weight=weight.astype(np.int64), neuron=cuba(6, 4096, 415))
@@ -446,7 +446,7 @@ def test_a_recorded_layer(data):
     assert run.output.sum() == 1826
 
 
-def test_a_recorded_network(data):
+def test_the_reference_gives_a_recorded_network(data):
     """tinynet: three layers, driven by the bias of its input, reset every 17 steps."""
     folder = data / "tinynet"
     network = reference.Network(folder / "tiny.net", reset_interval=17)
@@ -458,7 +458,7 @@ def test_a_recorded_network(data):
         assert recorded.any()
 
 
-def test_a_network_recorded_on_a_chip(data):
+def test_the_reference_gives_a_network_recorded_on_a_chip(data):
     """The last layer of pilotnet_lif, nine layers behind the spikes of the recorded input."""
     folder = data / "pilotnet_lif"
     x = np.load(folder / "input-s.npy").astype(np.int64).transpose(2, 1, 0, 3)

@@ -121,7 +121,7 @@ def test_a_family_is_named_in_six_files_of_the_tests():
     assert len(others) < 6, others
 
 
-def test_only_exchange_asks_for_the_sigma_delta_family_by_name():
+def test_exchange_alone_asks_for_the_sigma_delta_family_by_name():
     asking = {}
     for module, path in MODULES.items():
         nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Compare)]

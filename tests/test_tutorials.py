@@ -77,7 +77,7 @@ def out(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_trains_and_is_exact(run, out, name):
+def test_a_tutorial_trains_and_is_exact(run, out, name):
     found, said = run(name, "--small", "--out", out / name)
     trained, deployed = found["trained"], found["deployed"]
     assert trained.exact
@@ -94,7 +94,7 @@ def test_trains_and_is_exact(run, out, name):
 
 
 @pytest.mark.parametrize("family", ["alif", "rf_iz", "sigma_delta"])
-def test_rates_of_other_neurons(run, out, family):
+def test_the_bootstrap_tutorial_takes_other_neurons(run, out, family):
     found, said = run("mnist_bootstrap", "--small", "--family", family, "--out", out / "rates")
     assert found["trained"].exact
     assert found["deployed"].exact
@@ -103,7 +103,7 @@ def test_rates_of_other_neurons(run, out, family):
     assert (out / "rates" / family / "mnist_bootstrap.net").is_file()
 
 
-def test_regressions_learn(run, out):
+def test_the_regression_tutorial_learns(run, out):
     found, said = run("xor_regression", "--small", "--out", out / "xor")
     assert found["right"] == 1
     assert "answered right" in said
@@ -112,7 +112,7 @@ def test_regressions_learn(run, out):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_neuron_dynamics(run, out):
+def test_the_tutorial_on_dynamics_shows_every_family(run, out):
     found, said = run("neuron_dynamics", "--small", "--out", out / "dynamics")
     assert len(found["seen"]) == 7
     assert (out / "dynamics" / "neurons.png").read_bytes().startswith(b"\x89PNG")
@@ -123,7 +123,7 @@ def test_neuron_dynamics(run, out):
 
 @needs_lava
 @pytest.mark.parametrize("name", ["oxford", "pilotnet_sdnn", "pilotnet_lif"])
-def test_inference(run, out, name):
+def test_the_tutorials_on_inference_are_exact(run, out, name):
     net = out / name / f"{name}.net"
     if not net.is_file():
         run(name, "--small", "--out", out / name)
@@ -148,7 +148,7 @@ def test_inference_says_what_makes_its_network(run, tmp_path, name):
         run(name, "--small", "--out", tmp_path / name)
 
 
-def test_the_oxford_data(run, out, data):
+def test_the_oxford_tutorial_takes_the_real_data(run, out, data):
     if not (data / "oxford").is_dir():
         pytest.skip(f"no oxford in {data}")
     found, _ = run("oxford", "--small", "--epochs", 3, "--out", out / "given", "--data", data / "oxford")
@@ -177,7 +177,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize(("name", "epochs"), [("oxford", 6), ("nmnist", 3), ("pilotnet_sdnn", 3)])
-def test_more_epochs_after_the_end(run, tmp_path, name, epochs):
+def test_more_epochs_may_follow_the_end(run, tmp_path, name, epochs):
     whole, _ = run(name, "--small", "--epochs", epochs, "--out", tmp_path / "whole")
     run(name, "--small", "--epochs", epochs // 2, "--out", tmp_path / "parts")
     parts, _ = run(name, "--small", "--epochs", epochs, "--out", tmp_path / "parts", "--resume")
@@ -206,7 +206,7 @@ def interrupting(monkeypatch, at):
 
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
 @pytest.mark.parametrize("name", ["nmnist", "mnist_bootstrap", "pilotnet_sdnn"])
-def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, capsys, name, at):
+def test_a_tutorial_goes_on_after_an_interruption_within_an_epoch(run, tmp_path, monkeypatch, capsys, name, at):
     """The interruption comes in the middle of a step, before any checkpoint was due."""
     settings = "--small", "--epochs", 2 if name != "pilotnet_sdnn" else 4
     whole, _ = run(name, *settings, "--out", tmp_path / "whole")
@@ -225,7 +225,7 @@ def test_interrupted_within_an_epoch(run, tmp_path, monkeypatch, capsys, name, a
     same(whole, parts)
 
 
-def test_interrupted_in_a_test(run, tmp_path, monkeypatch):
+def test_a_tutorial_goes_on_after_an_interruption_in_its_test(run, tmp_path, monkeypatch):
     from lavadl_ref import slayer
 
     settings = "--small", "--epochs", 2
@@ -299,7 +299,7 @@ def changed(content, **values):
 # -- what is silent shows nothing ------------------------------------------------------------------------------------
 
 
-def test_a_silent_network_is_no_proof(run, tmp_path, monkeypatch):
+def test_a_silent_network_proves_nothing(run, tmp_path, monkeypatch):
     from lavadl_ref import slayer
 
     dense = slayer.block.cuba.Dense
@@ -380,7 +380,7 @@ def test_a_signal_ends_in_one_line_and_with_a_checkpoint(tmp_path, number, name)
     assert sorted(file.name for file in path.parent.iterdir()) == ["checkpoint.pt"]
 
 
-def test_a_signal_while_other_modules_are_imported(tmp_path):
+def test_a_signal_during_an_import_ends_in_one_line(tmp_path):
     code = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import _interrupted, time; print('in', flush=True); "
     process = started(tmp_path, "-c", code + "time.sleep(3600)")
     assert process.stdout is not None
@@ -425,7 +425,7 @@ def test_a_folder_without_data_is_named_in_one_line(tmp_path, name):
     assert process.returncode == 1
 
 
-def test_object_detection_without_data(tmp_path):
+def test_the_detection_tutorial_without_data_ends_in_one_line(tmp_path):
     process = started(tmp_path, FOLDER / "object_detection.py", "--small", "--data", "nowhere")
     said = process.communicate(timeout=PATIENCE)[1]
     assert re.fullmatch(r"object_detection.py:\d+: there is no folder nowhere/labels.*\n", said)
@@ -478,7 +478,7 @@ def test_resuming_needs_a_checkpoint_of_the_same_settings(run, tmp_path):
         run("xor_regression", "--small", "--epochs", 2, "--seed", 1, "--out", tmp_path, "--resume")
 
 
-def test_another_seed_gives_another_network(run, tmp_path):
+def test_another_seed_of_a_tutorial_gives_another_network(run, tmp_path):
     files = [
         run("xor_regression", "--small", "--epochs", 2, "--seed", seed, "--out", tmp_path / str(seed))[0]["asked"].path
         for seed in (1, 2)

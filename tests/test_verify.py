@@ -15,7 +15,7 @@ from lavadl_ref.exchange import Conv, Dense, Flatten, Input, Network, Neuron, Re
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run import runtime
 from lavadl_ref.verify.inputs import chosen_input
-from tests.support import random_networks
+from tests.support import generate
 
 torch = pytest.importorskip("torch")
 from lavadl_ref.slayer import auto  # noqa: E402
@@ -68,8 +68,8 @@ def first_difference(left, right, x, position):
 
 
 @pytest.mark.parametrize("seed", range(2000, 2040))
-def test_slayer_agrees(seed):
-    case = random_networks.case(seed)
+def test_slayer_agrees_with_the_reference(seed):
+    case = generate.case(seed)
     report = verify.verify(case.network, case.inputs, lava=False, **case.options)
     assert report.exceeded == ()
     assert report.divergences == []
@@ -94,7 +94,7 @@ def test_resets_make_samples_of_a_stream():
     assert report.run.layers[1].spikes.any()
 
 
-def test_resets_of_a_network_that_begins_with_flattening():
+def test_a_network_that_begins_with_flattening_may_have_resets():
     network = Network((Flatten(shape=(6,)), *two(bias=np.array([30, -20, 0, 9])).layers))
     assert verify.verify(network, steps=47, lava=False, reset_interval=10, reset_offset=1).exact
     report = verify.verify(network, steps=47, lava=False, reset_interval=10, reset_offset=0)
@@ -114,7 +114,7 @@ def test_delays_carry_spikes_over_resets():
     assert zero.exact
 
 
-def test_counts_what_it_compares():
+def test_the_report_counts_what_was_compared():
     report = verify.verify(two(), steps=20, lava=False)
     assert [result.paths["slayer"].compared for result in report.layers] == [100, 80]
     assert report.compared == 180
@@ -178,7 +178,7 @@ def test_a_run_is_priced_before_it_takes_memory():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_price_of_a_run_is_about_what_it_takes(seed):
-    case = random_networks.case(seed, steps=400, families=random_networks.ALL_FAMILIES)
+    case = generate.case(seed, steps=400, families=generate.ALL_FAMILIES)
     shape = case.inputs.shape[:-1]
     reference.Network(case.network).run(case.inputs[..., :2])  # loads the kernels
     tracemalloc.start()
@@ -191,7 +191,7 @@ def test_the_price_of_a_run_is_about_what_it_takes(seed):
     assert taken / 2 < estimate(case.network, shape, 400) < 8 * taken
 
 
-def test_reads_a_file(tmp_path):
+def test_verify_reads_a_file(tmp_path):
     exchange.write(tmp_path / "x.net", two())
     assert verify.verify(tmp_path / "x.net", lava=False).exact
 
@@ -261,7 +261,7 @@ def test_the_earliest_wrong_neuron_of_the_reference_is_found(monkeypatch):
     assert [line.split(":")[0] for line in divergence.around] == [f"  step {n}" for n in range(15, 20)]
 
 
-@pytest.mark.parametrize("readout", [None, cuba(threshold=random_networks.NEVER)])
+@pytest.mark.parametrize("readout", [None, cuba(threshold=generate.NEVER)])
 def test_a_wrong_readout_is_found(monkeypatch, readout):
     """Bare sums in 1/64, voltages in 1/4096."""
     shift = {} if readout is None else {"delay_shift": False}
@@ -284,7 +284,7 @@ def test_a_wrong_readout_is_found(monkeypatch, readout):
     assert divergence.expected == getattr(run.layers[1], what)[3, step]
 
 
-def test_a_wrong_window_between_resets_names_the_sample(monkeypatch):
+def test_a_wrong_window_between_resets_is_told_with_its_sample(monkeypatch):
     sequential = auto.SequentialNetwork
     x = np.zeros((6, 40), int)
     x[1, 25:30] = 1  # only the third sample has spikes, in one input
@@ -309,7 +309,7 @@ def test_steps_must_be_positive():
         verify.verify(two(), steps=0, lava=False)
 
 
-def test_without_lava_the_reason_is_given(monkeypatch):
+def test_a_missing_lava_is_skipped_with_the_reason(monkeypatch):
     monkeypatch.setattr(lava_support, "available", lambda: (False, "type this"))
     report = verify.verify(two())
     assert report.skipped == {"lava": "type this"}
@@ -382,7 +382,7 @@ def test_trained_blocks_equal_their_export():
     assert [result.spikes > 0 for result in report.layers] == [True, True, True, True, False]
 
 
-def test_trained_names_sample_and_place(monkeypatch):
+def test_a_wrong_trained_block_is_told_with_sample_and_place(monkeypatch):
     made, x = blocks()
     run = reference.Network.run
 
@@ -422,9 +422,9 @@ def test_trained_refuses_input_that_has_no_integers():
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_networks_of_all_families(seed):
+def test_networks_of_all_families_agree(seed):
     """As trained and as they come; Lava in this process."""
-    case = random_networks.case(seed, families=random_networks.ALL_FAMILIES, trained=True)
+    case = generate.case(seed, families=generate.ALL_FAMILIES, trained=True)
     report = verify.verify(case.network, case.inputs, in_process=True)
     assert report.divergences == [], case.label
     assert report.skipped == ({} if USABLE else {"lava": lava_support.available()[1]})
@@ -451,11 +451,11 @@ def test_random_input_fits_the_first_layer():
 
 
 @pytest.mark.parametrize("kind", ["conv", "convT", "pool", "unpool"])
-def test_random_input_for_a_first_layer_with_a_window(kind):
+def test_random_input_fits_a_first_layer_with_a_window(kind):
     """The file does not say how large the input is, but what comes out tells enough."""
     found = 0
     for seed in range(3000, 3200):
-        case = random_networks.case(seed, kinds=(kind, "dense"), steps=3)
+        case = generate.case(seed, kinds=(kind, "dense"), steps=3)
         if case.network.layers[0].kind == kind:
             x = verify.random_input(case.network, 3)
             reference.Network(case.network).run(x)  # refuses what does not give the shape

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from tests.conftest import data, pytest_collection_modifyitems
+from tests.support.plugin import data, pytest_collection_modifyitems
 
 __all__ = ["data", "pytest_collection_modifyitems"]
 

@@ -39,7 +39,7 @@ def same_curve(sampler, knots, slopes):
 
 @pytest.mark.parametrize("options", [{}, {"num_centers": 3, "sample_range": [0.2, 0.7]}, {"num_centers": 1}])
 @pytest.mark.parametrize("seed", range(3))
-def test_fit(seed, options):
+def test_the_fitted_curve_equals_the_oracles(seed, options):
     sampler = filled(population(seed), population(seed + 10), **options)
     sampler.fit()
     knots, slopes = naive.fit(sampler.z, sampler.a, **options)
@@ -82,7 +82,7 @@ def test_the_rate_of_the_samples_is_found_again():
 
 
 @given(st.integers(0, 99), st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=30))
-def test_value_and_gradient(seed, values):
+def test_the_curve_gives_value_and_gradient(seed, values):
     sampler = filled(population(seed))
     sampler.fit()
     knots, slopes = sampler.centers.tolist(), sampler.slopes.tolist()
@@ -94,7 +94,7 @@ def test_value_and_gradient(seed, values):
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 0, 2, 1), (1, 0, 3, 2)])
-def test_any_memory(order):
+def test_samples_may_lie_in_memory_in_any_order(order):
     sampler = filled(population(0))
     sampler.fit()
     plain = torch.randn(2, 3, 4, 5)
@@ -119,7 +119,7 @@ def test_silent_samples_give_the_unit_slope():
 
 
 @pytest.mark.parametrize(("z", "knots"), [(0.5, [(0, 0), (0.5, 0.5)]), (-0.5, [(-1, 0), (-0.5, 0.5)])])
-def test_a_single_centre(z, knots):
+def test_a_single_centre_makes_a_curve(z, knots):
     sampler = filled((torch.full((9, 1), z), torch.full((9, STEPS), 0.5)))
     sampler.fit()
     same_curve(sampler, *naive.fit(sampler.z, sampler.a))
@@ -140,7 +140,7 @@ def test_centres_out_of_order_become_one():
     assert sampler(x).max() == pytest.approx(sampler.max)
 
 
-def test_drives_below_zero_have_a_gradient_that_points_the_right_way():
+def test_a_drive_below_zero_has_a_gradient_of_the_right_sign():
     z, a = population(0)
     sampler = filled((z - 9, a))
     sampler.fit()
@@ -210,7 +210,7 @@ def test_a_checkpoint_of_another_form_is_refused():
         AnnSampler().load_state_dict({"curve": torch.zeros(7, 2)})
 
 
-def test_plot(monkeypatch):
+def test_plot_shows_samples_and_curve(monkeypatch):
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
@@ -244,7 +244,7 @@ def test_plot(monkeypatch):
         (lambda: fitted()(torch.zeros(3, dtype=torch.float64)), TypeError, "float32 on the CPU, got torch.float64"),
     ],
 )
-def test_refused(call, error, said):
+def test_bad_arguments_of_a_sampler_are_refused(call, error, said):
     with pytest.raises(error, match=said):
         call()
 

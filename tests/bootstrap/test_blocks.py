@@ -14,10 +14,11 @@ from lavadl_ref import bootstrap, slayer
 from lavadl_ref.bootstrap import Mode
 from lavadl_ref.bootstrap.block.base import AbstractBlock
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
+from tests.support.families import ADAPTIVE, COMPLEX, RATED
 from tests.support.matrix import FAMILIES
 
 T = 20
-RATED = ["cuba", "alif", "rf_iz", "adrf_iz", "sigma_delta"]
+RESONATORS = [name for name in RATED if name in COMPLEX]
 PHASE = ["rf", "adrf"]
 
 #: block: arguments behind the neuron's, input without its time
@@ -37,7 +38,7 @@ def _seed():
 
 
 #: where a rate says most about what a resonator that is not reset does
-SLOW = {"adrf_iz": {"period": 12, "decay": 0.3, "threshold": 0.75}}
+SLOW = {name: {"period": 12, "decay": 0.3, "threshold": 0.75} for name in RESONATORS if name in ADAPTIVE}
 
 
 def make(family, name, package=bootstrap, **options):
@@ -122,7 +123,7 @@ def test_blocks_without_neurons_are_the_same_in_every_mode(name):
 
 @pytest.mark.parametrize("family", RATED)
 @pytest.mark.parametrize("name", NEURONS)
-def test_sampled_rates_and_drives(family, name):
+def test_samples_hold_rates_and_drives(family, name):
     block = make(family, name)
     x = signal(name, family)
     y = block(x, mode=Mode.SAMPLE)
@@ -148,8 +149,8 @@ def test_the_drive_is_the_mean_weighted_input(family, name):
     torch.testing.assert_close(block(steady, mode=Mode.ANN), rates, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("family", ["rf_iz", "adrf_iz"])
-def test_the_drive_of_resonators(family):
+@pytest.mark.parametrize("family", RESONATORS)
+def test_the_drive_of_a_resonator_is_its_scaled_mean_input(family):
     block = make(family, "Dense")
     x = signal("Dense")
     block(x, mode=Mode.SAMPLE)
@@ -159,7 +160,7 @@ def test_the_drive_of_resonators(family):
     np.testing.assert_allclose(block.f.z, ((real + 1j * imag) * factor).imag.flatten(), atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["rf_iz", "adrf_iz"])
+@pytest.mark.parametrize("family", RESONATORS)
 @pytest.mark.parametrize("steps", [16, 64])
 def test_the_drive_of_resonators_tells_the_rate(family, steps):
     """Most of the variance of rates is between, not within, groups of neurons with about one drive."""
@@ -300,7 +301,7 @@ def test_signatures_are_slayers_but_for_the_shift(family):
             assert parameter.default == (False if parameter.name == "delay_shift" else expected)
 
 
-def test_blocks_do_not_shift_unless_asked():
+def test_delay_shift_of_a_block_is_off_by_default():
     x = signal("Dense")
     block = make("cuba", "Dense", weight_scale=4)
     late = make("cuba", "Dense", delay_shift=True)
@@ -310,7 +311,7 @@ def test_blocks_do_not_shift_unless_asked():
     assert torch.equal(late(x, mode=Mode.SNN)[..., 1:], y[..., :-1])
 
 
-def test_count_log():
+def test_the_logged_count_is_the_mean_rate():
     block = make("cuba", "Dense", count_log=True, weight_scale=4)
     x = signal("Dense")
     _, rate = block(x, mode=Mode.SAMPLE)
@@ -323,7 +324,7 @@ def test_count_log():
 @pytest.mark.parametrize("mode", [Mode.ANN, Mode.SAMPLE, Mode.FIT])
 @pytest.mark.parametrize("family", PHASE)
 @pytest.mark.parametrize("name", NEURONS)
-def test_neurons_that_fire_by_phase_have_no_rates(family, name, mode):
+def test_neurons_with_spikes_by_phase_have_no_rates(family, name, mode):
     said = f"a {name} block of {family} neurons cannot run in Mode.{mode.name}: they fire by phase"
     with pytest.raises(ValueError, match=said):
         make(family, name)(signal(name), mode=mode)
@@ -338,7 +339,7 @@ def test_delays_have_no_rates(mode):
 
 
 @pytest.mark.parametrize("mode", [Mode.ANN, Mode.FIT])
-def test_rates_before_any_sample(mode):
+def test_rates_need_a_sample(mode):
     with pytest.raises(
         RuntimeError, match=r"a Dense block of cuba neurons has no rate curve and no samples .* Mode.SAMPLE"
     ):
@@ -353,7 +354,7 @@ def test_a_first_fit_is_made_where_an_epoch_was_too_short_for_it():
     assert block.f.fitted
 
 
-def test_other_misuse():
+def test_misuse_of_modes_is_refused():
     with pytest.raises(TypeError, match=r"mode must be a bootstrap.Mode, got 'ann'"):
         make("cuba", "Dense")(signal("Dense"), mode="ann")
     with pytest.raises(ValueError, match="a Input block of bootstrap needs neurons"):

@@ -13,13 +13,13 @@ def first(mode, count=4):
     return list(itertools.islice(mode, count))
 
 
-def test_modes():
+def test_the_modes_are_numbered_as_in_lava_dl():
     assert [(mode.name, mode.value) for mode in Mode] == [("SNN", 0), ("ANN", 1), ("SAMPLE", 2), ("FIT", 3)]
 
 
 @pytest.mark.parametrize("base", Mode)
 @pytest.mark.parametrize("crossover", [0, 2])
-def test_first_layers_are_spiking_unless_sampled(base, crossover):
+def test_the_first_layers_spike_unless_samples_are_taken(base, crossover):
     mode = LayerMode(crossover, base)
     spiking = 0 if base is Mode.SAMPLE else crossover
     for _ in range(2):  # from the first layer each time
@@ -27,7 +27,7 @@ def test_first_layers_are_spiking_unless_sampled(base, crossover):
     assert str(mode) == f"Mode: {base.name}" + (" Crossover at: 2" if crossover else "")
 
 
-def test_the_order_of_events():
+def test_each_epoch_samples_then_fits_then_trains():
     scheduler = Scheduler(num_sample_iter=3, sample_period=2)
     for epoch in range(5):
         training = [scheduler.mode(epoch, i).base_mode for i in range(6)]
@@ -37,7 +37,7 @@ def test_the_order_of_events():
         assert scheduler.crossover == 0
 
 
-def test_defaults_sample_ten_iterations_each_tenth_epoch():
+def test_ten_iterations_of_each_tenth_epoch_are_sampled_by_default():
     scheduler = Scheduler()
     modes = {(e, i): scheduler.mode(e, i).base_mode for e in range(21) for i in range(12)}
     assert {key for key, mode in modes.items() if mode is Mode.SAMPLE} == {
@@ -57,7 +57,7 @@ def test_crossover_moves_in_training_only():
     assert first(scheduler.mode(5, 1)) == [Mode.SNN] * 2 + [Mode.ANN] * 2
 
 
-def test_statistics_of_the_spiking_network():
+def test_statistics_of_the_spiking_network_are_kept():
     scheduler, stats = Scheduler(), slayer.utils.LearningStats()
     stats.testing.num_samples, stats.testing.loss_sum, stats.testing.correct_samples = 4, 2.0, 3
     scheduler.sync_snn_stat(stats.testing)
@@ -74,7 +74,7 @@ def test_a_regression_has_no_accuracy():
     assert scheduler.snn_stat.accuracy is None
 
 
-def test_goes_on_from_its_state():
+def test_a_scheduler_goes_on_from_its_state():
     scheduler = Scheduler(2, 3, crossover_epochs=[1, 4])
     for epoch in range(3):
         scheduler.mode(epoch, 0)

@@ -7,6 +7,7 @@ import torch
 
 from lavadl_ref import bootstrap, exchange, slayer, verify
 from lavadl_ref.bootstrap import Mode
+from tests.support.families import ADAPTIVE, COMPLEX, RATED
 from tests.support.matrix import FAMILIES
 
 STEPS = 16
@@ -17,9 +18,9 @@ NEURONS = {
     "rf_iz": {"threshold": 0.5, "period": 16, "decay": 0.3, "tau_grad": 1, "scale_grad": 1},
     "rf": {"threshold": 0.125, "period": 6, "decay": 0.03},
     "adrf": {**FAMILIES["adrf"], "threshold": 0.125, "decay": 0.03},
-    "adrf_iz": {**FAMILIES["adrf_iz"], "period": 12, "decay": 0.3},
 }
-RATED = ["cuba", "alif", "rf_iz", "adrf_iz", "sigma_delta"]
+for family in set(RATED) & set(COMPLEX) & set(ADAPTIVE):
+    NEURONS[family] = {**FAMILIES[family], "period": 12, "decay": 0.3}
 
 
 class Network(torch.nn.Module):
@@ -86,7 +87,7 @@ def accuracy(network, mode):
 
 
 @pytest.mark.parametrize("family", RATED)
-def test_learns_as_rates_what_it_then_does_with_spikes(family):
+def test_a_network_learns_as_rates_what_it_then_does_with_spikes(family):
     torch.manual_seed(0)
     network = Network(family)
     losses = trained(network, bootstrap.routine.Scheduler(4, 2), 7)
@@ -97,7 +98,7 @@ def test_learns_as_rates_what_it_then_does_with_spikes(family):
 
 
 @pytest.mark.parametrize("family", ["cuba", "sigma_delta"])
-def test_crossover(family):
+def test_a_network_learns_on_through_its_crossover(family):
     """With layers that are spiking for good the network goes on learning, and ends as all spiking."""
     torch.manual_seed(0)
     network, scheduler = Network(family), bootstrap.routine.Scheduler(4, 2, crossover_epochs=[1, 2, 3, 4])
@@ -142,7 +143,7 @@ def test_training_goes_on_from_a_checkpoint_with_the_same_result():
 
 @pytest.mark.parametrize("dynamics", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_trained_exported_and_compared(family, dynamics, tmp_path):
+def test_a_trained_network_equals_its_export(family, dynamics, tmp_path):
     torch.manual_seed(0)
     network = Network(family, dynamics)
     if family in RATED:
@@ -166,7 +167,7 @@ def test_trained_exported_and_compared(family, dynamics, tmp_path):
 
 
 @pytest.mark.lava
-def test_on_lava(tmp_path):
+def test_a_bootstrapped_network_runs_on_lava(tmp_path):
     pytest.importorskip("lava")
     torch.manual_seed(0)
     network = Network()

@@ -72,7 +72,7 @@ def test_a_good_file_is_read(tmp_path, name):
 
 
 @pytest.mark.parametrize(("name", "kind"), [(name, kind) for name, reader in READERS.items() for kind in reader.bad])
-def test_a_bad_file_is_refused(tmp_path, name, kind):
+def test_a_bad_file_of_a_data_set_is_refused(tmp_path, name, kind):
     reader = READERS[name]
     path = tmp_path / reader.name
     path.write_bytes(reader.bad[kind])
@@ -105,7 +105,7 @@ def test_what_is_no_file_is_refused(tmp_path, name):
 
 
 @readers
-def test_a_file_that_may_not_be_read(tmp_path, name, monkeypatch):
+def test_a_file_without_permission_is_refused(tmp_path, name, monkeypatch):
     reader = READERS[name]
     path = tmp_path / reader.name
     path.write_bytes(reader.good)

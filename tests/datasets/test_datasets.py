@@ -23,7 +23,7 @@ def test_another_name_is_an_attribute_error():
         _ = datasets.CIFAR
 
 
-def test_is_imported_without_what_its_parts_need():
+def test_datasets_are_imported_without_what_their_parts_need():
     code = (
         "import sys; before = set(sys.modules); import lavadl_ref.datasets;"
         "print({'torch', 'sklearn', 'PIL', 'numba'} & (set(sys.modules) - before))"

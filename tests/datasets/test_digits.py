@@ -52,7 +52,7 @@ def test_enlarged_digits_keep_range_place_and_margin():
     assert label == int(large.labels[5])
 
 
-def test_too_small_a_size_is_refused():
+def test_a_size_below_eight_is_refused():
     with pytest.raises(ValueError, match="size of Digits must be at least 8, got 7"):
         Digits(size=7)
 

@@ -44,7 +44,7 @@ def test_arrays_are_read_as_written(array, suffix, tmp_path_factory):
 
 @pytest.mark.parametrize("suffix", ["idx", "idx.gz"])
 @given(length=st.integers(0, 27))
-def test_a_file_cut_short_is_refused(length, suffix, tmp_path_factory):
+def test_an_mnist_file_cut_short_is_refused(length, suffix, tmp_path_factory):
     whole = idx(np.arange(12, dtype="u1").reshape(3, 4))
     assert len(whole) == 24
     path = put(tmp_path_factory.mktemp("idx") / f"a.{suffix}", (whole + b"more")[:length])
@@ -89,7 +89,7 @@ def folder(path, count=3, labels=(7, 0, 9), part="train", suffix="", side=28):
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize(("part", "train"), [("train", True), ("t10k", False)])
-def test_pictures_and_labels(tmp_path, part, train, suffix):
+def test_mnist_gives_pictures_and_labels(tmp_path, part, train, suffix):
     images = folder(tmp_path, part=part, suffix=suffix)
     data = MNIST(tmp_path, train)
     assert (len(data), data.images.shape, data.images.dtype) == (3, (3, 28, 28), torch.float32)

@@ -22,7 +22,7 @@ def put(folder, part, digit, name="00002.bin", event=None):
     return path
 
 
-def test_tensor_and_label(tmp_path):
+def test_nmnist_gives_tensor_and_label(tmp_path):
     put(tmp_path, "Train", 3)
     put(tmp_path, "Train", 0, "00009.bin", recording(time=(5.0, 301.0)))
     put(tmp_path, "Test", 8)
@@ -40,7 +40,7 @@ def test_tensor_and_label(tmp_path):
         _ = data[2]
 
 
-def test_longer_steps(tmp_path):
+def test_a_sampling_time_makes_longer_steps(tmp_path):
     put(tmp_path, "Train", 3)
     spikes, _ = NMNIST(tmp_path, sampling_time=3, steps=101)[0]
     assert spikes.nonzero().tolist() == [[0, 2, 1, 0], [1, 0, 33, 100]]
@@ -86,7 +86,7 @@ def test_an_event_off_the_sensor_is_refused(tmp_path, column):
         _ = NMNIST(tmp_path)[0]
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_a_missing_nmnist_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent: there is no such folder; .* Train and Test"):
         NMNIST(tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match=r"Train: there is no such folder; .* for each digit"):

@@ -39,7 +39,7 @@ def test_nothing_is_left_out(tmp_path):
         Oxford(tmp_path, neurons=4, steps=4)
 
 
-def test_a_file_cut_short_is_refused(tmp_path):
+def test_an_oxford_file_cut_short_is_refused(tmp_path):
     written(tmp_path, [3, 0], [1.0, 4.0])
     path = tmp_path / "output.bs1"
     path.write_bytes(path.read_bytes()[:-1])
@@ -47,7 +47,7 @@ def test_a_file_cut_short_is_refused(tmp_path):
         Oxford(tmp_path)
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_a_missing_oxford_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent: there is no such folder; .* input\.bs1 and output\.bs1"):
         Oxford(tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match=r"input\.bs1: there is no such file; expected 1-D spike trains"):
@@ -58,12 +58,12 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("index", [1, -2])
-def test_there_is_one_sample(tmp_path, index):
+def test_oxford_has_one_sample(tmp_path, index):
     with pytest.raises(IndexError, match="index of Oxford must be at least -1 and below 1, got"):
         Oxford(written(tmp_path, [0], [0.0]))[index]
 
 
-def test_the_recorded_spike_trains(data):
+def test_the_recorded_spike_trains_are_read(data):
     folder = data / "oxford"
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there")

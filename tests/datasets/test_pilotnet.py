@@ -26,7 +26,7 @@ def drive(folder, frames=10, line="{n}.png {angle}", size=(256, 455)):
 
 
 @pytest.mark.parametrize("line", ["{n}.png {angle}", "{n}.png {angle},2018-07-01 17:09:44:912", "  {n}.png\t{angle}  "])
-def test_frames_and_angles(tmp_path, line):
+def test_pilotnet_gives_frames_and_angles(tmp_path, line):
     data = PilotNet(drive(tmp_path, 11, line), sequence=3)
     # eight of eleven frames make two sequences of three
     assert len(data) == 2
@@ -72,7 +72,7 @@ def test_a_frame_outside_the_folder_is_refused(tmp_path):
         PilotNet(drive(tmp_path, line="../{n}.png {angle}"))
 
 
-def test_too_few_frames_are_refused(tmp_path):
+def test_frames_fewer_than_a_sequence_are_refused(tmp_path):
     with pytest.raises(ValueError, match="frames to test with must be at least 3, got 2"):
         PilotNet(drive(tmp_path), train=False, sequence=3)
 
@@ -89,14 +89,14 @@ def test_damaged_and_missing_pictures_are_named_when_read(tmp_path):
         _ = data[0]
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_a_missing_drive_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent: there is no such folder"):
         PilotNet(tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match=r"data\.txt: there is no such file; expected a line for each frame"):
         PilotNet(tmp_path)
 
 
-def test_without_pillow_the_extra_is_named(tmp_path, monkeypatch):
+def test_the_extra_is_named_where_pillow_is_missing(tmp_path, monkeypatch):
     drive(tmp_path)
     for name in ("PIL", "PIL.Image"):
         monkeypatch.setitem(sys.modules, name, None)

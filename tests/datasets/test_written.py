@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from lavadl_ref.datasets import XOR, WrittenSpikes, written  # noqa: E402
 
 
-def test_a_word_as_cells():
+def test_a_word_is_drawn_as_cells():
     rows = ["".join(".#"[cell] for cell in row) for row in written.picture("LT").astype(int)]
     assert rows == [
         "#.....#####",
@@ -23,7 +23,7 @@ def test_a_word_as_cells():
     ]
 
 
-def test_letters_differ():
+def test_all_letters_differ_from_each_other():
     letters = {letter: written.picture(letter).tobytes() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ- "}
     assert len(set(letters.values())) == 28
     assert all(written.picture(letter).shape == (7, 5) for letter in letters)
@@ -35,7 +35,7 @@ def test_other_words_are_refused(word):
         WrittenSpikes(word)
 
 
-def test_with_full_ink_the_target_is_the_word():
+def test_the_target_with_full_ink_is_the_word():
     # one neuron and one step a cell, and a margin of one
     _, target = WrittenSpikes("LT", neurons=9, steps=13, ink=1)[0]
     assert target.dtype == torch.float32
@@ -43,7 +43,7 @@ def test_with_full_ink_the_target_is_the_word():
     assert float(target.sum()) == written.picture("LT").sum()
 
 
-def test_trains_have_their_rates():
+def test_spike_trains_have_their_rates():
     data = WrittenSpikes()
     x, target = data[0]
     assert (len(data), x.shape, target.shape) == (1, (200, 2000), (200, 2000))
@@ -71,7 +71,7 @@ def test_bad_arguments_are_refused():
         _ = WrittenSpikes()[1]
 
 
-def test_exclusive_or():
+def test_xor_gives_its_truth_table():
     data = XOR(3)
     assert len(data) == 4
     for x, y in list(data)[:4]:

@@ -60,38 +60,38 @@ def with_weight(path, **options):
         return file.create_dataset("layer/1/weight", **options).name and path
 
 
-def test_a_dataset_that_claims_terabytes(tmp_path):
+def test_a_dataset_that_claims_terabytes_is_refused_cheaply(tmp_path):
     path = with_weight(tmp_path / "x.net", shape=(2**22, 2**22), dtype="f4")
     assert path.stat().st_size < 30_000
     assert_cheap(path, "layer 1: weight: claims 70,368,744,177,664 bytes, more than")
 
 
 @pytest.mark.parametrize("key", ["weight/imag", "weight_rec/real", "weight_rec/imag", "bias/real", "bias/imag"])
-def test_a_part_that_claims_terabytes(tmp_path, key):
+def test_a_part_that_claims_terabytes_is_refused_cheaply(tmp_path, key):
     path = store(tmp_path / "x.net", resonator_net() | {f"layer/1/{key}": None})
     with h5py.File(path, "a") as file:
         file.create_dataset(f"layer/1/{key}", shape=(2**22, 2**22), dtype="f4")
     assert_cheap(path, f"layer 1: {key}: claims 70,368,744,177,664 bytes, more than")
 
 
-def test_a_chunked_dataset_that_claims_terabytes(tmp_path):
+def test_a_chunked_dataset_that_claims_terabytes_is_refused_cheaply(tmp_path):
     path = with_weight(tmp_path / "x.net", shape=(2**22, 2**22), dtype="f4", chunks=(64, 64))
     assert_cheap(path, "layer 1: weight: claims 140,737,488,355,328 bytes, more than")
 
 
 @pytest.mark.parametrize("shape", [(2000, 2000), (1, 2**14 + 1)])
-def test_chunks_without_end_that_were_never_written(tmp_path, shape):
+def test_endless_chunks_that_were_never_written_are_refused_cheaply(tmp_path, shape):
     path = with_weight(tmp_path / "x.net", shape=shape, dtype="f4", chunks=(1, 1))
     assert_cheap(path, f"layer 1: weight: must have at most 16384 chunks, got {shape[0] * shape[1]:,}")
 
 
-def test_chunks_that_were_not_written(tmp_path):
+def test_chunks_that_were_not_written_are_refused(tmp_path):
     path = with_weight(tmp_path / "x.net", shape=(3, 4), dtype="f4", chunks=(2, 2))
     assert_cheap(path, "layer 1: weight: must have 4 chunks of data, got 0")
 
 
 @pytest.mark.parametrize("key", ["shape", "stride", "padding", "dilation", "kernelSize", "groups", "inChannels"])
-def test_many_numbers_where_few_belong(tmp_path, key):
+def test_many_numbers_where_few_belong_are_refused_cheaply(tmp_path, key):
     numbers = np.zeros((1024, 1024), np.int8)
     path = store(tmp_path / "x.net", conv_net() | {f"layer/1/{key}": numbers})
     wanted = "be one value" if key in ("groups", "inChannels") else "have at most 16 numbers"
@@ -100,7 +100,7 @@ def test_many_numbers_where_few_belong(tmp_path, key):
 
 
 @pytest.mark.parametrize("channels", [2**23, 2**28])
-def test_one_delay_for_a_huge_number_of_channels(tmp_path, channels):
+def test_one_delay_for_a_huge_number_of_channels_takes_little_memory(tmp_path, channels):
     changes = {"layer/1/shape": np.array([channels]), "layer/1/delay": np.array([1.0])}
     path = store(tmp_path / "x.net", dense_net() | changes)
     if channels == 2**28:
@@ -115,12 +115,12 @@ def test_narrow_and_wide_types_are_read_without_a_warning(tmp_path, dtype):
     assert exchange.read(path).layers[1].weight.tolist() == np.arange(12).reshape(3, 4).tolist()
 
 
-def test_a_small_dataset_with_large_chunks(tmp_path):
+def test_a_small_dataset_with_large_chunks_is_refused_cheaply(tmp_path):
     path = with_weight(tmp_path / "x.net", shape=(3, 4), maxshape=(None, None), dtype="f4", chunks=(2**14, 2**14))
     assert_cheap(path, "layer 1: weight: claims 1,073,741,824 bytes for each chunk")
 
 
-def test_data_that_was_never_written(tmp_path):
+def test_data_that_was_never_written_is_refused(tmp_path):
     path = with_weight(tmp_path / "x.net", shape=(3, 4), dtype="f4")
     assert_cheap(path, "layer 1: weight: claims 48 bytes, but no data was written")
 
@@ -138,7 +138,7 @@ def test_compressed_data_within_the_limit_is_read(tmp_path):
     assert_cheap(path, None)
 
 
-def test_compressed_data_beyond_the_limit(tmp_path):
+def test_compressed_data_beyond_the_limit_is_refused(tmp_path):
     path = with_weight(
         tmp_path / "x.net",
         data=np.zeros((4000, 4000), np.int8),
@@ -148,7 +148,7 @@ def test_compressed_data_beyond_the_limit(tmp_path):
     assert_cheap(path, "layer 1: weight: claims 128,000,000 bytes, more than the 67,108,864")
 
 
-def test_a_chunk_that_inflates_to_more_than_it_should(tmp_path):
+def test_a_chunk_that_inflates_to_more_than_it_should_is_refused(tmp_path):
     path = with_weight(tmp_path / "x.net", shape=(3, 4), dtype="f4", compression="gzip", chunks=(3, 4))
     packer = zlib.compressobj(9)
     bomb = b"".join(packer.compress(bytes(2**24)) for _ in range(64)) + packer.flush()
@@ -161,7 +161,7 @@ def test_a_chunk_that_inflates_to_more_than_it_should(tmp_path):
 @pytest.mark.parametrize(
     ("compression", "held"), [(None, 1), (None, 44), (None, 47), ("gzip", 0), ("gzip", 1), ("gzip", 44), ("gzip", 47)]
 )
-def test_a_chunk_that_holds_less_than_it_should(tmp_path, checksum, compression, held):
+def test_a_chunk_that_holds_less_than_it_should_is_refused(tmp_path, checksum, compression, held):
     """HDF5 takes the checksum from the end of a chunk without looking whether there is one, and ends the process."""
     options = {"compression": compression, "fletcher32": checksum, "chunks": (3, 4)}
     path = with_weight(tmp_path / "x.net", shape=(3, 4), dtype="f4", **options)
@@ -172,7 +172,7 @@ def test_a_chunk_that_holds_less_than_it_should(tmp_path, checksum, compression,
         exchange.read(path)
 
 
-def test_the_same_bytes_named_many_times(tmp_path):
+def test_the_same_bytes_named_many_times_are_refused_cheaply(tmp_path):
     path = store(tmp_path / "x.net", dense_net())
     with h5py.File(path, "a") as file:
         file["big"] = np.zeros(2**20, np.float32)
@@ -185,7 +185,7 @@ def test_the_same_bytes_named_many_times(tmp_path):
     assert_cheap(path, "layer 4: weight: claims 4,194,304 bytes, more than")
 
 
-def test_many_keys(tmp_path):
+def test_many_keys_of_a_layer_take_little_memory(tmp_path):
     path = store(tmp_path / "x.net", dense_net())
     with h5py.File(path, "a", libver="latest") as file:
         for index in range(5000):
@@ -194,7 +194,7 @@ def test_many_keys(tmp_path):
 
 
 @pytest.mark.parametrize("length", [5, 2**31, 2**32 - 16])
-def test_a_string_that_claims_gigabytes(tmp_path, length):
+def test_a_string_that_claims_gigabytes_is_refused_cheaply(tmp_path, length):
     path = store(tmp_path / "x.net", dense_net())
     with h5py.File(path) as file:
         offset = file["layer/1/neuron/type"].id.get_offset()
@@ -205,7 +205,7 @@ def test_a_string_that_claims_gigabytes(tmp_path, length):
     assert_cheap(path, "layer 1: neuron/type: ")
 
 
-def test_a_string_heap_that_never_ends(tmp_path):
+def test_a_string_heap_that_never_ends_is_refused_cheaply(tmp_path):
     path = store(tmp_path / "x.net", dense_net())
     data = bytearray(path.read_bytes())
     heap = data.index(b"GCOL")
@@ -215,7 +215,7 @@ def test_a_string_heap_that_never_ends(tmp_path):
     assert_cheap(path, "layer 0: neuron/type: ")
 
 
-def test_data_after_a_user_block(tmp_path):
+def test_data_after_a_user_block_is_refused(tmp_path):
     path = tmp_path / "x.net"
     with h5py.File(path, "w", userblock_size=512) as file:
         file["layer/0/type"] = "flatten"
@@ -241,7 +241,7 @@ def test_flipped_bytes_give_a_legal_network_or_one_error(tmp_path, net):
     assert all(message.startswith(f"{path}: ") for message in refused)
 
 
-def test_neither_torch_nor_lava_is_needed(tmp_path):
+def test_files_are_read_without_torch_and_lava(tmp_path):
     path = store(tmp_path / "x.net", dense_net())
     blocked = ("torch", "lava", "lavadl_kernels", "numba", "scipy")
     code = f"""

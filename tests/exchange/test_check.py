@@ -48,7 +48,7 @@ def pool(**changes):
         ((dense(weight=ONES.astype(float)),), "layer 0: weight: must be an int64 array, got float64"),
         ((dense(weight=[[1, 2]] * 3),), "layer 0: weight: must be an int64 array, got list"),
         ((dense(weight=ONES[:, :0]),), r"layer 0: weight: must have shape \(3, any\), got \(3, 0\)"),
-        ((dense(neuron=Neuron("X", {})),), "layer 0: neuron/type: must be one of ADRF_IZHIKEVICH"),
+        ((dense(neuron=Neuron("X", {})),), "layer 0: neuron/type: must be one of ADRF_"),
         ((dense(neuron=Neuron("CUBA", {"decay": 1})),), "layer 0: neuron: CUBA has no parameter decay"),
         (
             (dense(neuron=Neuron("CUBA", {"threshold": 80})),),
@@ -117,7 +117,7 @@ def pool(**changes):
         ),
     ],
 )
-def test_refused(layers, expected):
+def test_an_illegal_layer_is_refused(layers, expected):
     with pytest.raises(ExchangeError, match=f"^{expected}"):
         check(Network(layers))
 
@@ -243,7 +243,7 @@ def test_a_layer_without_neurons_has_no_imaginary_part(field):
         (Neuron("SDNN", {"activation": "relu"}), "neuron/vThMant: missing; SDNN neurons need it unless sigma_output"),
     ],
 )
-def test_refused_neuron(neuron, expected):
+def test_an_illegal_neuron_is_refused(neuron, expected):
     imag = ONES if neuron.type == "RF_PHASE" else None
     with pytest.raises(ExchangeError, match=f"^layer 0: {expected}"):
         check(Network((dense(neuron=neuron, weight_imag=imag),)))
@@ -263,7 +263,7 @@ def test_no_part_of_a_legal_layer_is_dispensable(network):
                 check(Network(tuple(layers)))
 
 
-def test_refused_input_bias():
+def test_an_illegal_input_bias_is_refused():
     for values, expected in (
         (ZEROS[:2], r"must have shape \(3,\), got \(2,\)"),
         (ZEROS.astype(float), "must be an int64 array, got float64"),
@@ -276,7 +276,7 @@ def test_refused_input_bias():
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_neurons_that_never_spike_are_legal_in_every_family(name):
+def test_every_family_may_have_neurons_that_never_spike(name):
     neuron = Neuron(name, {**of_family(name).parameters, "threshold": NEVER})
     check(Network((dense(neuron=neuron, weight_imag=ONES if name in COMPLEX else None, delay_shift=False),)))
 

@@ -23,7 +23,7 @@ def net(parameters=CUBA, simulation=None, **values):
     return Network((layer,), simulation or {})
 
 
-def test_the_bytes_it_is_made_of():
+def test_the_digest_is_made_of_these_bytes():
     def numbers(*values):
         return b"".join(value.to_bytes(8, "little", signed=True) for value in values)
 
@@ -68,7 +68,7 @@ def test_whatever_differs_is_told_apart():
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(left=networks(max_layers=2, max_extent=2), right=networks(max_layers=2, max_extent=2))
-def test_equal_where_descriptions_are(tmp_path_factory, left, right):
+def test_digests_are_equal_where_descriptions_are(tmp_path_factory, left, right):
     path = tmp_path_factory.mktemp("net") / "x.net"
     exchange.write(path, left)
     with h5py.File(path) as file:
@@ -122,7 +122,7 @@ def test_every_bit_of_the_weights_counts(tmp_path):
         (["0" * 64] * 2, "digest: must be one string, got shape (2,)"),
     ],
 )
-def test_a_bad_digest(tmp_path, entry, expected):
+def test_a_bad_digest_is_refused(tmp_path, entry, expected):
     path = store(tmp_path / "x.net", dense_net() | {"digest": entry})
     with pytest.raises(ExchangeError) as caught:
         exchange.read(path)
@@ -131,7 +131,7 @@ def test_a_bad_digest(tmp_path, entry, expected):
     assert "\n" not in text
 
 
-def test_files_without_one_are_read(tmp_path):
+def test_files_without_a_digest_are_read(tmp_path):
     bare = store(tmp_path / "x.net", dense_net())
     found = digest(exchange.read(bare))
     assert exchange.read(store(tmp_path / "y.net", dense_net() | {"digest": found})).layers[0].shape == (4,)

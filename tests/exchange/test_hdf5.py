@@ -61,7 +61,7 @@ def assert_agrees(path):
 
 @pytest.mark.parametrize("libver", FORMATS)
 @pytest.mark.parametrize("keys", [1, 8, 9, 70, 900])
-def test_groups_of_any_size(tmp_path, libver, keys):
+def test_groups_of_any_size_are_read(tmp_path, libver, keys):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w", libver=libver) as file:
         for index in range(keys):
@@ -71,7 +71,7 @@ def test_groups_of_any_size(tmp_path, libver, keys):
 
 @pytest.mark.parametrize("libver", FORMATS)
 @pytest.mark.parametrize("order", [False, True])
-def test_types_shapes_attributes(tmp_path, libver, order):
+def test_types_shapes_and_attributes_are_read(tmp_path, libver, order):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w", libver=libver, track_order=order) as file:
         for dtype, shape in itertools.product(NUMBERS, [(), (1,), (3,), (2, 0, 3), (4, 3, 2)]):
@@ -93,7 +93,7 @@ def test_types_shapes_attributes(tmp_path, libver, order):
 @pytest.mark.parametrize("fletcher32", [False, True])
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_chunks(tmp_path_factory, libver, compression, shuffle, fletcher32, data):
+def test_chunks_of_any_shape_are_read(tmp_path_factory, libver, compression, shuffle, fletcher32, data):
     path = tmp_path_factory.mktemp("chunks") / "x.h5"
     shape = tuple(data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=4)))
     chunks = tuple(data.draw(st.integers(1, extent)) for extent in shape)
@@ -112,7 +112,7 @@ def test_chunks(tmp_path_factory, libver, compression, shuffle, fletcher32, data
 
 
 @pytest.mark.parametrize("libver", FORMATS)
-def test_layouts(tmp_path, libver):
+def test_every_layout_of_data_is_read(tmp_path, libver):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w", libver=libver) as file:
         for name, kind in (("compact", h5py.h5d.COMPACT), ("contiguous", h5py.h5d.CONTIGUOUS)):
@@ -155,7 +155,7 @@ def test_the_checksum_is_the_sum_of_sums(data):
     assert (found & 0xFFFF) % 65535 == first % 65535
 
 
-def test_a_long_checksum(tmp_path):
+def test_a_checksum_of_much_data_is_right(tmp_path):
     values = np.random.default_rng(0).integers(0, 256, 2**19).astype("u1")
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("x", data=values, chunks=values.shape, fletcher32=True)

@@ -61,7 +61,7 @@ def test_a_window_tells_its_input_where_only_one_fits(network):
         (window(exchange.Pool, (2, 4, 6), (1, 1, 2, 2)), (2, 5, 7)),
     ],
 )
-def test_by_hand(layer, expected):
+def test_a_network_built_by_hand_tells_its_input_shape(layer, expected):
     assert Network((layer,)).input_shape == expected
 
 

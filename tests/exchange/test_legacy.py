@@ -6,7 +6,7 @@ import pytest
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange import ExchangeError
-from tests.support.net_files import STRING, conv_net, dense, dense_net, kind, store
+from tests.support.net_files import STRING, conv_net, dense, dense_net, kind, store, window
 from tests.support.same_networks import same
 
 
@@ -58,7 +58,7 @@ def test_keys_that_are_not_used_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("exponent", [4, -4, 3, -3])
-def test_an_exponent_that_the_exporter_did_not_use_itself(tmp_path, exponent):
+def test_an_exponent_that_the_exporter_did_not_use_itself_is_warned_of(tmp_path, exponent):
     changes = {"layer/1/neuron/weight_exp": np.array([exponent], np.float32)}
     place = store(tmp_path / "x.net", dense_net() | changes)
     if abs(exponent) == 3:
@@ -103,19 +103,19 @@ def test_dense_weight_of_one_column_may_be_a_vector(tmp_path):
 
 
 @pytest.mark.parametrize("threshold", [131071, 262143, 0])
-def test_thresholds_that_never_or_always_fire(tmp_path, threshold):
+def test_thresholds_that_never_or_always_fire_are_read(tmp_path, threshold):
     network = read(tmp_path, dense_net() | {"layer/1/neuron/vThMant": threshold})
     assert network.layers[1].neuron["threshold"] == threshold
 
 
-def test_dense_without_neurons(tmp_path):
+def test_a_dense_layer_without_neurons_is_read(tmp_path):
     entries = {key: value for key, value in dense_net().items() if "layer/2/neuron" not in key}
     layer = read(tmp_path, entries).layers[2]
     assert layer.neuron is None
     assert not layer.shifts
 
 
-def test_biases_in_double_precision(tmp_path):
+def test_biases_in_double_precision_are_read(tmp_path):
     network = read(tmp_path, dense_net() | {"layer/1/bias": np.array([1.0, -2.0, 3.0])})
     assert network.layers[1].bias.tolist() == [1, -2, 3]
 
@@ -126,7 +126,7 @@ def test_one_delay_stands_for_all_channels(tmp_path):
         assert network.layers[1].delay.tolist() == [5, 5, 5]
 
 
-def test_simulation_group(tmp_path):
+def test_the_simulation_group_is_read(tmp_path):
     network = read(tmp_path, dense_net() | {"simulation/Ts": 1, "simulation/tSample": 64})
     assert network.simulation == {"Ts": 1, "tSample": 64}
 
@@ -137,13 +137,7 @@ def test_detector_head_has_neither_threshold_nor_activation(tmp_path):
         "layer/0/shape": np.array([6, 7, 7]),
         "layer/0/weight": np.full((6, 8, 1, 1, 1), 510, np.float32),
         "layer/0/bias": np.zeros(6, np.float32),
-        "layer/0/inChannels": 8,
-        "layer/0/outChannels": 6,
-        "layer/0/kernelSize": np.array([1, 1]),
-        "layer/0/stride": np.array([1, 1]),
-        "layer/0/padding": np.array([0, 0]),
-        "layer/0/dilation": np.array([1, 1]),
-        "layer/0/groups": 1,
+        **window(0, (8, 6), 1, 1, 0),
         "layer/0/neuron/type": "SDNN",
         "layer/0/neuron/sigma_output": True,
     }
@@ -160,7 +154,7 @@ def test_detector_head_has_neither_threshold_nor_activation(tmp_path):
         read(tmp_path, entries | {"layer/0/neuron/sigma_output": None})
 
 
-def test_complex_weights(tmp_path):
+def test_complex_weights_of_the_old_form_are_read(tmp_path):
     entries = {key: value for key, value in dense_net().items() if "layer/1/neuron" not in key}
     weight = entries.pop("layer/1/weight")
     entries |= {"layer/1/weight/real": weight, "layer/1/weight/imag": -weight}
@@ -187,7 +181,7 @@ def test_pooling_may_keep_a_last_window_that_reaches_past_the_edge(tmp_path):
         pool(4, 2)
 
 
-def test_gzip_and_big_endian_data(tmp_path):
+def test_gzip_and_big_endian_data_are_read(tmp_path):
     path = store(tmp_path / "x.net", dense_net())
     expected = exchange.read(path)
     with h5py.File(path, "a") as file:
@@ -199,6 +193,6 @@ def test_gzip_and_big_endian_data(tmp_path):
     assert same(exchange.read(path), expected)
 
 
-def test_a_layer_of_an_exporter_that_was_never_released(tmp_path):
+def test_a_layer_of_an_exporter_that_was_never_released_is_refused(tmp_path):
     with pytest.raises(ExchangeError, match=r"layer 1: type: 'recurrent' is of .* never released.*Recurrent block"):
         read(tmp_path, dense_net() | {"layer/1/type": np.array([b"recurrent"], "S10")})

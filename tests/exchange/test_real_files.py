@@ -41,7 +41,7 @@ def read_and_write(path, tmp_path):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_recorded_data(data, tmp_path, name):
+def test_recorded_files_survive_a_round_trip(data, tmp_path, name):
     path = data / name
     if not path.is_file():
         pytest.skip(f"{path} is absent")
@@ -51,7 +51,7 @@ def test_recorded_data(data, tmp_path, name):
 
 @pytest.mark.upstream
 @pytest.mark.parametrize("name", UPSTREAM)
-def test_files_of_lava_dl(upstream, tmp_path, name):
+def test_files_of_lava_dl_survive_a_round_trip(upstream, tmp_path, name):
     path = upstream / name
     if path.read_bytes()[:7] == b"version":
         with pytest.raises(exchange.ExchangeError, match="Git LFS pointer"):
@@ -61,7 +61,7 @@ def test_files_of_lava_dl(upstream, tmp_path, name):
     assert [layer.kind for layer in network.layers] == UPSTREAM[name]
 
 
-def test_values_of_tinynet(data):
+def test_the_values_of_tinynet_are_read(data):
     network = exchange.read(data / "tinynet" / "tiny.net")
     assert network.simulation == {"Ts": 1, "tSample": 64}
     first, conv, _ = network.layers

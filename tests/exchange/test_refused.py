@@ -103,7 +103,7 @@ HALF = np.array([[0, 1, 2, 3], [0, 0.5, 2, 3], [0, 1, 2, 3]], np.float32)
         ({"layer/4/type": kind("flatten")}, "layer 3: missing; layers are numbered from 0, got 0, 1"),
     ],
 )
-def test_bad_dataset(tmp_path, changes, expected):
+def test_a_bad_dataset_is_named(tmp_path, changes, expected):
     assert message(store(tmp_path / "x.net", dense_net() | changes)).startswith(expected)
 
 
@@ -131,7 +131,7 @@ def test_bad_dataset(tmp_path, changes, expected):
         ({"layer/1/outFeatures": 4}, "layer 1: outFeatures: unknown key"),
     ],
 )
-def test_bad_convolution(tmp_path, changes, expected):
+def test_a_bad_convolution_is_named(tmp_path, changes, expected):
     assert message(store(tmp_path / "x.net", conv_net() | changes)).startswith(expected)
 
 
@@ -181,18 +181,18 @@ def without(entries, start):
         ),
     ],
 )
-def test_bad_parts(tmp_path, changes, expected):
+def test_a_bad_complex_part_is_named(tmp_path, changes, expected):
     assert message(store(tmp_path / "x.net", resonator_net() | changes)).startswith(expected)
 
 
 @pytest.mark.parametrize(("key", "shape"), [("weight", (3, 3)), ("weight_rec", (3, 3)), ("bias", (3,))])
-def test_one_part_in_place_of_two(tmp_path, key, shape):
+def test_one_part_in_place_of_two_is_refused(tmp_path, key, shape):
     entries = without(resonator_net(), f"layer/1/{key}/") | {f"layer/1/{key}": np.zeros(shape, np.float32)}
     wanted = f"layer 1: {key}/imag: missing; RF_PHASE neurons have complex input"
     assert message(store(tmp_path / "x.net", entries)) == wanted
 
 
-def test_only_recurrent_layers_have_feedback(tmp_path):
+def test_feedback_belongs_to_recurrent_layers_alone(tmp_path):
     path = store(tmp_path / "x.net", resonator_net())
     assert isinstance(exchange.read(path).layers[1], exchange.Recurrent)
     path = store(tmp_path / "y.net", resonator_net() | {"layer/1/type": kind("dense")})
@@ -200,7 +200,7 @@ def test_only_recurrent_layers_have_feedback(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["bias", "weight_rec"])
-def test_links_and_cycles_in_place_of_parts(tmp_path, key):
+def test_links_and_cycles_in_place_of_parts_are_refused(tmp_path, key):
     path = store(tmp_path / "x.net", without(resonator_net(), f"layer/1/{key}/"))
     with h5py.File(path, "a") as file:
         file[f"layer/1/{key}"] = file["layer"]
@@ -216,7 +216,7 @@ def test_links_and_cycles_in_place_of_parts(tmp_path, key):
     assert message(path) == f"layer 1: {key}/imag: must be a dataset, got a group"
 
 
-def test_a_group_in_place_of_an_input_bias(tmp_path):
+def test_a_group_in_place_of_an_input_bias_is_refused(tmp_path):
     entries = dense_net() | {"layer/1/type": kind("dense_rec"), "layer/1/weight_rec": np.zeros((3, 3))}
     path = store(tmp_path / "x.net", entries | {"layer/1/inputBias/real": np.zeros(3)})
     assert message(path) == "layer 1: inputBias: must be a dataset, got a group"
@@ -224,20 +224,20 @@ def test_a_group_in_place_of_an_input_bias(tmp_path):
     assert message(path) == "layer 1: inputBias: must have shape (3,), got (2,)"
 
 
-def test_missing_layer(tmp_path):
+def test_a_missing_layer_is_named(tmp_path):
     entries = {key: value for key, value in dense_net().items() if not key.startswith("layer/1/")}
     text = message(store(tmp_path / "x.net", entries))
     assert text == "layer 1: missing; layers are numbered from 0, got 0, 2"
 
 
-def test_no_layers(tmp_path):
+def test_a_file_without_layers_is_refused(tmp_path):
     assert message(store(tmp_path / "x.net", {"simulation/Ts": 1})) == "layer: missing"
     with h5py.File(tmp_path / "y.net", "w") as file:
         file.create_group("layer")
     assert message(tmp_path / "y.net") == "layer: must have 1 to 1024 layers, got 0"
 
 
-def test_groups_and_datasets_in_each_others_place(tmp_path):
+def test_groups_and_datasets_in_each_others_place_are_refused(tmp_path):
     assert message(store(tmp_path / "x.net", {"layer": 3})) == "layer: must be a group, got a dataset"
     entries = {key: value for key, value in dense_net().items() if "layer/1/neuron" not in key}
     text = message(store(tmp_path / "y.net", entries | {"layer/1/neuron": 3}))
@@ -247,14 +247,14 @@ def test_groups_and_datasets_in_each_others_place(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 100, 0.5, -1])
-def test_truncated(tmp_path, cut):
+def test_a_truncated_file_is_refused(tmp_path, cut):
     path = store(tmp_path / "x.net", dense_net())
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * cut) if isinstance(cut, float) else cut])
     assert any(word in message(path) for word in ("cut short", "must be an HDF5 file"))
 
 
-def test_not_a_readable_file(tmp_path):
+def test_a_file_of_another_kind_is_refused(tmp_path):
     path = tmp_path / "x.net"
     assert message(path) == "cannot be opened: No such file or directory"
     path.write_bytes(b"")
@@ -271,7 +271,7 @@ def test_not_a_readable_file(tmp_path):
 
 @pytest.mark.parametrize("name", ["SoftLink", "ExternalLink"])
 @pytest.mark.parametrize("key", ["layer/1/weight", "layer/1/neuron", "layer/1", "layer"])
-def test_only_hard_links_are_followed(tmp_path, name, key):
+def test_links_other_than_hard_ones_are_refused(tmp_path, name, key):
     path = store(tmp_path / "x.net", dense_net())
     other = store(tmp_path / "other.net", dense_net())
     with h5py.File(path, "a") as file:
@@ -281,7 +281,7 @@ def test_only_hard_links_are_followed(tmp_path, name, key):
     assert message(path) == f"{field}: must have data in this file, got a {name}"
 
 
-def test_cycles(tmp_path):
+def test_a_cycle_of_links_is_refused(tmp_path):
     path = store(tmp_path / "x.net", dense_net())
     with h5py.File(path, "a") as file:
         file["layer/1/again"] = file["layer"]
@@ -296,7 +296,7 @@ def test_cycles(tmp_path):
     assert message(path) == "layer 1: neuron: must have data in this file, got a SoftLink"
 
 
-def test_data_outside_the_file(tmp_path):
+def test_data_outside_the_file_is_refused(tmp_path):
     weight = np.ones((3, 4), np.float32)
     (tmp_path / "raw").write_bytes(weight.tobytes())
     path = store(tmp_path / "x.net", dense_net() | {"layer/1/weight": None})
@@ -312,7 +312,7 @@ def test_data_outside_the_file(tmp_path):
     assert message(path) == wanted
 
 
-def test_types_that_hold_no_numbers(tmp_path):
+def test_types_that_hold_no_numbers_are_refused(tmp_path):
     found = {
         "references": h5py.ref_dtype,
         "a compound type": np.dtype([("a", "f4"), ("b", "f4")]),
@@ -331,7 +331,7 @@ def test_types_that_hold_no_numbers(tmp_path):
         assert message(path) == f"layer 1: weight: must be integers, got {name}"
 
 
-def test_other_compression(tmp_path):
+def test_a_compression_other_than_gzip_is_refused(tmp_path):
     path = store(tmp_path / "x.net", dense_net() | {"layer/1/weight": None})
     with h5py.File(path, "a") as file:
         file.create_dataset("layer/1/weight", data=np.ones((3, 4), np.float32), compression="lzf")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.runtime import jit as _jit
 
-from tests.kernels.test_cuba_gradient import close
 from tests.support import oracle as naive
+from tests.support.checks.gradients import close
 from tests.support.kernel_cases import MANY, decays
 from tests.support.oracle import unrolled
 
@@ -65,7 +65,7 @@ def check(case):
 
 @settings(max_examples=30)
 @given(cases())
-def test_levels(case):
+def test_the_levels_equal_the_oracles(case):
     copies = [part.copy() if isinstance(part, np.ndarray) else part for part in case]
     check(case)
     for part, copy in zip(case, copies, strict=True):
@@ -83,7 +83,7 @@ def test_equality_is_a_spike():
     assert not check(few(4095, 4096, 0, 0))[2].any()
 
 
-def test_float64_would_not_have_sufficed():
+def test_levels_beyond_float64_are_exact():
     case = few(2**46, 2**44 + 1, 2**44 + 1, 1)
     th, _, _ = check(case)
     assert th.max() > 2**32
@@ -91,21 +91,21 @@ def test_float64_would_not_have_sufficed():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
-def test_values_without_a_fixed_point(bad):
+def test_levels_refuse_values_without_a_fixed_point(bad):
     case = few(4096, 4096, 64, 100)
     case[0][1, 0] = bad
     with pytest.raises(ValueError, match="must be finite"):
         adaptation.levels(*case)
 
 
-def test_thresholds_that_grow_beyond_any_type():
+def test_thresholds_that_grow_beyond_any_type_are_refused():
     with pytest.raises(ValueError, match="thresholds can grow"):
         adaptation.levels(*few(4096, 4096, 2**50, 1, steps=100))
 
 
 @settings(max_examples=20)
 @given(cases((4096, 2**14)), st.integers(0, 99))
-def test_gradients(case, seed):
+def test_the_gradient_of_levels_is_autograds(case, seed):
     value, _, th, r, threshold_decay, refractory_decay, threshold, step = case
     rng = np.random.default_rng(seed)
     grads = [rng.normal(size=value.shape).astype(np.float32) for _ in range(2)]

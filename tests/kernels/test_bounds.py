@@ -11,10 +11,10 @@ from lavadl_kernels.fixed_point import input_bound
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 
-from tests.kernels.test_families import every, uniform
 from tests.support import oracle as naive
+from tests.support.checks.families import every, uniform
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import rotations
-from tests.support.kernel_families import FAMILIES
 
 LIMIT = {False: 2**53, True: 2**63}  #: of a state times a decay
 
@@ -47,7 +47,7 @@ def test_a_resonator_that_grows_is_bounded_by_its_growth():
 
 @settings(max_examples=60)
 @given(*[st.integers(0, 4096)] * 2, *[st.integers(0, 2**24)] * 2, st.integers(-(2**24), 2**24), st.integers(1, 300))
-def test_what_an_adaptation_comes_to(th_decay, r_decay, threshold, step, start, steps):
+def test_the_bound_of_an_adaptation_holds_at_a_spike_each_step(th_decay, r_decay, threshold, step, start, steps):
     """A spike at every step."""
     reach = adaptation._growth(np.array([start]), (th_decay, r_decay), threshold, step, steps)
     th, r = start, start
@@ -59,7 +59,7 @@ def test_what_an_adaptation_comes_to(th_decay, r_decay, threshold, step, start, 
 
 
 @every
-def test_long_runs_of_moderate_sums(family):
+def test_long_runs_of_moderate_sums_are_not_refused(family):
     """100,000 steps, sums of 30, decays of 0.001: far from any limit, and equal to the oracle."""
     steps = 100_000
     rng = np.random.default_rng(3)

@@ -11,41 +11,8 @@ from lavadl_kernels.fixed_point import input_bound
 from lavadl_kernels.neurons import cuba
 
 from tests.support import oracle as naive
+from tests.support.checks.cuba import check_forward, forward
 from tests.support.kernel_cases import MANY, Case, cases
-
-
-def oracle(case, **options):
-    """Arrays u, w, v, spike of shape (T, M), of Python integers."""
-    lanes = [
-        naive.cuba(
-            column,
-            int(case.current_decay[i]),
-            int(case.voltage_decay[i]),
-            case.threshold,
-            u=int(case.u[i]),
-            v=int(case.v[i]),
-            **options,
-        )
-        for i, column in enumerate(zip(*case.integers, strict=True))
-    ]
-    return [np.array(part).T for part in zip(*lanes, strict=True)]
-
-
-def forward(case):
-    """Spikes, currents and voltages after the last step."""
-    run = case.forward()
-    return run.spike, *run.state
-
-
-def check_forward(case):
-    spike, u, v = forward(case)
-    us, ws, vs, spikes = oracle(case)
-    size = (ws / 4096).astype(np.float32) if case.graded else 1
-    assert spike.dtype == np.float32
-    assert (u.dtype, v.dtype) == (np.int64, np.int64)
-    np.testing.assert_array_equal(spike, np.where(spikes == 1, size, 0))
-    np.testing.assert_array_equal(u, us[-1])
-    np.testing.assert_array_equal(v, vs[-1])
 
 
 def uniform(value, current_decay, voltage_decay, threshold, steps=4, state=0):
@@ -60,26 +27,26 @@ def uniform(value, current_decay, voltage_decay, threshold, steps=4, state=0):
 @example(uniform(65, 4096, 4096, 64))
 @example(uniform(0, 0, 0, 0))
 @example(uniform(-1, 1, 1, 0, steps=9, state=-1))
-def test_forward(case):
+def test_cuba_forward_equals_the_oracle(case):
     check_forward(case)
 
 
 @given(cases((2**36, 2**39, 2**40), off_grid=False))
-def test_forward_beyond_float64(case):
+def test_cuba_forward_is_exact_beyond_float64(case):
     """Inputs too large for float64 states fall back to int64, still exact."""
     case.x[0, 0] = 2.0**28
     assert abs(case.x).max() * 4096 >= input_bound(1, wide=False)
     check_forward(case)
 
 
-def test_float64_would_not_have_sufficed():
+def test_cuba_in_float64_would_give_another_integer():
     """The fallback matters: the same recurrence in float64 gives another integer."""
     state = 2**44 + 1
     assert int(np.float64(state) * 4095 / 4096) != naive.leak(state, 1)
     check_forward(uniform(0, 1, 1, 2**60, steps=1, state=state))
 
 
-def test_equality_neither_spikes_nor_resets():
+def test_equality_is_no_spike_and_no_reset_of_cuba():
     spike, _, v = forward(uniform(4096, 4096, 4096, 4096))
     assert spike.sum() == 0
     assert v[0] == 4096
@@ -89,7 +56,7 @@ def test_equality_neither_spikes_nor_resets():
 
 
 @given(cases(), st.data())
-def test_chunks_in_time_are_the_whole(case, data):
+def test_cuba_in_chunks_of_time_gives_the_same(case, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(case.x)), max_size=3)))
     spike, u, v = forward(case)
     parts, state = [], (case.u, case.v)
@@ -101,7 +68,7 @@ def test_chunks_in_time_are_the_whole(case, data):
 
 
 @given(cases())
-def test_both_number_types_agree(case):
+def test_cuba_in_float64_and_int64_gives_the_same(case):
     state, results = case.state, []
     for zero in (np.float64(0), np.int64(0)):
         spike, after = np.empty_like(case.x), np.empty_like(state)
@@ -117,7 +84,7 @@ def test_both_number_types_agree(case):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2.0**50, -3e38])
 @pytest.mark.parametrize("lane", [0, MANY - 1])
-def test_input_without_a_fixed_point_value(bad, lane):
+def test_cuba_refuses_input_without_a_fixed_point(bad, lane):
     x = np.zeros((3, MANY), np.float32)
     x[1, lane] = bad
     state = np.zeros(MANY, np.int64)
@@ -126,7 +93,7 @@ def test_input_without_a_fixed_point_value(bad, lane):
 
 
 @pytest.mark.parametrize(("steps", "lanes"), [(0, 3), (3, 0), (0, 0)])
-def test_nothing_to_do(steps, lanes):
+def test_cuba_runs_without_steps_or_lanes(steps, lanes):
     x, state = np.zeros((steps, lanes), np.float32), np.arange(lanes, dtype=np.int64)
     case = Case(x, state, state, state, state, 64, False)
     spike, u, v = forward(case)
@@ -150,7 +117,7 @@ def test_nothing_to_do(steps, lanes):
 @example(0, 0, 2**23, 0, 0, 0, 2**23 - 1, True)
 @example(0, 0, 3 * 2**23 + 1, 0, 0, 0, 0, True)
 @example(-1, -1, 0, 0, 1, 1, 0, False)
-def test_step(u, v, a, bias, current_decay, voltage_decay, threshold, loihi):
+def test_the_cuba_step_equals_the_oracle(u, v, a, bias, current_decay, voltage_decay, threshold, loihi):
     actual = cuba.step(u, v, a, bias, current_decay, voltage_decay, threshold, 0, loihi)
     assert actual == cuba.step(u, v, a, bias, current_decay, voltage_decay, threshold, None, loihi)
     us, ws, vs, spikes = naive.cuba([a], current_decay, voltage_decay, threshold, bias, u, v, loihi)
@@ -158,7 +125,7 @@ def test_step(u, v, a, bias, current_decay, voltage_decay, threshold, loihi):
     assert all(isinstance(value, int) for value in actual)
 
 
-def test_step_on_unbounded_integers():
+def test_the_cuba_step_takes_unbounded_integers():
     u, v, a = 2**90 + 1, -(3**60), 7**40
     actual = cuba.step(u, v, a, -1, 5, 4000, 2**80, None, False)
     us, ws, vs, spikes = naive.cuba([a], 5, 4000, 2**80, -1, u, v)

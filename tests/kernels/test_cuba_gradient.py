@@ -1,29 +1,12 @@
 """CUBA's gradients against torch autograd through the unrolled surrogate model in float64."""
 
 import numpy as np
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.checks.cuba_gradients import differentiate
+from tests.support.checks.gradients import close
 from tests.support.kernel_cases import Case, cases
-from tests.support.oracle import unrolled
-
-
-def differentiate(case, tau, scale, grad_spike):
-    """Spikes and gradients to x and both decays, float64."""
-    doubles = {"dtype": torch.float64, "requires_grad": True}
-    x = torch.tensor(case.x, **doubles)
-    decays = [torch.tensor(d, **doubles) for d in (case.current_decay, case.voltage_decay)]
-    states = [torch.tensor(s / 4096) for s in (case.u, case.v)]
-    spike = unrolled.cuba(x, *decays, *states, case.threshold / 4096, tau, scale, case.graded)
-    spike.backward(torch.tensor(grad_spike, dtype=torch.float64))
-    return spike.detach().numpy(), [tensor.grad.numpy() for tensor in (x, *decays)]
-
-
-def close(actual, expected, terms):
-    """Equal to the rounding of a float32 sum of `terms` numbers."""
-    largest = np.abs(expected).max(initial=0)
-    np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=(largest + 1e-30) * 1e-6 * terms)
 
 
 @given(
@@ -31,7 +14,7 @@ def close(actual, expected, terms):
     st.sampled_from([0.03, 1.0, 100.0]),
     st.sampled_from([0.1, 3.0]),
 )
-def test_gradients(case, tau, scale):
+def test_cuba_gradients_are_autograds(case, tau, scale):
     grad_spike = np.random.default_rng(5).normal(size=case.x.shape).astype(np.float32)
     actual = case.backward(tau, scale, grad_spike)
     spike, expected = differentiate(case, np.float32(tau), np.float32(scale), grad_spike)
@@ -50,7 +33,7 @@ def test_the_reset_changes_what_a_decay_sees():
     assert to_current[0] < 0
 
 
-def test_gradient_of_a_decay_points_the_right_way():
+def test_the_gradient_of_a_cuba_decay_has_the_right_sign():
     """More decay, less voltage, fewer spikes: the gradient of the spike count is negative."""
     rng = np.random.default_rng(0)
     x = rng.random((30, 200)).astype(np.float32)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from lavadl_kernels.neurons import sigma_delta
 
 from tests.support import oracle as naive
+from tests.support.families import ADAPTIVE
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_deployment import STATES, UNITS, deploy, deployments, same
-from tests.support.kernel_families import FAMILIES
 from tests.support.oracle import deployed as naive_deployed
 
 every = pytest.mark.parametrize("kind", STATES)
@@ -26,7 +27,7 @@ def check(case):
 @every
 @either
 @given(st.data())
-def test_the_oracle(kind, loihi, data):
+def test_a_deployment_equals_the_oracle(kind, loihi, data):
     check(data.draw(deployments(kind, loihi)))
 
 
@@ -71,7 +72,7 @@ def test_the_profiles_agree_until_a_width_matters(kind, data):
 @every
 @either
 @pytest.mark.parametrize(("steps", "lanes"), [(0, 3), (3, 0)])
-def test_nothing_to_do(kind, loihi, steps, lanes):
+def test_a_deployment_runs_without_steps_or_lanes(kind, loihi, steps, lanes):
     case = build(kind, np.zeros((2, steps, lanes)), loihi=loihi)
     ran = case.run()
     assert (ran.message.shape, ran.exceeded.tolist()) == ((steps, lanes), [-1] * lanes)
@@ -79,7 +80,7 @@ def test_nothing_to_do(kind, loihi, steps, lanes):
 
 
 @given(deployments("cuba", loihi=True, feedback=False))
-def test_cuba_in_one_go(case):
+def test_cuba_runs_deployed_in_one_go(case):
     """The oracle's own `start` and `resets`, over all steps at once."""
     case = replace(case, up=np.zeros(1, np.int64), bits=32, rest=0 * case.rest, bias=0 * case.bias, graded=False)
     case.neuron = case.neuron._replace(exponent=0)
@@ -147,7 +148,7 @@ def over_time(*values):
         (32, -(2**31) - 1, 2**31 - 1, 0),
     ],
 )
-def test_width_of_a_sum(bits, total, kept, exceeded):
+def test_a_sum_wraps_at_its_width(bits, total, kept, exceeded):
     ran = build("sigma", over_time(total), bits=bits).run()
     assert (ran.message[0, 0], ran.exceeded[0]) == (kept, exceeded)
     ran = build("sigma", over_time(total), bits=bits, loihi=False).run()
@@ -155,7 +156,7 @@ def test_width_of_a_sum(bits, total, kept, exceeded):
 
 
 @pytest.mark.parametrize(("total", "exceeded"), [(49, -1), (50, 1)])
-def test_what_feeds_back_counts_to_the_width_of_the_sum(total, exceeded):
+def test_feedback_counts_to_the_width_of_the_sum(total, exceeded):
     """A spike adds 2**23 - 50 at the next step."""
     case = build("alif", over_time(200 * 64, total), bits=24, weights=np.array([[[2**23 - 50]]]))
     case.up[0] = -6
@@ -177,7 +178,7 @@ def test_what_feeds_back_counts_to_the_width_of_the_sum(total, exceeded):
         (2**31 - 1, 1, 0, -(2**31)),
     ],
 )
-def test_scale_of_the_input(total, bias, up, kept):
+def test_sum_and_bias_are_scaled_together(total, bias, up, kept):
     """Sum and bias are scaled together, toward zero, to 32 bits."""
     case = build("sigma", over_time(total))
     case.bias[0], case.up[0] = bias, up
@@ -187,7 +188,7 @@ def test_scale_of_the_input(total, bias, up, kept):
 
 
 @pytest.mark.parametrize("kind", ["sigma_delta", "sigma"])
-def test_an_input_wider_than_the_sum_it_gives(kind):
+def test_an_input_may_be_wider_than_the_sum_it_gives(kind):
     """2**25 << 6 has no place in 32 bits, although the sum with the state has."""
     case = build(kind, over_time(2**25))
     case.up[0], case.state[0] = 6, -5
@@ -197,7 +198,7 @@ def test_an_input_wider_than_the_sum_it_gives(kind):
 
 @pytest.mark.parametrize("kind", ["sigma_delta", "sigma"])
 @pytest.mark.parametrize(("total", "bias", "exceeded"), [(4, 0, -1), (10, 0, 0), (10, -10, 0), (0, 10, 0), (0, 4, -1)])
-def test_width_of_a_sum_over_time(kind, total, bias, exceeded):
+def test_a_sum_over_time_is_held_to_its_width(kind, total, bias, exceeded):
     """The sum by itself, also where the bias brings it back, and the sum with its bias."""
     case = build(kind, over_time(total))
     case.state[0], case.neuron.bias[0] = 2**31 - 5, bias
@@ -206,7 +207,7 @@ def test_width_of_a_sum_over_time(kind, total, bias, exceeded):
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_width_of_the_state(kind):
+def test_a_state_is_held_to_its_width(kind):
     """A current folds, everything else is clipped."""
     folds = kind in ("cuba", "alif")
     for value, kept in ((2**23 - 1, 2**23 - 1), (2**23 + 5, 5 - 2**23 if folds else 2**23 - 1)):
@@ -215,12 +216,12 @@ def test_width_of_the_state(kind):
         assert (ran.record[0, 0, 0], ran.exceeded[0]) == (kept, -1 if kept == value else 0)
 
 
-@pytest.mark.parametrize("kind", ["alif", "adrf", "adrf_iz"])
+@pytest.mark.parametrize("kind", ADAPTIVE)
 @pytest.mark.parametrize(
     ("threshold", "refractory", "exceeded"),
     [(2**31 - 20, 20 - 2**31, -1), (2**31 - 5, 5 - 2**31, 0), (2**31 - 20, 120 - 2**31, 0)],
 )
-def test_width_of_threshold_and_refractory_state(kind, threshold, refractory, exceeded):
+def test_threshold_and_refractory_state_are_held_to_their_width(kind, threshold, refractory, exceeded):
     """A spike adds 10 to the one and twice the threshold to the other, in 32 bits."""
     case = build(kind, over_time(2**20))
     case.state[1:, 0] = -1, threshold, refractory
@@ -236,7 +237,7 @@ def test_width_of_threshold_and_refractory_state(kind, threshold, refractory, ex
         (2**31 - 1, -1, -5, 2**31 - 1),  # the change wraps, the error wraps back, and the residue is another
     ],
 )
-def test_states_that_differ_behind_the_same_message(threshold, before, error, value):
+def test_states_may_differ_behind_the_same_message(threshold, before, error, value):
     case = build("delta", over_time(value))
     case.neuron = sigma_delta.Delta(np.array([threshold]), True)
     case.state[:, 0] = before, 0, error

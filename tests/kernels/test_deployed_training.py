@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from lavadl_kernels.engine import recurrent as feedback
 from lavadl_kernels.neurons import sigma_delta
 
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import cases, neurons
 from tests.support.kernel_deployment import UNITS, deploy
-from tests.support.kernel_families import FAMILIES
 
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
@@ -42,7 +42,7 @@ def check_training(case, run, units=1):
 
 @every_family
 @given(st.data())
-def test_as_in_training(family, data):
+def test_a_deployment_equals_training(family, data):
     case = data.draw(neurons(family))
     check_training(of_training(case), case.forward())
 
@@ -50,7 +50,7 @@ def test_as_in_training(family, data):
 @every_family
 @pytest.mark.parametrize("graded", [False, True])
 @given(st.data())
-def test_as_in_training_with_feedback(family, graded, data):
+def test_a_deployment_with_feedback_equals_training(family, graded, data):
     case = data.draw(neurons(family, (4096,), off_grid=False, lanes=2 * UNITS))
     case.graded = graded
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
@@ -65,14 +65,14 @@ def test_as_in_training_with_feedback(family, graded, data):
 
 
 @given(cases())
-def test_as_in_training_of_cuba(case):
+def test_a_deployment_of_cuba_equals_its_training(case):
     run = case.forward()
     deployment = deploy(case.neuron, np.array([case.integers]), case.state, graded=case.graded)
     check_training(deployment, Run(run.spike, run.state))
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
-def test_as_in_training_of_sigma_delta(seed, relu, cum_error):
+def test_a_deployment_of_sigma_delta_equals_its_training(seed, relu, cum_error):
     """Integers of 1/2**18 that float32 holds."""
     rng, one, lanes = np.random.default_rng(seed), 2**18, 7
     total = rng.integers(-(2**18), 2**18, (1, 9, lanes))

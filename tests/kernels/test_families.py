@@ -9,53 +9,25 @@ from hypothesis import strategies as st
 from lavadl_kernels.engine import train as dynamics
 from lavadl_kernels.fixed_point import NEVER, input_bound
 
+from tests.support.checks.families import check_forward, every, uniform
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import MANY, Neurons, neurons
-from tests.support.kernel_families import FAMILIES
 
-every = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 stepped = pytest.mark.parametrize("family", [f for f in FAMILIES.values() if not f.biased], ids=lambda f: f.name)
 few = settings(max_examples=40)
-
-
-def check_forward(case):
-    run, silent = case.forward(traces=True), case.forward()
-    traces, spikes, after = case.oracle()
-    size = (traces[case.family.size] / 4096).astype(np.float32) if case.graded else 1
-    assert (run.spike.dtype, run.trace.dtype, run.state.dtype) == (np.float32, np.float32, np.int64)
-    np.testing.assert_array_equal(run.spike, np.where(spikes == 1, size, 0))
-    np.testing.assert_array_equal(run.trace, (traces / 4096).astype(np.float32))
-    np.testing.assert_array_equal(run.state, after)
-    assert run.x is case.x
-    assert silent.trace.shape == (0, *run.spike.shape)
-    np.testing.assert_array_equal(silent.spike, run.spike)
-    np.testing.assert_array_equal(silent.state, run.state)
-
-
-def uniform(family, value, decay, threshold, steps=1, state=0, threshold_step=0, graded=False):
-    """One lane with constant inputs `value` and all decays equal; thresholds and states in 1/4096 too."""
-    states = np.full((len(family.states), 1), state, np.int64)
-    if family.adaptive:
-        states[2:, 0] = threshold, 0
-    rows = np.full((family.rows, 1), decay, np.int64)
-    if family.complex:
-        rows[:2, 0] = 0, 4096 - decay
-    if family.biased:
-        rows[2] = 0
-    x = tuple(np.full((steps, 1), value / 4096, np.float32) for _ in range(family.parts))
-    return Neurons(family, x, states, rows, threshold, threshold_step, graded)
 
 
 @every
 @few
 @given(st.data())
-def test_forward(family, data):
+def test_every_family_equals_its_oracle(family, data):
     check_forward(data.draw(neurons(family)))
 
 
 @every
 @few
 @given(st.data())
-def test_decays_that_all_lanes_share(family, data):
+def test_decays_that_all_lanes_share_act_as_equal_columns(family, data):
     """(P,) decays are (P, M) of equal columns, forward and backward; checkpoints change nothing."""
     case = data.draw(neurons(family))
     case = replace(case, decay=np.repeat(case.decay[:, :1], case.decay.shape[1], axis=1))
@@ -74,7 +46,7 @@ def test_decays_that_all_lanes_share(family, data):
 
 
 @every
-def test_a_gradient_of_one_row_is_that_of_every_step(family):
+def test_one_row_of_gradients_stands_for_every_step(family):
     case = uniform(family, 1000, 300, 4096, steps=dynamics.SEGMENT + 3)
     grad = np.full(case.x[0].shape, 0.75, np.float32)
     one, all_rows = (
@@ -87,7 +59,7 @@ def test_a_gradient_of_one_row_is_that_of_every_step(family):
 @every
 @settings(max_examples=8)
 @given(st.data())
-def test_forward_beyond_float64(family, data):
+def test_every_family_is_exact_beyond_float64(family, data):
     """One input too large for float64 states makes all lanes int64, still exact."""
     case = data.draw(neurons(family, (4096, 2**36, 2**39, 2**40), off_grid=False))
     case.x[-1][0, 0] = 2.0**28
@@ -96,13 +68,13 @@ def test_forward_beyond_float64(family, data):
 
 
 @every
-def test_float64_would_not_have_sufficed(family):
+def test_a_family_in_float64_would_give_another_integer(family):
     state = 2**44 + 1
     assert int(np.float64(state) * 4095 / 4096) != state * 4095 >> 12
     check_forward(uniform(family, 0, 1, 2**46, state=state))
 
 
-def test_float64_would_not_have_sufficed_for_a_threshold():
+def test_a_threshold_in_float64_would_give_another_integer():
     """The adaptation's own growth asks for int64, whatever the inputs are."""
     for family in FAMILIES.values():
         if family.adaptive:
@@ -113,7 +85,7 @@ def test_float64_would_not_have_sufficed_for_a_threshold():
 
 @every
 @pytest.mark.parametrize("graded", [False, True])
-def test_equality(family, graded):
+def test_every_family_but_cuba_has_a_spike_at_its_threshold(family, graded):
     """All but CUBA spike at equality; a phase counts from -1 to 0."""
     case = uniform(family, 4096, 4096, 4096, graded=graded)
     if family.name in ("rf", "adrf"):
@@ -131,7 +103,7 @@ def test_equality(family, graded):
 @every
 @few
 @given(st.data())
-def test_chunks_in_time_are_the_whole(family, data):
+def test_every_family_in_chunks_of_time_gives_the_same(family, data):
     case = data.draw(neurons(family))
     steps = len(case.x[0])
     cuts = sorted(data.draw(st.lists(st.integers(0, steps), max_size=3)))
@@ -147,7 +119,7 @@ def test_chunks_in_time_are_the_whole(family, data):
 @every
 @settings(max_examples=6)
 @given(st.data())
-def test_what_is_given_stays_as_it_is(family, data):
+def test_arrays_that_are_given_stay_as_they_are(family, data):
     case = data.draw(neurons(family))
     given = [*case.x, case.state, case.decay]
     copies = [array.copy() for array in given]
@@ -159,7 +131,7 @@ def test_what_is_given_stays_as_it_is(family, data):
 
 @every
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2.0**50, -3e38])
-def test_input_without_a_fixed_point_value(family, bad):
+def test_every_family_refuses_input_without_a_fixed_point(family, bad):
     for part in range(family.parts):
         for lane in (0, MANY - 1):
             case = uniform(family, 0, 5, 64, steps=3)
@@ -171,7 +143,7 @@ def test_input_without_a_fixed_point_value(family, bad):
 
 
 @pytest.mark.parametrize("name", ["cuba", "rf", "rf_iz"])
-def test_a_threshold_that_is_never_reached(name):
+def test_a_threshold_that_is_never_reached_adds_no_gradient(name):
     """The states of a neuron that is read out; the surrogate so far below the threshold adds nothing to a gradient."""
     case = uniform(FAMILIES[name], 2**14, 400, NEVER, steps=5, state=-4097)
     check_forward(case)
@@ -186,7 +158,7 @@ def test_a_threshold_that_is_never_reached(name):
         np.testing.assert_array_equal(a, e)
 
 
-def test_a_threshold_that_outgrows_every_type():
+def test_a_threshold_that_outgrows_every_type_is_refused():
     for family in FAMILIES.values():
         if family.adaptive:
             with pytest.raises(ValueError, match=r"thresholds can grow to .* over 4 steps"):
@@ -195,7 +167,7 @@ def test_a_threshold_that_outgrows_every_type():
 
 @every
 @pytest.mark.parametrize(("steps", "lanes"), [(0, 3), (3, 0), (0, 0)])
-def test_nothing_to_do(family, steps, lanes):
+def test_every_family_runs_without_steps_or_lanes(family, steps, lanes):
     x = tuple(np.zeros((steps, lanes), np.float32) for _ in range(family.parts))
     state = np.arange(len(family.states) * lanes, dtype=np.int64).reshape(len(family.states), lanes)
     case = Neurons(family, x, state, np.zeros((family.rows, lanes), np.int64), 64, 0, False)
@@ -242,7 +214,7 @@ decay = st.sampled_from([0, 1, 4095, 4096]) | st.integers(0, 4096)
 @stepped
 @settings(max_examples=150)
 @given(st.data(), st.booleans())
-def test_step(family, data, loihi):
+def test_every_step_equals_its_oracle(family, data, loihi):
     """States are those that a neuron of these widths can have."""
     threshold = data.draw(st.sampled_from([0, 1, TOP, (2**17 - 1) * 64]) | st.integers(0, TOP))
     state = [data.draw(inside), data.draw(inside)]
@@ -256,7 +228,7 @@ def test_step(family, data, loihi):
 
 
 @stepped
-def test_step_on_unbounded_integers(family):
+def test_every_step_takes_unbounded_integers(family):
     state = [2**90 + 1, -(3**60), 2**77 + 5, 7**30][: len(family.states)]
     constants = (2**80 + 3, 2**70 + 1)[: 1 + family.adaptive]
     for a in (7**40, -(7**40)):
@@ -265,7 +237,7 @@ def test_step_on_unbounded_integers(family):
 
 @stepped
 @pytest.mark.parametrize("loihi", [False, True])
-def test_widths(family, loihi):
+def test_the_two_semantics_differ_beyond_24_bits(family, loihi):
     """OutOfRange 24 bits the two semantics differ: the test above would see a width left out."""
     state = [TOP] * 2 + [0] * (len(family.states) - 2)
     constants = (0, 0)[: 1 + family.adaptive]

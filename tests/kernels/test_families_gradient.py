@@ -4,81 +4,29 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lavadl_kernels.engine import train as dynamics
 
-from tests.kernels.test_cuba_gradient import close
-from tests.kernels.test_families import every, uniform
 from tests.support import oracle as naive
+from tests.support.checks.families import every, uniform
+from tests.support.checks.gradients import check_gradients
+from tests.support.families import ADAPTIVE
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import draw_decays, neurons
-from tests.support.kernel_families import FAMILIES
-from tests.support.oracle import unrolled
-
-
-def doubles(array):
-    return torch.tensor(np.asarray(array, np.float64), requires_grad=True)
-
-
-def unrolled_step(case, tau, scale):
-    """The unrolled twin of a case, and its leaf tensors of the decays."""
-    family = case.family
-    decays = [doubles(row) for row in case.decay[: len(family.kernel.FAMILY.decays)]]
-    bias = {"bias": torch.tensor(case.decay[-1] / 4096)} if family.biased else {}
-    constants = [value / 4096 for value in case.constants]
-    step = getattr(unrolled, f"{family.name}_step")
-    return step(*decays, *constants, tau, scale, case.graded, **bias), decays
-
-
-def differentiate(case, tau, scale, grad_spike, grad_trace=None):
-    """Spikes and traces, float64, and the gradients to the inputs and the decays."""
-    step, decays = unrolled_step(case, tau, scale)
-    x = [doubles(part) for part in case.x]
-    spike, traces, _ = unrolled.unroll(step, x, tuple(torch.tensor(case.state / 4096)))
-    loss = (spike * torch.tensor(grad_spike)).sum()
-    if grad_trace is not None:
-        loss = loss + (torch.stack(traces) * torch.tensor(grad_trace)).sum()
-    loss.backward()
-    return spike.detach().numpy(), torch.stack(traces).detach().numpy(), gradients(x), gradients(decays)
-
-
-def gradients(leaves):
-    """A leaf that nothing depends on has none."""
-    return [np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy() for leaf in leaves]
-
-
-def check_gradients(case, tau, scale, with_traces, seed=5):
-    rng = np.random.default_rng(seed)
-    shape = case.x[0].shape
-    grad_spike = rng.normal(size=shape).astype(np.float32)
-    grad_trace = rng.normal(size=(len(case.state), *shape)).astype(np.float32) if with_traces else None
-    actual = dynamics.backward(case.parameters, case.x, case.state, tau, scale, grad_spike, grad_trace, case.graded)
-    spike, traces, to_x, to_decay = differentiate(case, np.float32(tau), np.float32(scale), grad_spike, grad_trace)
-    run = case.forward(traces=True)
-    np.testing.assert_array_equal(run.spike, spike.astype(np.float32))
-    np.testing.assert_array_equal(run.trace, traces.astype(np.float32))
-    assert [part.dtype for part in actual.x] == [np.float32] * len(case.x)
-    assert (actual.decay.dtype, actual.decay.shape) == (np.float64, case.decay.shape)
-    for a, e in zip(actual.x, to_x, strict=True):
-        close(a, e, shape[0])
-    for a, e in zip(actual.decay[: len(to_decay)], to_decay, strict=True):
-        close(a, e, shape[0])
-    assert not actual.decay[len(to_decay) :].any(), "a bias is no decay"
-    return actual
 
 
 @every
 @settings(max_examples=16)
 @given(st.data(), st.sampled_from([0.03, 1.0, 100.0]), st.sampled_from([0.1, 3.0]), st.booleans())
-def test_gradients(family, data, tau, scale, with_traces):
+def test_gradients_of_every_family_are_autograds(family, data, tau, scale, with_traces):
     case = data.draw(neurons(family, (4096, 2**14, 2**16)))
     check_gradients(case, tau, scale, with_traces)
 
 
 @every
 @pytest.mark.parametrize("graded", [False, True])
-def test_many_spikes(family, graded):
+def test_gradients_are_right_with_many_spikes(family, graded):
     """If half of the neurons spike, every decay has a gradient to be right about."""
     rng = np.random.default_rng(2)
     case = uniform(family, 0, 1000, 4096, threshold_step=1024, graded=graded)
@@ -128,8 +76,8 @@ def test_lanes_do_not_meet(family):
             np.testing.assert_array_equal(actual, expected[:, lo:hi])
 
 
-@pytest.mark.parametrize("name", ["alif", "adrf", "adrf_iz"])
-def test_gradients_of_the_adaptation_point_the_right_way(name):
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_gradients_of_an_adaptation_have_the_right_sign(name):
     """The sooner threshold and refractory state are forgotten, the more spikes."""
     rng = np.random.default_rng(0)
     case = uniform(FAMILIES[name], 0, 800, 4096, threshold_step=4096)
@@ -152,7 +100,7 @@ def test_gradients_of_the_adaptation_point_the_right_way(name):
 
 @pytest.mark.parametrize("graded", [False, True])
 @pytest.mark.parametrize("tau", [0.1, 1.0, 20.0])
-def test_slopes_of_a_phase(graded, tau):
+def test_the_slope_of_a_phase_is_the_surrogate(graded, tau):
     """RF's gradient within one step is the surrogate itself: on a grid of distances and phases, zero included."""
     points = (-9, -2, -0.5, -1 / 4096, 0, 1 / 4096, 0.5, 2, 9)
     pairs = [(distance, imag) for distance in points for imag in points]

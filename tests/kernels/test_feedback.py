@@ -1,59 +1,20 @@
 """Neurons that hear each other: `feedback` against the oracle, torch autograd, and single steps of `dynamics`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lavadl_kernels.engine import recurrent as feedback
 from lavadl_kernels.engine import train as dynamics
 from lavadl_kernels.runtime import jit as _jit
 
-from tests.kernels.test_cuba_gradient import close
-from tests.kernels.test_families import every, uniform
-from tests.kernels.test_families_gradient import doubles, gradients, unrolled_step
+from tests.support.checks.families import every, uniform
+from tests.support.checks.feedback import Net, check_forward, check_gradients
+from tests.support.checks.gradients import close
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import Neurons, draw_decays, neurons
-from tests.support.kernel_families import FAMILIES
-from tests.support.oracle import unrolled
-
-
-@dataclass
-class Net:
-    """Lane n * O + o of `case` is unit o of sample n; for each input one R (O, O), row o what unit o receives."""
-
-    case: Neurons
-    weights: tuple[np.ndarray, ...]
-
-    @property
-    def units(self):
-        return len(self.weights[0])
-
-    @property
-    def dense(self):
-        return tuple(feedback.Weights(weight) for weight in self.weights)
-
-    def forward(self, traces=False, weights=None):
-        case = self.case
-        return feedback.forward(
-            case.parameters, case.x, case.state, self.units, weights or self.dense, case.graded, traces,
-        )  # fmt: skip
-
-    def backward(self, x, tau, scale, grad_spike, grad_trace=None, weights=None):
-        case = self.case
-        return feedback.backward(
-            case.parameters, x, case.state, tau, scale, grad_spike, self.units, weights or self.dense, grad_trace,
-            case.graded,
-        )  # fmt: skip
-
-    def with_weight(self, weight):
-        return Net(self.case, (weight,) * len(self.weights))
-
-    def received(self, spike):
-        """The sums that spikes (M,) send to each input; their products and sums are exact in float64."""
-        sent = spike.astype(np.float64).reshape(-1, self.units)
-        return [(sent @ weight.T.astype(np.float64)).reshape(-1) for weight in self.weights]
 
 
 @st.composite
@@ -73,82 +34,17 @@ def nets(draw, family, units=None, samples=None):
     return Net(case, tuple(weight.astype(np.float32) for weight in weights))
 
 
-def oracle(net):
-    """Inputs with the feedback in them, traces, spikes as they are sent, and states after."""
-    case, sent = net.case, np.zeros(net.case.state.shape[1])
-    rows, state = [], case.state
-    for t in range(len(case.x[0])):
-        exact = [part[t].astype(np.float64) + more for part, more in zip(case.x, net.received(sent), strict=True)]
-        fed = [part.astype(np.float32)[None] for part in exact]
-        for part, rounded in zip(exact, fed, strict=True):
-            np.testing.assert_array_equal(rounded[0], part)
-        trace, spike, state = replace(case, x=tuple(fed), state=state).oracle()
-        sent = spike[0] * (trace[case.family.size, 0] / 4096) if case.graded else spike[0]
-        rows.append((fed, trace, sent))
-    fed, traces, spikes = zip(*rows, strict=True)
-    return [np.concatenate(part) for part in zip(*fed, strict=True)], np.concatenate(traces, 1), np.array(spikes), state
-
-
-def check_forward(net):
-    run = net.forward(traces=True)
-    fed, traces, spikes, after = oracle(net)
-    np.testing.assert_array_equal(run.spike, spikes.astype(np.float32))
-    np.testing.assert_array_equal(run.trace, (traces / 4096).astype(np.float32))
-    np.testing.assert_array_equal(run.state, after)
-    for actual, expected in zip(run.x, fed, strict=True):
-        np.testing.assert_array_equal(actual, expected)
-    np.testing.assert_array_equal(net.forward().spike, run.spike)
-
-
 @every
 @settings(max_examples=20)
 @given(st.data())
-def test_forward(family, data):
+def test_feedback_equals_the_oracle(family, data):
     check_forward(data.draw(nets(family)))
-
-
-def check_gradients(net, tau, with_traces):
-    case, units = net.case, net.units
-    rng = np.random.default_rng(3)
-    steps, lanes = case.x[0].shape
-    grad_spike = rng.normal(size=(steps, lanes)).astype(np.float32)
-    grad_trace = rng.normal(size=(len(case.state), steps, lanes)).astype(np.float32) if with_traces else None
-    run = net.forward(traces=True)
-    actual = net.backward(run.x, tau, 0.5, grad_spike, grad_trace)
-
-    step, decays = unrolled_step(case, np.float32(tau), 0.5)
-    x, weights = [doubles(part) for part in case.x], [doubles(weight) for weight in net.weights]
-
-    def flat(inputs, states):
-        """The step of M lanes as one of (N, O)."""
-        spike, traces, states = step(tuple(part.reshape(-1) for part in inputs), states)
-        return spike.reshape(-1, units), traces, states
-
-    folded = [part.reshape(steps, -1, units) for part in x]
-    nothing = torch.zeros(lanes // units, units, dtype=torch.float64)
-    spike, traces, _ = unrolled.recurrent(flat, folded, weights, tuple(torch.tensor(case.state / 4096)), nothing)
-    spike = spike.reshape(steps, lanes)
-    loss = (spike * torch.tensor(grad_spike)).sum()
-    if with_traces:
-        loss = loss + (torch.stack(traces) * torch.tensor(grad_trace)).sum()
-    loss.backward()
-
-    np.testing.assert_array_equal(run.spike, spike.detach().numpy().astype(np.float32))
-    terms = 4 * steps * units
-    for a, e in zip(actual.x, gradients(x), strict=True):
-        close(a, e, terms)
-    for a, e in zip(actual.decay[: len(decays)], gradients(decays), strict=True):
-        close(a, e, terms)
-    for to_x, expected in zip(actual.x, gradients(weights), strict=True):
-        close(feedback.weight_gradient(to_x, run.spike, units), expected, terms * lanes)
-        trace = np.atleast_1d(feedback.own_gradient(to_x, run.spike))
-        close(trace, np.atleast_1d(np.trace(expected)), terms * lanes)
 
 
 @every
 @settings(max_examples=25)
 @given(st.data(), st.sampled_from([0.3, 1.0, 30.0]), st.booleans())
-def test_gradients(family, data, tau, with_traces):
+def test_gradients_through_feedback_are_autograds(family, data, tau, with_traces):
     check_gradients(data.draw(nets(family)), tau, with_traces)
 
 
@@ -217,7 +113,7 @@ def test_samples_do_not_meet(family, data):
 @every
 @settings(max_examples=8)
 @given(st.data())
-def test_chunks_in_time_are_the_whole(family, data):
+def test_feedback_in_chunks_of_time_gives_the_same(family, data):
     """The caller adds to a chunk's first input what the last spikes before it send."""
     net = data.draw(nets(family))
     whole, steps = net.forward(traces=True), len(net.case.x[0])
@@ -235,7 +131,7 @@ def test_chunks_in_time_are_the_whole(family, data):
 @every
 @settings(max_examples=6)
 @given(st.data())
-def test_beyond_float64(family, data):
+def test_feedback_is_exact_beyond_float64(family, data):
     """One unit that receives nothing is given more than float64 states can take: int64, with feedback as before."""
     net = data.draw(nets(family))
     for weight in net.weights:
@@ -245,7 +141,7 @@ def test_beyond_float64(family, data):
 
 
 @every
-def test_feedback_without_a_fixed_point_value(family):
+def test_feedback_without_a_fixed_point_is_refused(family):
     """A sum with feedback is bounded as inputs are."""
     case = uniform(family, 2**14, 4096, 64, steps=3)
     case.state[1] = -1
@@ -297,7 +193,7 @@ SIZES = [(1, 1, 1), (1, 33, 5), (5, 1, 4), (5, 33, 1), (8, 16, 2), (65, 17, 7), 
 
 @every
 @pytest.mark.parametrize(("units", "samples", "steps"), SIZES)
-def test_sizes(family, units, samples, steps, monkeypatch):
+def test_feedback_of_any_size_equals_its_steps(family, units, samples, steps, monkeypatch):
     monkeypatch.setattr(_jit, "WORTH", 0)
     net = sized(family, units, samples, steps)
     spikes, fed, after = stepped(net)
@@ -325,7 +221,7 @@ def test_sizes(family, units, samples, steps, monkeypatch):
         close(actual, expected.astype(np.float64), 8 * units * steps)
 
 
-def test_no_samples():
+def test_feedback_runs_without_samples():
     net = sized(FAMILIES["cuba"], 3, 0, 4)
     run = net.forward()
     assert run.spike.shape == net.backward(run.x, 1.0, 1.0, run.spike).x[0].shape == (4, 0)
@@ -374,7 +270,7 @@ def test_two_numbers_are_their_matrix(family, graded, kind, units, samples):
 
 @pytest.mark.parametrize("rate", [0, 0.2, 1])
 @pytest.mark.parametrize(("units", "samples", "steps"), [(1, 1, 1), (5, 33, 1), (5, 33, 9), (513, 1, 3), (20, 3, 200)])
-def test_weight_gradient(rate, units, samples, steps):
+def test_the_gradient_of_feedback_weights_is_a_product(rate, units, samples, steps):
     rng = np.random.default_rng(4)
     grad = rng.normal(size=(steps, samples * units)).astype(np.float32)
     spike = ((rng.random(grad.shape) < rate) * rng.integers(1, 4, grad.shape)).astype(np.float32)

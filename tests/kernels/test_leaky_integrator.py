@@ -23,7 +23,7 @@ def expected(case, threshold):
 
 
 @given(cases(), st.booleans())
-def test_forward(case, resets):
+def test_a_leaky_integrator_equals_the_oracle(case, resets):
     threshold = case.threshold if resets else None
     y, state, rounded = leaky_integrator.forward(
         case.x, case.u, case.current_decay, NEVER if threshold is None else threshold
@@ -37,7 +37,7 @@ def test_forward(case, resets):
 
 
 @given(cases(), st.data())
-def test_chunks_in_time_are_the_whole(case, data):
+def test_a_leaky_integrator_in_chunks_of_time_gives_the_same(case, data):
     cut = data.draw(st.integers(0, len(case.x)))
     whole, end, _ = leaky_integrator.forward(case.x, case.u, case.current_decay, case.threshold)
     first, middle, _ = leaky_integrator.forward(case.x[:cut], case.u, case.current_decay, case.threshold)
@@ -47,7 +47,7 @@ def test_chunks_in_time_are_the_whole(case, data):
 
 
 @given(cases())
-def test_both_number_types_agree(case):
+def test_a_leaky_integrator_in_float64_and_int64_gives_the_same(case):
     results = []
     for zero in (np.float64(0), np.int64(0)):
         y, after, rounded = np.empty_like(case.x), np.empty_like(case.u), np.zeros(case.u.size, np.bool_)
@@ -61,7 +61,7 @@ def test_both_number_types_agree(case):
 
 
 @given(cases((2**20, 2**24, 2**26), off_grid=False), st.booleans())
-def test_gradients(case, resets):
+def test_the_gradient_of_a_leaky_integrator_is_autograds(case, resets):
     threshold = case.threshold if resets else NEVER
     rng = np.random.default_rng(1)
     grad_y = rng.normal(size=case.x.shape).astype(np.float32)
@@ -80,7 +80,7 @@ def test_gradients(case, resets):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2.0**50, -3e38])
-def test_input_without_a_fixed_point_value(bad):
+def test_a_leaky_integrator_refuses_input_without_a_fixed_point(bad):
     x = np.zeros((3, 5), np.float32)
     x[1, 2] = bad
     state = np.zeros(5, np.int64)
@@ -88,7 +88,7 @@ def test_input_without_a_fixed_point_value(bad):
         leaky_integrator.forward(x, state, state)
 
 
-def test_step_on_unbounded_integers():
+def test_a_leaky_integrators_step_takes_unbounded_integers():
     huge = 3 * 2**80 + 1
     carried, spike, y = leaky_integrator.step(huge, -5, 1, 2**90)
     assert (carried, spike, y) == (naive.leak(huge, 1) - 5, False, naive.leak(huge, 1) - 5)

@@ -9,6 +9,7 @@ from lavadl_kernels.neurons import sigma_delta
 from lavadl_kernels.runtime import jit as _jit
 
 from tests.support import oracle as naive
+from tests.support.checks.sigma_delta import unrolled_delta
 from tests.support.kernel_cases import MANY
 
 ONE = 1 << 18
@@ -74,7 +75,7 @@ def uniform(values, mantissa, cum_error=False):
 
 
 @given(signals(), st.booleans())
-def test_sigma(case, rest):
+def test_sigma_equals_the_oracle(case, rest):
     grid, rng = case
     start = np.zeros(grid.shape[1], np.int64) if rest else rng.integers(-(2**40), 2**40, grid.shape[1])
     y, after = sigma_delta.sigma_forward(real(grid).astype(np.float32), real(start))
@@ -96,7 +97,7 @@ def test_sums_stay_exact_where_float32_is_not():
 @example(uniform([4096, 0, 4095, -4096, -4096], 1))
 @example(uniform([1, 0, 64, 63, -1], 0))
 @example(uniform([4095, 4095, 8191, 0, -8192], 1, cum_error=True))
-def test_delta(case):
+def test_delta_equals_the_oracle(case):
     message, *states = delta(*case)
     messages, after = delta_oracle(*case)
     assert message.dtype == np.float32
@@ -116,7 +117,7 @@ def test_the_floor_is_lost():
     assert residue[0] == 0
 
 
-def test_accumulated_error_sends_what_oscillates():
+def test_an_accumulated_error_is_sent_in_the_end():
     """Changes that cancel stay silent; with cum_error, a lasting one below the threshold is sent in the end."""
     values = [3 * 4096] * 4
     plain, *_ = delta(*uniform(values, 5))
@@ -137,7 +138,7 @@ def test_messages_are_multiples_of_the_scale(scale):
 
 
 @given(deltas(), st.data())
-def test_chunks_in_time_are_the_whole(case, data):
+def test_sigma_and_delta_in_chunks_of_time_give_the_same(case, data):
     grid, states, *rest = case
     x = real(grid).astype(np.float32)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(grid)), max_size=3)))
@@ -157,7 +158,7 @@ def test_chunks_in_time_are_the_whole(case, data):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2.0**34, -3e38])
 @pytest.mark.parametrize("lane", [0, MANY - 1])
-def test_input_without_a_fixed_point_value(bad, lane):
+def test_sigma_refuses_input_without_a_fixed_point(bad, lane):
     x, zero = np.zeros((3, MANY), np.float32), np.zeros(MANY)
     x[1, lane] = bad
     with pytest.raises(ValueError, match=r"the sum of a sigma must be finite and stay below 1.72e\+10"):
@@ -174,7 +175,7 @@ def test_sums_beyond_exactness_are_refused():
 
 
 @pytest.mark.parametrize(("steps", "lanes"), [(0, 3), (3, 0), (0, 0)])
-def test_nothing_to_do(steps, lanes):
+def test_sigma_and_delta_run_without_steps_or_lanes(steps, lanes):
     x, state = np.zeros((steps, lanes), np.float32), np.arange(lanes, dtype=np.float64)
     y, after = sigma_delta.sigma_forward(x, state)
     message, *states = sigma_delta.delta_forward(x, state, state, state, state, 64)
@@ -211,7 +212,7 @@ EDGE = st.sampled_from([-(2**31), -(2**31) + 1, -1, 0, 1, 4095, 4096, 2**30, 2**
 )
 @example((0, 0, 0, 0), [-(2**31)], 0, 1, "identity", False, True)
 @example((2**31 - 1, 0, 0, 0), [1], 0, 0, "relu", True, True)
-def test_step(states, inputs, bias, mantissa, activation, cum_error, loihi):
+def test_the_sigma_delta_step_equals_the_oracle(states, inputs, bias, mantissa, activation, cum_error, loihi):
     """Over a few steps, so that one step's states are the next one's."""
     states = (*states[:3], states[3] if cum_error else 0)  # without cum_error there is no error
     expected, carried = naive.sigma_delta(inputs, mantissa, bias, activation, cum_error, *states, loihi=loihi)
@@ -234,7 +235,7 @@ def test_the_most_negative_message_leaves_the_error():
     assert sigma_delta.step(*state, *bias_and_more, False) == (0, 0, 0, 0, 2**25, 2**31 + 1)
 
 
-def test_step_on_unbounded_integers():
+def test_the_sigma_delta_step_takes_unbounded_integers():
     states, a = (2**90 + 1, -(3**60), 5, -7), 7**40
     expected, carried = naive.sigma_delta([a], 2**70, -1, "relu", True, *states)
     *actual, _ = sigma_delta.step(*states, a, -4096, 2**82, True, True, 0, False)
@@ -263,39 +264,8 @@ def test_sigma_and_delta_make_a_step(case, activation):
 # -- gradients --------------------------------------------------------------------------------
 
 
-class _Send(torch.autograd.Function):
-    """Delta's treatment of a change; `compared` is that change, or the sum of changes."""
-
-    @staticmethod
-    def forward(ctx, change, compared, threshold, scale, tau_grad, scale_grad):
-        ctx.save_for_backward(change, compared, threshold.clamp(min=1 / scale))
-        ctx.surrogate = tau_grad, scale_grad
-        return torch.where(compared.abs() >= threshold, change, 0)
-
-    @staticmethod
-    def backward(ctx, grad):
-        change, compared, threshold = ctx.saved_tensors
-        tau_grad, scale_grad = ctx.surrogate
-        distance = compared.abs() - threshold
-        slope = scale_grad / threshold * torch.exp(-distance.abs() / tau_grad)
-        return grad, None, -grad * torch.where(distance > 0, change * slope, change.sign()), None, None, None
-
-
-def unrolled_delta(x, threshold, before, residue, error, scale, cum_error, tau_grad, scale_grad):
-    """(T, M) float64."""
-    sent = []
-    for value in x:
-        change = value - before + residue
-        error = error + change.detach()
-        y = _Send.apply(change, error if cum_error else change, threshold, scale, tau_grad, scale_grad)
-        before, residue = value, (change - y).detach()
-        error = torch.where(y != 0, 0, error).detach()
-        sent.append(y + (torch.floor(y * scale) / scale - y).detach())
-    return torch.stack(sent)
-
-
 @given(deltas(), st.sampled_from([0.1, 1.0, 7.0]), st.sampled_from([0.5, 2.0]))
-def test_gradients(case, tau_grad, scale_grad):
+def test_the_gradient_of_delta_is_autograds(case, tau_grad, scale_grad):
     grid, states, mantissas, cum_error = case
     x = real(grid).astype(np.float32)
     grad = np.random.default_rng(6).normal(size=x.shape).astype(np.float32)
@@ -314,7 +284,7 @@ def test_gradients(case, tau_grad, scale_grad):
     np.testing.assert_allclose(to_threshold, expected, rtol=1e-5, atol=1e-6 * size + 1e-9)
 
 
-def test_gradient_of_sigma():
+def test_the_gradient_of_sigma_is_autograds():
     rng = np.random.default_rng(2)
     grad = rng.normal(size=(50, 4)).astype(np.float32)
     x = torch.zeros(50, 4, dtype=torch.float64, requires_grad=True)
@@ -333,7 +303,7 @@ def test_a_higher_threshold_sends_less():
 # -- threads ----------------------------------------------------------------------------------
 
 
-def test_same_bits_for_any_number_of_threads(monkeypatch):
+def test_sigma_and_delta_do_not_depend_on_threads(monkeypatch):
     monkeypatch.setattr(_jit, "WORTH", 0)
     monkeypatch.setattr(_jit, "PROCESSORS", 8)
     rng = np.random.default_rng(0)

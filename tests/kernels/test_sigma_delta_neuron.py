@@ -8,7 +8,7 @@ from lavadl_kernels.neurons import sigma_delta_fused as sigma_delta_neuron
 from lavadl_kernels.ops import layout
 from lavadl_kernels.runtime import jit as _jit
 
-from tests.kernels.test_sigma_delta import unrolled_delta
+from tests.support.checks.sigma_delta import unrolled_delta
 from tests.support.kernel_cases import MANY
 
 LANES, CHANNELS = 6 * 90, 3
@@ -55,7 +55,7 @@ OPTIONS = pytest.mark.parametrize(("relu", "cum_error"), [(True, False), (False,
 @pytest.mark.parametrize("inner", [1, 4])
 @pytest.mark.parametrize("channels", [1, CHANNELS])
 @pytest.mark.parametrize("rest", [True, False])
-def test_forward(kind, relu, cum_error, inner, channels, rest):
+def test_the_fused_neuron_equals_its_parts(kind, relu, cum_error, inner, channels, rest):
     rng = np.random.default_rng(1)
     x = signal(kind)
     state = None if rest else rng.normal(size=(4, LANES))
@@ -80,7 +80,7 @@ def test_forward(kind, relu, cum_error, inner, channels, rest):
 
 @pytest.mark.parametrize("sizes", [(1, 1, CHANNELS), (1, CHANNELS, 1), (CHANNELS, 1, 1), (CHANNELS, CHANNELS, 1)])
 @pytest.mark.parametrize("kind", ["small", "real"])
-def test_what_channels_share_beside_what_they_do_not(kind, sizes):
+def test_parameters_may_be_shared_by_channels_or_not(kind, sizes):
     rng = np.random.default_rng(4)
     x, (shifts, biases, levels) = signal(kind), sizes
     arguments = offsets(rng, shifts), offsets(rng, biases), rng.integers(1, 70, levels) / 64, 2, 4096.0, True, True
@@ -91,7 +91,7 @@ def test_what_channels_share_beside_what_they_do_not(kind, sizes):
 
 
 @pytest.mark.parametrize(("inner", "channels"), [(1, 1), (1, 3), (5, 3), (1, 60), (1, 540)])
-def test_by_channel(inner, channels):
+def test_sums_are_taken_by_channel(inner, channels):
     values = np.random.default_rng(0).integers(-(2**40), 2**40, 5 * 540).astype(np.float64)
     expected = values.reshape(-1, channels, inner).sum((0, 2))
     np.testing.assert_array_equal(sigma_delta_neuron.by_channel(values, inner, channels), expected)
@@ -100,7 +100,7 @@ def test_by_channel(inner, channels):
 @pytest.mark.parametrize("scale", [1.0, 64.0, 100.0, 2.0**20])
 @pytest.mark.parametrize("threshold", [0.1, 0.0, 17.0])
 @KINDS
-def test_any_scale_and_threshold(scale, threshold, kind):
+def test_the_fused_neuron_takes_any_scale_and_threshold(scale, threshold, kind):
     none = sigma_delta_neuron.NONE
     x = signal(kind)
     arguments = none, none, np.array([np.float32(threshold)], np.float64), 1, scale, False, False
@@ -108,7 +108,7 @@ def test_any_scale_and_threshold(scale, threshold, kind):
 
 
 @pytest.mark.parametrize("kind", ["small", "real"])
-def test_delta_alone(kind):
+def test_the_fused_delta_alone_equals_the_delta(kind):
     none, x = sigma_delta_neuron.NONE, signal(kind)
     zero = np.zeros(LANES)
     message, *_ = sigma_delta_neuron.forward(x, None, none, none, np.array([0.25]), 1, 64.0, False, False, None, False)
@@ -116,7 +116,7 @@ def test_delta_alone(kind):
     np.testing.assert_array_equal(message, expected)
 
 
-def test_chunks_in_time_are_the_whole():
+def test_the_fused_neuron_in_chunks_of_time_gives_the_same():
     x, none, threshold = signal("real"), sigma_delta_neuron.NONE, np.array([0.3])
     arguments = none, none, threshold, 1, 4096.0, True, True
     whole, *_ = sigma_delta_neuron.forward(x, None, *arguments)
@@ -130,7 +130,7 @@ def test_chunks_in_time_are_the_whole():
 @OPTIONS
 @pytest.mark.parametrize("kind", ["small", "real"])
 @pytest.mark.parametrize("sums", [True, False])
-def test_gradients(kind, relu, cum_error, sums):
+def test_the_gradient_of_the_fused_neuron_is_autograds(kind, relu, cum_error, sums):
     """Against autograd in float64, and the threshold's against the recomputing kernel."""
     if not sums and relu:
         pytest.skip("a delta alone has no activation")
@@ -159,8 +159,8 @@ def test_gradients(kind, relu, cum_error, sums):
         np.testing.assert_allclose(to_offset, moved.grad, rtol=1e-4, atol=1e-5)
 
 
-def test_a_gradient_to_every_sum_besides():
-    """The gradient that `lift` gives for that of the offsets is added at each step: its sum over later steps reaches the input."""
+def test_a_gradient_to_every_sum_is_added():
+    """`lift` takes a gradient to each offset, added at its step: its sum over later steps reaches the input."""
     x, inner, none = signal("small"), 2, sigma_delta_neuron.NONE
     _, _, kept = sigma_delta_neuron.forward(x, None, none, none, np.array([0.1]), inner, 4096.0, True, False, (1, 1))
     grad = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
@@ -174,7 +174,7 @@ def test_a_gradient_to_every_sum_besides():
 
 
 @pytest.mark.parametrize("inner", [1, 5])
-def test_mean_of_sums(inner):
+def test_the_mean_of_sums_is_exact(inner):
     x, start = signal("small"), np.random.default_rng(0).integers(-9, 9, LANES) / 64
     for sigma in (None, start):
         sums = np.cumsum(x.astype(np.float64), 0) + (0 if sigma is None else sigma)
@@ -186,7 +186,7 @@ def test_mean_of_sums(inner):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2.0**34, -3e38])
 @pytest.mark.parametrize("lane", [0, MANY - 1])
-def test_what_the_parts_have_to_decide(bad, lane):
+def test_the_fused_neuron_leaves_to_the_parts_what_they_must_decide(bad, lane):
     x, none, level = np.zeros((3, MANY), np.float32), sigma_delta_neuron.NONE, np.array([0.1])
     for where in ((0, lane), (2, lane)):
         given = x.copy()
@@ -204,7 +204,7 @@ def test_what_the_parts_have_to_decide(bad, lane):
 
 
 @pytest.mark.parametrize(("steps", "lanes"), [(0, 3), (3, 0), (0, 0)])
-def test_nothing_to_do(steps, lanes):
+def test_the_fused_neuron_runs_without_steps_or_lanes(steps, lanes):
     x, none = np.zeros((steps, lanes), np.float32), sigma_delta_neuron.NONE
     for state in (None, np.ones((4, lanes))):
         message, after, kept = sigma_delta_neuron.forward(
@@ -218,7 +218,7 @@ def test_nothing_to_do(steps, lanes):
     np.testing.assert_array_equal(rest, np.zeros((2, lanes)))
 
 
-def test_same_bits_for_any_number_of_threads(monkeypatch):
+def test_the_fused_neuron_does_not_depend_on_threads(monkeypatch):
     monkeypatch.setattr(_jit, "WORTH", 0)
     monkeypatch.setattr(_jit, "PROCESSORS", 8)
     results = []
@@ -240,7 +240,7 @@ def test_same_bits_for_any_number_of_threads(monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 35, 5), (1, 1, 1, 1), (3, 2, 130, 16), (0, 2, 3, 4), (2, 3, 0, 4)])
-def test_quantised_frames(shape):
+def test_frames_are_quantised_as_by_numpy(shape):
     x = (np.random.default_rng(0).normal(size=shape) * 3).astype(np.float32)
     x.flat[:3] = [np.nan, np.inf, -np.inf][: x.size]
     expected = np.clip(np.rint(x * 32) / 32, -4, 254 / 64).transpose(3, 0, 2, 1)

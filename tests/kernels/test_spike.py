@@ -28,7 +28,7 @@ def test_exponential_has_24_bits():
     assert error.max() < 2.0**-23
 
 
-def test_exponential_at_the_ends():
+def test_the_exponential_is_right_at_the_ends():
     x = np.array([0, -0.0, -(2.0**-149), -87, -88, -1e30, -np.inf], np.float32)
     y = exponentials(x)
     assert y[:3].tolist() == [1, 1, 1]
@@ -36,7 +36,7 @@ def test_exponential_at_the_ends():
     assert 0 < y[3] < 2e-38
 
 
-def test_exponential_interpreted():
+def test_the_exponential_may_be_interpreted():
     x = -np.linspace(0, 90, 300, dtype=np.float32)
     interpreted = np.array([spike.exp_negative(value) for value in x], np.float32)
     np.testing.assert_allclose(interpreted, exponentials(x), rtol=2.0**-22)
@@ -50,7 +50,7 @@ def test_exponential_interpreted():
     st.booleans(),
     st.sampled_from([1, 50, 16387]),
 )
-def test_backward(seed, tau, scale, graded, per_element, size):
+def test_the_surrogate_equals_its_formula(seed, tau, scale, graded, per_element, size):
     rng = np.random.default_rng(seed)
     voltage = rng.normal(scale=3, size=size).astype(np.float32)
     threshold = rng.normal(size=size if per_element else 1).astype(np.float32)
@@ -66,7 +66,7 @@ def test_backward(seed, tau, scale, graded, per_element, size):
 
 
 @pytest.mark.parametrize("graded", [False, True])
-def test_shape_of_the_surrogate(graded):
+def test_the_surrogate_is_largest_at_the_threshold(graded):
     """Largest at the threshold; flat above it where spikes are graded, symmetric where they are not."""
     voltage = np.array([-1, 0, 1, 2, 3], np.float32)
     out = spike.backward(voltage, np.ones(1, np.float32), 0.5, 2.0, graded, np.ones_like(voltage))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lavadl_ref.netx import lava_support
-
-USABLE, WHY = lava_support.available()
+from tests.support.lava import USABLE, WHY
 
 
 def pytest_collection_modifyitems(items):

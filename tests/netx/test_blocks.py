@@ -11,8 +11,8 @@ from lavadl_ref.exchange.describe import Average, Conv, ConvTranspose, Dense, Fl
 from lavadl_ref.netx.plan.network import Options, plan
 from lavadl_ref.netx.plan.table import table
 from lavadl_ref.netx.plan.weights import kernel_weight
-from tests.netx.conftest import USABLE, WHY
 from tests.support import netx_families as families
+from tests.support.lava import USABLE, WHY
 from tests.support.one_process import nothing_left
 from tests.support.oracle import netx as oracle
 
@@ -428,7 +428,7 @@ def test_an_open_file_gives_neuron_params(tmp_path):
     assert found["du"].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("family", ["ADRF_PHASE", "ADRF_IZHIKEVICH"])
+@pytest.mark.parametrize("family", [name for name, stock in families.STOCK.items() if stock is None])
 def test_neurons_that_lava_has_not_are_refused(family):
     with pytest.raises(UnsupportedLayer, match=f"{family} neurons with .* are not those of any of Lava's processes"):
         params_of(families.dense(family))

@@ -12,8 +12,8 @@ import pytest
 
 from lavadl_ref.exchange.describe import Input, Kernel
 from lavadl_ref.netx.run import runtime
-from tests.netx.conftest import USABLE, WHY
-from tests.support import random_networks
+from tests.support import generate
+from tests.support.lava import USABLE, WHY
 from tests.support.netx_cases import CASES
 from tests.support.one_process import nothing_left
 
@@ -48,7 +48,7 @@ def here(job, **more):
 
 def random_job(seed, **more):
     """A random network as a job."""
-    case = random_networks.case(seed, steps=20, **more)
+    case = generate.case(seed, steps=20, **more)
     x, first = case.inputs, case.network.layers[0]
     arguments = dict(case.options)
     if isinstance(first, Kernel):
@@ -73,10 +73,10 @@ def equal(actual, expected):
 def test_a_run_in_this_process_equals_lavas_runtime():
     """Every record of every network, one run after the other."""
     jobs = {name: CASES[name] for name in NAMES}
-    jobs |= {f"plain {seed}": random_job(seed, kinds=random_networks.ON_LAVA) for seed in PLAIN}
-    jobs |= {f"{seed}": random_job(seed, families=random_networks.ALL_FAMILIES) for seed in OF_ALL_FAMILIES}
+    jobs |= {f"plain {seed}": random_job(seed, kinds=generate.ON_LAVA) for seed in PLAIN}
+    jobs |= {f"{seed}": random_job(seed, families=generate.ALL_FAMILIES) for seed in OF_ALL_FAMILIES}
     for seed in RECURRENT:
-        jobs[f"recurrent {seed}"] = random_job(seed, families=random_networks.ALL_FAMILIES, kinds=("dense_rec",))
+        jobs[f"recurrent {seed}"] = random_job(seed, families=generate.ALL_FAMILIES, kinds=("dense_rec",))
     expected = dict(zip(jobs, runtime.run_all(list(jobs.values()), timeout=PATIENCE), strict=True))
     assert any(records.states_at for records in expected.values())
     different = []
@@ -90,7 +90,7 @@ def test_a_run_in_this_process_equals_lavas_runtime():
     assert sum(records.output.any() for records in expected.values()) > len(jobs) // 2
 
 
-def test_runs_are_independent():
+def test_networks_that_run_one_after_the_other_are_independent():
     first = here(SMALL)
     here(CASES["reset_and_bias"])
     second = here(SMALL)
@@ -170,7 +170,7 @@ def test_a_run_ends_at_its_timeout():
         inprocess.run(SMALL.net_config, SMALL.inputs, 200_000, timeout=0.3, record=())
 
 
-def test_failure_in_a_process_names_the_network(monkeypatch):
+def test_a_failure_in_a_process_is_told_with_the_network(monkeypatch):
     def run_spk(self):
         raise ArithmeticError(f"at step {self.time_step}")
 
@@ -182,7 +182,7 @@ def test_failure_in_a_process_names_the_network(monkeypatch):
         here(SMALL)
 
 
-def test_failure_outside_of_processes_names_the_network(monkeypatch):
+def test_a_failure_outside_of_processes_is_told_with_the_network(monkeypatch):
     monkeypatch.setattr(runtime.Job, "frames", lambda *_: 1 // 0)
     with pytest.raises(runtime.LavaRunError, match=r"^network of 2 layers failed on Lava(.|\n)*ZeroDivisionError"):
         here(SMALL)

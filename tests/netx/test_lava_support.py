@@ -38,7 +38,7 @@ def test_patches_follow_versions():
 
 
 @pytest.mark.lava
-def test_only_one_class_becomes_hashable():
+def test_enable_makes_one_class_hashable():
     lava_support.enable()
     from lava.magma.compiler import var_model
 

@@ -10,9 +10,10 @@ from lavadl_ref.netx.plan.network import Options, plan
 from lavadl_ref.netx.plan.table import table
 from lavadl_ref.netx.run import runtime
 from tests import PATIENCE
+from tests.support import generate
 from tests.support import netx_cases as cases
 from tests.support import netx_family_cases as family_cases
-from tests.support import random_networks
+from tests.support.families import BY_ADAPTATION
 from tests.support.oracle import netx as oracle
 
 pytestmark = pytest.mark.lava
@@ -23,7 +24,8 @@ PROCESSES = {**cases.PROCESSES, **family_cases.PROCESSES}
 #: Also on Lava's runtime, its processes and its shared memory; all of them compile to the same models.
 ON_RUNTIME = (
     "dense", "sparse", "reset_and_bias", "convolution_with_delays", "input_layer", "delay_beyond_six_bits",
-    "ALIF_chain", "RF_PHASE_chain", "RF_IZHIKEVICH_conv", "ADRF_PHASE_recurrent", "ADRF_IZHIKEVICH_delays",
+    "ALIF_chain", "RF_PHASE_chain", "RF_IZHIKEVICH_conv", "ADRF_PHASE_recurrent",
+    f"{BY_ADAPTATION['resonator'].type}_delays",
     "CUBA_weight_exponent", "SDNN_input", "sigma_output", "convT_pool_dense", "average", "wide_weights",
     "bare_sums_with_bias",
 )  # fmt: skip
@@ -92,7 +94,7 @@ def test_a_network_on_lavas_runtime_equals_the_oracle(on_runtime, name):
 def test_random_networks_equal_the_oracle(seed, wild):
     from lavadl_ref.netx.run import inprocess
 
-    case = random_networks.case(seed, steps=16, families=random_networks.ALL_FAMILIES, wild=wild)
+    case = generate.case(seed, steps=16, families=generate.ALL_FAMILIES, wild=wild)
     arguments = dict(case.options)
     first = case.network.layers[0]
     if isinstance(first, Kernel):

@@ -6,7 +6,7 @@ import torch
 
 from lavadl_ref import exchange, slayer
 from lavadl_ref.verify import trained, verify
-from tests.netx.conftest import USABLE, WHY
+from tests.support.lava import USABLE, WHY
 
 if not USABLE:
     pytest.skip(WHY, allow_module_level=True)

@@ -12,6 +12,7 @@ from lavadl_ref.netx.plan.table import table
 from lavadl_ref.netx.plan.transposed import transposed_matrix
 from lavadl_ref.netx.plan.weights import dense_encoding, kernel_weight, pool_padding, pool_window
 from tests.support import netx_families as families
+from tests.support.families import BY_TYPE
 from tests.support.netx_cases import cuba
 from tests.support.netx_families import COMPLEX, FAMILIES, OWN, STOCK, neuron
 from tests.support.oracle.netx import network
@@ -105,7 +106,7 @@ def test_a_kernel_is_flipped_and_transposed():
         assert turned[o, 3 - x, 2 - y, 0] == weight[o, 0, y, x]
 
 
-def test_resets_count_generated_layers():
+def test_resets_are_counted_by_generated_layers():
     """Flatten and skipped layers have no turn."""
     layers = [conv(), Flatten(shape=(24, 1, 1)), dense(4, 24), dense(3, 4)]
     whole = plan(network(*layers), Options(input_shape=(5, 4, 1), reset_interval=9, reset_offset=2))
@@ -291,5 +292,5 @@ def test_layers_that_would_act_before_their_data_are_told(family):
 
     assert waits() == []
     assert waits(bias=np.array([0, 2, 0])) == [1]
-    fires = family in ("ALIF", "RF_IZHIKEVICH", "ADRF_IZHIKEVICH")
+    fires = BY_TYPE[family].at_equality
     assert waits(neurons={"threshold": 0}) == ([1] if fires else [])

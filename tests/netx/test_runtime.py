@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from lavadl_ref.netx.run import runtime
 from tests import PATIENCE
 from tests.support.netx_cases import CASES
 from tests.support.oracle.netx import network
+from tests.support.waiting import until, wait_for_actors
 
 pytestmark = pytest.mark.lava
 
@@ -107,7 +107,7 @@ VICTIMS = {
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_a_killed_process_is_named(victim, traces, monkeypatch, tmp_path):
+def test_a_killed_process_of_lava_is_named(victim, traces, monkeypatch, tmp_path):
     """Lava itself would wait for ever; in which order it starts the processes of two layers is not known."""
     (tmp_path / "sitecustomize.py").write_text(
         "import multiprocessing.process, os, signal, threading\n"
@@ -267,23 +267,3 @@ def test_a_process_forked_while_its_parent_is_killed_ends_too():
         [sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=PATIENCE
     )  # until the last has ended
     assert (found.returncode, found.stdout) == (-signal.SIGKILL, b"")
-
-
-def wait_for_actors(caller):
-    """The caller's descendants once Lava runs: its worker and at least one process for each of two layers."""
-    descendants = []
-
-    def enough():
-        descendants[:] = psutil.Process(caller.pid).children(recursive=True)
-        return len(descendants) >= 8
-
-    until(enough)
-    return descendants
-
-
-def until(condition):
-    """Wait for a condition."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lavadl_ref.netx.run import runtime
-from tests.netx.conftest import USABLE, WHY
+from tests.support.lava import USABLE, WHY
 from tests.support.one_process import nothing_left
 
 if not USABLE:

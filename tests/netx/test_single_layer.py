@@ -8,8 +8,8 @@ import pytest
 
 from lavadl_ref import exchange
 from lavadl_ref.exchange.describe import Conv, ConvTranspose, Network
-from tests.netx.conftest import USABLE, WHY
 from tests.support import netx_families as families
+from tests.support.lava import USABLE, WHY
 
 if not USABLE:
     pytest.skip(WHY, allow_module_level=True)

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from lavadl_ref.exchange import ExchangeError
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.utils import SYNAPSE_SIGN_MODE, NetDict, num_delay_bits, optimize_weight_bits
+from tests.support.net_files import legacy_layer
 
 MIXED, EXCITATORY, INHIBITORY = SYNAPSE_SIGN_MODE
 
@@ -131,11 +132,7 @@ def test_delay_bits_refuse_other_delays(delays, message):
 def path(tmp_path):
     """A file with everything a network has, and a few keys that none has."""
     with h5py.File(tmp_path / "x.net", "w") as file:
-        layer = file.create_group("layer/0")
-        layer["type"] = np.array(["dense"], "S10")
-        layer["shape"] = [2]
-        layer["weight"] = np.array([[1, -2], [3, 4]], np.float32)
-        layer["delay"] = np.array([1, 2], np.float32)
+        layer = legacy_layer(file)
         layer["messageBits"] = 5
         layer["other"] = [0.5, 1.5]
         neuron = layer.create_group("neuron")

@@ -128,7 +128,7 @@ def test_windows_and_banks_have_no_parts_to_replace():
     assert torch.equal(bank(torch.ones(1, 1, 3)), 2 * torch.ones(1, 1, 3))
 
 
-def test_there_is_one_surrogate_gradient():
+def test_the_surrogate_gradient_cannot_be_replaced():
     for spike in (slayer.spike.Spike, slayer.spike.complex.Spike):
         assert spike.derivative is None
         with pytest.raises(AttributeError, match=r"derivative of Spike .*torch.autograd.Function"):
@@ -191,7 +191,7 @@ def test_what_an_assistant_is_told_later_acts(changes):
     assert stats.testing.accuracy is not None
 
 
-def test_the_device_of_an_assistant():
+def test_the_device_of_an_assistant_can_be_assigned():
     assistant, *_ = trained()
     assert assistant.device == torch.device("cpu")
     assistant.device = "meta"

@@ -13,7 +13,7 @@ from lavadl_ref.exchange import ConvTranspose, Dense, Network, Neuron, Pool
 from lavadl_ref.slayer.auto import SequentialNetwork, get_classes, get_neuron_params
 from lavadl_ref.slayer.block import cuba, synaptic
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.support import random_networks
+from tests.support import families, generate
 from tests.support.matrix import FAMILIES
 from tests.support.same_networks import same
 
@@ -73,7 +73,7 @@ def assert_round_trip(blocks, x, folder):
 @pytest.mark.parametrize("name", SPIKING)
 @pytest.mark.parametrize("options", [{}, {"delay": True}, {"delay_shift": False}], ids=["plain", "delay", "no shift"])
 @pytest.mark.parametrize("params", [NEURON, PER_CHANNEL], ids=["shared", "per channel"])
-def test_spiking_blocks(name, params, options, tmp_path):
+def test_spiking_blocks_come_back_from_a_file(name, params, options, tmp_path):
     build, shape = SPIKING[name]
     torch.manual_seed(1)
     _, rebuilt = assert_round_trip([build(params, **options)], spikes(shape), tmp_path)
@@ -85,38 +85,38 @@ def test_spiking_blocks(name, params, options, tmp_path):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_biases(name, tmp_path):
+def test_biases_come_back_from_a_file(name, tmp_path):
     build, shape = TRAINED[name]
     torch.manual_seed(2)
     _, rebuilt = assert_round_trip([build(WITH_BIAS, delay=True)], spikes(shape), tmp_path)
     assert rebuilt.blocks[0].neuron.norm.running_mean.any()
 
 
-def test_input(tmp_path):
+def test_an_input_block_comes_back_from_a_file(tmp_path):
     x = torch.randn(2, *SPATIAL, 30, generator=torch.Generator().manual_seed(0))
     assert_round_trip([cuba.Input(NEURON, 1.5, 0.125)], x, tmp_path)
     assert_round_trip([cuba.Input(PER_CHANNEL, 0.5, 0.25, delay_shift=False)], x, tmp_path)
 
 
 @pytest.mark.parametrize("params", [NEURON, PER_CHANNEL, WITH_BIAS], ids=["shared", "per channel", "bias"])
-def test_affine_with_dynamics(params, tmp_path):
+def test_an_affine_block_with_dynamics_comes_back_from_a_file(params, tmp_path):
     _, rebuilt = assert_round_trip([cuba.Affine(params, 12, 5)], spikes(FLAT), tmp_path)
     assert isinstance(rebuilt.blocks[0], cuba.Affine)
 
 
-def test_affine_without_dynamics(tmp_path):
+def test_an_affine_block_without_dynamics_comes_back_from_a_file(tmp_path):
     _, rebuilt = assert_round_trip([cuba.Affine(NEURON, 12, 5, dynamics=False)], spikes(FLAT), tmp_path)
     assert not rebuilt.blocks[0].dynamics
 
 
-def test_blocks_without_neurons(tmp_path):
+def test_blocks_without_neurons_come_back_from_a_file(tmp_path):
     dense = cuba.Dense(NEURON, 84, 6, weight_scale=3)
     blocks = [cuba.Flatten(), dense, cuba.Average(2), cuba.TimeDecimation(4)]
     y, _ = assert_round_trip(blocks, spikes(SPATIAL), tmp_path)
     assert y.shape == (2, 2, 8)
 
 
-def test_a_whole_network(tmp_path):
+def test_a_whole_network_comes_back_from_a_file(tmp_path):
     torch.manual_seed(3)
     blocks = [
         cuba.Input(NEURON, 1.5, 0.125),
@@ -142,7 +142,7 @@ def test_graded_spikes_come_back(tmp_path):
 def assert_spikes_of(network, run, outputs):
     """Block outputs (1, \\*shape, T) are the reference's spikes, delayed, on slayer's time base."""
     for i, (layer, ran, y) in enumerate(zip(network.layers, run.layers, outputs, strict=True)):
-        if layer.neuron is None or layer.neuron["threshold"] == random_networks.NEVER:
+        if layer.neuron is None or layer.neuron["threshold"] == generate.NEVER:
             continue
         delays = np.zeros(layer.channels, int) if layer.delay is None else layer.delay
         y = y[0].reshape(*layer.shape, -1).numpy()
@@ -167,14 +167,14 @@ def outputs_of(rebuilt, x):
 
 @pytest.mark.parametrize("seed", range(1000, 1060))
 def test_random_networks_agree_with_the_reference(seed):
-    case = random_networks.case(seed)
+    case = generate.case(seed)
     run = reference.Network(case.network).run(case.inputs)
     assert run.exceeded == ()
     x = torch.from_numpy(case.inputs[None].astype(np.float32))
     assert_spikes_of(case.network, run, outputs_of(SequentialNetwork(case.network).eval(), x))
 
 
-def test_tinynet(data):
+def test_tinynet_is_rebuilt_from_its_file(data):
     """A legacy file with biases."""
     path = data / "tinynet" / "tiny.net"
     network = exchange.read(path)
@@ -190,7 +190,7 @@ def test_tinynet(data):
     assert all(ran.spikes.any() for ran in run.layers)
 
 
-def test_pilotnet(data):
+def test_pilotnet_is_rebuilt_from_its_file(data):
     path = data / "pilotnet_lif" / "network.net"
     network = exchange.read(path)
     x = np.random.default_rng(0).integers(0, 60, (3, 66, 200, 1)).repeat(14, axis=-1)
@@ -223,12 +223,12 @@ def two(tmp_path, **options):
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_reduction(tmp_path, reduction):
+def test_a_rebuilt_network_reduces_its_output(tmp_path, reduction):
     x, y, rebuilt = two(tmp_path, reduction=reduction)
     assert torch.equal(rebuilt(x), getattr(torch, reduction)(y, -1))
 
 
-def test_count_log(tmp_path):
+def test_a_rebuilt_network_counts_its_spikes(tmp_path):
     x, y, rebuilt = two(tmp_path, count_log=True)
     actual, counts = rebuilt(x)
     assert torch.equal(actual, y)
@@ -247,7 +247,7 @@ def test_persistent_state_runs_in_chunks(tmp_path):
     assert torch.equal(torch.cat([rebuilt(part) for part in x.split(7, dim=-1)], dim=-1), y)
 
 
-def test_can_be_trained_on(tmp_path):
+def test_a_rebuilt_network_can_be_trained_on(tmp_path):
     x, _, rebuilt = two(tmp_path, weight_norm=True)
     rebuilt.train()
     optimizer = torch.optim.SGD(rebuilt.parameters(), 0.5)
@@ -261,18 +261,18 @@ def test_can_be_trained_on(tmp_path):
 # -- refusals -----------------------------------------------------------------------------------
 
 
-def test_refuses_unknown_reduction(tmp_path):
+def test_a_rebuilt_network_refuses_an_unknown_reduction(tmp_path):
     with pytest.raises(ValueError, match="reduction must be None, 'sum' or 'mean', got 'max'"):
         SequentialNetwork(Network(()), reduction="max")
 
 
-def test_refuses_a_bad_file(tmp_path):
+def test_a_bad_file_is_refused_by_auto(tmp_path):
     (tmp_path / "x.net").write_bytes(b"no network")
     with pytest.raises(exchange.ExchangeError, match=r"x\.net"):
         SequentialNetwork(tmp_path / "x.net")
 
 
-def test_refuses_what_has_no_block():
+def test_a_layer_without_a_block_is_refused_by_auto():
     neuron = Neuron("CUBA", {"current_decay": 900, "voltage_decay": 300, "threshold": 41})
     first = Dense(shape=(2,), weight=np.full((2, 2), 2), neuron=neuron)
     for last, message in [
@@ -285,7 +285,7 @@ def test_refuses_what_has_no_block():
 
 
 @pytest.mark.parametrize("scale", [0.05, 8])
-def test_scaled_weights(scale):
+def test_scaled_weights_come_back_as_a_norm(scale):
     """A power of two between synapse and neuron comes back as the norm that gives it."""
     block = cuba.Dense({**NEURON, "norm": WgtScaleBatchNorm}, 12, 5, weight_scale=scale)
     x = spikes(FLAT)
@@ -297,8 +297,8 @@ def test_scaled_weights(scale):
     assert same(rebuilt.blocks[0].describe(), description)
 
 
-@pytest.mark.parametrize("name", ["cuba", "alif", "rf", "rf_iz", "adrf", "adrf_iz", "sigma_delta"])
-def test_parts_of_a_file_by_hand(name, tmp_path):
+@pytest.mark.parametrize("name", families.NAMES)
+def test_the_functions_of_auto_build_parts_of_a_file(name, tmp_path):
     """The functions that Lava-DL's own rebuilding offers."""
     dense = getattr(slayer.block, name).Dense(FAMILIES[name], 4, 3)
     with h5py.File(tmp_path / "a.net", "w") as file:

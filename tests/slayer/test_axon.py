@@ -30,7 +30,7 @@ def fixed(delays, **options):
 
 @SHAPES
 @pytest.mark.parametrize("steps", [-3, -1, 0, 1, 4, 20])
-def test_delay(shape, steps):
+def test_the_delay_equals_the_oracle(shape, steps):
     x = signal(shape).requires_grad_()
     y = axon.delay(x, steps)
     assert rows(y) == [[naive.delay(row, steps) for row in channel] for channel in rows(x)]
@@ -42,7 +42,7 @@ def test_delay(shape, steps):
 @pytest.mark.parametrize(
     ("value", "sampling", "steps"), [(1, 1, 1), (1.9, 1, 1), (3, 2, 1), (-1.9, 1, -1), (2, 0.5, 4)]
 )
-def test_delay_truncates(value, sampling, steps):
+def test_a_delay_is_truncated_to_steps(value, sampling, steps):
     x = signal((1, 1, 9))
     assert torch.equal(axon.delay(x, value, sampling), axon.delay(x, steps))
 
@@ -52,7 +52,7 @@ def test_delay_truncates(value, sampling, steps):
     "dtype",
     [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.int64, torch.uint8, torch.bool],
 )
-def test_delay_of_any_shape_and_dtype(shape, dtype):
+def test_a_delay_takes_any_shape_and_dtype(shape, dtype):
     x = signal(shape).to(dtype)
     if dtype.is_floating_point:
         x.requires_grad_()
@@ -68,7 +68,7 @@ def test_delay_of_any_shape_and_dtype(shape, dtype):
             assert gradient.reshape(-1, 9).tolist() == [naive.delay(row, -steps) for row in g.reshape(-1, 9).tolist()]
 
 
-def test_delay_of_each_element():
+def test_each_element_may_have_its_delay():
     x = signal((2, 3, 9))
     y = axon.delay(x, torch.tensor([0.0, 2.0, -1.0]))
     for channel, steps in enumerate((0, 2, -1)):
@@ -86,12 +86,12 @@ def test_delay_of_each_element():
         ((torch.ones(2, 3, 9), 1, 0), ValueError, "sampling_time of delay must be greater than 0, got 0"),
     ],
 )
-def test_delay_refuses(arguments, error, message):
+def test_bad_arguments_of_a_delay_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         axon.delay(*arguments)
 
 
-def test_an_unusable_input_draws_no_delays():
+def test_an_unusable_input_leaves_delays_undrawn():
     layer = axon.Delay()
     for x, error, message in (
         (torch.ones(9), ValueError, r"delay input must have shape .*, got \(9,\)"),
@@ -102,13 +102,13 @@ def test_an_unusable_input_draws_no_delays():
     assert not layer.init
 
 
-def test_delay_defaults_to_one_step():
+def test_the_default_delay_is_one_step():
     x = signal((1, 1, 9))
     assert torch.equal(axon.delay(x), axon.delay(x, 1))
 
 
 @SHAPES
-def test_learnt_delay_shifts_by_its_integer_part(shape):
+def test_a_learnt_delay_acts_by_its_integer_part(shape):
     layer = fixed([0.9, 2.0, 3.7])
     x = signal(shape)
     expected = [[naive.delay(row, d) for row in channel] for d, channel in zip((0, 2, 3), rows(x), strict=True)]
@@ -120,7 +120,7 @@ def test_learnt_delay_shifts_by_its_integer_part(shape):
 @SHAPES
 @pytest.mark.parametrize("grad_scale", [1, 0.5])
 @pytest.mark.parametrize("sampling_time", [1, 2])
-def test_gradients(shape, grad_scale, sampling_time):
+def test_the_gradients_of_a_learnt_delay_equal_the_formula(shape, grad_scale, sampling_time):
     """To the input the opposite shift; to the delay the slope of a signal interpolated in time."""
     layer = fixed([0.9, 2.0, 7.7], grad_scale=grad_scale, sampling_time=sampling_time)
     x, g = signal(shape).requires_grad_(), signal(shape, 1)
@@ -136,7 +136,7 @@ def test_gradients(shape, grad_scale, sampling_time):
 
 
 @SHAPES
-def test_first_input_draws_the_delays(shape):
+def test_delays_are_drawn_by_the_first_input(shape):
     layer = axon.Delay()
     parameter = layer.delay
     assert parameter.numel() == 1
@@ -165,7 +165,7 @@ def test_delays_are_kept_in_range():
     assert layer.delay.tolist() == [0, 1.5, 99]
 
 
-def test_one_delay_for_all_channels():
+def test_one_delay_may_stand_for_all_channels():
     layer = fixed([2.0])
     x = signal((2, 3, 9))
     y = layer(x)
@@ -175,14 +175,14 @@ def test_one_delay_for_all_channels():
     assert layer.steps(3).tolist() == [2, 2, 2]
 
 
-def test_wrong_number_of_channels():
+def test_delays_refuse_another_number_of_channels():
     with pytest.raises(ValueError, match="built for 2 channels, got input with 3"):
         fixed([1.0, 2.0])(signal((2, 3, 9)))
 
 
 @SHAPES
 @pytest.mark.parametrize("cuts", [(4,), (0, 1, 2), (8,), (3, 3)])
-def test_persistent_chunks_are_the_whole(shape, cuts):
+def test_delayed_chunks_are_the_whole_where_state_persists(shape, cuts):
     layer = fixed([0.9, 2.0, 6.7])
     layer.persistent_state = True
     x = signal(shape)
@@ -220,7 +220,7 @@ def channels_innermost(x):
 @SHAPES
 @pytest.mark.parametrize("delays", [[0.9, 2.0, 3.7], [2.5], [1.0, 1.2, 1.9], [0.0, 8.0, 61.0]])
 @pytest.mark.parametrize("arrange", [torch.Tensor.contiguous, channels_innermost])
-def test_shift_and_delay_in_one_pass(shape, delays, arrange):
+def test_shift_and_delay_are_applied_in_one_pass(shape, delays, arrange):
     """Outputs and all gradients have the bits of the two steps after each other."""
     results = []
     for fused in (True, False):
@@ -233,7 +233,7 @@ def test_shift_and_delay_in_one_pass(shape, delays, arrange):
 
 
 @pytest.mark.parametrize("steps", [-20, -9, -2, 0, 3, 9, 20])
-def test_gradients_in_float64(steps):
+def test_the_gradient_of_a_delay_is_autograds_in_float64(steps):
     """Per-channel delays around `steps`, also negative or beyond the signal, against autograd over slices."""
     x, g = signal((2, 3, 4, 2, 9)).requires_grad_(), signal((2, 3, 4, 2, 9), 1)
     value = torch.tensor([steps - 1.0, steps, steps + 1.0], requires_grad=True)
@@ -261,7 +261,7 @@ def test_fixed_delays_need_no_slope():
 
 
 @pytest.mark.parametrize("cuts", [(4,), (0, 1, 2), (3, 3)])
-def test_persistent_shift_and_delay(cuts):
+def test_shift_and_delay_persist_together(cuts):
     layer = fixed([0.9, 2.0, 6.7])
     layer.persistent_state = True
     x = signal((2, 3, 9))

@@ -44,7 +44,7 @@ def oracle(x, mantissas, cum_error=False):
 @SHAPES
 @pytest.mark.parametrize("cum_error", [False, True])
 @pytest.mark.parametrize("mantissa", [1, 5, 64, 100])
-def test_messages(shape, cum_error, mantissa):
+def test_the_messages_of_a_delta_equal_the_oracle(shape, cum_error, mantissa):
     x = signal(shape, unit=ONE)
     expected = oracle(x, [mantissa] * 3, cum_error)
     assert expected.any()
@@ -56,7 +56,7 @@ def test_messages(shape, cum_error, mantissa):
 
 @SHAPES
 @pytest.mark.parametrize("cum_error", [False, True])
-def test_own_thresholds(shape, cum_error):
+def test_a_delta_may_have_a_threshold_for_each_channel(shape, cum_error):
     """Also where the number of channels is that of another axis."""
     x = signal(shape)
     layer = axon.Delta(np.array([0.25, 0.5, 1.5]), scale=4096, shared_param=False, cum_error=cum_error)
@@ -96,7 +96,7 @@ def test_own_thresholds_are_drawn_at_the_first_input(shape, threshold, low, high
 
 
 @SHAPES
-def test_input_gradient(shape):
+def test_the_input_gradient_of_a_delta_counts_each_message(shape):
     """Each message counts for the change it was made of."""
     for given in layouts(signal(shape)):
         x, g = given.detach().requires_grad_(), torch.randn(shape)
@@ -109,7 +109,7 @@ def test_input_gradient(shape):
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("cum_error", [False, True])
 @SHAPES
-def test_threshold_gradient(shape, shared, cum_error):
+def test_the_threshold_gradient_of_a_delta_equals_the_formula(shape, shared, cum_error):
     """The formula, neuron by neuron, on the changes that the oracle finds."""
     mantissas, tau_grad, scale_grad = [16, 40, 40], 0.5, 3.0
     mantissas = [40] * 3 if shared else mantissas
@@ -147,7 +147,7 @@ def test_gradient_of_the_threshold_is_asked_for():
 @SHAPES
 @CUTS
 @pytest.mark.parametrize("cum_error", [False, True])
-def test_persistent_chunks_are_the_whole(shape, cuts, cum_error):
+def test_chunks_of_a_delta_are_the_whole_where_state_persists(shape, cuts, cum_error):
     """Bit for bit, also for values that no fixed point holds."""
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     whole = axon.Delta(0.6, cum_error=cum_error)(x)
@@ -158,7 +158,7 @@ def test_persistent_chunks_are_the_whole(shape, cuts, cum_error):
         layer.reset()
 
 
-def test_state_belongs_to_a_batch():
+def test_the_state_of_a_delta_belongs_to_a_batch():
     layer = axon.Delta(0.1, persistent_state=True)
     layer(signal())
     x = signal((5, 3, 12))
@@ -166,7 +166,7 @@ def test_state_belongs_to_a_batch():
     assert layer.pre_state.shape == (5, 3)
 
 
-def test_no_state_without_persistence():
+def test_delta_and_sigma_forget_without_persistence():
     for layer in (axon.Delta(0.3), dendrite.Sigma()):
         x = signal()
         first = layer(x)
@@ -197,19 +197,19 @@ def test_state_dict_without_persistence_holds_the_thresholds_alone():
         ({"threshold": 1, "scale_grad": float("inf")}, "scale_grad must be positive"),
     ],
 )
-def test_errors_name_what_was_given(arguments, message):
+def test_errors_of_a_delta_name_what_was_given(arguments, message):
     with pytest.raises(ValueError, match=message):
         axon.Delta(**arguments)
 
 
-def test_thresholds_for_another_number_of_channels():
+def test_a_delta_refuses_thresholds_for_another_number_of_channels():
     layer = axon.Delta(np.array([0.1, 0.2]), shared_param=False)
     with pytest.raises(ValueError, match="threshold has 2 values, one per channel, but the input has 3 channels"):
         layer(signal())
 
 
 @pytest.mark.parametrize(("make", "what"), [(lambda: axon.Delta(1), "delta"), (dendrite.Sigma, "sigma")])
-def test_unusable_input(make, what):
+def test_unusable_input_of_delta_and_sigma_is_refused(make, what):
     layer = make()
     with pytest.raises(ValueError, match=rf"{what} input must have shape .* got \(3, 12\)"):
         layer(signal((3, 12)))
@@ -226,7 +226,7 @@ def test_unusable_input(make, what):
 
 
 @SHAPES
-def test_sums(shape):
+def test_the_sums_of_a_sigma_equal_numpys(shape):
     for given in layouts(signal(shape)):
         x, g = given.detach().requires_grad_(), torch.randn(shape)
         y = dendrite.Sigma()(x)
@@ -238,7 +238,7 @@ def test_sums(shape):
 
 @SHAPES
 @CUTS
-def test_sums_of_chunks(shape, cuts):
+def test_the_sums_of_chunks_are_the_whole(shape, cuts):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     whole = dendrite.Sigma()(x)
     layer = dendrite.Sigma(persistent_state=True)
@@ -256,5 +256,5 @@ def test_sigma_then_delta_is_the_identity_in_the_end():
     assert not torch.equal(y, x)
 
 
-def test_sigma_device_parameters():
+def test_a_sigma_has_these_device_parameters():
     assert dendrite.Sigma().device_params == {"type": "SDNN", "sigma_output": True}

@@ -167,7 +167,7 @@ def _check(error: Exception | None, named: tuple[str, ...]) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*cannot be had")
 @pytest.mark.parametrize("name", ENTRIES)
-def test_arguments(name):
+def test_bad_arguments_of_slayer_are_refused(name):
     entry = ENTRIES[name]
     for parameter in entry.parameters:
         for kind, value in VALUES.items():
@@ -231,7 +231,7 @@ BLOCKS = matrix.cases(states=False) + matrix.cases(neurons=False)
 
 
 @pytest.mark.parametrize("case", BLOCKS, ids=str)
-def test_signals_of_blocks(case):
+def test_bad_signals_of_blocks_are_refused(case):
     neurons = matrix.BLOCKS[case.block].neurons
     for kind, value in _signals(case.input()).items():
         error = _error(lambda value=value: case.build()(value))
@@ -249,7 +249,7 @@ def test_empty_signals_give_empty_ones(case):
 
 
 @pytest.mark.parametrize("name", matrix.FAMILIES)
-def test_signals_of_neurons(name):
+def test_bad_signals_of_neurons_are_refused(name):
     made = getattr(neuron, name).Neuron(**matrix.FAMILIES[name])
     for kind, value in _signals(X).items():
         pair = (value, value) if made.complex else value
@@ -294,7 +294,7 @@ def test_modules_of_another_type_are_refused(case, dtype):
 # -- files ------------------------------------------------------------------------------------
 
 
-def test_auto_names_file_and_layer(tmp_path):
+def test_errors_of_auto_name_file_and_layer(tmp_path):
     from lavadl_ref import exchange
 
     weight = np.zeros((3, 4), np.int64)

@@ -61,7 +61,7 @@ def test_what_is_exported_is_what_runs_afterwards(case):
 
 
 @every
-def test_copies_draw_as_the_original(case):
+def test_a_copied_block_draws_as_the_original(case):
     made = fresh(case)
     x = case.input()
     copied, pickled = copy.deepcopy(made), pickle.loads(pickle.dumps(made))
@@ -153,7 +153,7 @@ def test_a_state_written_before_the_first_input_acts():
 
 
 @every
-def test_checkpoints_of_blocks_that_ran_load_and_of_others_too(case):
+def test_checkpoints_of_blocks_with_and_without_input_are_loaded(case):
     ran, made = fresh(case), fresh(case)
     x = case.input()
     run(ran, x)

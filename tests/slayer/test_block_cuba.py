@@ -70,11 +70,11 @@ ORDER = {
 
 
 @pytest.mark.parametrize("name", ORDER)
-def test_order_of_arguments(name):
+def test_the_arguments_of_cuba_blocks_have_this_order(name):
     assert list(inspect.signature(getattr(cuba, name)).parameters) == ORDER[name]
 
 
-def test_positional_arguments_mean_the_same():
+def test_positional_arguments_are_those_of_lava_dl():
     hook = torch.round
     block = cuba.Conv(PARAMS, 2, 4, 3, 2, 1, 1, 2, 1.5, True, hook, True, False, True)
     s = block.synapse
@@ -98,7 +98,7 @@ def test_positional_arguments_mean_the_same():
 
 @spiking
 @pytest.mark.parametrize("shift", [True, False])
-def test_synapse_neuron_shift(name, shift):
+def test_a_block_runs_synapse_then_neuron_then_shift(name, shift):
     block, x = make(name, delay_shift=shift)
     y = block(x)
     z = block.synapse(x)
@@ -131,7 +131,7 @@ def test_learnt_delay_follows_the_shift(name):
 
 
 @every
-def test_count_log(name):
+def test_a_cuba_block_counts_its_spikes(name):
     block, x = make(name)
     counting, _ = make(name, count_log=True)
     y, rate = counting(x)
@@ -139,7 +139,7 @@ def test_count_log(name):
     assert rate == event_rate(y)
 
 
-def test_input_scales_and_offsets():
+def test_an_input_block_applies_weight_and_bias():
     block, _ = make("Input")
     x = torch.randint(-40, 80, (2, 3, T)) / 32
     s = axon.delay(copy.deepcopy(block.neuron)(x * 1.5 + 0.125), 1)
@@ -150,13 +150,13 @@ def test_input_scales_and_offsets():
     assert torch.equal(cuba.Input(PARAMS)(x), axon.delay(copy.deepcopy(block.neuron)(x), 1))
 
 
-def test_input_without_a_neuron():
+def test_an_input_block_without_a_neuron_passes_values_on():
     x = torch.randn(2, 3, T)
     assert torch.equal(cuba.Input()(x), axon.delay(x, 1))
     assert torch.equal(cuba.Input(weight=2, bias=1, delay_shift=False)(x), 2 * x + 1)
 
 
-def test_affine():
+def test_an_affine_block_returns_the_voltage():
     block, x = make("Affine")
     voltage = block(x)
     z = block.synapse(x)
@@ -166,7 +166,7 @@ def test_affine():
     assert torch.equal(bare(x), z)
 
 
-def test_flatten():
+def test_a_flatten_block_keeps_the_order():
     x = spikes((2, 3, 4))
     block = cuba.Flatten()
     assert torch.equal(block(x), x.reshape(3, 24, T))
@@ -176,7 +176,7 @@ def test_flatten():
 
 @pytest.mark.parametrize("shape", [(12,), (6, 2, 3)])
 @pytest.mark.parametrize("groups", [1, 2, 3])
-def test_average(shape, groups):
+def test_an_average_block_takes_the_mean_of_groups(shape, groups):
     x = spikes(shape)
     y = cuba.Average(groups)(x)
     torch.testing.assert_close(y, x.reshape(3, groups, -1, T).mean(2))
@@ -185,7 +185,7 @@ def test_average(shape, groups):
 
 
 @pytest.mark.parametrize(("steps", "factor"), [(24, 4), (22, 4), (1, 8), (5, 1)])
-def test_time_decimation(steps, factor):
+def test_time_decimation_adds_up_spikes(steps, factor):
     x = spikes((3, 2), steps=steps)
     y = cuba.TimeDecimation(factor)(x)
     bins = -(-steps // factor)
@@ -195,7 +195,7 @@ def test_time_decimation(steps, factor):
 
 
 @pytest.mark.parametrize("factor", [0, 3, -2])
-def test_time_decimation_factor(factor):
+def test_the_factor_of_time_decimation_must_be_a_power_of_two(factor):
     with pytest.raises(ValueError, match=f"power of two, got {factor}"):
         cuba.TimeDecimation(factor)
 
@@ -210,7 +210,7 @@ def test_caller_keeps_its_parameters(name):
 
 
 @spiking
-def test_empty_batch(name):
+def test_a_cuba_block_takes_an_empty_batch(name):
     block, x = make(name)
     assert block(x[:0]).shape[0] == 0
 
@@ -253,7 +253,7 @@ def test_an_optimiser_finds_all_parameters_before_the_first_input(name):
         assert not torch.equal(before[key], p), key
 
 
-def test_mask():
+def test_a_mask_silences_weights_of_cuba_blocks():
     mask = torch.ones(5, 12)
     mask[::2, ::3] = 0
     for cls in (cuba.Dense, cuba.Affine):
@@ -275,17 +275,17 @@ def test_mask():
 
 
 @pytest.mark.parametrize("shape", [(12, 5), (5,), (5, 11), (60,)])
-def test_mask_of_another_shape(shape):
+def test_a_mask_of_another_shape_is_refused_by_cuba_blocks(shape):
     with pytest.raises(ValueError, match=r"mask must have the shape \(out, in\) \(5, 12\)"):
         cuba.Dense(PARAMS, 12, 5, mask=torch.ones(shape))
 
 
-def test_mask_in_the_shape_of_the_weight():
+def test_a_mask_may_have_the_shape_of_the_weight():
     cuba.Dense(PARAMS, (4, 3), 5, mask=torch.ones(5, 1, 3, 4, 1))(spikes((1, 3, 4)))
 
 
 @every
-def test_copies_and_pickles(name):
+def test_a_cuba_block_can_be_copied_and_pickled(name):
     options = {"mask": torch.ones(5, 12)} if name in ("Dense", "Affine") else {}
     block, x = make(name, **options)
     y = block(x)
@@ -299,7 +299,7 @@ def test_copies_and_pickles(name):
 @every
 @pytest.mark.parametrize("norm", [None, MeanOnlyBatchNorm])
 @pytest.mark.parametrize("cut", [1, 9])
-def test_persistent_chunks_are_the_whole(name, norm, cut):
+def test_chunks_of_a_cuba_block_are_the_whole_where_state_persists(name, norm, cut):
     params = {**PARAMS, "norm": norm, "persistent_state": True}
     options = {} if name in ("Input", "Affine") else {"delay": True}
     block, x = make(name, params, **options)
@@ -322,7 +322,7 @@ def test_persistent_block_trains(name):
     assert block.synapse.weight.grad.abs().sum() > 0
 
 
-def test_state_of_another_batch_is_dropped():
+def test_the_state_of_a_cuba_block_is_dropped_for_another_batch():
     block, x = make("Dense", {**PARAMS, "persistent_state": True})
     block(x)
     fresh, _ = make("Dense")
@@ -353,7 +353,7 @@ def source(shape):
 @spiking
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("norm", [None, MeanOnlyBatchNorm])
-def test_export(name, own, norm, tmp_path):
+def test_an_exported_cuba_block_runs_the_same(name, own, norm, tmp_path):
     params = {**PARAMS, "norm": norm, "shared_param": not own, "graded_spike": own}
     options = {"weight_norm": True} if name in TRAINED else {}
     block, x = make(name, params, delay=True, **options)
@@ -388,14 +388,14 @@ def test_export(name, own, norm, tmp_path):
     assert torch.equal(block(x), y)
 
 
-def test_export_of_the_weight_exponent(tmp_path):
+def test_the_weight_exponent_is_exported(tmp_path):
     block, x = make("Dense", {**PARAMS, "norm": WgtScaleBatchNorm})
     block(x)
     layer = exported(block, tmp_path / "a.net")
     assert layer.neuron["weight_exp"] == block.neuron.norm.weight_exp.item() != 0
 
 
-def test_export_of_delays_an_optimiser_moved_out_of_range(tmp_path):
+def test_delays_out_of_range_after_training_are_exported_in_range(tmp_path):
     block, x = make("Dense", delay=True)
     block(x)
     block.delay.delay.data = torch.tensor([-0.4, 0.0, 61.5, 62.5, 80.0])
@@ -403,14 +403,14 @@ def test_export_of_delays_an_optimiser_moved_out_of_range(tmp_path):
         assert exported(block, tmp_path / "a.net").delay.tolist() == [0, 0, 61, 62, 62]
 
 
-def test_export_of_one_delay_for_all(tmp_path):
+def test_one_delay_for_all_is_exported(tmp_path):
     block, x = make("Dense", delay=True)
     block.delay.delay.data, block.delay.init = torch.tensor([2.0]), True
     block(x)
     assert exported(block, tmp_path / "a.net").delay.tolist() == [2] * 5
 
 
-def test_export_of_a_mask(tmp_path):
+def test_a_mask_is_exported_as_zeros(tmp_path):
     mask = torch.ones(5, 12)
     mask[2] = 0
     block, x = make("Dense", mask=mask)
@@ -418,7 +418,7 @@ def test_export_of_a_mask(tmp_path):
     assert not exported(block, tmp_path / "a.net").weight[2].any()
 
 
-def test_export_of_an_input(tmp_path):
+def test_an_input_block_is_exported(tmp_path):
     block, _ = make("Input")
     x = spikes((2, 4, 3))
     block(x)
@@ -430,7 +430,7 @@ def test_export_of_an_input(tmp_path):
         exported(normed, tmp_path / "b.net")
 
 
-def test_export_of_an_affine(tmp_path):
+def test_an_affine_block_is_exported(tmp_path):
     block, x = make("Affine")
     block(x)
     layer = exported(block, tmp_path / "a.net")
@@ -441,7 +441,7 @@ def test_export_of_an_affine(tmp_path):
     assert exported(bare, tmp_path / "a.net").neuron is None
 
 
-def test_export_of_blocks_without_neurons(tmp_path):
+def test_blocks_without_neurons_are_exported(tmp_path):
     x = spikes((4, 2, 3))
     previous = source((4, 2, 3))
     for block, kind, shape in (
@@ -457,7 +457,7 @@ def test_export_of_blocks_without_neurons(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Dense", "Affine"])
-def test_export_of_a_known_size(name, tmp_path):
+def test_a_block_of_known_size_is_exported_before_any_input(name, tmp_path):
     """No input is needed if the number of neurons is an argument."""
     block, _ = make(name)
     assert exported(block, tmp_path / "a.net").shape == (block.synapse.out_channels,)

@@ -79,7 +79,7 @@ def unrolled_step(family, neuron, decays):
 
 @families
 @own
-def test_gradients_of_recurrent(family, per_channel):
+def test_the_gradients_of_a_recurrent_block_are_those_of_the_loop(family, per_channel):
     case = Case(family, "Recurrent", "dense", per_channel=per_channel)
     block = case.build(delay_shift=False)
     synapses = halves(block.input_synapse) + halves(block.recurrent_synapse)
@@ -115,7 +115,7 @@ def test_gradients_of_recurrent(family, per_channel):
 
 @families
 @pytest.mark.parametrize("name", ["Recurrent", "KWTA"])
-def test_feedback_that_is_not_trained(family, name):
+def test_feedback_may_be_left_untrained_by_requires_grad(family, name):
     case = Case(family, name, "dense")
     block = case.build(requires_grad=False)
     (block(case.input()) * torch.randn(2, 5, 24)).sum().backward()
@@ -247,13 +247,13 @@ def test_kwta_comes_back_with_its_constant(family, per_channel, threshold, norm,
 
 @families
 @pytest.mark.parametrize("winners", [0, 7, -1])
-def test_winners_out_of_range(family, winners):
+def test_winners_out_of_range_are_refused(family, winners):
     with pytest.raises(ValueError, match=f"num_winners must be 1 to 6, the number of neurons, got {winners}"):
         kwta(family, winners=winners)
 
 
 @families
 @pytest.mark.parametrize("excitation", [-0.1, 1.5])
-def test_self_excitation_out_of_range(family, excitation):
+def test_self_excitation_out_of_range_is_refused(family, excitation):
     with pytest.raises(ValueError, match=f"self_excitation must be 0 to 1, got {excitation}"):
         kwta(family, excitation=excitation)

@@ -67,7 +67,7 @@ def through_a_file(case, block, x, folder):
 
 
 @neurons
-def test_trains(case):
+def test_every_block_trains_in_every_family(case):
     block, x = made(case)
     y = block(x.requires_grad_())
     assert y.shape[0] == x.shape[0]
@@ -94,7 +94,7 @@ def test_trains(case):
 
 
 @neurons
-def test_state(case):
+def test_the_state_of_every_block_persists(case):
     block, x = made(case)
     block.eval()
     fresh = copy.deepcopy(block)
@@ -118,7 +118,7 @@ def test_state(case):
 
 
 @neurons
-def test_comes_back_from_its_file(case, tmp_path):
+def test_every_block_comes_back_from_its_file(case, tmp_path):
     block, x = made(case)
     rebuilt = through_a_file(case, block.eval(), x, tmp_path)
     name = "Recurrent" if case.block == "KWTA" else case.block
@@ -162,7 +162,7 @@ def test_bias_and_accumulated_error_of_sigma_delta_come_back(block, tmp_path):
 
 
 @plain
-def test_without_neurons(case, tmp_path):
+def test_blocks_without_neurons_run_and_train(case, tmp_path):
     block, x = made(case)
     y = block(x.requires_grad_())
     y.square().sum().backward()
@@ -172,7 +172,7 @@ def test_without_neurons(case, tmp_path):
     assert type(through_a_file(case, block, x, tmp_path)) is getattr(case.module, case.block)
 
 
-def test_they_are_the_same_for_every_family():
+def test_blocks_without_neurons_are_the_same_for_every_family():
     for name, block in BLOCKS.items():
         if not block.neurons:
             assert {getattr(getattr(blocks, family), name) for family in FAMILIES} == {getattr(blocks.cuba, name)}
@@ -182,7 +182,7 @@ def test_they_are_the_same_for_every_family():
 
 
 @pytest.mark.parametrize(("case", "reason"), matrix.refused(), ids=str)
-def test_refuses_to_be_made(case, reason):
+def test_blocks_without_sense_are_refused(case, reason):
     with pytest.raises(ValueError, match=f"{case.block} {reason}.*{case.family}"):
         case.build()
 
@@ -196,7 +196,7 @@ def test_exactly_these_blocks_exist(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", [name for name, b in BLOCKS.items() if b.only])
-def test_takes_no_flat_input(family, name):
+def test_a_spatial_block_refuses_flat_input(family, name):
     block = matrix.Case(family, name, "spatial").build()
     with pytest.raises(ValueError, match=r"\(N, \w+, H, W, T\), got \(2, 2, 24\)"):
         block(torch.zeros(2, 2, T))

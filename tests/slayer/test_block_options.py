@@ -52,7 +52,7 @@ ORDER = {
 
 
 @pytest.mark.parametrize("name", ORDER)
-def test_order_of_arguments(name):
+def test_the_arguments_of_sigma_delta_blocks_have_this_order(name):
     assert list(inspect.signature(getattr(blocks.sigma_delta, name)).parameters) == ORDER[name]
 
 
@@ -69,7 +69,7 @@ def test_arguments_are_those_of_every_family(family):
 
 
 @families
-def test_by_position(family):
+def test_arguments_may_be_given_by_position(family):
     module, params, hook = getattr(blocks, family), FAMILIES[family], torch.round
     made = {
         "Affine": module.Affine(params, 3, 4, 2.0, True, hook, False, None, True),
@@ -116,7 +116,7 @@ def test_the_callers_parameters_are_not_modified(case):
 
 
 @with_option("count_log")
-def test_count_log(case):
+def test_every_block_counts_its_spikes(case):
     y = case.build()(case.input())
     counted, rate = case.build(count_log=True)(case.input())
     assert torch.equal(counted, y)
@@ -124,7 +124,7 @@ def test_count_log(case):
 
 
 @with_option("delay_shift")
-def test_delay_shift(case):
+def test_the_delay_shift_of_a_block_can_be_switched_off(case):
     x = case.input()
     unshifted = case.build(delay_shift=False)(x)
     assert unshifted.any()
@@ -134,7 +134,7 @@ def test_delay_shift(case):
 
 
 @with_option("delay")
-def test_delay(case):
+def test_a_block_may_have_learnt_delays(case):
     x = case.input()
     y = case.build()(x)
     block = case.build(delay=True)
@@ -147,7 +147,7 @@ def test_delay(case):
 
 
 @with_option("weight_norm", *TRAINED, "Output")
-def test_weight_norm(case):
+def test_every_synaptic_block_takes_a_weight_norm(case):
     block = case.build(weight_norm=True)
     y = block(case.input())
     (y * torch.randn(y.shape)).sum().backward()
@@ -158,7 +158,7 @@ def test_weight_norm(case):
 
 
 @with_option("pre_hook_fx", *TRAINED)
-def test_pre_hook_fx(case):
+def test_a_pre_hook_acts_on_the_weights(case):
     block = case.build(pre_hook_fx=torch.nn.Identity())
     quantised = case.build()
     block(case.input())
@@ -173,7 +173,7 @@ def test_pre_hook_fx(case):
 
 @pytest.mark.parametrize("weight_norm", [False, True])
 @with_option("mask")
-def test_mask(case, weight_norm):
+def test_a_mask_silences_weights_in_every_family(case, weight_norm):
     mask = torch.ones(5, 12)
     mask[::2, ::3] = 0
     block = case.build(mask=mask, weight_norm=weight_norm)
@@ -196,7 +196,7 @@ def test_mask(case, weight_norm):
 
 
 @families
-def test_mask_of_another_shape(family):
+def test_a_mask_of_another_shape_is_refused_in_every_family(family):
     with pytest.raises(
         ValueError, match=r"mask must have the shape \(out, in\) \(5, 12\) of the weight, got \(12, 5\)"
     ):
@@ -204,7 +204,7 @@ def test_mask_of_another_shape(family):
 
 
 @families
-def test_affine_without_dynamics(family, tmp_path):
+def test_an_affine_block_without_dynamics_returns_sums(family, tmp_path):
     block = Case(family, "Affine", "dense").build(dynamics=False)
     x = Case(family, "Affine", "dense").input()
     y, z = block(x), block.synapse(x)
@@ -221,7 +221,7 @@ def test_affine_without_dynamics(family, tmp_path):
 
 
 @families
-def test_input_without_neurons(family):
+def test_an_input_block_without_neurons_is_the_same_in_every_family(family):
     x = torch.randn(2, 3, 24)
     module = getattr(blocks, family)
     assert torch.equal(module.Input(weight=2, bias=1, delay_shift=False)(x), 2 * x + 1)
@@ -261,7 +261,7 @@ def test_a_frame_enters_a_dense_block_as_it_is(family, tmp_path):
     [c for c in matrix.cases() if c.per_channel and not c.persistent and c.form == FORMS.get(c.block, "dense")],
     ids=str,
 )
-def test_state_dict_into_a_fresh_block(case, tmp_path):
+def test_a_fresh_block_loads_a_state_dict(case, tmp_path):
     """All that was trained, delays and means included, before the first forward pass."""
     options = {"delay": True} if BLOCKS[case.block].delays else {}
     if case.block in ("Dense", "Affine"):
@@ -303,7 +303,7 @@ def test_what_lava_dl_saves_without_need_is_left_out():
 @pytest.mark.parametrize("name", ["Dense", "Recurrent", "KWTA"])
 @pytest.mark.parametrize("family", SPIKING)
 @torch.no_grad()
-def test_persistent_chunks_with_a_norm(family, name):
+def test_chunks_with_a_norm_are_the_whole_where_state_persists(family, name):
     case = Case(family, name, "dense", per_channel=True, persistent=True)
     block = case.build(norm=MeanOnlyBatchNorm)
     for seed in range(2):

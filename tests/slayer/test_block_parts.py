@@ -132,7 +132,7 @@ def test_pruned_blocks_train_and_export(case):
 
 @SATURATED
 @synaptic
-def test_weight_norm_of_torch(case):
+def test_the_weight_norm_of_torch_acts_on_blocks(case):
     if case.block in ("Pool", "Unpool"):
         pytest.skip("a window has one weight, which is not trained")
     block, x = built(case), case.input()
@@ -149,7 +149,7 @@ def test_weight_norm_of_torch(case):
     assert np.array_equal(block.describe().weight, described.weight)
 
 
-def test_weight_norm_is_removed_as_torchs():
+def test_a_weight_norm_is_removed_as_torchs():
     block = slayer.block.cuba.Dense(FAMILIES["cuba"], 12, 5, weight_norm=True)
     weight = block.synapse.weight.detach().clone()
     torch.nn.utils.remove_weight_norm(block.synapse)
@@ -327,7 +327,7 @@ def test_a_bias_of_a_synapse_is_exported_or_refused(case):
         assert np.array_equal(run.layers[0].spikes[..., 1 : 1 + 8], y.numpy()[..., lag : lag + 8])
 
 
-def test_a_bias_of_one_part_of_a_complex_synapse():
+def test_a_bias_of_one_part_of_a_complex_synapse_is_exported():
     block = slayer.block.rf_iz.Dense(FAMILIES["rf_iz"], 4, 3)
     block(torch.zeros(1, 4, 5))
     block.synapse.imag.bias = torch.nn.Parameter(torch.tensor([0.25, 0, -0.5]))
@@ -336,7 +336,7 @@ def test_a_bias_of_one_part_of_a_complex_synapse():
     exchange.check(exchange.Network((layer,)))
 
 
-def test_a_bias_of_a_synapse_without_memory_in_the_current_is_that_of_the_file():
+def test_a_synapses_bias_without_current_memory_equals_the_files():
     params = {"threshold": 1, "current_decay": 1.0, "voltage_decay": 0.2}
     block = slayer.block.cuba.Dense(params, 4, 3, weight_scale=3)
     block.synapse.bias = torch.nn.Parameter(torch.tensor([0.25, -0.5, 0.75]))
@@ -347,7 +347,7 @@ def test_a_bias_of_a_synapse_without_memory_in_the_current_is_that_of_the_file()
     assert torch.equal(SequentialNetwork(exchange.Network((layer,))).eval()(x), y)
 
 
-def test_biases_that_a_file_cannot_hold_or_that_do_not_fit():
+def test_biases_that_a_file_cannot_hold_or_of_wrong_shape_are_refused():
     block = slayer.block.alif.Dense(FAMILIES["alif"], 4, 3)
     block(torch.zeros(1, 4, 5))
     block.synapse.bias = torch.nn.Parameter(torch.tensor([0.1, 0, 0]))
@@ -360,7 +360,7 @@ def test_biases_that_a_file_cannot_hold_or_that_do_not_fit():
 
 @pytest.mark.parametrize("family", matrix.SPIKING)
 @pytest.mark.parametrize("name", ["Recurrent", "KWTA"])
-def test_a_bias_of_a_block_with_feedback(family, name):
+def test_a_bias_of_a_block_with_feedback_is_added(family, name):
     case = matrix.Case(family, name, "dense")
     block, plain = case.build(), case.build()
     block.bias = torch.nn.Parameter(torch.tensor([0.5, -0.25, 0.0, 0.25, 0.125]))
@@ -384,7 +384,7 @@ class Steps(torch.nn.Module):
 
 
 @pytest.mark.parametrize("name", ["Dense", "Conv", "Pool", "Recurrent"])
-def test_a_neuron_of_the_users_own(name):
+def test_a_neuron_of_the_users_own_runs_in_a_block(name):
     case = matrix.Case("cuba", name, next(iter(BLOCKS[name].inputs)))
     block = case.build()
     block.neuron = Steps()
@@ -417,7 +417,7 @@ def test_other_parts_of_the_users_own_are_not_exported():
 
 
 @synaptic
-def test_no_quantiser_is_none_by_keyword(case):
+def test_a_quantiser_of_none_may_be_given_by_keyword(case):
     if case.block in ("Output", "Recurrent"):
         pytest.skip("its weights are quantised unless another quantiser is given")
     for part in parts(case.build(pre_hook_fx=None)).values():
@@ -432,7 +432,7 @@ def test_no_quantiser_is_none_by_keyword(case):
 
 
 @families
-def test_the_quantiser_of_an_input_block(family):
+def test_the_quantiser_of_an_input_block_can_be_replaced(family):
     block = getattr(slayer.block, family).Input({**FAMILIES[family]}, weight=1, bias=0.3)
     assert block.pre_hook_fx == block.neuron.quantize_8bit
     block.pre_hook_fx = lambda x, descale=False: slayer.utils.quantize(x, 1 / 64) * (64 if descale else 1)
@@ -450,7 +450,7 @@ def test_the_quantiser_of_an_input_block_acts_on_messages():
     assert torch.equal(block(given), given)
 
 
-def test_switches_act():
+def test_the_assigned_switches_of_a_block_act():
     case = matrix.Case("cuba", "Recurrent", "dense")
     block = case.build()
     block.requires_grad = False
@@ -546,7 +546,7 @@ def test_an_own_block_with_an_own_neuron_trains():
     assert not torch.equal(block.synapse.weight, before)
 
 
-def test_the_neuron_of_an_affine_block():
+def test_the_neuron_of_an_affine_block_has_its_shape():
     made = slayer.block.cuba.Affine(FAMILIES["cuba"], 4, 3)
     assert made.neuron.shape is None
     made(torch.zeros(1, 4, 5))
@@ -555,12 +555,12 @@ def test_the_neuron_of_an_affine_block():
         made.neuron(torch.zeros(1, 3, 5))
 
 
-def test_no_block_without_content():
+def test_abstract_blocks_cannot_be_made():
     abstract = [getattr(slayer.block.base, name) for name in slayer.block.base.__all__ if name.startswith("Abstract")]
     assert len(abstract) == 13
     assert not hasattr(slayer.block.base, "AbstractResidual")
     assert all(cls.forward is not torch.nn.Module.forward for cls in abstract)
 
 
-def test_the_examples_of_the_module():
+def test_the_examples_of_block_base_hold():
     assert doctest.testmod(slayer.block.base).failed == 0

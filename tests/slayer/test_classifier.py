@@ -56,13 +56,13 @@ def test_the_window_module_returns_its_prediction():
     assert torch.equal(window(x), window.predict(x))
 
 
-def test_boolean_spikes_count():
+def test_spikes_may_be_boolean_to_classifiers():
     x = spikes((2, 3, 8))
     assert torch.equal(Rate.rate(x.bool()), Rate.rate(x))
     assert torch.equal(MovingWindow(4).rate(x.bool()), MovingWindow(4).rate(x))
 
 
-def test_without_a_channel_axis_there_is_one_class():
+def test_spikes_without_a_channel_axis_are_one_class_to_classifiers():
     x = spikes((3, 8))
     for actual, wanted in ((Rate.confidence(x), Rate.confidence(x[:, None])), (Rate.predict(x), torch.zeros(3))):
         assert torch.equal(actual, wanted.to(actual.dtype))
@@ -86,7 +86,7 @@ def test_confidence_of_silence_is_finite():
 
 
 @pytest.mark.parametrize("mode", list(CONFIDENCE))
-def test_confidence_gradient(mode):
+def test_the_gradient_of_the_confidence_is_right(mode):
     x = torch.rand(2, 3, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: Rate.confidence(x, mode), x)
     window = MovingWindow(3, mode).double()
@@ -109,6 +109,6 @@ def test_confidence_gradient(mode):
         (lambda: MovingWindow(3).confidence(spikes((2, 3, 4)), "max"), ValueError, "got 'max'"),
     ],
 )
-def test_refuses(call, error, message):
+def test_bad_arguments_of_classifiers_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()

@@ -62,7 +62,7 @@ def results(net, x, path):
 @pytest.mark.parametrize(
     ("samples", "steps", "taken"), [(1, 7, "gemm"), (7, 1, "gemm"), (1, 8, "events"), (4, 2, "events")]
 )
-def test_few_rows_are_a_matrix_product(monkeypatch, samples, steps, taken):
+def test_few_rows_are_given_to_a_matrix_product(monkeypatch, samples, steps, taken):
     monkeypatch.setattr(_dense, "FEWEST_ROWS", 8)
     net = layer(37, 21)
     net(spikes(samples, 37, steps))
@@ -72,7 +72,7 @@ def test_few_rows_are_a_matrix_product(monkeypatch, samples, steps, taken):
 @pytest.mark.parametrize("density", [0.0, 0.01, 0.1, 0.3, 0.6, 1.0])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("graded", [False, True])
-def test_paths_agree(density, layout, graded):
+def test_both_paths_of_dense_agree(density, layout, graded):
     net = layer(37, 21, scale=1 if graded else 6)
     x = laid_out(spikes(3, 37, 11, density=density, graded=graded), layout)
     exact = torch.einsum("oi,nit->not", net.hooked_weight.detach().flatten(1).double(), x.double())
@@ -92,7 +92,7 @@ def test_paths_agree(density, layout, graded):
 
 @pytest.mark.parametrize(("samples", "steps"), [(1, 1), (1, 7), (5, 1), (2, 401)])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_sizes(samples, steps, layout):
+def test_both_paths_agree_for_any_size(samples, steps, layout):
     net = layer(70, 65)
     x = laid_out(spikes(samples, 70, steps), layout)
     expected = results(net, x, "gemm")
@@ -102,7 +102,7 @@ def test_sizes(samples, steps, layout):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("flat", [False, True])
-def test_frames(layout, flat):
+def test_both_paths_agree_on_frames(layout, flat):
     net = layer((5, 4, 3), 33)
     x = laid_out(spikes(2, 3, 4, 5, 9), layout)
     x = x.flatten(1, 3) if flat else x
@@ -117,7 +117,7 @@ def test_frames(layout, flat):
 
 @pytest.mark.parametrize("p", [0.05, 0.3])
 @pytest.mark.parametrize("hook", [QUANTISER, None])
-def test_scaled_spikes_and_free_weights(p, hook):
+def test_both_paths_agree_up_to_rounding_where_sums_are_not_exact(p, hook):
     """The backends agree up to rounding if sums are not exact."""
     net = layer(80, 40, hook)
     x = spikes(2, 80, 12) / (1 - p)
@@ -126,7 +126,7 @@ def test_scaled_spikes_and_free_weights(p, hook):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_threads(threads, monkeypatch):
+def test_the_events_path_does_not_depend_on_threads(threads, monkeypatch):
     net, x = layer(300, 200), spikes(4, 300, 60)
     expected = results(net, x, "events")
     monkeypatch.setattr(_jit, "WORTH", 0)
@@ -145,7 +145,7 @@ def test_threads(threads, monkeypatch):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("where", ["input", "weight", "gradient"])
-def test_not_finite(value, where):
+def test_values_that_are_not_finite_give_the_same_on_both_paths(value, where):
     """Infinity times zero is not zero on any path."""
     net, x = layer(20, 40, None), spikes(2, 20, 6)
     grad = torch.randn(2, 40, 6)
@@ -167,7 +167,7 @@ def test_not_finite(value, where):
         assert torch.isfinite(a).all() == torch.isfinite(b).all()
 
 
-def test_the_path_that_was_taken():
+def test_the_path_that_was_taken_is_told():
     net, sparse, full = layer(20, 40), spikes(2, 20, 6), torch.ones(2, 20, 6)
     assert net.taken is None
     net(sparse)
@@ -185,7 +185,7 @@ def test_the_path_that_was_taken():
     copy.deepcopy(net)(sparse)
 
 
-def test_gradient_between_the_limits():
+def test_the_gradient_between_the_limits_is_the_same():
     net, x = layer(20, 40), spikes(2, 20, 6, density=0.33)
     actual, expected = results(net, x, "auto"), results(net, x, "gemm")
     for a, b in zip(actual, expected, strict=True):
@@ -239,7 +239,7 @@ def test_the_input_need_not_outlive_forward():
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_inference_mode(path):
+def test_both_paths_run_in_inference_mode(path):
     net = layer(20, 40)
     expected = results(net, spikes(2, 20, 6), path)[0]
     with torch.inference_mode(), synapse.path(path):
@@ -262,7 +262,7 @@ def test_what_is_saved_is_small():
     assert net.weight.grad is not None
 
 
-def test_only_needed_gradients():
+def test_gradients_that_are_not_needed_are_not_computed():
     net, x = layer(20, 40), spikes(2, 20, 6).requires_grad_()
     net.weight.requires_grad_(False)
     with synapse.path("events"):
@@ -281,7 +281,7 @@ def test_other_types_are_matrix_products():
     assert net.taken.forward == "gemm"
 
 
-def test_second_derivatives_of_matrix_products():
+def test_matrix_products_have_second_derivatives():
     net, x = layer(5, 4, None), spikes(2, 5, 3).requires_grad_()
     with synapse.path("gemm"):
         (first,) = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)
@@ -290,7 +290,7 @@ def test_second_derivatives_of_matrix_products():
 
 
 @pytest.mark.parametrize("path", ["events", "gemm"])
-def test_complex(path):
+def test_a_complex_dense_takes_both_paths(path):
     torch.manual_seed(1)
     net = synapse.complex.Dense(20, 40, weight_scale=6, pre_hook_fx=QUANTISER)
     x = spikes(2, 20, 6).requires_grad_()
@@ -309,7 +309,7 @@ def test_complex(path):
 
 
 @pytest.mark.parametrize("family", ["cuba", "rf_iz"])
-def test_a_network(family):
+def test_a_network_gives_the_same_by_either_path(family):
     """Spikes and gradients of a network of blocks, by either path."""
     params = {"threshold": 0.5, "requires_grad": True}
     params |= {"current_decay": 0.25, "voltage_decay": 0.03} if family == "cuba" else {"period": 5, "decay": 0.1}

@@ -27,18 +27,18 @@ def test_gradient_passes_the_survivors():
     assert torch.equal(x.grad, y.detach())
 
 
-def test_evaluation_is_the_identity():
+def test_dropout_in_evaluation_is_the_identity():
     x = torch.rand(2, 3, 4)
     drop = neuron.Dropout(0.9).eval()
     assert drop(x) is x
     assert neuron.Dropout(0.0)(x) is x
 
 
-def test_everything_dropped():
+def test_everything_may_be_dropped_by_dropout():
     assert torch.equal(neuron.Dropout(1.0)(torch.ones(2, 3, 4)), torch.zeros(2, 3, 4))
 
 
-def test_inplace():
+def test_dropout_may_act_in_place():
     x = torch.ones(2, 50, 4)
     y = neuron.Dropout(0.5, inplace=True)(x)
     assert y is x
@@ -46,13 +46,13 @@ def test_inplace():
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
-def test_probability_is_checked(p):
+def test_the_probability_of_dropout_is_checked(p):
     with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
         neuron.Dropout(p)
 
 
 @pytest.mark.parametrize("norm", [None, neuron.norm.MeanOnlyBatchNorm])
-def test_inplace_in_a_neuron(norm):
+def test_dropout_in_place_within_a_neuron_has_the_same_gradient(norm):
     gradients = []
     for inplace in (False, True):
         torch.manual_seed(0)
@@ -62,7 +62,7 @@ def test_inplace_in_a_neuron(norm):
     assert torch.equal(*gradients)
 
 
-def test_in_a_neuron():
+def test_dropout_within_a_neuron_leaves_the_state():
     """Dropout acts on the spikes, not on the state."""
     torch.manual_seed(0)
     plain, dropped = (

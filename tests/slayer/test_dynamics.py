@@ -16,6 +16,7 @@ from lavadl_ref.slayer.neuron.dynamics import (
     resonator,
 )
 from tests.support import oracle as naive
+from tests.support.families import BY_ADAPTATION
 from tests.support.oracle import unrolled
 
 ONE = 4096
@@ -46,6 +47,8 @@ def stepped(step, pick, before=(), after=()):
     return run
 
 
+ADAPTIVE_RESONATOR = BY_ADAPTATION["resonator"]
+unrolled_adaptive_resonator = getattr(unrolled, f"{ADAPTIVE_RESONATOR.name}_step")
 CASES = {
     "leaky": Case(
         1, [LEAK], 1,
@@ -88,8 +91,8 @@ CASES = {
         lambda x, d, s, w: adaptive_resonator.dynamics(
             *x, d[0], d[1], d[3], d[2], s[0], s[1], s[3], s[2], STEP, LEVEL, w
         ),
-        lambda x, d, s, k: naive.adrf_iz(*x, *d, *k, re=s[0], im=s[1], th=s[2], r=s[3])[0][:4],
-        stepped(lambda *d: unrolled.adrf_iz_step(*d, LEVEL, STEP, 1, 1, False), slice(0, 4)),
+        lambda x, d, s, k: ADAPTIVE_RESONATOR.naive(*x, *d, *k, re=s[0], im=s[1], th=s[2], r=s[3])[0][:4],
+        stepped(lambda *d: unrolled_adaptive_resonator(*d, LEVEL, STEP, 1, 1, False), slice(0, 4)),
     ),
 }  # fmt: skip
 
@@ -143,13 +146,13 @@ def check(case, x, d, s, w_scale=ONE):
 @SHAPES
 @OWN
 @pytest.mark.parametrize("whole", [False, True], ids=["one state", "states"])
-def test_against_the_oracle(case, shape, own, whole):
+def test_the_dynamics_equal_the_oracle(case, shape, own, whole):
     check(case, *draw(case, shape, own, whole))
 
 
 @every
 @pytest.mark.parametrize("seed", range(5))
-def test_edges_of_decays(case, seed):
+def test_the_dynamics_take_decays_at_their_edges(case, seed):
     x, d, s = draw(case, (1, 7, 9), seed=seed)
     for rate, (low, _) in zip(d, case.decays, strict=True):
         rate.data = torch.tensor([0.0, 1, 2, 2048, 2895, 4095, 4096]).roll(seed) * (-1 if low and seed % 2 else 1)
@@ -157,7 +160,7 @@ def test_edges_of_decays(case, seed):
 
 
 @pytest.mark.parametrize("case", [CASES["threshold"], CASES["phase"]], ids=["threshold", "phase"])
-def test_many_lanes_and_values_at_the_threshold(case):
+def test_the_dynamics_take_many_lanes_and_values_at_the_threshold(case):
     """More than a kernel takes at a time; a value that equals threshold and refractory state spikes."""
     x, d, s = draw(case, (3, 50, 8), own=True)
     x[0] = torch.full_like(x[0], LEVEL)
@@ -184,7 +187,7 @@ def test_a_phase_counts_in_integers(before):
 
 @every
 @pytest.mark.parametrize("w_scale", [64, 1024, 2**14])
-def test_other_scales(case, w_scale):
+def test_the_dynamics_take_other_scales(case, w_scale):
     x, d, s = draw(case, (2, 3, 12))
     s = [torch.round(state * 64) / 64 for state in s]
     check(case, x, d, s, w_scale)
@@ -193,7 +196,7 @@ def test_other_scales(case, w_scale):
 @every
 @SHAPES
 @OWN
-def test_gradients_against_the_unrolled_model(case, shape, own):
+def test_the_gradients_of_dynamics_are_those_of_the_unrolled_model(case, shape, own):
     x, d, s = draw(case, shape, own)
     leaves = [*x, *d]
     for leaf in leaves:
@@ -295,7 +298,7 @@ def test_adaptation_goes_on(module, cut):
 # -- arguments --------------------------------------------------------------------------------
 
 
-def test_no_reset_without_a_threshold():
+def test_a_leaky_integrator_without_a_threshold_is_not_reset():
     x, d, s = draw(CASES["leaky"], (2, 3, 20))
     free = leaky_integrator.dynamics(*x, *d, *s, ONE)
     for threshold in (None, 0, -1):
@@ -323,7 +326,7 @@ def test_fractions_of_decays_are_ignored(case):
 
 
 @every
-def test_errors_name_what_was_given(case):
+def test_errors_of_dynamics_name_what_was_given(case):
     x, d, s = draw(case, (2, 3, 20))
     with pytest.raises(ValueError, match="w_scale must be a power of two, got 1000"):
         case.call(x, d, s, 1000)
@@ -352,7 +355,7 @@ def test_errors_name_what_was_given(case):
             case.call([x[0], x[1][..., 1:]], d, s, ONE)
 
 
-def test_names():
+def test_the_dynamics_have_their_public_names():
     assert neuron.dynamics is dynamics
     for name in dynamics.__all__:
         assert callable(getattr(dynamics, name).dynamics)
@@ -360,7 +363,7 @@ def test_names():
 
 @every
 @pytest.mark.parametrize("shape", [(12,), (3, 12)])
-def test_fewer_axes(case, shape):
+def test_inputs_with_fewer_axes_are_those_with_axes_of_length_one(case, shape):
     """As with leading axes of length 1, in values and gradients: those of (C, T) are channels."""
     own = len(shape) > 1
     lead = (1,) * (3 - len(shape))
@@ -383,7 +386,7 @@ def test_fewer_axes(case, shape):
 
 @every
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
-def test_other_floating_dtypes(case, dtype):
+def test_inputs_may_have_other_floating_dtypes(case, dtype):
     """Inputs become the integers that they stand for in their own dtype; results are float32 numbers in it."""
     x, d, s = draw(case, (2, 3, 12))
     # just below an integer, where float32 would round up
@@ -418,7 +421,7 @@ def test_float64_that_float32_does_not_hold_is_refused(case):
 
 @every
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.int16, torch.uint8])
-def test_decays_of_other_dtypes(case, dtype):
+def test_decays_may_have_other_dtypes(case, dtype):
     x, d, s = draw(case, (2, 3, 12))
     if dtype == torch.uint8:
         d = [rate.abs() % 256 for rate in d]
@@ -438,7 +441,7 @@ def test_decays_of_other_dtypes(case, dtype):
 
 
 @every
-def test_states_expand(case):
+def test_states_are_expanded_to_the_input(case):
     x, d, s = draw(case, (2, 3, 12))
     s = [state[0] for state in s]
     whole = case.call(x, d, [state.expand(2, 3) for state in s], ONE)
@@ -458,7 +461,7 @@ def test_what_a_spike_leaves_is_not_cut_to_the_dtype_of_the_state():
 
 @every
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int64, torch.float16])
-def test_states_of_other_dtypes(case, dtype):
+def test_states_may_have_other_dtypes(case, dtype):
     """Multiplied by w_scale in a dtype that holds the product."""
     x, d, _ = draw(case, (2, 3, 12))
     s = [(torch.arange(6).reshape(2, 3) * 4).to(dtype) for _ in range(case.states)]

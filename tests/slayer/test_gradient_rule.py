@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from lavadl_ref.slayer.neuron.dynamics import adaptive_phase_th, adaptive_resonator, adaptive_threshold
-from tests.support.kernel_families import FAMILIES
+from tests.support import families
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.slayer_neurons import decays, each, integers, make, parts, require_grad, signal
 
-ADAPTIVE = pytest.mark.parametrize("name", ["alif", "adrf", "adrf_iz"])
+ADAPTIVE = pytest.mark.parametrize("name", families.ADAPTIVE)
 
 
 def cut(value):
@@ -81,7 +82,7 @@ def leaf(value):
 
 @ADAPTIVE
 @pytest.mark.parametrize("fed_back", [False, True], ids=["alone", "feedback"])
-def test_neurons(name, fed_back):
+def test_the_gradient_rule_holds_for_every_neuron(name, fed_back):
     torch.manual_seed(1)
     n = make(name, requires_grad=True, tau_grad=0.05, scale_grad=20.0, threshold=4.0 if name == "alif" else 0.5)
     z = require_grad(signal(name, (4, 5, 40)))
@@ -110,10 +111,10 @@ def test_neurons(name, fed_back):
 
 
 @pytest.mark.parametrize("function", ["threshold", "phase", "resonator"])
-def test_functions(function):
+def test_the_gradient_rule_holds_for_every_function(function):
     """`neuron.dynamics.adaptive_*`: gradients to all that is differentiable."""
     torch.manual_seed(2)
-    name = {"threshold": "alif", "phase": "adrf", "resonator": "adrf_iz"}[function]
+    name = families.BY_ADAPTATION[function].name
     x = [(torch.randint(-90, 130, (2, 3, 30)) / 64) for _ in range(1 if name == "alif" else 2)]
     leaves = each(tuple(x), lambda part: part.clone().requires_grad_())
     given = {"sin": 1200.0, "cos": 3000.0, "th": 700.0, "ref": 1500.0}

@@ -80,7 +80,7 @@ def test_any_sequence_is_taken(make):
     assert (event.t.tolist(), event.p.tolist(), event.dim, event.graded) == ([0.5, 2.0], [1.0, -2.0], 2, True)
 
 
-def test_one_dimension():
+def test_an_event_may_have_one_dimension():
     event = Event([1], None, [0], [1])
     assert (event.dim, event.graded, event.y, event.p) == (1, False, None, None)
     assert Event([1], np.array(None), [0], [1]).dim == 1
@@ -101,7 +101,7 @@ def test_one_dimension():
         (([2**53 + 1], None, [0], [0]), ValueError, "x_event must .*2\\^53"),
     ],
 )
-def test_errors_name_what_was_given(columns, error, message):
+def test_errors_of_an_event_name_what_was_given(columns, error, message):
     with pytest.raises(error, match=message):
         Event(*columns)
 
@@ -137,7 +137,7 @@ def test_duplicates_add_up_with_sum_and_count_once_with_or():
     assert event.fill_tensor(torch.zeros(2, 1, 2, 4))[0, 0, 1, 2] == 1
 
 
-def test_a_payload_adds_up_whatever_the_mode():
+def test_payloads_add_up_in_every_mode():
     event = Event([1, 1], None, [0, 0], [2.0, 2.0], [3, -0.5])
     assert event.to_tensor()[0, 1, 2] == 2.5
     assert event.to_tensor(sampling_time=2)[0, 1, 1] == 1.25
@@ -185,12 +185,12 @@ def test_random_shift_cuts_silence_and_no_event(sampling_time):
     assert starts == {1, 2, 3, 4, 5}
 
 
-def test_random_shift_without_silence():
+def test_a_random_shift_needs_silence():
     assert Event([0], None, [0], [0.2]).fill_tensor(torch.zeros(1, 1, 2), random_shift=True)[0, 0, 0] == 1
 
 
 @pytest.mark.parametrize("y", [None, []])
-def test_no_events(y):
+def test_an_event_may_hold_no_events(y):
     event = Event([], y, [], [])
     tensor = event.to_tensor()
     assert (tensor.shape, tensor.sum()) == ((1,) * (3 if y is None else 4), 0)
@@ -200,7 +200,7 @@ def test_no_events(y):
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float32])
-def test_any_real_dtype_that_holds_the_values(dtype):
+def test_a_tensor_of_any_real_dtype_is_filled(dtype):
     filled = Event([0, 1], None, [0, 0], [0, 1]).fill_tensor(torch.zeros(1, 2, 2, dtype=dtype))
     assert filled.dtype is dtype
     assert same(io.tensor_to_event(filled), Event([0, 1], None, [0, 0], [0, 1]))
@@ -223,12 +223,12 @@ def test_any_real_dtype_that_holds_the_values(dtype):
         (np.zeros((1, 1, 1)), [1], 0, "sampling_time must be greater than 0"),
     ],
 )
-def test_a_tensor_that_cannot_hold_the_events(grid, payload, sampling_time, message):
+def test_a_tensor_that_cannot_hold_the_events_is_refused(grid, payload, sampling_time, message):
     with pytest.raises(ValueError, match=message):
         Event([0], None, [0], [0], payload).fill_tensor(grid, sampling_time)
 
 
-def test_arguments_are_checked():
+def test_arguments_of_event_functions_are_checked():
     event = Event([0], [0], [0], [0])
     with pytest.raises(ValueError, match="binning_mode must be one of 'OR', 'SUM', got 'XOR'"):
         event.fill_tensor(np.zeros((1, 1, 1, 1)), binning_mode="XOR")
@@ -250,7 +250,7 @@ tensors = npst.arrays(
 
 @given(tensors, st.sampled_from([1, 0.5, 0.3, 7]), st.booleans())
 @example(np.ones((2, 2, 3), np.float32) / np.float32(0.3), 0.3, True)
-def test_tensor_to_event_and_back(tensor, sampling_time, as_torch):
+def test_a_tensor_comes_back_from_its_events(tensor, sampling_time, as_torch):
     event = io.tensor_to_event(torch.from_numpy(tensor) if as_torch else tensor, sampling_time)
     assert event.dim == tensor.ndim - 2
     assert np.array_equal(event.fill_tensor(np.zeros_like(tensor), sampling_time), tensor)
@@ -258,7 +258,7 @@ def test_tensor_to_event_and_back(tensor, sampling_time, as_torch):
 
 
 @given(events(x=6, last=20_000, graded=True), st.sampled_from([1, 0.5, 2]))
-def test_event_to_tensor_and_back(event, sampling_time):
+def test_events_come_back_from_their_tensor(event, sampling_time):
     event.t = np.round(event.t) * sampling_time
     event.p = np.round(event.p) + 0.5
     tensor = event.to_tensor(sampling_time)
@@ -280,7 +280,7 @@ def test_tensor_to_event_refuses():
 
 @given(event=events(dim=1, graded=False, x=2**16 - 1, channels=2))
 @example(event=Event([300, 65535], None, [1, 1], [8388.607, 0.001]))
-def test_1d_file(tmp_path_factory, event):
+def test_events_come_back_from_a_1d_file(tmp_path_factory, event):
     path = tmp_path_factory.getbasetemp() / "events.bs1"
     io.encode_1d_spikes(path, event)
     assert same(io.read_1d_spikes(path), event)
@@ -288,13 +288,13 @@ def test_1d_file(tmp_path_factory, event):
 
 @given(event=events(dim=2, graded=False, x=255, channels=2))
 @example(event=Event([255, 0], [0, 255], [1, 1], [8388.607, 0.001]))
-def test_2d_file(tmp_path_factory, event):
+def test_events_come_back_from_a_2d_file(tmp_path_factory, event):
     path = tmp_path_factory.getbasetemp() / "events.bs2"
     io.encode_2d_spikes(path, event)
     assert same(io.read_2d_spikes(path), event)
 
 
-def test_bytes_of_the_formats(tmp_path):
+def test_the_formats_have_these_bytes(tmp_path):
     """16 bits of neuron, or 8 and 8 of x and y; polarity; 23 bits of microseconds."""
     path = tmp_path / "events"
     io.encode_1d_spikes(path, Event([0x1234], None, [1], [0x7654 / 1000]))
@@ -325,13 +325,13 @@ def test_what_a_format_cannot_hold_is_refused_before_writing(tmp_path, encode, c
 
 
 @pytest.mark.parametrize("encode", [io.encode_1d_spikes, io.encode_2d_spikes, io.encode_np_spikes])
-def test_only_events_are_written(tmp_path, encode):
+def test_objects_that_are_no_events_are_not_written(tmp_path, encode):
     with pytest.raises(TypeError, match="td_event must be an Event, got list"):
         encode(tmp_path / "events", [1, 2])
 
 
 @pytest.mark.parametrize("read", [io.read_1d_spikes, io.read_2d_spikes])
-def test_a_file_cut_short(tmp_path, read):
+def test_an_event_file_cut_short_is_refused(tmp_path, read):
     (tmp_path / "events").write_bytes(b"1234567")
     with pytest.raises(ValueError, match="must hold 5 bytes per event, got 7"):
         read(tmp_path / "events")
@@ -340,7 +340,7 @@ def test_a_file_cut_short(tmp_path, read):
 
 
 @given(event=events(), fmt=st.permutations("xypt").map("".join))
-def test_np_file(tmp_path_factory, event, fmt):
+def test_events_come_back_from_an_np_file(tmp_path_factory, event, fmt):
     path = tmp_path_factory.getbasetemp() / "events.npy"
     io.encode_np_spikes(path, event, fmt)
     assert same(io.read_np_spikes(path, fmt), event)
@@ -354,14 +354,14 @@ def test_np_file_without_payload_is_a_plain_array(tmp_path):
     assert np.load(tmp_path / "a.npy").tolist() == [[5, 3, 0], [6.5, 1, 1]]
 
 
-def test_np_file_with_payload_names_its_columns(tmp_path):
+def test_an_np_file_with_payload_has_named_columns(tmp_path):
     io.encode_np_spikes(tmp_path / "a", Event([3, 1], None, [0, 1], [5, 6.5], [0.25, -7]))
     array = np.load(tmp_path / "a.npy")
     assert array.dtype.names == ("x", "p", "t", "payload")
     assert array.tolist() == [(3, 0, 5, 0.25), (1, 1, 6.5, -7)]
 
 
-def test_time_unit_means_the_same_to_both(tmp_path):
+def test_the_time_unit_is_the_same_to_reader_and_writer(tmp_path):
     path = tmp_path / "a.npy"
     event = Event([3], [2], [1], [1.5])
     io.encode_np_spikes(path, event, time_unit=1e-6)
@@ -387,14 +387,14 @@ def test_time_unit_means_the_same_to_both(tmp_path):
         (np.array([[None] * 4]), "xypt", "a.npy: expected events in a .npy file, but its elements are of object"),
     ],
 )
-def test_an_array_of_something_else(tmp_path, array, fmt, message):
+def test_an_array_of_something_else_is_refused(tmp_path, array, fmt, message):
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(ValueError, match=message):
         io.read_np_spikes(tmp_path / "a.npy", fmt)
 
 
 @pytest.mark.parametrize("name", ["input.bs1", "output.bs1"])
-def test_recorded_files(data, tmp_path, name):
+def test_recorded_event_files_are_written_as_they_were(data, tmp_path, name):
     """Written again they are the same bytes, their one polarity included."""
     path = data / "oxford" / name
     if not path.is_file():
@@ -475,7 +475,7 @@ def test_channels_differ_in_colour_and_payloads_in_brightness(plt):
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_show_draws_without_a_window(plt, name):
+def test_events_are_shown_without_a_window(plt, name):
     figure = plt.figure()
     assert Event(*SHOWN[name]).show(figure, frame_rate=10) is None
     assert len(figure.axes) == 1
@@ -488,7 +488,7 @@ def test_frame_rate_is_checked(plt):
         Event(*SHOWN["1d"]).show(frame_rate=0)
 
 
-def test_matplotlib_is_imported_when_asked_for():
+def test_matplotlib_is_imported_for_pictures_alone():
     code = "import sys, lavadl_ref.slayer.io; print('matplotlib' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert run.stdout.strip() == "False"
@@ -551,7 +551,7 @@ def test_what_takes_more_than_memory_is_refused_before(make, message):
     columns=st.lists(st.tuples(*[st.integers(0, 2**62)] * 3, st.floats(0, 1e300)), min_size=1, max_size=3),
     sampling_time=st.floats(5e-324, 1e300),
 )
-def test_to_tensor_is_right_or_refused_in_one_line(columns, sampling_time):
+def test_events_become_a_right_tensor_or_one_error(columns, sampling_time):
     try:
         event = Event(*zip(*columns, strict=True))
         tensor = event.to_tensor(sampling_time)

@@ -102,7 +102,7 @@ def test_any_layout_gives_the_same(function, arrange, shape):
 
 
 @pytest.mark.parametrize("function", [cuba, leaky, delay])
-def test_expanded_input(function):
+def test_expanded_memory_gives_the_same(function):
     """Broadcast memory: strides of zero, overlapping elements."""
     row = integers((2, 1, 6))
     expanded = row.expand(2, 4, 6)
@@ -147,7 +147,7 @@ def test_parameters_follow_the_channels(arrange, shape):
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 5), (2, 3, 0), (2, 0, 5), (0, 3, 2, 2, 5)])
-def test_empty_tensors(shape):
+def test_empty_tensors_give_empty_ones(shape):
     x = torch.zeros(shape, requires_grad=True)
     spikes, u, _ = neurons(x, (torch.ones(1), torch.ones(1)))
     spikes.sum().backward()
@@ -165,7 +165,7 @@ def test_empty_tensors(shape):
         (torch.zeros(1, 2, 3, device="meta"), TypeError, "neuron input is on meta; .* CPU"),
     ],
 )
-def test_errors_name_what_was_given(x, error, message):
+def test_errors_of_the_layout_name_what_was_given(x, error, message):
     with pytest.raises(error, match=message):
         layout_of(x)
 

@@ -94,7 +94,7 @@ def test_spike_moid_is_the_cross_entropy_of_each_class(shape, window, reduction)
 
 
 @pytest.mark.parametrize(("wanted", "cost", "slope"), [(0.0, 100.0, 50.0), (1.0, 0.0, 0.0)])
-def test_spike_moid_that_is_certain(wanted, cost, slope):
+def test_spike_moid_is_finite_where_it_is_certain(wanted, cost, slope):
     # (1 - 0.5) / 0.02 = 25: in float32 sigmoid(25) is 1, and 1 - 1 has no logarithm
     x = torch.ones(1, 1, STEPS, requires_grad=True)
     value = loss.SpikeMoid(alpha=0.02, theta=0.5)(x, torch.tensor([[wanted]]))
@@ -116,7 +116,7 @@ def test_labels_may_change_over_time_with_a_window():
     assert loss.SpikeMoid(4)(x, hot[..., None].repeat(1, 1, STEPS)) == loss.SpikeMoid(4)(x, hot)
 
 
-def test_labels_of_any_integer_dtype():
+def test_labels_may_have_any_integer_dtype():
     assert loss.SpikeMax()(spikes(), LABEL.to(torch.int32)) == loss.SpikeMax()(spikes(), LABEL)
 
 
@@ -163,7 +163,7 @@ def test_complete_silence_costs_more_than_the_label_alone_and_less_than_another_
     ],
 )
 @reductions
-def test_gradient(subject, label, reduction):
+def test_the_gradient_of_every_loss_is_right(subject, label, reduction):
     torch.manual_seed(0)
     subject = subject.double()
     subject.reduction = reduction
@@ -244,14 +244,14 @@ def test_sparsity_enforcer_adds_the_layers_up():
         ),
     ],
 )
-def test_refuses(call, error, message):
+def test_bad_arguments_of_losses_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1)])
 @pytest.mark.parametrize("window", [None, 3])
-def test_rates_of_one_element(shape, window):
+def test_rates_may_be_tensors_of_one_element(shape, window):
     """Tensors of one element are the numbers they hold; what they are computed from gets their gradient."""
     x = spikes()
     true, false = (torch.full(shape, value, requires_grad=True) for value in (0.75, 0.25))
@@ -264,7 +264,7 @@ def test_rates_of_one_element(shape, window):
     assert false.grad.item() == pytest.approx((2 * (0.25 - rate) * (1 - hot)).sum().item(), rel=1e-5)
 
 
-def test_a_trained_sigmoid():
+def test_the_sigmoid_of_spike_moid_can_be_trained():
     x, hot = spikes(), torch.nn.functional.one_hot(LABEL, 3).float()
     alpha, theta = (torch.tensor([value], requires_grad=True) for value in (0.5, 0.25))
     actual = loss.SpikeMoid(alpha=alpha, theta=theta)(x, hot)
@@ -283,7 +283,7 @@ def test_rates_of_spike_rate_must_be_one_number(rate):
         loss.SpikeRate(rate, 0.0)
 
 
-def test_without_a_channel_axis_there_is_one_class():
+def test_spikes_without_a_channel_axis_are_one_class_to_losses():
     x, label = spikes()[:, 0], torch.zeros(2, dtype=torch.int64)
     for made, given in (
         (loss.SpikeRate(0.5, 0.1), label),
@@ -303,7 +303,7 @@ def time_major(x):
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(STEPS,), (3, STEPS), (2, 3, STEPS), (2, 3, 2, 1, 150)])
 @pytest.mark.parametrize("arrange", [torch.Tensor.contiguous, time_major])
-def test_spike_time_of_float32_is_that_of_float64(arrange, shape, order, reduction):
+def test_spike_time_in_float32_equals_float64(arrange, shape, order, reduction):
     results = []
     for dtype in (torch.float32, torch.float64):
         x, desired = (spikes(shape, seed).to(dtype).requires_grad_() for seed in (0, 1))
@@ -338,7 +338,7 @@ def test_axes_of_length_one_of_labels_do_not_count(window):
         assert subject(x, later) == subject(x, later.view(x.shape)) == subject(x, hot)
 
 
-def test_windows_and_lengths_in_tensors():
+def test_windows_and_lengths_may_be_tensors():
     x = spikes()
     for window in (torch.tensor(4), torch.tensor([4]), np.array([4]), np.int64(4)):
         assert loss.SpikeMax(window)(x, LABEL) == loss.SpikeMax(4)(x, LABEL)

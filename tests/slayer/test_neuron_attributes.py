@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer import axon, neuron
-from tests.support.kernel_families import FAMILIES
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.slayer_neurons import decays, make, signal
 
 every = pytest.mark.parametrize("name", list(FAMILIES))
@@ -88,7 +88,7 @@ def test_what_cannot_act_is_refused(name, attribute, value):
         setattr(n, same, getattr(n, same))
 
 
-def test_threshold_eps():
+def test_the_threshold_eps_can_be_assigned():
     n = make("cuba", scale=16)
     assert n.threshold_eps == 0.01 / 1024
     n.threshold_eps = 0.5 / 1024

@@ -47,7 +47,7 @@ def changed(message, **options):
 
 
 @pytest.mark.parametrize(("asked", "mantissa"), [(0.1, 6), (1, 64), (0.999, 63), (1.25, 80), (0, 0), (0.01, 0)])
-def test_threshold_is_truncated(asked, mantissa):
+def test_the_threshold_of_cuba_is_truncated(asked, mantissa):
     n = changed("threshold 0.01 .* 0.0 is used", threshold=asked) if asked == 0.01 else make(threshold=asked)
     assert n.v_th_mant == mantissa
     assert n.threshold == mantissa / 64
@@ -60,7 +60,7 @@ def test_threshold_can_not_be_set():
 
 
 @pytest.mark.parametrize(("decay", "integer"), [(0.3, 1229), (0.1, 410), (0, 0), (1, 4096), (0.5, 2048)])
-def test_decays_are_rounded(decay, integer):
+def test_the_decays_of_cuba_are_rounded(decay, integer):
     n = make(current_decay=decay, voltage_decay=decay)
     assert n.cx_current_decay == n.cx_voltage_decay == integer
     assert np.ndim(n.cx_current_decay) == 0
@@ -81,7 +81,7 @@ def test_decays_round_half_to_even():
         assert n.cx_current_decay == integer
 
 
-def test_scales():
+def test_the_scales_of_cuba_are_lava_dls():
     n = make()
     assert (n.w_scale, n.scale, n.s_scale, n.p_scale) == (64, 64, 4096, 4096)
     assert n.weight_exponent == 0
@@ -111,7 +111,7 @@ def test_own_parameters_are_drawn_at_the_first_input(shape):
     assert n.cx_voltage_decay.tolist() == [round(value) for value in before.tolist()]
 
 
-def test_own_parameters_from_an_array():
+def test_the_decays_of_channels_may_be_arrays():
     n = make(current_decay=np.array([0.1, 0.2, 0.9]), voltage_decay=0.0, shared_param=False)
     n(signal())
     assert n.cx_current_decay.tolist() == [410, 819, 3686]
@@ -124,7 +124,7 @@ def test_draws_stay_in_range():
     assert n.voltage_decay.tolist() == [0] * 100
 
 
-def test_training_keeps_decays_in_range():
+def test_training_keeps_decays_of_cuba_in_range():
     n = make(requires_grad=True)
     n.current_decay.data.fill_(-7)
     n.voltage_decay.data.fill_(5000)
@@ -134,7 +134,7 @@ def test_training_keeps_decays_in_range():
     assert n.current_decay.grad is not None
 
 
-def test_gradient_of_decays_is_asked_for():
+def test_the_gradient_of_cuba_decays_is_asked_for():
     for requires_grad in (False, True):
         n = make(requires_grad=requires_grad)
         x = signal().requires_grad_()
@@ -146,7 +146,7 @@ def test_gradient_of_decays_is_asked_for():
 
 @pytest.mark.parametrize("graded", [False, True])
 @pytest.mark.parametrize("shared", [True, False])
-def test_device_parameters_and_back(graded, shared):
+def test_a_cuba_neuron_comes_back_from_its_device_parameters(graded, shared):
     decays = {} if shared else {"current_decay": (0.1, 0.8), "voltage_decay": (0, 1)}
     n = make(threshold=0.3, graded_spike=graded, shared_param=shared, **decays)
     x = 2 * signal()
@@ -160,7 +160,7 @@ def test_device_parameters_and_back(graded, shared):
         np.testing.assert_array_equal(value, params[key])
 
 
-def test_device_parameters_need_not_be_complete():
+def test_the_device_parameters_of_cuba_may_be_incomplete():
     params = cuba.neuron_params({"vThMant": 80, "iDecay": 1024, "vDecay": 128})
     assert params == {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.03125}
     with pytest.raises(KeyError):
@@ -179,12 +179,12 @@ def test_device_parameters_need_not_be_complete():
         ({"scale": 48}, "scale must be a power of two"),
     ],
 )
-def test_errors_name_what_was_given(options, message):
+def test_errors_of_cuba_name_what_was_given(options, message):
     with pytest.raises(ValueError, match=message):
         make(**options)
 
 
-def test_input_of_another_shape():
+def test_input_of_another_shape_is_refused_by_cuba():
     n = make()
     n(signal())
     n(signal((5, 3, 7)))
@@ -192,7 +192,7 @@ def test_input_of_another_shape():
         n(signal((2, 4, 20)))
 
 
-def test_unusable_input_leaves_the_neuron_as_it_was():
+def test_unusable_input_leaves_a_cuba_neuron_as_it_was():
     n = make(shared_param=False)
     with pytest.raises(ValueError, match=r"got \(3, 20\)"):
         n(signal((3, 20)))
@@ -202,14 +202,14 @@ def test_unusable_input_leaves_the_neuron_as_it_was():
     n(signal())
 
 
-def test_decays_for_another_number_of_channels():
+def test_decays_for_another_number_of_channels_are_refused_by_cuba():
     n = make(current_decay=np.array([0.1, 0.2]), shared_param=False)
     with pytest.raises(ValueError, match="current_decay has 2 values, one per channel, but the input has 3 channels"):
         n(signal())
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
-def test_input_without_a_fixed_point_value(bad):
+def test_input_without_a_fixed_point_is_refused_by_cuba(bad):
     x = signal()
     x[0, 1, 3] = bad
     for n in (make(), make(norm=MeanOnlyBatchNorm)):
@@ -220,7 +220,7 @@ def test_input_without_a_fixed_point_value(bad):
 @pytest.mark.parametrize(
     ("weight", "integer"), [(1 / 64, 0), (1.1 / 64, 2), (3 / 64, 4), (-3 / 64, -4), (9.0, 254), (-9.0, -256)]
 )
-def test_quantize_8bit(weight, integer):
+def test_quantize_8bit_gives_mantissas_of_eight_bits(weight, integer):
     n = make()
     w = torch.tensor([weight], requires_grad=True)
     assert n.quantize_8bit(w).item() == integer / 64
@@ -246,7 +246,7 @@ def oracle(n, x):
 
 @SHAPES
 @pytest.mark.parametrize("shared", [True, False])
-def test_dynamics_against_the_oracle(shape, shared):
+def test_the_dynamics_of_a_cuba_neuron_equal_the_oracle(shape, shared):
     decays = {} if shared else {"current_decay": (0.0, 1.0), "voltage_decay": (0.0, 1.0)}
     n = make(shared_param=shared, **decays)
     x = signal(shape)
@@ -288,7 +288,7 @@ def test_graded_spikes_carry_the_voltage():
 @SHAPES
 @pytest.mark.parametrize("graded", [False, True])
 @pytest.mark.parametrize("shared", [True, False])
-def test_gradients_against_the_unrolled_model(shape, graded, shared):
+def test_the_gradients_of_a_cuba_neuron_are_those_of_the_unrolled_model(shape, graded, shared):
     """Input and decays, summed over all that share one; the stated factors of tau and scale included."""
     torch.manual_seed(2)
     decays = {} if shared else {"current_decay": (0.1, 0.9), "voltage_decay": (0.05, 0.5)}
@@ -319,7 +319,7 @@ def test_gradients_against_the_unrolled_model(shape, graded, shared):
 @SHAPES
 @KINDS
 @pytest.mark.parametrize("cut", [0, 1, 7, 19])
-def test_persistent_chunks_are_the_whole(options, shape, cut):
+def test_chunks_of_a_cuba_neuron_are_the_whole_where_state_persists(options, shape, cut):
     torch.manual_seed(0)
     n = make(**options, persistent_state=True)
     x = signal(shape)
@@ -337,7 +337,7 @@ def test_persistent_chunks_are_the_whole(options, shape, cut):
     assert whole.sum() > 0
 
 
-def test_separate_dynamics_persist_too():
+def test_separate_dynamics_of_cuba_persist_too():
     n = make(persistent_state=True)
     x = signal()
     whole = n.dynamics(x)
@@ -347,20 +347,20 @@ def test_separate_dynamics_persist_too():
         assert torch.equal(torch.cat(part, -1), expected)
 
 
-def test_state_is_forgotten_without_persistence():
+def test_the_state_of_cuba_is_forgotten_without_persistence():
     n = make()
     assert torch.equal(n(signal()), n(signal()))
     assert torch.equal(n.current_state, torch.zeros(1))
 
 
-def test_state_of_another_batch_is_dropped():
+def test_the_state_of_a_cuba_neuron_is_dropped_for_another_batch():
     n = make(persistent_state=True)
     n(signal())
     x = signal((4, 3, 20))
     assert torch.equal(n(x), make()(x))
 
 
-def test_no_gradient_flows_through_the_state():
+def test_the_state_of_cuba_carries_no_gradient():
     n = make(persistent_state=True)
     first, second = signal(seed=1).requires_grad_(), signal(seed=2).requires_grad_()
     n(first)
@@ -379,7 +379,7 @@ def test_gradient_starts_from_the_state():
     assert n.current_decay.grad.item() != 0
 
 
-def test_a_neuron_without_spikes():
+def test_a_cuba_neuron_may_be_without_spikes():
     n = make(threshold=-1)
     _, voltage = n.dynamics(signal() + 1)
     assert voltage.max() > 5
@@ -387,7 +387,7 @@ def test_a_neuron_without_spikes():
         n(signal())
 
 
-def test_threshold_zero_runs_but_does_not_train():
+def test_a_cuba_threshold_of_zero_runs_but_does_not_train():
     for options in ({}, {"norm": MeanOnlyBatchNorm}):
         n = changed("threshold 0.01", threshold=0.01, **options)
         assert n(signal()).any()
@@ -395,7 +395,7 @@ def test_threshold_zero_runs_but_does_not_train():
             n(signal().requires_grad_())
 
 
-def test_names():
+def test_the_cuba_module_has_its_public_names():
     assert neuron.cuba.Neuron is cuba.Neuron
     assert neuron.Dropout
     assert neuron.norm.MeanOnlyBatchNorm is MeanOnlyBatchNorm

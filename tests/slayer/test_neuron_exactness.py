@@ -111,7 +111,7 @@ class Doubled(torch.nn.Module):
         (Doubled, False),
     ],
 )
-def test_where_a_norm_takes_float32_there_is_one_warning(norm, training):
+def test_a_norm_beyond_float32_gives_one_warning(norm, training):
     n = make("cuba", norm=norm, **LARGE).train(training)
     n(signal(size=10))  # exact: nothing to say
     with warnings.catch_warnings(record=True) as warned:

@@ -6,7 +6,7 @@ import torch
 
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.support.kernel_families import FAMILIES
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.oracle import unrolled
 from tests.support.slayer_neurons import (
     decays,
@@ -44,7 +44,7 @@ def surrogate(name, n):
 @every
 @SHAPES
 @OWN
-def test_against_the_oracle(name, shape, own):
+def test_a_neuron_of_every_family_equals_the_oracle(name, shape, own):
     n = make(name, own)
     x = signal(name, shape)
     expected, spikes = oracle(n, name, x)[0], oracle(n, name, x)[1]
@@ -97,7 +97,7 @@ def test_forward_is_dynamics_and_spike(name, shape, options):
 @SHAPES
 @GRADED
 @OWN
-def test_gradients_against_the_unrolled_model(name, shape, graded, own):
+def test_gradients_of_every_family_are_those_of_the_unrolled_model(name, shape, graded, own):
     """Input and decays, summed over all that share one; the stated factors of tau and scale included."""
     torch.manual_seed(2)
     n = make(name, own, tau_grad=0.05, scale_grad=2.0, graded_spike=graded, requires_grad=True)
@@ -127,7 +127,7 @@ def test_gradients_against_the_unrolled_model(name, shape, graded, own):
 
 @every
 @OWN
-def test_gradient_of_decays_is_asked_for(name, own):
+def test_the_gradient_of_decays_is_asked_for_in_every_family(name, own):
     for requires_grad in (False, True):
         n = make(name, own, requires_grad=requires_grad)
         x = require_grad(signal(name))
@@ -169,7 +169,7 @@ def statistics(n, means, variance):
 @pytest.mark.parametrize("name", AT_THE_INPUT)
 @SHAPES
 @pytest.mark.parametrize("norm", [MeanOnlyBatchNorm, WgtScaleBatchNorm])
-def test_norm_of_the_input(name, shape, norm):
+def test_each_part_of_the_input_has_its_norm(name, shape, norm):
     """Each part has its own; means are rounded to the grid of weights."""
     means = [torch.tensor([0.1, -0.2, 0.3]), torch.tensor([-0.3, 0.25, 0.0])][: FAMILIES[name].parts]
     n = make(name, norm=norm).eval()
@@ -203,7 +203,7 @@ def test_norms_learn_from_their_own_part(name):
 
 
 @every
-def test_dropout_silences_neurons(name):
+def test_dropout_silences_neurons_of_every_family(name):
     n = make(name, dropout=neuron.Dropout(0.5))
     x = signal(name, (8, 3, 40))
     plain = make(name)(x)
@@ -224,7 +224,7 @@ def test_dropout_silences_neurons(name):
 @SHAPES
 @KINDS
 @pytest.mark.parametrize("cut", [0, 1, 7, 19])
-def test_persistent_chunks_are_the_whole(name, shape, options, cut):
+def test_chunks_of_every_family_are_the_whole_where_state_persists(name, shape, options, cut):
     torch.manual_seed(0)
     n = make(name, **options, persistent_state=True)
     x = signal(name, shape)
@@ -244,7 +244,7 @@ def test_persistent_chunks_are_the_whole(name, shape, options, cut):
 
 
 @every
-def test_separate_dynamics_persist_too(name):
+def test_separate_dynamics_of_every_family_persist_too(name):
     n = make(name, persistent_state=True)
     x = signal(name)
     whole = n.dynamics(x)
@@ -258,14 +258,14 @@ def test_separate_dynamics_persist_too(name):
 
 
 @every
-def test_state_is_forgotten_without_persistence(name):
+def test_the_state_of_every_family_is_forgotten_without_persistence(name):
     n = make(name)
     assert torch.equal(n(signal(name)), n(signal(name)))
     assert all(torch.equal(getattr(n, state), n._resting(state)) for state in n._states)
 
 
 @every
-def test_reset_and_another_batch(name):
+def test_a_reset_and_another_batch_start_at_rest(name):
     n = make(name, persistent_state=True)
     first = n(signal(name))
     assert not torch.equal(n(signal(name)), first)
@@ -276,7 +276,7 @@ def test_reset_and_another_batch(name):
 
 
 @every
-def test_no_gradient_flows_through_the_state(name):
+def test_the_state_of_every_family_carries_no_gradient(name):
     n = make(name, persistent_state=True)
     first, second = require_grad(signal(name, seed=1)), require_grad(signal(name, seed=2))
     n(first)
@@ -302,7 +302,7 @@ def loops(name, units=3, seed=0):
 @pytest.mark.parametrize("shape", [(2, 3, 20), (2, 3, 1, 1, 20)], ids=["dense", "spatial"])
 @OWN
 @pytest.mark.parametrize("begun", [False, True])
-def test_feedback_against_the_oracle(name, shape, own, begun):
+def test_feedback_in_every_family_equals_the_oracle(name, shape, own, begun):
     n = make(name, own)
     z, weight = signal(name, shape), loops(name)
     last = torch.tensor([[1.0, 0, 1], [0, 1, 1]]).reshape(shape[:-1]) if begun else None
@@ -327,7 +327,7 @@ def test_feedback_in_chunks_is_the_whole(name, graded, cut):
 
 
 @every
-def test_feedback_of_nothing(name):
+def test_feedback_of_zero_weights_is_none(name):
     n = make(name)
     z = signal(name)
     assert torch.equal(n.recurrent(z, each(loops(name), torch.zeros_like)), n(z))
@@ -335,7 +335,7 @@ def test_feedback_of_nothing(name):
 
 @every
 @GRADED
-def test_gradients_of_feedback_against_the_unrolled_model(name, graded):
+def test_gradients_of_feedback_are_those_of_the_unrolled_model(name, graded):
     """Input, weights and decays; the earlier spikes get theirs through the first step."""
     n = make(name, tau_grad=0.05, graded_spike=graded, requires_grad=True)
     shape = (2, 3, 12)
@@ -368,7 +368,7 @@ def test_gradients_of_feedback_against_the_unrolled_model(name, graded):
 
 
 @every
-def test_feedback_with_a_norm(name):
+def test_a_norm_with_feedback_adds_minus_its_running_mean(name):
     """It adds minus the running mean, in training too, and gathers the mean of what arrives."""
     n = make(name, norm=MeanOnlyBatchNorm)
     means = [torch.tensor([0.25, -0.5, 0.0])] * FAMILIES[name].parts
@@ -387,12 +387,12 @@ def test_feedback_with_a_norm(name):
 
 @every
 @pytest.mark.parametrize("shape", [(2, 3, 20), (2, 4, 2, 1, 20)])
-def test_feedback_of_another_size(name, shape):
+def test_feedback_of_another_size_is_refused(name, shape):
     with pytest.raises(ValueError, match=r"feedback among \d neurons needs weights"):
         make(name).recurrent(signal(name, shape), loops(name, 4))
 
 
 @every
-def test_no_feedback_with_a_scale(name):
+def test_feedback_cannot_have_a_scaling_norm(name):
     with pytest.raises(ValueError, match="cannot have WgtScaleBatchNorm"):
         make(name, norm=WgtScaleBatchNorm).recurrent(signal(name), loops(name))

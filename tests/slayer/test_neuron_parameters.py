@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lavadl_ref import exchange
 from lavadl_ref.slayer import neuron
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.support.kernel_families import FAMILIES
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.slayer_neurons import OWN, arguments, decays, each, make, require_grad, signal, spike_of
 
 every = pytest.mark.parametrize("name", FAMILIES)
@@ -40,7 +40,7 @@ def again(name, params):
 
 @every
 @pytest.mark.parametrize(("asked", "mantissa"), [(0.1, 6), (1, 64), (0.999, 63), (1.25, 80), (0, 0)])
-def test_threshold_is_truncated(name, asked, mantissa):
+def test_the_threshold_of_every_family_is_truncated(name, asked, mantissa):
     n = make(name, threshold=asked)
     assert (n.v_th_mant, n.threshold) == (mantissa, mantissa / 64)
     assert (f"threshold={mantissa / 64} (asked {asked})" in repr(n)) == (mantissa / 64 != asked)
@@ -54,13 +54,13 @@ def test_threshold_step_is_truncated(name):
 
 
 @pytest.mark.parametrize("name", ["cuba", "rf"])
-def test_only_adaptive_neurons_have_a_step(name):
+def test_a_threshold_step_belongs_to_adaptive_neurons_alone(name):
     assert not hasattr(make(name), "threshold_step")
 
 
 @pytest.mark.parametrize(("name", "decay"), leaks)
 @pytest.mark.parametrize(("value", "integer"), [(0.3, 1229), (0, 0), (1, 4096), (0.5, 2048)])
-def test_decays_are_rounded(name, decay, value, integer):
+def test_the_decays_of_every_family_are_rounded(name, decay, value, integer):
     n = make(name, **{decay: value})
     assert getattr(n, f"cx_{decay}") == integer
     assert isinstance(getattr(n, f"cx_{decay}"), np.int64)
@@ -116,7 +116,7 @@ def test_training_keeps_the_rotation_in_range(name, stored, kept):
 
 @pytest.mark.parametrize("bad", [-7.0, 5000.0])
 @pytest.mark.parametrize(("name", "decay"), leaks)
-def test_training_keeps_decays_in_range(name, decay, bad):
+def test_training_keeps_decays_of_every_family_in_range(name, decay, bad):
     n = make(name, requires_grad=True)
     getattr(n, decay).data.fill_(bad)
     n(signal(name)).sum().backward()
@@ -124,7 +124,7 @@ def test_training_keeps_decays_in_range(name, decay, bad):
 
 
 @every
-def test_clamp(name):
+def test_the_clamp_keeps_decays_in_range(name):
     n = make(name)
     for decay in decays(n, name):
         decay.data.fill_(5000.0)
@@ -138,7 +138,7 @@ def test_clamp(name):
 
 
 @every
-def test_no_warning_within_a_step(name):
+def test_parameters_within_a_step_give_no_warning(name):
     steps = {"threshold_step": 0.1} if FAMILIES[name].adaptive else {}
     turns = {"period": 1e7, "decay": 0} if FAMILIES[name].complex else {}
     with warnings.catch_warnings():
@@ -150,7 +150,7 @@ def test_no_warning_within_a_step(name):
 
 @every
 @pytest.mark.parametrize("own", [False, True])
-def test_one_warning_for_a_parameter_out_of_range(name, own):
+def test_a_parameter_out_of_range_gives_one_warning(name, own):
     cases = [("threshold", 0.01)]
     cases += [(decay, value) for decay in OWN if decay in arguments(name) and decay != "period" for value in (10, -0.1)]
     cases += [("threshold_step", 0.01)] if FAMILIES[name].adaptive else []
@@ -197,7 +197,7 @@ def test_one_number_spreads_by_a_hundredth_but_not_in_the_adaptation(name):
 
 
 @every
-def test_own_decays_from_arrays(name):
+def test_decays_of_every_family_may_be_arrays(name):
     given = {key: np.array([0.1, 0.2, 0.9]) for key in OWN if key in arguments(name)}
     if FAMILIES[name].complex:
         given["period"] = np.array([4.0, 10.0, 33.0])
@@ -244,7 +244,7 @@ def test_device_parameters_are_those_of_the_file(name):
 @every
 @pytest.mark.parametrize("own", [False, True])
 @given(st.data())
-def test_a_neuron_comes_back_from_its_device_parameters(name, own, data):
+def test_a_neuron_of_every_family_comes_back_from_its_device_parameters(name, own, data):
     """Whatever training made of it: every threshold, and every decay that clamping leaves."""
     family = FAMILIES[name]
     steps = {"threshold_step": data.draw(st.integers(0, 2**24)) / 64} if family.adaptive else {}
@@ -308,7 +308,7 @@ def test_one_number_beside_one_for_each_channel_comes_back(name):
 
 
 @every
-def test_device_parameters_need_not_be_complete(name):
+def test_the_device_parameters_of_every_family_may_be_incomplete(name):
     params = make(name, threshold=1.25).device_params
     del params["gradedSpike"], params["type"]
     back = getattr(neuron, name).neuron_params(params)
@@ -323,7 +323,7 @@ def test_device_parameters_need_not_be_complete(name):
 
 @complex_ones
 @pytest.mark.parametrize("rotation", [(-1, 5), (5, -1), (0, 4), (4096, 0), (2897, 2897)])
-def test_rotations_that_no_neuron_here_has(name, rotation):
+def test_rotations_that_no_neuron_here_has_are_refused(name, rotation):
     params = {**make(name).device_params, "sinDecay": rotation[0], "cosDecay": rotation[1]}
     with pytest.raises(ValueError, match=f"got {rotation[0]} and {rotation[1]}"):
         getattr(neuron, name).neuron_params(params)
@@ -349,7 +349,7 @@ def test_a_fresh_neuron_takes_a_state_dict(name, norm, shape):
 
 
 @every
-def test_a_neuron_that_never_ran_is_still_to_be_drawn(name):
+def test_parameters_of_a_neuron_that_never_ran_are_drawn(name):
     fresh = make(name, own=True)
     fresh.load_state_dict(make(name, own=True).state_dict())
     fresh(signal(name))
@@ -357,7 +357,7 @@ def test_a_neuron_that_never_ran_is_still_to_be_drawn(name):
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if "sin_decay" in FAMILIES[name].kernel.FAMILY.decays])
-def test_rotations_that_lava_dl_saved_before_it_drew_them(name):
+def test_rotations_saved_by_lava_dl_before_any_input_are_drawn(name):
     """It saves NaN for them."""
     fresh = make(name, own=True)
     state = fresh.state_dict()
@@ -405,13 +405,13 @@ def test_arguments_stay_as_they_are(name):
         ({"scale": 48}, "scale must be a power of two"),
     ],
 )
-def test_errors_name_what_was_given(name, options, message):
+def test_errors_of_every_family_name_what_was_given(name, options, message):
     with pytest.raises(ValueError, match=message):
         make(name, **options)
 
 
 @every
-def test_decays_of_the_wrong_form(name):
+def test_decays_of_the_wrong_form_are_refused(name):
     for decay in OWN:
         if decay not in arguments(name):
             continue
@@ -434,19 +434,19 @@ def test_decays_of_the_wrong_form(name):
         ({"period": np.array([5.0, 6.0]), "decay": np.full(3, 0.1), "shared_param": False}, "one length"),
     ],
 )
-def test_periods_of_the_wrong_form(name, options, message):
+def test_periods_of_the_wrong_form_are_refused(name, options, message):
     with pytest.raises(ValueError, match=message):
         make(name, **options)
 
 
 @adaptive_ones
-def test_a_negative_step_of_the_threshold(name):
+def test_a_negative_step_of_the_threshold_is_refused(name):
     with pytest.raises(ValueError, match=r"threshold_step must not be negative, got -0\.5"):
         make(name, threshold_step=-0.5)
 
 
 @every
-def test_input_of_the_wrong_kind(name):
+def test_input_of_the_wrong_kind_is_refused(name):
     n, x = make(name), torch.zeros(2, 3, 20)
     if not FAMILIES[name].complex:
         with pytest.raises(TypeError, match="take one tensor, got 2 values"):
@@ -465,7 +465,7 @@ def test_input_of_the_wrong_kind(name):
 
 
 @every
-def test_unusable_input_leaves_the_neuron_as_it_was(name):
+def test_unusable_input_leaves_a_neuron_of_any_family_as_it_was(name):
     n = make(name, own=True)
     x = signal(name)
     for use in (n, n.dynamics):
@@ -483,7 +483,7 @@ def test_unusable_input_leaves_the_neuron_as_it_was(name):
 
 @every
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
-def test_input_without_a_fixed_point_value(name, bad):
+def test_input_without_a_fixed_point_is_refused_in_every_family(name, bad):
     for part in range(FAMILIES[name].parts):
         x = each(signal(name), torch.clone)
         (x[part] if isinstance(x, tuple) else x)[0, 1, 3] = bad
@@ -493,7 +493,7 @@ def test_input_without_a_fixed_point_value(name, bad):
 
 
 @every
-def test_decays_for_another_number_of_channels(name):
+def test_decays_for_another_number_of_channels_are_refused_in_every_family(name):
     given = {key: np.array([5.0, 6.0]) if key == "period" else np.array([0.1, 0.2]) for key in OWN}
     n = make(name, **{key: given[key] for key in given if key in arguments(name)}, shared_param=False)
     with pytest.raises(ValueError, match="has 2 values, one per channel, but the input has 3 channels"):
@@ -501,7 +501,7 @@ def test_decays_for_another_number_of_channels(name):
 
 
 @every
-def test_a_neuron_without_spikes(name):
+def test_a_neuron_of_every_family_may_be_without_spikes(name):
     """Its states are those of a threshold out of reach."""
     n, x = make(name, threshold=-1, persistent_state=True), signal(name)
     with pytest.raises(ValueError, match="negative threshold -1"):
@@ -524,7 +524,7 @@ def test_a_neuron_without_spikes(name):
 
 
 @every
-def test_threshold_zero_runs_but_does_not_train(name):
+def test_a_threshold_of_zero_runs_but_does_not_train(name):
     n = make(name, threshold=0)
     x = signal(name)
     assert n(x).any()

@@ -42,7 +42,7 @@ def test_mean_is_subtracted_in_training(shape):
 @SHAPES
 @pytest.mark.parametrize("time_first", [True, False])
 @pytest.mark.parametrize("hook", [None, even])
-def test_gradient_in_training(shape, time_first, hook):
+def test_the_gradient_of_a_norm_in_training_is_autograds(shape, time_first, hook):
     x = signal(shape)
     x = (x.movedim(-1, 0).contiguous().movedim(0, -1) if time_first else x).requires_grad_()
     norm = MeanOnlyBatchNorm(pre_hook_fx=hook)
@@ -132,14 +132,14 @@ def test_exported_exponent_is_what_evaluation_uses(var, exponent):
     assert torch.equal(norm(x), x / 2.0**exponent)
 
 
-def test_more_exponent_bits():
+def test_a_norm_may_have_more_exponent_bits():
     norm = WgtScaleBatchNorm(3, weight_exp_bits=5).eval()
     norm.running_var = torch.tensor([1e6])
     assert norm.weight_exp.tolist() == [5]
 
 
 @pytest.mark.parametrize("cls", [MeanOnlyBatchNorm, WgtScaleBatchNorm])
-def test_wrong_number_of_channels(cls):
+def test_a_norm_refuses_another_number_of_channels(cls):
     with pytest.raises(ValueError, match="built for 4 channels, got input with 3"):
         cls(4)(signal((4, 3, 10)))
 
@@ -154,7 +154,7 @@ def test_spikes_of_any_dtype_have_a_mean(cls, training):
 
 
 @pytest.mark.parametrize("cls", [MeanOnlyBatchNorm, WgtScaleBatchNorm])
-def test_without_channels_there_is_no_norm(cls):
+def test_a_norm_needs_channels(cls):
     with pytest.raises(ValueError, match=r"input of a batch norm must have at least 2 axes .*, got shape \(10,\)"):
         cls()(torch.ones(10))
 

@@ -22,7 +22,7 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_fused_adam_steps_like_the_plain_one(name):
+def test_the_fused_adam_gives_the_steps_of_the_plain_one(name):
     torch.manual_seed(0)
     x = (torch.rand(3, 12, 20) < 0.3).float()
     block = BLOCKS[name]()

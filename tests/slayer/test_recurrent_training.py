@@ -65,7 +65,7 @@ def test_feedback_learns_to_remember(family, question):
 
 
 @pytest.mark.parametrize("family", FORGETFUL)
-def test_without_feedback_there_is_nothing_but_chance(family):
+def test_a_network_without_feedback_learns_nothing(family):
     assert min(train(network(family, feedback=False), "recall")) > 0.95 * math.log(2)
 
 

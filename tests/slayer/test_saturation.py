@@ -90,7 +90,7 @@ def _network():
     return blocks
 
 
-def test_one_warning_for_a_network():
+def test_a_saturated_network_gives_one_warning():
     blocks = _network()
     blocks[0].synapse.weight.data.view(-1)[:7] = 100
     blocks[2].delay.delay.data[1:] = 100
@@ -129,14 +129,14 @@ def test_a_weight_that_its_norm_makes_infinite_is_refused():
         block.describe()
 
 
-def test_bootstrap():
+def test_a_saturated_bootstrap_block_is_reported():
     block = bootstrap.block.cuba.Dense({"threshold": 1, "current_decay": 1, "voltage_decay": 1}, 4, 3)
     block.synapse.weight.data.view(-1)[0] = -100
     with pytest.warns(slayer.SaturationWarning, match=r"Dense block: synapse.weight 1 of 12"):
         block.describe()
 
 
-def test_detectors(tmp_path):
+def test_a_saturated_detector_is_reported(tmp_path):
     net = yolo_kp.Network(num_classes=2)
     net.init_model((32, 64, 3))
     net.export_hdf5(tmp_path / "net.net")

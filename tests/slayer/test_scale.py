@@ -7,7 +7,7 @@ import torch
 from lavadl_ref import exchange
 from lavadl_ref.deployed import reference
 from lavadl_ref.slayer import auto, block, neuron
-from tests.support.kernel_families import FAMILIES
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.oracle import unrolled
 from tests.support.slayer_neurons import decays, each, make, parts, require_grad, signal, spike_of
 
@@ -64,7 +64,7 @@ def close(actual, wanted):
 @every
 @SCALES
 @GRADED
-def test_against_the_unrolled_model(name, scale, graded, counted):
+def test_a_neuron_of_any_scale_equals_the_unrolled_model(name, scale, graded, counted):
     counted(scale)
     n = make(name, **LEVELS[name], scale=scale, graded_spike=graded, requires_grad=True, tau_grad=0.05)
     x = require_grad(each(signal(name), lambda part: part * 2 + 1e-3))
@@ -84,7 +84,7 @@ def test_against_the_unrolled_model(name, scale, graded, counted):
 @every
 @SCALES
 @GRADED
-def test_feedback_against_the_unrolled_model(name, scale, graded, counted):
+def test_feedback_of_any_scale_equals_the_unrolled_model(name, scale, graded, counted):
     counted(scale)
     n = make(name, **LEVELS[name], scale=scale, graded_spike=graded, requires_grad=True, tau_grad=0.05)
     x = require_grad(each(signal(name), lambda part: part * 2))
@@ -124,7 +124,7 @@ def test_states_are_in_units_of_one(name, scale):
 
 @pytest.mark.parametrize("scale", [0, -64, 48, 0.5, 2**25, float("nan"), float("inf")])
 @pytest.mark.parametrize("make_neuron", [lambda s: make("cuba", scale=s), lambda s: sigma_delta(scale=s)])
-def test_scales_that_are_refused(scale, make_neuron):
+def test_scales_other_than_powers_of_two_are_refused(scale, make_neuron):
     with pytest.raises(ValueError, match=r"scale must be a power of two from 1 to 16777216, .* got"):
         make_neuron(scale)
 
@@ -192,7 +192,7 @@ def test_a_file_runs_as_the_block_did(kind, family, scale):
     assert torch.equal(again(x)[0], y)
 
 
-def test_integers_that_no_file_holds(tmp_path):
+def test_integers_that_no_file_holds_are_refused(tmp_path):
     made = block.cuba.Dense({**PARAMS["cuba"], "scale": 1 << 24}, 6, 4, pre_hook_fx=torch.round)
     made.synapse.weight.data.fill_(256)
     with h5py.File(tmp_path / "x.net", "w") as file, pytest.raises(ValueError, match=r"weight.*4294967296"):
@@ -216,7 +216,7 @@ def test_what_has_a_fixed_unit_is_not_exported_with_another_scale():
 
 @every
 @SCALES
-def test_a_neuron_comes_back_from_its_device_parameters(name, scale):
+def test_a_neuron_of_any_scale_comes_back_from_its_device_parameters(name, scale):
     n = make(name, **LEVELS[name], scale=scale)
     module = getattr(neuron, name)
     again = module.Neuron(**module.neuron_params(n.device_params, scale=scale), scale=scale)

@@ -55,7 +55,7 @@ def oracle(x, mantissas, biases=(0, 0, 0), activation="relu", cum_error=False):
 
 
 @pytest.mark.parametrize(("asked", "mantissa"), [(0.1, 6), (1, 64), (0.999, 63), (1.25, 80), (0, 0)])
-def test_threshold_is_truncated(asked, mantissa):
+def test_the_threshold_of_sigma_delta_is_truncated(asked, mantissa):
     n = make(asked)
     assert n.v_th_mant == n.device_params["vThMant"] == mantissa
     assert n.threshold.item() == max(mantissa / 64, 1 / 4096)
@@ -63,14 +63,14 @@ def test_threshold_is_truncated(asked, mantissa):
     assert "activation=relu, cum_error=False" in repr(n)
 
 
-def test_a_threshold_too_small_for_the_device():
+def test_a_threshold_too_small_for_the_device_is_warned_of():
     with pytest.warns(UserWarning, match="threshold 0.01 cannot be had, 0.0 is used"):
         n = make(0.01)
     assert n.v_th_mant == 0
     assert "threshold=0.0 (asked 0.01)" in repr(n)
 
 
-def test_scales():
+def test_the_scales_of_sigma_delta_are_lava_dls():
     n = make()
     assert (n.w_scale, n.scale, n.s_scale, n.p_scale) == (64, 64, 4096, 1)
     assert n.weight_exponent == 0
@@ -80,7 +80,7 @@ def test_scales():
 
 @pytest.mark.parametrize("cum_error", [False, True])
 @pytest.mark.parametrize("activation", [torch.relu, torch.tanh, torch.nn.functional.leaky_relu, sigma_delta.identity])
-def test_device_parameters_and_back(cum_error, activation):
+def test_a_sigma_delta_neuron_comes_back_from_its_device_parameters(cum_error, activation):
     n = make(0.3, activation, cum_error=cum_error)
     params = n.device_params
     name = {torch.relu: "relu", torch.tanh: "tanh", sigma_delta.identity: "identity"}.get(activation, "leaky_relu")
@@ -121,7 +121,7 @@ def test_device_parameters_must_be_complete():
         sigma_delta.neuron_params({"activation": "relu"})
 
 
-def test_device_parameters_of_channels_and_back():
+def test_a_neuron_with_thresholds_of_channels_comes_back_from_device_parameters():
     n = make(np.array([0.5, 0.25, 0.51]), shared_param=False)
     params = n.device_params
     assert params["vThMant"].tolist() == [32, 16, 32]
@@ -139,7 +139,7 @@ def test_device_parameters_of_channels_and_back():
         ({"scale": 48}, "scale must be a power of two"),
     ],
 )
-def test_errors_name_what_was_given(options, message):
+def test_errors_of_sigma_delta_name_what_was_given(options, message):
     with pytest.raises(ValueError, match=message):
         make(**options)
 
@@ -156,7 +156,7 @@ def test_activation_must_be_callable():
 @pytest.mark.parametrize("cum_error", [False, True])
 @pytest.mark.parametrize("activation", [torch.relu, sigma_delta.identity])
 @pytest.mark.parametrize("bias", [None, BIAS, BIAS.reshape(-1, 1, 1)])
-def test_integers(shape, cum_error, activation, bias):
+def test_the_integers_of_sigma_delta_equal_the_oracle(shape, cum_error, activation, bias):
     x = signal(shape)
     n = make(0.3, activation, cum_error=cum_error)
     if bias is not None:
@@ -170,7 +170,7 @@ def test_integers(shape, cum_error, activation, bias):
 
 
 @SHAPES
-def test_own_thresholds(shape):
+def test_a_sigma_delta_neuron_may_have_a_threshold_for_each_channel(shape):
     x = signal(shape)
     n = make(np.array([0.1, 0.5, 0.9]), shared_param=False)
     assert torch.equal(n(x), oracle(x, [6, 32, 57])[2])
@@ -189,7 +189,7 @@ def test_what_is_exported_is_what_was_trained(trained, mantissa):
     assert torch.equal(again(x), expected)
 
 
-def test_at_mantissa_zero_every_change_is_sent():
+def test_every_change_is_sent_at_mantissa_zero():
     x = torch.tensor([[[64.0, 0, -63, 1, 3]]]) / ONE
     y = make(0, sigma_delta.identity)(x)
     assert (y * 4096).tolist() == [[[1, 0, -1, 0, 0]]]
@@ -213,7 +213,7 @@ def test_bias_waits_to_be_set():
     assert n.bias_is_set
 
 
-def test_one_bias_for_all_channels():
+def test_one_bias_may_stand_for_all_channels():
     x = signal()
     one, three = make(), make()
     one.set_bias(torch.tensor(0.5))
@@ -229,12 +229,12 @@ def test_one_bias_for_all_channels():
         (torch.tensor([1, float("nan")]), "bias must be finite"),
     ],
 )
-def test_bias_of_another_form(bias, message):
+def test_a_bias_of_another_form_is_refused(bias, message):
     with pytest.raises(ValueError, match=message):
         make().set_bias(bias)
 
 
-def test_bias_for_another_number_of_channels():
+def test_a_bias_for_another_number_of_channels_is_refused():
     n = make()
     n.set_bias(torch.zeros(2))
     with pytest.raises(ValueError, match="bias has 2 values, one per channel, but the input has 3 channels"):
@@ -251,7 +251,7 @@ def test_norm_and_bias_add_up():
     assert torch.equal(n(x), oracle(x, [16] * 3, biases, "identity")[2])
 
 
-def test_dropout_silences_neurons():
+def test_dropout_silences_sigma_delta_neurons():
     n = make(0.1, dropout=Dropout(0.5))
     x = signal((2, 40, 12)).abs() + 0.2
     quiet = (n(x) == 0).all(-1)
@@ -266,7 +266,7 @@ def test_dropout_silences_neurons():
 @SHAPES
 @KINDS
 @pytest.mark.parametrize("cuts", [(4,), (0, 1, 2), (11,)])
-def test_persistent_chunks_are_the_whole(shape, options, cuts):
+def test_chunks_of_sigma_delta_are_the_whole_where_state_persists(shape, options, cuts):
     x = signal(shape)
     n = make(**options, persistent_state=True)
     n.set_bias(BIAS)
@@ -281,7 +281,7 @@ def test_persistent_chunks_are_the_whole(shape, options, cuts):
     assert not torch.equal(n(x), whole)
 
 
-def test_without_persistence_calls_are_alike():
+def test_calls_of_sigma_delta_are_alike_without_persistence():
     n = make(cum_error=True)
     x = signal()
     assert torch.equal(n(x), n(x))
@@ -299,14 +299,14 @@ def test_persistence_can_be_switched():
     assert torch.equal(n(x), make()(x))
 
 
-def test_state_belongs_to_a_batch():
+def test_the_state_of_sigma_delta_belongs_to_a_batch():
     n = make(persistent_state=True)
     n(signal())
     x = signal((5, 3, 12))
     assert torch.equal(n(x), make()(x))
 
 
-def test_input_of_another_shape():
+def test_input_of_another_shape_is_refused_by_sigma_delta():
     n = make()
     n(signal())
     n(signal((5, 3, 7)))
@@ -315,7 +315,7 @@ def test_input_of_another_shape():
 
 
 @KINDS
-def test_state_dict(options):
+def test_a_fresh_sigma_delta_neuron_loads_a_state_dict(options):
     """A fresh neuron takes what a trained one has, bias and thresholds too, before its first input."""
     x = signal()
     trained = make(**options, persistent_state=True)
@@ -336,7 +336,7 @@ def test_state_dict(options):
     assert torch.equal(fresh(x), expected)
 
 
-def test_checkpoint_without_a_bias():
+def test_a_checkpoint_without_a_bias_sets_none():
     fresh = make()
     fresh.load_state_dict(make(0.25).state_dict())
     assert not fresh.bias_is_set
@@ -349,7 +349,7 @@ def test_checkpoint_without_a_bias():
 @SHAPES
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("activation", [torch.relu, torch.tanh])
-def test_gradients(shape, shared, activation):
+def test_the_gradients_of_sigma_delta_are_autograds(shape, shared, activation):
     """Against autograd through a sum, the same activation, and a delta whose residue is constant."""
     threshold = 0.3 if shared else np.array([0.25, 0.5, 0.75])
     n = make(threshold, activation, requires_grad=True, shared_param=shared, norm=MeanOnlyBatchNorm)
@@ -494,7 +494,7 @@ def test_messages_keep_the_memory_of_the_input():
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (2, 3, 7, 6), (2, 3, 6), (0, 3, 4, 5, 6)])
-def test_quantised_input(shape):
+def test_a_sigma_delta_neuron_takes_quantised_input(shape):
     n, x = make(), torch.randn(shape) * 4
     for given in memories(x) if x.ndim > 3 else (x,):
         assert torch.equal(n.quantized_input(given), n.quantize_8bit(given))

@@ -11,7 +11,7 @@ VOLTAGE = torch.tensor([[[-2.0, 0.99, 1.0, 1.01, 3.0], [0.0, 1.0, -1.0, 1.5, 0.5
 
 @pytest.mark.parametrize("graded", [False, True])
 @pytest.mark.parametrize("per_element", [False, True])
-def test_spike(graded, per_element):
+def test_the_spike_function_and_its_gradient_equal_the_formula(graded, per_element):
     threshold = torch.linspace(0.5, 1.5, 10).reshape(VOLTAGE.shape) if per_element else 1.0
     voltage = VOLTAGE.clone().requires_grad_()
     s = Spike.apply(voltage, threshold, 0.7, 2.0, graded, 0, 2 if graded else 1)
@@ -27,7 +27,7 @@ def test_spike(graded, per_element):
     torch.testing.assert_close(voltage.grad.flatten(), torch.tensor(expected), rtol=1e-5, atol=1e-9)
 
 
-def test_no_gradient_flows_to_the_threshold():
+def test_the_threshold_of_a_spike_gets_no_gradient():
     threshold = torch.ones_like(VOLTAGE, requires_grad=True)
     voltage = VOLTAGE.clone().requires_grad_()
     Spike.apply(voltage, threshold, 1.0, 1.0, False, 0).sum().backward()
@@ -38,7 +38,7 @@ def test_no_gradient_flows_to_the_threshold():
 @pytest.mark.parametrize("shape", [(10,), (2, 5), (1, 2, 5), (1, 2, 1, 5), (1, 2, 1, 1, 5)])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("graded", [False, True])
-def test_every_shape_and_floating_dtype(shape, dtype, graded):
+def test_a_spike_takes_every_shape_and_floating_dtype(shape, dtype, graded):
     voltage = VOLTAGE.reshape(shape).to(dtype).requires_grad_()
     s = Spike.apply(voltage, 1.0, 0.7, 2.0, graded, 0)
     assert (s.shape, s.dtype) == (voltage.shape, dtype)
@@ -54,7 +54,7 @@ def test_every_shape_and_floating_dtype(shape, dtype, graded):
 @pytest.mark.parametrize("shape", [(10,), (2, 5), (1, 2, 5)])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 @pytest.mark.parametrize("graded", [False, True])
-def test_a_phase_of_every_shape_and_floating_dtype(shape, dtype, graded):
+def test_a_phase_takes_every_shape_and_floating_dtype(shape, dtype, graded):
     """As in float32 and with three axes."""
     results = []
     for size, kind in ((shape, dtype), ((1,) * (3 - len(shape)) + shape, torch.float32)):

@@ -7,8 +7,7 @@ from lavadl_ref import slayer
 from lavadl_ref.slayer import axon, neuron
 from lavadl_ref.slayer.block import cuba
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
-from tests.support import matrix
-from validation.conformance import upstream
+from tests.support import matrix, upstream
 
 PARAMS = {"threshold": 0.5, "current_decay": 0.3, "voltage_decay": (0.05, 0.3), "shared_param": False}
 T = 20
@@ -81,7 +80,7 @@ def test_optimiser_of_a_fresh_network_holds_what_is_loaded():
     assert held == {id(p) for p in fresh.parameters()}
 
 
-def test_checkpoint_of_a_network_that_never_ran():
+def test_a_checkpoint_of_a_network_that_never_ran_is_drawn_later():
     """Placeholders are no values: the first input still shapes and draws what it has to."""
     net, fresh = network(), network()
     fresh.load_state_dict(net.state_dict())
@@ -109,7 +108,7 @@ def test_a_single_channel_is_a_value(delay):
     assert torch.equal(again(x), norm.eval()(x))
 
 
-def test_checkpoint_of_another_size():
+def test_a_checkpoint_of_another_size_is_refused():
     net = trained(network())
     state = net.state_dict()
     state["0.neuron.norm.running_mean"] = torch.zeros(9)
@@ -227,7 +226,7 @@ def test_another_batch_starts_at_rest():
         ([0.0], "must be a real tensor, got list"),
     ],
 )
-def test_a_state_that_does_not_fit(value, problem):
+def test_a_state_that_does_not_fit_is_refused(value, problem):
     block = cuba.Dense({**PARAMS, "persistent_state": True}, 4, 3)
     block(torch.ones(2, 4, 9))
     state = block.state_dict()
@@ -257,7 +256,7 @@ def theirs():
 
 @pytest.mark.upstream
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*")
-def test_upstream_checkpoint(theirs):
+def test_a_checkpoint_of_lava_dl_is_loaded(theirs):
     torch.manual_seed(0)
     shared = {**PARAMS, "shared_param": True, "voltage_decay": 0.1}
 

@@ -51,7 +51,7 @@ def layouts(x):
 @pytest.mark.parametrize(
     ("neurons", "weight"), [(7, (5, 7, 1, 1, 1)), ((4, 3), (5, 1, 3, 4, 1)), ((4, 3, 2), (5, 2, 3, 4, 1))]
 )
-def test_dense(neurons, weight):
+def test_a_dense_synapse_equals_its_sums(neurons, weight):
     layer = quantised(synapse.Dense(neurons, 5))
     assert layer.shape == layer.weight.shape == weight
     for x in layouts(spikes((2, *weight[1:4], 6))):
@@ -79,7 +79,7 @@ def three(window):
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_conv(window):
+def test_a_convolution_equals_torchs(window):
     layer = quantised(synapse.Conv(4, 8, **window))
     assert layer.weight.ndim == 5
     for x in layouts(spikes((2, 4, 7, 8, 3))):
@@ -87,14 +87,14 @@ def test_conv(window):
 
 
 @pytest.mark.parametrize("window", WINDOWS)
-def test_conv_transpose(window):
+def test_a_transposed_convolution_equals_torchs(window):
     layer = quantised(synapse.ConvTranspose(4, 8, **window))
     assert layer.weight.shape[:2] == (4, 8 // window.get("groups", 1))
     for x in layouts(spikes((2, 4, 5, 6, 3))):
         agree(layer, x, lambda x, w: F.conv_transpose3d(x, w, **three(window)))
 
 
-def test_conv_against_the_oracle():
+def test_a_convolution_equals_the_oracle():
     layer = quantised(synapse.Conv(2, 4, (2, 3), (2, 1), (1, 0), (1, 2), 2))
     x = spikes((1, 2, 5, 6, 2))
     weight = (layer.weight[..., 0] * 64).long().tolist()
@@ -122,7 +122,7 @@ def test_conv_against_the_oracle():
     ],
 )
 @pytest.mark.parametrize("size", [(4, 4), (5, 7)])
-def test_pool_sums_every_window(kernel, stride, padding, size):
+def test_a_pool_adds_up_every_window(kernel, stride, padding, size):
     """Windows start at -padding, step by stride, until all of the frame is covered; none lies wholly past it."""
     kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
     sh, sw = (kh, kw) if stride is None else (stride, stride)
@@ -139,7 +139,7 @@ def test_pool_sums_every_window(kernel, stride, padding, size):
         assert torch.equal(y[:, :, i, j], window.sum((2, 3)))
 
 
-def test_pool_dilation_and_scale():
+def test_a_pool_takes_dilation_and_scale():
     x = spikes((2, 3, 7, 7, 2))
     y = synapse.Pool(2, 1, 0, 3, weight_scale=0.5)(x)
     expected = 0.5 * (x[:, :, :4, :4] + x[:, :, 3:, :4] + x[:, :, :4, 3:] + x[:, :, 3:, 3:])
@@ -147,7 +147,7 @@ def test_pool_dilation_and_scale():
 
 
 @pytest.mark.parametrize("kernel", [1, 2, (2, 3)])
-def test_unpool_copies(kernel):
+def test_an_unpool_copies_its_input(kernel):
     kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
     x = spikes((2, 3, 4, 5, 2))
     y = synapse.Unpool(kernel)(x)
@@ -194,7 +194,7 @@ def test_initial_weights_are_those_of_torch(make, twin):
     assert torch.equal(ours.weight, twin().weight)
 
 
-def test_weight_scale():
+def test_the_weight_scale_multiplies_initial_weights():
     torch.manual_seed(4)
     plain = synapse.Dense(7, 5)
     torch.manual_seed(4)
@@ -213,7 +213,7 @@ MAKERS = pytest.mark.parametrize(
 
 
 @MAKERS
-def test_weight_norm_is_that_of_torch(make, shape):
+def test_the_weight_norm_of_a_synapse_is_that_of_torch(make, shape):
     torch.manual_seed(0)
     layer = make(weight_norm=True)
     torch.manual_seed(0)
@@ -239,7 +239,7 @@ def test_weight_norm_is_that_of_torch(make, shape):
 
 
 @MAKERS
-def test_weight_norm_on_and_off(make, shape):
+def test_a_weight_norm_can_be_switched_on_and_off(make, shape):
     layer = make()
     x = spikes(shape)
     before, weight = layer(x), layer.weight.detach().clone()
@@ -253,7 +253,7 @@ def test_weight_norm_on_and_off(make, shape):
 
 
 @MAKERS
-def test_hook_acts_on_the_weight(make, shape):
+def test_the_hook_acts_on_the_weight(make, shape):
     n = neuron.cuba.Neuron(1.0, 0.3, 0.1)
     layer = make(pre_hook_fx=n.quantize_8bit)
     assert layer.pre_hook_fx == n.quantize_8bit
@@ -270,7 +270,7 @@ def test_hook_acts_on_the_weight(make, shape):
 
 
 @MAKERS
-def test_grad_norm(make, shape):
+def test_a_synapse_tells_the_norm_of_its_gradient(make, shape):
     for weight_norm in (False, True):
         layer = make(weight_norm=weight_norm)
         assert layer.grad_norm == 0
@@ -308,7 +308,7 @@ def test_other_attributes_are_still_missing():
         (lambda: synapse.Pool(2)(torch.zeros(2, 3, 6)), r"pooling input must have shape .*, got \(2, 3, 6\)"),
     ],
 )
-def test_errors_name_what_was_given(make, message):
+def test_errors_of_a_synapse_name_what_was_given(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -324,7 +324,7 @@ def test_spikes_are_floats(kind, arguments, dtype):
         layer(torch.ones(2, 3, 4, 4, 5).to(dtype))
 
 
-def test_sums_of_another_dtype_than_the_weights():
+def test_input_of_another_dtype_than_the_weights_is_refused():
     x = torch.rand(2, 3, 5)
     with pytest.raises(TypeError, match=r"dtype of the weights, torch\.float32, got torch\.float64"):
         synapse.Dense(3, 2)(x.double())
@@ -336,7 +336,7 @@ def test_sums_of_another_dtype_than_the_weights():
 @pytest.mark.parametrize(
     ("kind", "arguments"), [("Conv", (3, 2, 3)), ("ConvTranspose", (3, 2, 2)), ("Pool", (2,)), ("Unpool", (2,))]
 )
-def test_frames_without_a_batch(kind, arguments):
+def test_frames_without_a_batch_are_refused(kind, arguments):
     layer, x = getattr(synapse, kind)(*arguments), torch.ones(3, 4, 4, 5)
     with pytest.raises(ValueError, match=r"\(N, .*H, W, T\), got \(3, 4, 4, 5\)"):
         layer(x)

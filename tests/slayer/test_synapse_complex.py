@@ -8,18 +8,11 @@ import torch
 
 from lavadl_ref.slayer import synapse
 from lavadl_ref.slayer.utils import quantize_hook_fx
+from tests.support import complex_synapses
 
 CASES = pytest.mark.parametrize(
     ("name", "arguments", "shape"),
-    [
-        ("Dense", (7, 5), (2, 7, 6)),
-        ("Dense", ((4, 3, 2), 5), (2, 2, 3, 4, 6)),
-        ("Conv", (4, 6, (3, 2)), (2, 4, 5, 6, 3)),
-        ("Conv", (4, 6, 3, 2, 1, 1, 2), (2, 4, 5, 6, 3)),
-        ("Pool", (2,), (2, 4, 5, 6, 3)),
-        ("ConvTranspose", (4, 6, 3, 2, 1, 1, 2), (2, 4, 5, 6, 3)),
-        ("Unpool", (2,), (2, 4, 5, 6, 3)),
-    ],
+    complex_synapses.CASES,
     ids=["dense", "dense-3d", "conv", "conv-groups", "pool", "convT", "unpool"],
 )
 TRAINED = ("Dense", "Conv", "ConvTranspose")
@@ -41,7 +34,7 @@ def layouts(x):
 @CASES
 @pytest.mark.parametrize("hook", [None, quantize_hook_fx])
 @pytest.mark.parametrize("weight_norm", [False, True])
-def test_two_real_synapses(name, arguments, shape, hook, weight_norm):
+def test_a_complex_synapse_equals_two_real_ones(name, arguments, shape, hook, weight_norm):
     layer, parts = both(name, arguments, weight_scale=3, weight_norm=weight_norm, pre_hook_fx=hook)
     for given in layouts(torch.randn(shape)):
         x, x2 = given.detach().requires_grad_(), given.detach().requires_grad_()
@@ -59,7 +52,7 @@ def test_two_real_synapses(name, arguments, shape, hook, weight_norm):
 
 
 @CASES
-def test_weights(name, arguments, shape):
+def test_a_complex_synapse_has_the_weights_of_two(name, arguments, shape):
     layer, parts = both(name, arguments)
     assert torch.equal(layer.real.weight, parts[0].weight)
     assert torch.equal(layer.imag.weight, parts[1].weight)
@@ -93,7 +86,7 @@ def test_weight_norm_comes_and_goes(name, arguments, shape):
         torch.testing.assert_close(a, e)
 
 
-def test_hook_is_read_and_set():
+def test_the_hook_of_a_complex_synapse_is_read_and_set():
     layer = synapse.complex.Dense(3, 4)
     assert layer.pre_hook_fx is None
     layer.pre_hook_fx = quantize_hook_fx
@@ -103,7 +96,7 @@ def test_hook_is_read_and_set():
         assert not torch.equal(hooked, part.weight)
 
 
-def test_grad_norm():
+def test_a_complex_synapse_tells_the_norm_of_its_gradient():
     layer = synapse.complex.Dense(3, 4)
     assert layer.grad_norm == 0
     real, imag = layer(torch.ones(1, 3, 5))
@@ -118,7 +111,7 @@ def test_errors_are_those_of_the_real_one():
         synapse.complex.Dense(3, 4)(torch.zeros(1, 2, 5))
 
 
-def test_weight_norm_enabled():
+def test_a_complex_synapse_tells_its_weight_norm():
     layer = synapse.complex.Dense(3, 2, weight_norm=True)
     assert layer.weight_norm_enabled
     assert layer.real.weight_norm_enabled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -13,9 +12,9 @@ import pytest
 import torch
 from lavadl_kernels.runtime import jit as _jit
 
-from lavadl_ref.slayer import block as blocks
-from tests import PATIENCE
 from tests.support.matrix import FAMILIES
+from tests.support.scripts import python
+from tests.support.training_step import step
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS, T = 150, 9  # lanes for more than one range a thread, and a multiple of nothing
@@ -30,29 +29,6 @@ def threads(monkeypatch):
     yield torch.set_num_threads
     torch.set_num_threads(before)
     lavadl_kernels.set_num_threads(before)
-
-
-def network(family):
-    """Two blocks of a family with whatever trains: delays, norms by weight, feedback where there is any."""
-    torch.manual_seed(3)
-    made = getattr(blocks, family)
-    neurons = {**FAMILIES[family], "requires_grad": True}
-    first = made.Dense(neurons, 40, UNITS, weight_norm=True, delay=True)
-    second = (made.Dense if family == "sigma_delta" else made.Recurrent)(neurons, UNITS, 7)
-    return torch.nn.Sequential(first, second)
-
-
-def step(family):
-    """Loss and all gradients of a training step, from the same start every time."""
-    net = network(family)
-    x = (torch.rand(5, 40, T, generator=torch.Generator().manual_seed(1)) < 0.3).float().requires_grad_()
-    y = net(x)
-    assert y.any()
-    loss = (y * torch.randn(y.shape, generator=torch.Generator().manual_seed(2))).sum()
-    loss.backward()
-    gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
-    assert {name.split(".")[1] for name in gradients} >= {"synapse", "neuron"}
-    return {"loss": loss.detach(), "output": y.detach(), "input": x.grad, **gradients}
 
 
 def summed_by_torch(name):
@@ -79,13 +55,14 @@ def test_a_training_step_has_the_same_bits_on_any_number_of_threads(threads, fam
 REPRODUCIBLE = """
 import torch
 from lavadl_kernels.runtime import jit as _jit
-from tests.slayer import test_threads
+from tests.support.matrix import FAMILIES
+from tests.support.training_step import step
 _jit.WORTH, _jit.PROCESSORS = 0, 3
-for family in test_threads.FAMILIES:
+for family in FAMILIES:
     results = []
     for count in (1, 2, 3):
         torch.set_num_threads(count)
-        results.append(test_threads.step(family))
+        results.append(step(family))
     for other in results[1:]:
         for name, value in results[0].items():
             assert torch.equal(other[name], value), (family, name)
@@ -97,18 +74,11 @@ print("done")
     not torch.backends.mkl.is_available() or "AVX" not in torch.backends.cpu.get_cpu_capability(),
     reason="needs a torch with MKL, and a processor with AVX2",
 )
-def test_every_bit_of_a_step_where_mkl_is_told_to_be_reproducible():
-    """Only the rounding of torch's matrix products differs otherwise, and MKL_CBWR takes that away too."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", REPRODUCIBLE],
-        env={**os.environ, "MKL_CBWR": "AVX2,STRICT", "PYTHONPATH": os.pathsep.join(sys.path)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout.split()[-1] == "done"
+def test_every_bit_of_a_step_is_reproduced_where_mkl_is_told_to():
+    """Rounding in torch's matrix products is the only difference, and MKL_CBWR takes that away too."""
+    env = {**os.environ, "MKL_CBWR": "AVX2,STRICT", "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = python("-W", "ignore", "-c", REPRODUCIBLE, env=env, cwd=ROOT)
+    assert said.split()[-1] == "done"
 
 
 @pytest.mark.parametrize("count", [2, 1])
@@ -184,15 +154,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_a_loader_whose_workers_use_the_kernels_while_the_parent_trains(tmp_path, context):
+def test_the_workers_of_a_loader_use_the_kernels_while_the_parent_trains(tmp_path, context):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(LOADING))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), context],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout.split()[-1] == "done"
+    said = python("-W", "ignore", script, context, cwd=ROOT)
+    assert said.split()[-1] == "done"

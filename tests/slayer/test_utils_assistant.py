@@ -65,7 +65,7 @@ def test_a_training_step_follows_the_gradient_of_loss_and_net_loss(extra, option
     assert stat.correct_samples == (output.argmax(1) == TARGET).sum().item()
 
 
-def test_test_and_valid_count_apart_and_change_nothing():
+def test_testing_and_validation_count_apart_and_change_nothing():
     subject = assistant()
     before = subject.net.layer.weight.detach().clone()
     for step, stat in ((subject.test, subject.stats.testing), (subject.valid, subject.stats.validation)):
@@ -111,12 +111,12 @@ def test_labels_at_each_step_count_by_share():
     assert subject.stats.testing.correct_samples == 0.75 + 1 + 0 + 0.5
 
 
-def test_the_device_is_that_of_the_parameters():
+def test_the_device_of_an_assistant_is_its_parameters():
     assert assistant().device == torch.device("cpu")
     assert assistant(Net().to("meta"), classifier=None).device == torch.device("meta")
 
 
-def test_reduce_lr_divides_and_says_so(capsys):
+def test_the_method_reduce_lr_divides_and_says_so(capsys):
     subject = assistant()
     subject.reduce_lr()
     assert subject.optimizer.param_groups[0]["lr"] == pytest.approx(0.03)
@@ -151,7 +151,7 @@ def test_a_network_that_returns_something_else_is_named(extra, options, message)
         assistant(Net(extra), **options).train(INPUT, TARGET)
 
 
-def test_refuses():
+def test_bad_arguments_of_an_assistant_are_refused():
     with pytest.raises(ValueError, match="got one with reduction 'none'"):
         assistant(error=torch.nn.CrossEntropyLoss(reduction="none"))
     with pytest.raises(ValueError, match=r"must return one value, got \(4,\)"):

@@ -48,7 +48,7 @@ def test_conv_is_causal_convolution_and_corr_its_mirror(shape, taps, step, seed)
 
 
 @pytest.mark.parametrize("steps", [255, 256, 257, 300, 1000])
-def test_conv_across_real_block_borders(steps):
+def test_conv_is_right_across_real_block_borders(steps):
     random = np.random.default_rng(0)
     x = random.integers(0, 2, (2, steps)).astype(np.float32)
     for taps in (1, 2, 100, 129, 400):
@@ -70,7 +70,7 @@ def test_conv_takes_any_shape_with_time_last(shape):
 @pytest.mark.parametrize("shape", [(150, 11), (3, 50, 11), (2, 4, 5, 4, 11)])
 @pytest.mark.parametrize("time_major", [False, True])
 @pytest.mark.parametrize("taps", [1, 6, 30])
-def test_many_float32_signals_filter_like_float64(function, shape, time_major, taps):
+def test_filtered_float32_signals_equal_those_of_float64(function, shape, time_major, taps):
     """Small integers, so that also the gradients and theirs are exact."""
     random = np.random.default_rng(taps)
     filter, g = random.integers(-9, 9, taps), torch.from_numpy(random.integers(-9, 9, shape))
@@ -91,13 +91,13 @@ def test_many_float32_signals_filter_like_float64(function, shape, time_major, t
 
 @pytest.mark.parametrize("function", [conv, corr])
 @pytest.mark.parametrize("taps", [1, 3, 12])
-def test_gradients_to_signal_and_filter(function, taps, short_blocks):
+def test_signal_and_filter_get_their_gradients(function, taps, short_blocks):
     x = torch.rand(2, 10, dtype=torch.float64, requires_grad=True)
     filter = torch.rand(taps, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, f: function(x, f, 0.5), (x, filter))
 
 
-def test_spikes_of_any_dtype_filter_alike():
+def test_spikes_of_any_dtype_are_filtered_alike():
     x = torch.rand(2, 9) > 0.5
     filter = torch.tensor([1.0, 0.5])
     expected = conv(x.float(), filter)
@@ -116,7 +116,7 @@ def test_spikes_of_any_dtype_filter_alike():
         ((torch.ones(3), torch.ones(1), -1), ValueError, "sampling_time of conv must be greater than 0"),
     ],
 )
-def test_conv_refuses(arguments, error, message):
+def test_bad_arguments_of_conv_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         conv(*arguments)
 
@@ -147,7 +147,7 @@ def test_fir_takes_a_response(response):
         ({"fir_response": [float("nan")]}, "finite real numbers"),
     ],
 )
-def test_fir_refuses(arguments, message):
+def test_bad_arguments_of_fir_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         FIR(**arguments)
 
@@ -164,7 +164,7 @@ def test_bank_applies_every_filter_to_every_channel(step, shape):
     torch.testing.assert_close(bank(x), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_bank_learns():
+def test_the_weights_of_a_bank_are_learnt():
     bank = FIRBank(2, 3).double()
     x = torch.rand(1, 2, 6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
@@ -172,14 +172,14 @@ def test_bank_learns():
     )
 
 
-def test_bank_scales_its_initial_weights():
+def test_the_scale_of_a_bank_multiplies_initial_weights():
     torch.manual_seed(1)
     plain = FIRBank(2, 3)
     torch.manual_seed(1)
     assert torch.equal(FIRBank(2, 3, scale=2).weight, 2 * plain.weight)
 
 
-def test_bank_refuses():
+def test_bad_arguments_of_a_bank_are_refused():
     with pytest.raises(ValueError, match="at least one step of sampling_time=2, got 1"):
         FIRBank(2, 1, sampling_time=2)
     with pytest.raises(TypeError, match=r"num_filter of FIRBank must be an integer, got 1\.5"):

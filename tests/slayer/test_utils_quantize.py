@@ -49,7 +49,7 @@ def test_quantize_passes_the_gradient_unchanged():
         ((torch.ones(1), 1, 7), ValueError, "got 7"),
     ],
 )
-def test_quantize_refuses(arguments, error, message):
+def test_bad_arguments_of_quantize_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         utils.quantize(*arguments)
 
@@ -72,7 +72,7 @@ def test_a_step_in_a_tensor_is_a_number(step, dtype):
 
 
 @given(values)
-def test_hook_gives_even_64ths_of_eight_bit_mantissas(x):
+def test_the_hook_gives_even_64ths_of_eight_bit_mantissas(x):
     actual = utils.quantize_hook_fx(torch.tensor(x, dtype=torch.float64)) * 64
     expected = 2 * np.clip(np.rint(np.array(x) * 32), -128, 127)
     assert np.array_equal(actual.numpy(), expected)
@@ -104,7 +104,7 @@ def test_many_values_take_one_pass(reach, monkeypatch):
         assert torch.equal(a.view(torch.int32), b.view(torch.int32))
 
 
-def test_hook_range_gradient_and_descale():
+def test_the_hook_has_range_gradient_and_descale():
     x = torch.tensor([-5.0, -4.0, 0.02, 3.96875, 5.0], requires_grad=True)
     real = utils.quantize_hook_fx(x)
     assert real.tolist() == [-4.0, -4.0, 0.03125, 3.96875, 3.96875]
@@ -128,7 +128,7 @@ def test_right_shift_drops_the_fraction_of_any_int32(x, bits):
     assert actual.tolist() == [-(-v >> bits) if v < 0 else v >> bits for v in x]
 
 
-def test_right_shift_refuses():
+def test_bad_arguments_of_right_shift_are_refused():
     with pytest.raises(TypeError, match=r"int32 or torch\.int64, got torch\.float32"):
         right_shift_to_zero(torch.ones(1), 1)
     with pytest.raises(ValueError, match=r"below 32 for torch\.int32, got 32"):

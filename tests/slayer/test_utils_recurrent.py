@@ -5,16 +5,16 @@ import torch
 
 from lavadl_ref.slayer import neuron, synapse
 from lavadl_ref.slayer.utils import recurrent
+from tests.support.families import SPIKING
 
 UNITS, STEPS = 5, 12
 ADAPTIVE = {"threshold_step": 0.25, "threshold_decay": 0.2, "refractory_decay": 0.3}
 MEMBRANES = {
-    "cuba": (neuron.cuba.Neuron, {"current_decay": 0.3, "voltage_decay": 0.1}),
-    "alif": (neuron.alif.Neuron, {"current_decay": 0.3, "voltage_decay": 0.1, **ADAPTIVE}),
-    "rf": (neuron.rf.Neuron, {"period": 5, "decay": 0.1}),
-    "rf_iz": (neuron.rf_iz.Neuron, {"period": 5, "decay": 0.1}),
-    "adrf": (neuron.adrf.Neuron, {"period": 5, "decay": 0.1, **ADAPTIVE}),
-    "adrf_iz": (neuron.adrf_iz.Neuron, {"period": 5, "decay": 0.1, **ADAPTIVE}),
+    name: (
+        getattr(neuron, name).Neuron,
+        family.pick({"current_decay": 0.3, "voltage_decay": 0.1}, {"period": 5, "decay": 0.1}, ADAPTIVE),
+    )
+    for name, family in SPIKING.items()
 }
 TRUTHS = (recurrent.custom_recurrent_ground_truth_1, recurrent.custom_recurrent_ground_truth_2)
 
@@ -57,14 +57,14 @@ def test_spikes_and_gradients_are_those_of_the_loop(family, truth):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5 * float(b.abs().max()))
 
 
-def test_feedback_matters():
+def test_the_feedback_changes_the_output():
     cells, feedback, z = parts("cuba")
     assert not torch.equal(recurrent.custom_recurrent(z, cells, feedback), cells(z))
 
 
 @pytest.mark.parametrize("function", [recurrent.custom_recurrent, *TRUTHS])
-@pytest.mark.parametrize("family", ["cuba", "adrf_iz"])
-def test_a_neuron_keeps_state_only_if_persistent(family, function):
+@pytest.mark.parametrize("family", ["cuba", *MEMBRANES][:: len(MEMBRANES)])
+def test_a_neuron_in_a_loop_forgets_unless_it_is_persistent(family, function):
     cells, feedback, z = parts(family)
     assert torch.equal(function(z, cells, feedback), function(z, cells, feedback))
     assert not cells.persistent_state
@@ -78,7 +78,7 @@ def test_a_neuron_keeps_state_only_if_persistent(family, function):
     assert not torch.equal(function(z, lasting, feedback), first)
 
 
-def test_units_with_axes_of_length_one():
+def test_units_may_have_axes_of_length_one():
     cells, feedback, z = parts("cuba")
     expected = recurrent.custom_recurrent(z, cells, feedback)
     for function in (recurrent.custom_recurrent, *TRUTHS):
@@ -106,14 +106,14 @@ def test_dropout_acts_on_what_is_returned():
     assert torch.equal(dropped[kept], 2 * spikes[kept])
 
 
-def test_refuses_weights_of_another_size():
+def test_weights_of_another_size_are_refused_in_a_loop():
     cells, _, z = parts("cuba")
     with pytest.raises(ValueError, match=r"weights \(5, 5\) and input \(N, 5, T\), got \(4, 5\)"):
         recurrent.custom_recurrent(z, cells, synapse.Dense(UNITS, 4))
 
 
 @families
-def test_a_matrix_in_place_of_a_synapse(family):
+def test_a_matrix_may_stand_for_a_synapse(family):
     torch.manual_seed(0)
     cls, params = MEMBRANES[family]
     cells = cls(threshold=0.5, **params)
@@ -128,7 +128,7 @@ def test_a_matrix_in_place_of_a_synapse(family):
     assert R.grad.any()
 
 
-def test_a_matrix_that_does_not_fit():
+def test_a_matrix_that_does_not_fit_is_refused():
     cells = neuron.cuba.Neuron(threshold=0.5, current_decay=0.2, voltage_decay=0.1)
     with pytest.raises(ValueError, match="needs weights"):
         recurrent.CustomRecurrent.apply(torch.randn(2, 3, 12), cells, torch.zeros(2, 3))

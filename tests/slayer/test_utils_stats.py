@@ -41,7 +41,7 @@ def test_a_closed_epoch_is_logged_and_compared():
     assert stat.accuracy is None
 
 
-def test_equal_values_are_not_better():
+def test_a_value_equal_to_the_best_is_not_better():
     stats = filled()
     add(stats.training, 0.25, 7)
     stats.update()
@@ -57,7 +57,7 @@ def test_an_epoch_without_samples_is_logged_as_missing():
     assert stats.training.valid_loss_log
 
 
-def test_a_regression_has_no_accuracy_but_zero_correct_is_one():
+def test_statistics_of_a_regression_have_no_accuracy():
     stat = LearningStat()
     add(stat, 1.0)
     assert stat.accuracy is None
@@ -71,14 +71,14 @@ def test_a_regression_has_no_accuracy_but_zero_correct_is_one():
     assert (stat.accuracy_log, stat.max_accuracy, stat.best_accuracy) == ([None, 0.0], 0.0, True)
 
 
-def test_reset_keeps_the_logs():
+def test_the_logs_stay_after_a_reset():
     stat = filled().training
     add(stat, 1.0, 3)
     stat.reset()
     assert (stat.num_samples, stat.accuracy, stat.loss_log) == (0, None, [0.5, 0.25])
 
 
-def test_text_of_an_epoch():
+def test_the_text_of_an_epoch_has_loss_and_accuracy():
     stats = LearningStats(loss_unit="V", accuracy_unit="%")
     add(stats.training, 0.5, 7)
     assert str(stats) == "Train loss =     0.50000  V" + " " * 24 + "accuracy = 0.70000 %"
@@ -113,7 +113,7 @@ class Loader:
         ({"header": "title"}, "\033[2Ktitle\nEpoch    7        "),
     ],
 )
-def test_print_replaces_what_it_printed_before(capsys, arguments, first):
+def test_a_printed_line_replaces_the_one_before(capsys, arguments, first):
     stats = LearningStats()
     add(stats.training, 0.5)
     add(stats.validation, 1.0)
@@ -141,7 +141,7 @@ epoch = st.just((None, None)) | st.tuples(st.floats(allow_nan=False), maybe)
 
 
 @given(rows=st.lists(st.tuples(epoch, epoch, epoch), min_size=1, max_size=5))
-def test_load_restores_what_was_saved(rows, tmp_path_factory):
+def test_saved_statistics_are_restored(rows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stats")
     stats = LearningStats()
     parts = (stats.training, stats.validation, stats.testing)
@@ -188,7 +188,7 @@ def test_a_path_is_a_folder_or_the_beginning_of_a_name(tmp_path):
     assert names == ["accuracy.txt", "loss.txt", "run1_accuracy.txt", "run1_loss.txt"]
 
 
-def test_load_reads_carriage_returns_and_does_without_accuracy(tmp_path):
+def test_statistics_with_carriage_returns_and_no_accuracy_are_read(tmp_path):
     (tmp_path / "loss.txt").write_bytes(b"# Train        Test         \r\n    0.500000     1.000000 \r\n")
     stats = LearningStats()
     stats.load(tmp_path)
@@ -205,7 +205,7 @@ def test_load_reads_carriage_returns_and_does_without_accuracy(tmp_path):
         ("# Train\n0.5 1\n", "line 2: there must be 1 values, got 2"),
     ],
 )
-def test_load_refuses_other_files_and_changes_nothing(tmp_path, text, message):
+def test_statistics_refuse_other_files_and_stay_as_they_are(tmp_path, text, message):
     (tmp_path / "loss.txt").write_text(text)
     stats = filled()
     with pytest.raises(ValueError, match=message):
@@ -213,7 +213,7 @@ def test_load_refuses_other_files_and_changes_nothing(tmp_path, text, message):
     assert stats.training.loss_log == [0.5, 0.25]
 
 
-def test_load_refuses_missing_and_unequal_files(tmp_path):
+def test_statistics_refuse_missing_and_unequal_files(tmp_path):
     stats = filled()
     with pytest.raises(FileNotFoundError, match=r"loss\.txt"):
         stats.load(tmp_path)

@@ -61,7 +61,7 @@ def test_shift_reads_arrays_sequences_and_grids_alike():
 
 
 @pytest.mark.parametrize("value", [2, -3, 9, [0.0, 1.5, -2.0]])
-def test_shift_gradient(value):
+def test_the_gradient_of_a_shift_is_right(value):
     x = torch.rand(2, 3, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: shift(x, value), x)
     assert torch.autograd.gradgradcheck(lambda x: shift(x, value), x)
@@ -76,7 +76,7 @@ def test_shift_keeps_the_memory_layout_of_a_common_shift():
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 0), (0, 3, 4)])
-def test_shift_of_nothing(shape):
+def test_a_shift_of_nothing_is_nothing(shape):
     for value in (1, [1, 0, -1]):
         assert shift(torch.zeros(shape), value).shape == shape
 
@@ -97,7 +97,7 @@ def test_shift_keeps_non_finite_values_out_of_the_gap():
         ((torch.ones(2, 3, 4), 1, 0), ValueError, "sampling_time of shift must be greater than 0, got 0"),
     ],
 )
-def test_shift_refuses(arguments, error, message):
+def test_bad_arguments_of_shift_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         shift(*arguments)
 
@@ -111,7 +111,7 @@ def test_replicate_repeats_in_a_new_last_axis(shape, dtype):
     assert torch.equal(actual, torch.stack([x] * 3, dim=-1))
 
 
-def test_replicate_gradient_and_errors():
+def test_the_gradient_of_replicate_is_right():
     x = torch.rand(2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: replicate(x, 4), x)
     with pytest.raises(ValueError, match="num_steps of replicate must be at least 1, got 0"):
@@ -121,7 +121,7 @@ def test_replicate_gradient_and_errors():
 
 
 @pytest.mark.parametrize("time_major", [False, True])
-def test_float32_shifts_like_float64(time_major):
+def test_float32_is_shifted_like_float64(time_major):
     x = torch.rand(2, 3, 2, 2, 7)
     if time_major:
         x = x.movedim(-1, 0).contiguous().movedim(0, -1)

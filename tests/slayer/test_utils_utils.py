@@ -61,7 +61,7 @@ def test_staticproperty_needs_no_instance():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int32])
-def test_event_rate_of_any_memory(dtype):
+def test_the_event_rate_of_any_memory_is_the_same(dtype):
     x = torch.randint(-1, 2, (3, 4, 2, 2, 9)).to(dtype)
     expected = (x[..., 1:] != 0).sum().item() / (3 * 4 * 2 * 2 * 8)
     for order in ((0, 1, 2, 3, 4), (4, 0, 2, 3, 1), (4, 0, 1, 2, 3)):

@@ -109,7 +109,7 @@ def changed(path: str, value: Any) -> bytes:
 
 
 def values(found: Any) -> list[Any]:
-    """What was read, as lists."""
+    """The values that were read, as lists."""
     if isinstance(found, np.ndarray):
         return found.tolist()
     return [np.asarray(getattr(found, name)).tolist() for name in "xyct"]
@@ -380,7 +380,7 @@ ANYTHING = {"empty": b"", "of zeros": bytes(1003), "of bytes": bytes(range(256))
 
 
 def bombs(folder: Path) -> dict[str, str]:
-    """What each reader says to its bombs."""
+    """The error of each reader for each of its bombs."""
     said = {}
     for name, reader in READERS.items():
         for kind, make in reader.bombs.items():

@@ -39,3 +39,17 @@ def frame(rng, classes=3, most=6):
     other = rng.random(len(found)) < 0.15
     found[other, 5] = rng.integers(0, classes, other.sum())
     return torch.from_numpy(found), torch.from_numpy(targets)
+
+
+def one_hot(detections, classes=3):
+    """Predictions (n, 5 + classes) of which `detections` (n, 6) are the labels."""
+    probabilities = torch.nn.functional.one_hot(detections[:, 5].long(), classes).to(detections.dtype)
+    return torch.cat([detections[:, :5], probabilities], dim=1)
+
+
+def chain(length=5):
+    """Boxes each of which overlaps the next only."""
+    x = torch.arange(length) * 0.04 + 0.2
+    rest = torch.full((length, 3), 0.1)
+    rest[:, 2] = 0.9 - torch.arange(length) * 0.1
+    return torch.column_stack([x, torch.full((length,), 0.5), rest, torch.zeros(length)])

@@ -62,11 +62,12 @@ def sigma_delta(s, x, p, loihi):
 FAMILIES = {
     "CUBA": cuba,
     "ALIF": alif,
-    "RF_PHASE": resonator(naive.rf),
-    "RF_IZHIKEVICH": resonator(naive.rf_iz),
-    "ADRF_PHASE": resonator(naive.adrf),
-    "ADRF_IZHIKEVICH": resonator(naive.adrf_iz),
     "SDNN": sigma_delta,
+    **{
+        family: resonator(function)
+        for family, function in naive_neurons.FUNCTIONS.items()
+        if "real" in naive_neurons.STATES[family]
+    },
 }
 
 

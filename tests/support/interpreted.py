@@ -10,9 +10,12 @@ from lavadl_kernels.neurons import _surrogate as spike
 from lavadl_kernels.ops import delay, events
 from lavadl_kernels.ops import integer_synapse as synapse
 
-from tests.kernels import test_cuba, test_families, test_piecewise
-from tests.kernels.test_families import every
 from tests.support import oracle as naive
+from tests.support.checks import cuba as cuba_checks
+from tests.support.checks import events as events_checks
+from tests.support.checks import families as families_checks
+from tests.support.checks import piecewise as piecewise_checks
+from tests.support.checks.families import every
 from tests.support.kernel_cases import Case, Neurons
 from tests.support.kernel_deployment import STATES, same, uniform
 from tests.support.oracle import deployed as naive_deployed
@@ -37,31 +40,32 @@ def small(magnitude, graded=False):
 
 
 @pytest.mark.parametrize("magnitude", [70, 2**14, 2**24, 2**44])
-def test_cuba_forward(magnitude):
-    test_cuba.check_forward(small(magnitude))
-    test_cuba.check_forward(small(magnitude, graded=True))
+def test_interpreted_cuba_equals_the_oracle(magnitude):
+    cuba_checks.check_forward(small(magnitude))
+    cuba_checks.check_forward(small(magnitude, graded=True))
 
 
 @pytest.mark.parametrize("kind", STATES)
 @pytest.mark.parametrize("units", [0, 3])
 @pytest.mark.parametrize("loihi", [True, False])
-def test_deployed(kind, units, loihi):
+def test_interpreted_deployments_equal_the_oracle(kind, units, loihi):
     case = replace(uniform(kind, 6, 8, 5, units), loihi=loihi)
     same(case.run(), naive_deployed.run(case))
     case.total[:] *= 2**12
     same(case.run(), naive_deployed.run(case))
 
 
-def test_cuba_backward():
+def test_interpreted_cuba_gradients_are_autograds():
     pytest.importorskip("torch")
-    from tests.kernels import test_cuba_gradient
+    from tests.support.checks.cuba_gradients import differentiate
+    from tests.support.checks.gradients import close
 
     case = small(2**14)
     grad = np.random.default_rng(4).normal(size=case.x.shape).astype(np.float32)
     actual = case.backward(1.0, 0.1, grad)
-    _, expected = test_cuba_gradient.differentiate(case, 1.0, np.float32(0.1), grad)
+    _, expected = differentiate(case, 1.0, np.float32(0.1), grad)
     for a, e in zip(actual, expected, strict=True):
-        test_cuba_gradient.close(a, e, 6)
+        close(a, e, 6)
 
 
 def small_neurons(family, graded):
@@ -75,46 +79,44 @@ def small_neurons(family, graded):
 
 @every
 @pytest.mark.parametrize("graded", [False, True])
-def test_family_forward(family, graded):
+def test_interpreted_families_equal_their_oracles(family, graded):
     case = small_neurons(family, graded)
-    test_families.check_forward(case)
+    families_checks.check_forward(case)
     case.x[-1][0, 0] = 2.0**28
-    test_families.check_forward(case)
+    families_checks.check_forward(case)
 
 
 @every
 @pytest.mark.parametrize("graded", [False, True])
-def test_family_backward(family, graded):
+def test_interpreted_gradients_are_autograds(family, graded):
     pytest.importorskip("torch")
-    from tests.kernels import test_families_gradient
+    from tests.support.checks.gradients import check_gradients
 
-    test_families_gradient.check_gradients(small_neurons(family, graded), 1.0, 0.5, with_traces=True)
+    check_gradients(small_neurons(family, graded), 1.0, 0.5, with_traces=True)
 
 
 @every
-def test_family_feedback(family):
+def test_interpreted_feedback_equals_the_oracle(family):
     pytest.importorskip("torch")
-    from tests.kernels import test_feedback
+    from tests.support.checks import feedback as feedback_checks
 
     rng = np.random.default_rng(7)
     weights = tuple((2 * rng.integers(-128, 128, (family.parts, 5, 5)) / 64).astype(np.float32))
-    net = test_feedback.Net(small_neurons(family, False), weights)
-    test_feedback.check_forward(net)
-    test_feedback.check_gradients(net, 1.0, with_traces=False)
+    net = feedback_checks.Net(small_neurons(family, False), weights)
+    feedback_checks.check_forward(net)
+    feedback_checks.check_gradients(net, 1.0, with_traces=False)
 
 
 @pytest.mark.parametrize("graded", [False, True])
-def test_events(graded):
-    from tests.kernels import test_events
-
+def test_interpreted_events_give_the_matrix_product(graded):
     rng = np.random.default_rng(8)
-    x = test_events.sparse(rng, (2, 5, 35), 0.2, graded)
+    x = events_checks.sparse(rng, (2, 5, 35), 0.2, graded)
     rows = np.ascontiguousarray(x.transpose(2, 0, 1)).reshape(70, 5)
-    test_events.check(x, events.of_lanes(x), rows, 3, rng)
-    test_events.check(rows, events.of_rows(rows), rows, 3, rng)
+    events_checks.check(x, events.of_lanes(x), rows, 3, rng)
+    events_checks.check(rows, events.of_rows(rows), rows, 3, rng)
 
 
-def test_the_others():
+def test_interpreted_other_kernels_equal_their_oracles():
     case = small(4096)
     y, _, _ = leaky_integrator.forward(case.x, case.u, case.current_decay)
     column = [row[0] for row in case.integers]
@@ -126,6 +128,6 @@ def test_the_others():
     assert abs(spike.exp_negative(np.float32(-1.5)) - np.exp(-1.5)) < 1e-7
 
 
-def test_piecewise_linear():
-    test_piecewise.check(np.linspace(-1, 3, 40), test_piecewise.KNOTS, test_piecewise.SLOPES)
-    test_piecewise.check([np.inf, np.nan, 0.1], test_piecewise.KNOTS, test_piecewise.SLOPES)
+def test_interpreted_piecewise_is_numpys():
+    piecewise_checks.check(np.linspace(-1, 3, 40), piecewise_checks.KNOTS, piecewise_checks.SLOPES)
+    piecewise_checks.check([np.inf, np.nan, 0.1], piecewise_checks.KNOTS, piecewise_checks.SLOPES)

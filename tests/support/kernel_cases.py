@@ -10,7 +10,7 @@ from lavadl_kernels.engine import train
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import cuba
 
-from tests.support.kernel_families import Family
+from tests.support.families import Family
 
 # OutOfRange one chunk, so that lanes are split over tasks, and not a multiple of anything.
 MANY = leaky_integrator.CHUNK + 13

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lavadl_kernels.engine import deployed
 from lavadl_kernels.neurons import sigma_delta
 
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_cases import MANY, draw_decays
-from tests.support.kernel_families import FAMILIES
 
 STATES = {
     **{name: len(family.states) for name, family in FAMILIES.items()},

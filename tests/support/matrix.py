@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from lavadl_ref.slayer import block as blocks
+from tests.support import families
 
 T = 24
 
@@ -34,16 +35,14 @@ _RANGES = {
 
 #: name: arguments of its neurons
 FAMILIES: dict[str, dict[str, Any]] = {
-    "cuba": {"threshold": 0.5, **_MEMBRANE},
-    "alif": {"threshold": 0.5, **_MEMBRANE, **_ADAPTATION},
-    "rf": {"threshold": 0.5, **_ROTATION},
-    "rf_iz": {"threshold": 0.5, **_ROTATION},
-    "adrf": {"threshold": 0.5, **_ROTATION, **_ADAPTATION},
-    "adrf_iz": {"threshold": 0.5, **_ROTATION, **_ADAPTATION},
+    **{
+        name: {"threshold": 0.5, **family.pick(_MEMBRANE, _ROTATION, _ADAPTATION)}
+        for name, family in families.SPIKING.items()
+    },
     "sigma_delta": {"threshold": 0.125, "activation": torch.nn.functional.relu},
 }
-SPIKING = [name for name in FAMILIES if name != "sigma_delta"]
-COMPLEX = [name for name in FAMILIES if "period" in FAMILIES[name]]
+SPIKING = list(families.SPIKING)
+COMPLEX = list(families.COMPLEX)
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ class Case:
         return getattr(self.module, self.block)(params, *arguments, **options)
 
     def input(self, seed: int = 0, steps: int = T) -> torch.Tensor:
-        """What the block may receive: spikes, messages of both signs, or for an input block real numbers."""
+        """An input that the block may receive: spikes, messages of both signs, or for an input block real numbers."""
         shape = (2, *BLOCKS[self.block].inputs[self.form][1], steps)
         generator = torch.Generator().manual_seed(seed)
         events = (torch.rand(shape, generator=generator) < 0.3).float()
@@ -246,11 +245,12 @@ _INTRODUCTION = """\
 `slayer.auto.SequentialNetwork` with equal output: with parameters shared or per channel, persistent state or none, and
 input (N, C, T) or (N, C, H, W, T). The tests run over the list that this page is made from.
 """
+_RESONATORS = ", ".join(f"`{name}`" for name in COMPLEX)
 _REMARKS = f"""\
 - `Conv`, `ConvT`, `Pool` and `Unpool` take no input (N, C, T): {_ONLY_SPACE.partition(":")[0]}.
 - `Dense`, `Recurrent`, `KWTA`, `Affine` and `Output` take a frame (C, H, W) flat, or as it is where `in_neurons` is its
   size (W, H, C). A file holds flat weights: if it begins with such a layer, the rebuilt network takes flat input.
-- Resonators (`rf`, `rf_iz`, `adrf`, `adrf_iz`) have complex weights and biases. An input block drives their real part.
+- Resonators ({_RESONATORS}) have complex weights and biases. An input block drives their real part.
 - `KWTA` exports as the feedback it stands for, and comes back as `Recurrent`.
 - `Affine(dynamics=False)` exports as a layer without neurons; of resonators as its imaginary weights, which are read.
 - `Recurrent` and `KWTA` refuse `WgtScaleBatchNorm`: its scale would change while the neurons feed back.

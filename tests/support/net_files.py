@@ -61,13 +61,7 @@ def conv_net() -> dict[str, Any]:
         "layer/1/type": kind("conv"),
         "layer/1/shape": np.array([4, 3, 3]),
         "layer/1/weight": np.arange(72, dtype=np.float32).reshape(4, 2, 3, 3),
-        "layer/1/inChannels": 2,
-        "layer/1/outChannels": 4,
-        "layer/1/kernelSize": np.array([3, 3]),
-        "layer/1/stride": np.array([2, 2]),
-        "layer/1/padding": np.array([1, 1]),
-        "layer/1/dilation": np.array([1, 1]),
-        "layer/1/groups": 1,
+        **window(1, (2, 4), 3, 2, 1),
         **neuron(1),
     }
 
@@ -106,3 +100,26 @@ def store(path: Path, entries: Mapping[str, Any]) -> Path:
             if value is not None:
                 file.create_dataset(key, data=value)
     return path
+
+
+def legacy_layer(file) -> Any:
+    """A dense layer of two neurons, as older exporters wrote it: the group, which lacks its neuron."""
+    layer = file.create_group("layer/0")
+    layer["type"] = np.array(["dense"], "S10")
+    layer["shape"] = [2]
+    layer["weight"] = np.array([[1, -2], [3, 4]], np.float32)
+    layer["delay"] = np.array([1, 2], np.float32)
+    return layer
+
+
+def window(layer: int, channels: tuple[int, int], size: int, stride: int, padding: int) -> dict[str, Any]:
+    """The keys of a square window from input channels to output channels."""
+    return {
+        f"layer/{layer}/inChannels": channels[0],
+        f"layer/{layer}/outChannels": channels[1],
+        f"layer/{layer}/kernelSize": np.array([size, size]),
+        f"layer/{layer}/stride": np.array([stride, stride]),
+        f"layer/{layer}/padding": np.array([padding, padding]),
+        f"layer/{layer}/dilation": np.array([1, 1]),
+        f"layer/{layer}/groups": 1,
+    }

@@ -5,40 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from lavadl_ref.exchange.describe import Dense, Input, Neuron, Recurrent
+from tests.support.families import BY_TYPE
 
-COMPLEX = ("RF_PHASE", "RF_IZHIKEVICH", "ADRF_PHASE", "ADRF_IZHIKEVICH")
+FAMILIES = tuple(BY_TYPE)
+COMPLEX = tuple(name for name, family in BY_TYPE.items() if family.complex)
 _LEAKS = {"current_decay": 1500, "voltage_decay": 300}
 _TURN = {"sin_decay": 2900, "cos_decay": 2300}
 _ADAPTS = {"threshold_decay": 400, "refractory_decay": 900, "threshold_step": 15}
 PARAMETERS = {
-    "CUBA": {**_LEAKS, "threshold": 120},
-    "ALIF": {**_LEAKS, **_ADAPTS, "threshold": 120},
-    "RF_PHASE": {**_TURN, "threshold": 40},
-    "RF_IZHIKEVICH": {**_TURN, "threshold": 40},
-    "ADRF_PHASE": {**_TURN, **_ADAPTS, "threshold": 40},
-    "ADRF_IZHIKEVICH": {**_TURN, **_ADAPTS, "threshold": 40},
-    "SDNN": {"activation": "relu", "threshold": 30},
+    name: {**family.pick(_LEAKS, _TURN, _ADAPTS), "threshold": 40 if family.complex else 120}
+    for name, family in BY_TYPE.items()
 }
-FAMILIES = tuple(PARAMETERS)
+PARAMETERS["SDNN"] = {"activation": "relu", "threshold": 30}
 #: Lava's process, and this package's.
-STOCK = {
-    "CUBA": "LIF",
-    "ALIF": "ATRLIF",
-    "RF_PHASE": "RF",
-    "RF_IZHIKEVICH": "RF_IZ",
-    "ADRF_PHASE": None,
-    "ADRF_IZHIKEVICH": None,
-    "SDNN": "SigmaDelta",
-}
-OWN = {
-    "CUBA": "ExactLIF",
-    "ALIF": "ExactALIF",
-    "RF_PHASE": "ExactRF",
-    "RF_IZHIKEVICH": "ExactRFIZ",
-    "ADRF_PHASE": "ExactADRF",
-    "ADRF_IZHIKEVICH": "ExactADRFIZ",
-    "SDNN": "ExactSigmaDelta",
-}
+STOCK = {name: family.stock for name, family in BY_TYPE.items()}
+OWN = {name: family.own for name, family in BY_TYPE.items()}
 
 
 def neuron(family, **parameters):

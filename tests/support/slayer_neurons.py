@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from lavadl_ref.slayer import neuron
-from tests.support.kernel_families import FAMILIES
+from tests.support.families import SPIKING as FAMILIES
 
 LEAKY = {"current_decay": 0.3, "voltage_decay": 0.1}
 ROTATING = {"period": 7, "decay": 0.1}
@@ -24,7 +24,7 @@ OWN = {
 def arguments(name, own=False, **options):
     """Arguments of a family's constructor; with `own` every channel draws its decays."""
     family = FAMILIES[name]
-    given = {"threshold": 0.5, **(ROTATING if family.complex else LEAKY), **(ADAPTING if family.adaptive else {})}
+    given = {"threshold": 0.5, **family.pick(LEAKY, ROTATING, ADAPTING)}
     if own:
         given.update({key: value for key, value in OWN.items() if key in given}, shared_param=False)
     return {**given, **options}

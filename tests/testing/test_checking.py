@@ -39,7 +39,7 @@ def gone(pid):
     return True
 
 
-def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path):
+def test_a_program_that_hangs_is_ended_with_its_children(tmp_path):
     note = tmp_path / "pids"
     script = (
         "child = subprocess.Popen(['sleep', '1000000'])\n"
@@ -65,7 +65,7 @@ def test_a_program_that_ends_leaves_nothing_either(tmp_path):
     assert gone(int(note.read_text()))
 
 
-def test_a_program_that_never_reads():
+def test_a_program_that_never_reads_is_ended():
     sleeper = [sys.executable, "-c", "import time; time.sleep(10**6)"]
     with Dialogue(sleeper, 1.0) as asked, pytest.raises(DialogueError, match=r"^no answer within 1 s$"):
         asked.ask("x" * 2**20)
@@ -99,12 +99,12 @@ def test_a_program_that_never_reads():
         ),
     ],
 )
-def test_what_is_no_answer(script, message):
+def test_text_that_is_no_answer_is_told(script, message):
     end = "" if "print" in script or "write" in script else "\nprint(json.dumps(answer))"
     assert failure(script + end).startswith(message)
 
 
-def test_an_answer_without_end():
+def test_an_answer_without_end_is_stopped():
     said = failure("\nwhile True: sys.stdout.write('0' * 2**20)")
     assert said == "the answer must be at most 1,048,576 bytes long, got more"
 
@@ -112,12 +112,12 @@ def test_an_answer_without_end():
 FLOOD = "sys.stderr.write('x' * 2**20 + 'end')\n"
 
 
-def test_of_standard_error_the_end_is_kept():
+def test_the_end_of_standard_error_is_kept():
     said = failure(f"{FLOOD}sys.exit(3)")
     assert said == f"the program ended without an answer, exit status 3; it wrote: {'x' * (TAIL - 3)}end"
 
 
-def test_a_program_that_floods_its_standard_error(monkeypatch):
+def test_a_program_that_floods_its_standard_error_is_stopped(monkeypatch):
     """It is stopped at a size, and memory stays the same; else it would take what the time limit lets it write."""
     monkeypatch.setattr(dialogue, "ERROR_LIMIT", 5 * 2**20)
     tracemalloc.start()
@@ -141,7 +141,7 @@ def test_the_time_limit_holds_for_a_program_that_writes_all_the_time(monkeypatch
     assert said.startswith("no answer within 1 s")
 
 
-def test_how_it_ended_is_told_when_it_writes_much_before():
+def test_the_end_of_a_program_is_told_after_much_output():
     said = failure("os.close(1); os.write(2, b'x' * 200_000); os._exit(3)")
     assert said == f"the program ended without an answer, exit status 3; it wrote: {'x' * TAIL}"
 
@@ -157,7 +157,7 @@ def test_a_program_may_write_much_to_its_standard_error_and_be_right():
     assert report.exact, str(report)
 
 
-def test_a_program_that_closes_its_standard_error_and_is_right():
+def test_a_program_may_close_its_standard_error():
     script = (
         "import json, os, sys; sys.path.insert(0, '.')\nfrom tests.support.foreign import answer\nos.close(2)\n"
         "for line in sys.stdin: print(json.dumps(answer(json.loads(line))), flush=True)\n"
@@ -166,7 +166,7 @@ def test_a_program_that_closes_its_standard_error_and_is_right():
     assert report.exact, str(report)
 
 
-def test_an_answer_too_many():
+def test_an_answer_too_many_is_told():
     right = (
         "from tests.support.foreign import answer\nprint(json.dumps(answer(ask)), 'and more', sep='\\n', flush=True)"
     )
@@ -182,7 +182,7 @@ def test_an_answer_too_many():
     )
 
 
-def test_a_program_that_is_not_there():
+def test_a_program_that_is_not_there_is_told():
     report = vectors.check("./nowhere/port --fast", "CUBA", timeout=PATIENCE)
     assert report.failure == "cannot run ./nowhere/port --fast: No such file or directory"
     assert not report.exact
@@ -198,6 +198,6 @@ def test_a_program_that_is_not_there():
         ("cat", float("nan"), "timeout must be positive, got nan"),
     ],
 )
-def test_commands_and_timeouts_that_make_no_sense(command, timeout, message):
+def test_commands_and_timeouts_that_make_no_sense_are_refused(command, timeout, message):
     with pytest.raises(ValueError, match=message):
         vectors.check(command, "CUBA", timeout=timeout)

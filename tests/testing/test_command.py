@@ -26,27 +26,27 @@ def _at_the_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-def test_write(tmp_path):
+def test_the_command_writes_vectors(tmp_path):
     result = run(tmp_path / "out", "--family", "RF_PHASE", "--family", "CUBA")
     assert result.exit_code == 0
     assert result.stdout.strip() == f"wrote 28 cases below {tmp_path / 'out'}"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["CUBA", "RF_PHASE", "index.json"]
 
 
-def test_an_exact_program():
+def test_an_exact_program_passes_the_check():
     result = run("--check", FOREIGN, *PATIENTLY, "--family", "SDNN", "--widths", "loihi")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("7 of 7 cases exact, ")
 
 
-def test_a_program_that_differs():
+def test_the_place_where_a_program_differs_is_told():
     result = run("--check", f"{FOREIGN} equality", *PATIENTLY, "--family", "CUBA")
     assert result.exit_code == 1
     assert "first divergence: CUBA/ties-slayer: voltage at step 1, lane 0: expected " in result.stdout
     assert result.stdout.splitlines()[-1].startswith("10 of 14 cases exact, ")
 
 
-def test_a_program_that_ends():
+def test_a_program_that_ends_without_an_answer_is_told():
     result = run("--check", f"{sys.executable} -c 0", *PATIENTLY, "--family", "CUBA")
     assert result.exit_code == 1
     assert "stopped: CUBA/usual-slayer: the program ended without an answer, exit status 0" in result.stdout
@@ -63,7 +63,7 @@ def test_a_program_that_ends():
         (("README.md/x",), "Not a directory"),
     ],
 )
-def test_what_is_refused(arguments, message):
+def test_bad_arguments_of_the_command_are_refused(arguments, message):
     result = run(*arguments)
     assert result.exit_code == 2
     (line,) = result.stderr.strip().splitlines()

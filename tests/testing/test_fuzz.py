@@ -40,7 +40,7 @@ def test_the_reader_survives(report):
     assert 30 < report.slowest.megabytes <= report.largest.megabytes < 300
 
 
-def test_what_is_refused_and_what_is_the_same(report):
+def test_each_damage_is_refused_or_changes_nothing(report):
     refused = ("truncation", "shift", "renamed", "link", "claim", "inflating chunk", "data elsewhere", "shared data")
     assert {name for name in refused if set(report.counts[name]) != {"refused"}} == set()
     assert set(report.counts["attribute"]) == {"same"}
@@ -110,14 +110,14 @@ def test_each_damage_changes_the_file(corpus, name):
 @pytest.mark.parametrize(
     "options", [{"files": 0}, {"seed": -1}, {"megabytes": 0}, {"timeout": 0}, {"workers": 0}, {"megabytes": np.nan}]
 )
-def test_arguments_are_checked(options):
+def test_arguments_of_the_fuzzer_are_checked(options):
     """The message names the one that is wrong."""
     ((name, value),) = options.items()
     with pytest.raises(ValueError, match=f"^{name} must be (positive|at least [01]), got {value}$"):
         fuzz.run(**options)
 
 
-def test_only_some_damages():
+def test_the_fuzzer_may_use_some_damages_alone():
     found = fuzz.run(12, damages=["nested type", "shared chunks"], seconds=PATIENCE, timeout=PATIENCE)
     assert [str(failure) for failure in found.failures] == []
     assert set(found.counts) == {"nested type", "shared chunks"}
@@ -127,7 +127,7 @@ def test_only_some_damages():
             fuzz.run(1, **wrong)
 
 
-def test_words(tmp_path):
+def test_the_fuzzer_replaces_words(tmp_path):
     found = fuzz.run(FILES, words=True, seconds=PATIENCE, timeout=PATIENCE)
     assert [str(failure) for failure in found.failures] == []
     assert set(found.counts) == {"word"}
@@ -160,14 +160,14 @@ def run(*arguments):
     return CliRunner(env={"COLUMNS": "300", "NO_COLOR": "1"}).invoke(cli.app, ["fuzz", *map(str, arguments)])
 
 
-def test_command():
+def test_the_fuzz_command_tells_its_files_and_seed():
     result = run("--files", 20, "--seed", 4)
     assert (result.exit_code, result.stderr) == (0, "")
     assert "20 files, seed 4" in result.stdout
     assert result.stdout.splitlines()[-1] == "no failures"
 
 
-def test_command_with_too_little_memory():
+def test_the_fuzz_command_reports_too_little_memory():
     result = run("--files", 3, "--memory-mb", 1, "--json")
     assert (result.exit_code, result.stderr) == (1, "")
     found = json.loads(result.stdout)
@@ -176,7 +176,7 @@ def test_command_with_too_little_memory():
     assert sum(sum(counts.values()) for counts in found["counts"].values()) == 3
 
 
-def test_command_refuses():
+def test_bad_arguments_of_the_fuzz_command_are_refused():
     result = run("--memory-mb", 0)
     assert result.exit_code == 2
     assert result.stderr.startswith("error: megabytes must be positive, got 0")

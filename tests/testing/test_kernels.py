@@ -8,19 +8,13 @@ from itertools import accumulate, product
 import numpy as np
 import pytest
 from lavadl_kernels.engine import train as dynamics
-from lavadl_kernels.neurons import adrf, adrf_iz, alif, cuba, rf, rf_iz, sigma_delta
+from lavadl_kernels.neurons import sigma_delta
 
 from lavadl_ref.testing import vectors
+from tests.support import families
 from tests.support.kernel_deployment import deploy
 
-SPIKING = {
-    "CUBA": cuba,
-    "ALIF": alif,
-    "RF_PHASE": rf,
-    "RF_IZHIKEVICH": rf_iz,
-    "ADRF_PHASE": adrf,
-    "ADRF_IZHIKEVICH": adrf_iz,
-}
+SPIKING = {family.type: family.kernel for family in families.SPIKING.values()}
 EXACT = 2**24  #: below it every integer is a float32
 
 
@@ -37,7 +31,7 @@ def column(rows, lane, dtype=np.int64):
 
 @pytest.mark.parametrize("name", ["usual", "chunks", "ties", "negative", "edges", "zero-threshold"])
 @pytest.mark.parametrize("family", SPIKING)
-def test_spiking_neurons_as_in_training(family, name):
+def test_vectors_of_spiking_neurons_are_the_training_kernels(family, name):
     (case,) = (case for case in vectors.cases(family, "slayer") if case.name == name)
     kernel = SPIKING[family]
     decays = (*kernel.FAMILY.decays, "bias") if family == "CUBA" else kernel.FAMILY.decays
@@ -66,19 +60,17 @@ def deployed_neuron(case, lane):
     return kernel.Parameters(np.array([rows], np.int64).T, *scalars)
 
 
+#: what a graded spike carries
 SIZES = {
-    "CUBA": "voltage_before_reset",
-    "ALIF": "voltage",
-    "RF_PHASE": "real",
-    "RF_IZHIKEVICH": "imag_before_reset",
-    "ADRF_PHASE": "real",
-    "ADRF_IZHIKEVICH": "imag",
-}  #: what a graded spike carries
+    family.type: f"{carried}_before_reset" if carried in family.record.resets else carried
+    for family in families.SPIKING.values()
+    for carried in [family.record.carried]
+}
 
 
 @pytest.mark.parametrize("widths", vectors.WIDTHS)
 @pytest.mark.parametrize("family", vectors.DEFINITIONS)
-def test_as_deployed(family, widths):
+def test_the_vectors_are_those_of_the_deployed_kernels(family, widths):
     """Every case, lane by lane and piece by piece; graded spikes too."""
     for case in vectors.cases(family, widths):
         shown = {**case.states, **case.compared}
@@ -99,7 +91,7 @@ def test_as_deployed(family, widths):
 
 # Not the ties: to meet the threshold again and again, activations leave what float32 holds.
 @pytest.mark.parametrize("name", ["usual", "chunks", "negative", "edges", "zero-threshold"])
-def test_sigma_delta_as_in_training(name):
+def test_vectors_of_sigma_delta_are_the_training_kernels(name):
     (case,) = (case for case in vectors.cases("SDNN", "slayer") if case.name == name)
     one = 2**18
     for lane in range(case.lanes):

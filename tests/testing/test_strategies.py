@@ -58,7 +58,7 @@ def test_every_field_reaches_its_edges(family):
     assert apart == {field.name for field in FAMILIES[family].fields if field.per_channel}
 
 
-def test_neurons_shrink():
+def test_neurons_are_shrunk_to_simple_ones():
     found = find(neurons(), lambda neuron: neuron.parameters.get("voltage_decay", 0) > 99, settings=SHRINKING)
     assert found.type == "CUBA"
     assert [value for value in found.parameters.values() if value] == [100, 1]
@@ -96,7 +96,7 @@ def shrunk(source, kind):
 
 
 @pytest.mark.parametrize("kind", ["dense", "flatten"])
-def test_networks_shrink(kind):
+def test_networks_are_shrunk_to_simple_ones(kind):
     found = shrunk(networks(), kind)
     opens = kind != "flatten"
     assert [layer.kind for layer in found.layers][not opens :] == [kind]
@@ -177,7 +177,7 @@ def test_what_is_named_is_drawn(network):
         assert layer.kind == "flatten" or layer.neuron.type == "SDNN"
 
 
-def test_both_are_drawn_unless_left_out():
+def test_plain_and_graded_layers_are_drawn_by_default():
     find(networks(kinds="dense"), lambda network: network.layers[-1].neuron is None, settings=SEARCH)
     find(networks("CUBA"), lambda network: graded(network.layers[0]), settings=SEARCH)
     find(networks(graded=False), lambda network: network.layers[-1].neuron is None, settings=SEARCH)
@@ -191,13 +191,13 @@ def graded(layer):
     return layer.neuron is not None and bool(layer.neuron.parameters.get("graded_spike"))
 
 
-def test_networks_shrink_whatever_is_left_out():
+def test_networks_of_any_options_are_shrunk_to_simple_ones():
     (layer,) = shrunk(networks(plain=False, graded=False), "dense").layers
     assert (layer.kind, layer.size, np.any(layer.weight)) == ("dense", 1, False)
     assert layer.neuron.type == "CUBA"
 
 
-def test_spike_trains():
+def test_spike_trains_are_binary_or_graded_as_asked():
     @given(train=spike_trains((2, 3), 7))
     def binary(train):
         assert (train.shape, train.dtype) == ((2, 3, 7), np.int64)
@@ -285,7 +285,7 @@ def test_flags_are_bools(name):
         networks(**{name: "no"})
 
 
-def test_without_hypothesis_there_is_one_clear_error():
+def test_a_missing_hypothesis_is_one_clear_error():
     code = "import sys; sys.modules['hypothesis'] = None; import lavadl_ref.testing.strategies"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stderr.strip().splitlines()[-1] == (

@@ -16,6 +16,7 @@ from lavadl_ref.testing import vectors
 from lavadl_ref.testing.vectors.definitions import DEFINITIONS
 from tests import PATIENCE
 from tests.support import oracle as naive
+from tests.support.families import BY_ADAPTATION
 
 ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = [sys.executable, "-m", "tests.support.foreign"]
@@ -90,7 +91,7 @@ def test_the_first_difference_of_a_later_piece_has_its_step_in_the_whole_case(tm
     assert found.found == found.expected + 7
 
 
-def test_cases_reach_what_they_claim(cases):
+def test_the_cases_contain_what_they_claim(cases):
     def flat(rows):
         return np.array(rows).ravel()
 
@@ -119,9 +120,9 @@ def test_ties_are_ties(cases):
     gaps = np.array(case.compared["voltage_before_reset"]) - case.parameters["threshold"]
     assert set(gaps.ravel().tolist()) == {-1, 0, 1}
     assert np.array_equal(gaps > 0, np.array(case.spike) == 1)
-    for family in ("ALIF", "ADRF_PHASE", "ADRF_IZHIKEVICH"):
-        case = cases[f"{family}/ties-slayer"]
-        value = {"ALIF": "voltage", "ADRF_PHASE": "real", "ADRF_IZHIKEVICH": "imag"}[family]
+    for family in BY_ADAPTATION.values():
+        case = cases[f"{family.type}/ties-slayer"]
+        value = family.record.carried
         levels = np.array(case.compared["threshold_level"]) + case.compared["refractory_level"]
         assert set((np.array(case.states[value]) - levels).ravel().tolist()) == {-1, 0, 1}
     imag = np.array(cases["RF_IZHIKEVICH/ties-slayer"].compared["imag_before_reset"])
@@ -132,7 +133,7 @@ def test_ties_are_ties(cases):
     assert set((np.array(phase.states["real"]) - phase.parameters["threshold"]).ravel().tolist()) == {-1, 0, 1}
 
 
-def test_states_of_each_step_lead_to_the_next(cases):
+def test_the_states_of_each_step_give_the_next(cases):
     for label, case in cases.items():
         definition = DEFINITIONS[case.family]
         for lane in range(case.lanes):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from lavadl_ref.slayer import obd
+from tests.support import upstream
 from validation.benchmarks.measure import compare
 from validation.benchmarks.results import Part, Row, Settings, ratio_columns, ratio_row
-from validation.conformance import upstream
 
 CLASSES = 11
 OBJECTS = 8  #: of each frame
@@ -94,13 +94,7 @@ def clips(count: int, size: int, steps: int) -> list[tuple[Tensor, list[dict[str
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """Training steps, targets and losses of all shapes.
-
-    Raises
-    ------
-    ImportError
-        If lava-dl is not installed.
-    """
+    """Training steps, targets and losses of all shapes; ImportError where lava-dl is not installed."""
     theirs = upstream.load_detection()
     warnings.filterwarnings("ignore", category=FutureWarning)  # lava-dl's use of torch's old weight norm
     warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")

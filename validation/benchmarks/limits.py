@@ -1,4 +1,4 @@
-"""What this machine's memory and processors can do: the copy of an array, and torch's matrix product."""
+"""The limits of this machine's memory and processors: the copy of an array, and torch's matrix product."""
 
 from __future__ import annotations
 

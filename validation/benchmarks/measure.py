@@ -50,7 +50,7 @@ class Ratio:
 
     @property
     def times(self) -> float:
-        """How many times faster ours is: the ratio of the medians."""
+        """The factor by which ours is faster: the ratio of the medians."""
         return self.theirs_ms / self.ours_ms
 
 
@@ -75,7 +75,7 @@ def used() -> tuple[float, float, float]:
 
 
 def others(before: tuple[float, float, float]) -> float:
-    """How much of a processor other processes used since `before`, a result of `used`."""
+    """The share of a processor that other processes used since `before`, a result of `used`."""
     passed, busy, own = (b - a for a, b in zip(before, used(), strict=True))
     return max(0.0, busy - own - GRAIN) / max(passed, 1e-9)
 

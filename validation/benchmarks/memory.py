@@ -29,8 +29,8 @@ def extra(side: str, quick: bool) -> float:
     import torch
 
     import lavadl_ref.slayer
+    from tests.support import upstream
     from validation.benchmarks import workloads
-    from validation.conformance import upstream
 
     job = workloads.nmnist(upstream.load() if side == "lava-dl" else lavadl_ref.slayer, quick)
     # a small step first: code is loaded, nothing large has been allocated and freed
@@ -46,7 +46,7 @@ def extra(side: str, quick: bool) -> float:
 
 
 def child(module: str, *arguments: str, env: dict[str, str] | None = None, timeout: float = 900) -> str:
-    """What a module of the benchmarks prints, run in a process of its own.
+    """The standard output of a module of the benchmarks in a process of its own.
 
     Raises
     ------

@@ -8,11 +8,11 @@ from functools import partial
 from types import ModuleType
 
 import lavadl_ref.slayer
+from tests.support import upstream
 from validation.benchmarks import workloads
 from validation.benchmarks.measure import compare
 from validation.benchmarks.results import Part, Row, Settings, ratio_columns, ratio_row
 from validation.benchmarks.workloads import Workload
-from validation.conformance import upstream
 
 Make = Callable[[ModuleType, bool], Workload]
 
@@ -32,13 +32,7 @@ WORKLOADS: dict[Make, bool] = {
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """All networks, one after the other.
-
-    Raises
-    ------
-    ImportError
-        If lava-dl is not installed.
-    """
+    """All networks, one after the other; ImportError where lava-dl is not installed."""
     theirs = upstream.load()
     warnings.filterwarnings("ignore", category=FutureWarning)  # lava-dl's use of torch's old weight norm
     for make, inference in WORKLOADS.items():

@@ -12,23 +12,18 @@ import torch
 from torch import Tensor
 
 import lavadl_ref.slayer
+from tests.support import families, upstream
 from validation.benchmarks.measure import Timed, interleaved, once, ratio
 from validation.benchmarks.results import Column, Part, Row, Settings, alone_row, ratio_columns, ratio_row
-from validation.conformance import upstream
 
 MEMBRANE: dict[str, Any] = {"threshold": 1.0, "current_decay": 0.25, "voltage_decay": 0.03, "requires_grad": True}
 _ADAPTATION: dict[str, Any] = {"threshold_step": 0.1, "threshold_decay": 0.1, "refractory_decay": 0.2}
 _ROTATION: dict[str, Any] = {"threshold": 1.0, "period": 12, "decay": 0.1, "requires_grad": True}
 FAMILIES: dict[str, dict[str, Any]] = {
-    "cuba": MEMBRANE,
-    "alif": {**MEMBRANE, **_ADAPTATION},
-    "rf": _ROTATION,
-    "rf_iz": _ROTATION,
-    "adrf": {**_ROTATION, **_ADAPTATION},
-    "adrf_iz": {**_ROTATION, **_ADAPTATION},
+    **{name: family.pick(MEMBRANE, _ROTATION, _ADAPTATION) for name, family in families.SPIKING.items()},
     "sigma_delta": {"threshold": 0.1, "activation": torch.nn.functional.relu, "requires_grad": True},
 }
-CANNOT_RUN = ("adrf_iz",)  #: of lava-dl's
+CANNOT_RUN = [name for name, family in families.FAMILIES.items() if not family.runs_in_lava_dl]  #: of lava-dl's
 
 #: Arrays that a pass of CUBA reads or writes, per array that a copy does: forward x -> s; backward x, gs -> gx.
 FORWARD, BACKWARD = 1.0, 1.5
@@ -122,7 +117,8 @@ PART = Part(
     "Neurons alone, with trained parameters, next to lava-dl's on contiguous N C T tensors, which suit it best. "
     "Time-major memory is what this package's synapses hand to neurons; gradients arrive in the layout of the "
     "input. The last column is the time in which torch copies as many arrays as the pass reads and writes, at the "
-    "least, over the time of the pass: 100% would be the speed of memory. lava-dl's adrf_iz cannot run.",
+    "least, over the time of the pass: 100% would be the speed of memory. "
+    f"lava-dl's {' and '.join(CANNOT_RUN)} cannot run.",
     (*ratio_columns("lava-dl"), Column("share", "of copy", "{:.0%}")),
     rows,
 )

@@ -1,4 +1,4 @@
-"""What is measured, as tables: rows of numbers, kept as JSON, shown as text or Markdown."""
+"""Tables of measurements: rows of numbers, kept as JSON, shown as text or Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]  #: key of a column: number, text or None
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure."""
+    """Settings of a measurement."""
 
     rounds: int = 5
     quick: bool = False  #: tiny sizes
@@ -52,7 +52,7 @@ class Part:
 
 @dataclass
 class Table:
-    """What came out of a part."""
+    """The table that a part gave."""
 
     machine: str
     rows: list[Row] = field(default_factory=list)
@@ -93,7 +93,7 @@ def alone_row(name: str, rounds: Rounds, **more: Any) -> Row:
 
 
 def busy(row: Row) -> bool:
-    """Whether other processes were at work in every round that could be had."""
+    """Tell whether other processes were at work in every round that could be had."""
     return bool(row.get("others", 0) > measure.SHARE)
 
 

@@ -1,4 +1,4 @@
-"""How the cost grows with steps, samples, width and activity."""
+"""Growth of the cost with steps, samples, width and activity."""
 
 from __future__ import annotations
 

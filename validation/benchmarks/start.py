@@ -21,7 +21,7 @@ KEYS = ("torch", "slayer", "first", "second")
 
 
 def process(side: str) -> dict[str, float]:
-    """What this process takes, from importing torch on."""
+    """The time and memory that this process takes, from importing torch on."""
     took: dict[str, float] = {}
 
     def lap(key: str, since: float) -> float:
@@ -34,7 +34,7 @@ def process(side: str) -> dict[str, float]:
 
     began = lap("torch", began)
     if side == "lava-dl":
-        from validation.conformance import upstream
+        from tests.support import upstream
 
         slayer = upstream.load()
     else:

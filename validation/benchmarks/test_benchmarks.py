@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.support import upstream
 from validation.benchmarks import __main__ as program
 from validation.benchmarks import limits, measure, page, results
 from validation.benchmarks.measure import Rounds
 from validation.benchmarks.parts import PARTS
-from validation.conformance import upstream
 
 OWN = ["limits", "slopes"]  #: parts that need nothing but this package
 BESIDE = ["neurons", "networks", "detection", "threads"]  #: parts that need lava-dl
@@ -45,12 +45,12 @@ def check(parts, folder):
             assert (folder / "page" / f"{name}.svg").stat().st_size > 1000
 
 
-def test_parts_of_this_package_alone(tmp_path):
+def test_the_parts_of_this_package_are_measured_alone(tmp_path):
     check(OWN, tmp_path)
 
 
 @pytest.mark.upstream
-def test_parts_beside_lava_dl(tmp_path):
+def test_the_parts_are_measured_beside_lava_dl(tmp_path):
     upstream.slayer()
     check(BESIDE, tmp_path)
 
@@ -61,26 +61,26 @@ def test_threads_are_restored():
     assert torch.get_num_threads() == before
 
 
-def test_ratio_of_medians_and_its_range():
+def test_a_ratio_is_that_of_medians_with_its_range():
     found = measure.ratio("x", Rounds([(1.0, 10.0), (2.0, 10.0), (4.0, 12.0)], 0.0))
     assert (found.ours_ms, found.theirs_ms, found.times, found.low, found.high) == (2, 10, 5, 3, 10)
 
 
-def test_rounds_with_others_at_work_are_repeated(monkeypatch):
-    shares = iter([0.0, 0.5, 0.0, 0.9])
-    monkeypatch.setattr(measure, "others", lambda before: next(shares))
+def interleaved(monkeypatch, *shares):
+    """Two rounds while others take these shares of the machine."""
+    taken, clock = iter(shares), iter([9.0, 1.0, 2.0, 3.0, 4.0])
+    monkeypatch.setattr(measure, "others", lambda before: next(taken))
     monkeypatch.setattr(measure, "wait_for_quiet", lambda: None)
-    clock = iter([9.0, 1.0, 2.0, 3.0, 4.0])
-    found = measure.interleaved([lambda: next(clock)], rounds=2, warm_up=1)
+    return measure.interleaved([lambda: next(clock)], rounds=2, warm_up=1)
+
+
+def test_measurements_beside_other_work_are_repeated(monkeypatch):
+    found = interleaved(monkeypatch, 0.0, 0.5, 0.0, 0.9)
     assert (found.ms, found.others) == ([(1.0,), (3.0,)], 0.0)
 
 
 def test_a_machine_never_at_rest_is_told(monkeypatch):
-    shares = iter([0.5, 0.4, 0.7, 0.9])
-    monkeypatch.setattr(measure, "others", lambda before: next(shares))
-    monkeypatch.setattr(measure, "wait_for_quiet", lambda: None)
-    clock = iter([9.0, 1.0, 2.0, 3.0, 4.0])
-    found = measure.interleaved([lambda: next(clock)], rounds=2, warm_up=1)
+    found = interleaved(monkeypatch, 0.5, 0.4, 0.7, 0.9)
     assert (found.ms, found.others) == ([(2.0,), (1.0,)], 0.5)
     assert PARTS["limits"].cells({"name": "x", "others": found.others})[0] == "x *"
 

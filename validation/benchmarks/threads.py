@@ -1,4 +1,4 @@
-"""What a second thread gains."""
+"""The gain by a second thread."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from functools import partial
 import torch
 
 import lavadl_ref.slayer
+from tests.support import upstream
 from validation.benchmarks import neurons, workloads
 from validation.benchmarks.limits import on
 from validation.benchmarks.measure import Timed, interleaved, once
 from validation.benchmarks.results import Column, Part, Row, Settings
-from validation.conformance import upstream
 
 
 def jobs(slayer: object, quick: bool) -> Iterator[tuple[str, Timed]]:
-    """What is measured, of one side."""
+    """The jobs that are measured, of one side."""
     batch, width, steps = (2, 32, 12) if quick else (32, 512, 300)
     x = torch.randn(batch, width, steps, generator=torch.Generator().manual_seed(0)) * 0.5
     ours = slayer is lavadl_ref.slayer
@@ -31,13 +31,7 @@ def jobs(slayer: object, quick: bool) -> Iterator[tuple[str, Timed]]:
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """Each workload on one thread and on all, here and in lava-dl.
-
-    Raises
-    ------
-    ImportError
-        If lava-dl is not installed.
-    """
+    """Each workload on one thread and on all, here and in lava-dl; ImportError where lava-dl is not installed."""
     theirs = upstream.load()
     warnings.filterwarnings("ignore", category=FutureWarning)
     many = max(2, settings.threads)

@@ -1,4 +1,4 @@
-"""What a comparison comes to."""
+"""The result of a comparison."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Found:
-    """What was compared, and how it differs."""
+    """The objects that were compared, and their differences."""
 
     counts: dict[str, int] = field(default_factory=dict)  #: by kind
     differences: dict[str, str] = field(default_factory=dict)  #: what is missing or other, by kind and name

@@ -119,7 +119,7 @@ def compare_attributes(found: Found, path: str, theirs: Any, ours: Any) -> None:
 
 
 def _plain(value: Any) -> bool:
-    """Whether two packages' values can be compared; a text of several lines is for people."""
+    """Tell whether two packages' values can be compared; a text of several lines is for people."""
     return isinstance(value, (bool, int, float, tuple, type(None))) or (isinstance(value, str) and "\n" not in value)
 
 

@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from tests.support.families import SPIKING
+
 Make = Callable[[Any], Any]  #: from the packages' ``slayer``, ``bootstrap`` and ``netx``
 
 _DECAYS = {"current_decay": 0.2, "voltage_decay": 0.1}
 _ADAPTIVE = {"threshold_step": 0.5, "threshold_decay": 0.1, "refractory_decay": 0.1}
 _TURNING = {"period": 10, "decay": 0.1}
 NEURONS: dict[str, dict[str, Any]] = {
-    "cuba": {"threshold": 1, **_DECAYS},
-    "alif": {"threshold": 1, **_DECAYS, **_ADAPTIVE},
-    "rf": {"threshold": 1, **_TURNING},
-    "rf_iz": {"threshold": 1, **_TURNING},
-    "adrf": {"threshold": 1, **_TURNING, **_ADAPTIVE},
-    "adrf_iz": {"threshold": 1, **_TURNING, **_ADAPTIVE},
+    **{name: {"threshold": 1, **family.pick(_DECAYS, _TURNING, _ADAPTIVE)} for name, family in SPIKING.items()},
     "sigma_delta": {"threshold": 0.1, "activation": torch.relu},
 }
 
@@ -72,7 +69,7 @@ def _fitted(of: Any) -> Any:
 
 
 def specimens(blocks: dict[str, list[str]], net: str) -> dict[str, Make]:
-    """How to make each instance, by the name of its class; `blocks` are those of each family, `net` a file."""
+    """Functions that make each instance, by the name of its class; `blocks` are those of each family, `net` a file."""
     made: dict[str, Make] = {}
     for family, params in NEURONS.items():
         made[f"slayer.neuron.{family}.Neuron"] = lambda of, f=family, p=params: getattr(of.slayer.neuron, f).Neuron(**p)

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 
 from lavadl_ref import slayer as ours
+from tests.support import families
 
 STEPS = 6
 SHAPES = {1: (STEPS,), 2: (2, STEPS), 3: (2, 3, STEPS), 4: (2, 3, 4, STEPS), 5: (2, 3, 4, 4, STEPS)}
 FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 WHOLE = (torch.bool, torch.int32, torch.int64, torch.uint8)
 DTYPES = FLOATING + WHOLE
-SPIKING = ("cuba", "alif", "rf", "rf_iz", "adrf", "adrf_iz")
+SPIKING = tuple(families.SPIKING)
 DYNAMICS = ("leaky_integrator", "resonator", "adaptive_threshold", "adaptive_phase_th", "adaptive_resonator")
 
 #: the public modules below slayer that hold functions and classes of tensors
@@ -119,7 +120,7 @@ def neuron(name, part, **options):
 
     def call(root, x):
         made = getattr(root.neuron, name).Neuron(**params, **options)
-        return getattr(made, part)((x, x.flip(-1)) if name in SPIKING[2:] else x)
+        return getattr(made, part)((x, x.flip(-1)) if name in families.COMPLEX else x)
 
     return call
 

@@ -39,7 +39,7 @@ def modules(root: str) -> dict[str, ModuleType]:
 
 
 def names(module: ModuleType, root: str) -> dict[str, Any]:
-    """What `module` defines, and what a package takes from its own modules, by public name."""
+    """Everything that `module` defines or a package takes from its own modules, by public name."""
     package = hasattr(module, "__path__")
     found = {}
     for name, value in vars(module).items():
@@ -102,7 +102,7 @@ def signature(value: Any, member: str | None = None) -> list[inspect.Parameter] 
 
 
 def mismatch(theirs: list[inspect.Parameter], ours: list[inspect.Parameter]) -> str | None:
-    """Why a call that fits `theirs` does not fit `ours`, or means something else."""
+    """The reason why a call that fits `theirs` does not fit `ours`, or means something else."""
     for position, wanted in enumerate(theirs):
         given = ours[position] if position < len(ours) else None
         if given is None or given.name != wanted.name or given.kind != wanted.kind:
@@ -120,7 +120,7 @@ def _shown(parameters: list[inspect.Parameter]) -> str:
 
 
 def _same(wanted: Any, given: Any) -> bool:
-    """Whether two defaults mean the same: numbers and containers by value, what a package defines by its name."""
+    """Tell whether two defaults mean the same: numbers and containers by value, what a package defines by its name."""
     if isinstance(wanted, enum.Enum) or inspect.isclass(wanted) or inspect.isfunction(wanted):
         return getattr(wanted, "__name__", str(wanted)) == getattr(given, "__name__", str(given))
     if isinstance(wanted, (list, tuple)) and isinstance(given, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What lava-dl names and this package does not: by introspection, and the page about it.
+"""Names of lava-dl that this package lacks: by introspection, and the page about them.
 
 python -m validation.conformance.names docs/compatibility.md
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lavadl_ref.netx  # noqa: F401  prepares lava-nc, which lava-dl's netx is built on
-from validation.conformance import upstream
+from tests.support import upstream
 from validation.conformance._exceptions import EXCEPTIONS, Exception_
 from validation.conformance._found import Found
 from validation.conformance._instances import compare_constructors, compare_instances

@@ -1,4 +1,4 @@
-"""What `lavadl_ref.audit` says of lava-dl's netx, held to an installed lava-dl.
+"""The statements of `lavadl_ref.audit` on lava-dl's netx, held to an installed lava-dl.
 
 Every file is loaded and run by netx, on Lava's process models in this process: what "loads" gives the integers
 of the reference run, what is altered gives others, what is refused raises.
@@ -16,23 +16,11 @@ import pytest
 from lavadl_ref import exchange
 from lavadl_ref.audit import audit, netx_weights
 from lavadl_ref.deployed import deployment, reference
-from lavadl_ref.exchange import (
-    Average,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Flatten,
-    Input,
-    Network,
-    Neuron,
-    Pool,
-    Recurrent,
-    TimeDecimation,
-    Unpool,
-)
+from lavadl_ref.exchange import Average, Flatten, Input, Network, Neuron, TimeDecimation
+from lavadl_ref.exchange.describe import Conv, ConvTranspose, Dense, Pool, Recurrent, Unpool
 from lavadl_ref.netx import lava_support
-from tests.support import random_networks
-from validation.conformance import upstream
+from tests.support import generate, upstream
+from tests.support.families import BY_ADAPTATION
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore")]
 
@@ -174,7 +162,10 @@ ALTERS = {
     ),
     "threshold 0": ([complex_dense(rf("RF_IZHIKEVICH", threshold=0))], "fires at rest from step 0, 1 before"),
     "adaptive resonators": ([complex_dense(rf("ADRF_PHASE", **ADAPTATION))], "loaded as RF_PHASE"),
-    "adaptive izhikevich": ([complex_dense(rf("ADRF_IZHIKEVICH", **ADAPTATION))], "loaded as RF_IZHIKEVICH"),
+    "adaptive izhikevich": (
+        [complex_dense(rf(BY_ADAPTATION["resonator"].type, **ADAPTATION))],
+        "loaded as RF_IZHIKEVICH",
+    ),
     "feedback with delay": (
         [recurrent(6, delay=DELAY, weight=2 * weights(6, 6))],
         "delay acts on the weighted sums and on the feedback",
@@ -257,7 +248,7 @@ def write(path, network):
 
 
 def run_theirs(path, network, x):
-    """What netx makes of the file, (\\*shape, T), on Lava's models in this process."""
+    """The output of netx for the file, (\\*shape, T), on Lava's models in this process."""
     first = network.layers[0]
     options = {"input_shape": x.shape[2::-1]} if isinstance(first, Conv) else {}
     driven = isinstance(first, Input) and first.neuron is not None
@@ -290,7 +281,7 @@ def case(tmp_path):
 
 
 @pytest.mark.parametrize("name", LOADS)
-def test_loads(name, case):
+def test_networks_that_the_audit_calls_loadable_load(name, case):
     network, path, x, found = case(LOADS[name])
     assert found.upstream == "loads", found.layers
     ours = reference.Network(network).run(x).output
@@ -299,7 +290,7 @@ def test_loads(name, case):
 
 
 @pytest.mark.parametrize("name", ALTERS)
-def test_alters(name, case):
+def test_networks_that_the_audit_calls_altered_are_altered(name, case):
     layers, words = ALTERS[name]
     network, path, x, found = case(layers)
     assert found.upstream == "alters"
@@ -314,7 +305,7 @@ def test_alters(name, case):
 
 
 @pytest.mark.parametrize("name", REFUSES)
-def test_refuses(name, case):
+def test_networks_that_the_audit_calls_refused_are_refused(name, case):
     layers, words = REFUSES[name]
     network, path, x, found = case(layers)
     assert found.upstream == "refuses"
@@ -327,7 +318,7 @@ def test_refuses(name, case):
         assert type(error.value).__name__ == raised
 
 
-def test_how_large_weights_become_where_delays_meet_feedback(case):
+def test_weights_are_doubled_where_delays_meet_feedback(case):
     """Twice: no sum is shifted back."""
     network, path, x, found = case([recurrent(6, delay=0 * DELAY)])
     assert found.layers[0].findings[0].text == "weights 2 times as large, because the layer has delays"
@@ -336,9 +327,9 @@ def test_how_large_weights_become_where_delays_meet_feedback(case):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_random_networks(seed, tmp_path):
-    """What the audit says loads does, and what it says is refused is."""
-    case = random_networks.case(seed, steps=40, families=random_networks.ALL_FAMILIES)
+def test_the_audit_of_random_networks_is_right(seed, tmp_path):
+    """A network that the audit calls loadable loads, and one that it calls refused is refused."""
+    case = generate.case(seed, steps=40, families=generate.ALL_FAMILIES)
     write(tmp_path / "x.net", case.network)
     found = audit(case.network, case.inputs)
     if found.upstream == "refuses":
@@ -358,7 +349,7 @@ def test_random_networks(seed, tmp_path):
         ([[-62, -2], [-4, -6]], 0),
     ],
 )
-def test_weights_below_0(weight, count, tmp_path):
+def test_the_audit_of_inhibiting_weights_is_right(weight, count, tmp_path):
     """A layer that inhibits 8 that fire on their own."""
     first = Input(shape=(2,), neuron=cuba(threshold=0))
     network = Network((first, dense(None, weight=np.array(weight))))
@@ -373,7 +364,7 @@ RANGES = [(-256, 254), (0, 255), (-256, -1), (-128, 127), (-5, 5), (-256, 0), (1
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("span", RANGES)
 @pytest.mark.parametrize("step", [1, 2, 4])
-def test_changed_weights(span, step, seed, capfd):
+def test_the_changed_weights_are_counted(span, step, seed, capfd):
     """The count of weights that netx's shift, and then Lava's own clipping and truncation, change."""
     weight = np.random.default_rng(seed).integers(span[0] // step, span[1] // step + 1, (3, 2)) * step
     with np.errstate(divide="ignore"):
@@ -384,7 +375,7 @@ def test_changed_weights(span, step, seed, capfd):
     assert netx_weights.changed([weight]) == expected
 
 
-def test_rotation(tmp_path):
+def test_every_rotation_of_lava_is_predicted(tmp_path):
     """Of 4000 sines and cosines, every one."""
     sine, cosine = np.random.default_rng(3).integers(-4096, 4097, (2, 4000))
     sine[:2000], cosine[:2000] = np.abs(sine[:2000]), np.abs(cosine[:2000])
@@ -399,7 +390,7 @@ def test_rotation(tmp_path):
     assert ((held[0] != sine) | (held[1] != cosine)).sum() > 1000
 
 
-def test_gain_in_an_array(tmp_path):
+def test_a_gain_in_an_array_is_judged_by_numpys_version(tmp_path):
     """NumPy 2.4 no longer makes an integer of an array of one."""
     exchange.write(tmp_path / "x.net", Network((image(cuba()), conv(cuba()))))
     if tuple(map(int, np.__version__.split(".")[:2])) < (2, 4):

@@ -8,10 +8,9 @@ import torch
 from lavadl_ref import exchange
 from lavadl_ref import slayer as ours
 from lavadl_ref.netx import lava_support
-from tests.support import matrix
+from tests.support import matrix, upstream
 from tests.support.matrix import BLOCKS, COMPLEX, Case
-from validation.conformance import upstream
-from validation.conformance.test_blocks import RUNNING, build, ran
+from validation.conformance._blocks import RUNNING, build, ran
 
 pytestmark = [
     pytest.mark.upstream,
@@ -25,7 +24,7 @@ UNFILED = {"KWTA", "Average", "TimeDecimation"}
 
 
 def filed(case):
-    """Whether lava-dl exports it: complex layers if they are dense, and dense ones if their input is flat."""
+    """Tell whether lava-dl exports it: complex layers if they are dense, and dense ones if their input is flat."""
     if case.block == "Dense":
         return case.form == "dense"
     return case.block == "Flatten" or (case.block not in UNFILED and case.family not in COMPLEX)
@@ -42,7 +41,7 @@ def assert_rebuilt(case, block, folder):
 
 @pytest.mark.parametrize("case", [c for c in RUNNING if filed(c)], ids=str)
 @torch.no_grad()
-def test_its_file_rebuilt(case, tmp_path):
+def test_a_file_of_lava_dl_is_rebuilt(case, tmp_path):
     if case.block == "Recurrent":
         block = build(case, theirs).eval()  # what it does next depends on what it has seen
     else:
@@ -55,12 +54,12 @@ BIASED = [c for c in RUNNING if filed(c) and c.block in ("Dense", "Conv", "ConvT
 
 @pytest.mark.parametrize("case", BIASED, ids=str)
 @torch.no_grad()
-def test_its_file_with_a_bias_rebuilt(case, tmp_path):
+def test_a_file_of_lava_dl_with_a_bias_is_rebuilt(case, tmp_path):
     assert_rebuilt(case, ran(case, build(case, theirs, norm="MeanOnlyBatchNorm", delay=True)), tmp_path)
 
 
 @torch.no_grad()
-def test_our_file_rebuilt_by_lava_dl(tmp_path):
+def test_our_file_is_rebuilt_by_lava_dl(tmp_path):
     """Of what it rebuilds: dense CUBA layers without bias."""
     params = matrix.FAMILIES["cuba"]
     net = [ours.block.cuba.Dense(params, 12, 8, 3, delay=True), ours.block.cuba.Dense(params, 8, 5, 4)]
@@ -84,7 +83,7 @@ def netx(path, **options):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("family", ["cuba", "rf", "rf_iz", "sigma_delta"])
-def test_our_file_as_processes_of_lava_dl(family, tmp_path):
+def test_our_file_becomes_processes_of_lava_dl(family, tmp_path):
     """The families and layers that its netx takes: it has the same weights and parameters."""
     module, params = getattr(ours.block, family), matrix.FAMILIES[family]
     net, x = [module.Dense(params, 80, 8, 3), module.Dense(params, 8, 5, 4)], torch.ones(1, 80, 4)
@@ -115,7 +114,7 @@ def test_our_file_as_processes_of_lava_dl(family, tmp_path):
 
 
 def parameters_of(neuron, family):
-    """What netx gave a process, by the names of a description."""
+    """The parameters that netx gave a process, by the names of a description."""
     if family == "cuba":
         # Lava's LIF takes one more off the current
         return {

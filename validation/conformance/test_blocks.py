@@ -1,16 +1,17 @@
 """Blocks of every family against lava-dl: equal outputs, and its checkpoints load.
 
-Where lava-dl's block runs: its resonators have no working Input, Affine, Recurrent and KWTA, its adrf_iz no
-forward pass.  The tests of the blocks say what is right there.
+Where lava-dl's block runs: its resonators have no working Input, Affine, Recurrent and KWTA, one of them
+no forward pass.  The tests of the blocks say what is right there.
 """
 
 import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from tests.support import matrix
+from tests.support import matrix, upstream
+from tests.support.families import SPIKING
 from tests.support.matrix import BLOCKS, Case
-from validation.conformance import upstream
+from validation.conformance._blocks import CASES, FEEDBACK, RUNNING, build, ran
 
 pytestmark = [
     pytest.mark.upstream,
@@ -20,57 +21,12 @@ pytestmark = [
 ]
 theirs = upstream.slayer()
 
-WINDOWS = {"Conv", "ConvT", "Pool", "Unpool"}
-PLAIN = {"Flatten", "Average", "TimeDecimation"}
-FEEDBACK = {"Recurrent", "KWTA"}
-RUNS = {
-    "cuba": {"Input", "Affine", "Dense"} | WINDOWS | FEEDBACK | PLAIN,
-    "alif": {"Input", "Dense"} | WINDOWS | FEEDBACK | PLAIN,
-    "rf": {"Dense"} | WINDOWS | PLAIN,
-    "rf_iz": {"Dense"} | WINDOWS | PLAIN,
-    "adrf": {"Dense"} | WINDOWS | PLAIN,
-    "adrf_iz": PLAIN,
-    "sigma_delta": {"Input", "Dense", "Output", "Flatten", "Average"} | WINDOWS,
-}
 # Classes that are missing, or raise when they are made.
-UNMADE = {("sigma_delta", "TimeDecimation"), ("adrf_iz", "ConvT")} | {
-    (family, "Affine") for family in matrix.FAMILIES if family != "cuba"
-}
-CASES = matrix.cases(states=False) + matrix.cases(neurons=False)
+UNMADE = {("sigma_delta", "TimeDecimation")} | {(family, "Affine") for family in matrix.FAMILIES if family != "cuba"}
+UNMADE |= {(name, "ConvT") for name, family in SPIKING.items() if not family.runs_in_lava_dl}
 
 
-def takes(case):
-    """Whether lava-dl takes the form of input: nothing flat in Flatten, no frames in what feeds back or is read out."""
-    if case.block == "Flatten":
-        return case.form == "spatial"
-    return case.form == "dense" or case.block not in {*FEEDBACK, "Affine", "Output"}
-
-
-RUNNING = [case for case in CASES if case.block in RUNS[case.family] and takes(case)]
 THRESHOLDS = {"sigma_delta": [0.125, 0.5]}
-
-
-def build(case, root, seed=1, **changes):
-    """The block of either package; changes to the neuron's arguments, or a norm by name."""
-    torch.manual_seed(seed)
-    module, arguments = getattr(root.block, case.family), BLOCKS[case.block].inputs[case.form][0]
-    options = {name: changes.pop(name) for name in ("delay", "weight_norm", "mask") if name in changes}
-    if not BLOCKS[case.block].neurons:
-        return getattr(module, case.block)(*arguments)
-    params = {**matrix.FAMILIES[case.family], **changes}
-    if isinstance(params.get("norm"), str):
-        params["norm"] = getattr(root.neuron.norm, params["norm"])
-    return getattr(module, case.block)(params, *arguments, **options)
-
-
-@torch.no_grad()
-def ran(case, block, batches=2):
-    """`block` after a few batches, so that its norms and delays have values; then in evaluation."""
-    for seed in range(batches):
-        block(case.input(10 + seed))
-    if getattr(block, "delay", None) is not None:
-        block.delay.delay.data *= 6
-    return block.eval()
 
 
 def loaded(case, block, **changes):
@@ -94,7 +50,7 @@ def levels(cases):
 
 @pytest.mark.parametrize(("case", "threshold"), levels(RUNNING))
 @torch.no_grad()
-def test_same_output(case, threshold):
+def test_blocks_have_the_output_of_lava_dl(case, threshold):
     changes = {} if threshold is None else {"threshold": threshold}
     expected = build(case, theirs, **changes).eval()
     actual = loaded(case, expected, **changes)
@@ -106,7 +62,7 @@ def test_same_output(case, threshold):
 
 @pytest.mark.parametrize("case", [c for c in RUNNING if BLOCKS[c.block].delays and c.block != "Recurrent"], ids=str)
 @torch.no_grad()
-def test_same_delays(case):
+def test_blocks_have_the_delays_of_lava_dl(case):
     expected = ran(case, build(case, theirs, delay=True))
     actual = loaded(case, expected, delay=True)
     assert len(actual.delay.delay.floor().unique()) > 1
@@ -118,7 +74,7 @@ def test_same_delays(case):
 @pytest.mark.parametrize("norm", ["MeanOnlyBatchNorm", "WgtScaleBatchNorm"])
 @pytest.mark.parametrize("case", [c for c in RUNNING if c.block in ("Dense", "Conv", "ConvT")], ids=str)
 @torch.no_grad()
-def test_same_norms(case, norm):
+def test_blocks_have_the_norms_of_lava_dl(case, norm):
     expected = ran(case, build(case, theirs, norm=norm))
     actual = loaded(case, expected, norm=norm)
     y = expected(case.input())
@@ -130,7 +86,7 @@ def test_same_norms(case, norm):
 @pytest.mark.parametrize("winners", [1, 4])
 @pytest.mark.parametrize("family", ["cuba", "alif"])
 @torch.no_grad()
-def test_same_winners(family, winners, threshold):
+def test_kwta_has_the_winners_of_lava_dl(family, winners, threshold):
     blocks = []
     for root in (ours, theirs):
         torch.manual_seed(1)
@@ -179,7 +135,7 @@ NOT_HELD = {"spike_state", "neuron.norm.running_mean"}  #: the state of the last
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if (c.family, c.block) not in UNMADE], ids=str)
-def test_checkpoint(case, tmp_path):
+def test_a_block_loads_a_checkpoint_of_lava_dl(case, tmp_path):
     block = build(case, theirs, **options_of(case))
     if case in RUNNING:
         ran(case, block)
@@ -195,7 +151,7 @@ OWN = [c for c in RUNNING if c.form == "dense" and BLOCKS[c.block].neurons and c
 
 @pytest.mark.parametrize("case", OWN, ids=str)
 @torch.no_grad()
-def test_checkpoint_of_parameters_per_channel(case, tmp_path):
+def test_a_block_loads_a_checkpoint_with_parameters_per_channel(case, tmp_path):
     options = {**options_of(case), "shared_param": False}
     block = ran(case, build(case, theirs, **options))
     again = restored(case, block, tmp_path, **options)

@@ -10,7 +10,7 @@ import torch
 from lavadl_ref import bootstrap
 from lavadl_ref.bootstrap import Mode
 from lavadl_ref.bootstrap.ann_sampler import AnnSampler
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore")]
 upstream.slayer()
@@ -34,7 +34,7 @@ def population(rng, steps, spread, gain, offset, top):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_curves_value_and_gradient(seed):
+def test_curves_have_value_and_gradient_of_lava_dl(seed):
     rng = np.random.default_rng(seed)
     steps = int(rng.choice([16, 32, 100]))
     ours, their = AnnSampler(), theirs.ann_sampler.AnnSampler()
@@ -58,7 +58,7 @@ def test_curves_value_and_gradient(seed):
         assert torch.equal(*gradients)
 
 
-def test_samples_without_a_spike():
+def test_samples_without_a_spike_give_the_same_curve():
     their, ours = theirs.ann_sampler.AnnSampler(), AnnSampler()
     for each in (their, ours):
         each.append(torch.zeros(9, 4), torch.rand(9, 1))
@@ -68,7 +68,7 @@ def test_samples_without_a_spike():
 
 
 @pytest.mark.parametrize("options", [{}, {"num_sample_iter": 3, "sample_period": 4, "crossover_epochs": [1, 2, 5]}])
-def test_every_mode_of_a_training(options):
+def test_every_mode_of_a_training_is_the_same(options):
     ours, their = bootstrap.routine.Scheduler(**options), theirs.routine.Scheduler(**options)
     for epoch, iteration, train in itertools.product(range(12), range(13), [True, False]):
         modes = [each.mode(epoch, iteration, train) for each in (ours, their)]
@@ -110,7 +110,7 @@ def run(network, modes, x):
     return y.detach(), gradients
 
 
-def test_networks_in_every_mode():
+def test_networks_give_the_same_in_every_mode():
     """Ours loads a checkpoint of lava-dl's; lava-dl has no `delay_shift` of its own default, see the errata."""
     ours, their = networks()
     for block in their:
@@ -135,6 +135,6 @@ def test_networks_in_every_mode():
             torch.testing.assert_close(a.flatten(), b.flatten(), atol=1e-3 * b.abs().max().item() + 1e-6, rtol=1e-3)
 
 
-def test_their_default_shift():
+def test_lava_dl_has_a_default_shift():
     assert theirs.block.cuba.Dense(NEURON, 3, 3).delay_shift is True
     assert bootstrap.block.cuba.Dense(NEURON, 3, 3).delay_shift is False

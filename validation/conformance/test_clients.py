@@ -11,7 +11,6 @@ import functools
 import importlib
 import importlib.util
 import os
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -22,8 +21,8 @@ import torch
 
 from lavadl_ref import drop_in
 from lavadl_ref.deployed import reference
-from tests import PATIENCE
-from validation.conformance import upstream
+from tests.support import upstream
+from tests.support.scripts import python
 
 pytestmark = pytest.mark.upstream
 
@@ -107,7 +106,7 @@ def _installed():
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_in_one_process(name, seed):
+def test_a_client_gives_the_same_in_one_process(name, seed):
     """The results of both, computed one after the other in this interpreter."""
     compare(ours(name, seed), theirs(name, seed))
 
@@ -123,20 +122,12 @@ torch.save(names["run"](int(sys.argv[2])), sys.argv[3])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_as_a_script(name, tmp_path):
+def test_a_client_runs_as_a_script(name, tmp_path):
     """The file itself, two lines put before it, in an interpreter of its own."""
-    command = [sys.executable, "-c", SCRIPT, str(CLIENTS / f"{name}.py"), str(SEEDS[0]), str(tmp_path / "found.pt")]
+    arguments = ["-c", SCRIPT, CLIENTS / f"{name}.py", SEEDS[0], tmp_path / "found.pt"]
     search = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": search},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") >= 5
+    said = python(*arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": search})
+    assert said.count("\n") >= 5
     compare(torch.load(tmp_path / "found.pt", weights_only=True), theirs(name, SEEDS[0]))
 
 
@@ -153,7 +144,7 @@ def test_a_client_has_something_to_say(name):
 
 
 def test_own_blocks_are_exact_as_integers(tmp_path):
-    """What a client derived from the abstract classes gives the integers that its file gives."""
+    """A block that a client derived from the abstract classes gives the integers of its file."""
     with aside():
         client = loaded("own_blocks")
     torch.manual_seed(5)
@@ -192,7 +183,7 @@ def test_lava_dl_is_back_afterwards():
     assert slayer is before is sys.modules[f"{ROOT}.slayer"]
 
 
-def test_a_voltage_that_is_handed_over_before_the_first_input():
+def test_a_voltage_that_is_handed_over_before_the_first_input_is_kept():
     """lava-dl forgets it unless the current is handed over too."""
     params = {"threshold": 1, "current_decay": 1, "voltage_decay": 0.25, "persistent_state": True}
     x, found = torch.full((2, 5, 3), 0.25), []

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from validation.conformance import upstream
+from tests.support import upstream
+from validation.conformance._compare import close, gradient
 
 pytestmark = [
     pytest.mark.upstream,
@@ -53,16 +54,6 @@ def parameters(seed, norm=None, **options):
     return [params if norm is None else {**params, "norm": getattr(root.neuron.norm, norm)} for root in BOTH]
 
 
-def gradient(shape, seed=9):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def close(actual, expected):
-    """Equal to the rounding of float32 sums over time."""
-    largest = expected.abs().max().item()
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5 * largest + 1e-12)
-
-
 # -- arguments --------------------------------------------------------------------------------
 
 
@@ -78,7 +69,7 @@ def arguments(function):
         "synapse.Unpool", "axon.delay", "axon.Delay",
     ],
 )  # fmt: skip
-def test_same_arguments(name):
+def test_cuba_has_the_arguments_of_lava_dl(name):
     parts = list(BOTH)
     for step in name.split("."):
         parts = [getattr(part, step) for part in parts]
@@ -88,7 +79,7 @@ def test_same_arguments(name):
 @pytest.mark.parametrize(
     "name", ["Input", "Affine", "TimeDecimation", "Flatten", "Average", "Dense", "Conv", "ConvT", "Pool", "Unpool"]
 )
-def test_same_block_arguments(name):
+def test_cuba_blocks_have_the_arguments_of_lava_dl(name):
     """lava-dl's blocks take anything; the abstract block beneath names the arguments."""
     abstract = next(c for c in getattr(theirs.block.cuba, name).__mro__ if c.__name__ == f"Abstract{name}")
     assert arguments(getattr(ours.block.cuba, name)) == arguments(abstract)
@@ -96,7 +87,7 @@ def test_same_block_arguments(name):
 
 @pytest.mark.parametrize("threshold", [0.1, 0.999, 1, 1.25])
 @pytest.mark.parametrize("decay", [0, 0.3, 0.5, 1])
-def test_device_parameters(threshold, decay):
+def test_cuba_has_the_device_parameters_of_lava_dl(threshold, decay):
     actual, expected = (root.neuron.cuba.Neuron(threshold, decay, decay) for root in BOTH)
     assert actual.device_params == expected.device_params
     for name in ("threshold", "v_th_mant", "weight_exponent", "cx_current_decay", "w_scale", "s_scale", "p_scale"):
@@ -107,7 +98,7 @@ def test_device_parameters(threshold, decay):
     assert {key: ours_back[key] for key in theirs_back} == theirs_back
 
 
-def test_quantiser():
+def test_cuba_has_the_quantiser_of_lava_dl():
     w = torch.linspace(-5, 5, 2003)
     actual, expected = (root.neuron.cuba.Neuron(1, 0.3, 0.1) for root in BOTH)
     assert torch.equal(actual.quantize_8bit(w), expected.quantize_8bit(w))
@@ -121,7 +112,7 @@ def test_quantiser():
 @SEEDS
 @pytest.mark.parametrize("graded", [False, True])
 @NORMS
-def test_neuron(shape, seed, graded, norm):
+def test_a_cuba_neuron_gives_the_same(shape, seed, graded, norm):
     """Current, voltage, spikes and input gradients, in training and in evaluation."""
     pair = [
         root.neuron.cuba.Neuron(**params, graded_spike=graded)
@@ -152,7 +143,7 @@ def test_neuron(shape, seed, graded, norm):
             pair[0].norm.load_state_dict(pair[1].norm.state_dict())
 
 
-def test_equality_at_the_threshold():
+def test_equality_at_the_threshold_is_no_spike_in_both():
     """64 of 64 is not a spike, 65 is; the voltage is kept at equality."""
     x = torch.tensor([63, 64, 65, 64.015625]).reshape(1, 4, 1).repeat(1, 1, 3) / 64
     for decay in (1.0, 0.5):
@@ -163,7 +154,7 @@ def test_equality_at_the_threshold():
 
 
 @SEEDS
-def test_own_parameters(seed):
+def test_cuba_parameters_of_channels_give_the_same(seed):
     """One decay per channel, where lava-dl supports it: without space."""
     x = signal((2, 3, 40), seed)
     decays = {"current_decay": (0.05, 0.9), "voltage_decay": (0.01, 0.5)}
@@ -190,7 +181,7 @@ def test_own_parameters(seed):
 
 @SHAPES
 @SEEDS
-def test_persistent_state(shape, seed):
+def test_the_persistent_state_of_cuba_is_the_same(shape, seed):
     pair = [root.neuron.cuba.Neuron(**parameters(seed)[0], persistent_state=True) for root in BOTH]
     x = signal(shape, seed)
     for lo, hi in ((0, 7), (7, 8), (8, 40)):
@@ -202,8 +193,8 @@ def test_persistent_state(shape, seed):
 
 @SHAPES
 @SEEDS
-def test_decay_gradients_without_spikes(shape, seed):
-    """Where nothing is reset, lava-dl's decay gradients are -4096 times the gradient of the loss."""
+def test_decay_gradients_without_spikes_are_the_same(shape, seed):
+    """Without a reset, lava-dl's decay gradients are -4096 times the gradient of the loss."""
     params, _ = parameters(seed, requires_grad=True)
     params.update(threshold=30.0, current_decay=max(0.1, params["current_decay"]), voltage_decay=0.3, tau_grad=0.1)
     results = []
@@ -220,7 +211,7 @@ def test_decay_gradients_without_spikes(shape, seed):
 
 
 @SEEDS
-def test_gradient_of_the_current_decay_with_spikes(seed):
+def test_the_gradient_of_the_current_decay_with_spikes_is_the_same(seed):
     """The current is never reset: the factor holds for its decay in any case."""
     params, _ = parameters(seed, requires_grad=True)
     params["current_decay"] = 0.4
@@ -236,7 +227,7 @@ def test_gradient_of_the_current_decay_with_spikes(seed):
 
 @pytest.mark.parametrize("graded", [False, True])
 @pytest.mark.parametrize("scale", [1, 64])
-def test_spike(graded, scale):
+def test_the_spike_function_gives_the_same(graded, scale):
     results = []
     for root in BOTH:
         voltage = signal((2, 3, 40)).requires_grad_()
@@ -252,7 +243,7 @@ def test_spike(graded, scale):
 
 @SHAPES
 @pytest.mark.parametrize(("value", "sampling"), [(1, 1), (3.7, 1), (-2, 1), (5, 2)])
-def test_delay(shape, value, sampling):
+def test_the_delay_function_gives_the_same(shape, value, sampling):
     results = []
     for root in BOTH:
         x = signal(shape).requires_grad_()
@@ -265,7 +256,7 @@ def test_delay(shape, value, sampling):
 
 @pytest.mark.parametrize("grad_scale", [1, 0.5])
 @SHAPES
-def test_learnt_delay(shape, grad_scale):
+def test_a_learnt_delay_gives_the_same(shape, grad_scale):
     results = []
     for root in BOTH:
         layer = root.axon.Delay(max_delay=10, grad_scale=grad_scale)
@@ -329,7 +320,7 @@ def compare(pair, shape, seed=0):
 
 @SEEDS
 @pytest.mark.parametrize("name", BLOCKS)
-def test_block(name, seed):
+def test_a_cuba_block_gives_the_same(name, seed):
     pair = blocks(name, seed)
     y = compare(pair, BLOCKS[name][1], seed)
     assert y.any()
@@ -337,7 +328,7 @@ def test_block(name, seed):
 
 @pytest.mark.parametrize("name", ["Dense", "Conv", "ConvT", "Pool", "Unpool"])
 @pytest.mark.parametrize(("shift", "delay"), [(True, False), (True, True), (False, False), (False, True)])
-def test_block_shift_and_delay(name, shift, delay):
+def test_a_cuba_block_with_shift_and_delay_gives_the_same(name, shift, delay):
     pair = blocks(name, 3, delay=delay, delay_shift=shift)
     if delay:
         for block in pair:
@@ -351,7 +342,7 @@ def test_block_shift_and_delay(name, shift, delay):
 
 @pytest.mark.parametrize("name", ["Dense", "Conv", "ConvT"])
 @pytest.mark.parametrize("norm", ["MeanOnlyBatchNorm", "WgtScaleBatchNorm"])
-def test_block_with_norm_in_evaluation(name, norm):
+def test_a_cuba_block_with_a_norm_in_evaluation_gives_the_same(name, norm):
     pair = blocks(name, 3, norm)
     for seed in range(3):
         for block in pair:
@@ -363,7 +354,7 @@ def test_block_with_norm_in_evaluation(name, norm):
 
 
 @pytest.mark.parametrize("name", ["Dense", "Conv", "ConvT"])
-def test_block_with_weight_norm(name):
+def test_a_cuba_block_with_a_weight_norm_gives_the_same(name):
     pair = blocks(name, 3, weight_norm=True)
     x = spikes((3, *BLOCKS[name][1], 40))
     for actual, expected in zip(pair[0].synapse.parameters(), pair[1].synapse.parameters(), strict=True):
@@ -378,11 +369,11 @@ def test_block_with_weight_norm(name):
 
 
 @pytest.mark.parametrize("dynamics", [True, False])
-def test_affine(dynamics):
+def test_an_affine_block_gives_the_same(dynamics):
     compare(blocks("Affine", 3, dynamics=dynamics), (12,))
 
 
-def test_mask():
+def test_a_masked_block_gives_the_same():
     mask = torch.tensor(np.random.default_rng(0).random((5, 12)) < 0.5)
     pair = blocks("Dense", 3, mask=mask.float())
     x = spikes((3, 12, 40))
@@ -390,7 +381,7 @@ def test_mask():
 
 
 @pytest.mark.parametrize("shape", [(12,), (2, 3, 4)])
-def test_dense_input_of_any_form(shape):
+def test_a_dense_block_takes_input_of_any_form(shape):
     neurons = 12 if len(shape) == 1 else (4, 3, 2)
     params, _ = parameters(3)
     pair = []
@@ -401,7 +392,7 @@ def test_dense_input_of_any_form(shape):
 
 
 @pytest.mark.parametrize("name", ["Dense", "Conv"])
-def test_persistent_blocks_in_inference(name):
+def test_persistent_blocks_in_inference_give_the_same(name):
     params, _ = parameters(3, persistent_state=True)
     pair = []
     for root in BOTH:
@@ -414,7 +405,7 @@ def test_persistent_blocks_in_inference(name):
             assert torch.equal(actual, expected)
 
 
-def test_network_training_step():
+def test_a_training_step_of_a_network_gives_the_same():
     """Two layers: spikes, loss and all weight gradients."""
     params, _ = parameters(3)
     params.update(threshold=1.0, current_decay=0.3, voltage_decay=0.1, tau_grad=0.1, scale_grad=1)

@@ -147,7 +147,7 @@ def random_sums(rng: np.random.Generator, parts: int, amplitude: int) -> np.ndar
 
 @pytest.mark.parametrize("amplitude", AMPLITUDES)
 @pytest.mark.parametrize("name", CASES)
-def test_neurons(name, amplitude):
+def test_deployed_neurons_equal_lavas_processes(name, amplitude):
     """Every message and every state; with the largest sums some leave the device's widths, with the least none."""
     case = CASES[name]
     moved, beyond = 0, False
@@ -211,7 +211,7 @@ WEIGHTS = {
 @pytest.mark.parametrize("amplitude", MESSAGES)
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("process", ["Dense", "Sparse", "DelayDense", "DelaySparse"])
-def test_fully_connected(process, weights, amplitude):
+def test_dense_sums_equal_lavas_processes(process, weights, amplitude):
     """Sums of 32 bits, one step after the messages and their delay; beyond 32 bits they wrap."""
     rng = np.random.default_rng(MESSAGES.index(amplitude))
     weight = WEIGHTS[weights](rng)
@@ -238,7 +238,7 @@ def wrapped(total: np.ndarray[Any, Any], bits: int) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("amplitude", MESSAGES)
 @pytest.mark.parametrize("geometry", [{}, {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}])
-def test_convolution(geometry, amplitude):
+def test_convolved_sums_equal_lavas_processes(geometry, amplitude):
     """Sums of 24 bits, one step after the messages; beyond 24 bits they wrap, and so they do beyond 32."""
     rng = np.random.default_rng(MESSAGES.index(amplitude))
     groups = geometry.get("groups", 1)
@@ -256,7 +256,7 @@ def test_convolution(geometry, amplitude):
 
 
 @pytest.mark.parametrize("amplitude", MESSAGES)
-def test_pool(amplitude):
+def test_pooled_sums_equal_lavas_convolution(amplitude):
     """Lava's convolution over each channel by itself."""
     rng = np.random.default_rng(MESSAGES.index(amplitude))
     x = random_messages(rng, (6, 4, 3), amplitude)

@@ -6,7 +6,7 @@ import inspect
 import pytest
 import torch
 
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 upstream.slayer()
@@ -21,7 +21,7 @@ SEEDS = pytest.mark.parametrize("seed", range(4))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_same_functions(name):
+def test_the_dynamics_have_the_functions_of_lava_dl(name):
     ours, theirs = (
         {
             key: [(p.name, p.default) for p in inspect.signature(function).parameters.values()]
@@ -59,7 +59,7 @@ def arguments(name, shape, seed, own=False):
 @pytest.mark.parametrize("name", NAMES)
 @SHAPES
 @SEEDS
-def test_dynamics(name, shape, seed):
+def test_the_dynamics_give_the_same(name, shape, seed):
     results = []
     for module in MODULES[name]:
         given = arguments(name, shape, seed)
@@ -81,15 +81,15 @@ def test_dynamics(name, shape, seed):
 
 @pytest.mark.parametrize("name", NAMES)
 @SEEDS
-def test_decays_of_channels(name, seed):
-    """Where lava-dl supports them: without space."""
+def test_the_dynamics_with_decays_of_channels_give_the_same(name, seed):
+    """Inputs without space alone, as lava-dl supports no others."""
     results = [module.dynamics(**arguments(name, (2, 3, 30), seed, own=True)) for module in MODULES[name]]
     for a, e in zip(*(r if isinstance(r, tuple) else (r,) for r in results), strict=True):
         assert torch.equal(a, e)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_spike_leaves(name):
+def test_the_state_after_a_spike_is_the_same(name):
     state, th = torch.tensor([0.5, -0.2, 1.5]), torch.tensor([1.0, 1.25, 0.5])
     spike = torch.tensor([0.0, 1.0, 2.5])
     known = {"state": state, "real_state": state, "imag_state": state, "ref_state": state, "th_state": th}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lavadl_ref import exchange
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = [
     pytest.mark.upstream,
@@ -101,7 +101,7 @@ def assert_weight(actual, synapse):
 
 @pytest.mark.parametrize("delay", [False, True], ids=["", "delay"])
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_dense(tmp_path, name, delay):
+def test_a_dense_layer_of_lava_dl_is_read(tmp_path, name, delay):
     block = getattr(theirs.block, name).Dense(dict(PARAMETERS[name]), 4, 3, weight_scale=3, delay=delay)
     layer = read(export(tmp_path, block, DENSE))
     assert type(layer) is exchange.Dense
@@ -118,7 +118,7 @@ def test_dense(tmp_path, name, delay):
 
 
 @pytest.mark.parametrize("name", SPIKING)
-def test_parameters_per_channel(tmp_path, name):
+def test_parameters_per_channel_of_lava_dl_are_read(tmp_path, name):
     block = getattr(theirs.block, name).Dense({**PARAMETERS[name], "shared_param": False}, 4, 3)
     layer = read(export(tmp_path, block, DENSE))
     assert_neuron(layer, block.neuron)
@@ -127,7 +127,7 @@ def test_parameters_per_channel(tmp_path, name):
 
 @pytest.mark.parametrize("norm", ["MeanOnlyBatchNorm", "WgtScaleBatchNorm"])
 @pytest.mark.parametrize("name", REAL)
-def test_norm(tmp_path, name, norm):
+def test_a_norm_of_lava_dl_is_read(tmp_path, name, norm):
     kind = getattr(theirs.neuron.norm, norm)
     block = getattr(theirs.block, name).Dense({**PARAMETERS[name], "norm": kind}, 4, 3, weight_scale=3)
     layer = read(export(tmp_path, block, DENSE))
@@ -136,7 +136,7 @@ def test_norm(tmp_path, name, norm):
 
 
 @pytest.mark.parametrize("name", ["cuba", "alif", "rf", "rf_iz", "adrf"])
-def test_graded_spikes(tmp_path, name):
+def test_graded_spikes_of_lava_dl_are_read(tmp_path, name):
     block = getattr(theirs.block, name).Dense({**PARAMETERS[name], "graded_spike": True}, 4, 3)
     assert read(export(tmp_path, block, DENSE)).neuron["graded_spike"] is True
 
@@ -144,7 +144,7 @@ def test_graded_spikes(tmp_path, name):
 @pytest.mark.parametrize("delay", [False, True], ids=["", "delay"])
 @pytest.mark.parametrize("kind", ["Conv", "ConvT", "Pool", "Unpool"])
 @pytest.mark.parametrize("name", REAL)
-def test_windows(tmp_path, name, kind, delay):
+def test_windows_of_lava_dl_are_read(tmp_path, name, kind, delay):
     pooling = kind.endswith("ool")
     arguments = (2,) if pooling else (2, 4, 3, 1, 1)
     block = getattr(getattr(theirs.block, name), kind)(dict(PARAMETERS[name]), *arguments, weight_scale=3, delay=delay)
@@ -156,7 +156,7 @@ def test_windows(tmp_path, name, kind, delay):
 
 
 @pytest.mark.parametrize("name", ["cuba", "alif"])
-def test_recurrent(tmp_path, name):
+def test_a_recurrent_layer_of_lava_dl_is_read(tmp_path, name):
     block = getattr(theirs.block, name).Recurrent(dict(PARAMETERS[name]), 4, 3, weight_scale=3)
     layer = read(export(tmp_path, block, DENSE))
     assert type(layer) is exchange.Recurrent
@@ -166,14 +166,14 @@ def test_recurrent(tmp_path, name):
     assert layer.weight_rec_imag is layer.input_bias is None
 
 
-def test_neurons_that_never_spike(tmp_path):
+def test_neurons_of_lava_dl_that_never_spike_are_read(tmp_path):
     layer = read(export(tmp_path, theirs.block.cuba.Affine(dict(PARAMETERS["cuba"]), 4, 3), DENSE))
     assert layer.neuron["threshold"] == 2**18 - 1
 
 
 @pytest.mark.parametrize("gain", [{}, {"weight": 0.5, "bias": -0.25}], ids=["", "gain"])
 @pytest.mark.parametrize("name", REAL)
-def test_input(tmp_path, name, gain):
+def test_an_input_layer_of_lava_dl_is_read(tmp_path, name, gain):
     block = getattr(theirs.block, name).Input(dict(PARAMETERS[name]), **gain)
     layer = read(export(tmp_path, block, DENSE))
     assert type(layer) is exchange.Input
@@ -181,7 +181,7 @@ def test_input(tmp_path, name, gain):
     assert (layer.weight, layer.bias) == ((32, -16) if gain else (64, 0))
 
 
-def test_sigma_delta_output(tmp_path):
+def test_a_sigma_delta_output_of_lava_dl_is_read(tmp_path):
     block = theirs.block.sigma_delta.Output(dict(PARAMETERS["sigma_delta"]), 4, 3)
     layer = read(export(tmp_path, block, DENSE))
     assert layer.neuron["sigma_output"] is True
@@ -189,5 +189,5 @@ def test_sigma_delta_output(tmp_path):
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_flatten(tmp_path, name):
+def test_a_flatten_layer_of_lava_dl_is_read(tmp_path, name):
     assert read(export(tmp_path, getattr(theirs.block, name).Flatten(), SPATIAL)).shape == (72,)

@@ -4,14 +4,13 @@ It is for events of both polarities (it moves a single one to channel 0), at one
 the others when they should add up), neurons below 256, and payloads at a sampling time of 1.
 """
 
-import inspect
-
 import numpy as np
 import pytest
 import torch
 
 from lavadl_ref.slayer import io as ours
-from validation.conformance import upstream
+from tests.support import upstream
+from validation.conformance._compare import signature
 
 pytestmark = pytest.mark.upstream
 theirs = upstream.slayer().io
@@ -29,15 +28,11 @@ METHODS = ["__init__", "to_tensor", "fill_tensor", "show", "anim"]
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *(f"Event.{name}" for name in METHODS)])
-def test_arguments_have_the_same_names_order_and_defaults(name):
+def test_io_has_the_arguments_of_lava_dl(name):
     actual, expected = ours, theirs
     for part in name.split("."):
         actual, expected = getattr(actual, part), getattr(expected, part)
-    pairs = [
-        [(p.name, p.default, p.kind) for p in inspect.signature(function).parameters.values()]
-        for function in (actual, expected)
-    ]
-    assert pairs[0] == pairs[1]
+    assert signature(actual) == signature(expected)
 
 
 def recording(seed, dim, graded=False, most=40):
@@ -68,7 +63,7 @@ def same(actual, expected):
 
 @pytest.mark.parametrize("dim", [1, 2])
 @pytest.mark.parametrize(("graded", "sampling_time"), [(False, 1), (False, 2), (False, 0.5), (True, 1)])
-def test_to_tensor(dim, graded, sampling_time):
+def test_the_tensor_of_an_event_is_the_same(dim, graded, sampling_time):
     actual, expected = both(recording(1, dim, graded))
     tensor = actual.to_tensor(sampling_time)
     np.testing.assert_array_equal(tensor, expected.to_tensor(sampling_time))
@@ -79,14 +74,14 @@ def test_to_tensor(dim, graded, sampling_time):
 
 @pytest.mark.parametrize("mode", ["OR", "SUM"])
 @pytest.mark.parametrize("shape", [(2, 40, 40, 61), (2, 20, 50, 30), (1, 40, 40, 60)])
-def test_fill_tensor(mode, shape):
+def test_a_filled_tensor_is_the_same(mode, shape):
     actual, expected = both(recording(2, 2))
     filled = actual.fill_tensor(torch.zeros(shape), binning_mode=mode)
     assert torch.equal(filled, expected.fill_tensor(torch.zeros(shape), binning_mode=mode))
     assert filled.any()
 
 
-def test_fill_tensor_after_augmentation():
+def test_a_tensor_filled_after_augmentation_is_the_same():
     pair = both(recording(3, 2))
     filled = []
     for event in pair:
@@ -96,7 +91,7 @@ def test_fill_tensor_after_augmentation():
     assert 0 < filled[0].sum() < 30
 
 
-def test_random_shift_draws_the_same():
+def test_the_random_shift_is_drawn_as_by_lava_dl():
     pair = both(recording(4, 1))
     np.random.seed(5)  # noqa: NPY002
     actual = [pair[0].fill_tensor(torch.zeros(2, 1, 40, 60), random_shift=True) for _ in range(10)]
@@ -109,7 +104,7 @@ def test_random_shift_draws_the_same():
 @pytest.mark.parametrize("shape", [(2, 6, 9), (2, 4, 5, 9)])
 @pytest.mark.parametrize("graded", [False, True])
 @pytest.mark.parametrize("sampling_time", [1, 2])
-def test_tensor_to_event(shape, graded, sampling_time):
+def test_tensor_to_event_gives_the_same(shape, graded, sampling_time):
     generator = torch.Generator().manual_seed(6)
     tensor = (torch.rand(shape, generator=generator) < 0.3).float() / sampling_time
     if graded:
@@ -122,7 +117,7 @@ FORMATS = [("1d", 1, 256), ("2d", 2, 256), ("np", 1, 60_000), ("np", 2, 60_000)]
 
 
 @pytest.mark.parametrize(("form", "dim", "most"), FORMATS)
-def test_files(tmp_path, form, dim, most):
+def test_event_files_have_the_same_bytes(tmp_path, form, dim, most):
     """The same bytes, and each reads the other's."""
     actual, expected = both(recording(7, dim, most=most))
     paths = [tmp_path / "ours.npy", tmp_path / "theirs.npy"]
@@ -133,7 +128,7 @@ def test_files(tmp_path, form, dim, most):
     same(getattr(ours, f"read_{form}_spikes")(str(paths[1])), actual)
 
 
-def test_array_in_microseconds(tmp_path):
+def test_an_array_in_microseconds_is_read_the_same(tmp_path):
     path = str(tmp_path / "a.npy")
     np.save(path, np.array([[3, 0, 1500], [1, 1, 7_000_000]]))
     actual, expected = (module.read_np_spikes(path, time_unit=1e-6) for module in (ours, theirs))
@@ -141,7 +136,7 @@ def test_array_in_microseconds(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["input.bs1", "output.bs1"])
-def test_recorded_files(data, name):
+def test_recorded_files_are_read_the_same(data, name):
     """They have one polarity, which a tensor of one channel takes."""
     path = data / "oxford" / name
     if not path.is_file():
@@ -152,7 +147,7 @@ def test_recorded_files(data, name):
     assert actual.any()
 
 
-def test_where_their_times_leave_the_half_of_a_step(tmp_path):
+def test_their_times_may_leave_the_half_of_a_step(tmp_path):
     """They multiply by the unit and by 1000, which rounds twice: times at x.5 may move, others keep their step."""
     path = str(tmp_path / "a.npy")
     at = np.arange(0, 4000, 0.25)
@@ -164,7 +159,7 @@ def test_where_their_times_leave_the_half_of_a_step(tmp_path):
     assert (actual[ties] != expected[ties]).any()
 
 
-def test_a_recording_in_milliseconds(data, tmp_path):
+def test_a_recording_in_milliseconds_is_read_the_same(data, tmp_path):
     """Of a recorded train as an array: a tensor has each event where the file of five bytes an event has it."""
     source = data / "oxford" / "input.bs1"
     if not source.is_file():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer import classifier, loss
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = pytest.mark.upstream
 theirs = upstream.slayer()
@@ -53,19 +53,19 @@ def test_classifiers_have_the_same_arguments(name):
 
 @reductions
 @pytest.mark.parametrize("order", [1, 2, 3])
-def test_spike_time(order, reduction):
+def test_spike_time_equals_lava_dls(order, reduction):
     agree("SpikeTime", (2, 7, order, reduction), spikes(), spikes(seed=1))
 
 
 @reductions
 @shapes
-def test_spike_rate(shape, reduction):
+def test_spike_rate_equals_lava_dls(shape, reduction):
     agree("SpikeRate", (0.8, 0.1, None, reduction), spikes(shape), LABEL)
 
 
 @reductions
 @shapes
-def test_spike_rate_in_a_window_with_a_label_each_step(shape, reduction):
+def test_spike_rate_in_a_window_equals_lava_dls(shape, reduction):
     agree("SpikeRate", (0.8, 0.1, 4, reduction), spikes(shape), STEP_LABEL)
 
 
@@ -73,14 +73,14 @@ def test_spike_rate_in_a_window_with_a_label_each_step(shape, reduction):
 @shapes
 @pytest.mark.parametrize("mode", ["probability", "softmax"])
 @pytest.mark.parametrize("window", [None, 4])
-def test_spike_max_where_the_label_is_not_silent(window, mode, shape, reduction):
+def test_spike_max_of_a_label_with_spikes_equals_lava_dls(window, mode, shape, reduction):
     x = spikes(shape)
     x[..., ::3] = 1  # a spike in every window, the first included
     agree("SpikeMax", (window, mode, reduction), x, LABEL)
 
 
 @reductions
-def test_spike_moid(reduction):
+def test_spike_moid_equals_lava_dls(reduction):
     agree("SpikeMoid", (None, reduction, 2, 0.1), spikes(), HOT)
     agree("SpikeMoid", (4, reduction, 2, 0.1), spikes(), HOT[..., None].repeat(1, 1, STEPS))
 
@@ -88,7 +88,7 @@ def test_spike_moid(reduction):
 @reductions
 @pytest.mark.parametrize("wanted", ["no class", "every class", "one-hot"])
 @pytest.mark.parametrize("window", [None, 4])
-def test_spike_moid_value_where_the_sigmoid_saturates(window, wanted, reduction):
+def test_spike_moid_of_a_saturated_sigmoid_equals_lava_dls(window, wanted, reduction):
     label = {"no class": torch.zeros(2, 3), "every class": torch.ones(2, 3), "one-hot": HOT}[wanted]
     # the rates reach 0 and 1 in the window: logits of +-50, far beyond what float32 tells from certainty
     x, arguments = spikes(), (window, reduction, 0.01, 0.5)
@@ -105,7 +105,7 @@ def test_spike_moid_learns_from_a_certain_miss_where_lava_dl_does_not():
     assert slopes == [pytest.approx(100), 0]
 
 
-def test_sparsity_enforcer():
+def test_the_sparsity_enforcer_equals_lava_dls():
     values = []
     for root in (loss, theirs.loss):
         enforcer = root.SparsityEnforcer(0.1, 2.0)
@@ -117,7 +117,7 @@ def test_sparsity_enforcer():
 
 @shapes
 @pytest.mark.parametrize("mode", ["probability", "softmax", "logsoftmax"])
-def test_rate(shape, mode):
+def test_the_rate_classifier_equals_lava_dls(shape, mode):
     x = spikes(shape)
     torch.testing.assert_close(classifier.Rate.rate(x), theirs.classifier.Rate.rate(x))
     torch.testing.assert_close(classifier.Rate.confidence(x, mode), theirs.classifier.Rate.confidence(x, mode))
@@ -125,7 +125,7 @@ def test_rate(shape, mode):
 
 
 @pytest.mark.parametrize("mode", ["probability", "softmax", "logsoftmax"])
-def test_moving_window(mode):
+def test_the_moving_window_equals_lava_dls(mode):
     x = spikes()
     actual, expected = (root.MovingWindow(4, mode) for root in (classifier, theirs.classifier))
     torch.testing.assert_close(actual.rate(x), expected.rate(x))

@@ -16,7 +16,8 @@ if not USABLE:
 
 import torch  # noqa: E402
 
-from validation.conformance import _instances, _walk, names, upstream  # noqa: E402
+from tests.support import upstream  # noqa: E402
+from validation.conformance import _instances, _walk, names  # noqa: E402
 from validation.conformance._exceptions import EXCEPTIONS, Exception_  # noqa: E402
 
 upstream.slayer()
@@ -87,7 +88,7 @@ def parameters(function):
         (lambda *a, **b: 0, False),
     ],
 )
-def test_a_signature_that_does_not_fit(ours, fits):
+def test_a_signature_that_does_not_fit_is_found(ours, fits):
     theirs = parameters(lambda a, b=1, *, c=[1, (2,)]: 0)
     assert (_walk.mismatch(theirs, parameters(ours)) is None) == fits
 
@@ -124,7 +125,7 @@ class Fixed(Same):
 
 
 @pytest.mark.parametrize(("ours", "good"), [(Same, True), (Explaining, True), (Silent, False), (Fixed, False)])
-def test_an_attribute_that_is_taken_without_a_word(ours, good):
+def test_an_attribute_that_is_taken_without_a_word_is_found(ours, good):
     found = names.Found()
     _instances.compare_attributes(found, "x", Theirs(), ours())
     assert found.counts["attribute"] == 4
@@ -134,14 +135,14 @@ def test_an_attribute_that_is_taken_without_a_word(ours, good):
 
 
 @pytest.mark.parametrize(("value", "same"), [(3, True), (3.0, True), (4, False), (None, False), (Theirs, False)])
-def test_a_value_that_is_another(value, same):
+def test_a_value_that_is_another_is_found(value, same):
     found, ours = names.Found(), Same()
     ours.number = value
     _instances.compare_attributes(found, "x", Theirs(), ours)
     assert ("value x.number" in found.differences) is not same
 
 
-def test_a_name_that_is_missing():
+def test_a_name_that_is_missing_is_found():
     module = types.ModuleType("lava.lib.dl.x")
     function = types.FunctionType((lambda: 0).__code__, {}, "own")
     function.__module__ = "lava.lib.dl.x"
@@ -149,7 +150,7 @@ def test_a_name_that_is_missing():
     assert set(_walk.names(module, "lava.lib.dl")) == {"own", "LIMIT"}
 
 
-def test_a_difference_without_an_entry_and_an_entry_without_a_difference():
+def test_differences_without_entry_and_entries_without_difference_are_found():
     found = names.Found(differences={"name a.b": "missing", "member a.C.d": "missing"})
     table = (Exception_(("name a.*", "name b.*"), "", "", ""),)
     assert names.unexplained(found, table) == ["member a.C.d: missing"]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from lavadl_ref.netx import lava_support, modules, utils
-from validation.conformance import upstream
+from tests.support import upstream
+from tests.support.net_files import legacy_layer
 
 pytestmark = pytest.mark.upstream
 
@@ -32,7 +33,7 @@ MATRICES = RANGES.flatmap(
 )
 
 
-def test_the_same_names():
+def test_netx_has_the_names_of_lava_dl():
     assert {mode.name: mode.value for mode in utils.SYNAPSE_SIGN_MODE} == {
         mode.name: mode.value for mode in THEIR_UTILS.SYNAPSE_SIGN_MODE
     }
@@ -41,7 +42,7 @@ def test_the_same_names():
 
 
 @given(MATRICES)
-def test_weight_bits(weight):
+def test_weight_bits_equal_lava_dls(weight):
     assume(weight.any())
     assume(not (weight.max() == 255 and weight.min() < 0))  # theirs: all weights 0
     smallest = -int(weight.min())
@@ -55,7 +56,7 @@ def test_weight_bits(weight):
 
 
 @pytest.mark.parametrize("smallest", [-1, -2, -64, -256])
-def test_where_their_inhibitory_weights_leave_the_range_of_lavas(smallest):
+def test_inhibitory_weights_of_lava_dl_leave_the_range_of_lavas(smallest):
     weight = np.array([[smallest, smallest]])
     assert THEIR_UTILS.optimize_weight_bits(weight.copy())[0].min() == -256
     shifted, _, _, mode = utils.optimize_weight_bits(weight)
@@ -63,14 +64,14 @@ def test_where_their_inhibitory_weights_leave_the_range_of_lavas(smallest):
 
 
 @given(arrays(np.int64, array_shapes(max_dims=2, max_side=5), elements=st.integers(0, 62)))
-def test_delay_bits(delays):
+def test_delay_bits_equal_lava_dls(delays):
     longest = int(delays.max())
     assume(longest & (longest - 1))  # theirs: one bit too few for 2**k, and no number for 0
     assert utils.num_delay_bits(delays) == THEIR_UTILS.num_delay_bits(delays)
 
 
 @pytest.mark.parametrize("longest", [1, 2, 4, 8, 16, 32])
-def test_where_their_delay_bits_are_too_few(longest):
+def test_delay_bits_of_lava_dl_may_be_too_few(longest):
     assert 2 ** int(THEIR_UTILS.num_delay_bits(np.array([longest]))) <= longest
     assert 2 ** utils.num_delay_bits(np.array([longest])) > longest
 
@@ -92,12 +93,8 @@ READABLE = [
 @pytest.fixture
 def path(tmp_path):
     with h5py.File(tmp_path / "x.net", "w") as file:
-        layer = file.create_group("layer/0")
-        layer["type"] = np.array(["dense"], "S10")
-        layer["shape"] = [2]
-        layer["weight"] = np.array([[1, -2], [3, 4]], np.float32)
+        layer = legacy_layer(file)
         layer["bias"] = np.array([5, 6], np.float32)
-        layer["delay"] = np.array([1, 2], np.float32)
         layer["stride"] = [1, 2]
         layer["neuron/type"] = "CUBA"
         layer["neuron/iDecay"] = 7
@@ -109,7 +106,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("place", READABLE)
-def test_values_of_a_file(path, place):
+def test_a_net_dict_gives_the_values_of_lava_dls(path, place):
     theirs, ours = THEIR_UTILS.NetDict(str(path)), utils.NetDict(path)
     held = theirs.f
     try:
@@ -124,7 +121,7 @@ def test_values_of_a_file(path, place):
         held.close()
 
 
-def test_a_value_that_theirs_cannot_read(path):
+def test_a_value_that_theirs_cannot_read_is_read(path):
     theirs = THEIR_UTILS.NetDict(str(path))
     try:
         assert isinstance(theirs["layer"][0]["neuron"]["thDecay"], THEIR_UTILS.NetDict)
@@ -138,7 +135,7 @@ REALS = TYPES.flatmap(lambda dtype: arrays(dtype, array_shapes(max_dims=3), elem
 
 
 @given(REALS, st.integers(0, 12))
-def test_quantize(x, exp):
+def test_netx_quantize_gives_the_same(x, exp):
     theirs, ours = THEIRS.Quantize(exp)(x), modules.Quantize(exp)(x)
     assert ours.dtype == theirs.dtype
     assert np.array_equal(ours, theirs)
@@ -149,21 +146,21 @@ def test_quantize(x, exp):
     st.integers(0, 18),
     st.integers(1, 32),
 )
-def test_dequantize(x, exp, bits):
+def test_netx_dequantize_gives_the_same(x, exp, bits):
     theirs, ours = THEIRS.Dequantize(exp, bits)(x), modules.Dequantize(exp, bits)(x)
     assert ours.dtype == theirs.dtype
     assert np.array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_fifo(depth):
+def test_a_netx_fifo_gives_the_same(depth):
     theirs, ours = THEIRS.FIFO(depth), modules.FIFO(depth)
     assert [ours(i) for i in range(8)] == [theirs(i) for i in range(8)]
     assert ours.time_step == theirs.time_step == 8
 
 
 @pytest.mark.parametrize("part", [THEIRS, modules])
-def test_the_order_of_a_step(part):
+def test_the_order_of_a_step_is_the_same(part):
     class Module(part.AbstractSeqModule):
         def __init__(self):
             super().__init__()

@@ -4,33 +4,32 @@ lava-dl computes its states in float32, which holds integers below 2**24: all ca
 Where lava-dl is wrong the tests beside the neurons say what is right; see docs/errata.md.
 """
 
-import inspect
-
 import numpy as np
 import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from validation.conformance import upstream
+from tests.support import upstream
+from tests.support.families import SPIKING
+from validation.conformance._compare import close, gradient, signature
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 theirs = upstream.slayer()
 BOTH = (ours, theirs)
 
-NAMES = ("alif", "rf", "rf_iz", "adrf", "adrf_iz")
+NAMES = [name for name in SPIKING if name != "cuba"]
 every = pytest.mark.parametrize("name", NAMES)
-# the forward of lava-dl's adrf_iz raises: it is compared through dynamics and spike
 SHAPES = pytest.mark.parametrize("shape", [(2, 3, 40), (2, 3, 4, 5, 40)], ids=["dense", "spatial"])
 SEEDS = pytest.mark.parametrize("seed", range(4))
 GRADED = pytest.mark.parametrize("graded", [False, True])
 
 
 def is_complex(name):
-    return name != "alif"
+    return SPIKING[name].complex
 
 
 def is_adaptive(name):
-    return name[0] == "a"
+    return SPIKING[name].adaptive
 
 
 def signal(name, shape, seed=0, size=1.5):
@@ -79,31 +78,17 @@ def pair(name, seed=0, **options):
 
 
 def fire(name, n, x):
-    """Spikes; of adrf_iz by its parts."""
-    if name != "adrf_iz":
+    """Spikes; by its parts where the forward of lava-dl's neuron raises."""
+    if SPIKING[name].runs_in_lava_dl:
         return n(x)
     return n.spike(*n.dynamics(x))
-
-
-def gradient(shape, seed=9):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def close(actual, expected):
-    """Equal to the rounding of float32 sums over time."""
-    largest = expected.abs().max().item()
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5 * largest + 1e-12)
 
 
 # -- arguments --------------------------------------------------------------------------------
 
 
-def signature(function):
-    return [(p.name, p.default, p.kind) for p in inspect.signature(function).parameters.values()]
-
-
 @every
-def test_same_arguments(name):
+def test_neurons_have_the_arguments_of_lava_dl(name):
     for part in ("Neuron", "neuron_params"):
         actual, expected = (getattr(getattr(root.neuron, name), part) for root in BOTH)
         assert signature(actual) == signature(expected)
@@ -116,7 +101,7 @@ def test_same_arguments(name):
 
 
 @every
-def test_same_attributes(name):
+def test_neurons_have_the_attributes_of_lava_dl(name):
     """All public names of lava-dl's neuron."""
     actual, expected = pair(name)
     module = set(dir(torch.nn.Module()))
@@ -130,7 +115,7 @@ def test_same_attributes(name):
 @every
 @SEEDS
 @GRADED
-def test_device_parameters(name, seed, graded):
+def test_neurons_have_the_device_parameters_of_lava_dl(name, seed, graded):
     """Keys, values and their types: what a file holds."""
     actual, expected = (n.device_params for n in pair(name, seed, graded_spike=graded))
     assert actual == expected
@@ -140,8 +125,8 @@ def test_device_parameters(name, seed, graded):
 
 @pytest.mark.parametrize("name", ["rf", "rf_iz", "alif"])
 @SEEDS
-def test_device_parameters_and_back(name, seed):
-    """lava-dl's alif takes the threshold for its step; some of its adrf and adrf_iz are tuples."""
+def test_device_parameters_of_lava_dl_give_the_neuron_back(name, seed):
+    """lava-dl's alif takes the threshold for its step; some of its adaptive resonators are tuples."""
     params = pair(name, seed, **({"threshold_step": 0.75} if name == "alif" else {}))[1].device_params
     actual, expected = (getattr(root.neuron, name).neuron_params(params) for root in BOTH)
     for key in expected.keys() - {"threshold_step"}:
@@ -153,7 +138,7 @@ def test_device_parameters_and_back(name, seed):
 
 @every
 @pytest.mark.parametrize("rotation", [(4, 0), (8, 0), (1e5, 0), (50, 0.9995), (16, 1e-5)])
-def test_edges_of_the_rotation(name, rotation):
+def test_rotations_at_the_edges_are_the_same(name, rotation):
     if not is_complex(name):
         return
     actual, expected = (n.device_params for n in pair(name, period=rotation[0], decay=rotation[1]))
@@ -163,7 +148,7 @@ def test_edges_of_the_rotation(name, rotation):
 @every
 @pytest.mark.parametrize("norm", [None, "MeanOnlyBatchNorm", "WgtScaleBatchNorm"])
 @pytest.mark.parametrize("shared", [True, False])
-def test_state_dicts(name, norm, shared):
+def test_neurons_have_the_state_dicts_of_lava_dl(name, norm, shared):
     """The same keys and shapes, before an input and after; ours takes theirs."""
     actual, expected = pair(name, norm=norm, shared_param=shared)
     x = signal(name, (2, 3, 40))
@@ -185,7 +170,7 @@ def test_state_dicts(name, norm, shared):
 @SHAPES
 @SEEDS
 @GRADED
-def test_neuron(name, shape, seed, graded):
+def test_a_neuron_of_every_family_gives_the_same(name, shape, seed, graded):
     """States, spikes and input gradients; but for the graded phase, whose surrogate is another."""
     results = []
     for n in pair(name, seed, graded_spike=graded):
@@ -208,7 +193,7 @@ def test_neuron(name, shape, seed, graded):
 @SHAPES
 @SEEDS
 @pytest.mark.parametrize("norm", ["MeanOnlyBatchNorm", "WgtScaleBatchNorm"])
-def test_norm(name, shape, seed, norm):
+def test_a_norm_of_every_family_gives_the_same(name, shape, seed, norm):
     """In training to the rounding of a mean, in evaluation with equal integers."""
     actual, expected = pair(name, seed, norm=norm)
     for step in range(3):
@@ -233,7 +218,7 @@ def test_norm(name, shape, seed, norm):
 
 @every
 @SEEDS
-def test_own_parameters(name, seed):
+def test_parameters_of_channels_give_the_same(name, seed):
     """One decay per channel, where lava-dl supports it: without space."""
     options = {"shared_param": False}
     if is_complex(name):
@@ -266,7 +251,7 @@ def test_own_parameters(name, seed):
 @pytest.mark.parametrize("name", ["rf", "adrf"])
 @SHAPES
 @SEEDS
-def test_gradients_of_the_rotation(name, shape, seed):
+def test_gradients_of_the_rotation_are_lava_dls_divided(name, shape, seed):
     """lava-dl's are 4096 times the gradient of the loss."""
     grads = []
     for n in pair(name, seed, requires_grad=True):
@@ -278,7 +263,7 @@ def test_gradients_of_the_rotation(name, shape, seed):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if is_complex(name)])
-def test_frequencies_of_channels(name):
+def test_frequencies_of_channels_are_the_same(name):
     actual, expected = pair(name, period=(4.0, 60.0), decay=0.0, shared_param=False)
     for n in (actual, expected):
         n.dynamics(signal(name, (1, 9, 5)))
@@ -288,7 +273,7 @@ def test_frequencies_of_channels(name):
 @every
 @SHAPES
 @SEEDS
-def test_persistent_state(name, shape, seed):
+def test_the_persistent_state_of_every_family_is_the_same(name, shape, seed):
     actual, expected = pair(name, seed, persistent_state=True)
     x = signal(name, shape, seed)
     for lo, hi in ((0, 7), (7, 8), (8, 40)):
@@ -302,7 +287,7 @@ def test_persistent_state(name, shape, seed):
 
 @GRADED
 @pytest.mark.parametrize("levels", ["one", "each"])
-def test_complex_spike(graded, levels):
+def test_the_complex_spike_gives_the_same(graded, levels):
     """Graded: the gradient to the imaginary part of lava-dl multiplies by a step that exceeds 1, see below."""
     shape = (2, 3, 40)
     threshold = 0.75 if levels == "one" else torch.rand(shape, generator=torch.Generator().manual_seed(0)) + 0.5
@@ -321,7 +306,7 @@ def test_complex_spike(graded, levels):
         close(results[0][2], results[1][2])
 
 
-def test_step_of_a_graded_complex_spike():
+def test_the_step_of_a_graded_complex_spike_differs():
     """lava-dl's grows from 1/2 - tau at the threshold; ours is the distribution function of the real part's slope."""
     tau, real = 0.7, torch.linspace(-3, 4, 50).reshape(1, 1, -1)
     heights = []

@@ -11,10 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lavadl_ref.slayer import obd as ours
-from tests.slayer.object_detection.test_suppression import chain, one_hot
-from tests.support.boxes import boxes
+from tests.support import upstream
+from tests.support.boxes import boxes, chain, one_hot
 from tests.support.oracle import detection as naive
-from validation.conformance import upstream
 
 pytestmark = [
     pytest.mark.upstream,
@@ -32,7 +31,7 @@ ROUNDING = 1e-6
 
 @pytest.fixture(autouse=True)
 def mended(monkeypatch):
-    """What lava-dl needs from torch and NumPy and does not find there."""
+    """Names that lava-dl needs from torch and NumPy and does not find there."""
     absolute = torch.abs
     monkeypatch.setattr(torch, "abs", lambda x: x if x.dtype == torch.bool else absolute(x))
     monkeypatch.setattr(np, "trapz", np.trapezoid, raising=False)
@@ -123,12 +122,12 @@ SCALES = [(4, 3), (8, 6)]
 
 
 def in_one_cell(found, scales=SCALES):
-    """Whether two boxes share a cell of a grid."""
+    """Tell whether two boxes share a cell of a grid."""
     return any(len({(int(x * w), int(y * h)) for x, y, *_ in found.tolist()}) < len(found) for w, h in scales)
 
 
 @given(boxes())
-def test_targets_of_objects_in_cells_of_their_own(found):
+def test_targets_of_objects_in_cells_of_their_own_are_the_same(found):
     assume(not in_one_cell(found) and bool((found[:, :2] < 1).all()))
     expected = theirs.YOLOtarget(ANCHORS, SCALES, 3).forward(found)
     actual = ours.YOLOtarget(ANCHORS, SCALES, 3, ignore_iou_thres=0).forward(found)
@@ -141,7 +140,7 @@ def test_targets_of_objects_in_cells_of_their_own(found):
         assert (right[..., 4][changed] == 0).all()
 
 
-def test_two_objects_in_a_cell_erase_each_other_there():
+def test_two_objects_in_a_cell_replace_each_other_there():
     found = torch.tensor([[0.51, 0.51, 0.1, 0.1, 1, 0], [0.52, 0.52, 0.1, 0.1, 1, 1]])
     counts = [
         (root.YOLOtarget(ANCHORS[:1], [(4, 4)], 3).forward(found)[0][..., 4] == 1).sum().item()
@@ -166,7 +165,7 @@ def heads(seed, least=1):
 
 
 @given(st.integers(0, 2**31))
-def test_loss(seed):
+def test_the_detection_loss_is_the_same(seed):
     raw, wanted = heads(seed)
     arguments = {"lambda_coord": 2, "lambda_noobj": 4, "lambda_obj": 1.8, "lambda_iou": 2.25, "alpha_iou": 0.8}
     own, other = (root.YOLOLoss(ANCHORS, **arguments) for root in (ours, theirs))
@@ -186,7 +185,7 @@ def test_loss(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_one_head_at_one_step(seed, monkeypatch):
+def test_the_loss_of_one_head_at_one_step_is_the_same(seed, monkeypatch):
     monkeypatch.setattr(theirs.yolo_base, "bbox_ciou", ours.bbox.metrics.bbox_ciou)
     raw, wanted = (each[0][..., 0] for each in heads(seed))
     own, other = (root.YOLOLoss(ANCHORS) for root in (ours, theirs))
@@ -266,7 +265,7 @@ def test_ap_of_a_curve_begins_at_recall_one_there():
 
 
 @given(boxes(most=10, classes=2, least=1))
-def test_suppression_in_one_iteration(found):
+def test_suppression_in_one_iteration_is_the_same(found):
     # lava-dl's order of equal scores is not defined
     assume(len({row[4] for row in found.tolist()}) == len(found))
     expected = theirs.bbox.utils.nms([one_hot(found)], conf_threshold=0.2, nms_threshold=0.3)
@@ -281,7 +280,7 @@ def test_what_is_dropped_covers_there():
 
 
 @given(boxes(least=1))
-def test_annotations(found):
+def test_annotations_are_the_same_as_there(found):
     names, size = ["a", "b", "c"], {"height": 64, "width": 128}
     both = [root.bbox.utils.annotation_from_tensor(found, size, names, confidence_th=0.5) for root in (ours, theirs)]
     assert both[0] == both[1]
@@ -292,7 +291,7 @@ def test_annotations(found):
 
 
 @given(boxes(least=1))
-def test_corners(found):
+def test_corners_are_the_same_as_there(found):
     corners = ours.bbox.utils.xywh_to_xxyy([found])
     assert torch.equal(theirs.bbox.utils.xxyy_to_xywh(corners)[0], ours.bbox.utils.xxyy_to_xywh(corners)[0])
     # the width is added to the centre there

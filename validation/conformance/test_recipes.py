@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from validation.conformance import upstream
+from tests.support import upstream
 
 #: Training is chaotic. From one seed and with equal gradients, a sum that rounds differently in its last bit makes
 #: another spike after some ninety epochs of the Oxford recipe, and best losses that differ by more than one percent.
@@ -58,7 +58,7 @@ def xor(root):
     return losses, accuracy, seconds
 
 
-def test_xor_regression():
+def test_the_xor_regression_is_learnt():
     losses, accuracy, seconds = xor(ours)
     report("XOR", "lavadl_ref", losses, seconds)
     assert losses[-1] <= 0.0013
@@ -66,7 +66,7 @@ def test_xor_regression():
 
 
 @pytest.mark.upstream
-def test_xor_regression_beside_lava_dl():
+def test_the_xor_regression_equals_lava_dls():
     theirs = upstream.slayer()
     expected, accuracy, seconds = xor(theirs)
     report("XOR", "lava-dl", expected, seconds)
@@ -117,7 +117,7 @@ def test_oxford_without_decays_is_the_same_training(trains):
 
 @pytest.mark.upstream
 @pytest.mark.timeout(1500)
-def test_oxford(trains):
+def test_oxford_is_learnt_as_by_lava_dl(trains):
     # With Adam's steps of 1e-3 decays move by less than 1/4096 in 200 epochs, whatever their gradient: the runs are
     # one until rounding parts them, and two samples of one distribution after that.
     best = {}

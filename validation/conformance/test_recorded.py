@@ -13,24 +13,15 @@ from lavadl_kernels.neurons import rf_iz
 from lavadl_ref import exchange
 from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Conv, Dense, Network, Neuron
-from validation.conformance import upstream_tests
+from validation.conformance._recorded import LAYERS, STEPS, load, rotation, sigma_delta
 
 EVERYTHING = reference.RECORDABLE
-STEPS = 24
-
-
-def load(folder, name):
-    """A recording as integers in the file's axes: C, H, W, time or N, time."""
-    values = np.load(folder / f"{name}.npy")
-    whole = values.astype(np.int64)
-    assert (whole == values).all()
-    return whole.transpose(2, 1, 0, *range(3, whole.ndim)) if whole.ndim >= 3 else whole
 
 
 # -- one layer, 200 to 256, 2000 steps ----------------------------------------------------------
 
 
-def test_dense(data):
+def test_the_recorded_dense_layer_is_given(data):
     """Decays 4096 and 415, threshold 6; the recorded current is in 1/64."""
     weight, x, out, current = (load(data / "dense", name) for name in ("weight", "in", "out", "current"))
     neuron = Neuron("CUBA", {"current_decay": 4096, "voltage_decay": 415, "threshold": 6})
@@ -54,7 +45,7 @@ def tinynet(data):
 
 
 @pytest.mark.parametrize(("position", "name"), list(enumerate(["input", "layer1", "output"])))
-def test_tinynet(tinynet, position, name):
+def test_the_recorded_tinynet_is_given(tinynet, position, name):
     """Layer k's steps 17 + k to 31 + k; the recording, C, H, W as it is, begins one step earlier."""
     folder, run = tinynet
     recorded = np.load(folder / f"{name}.npy")[0]
@@ -63,7 +54,7 @@ def test_tinynet(tinynet, position, name):
     assert recorded.any()
 
 
-def test_tinynet_current(tinynet):
+def test_the_recorded_current_of_tinynet_is_given(tinynet):
     """The current of the middle layer is in 1/64."""
     folder, run = tinynet
     recorded = np.load(folder / "current.npy")[0]
@@ -71,8 +62,6 @@ def test_tinynet_current(tinynet):
 
 
 # -- pilotnet_lif: one picture, recorded layer by layer -----------------------------------------
-
-LAYERS = {1: "conv-0", 2: "conv-1", 3: "conv-2", 4: "conv-3", 5: "conv-4", 7: "fc-0", 8: "fc-1", 9: "fc-2"}
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +81,12 @@ def shown(folder, pilotnet):
     return reference.Network(pilotnet, reset_interval=17).run(bias=picture, steps=STEPS, record=EVERYTHING)
 
 
-def test_pilotnet_input(folder, shown):
+def test_the_recorded_input_of_pilotnet_is_given(folder, shown):
     np.testing.assert_array_equal(shown.layers[0].spikes, load(folder, "input"))
 
 
 @pytest.mark.parametrize("position", LAYERS)
-def test_pilotnet_layer(folder, shown, position):
+def test_every_recorded_layer_of_pilotnet_is_given(folder, shown, position):
     """Every spike and state; where a neuron spikes, the chip shows the voltage 128 instead of 0."""
     spikes, u, v = (load(folder, LAYERS[position] + suffix) for suffix in ("", "-u", "-v"))
     ran = shown.layers[position]
@@ -111,14 +100,14 @@ def test_pilotnet_fits_the_chip(shown):
     assert shown.exceeded == ()
 
 
-def test_pilotnet_input_of_the_other_run(folder, pilotnet):
+def test_the_input_of_the_other_pilotnet_run_is_given(folder, pilotnet):
     """``input-s`` comes from a run that was reset every 16 steps."""
     first = reference.Network(pilotnet, num_layers=1, reset_interval=16)
     run = first.run(bias=load(folder, "image"), steps=STEPS)
     np.testing.assert_array_equal(run.output, load(folder, "input-s"))
 
 
-def test_pilotnet_output_of_the_other_run(folder, pilotnet):
+def test_the_output_of_the_other_pilotnet_run_is_given(folder, pilotnet):
     """``fc-3`` is what the layers behind the input make of ``input-s``, biases acting from step 0.
 
     It has one step more than its input, at which nothing arrives.
@@ -136,11 +125,7 @@ def test_pilotnet_output_of_the_other_run(folder, pilotnet):
 # -- tinynet_sdnn: layers that receive any message as one unit of 1/4096 ------------------------
 
 
-def sigma_delta(**parameters):
-    return Neuron("SDNN", {"activation": "relu", "threshold": 20, **parameters})
-
-
-def test_tinynet_sdnn_convolution(data):
+def test_the_recorded_convolution_of_tinynet_sdnn_is_given(data):
     """Kernel O, W, H, C; the bias acts from step 0."""
     folder = data / "tinynet_sdnn"
     x = np.pad(load(folder, "input") != 0, [(0, 0)] * 3 + [(0, 1)]).astype(np.int64)
@@ -152,8 +137,8 @@ def test_tinynet_sdnn_convolution(data):
     assert run.output.any()
 
 
-def test_tinynet_sdnn_output(data):
-    """What arrives at the 100 outputs is summed and sent."""
+def test_the_recorded_output_of_tinynet_sdnn_is_given(data):
+    """The messages that arrive at the 100 outputs are summed and sent."""
     folder = data / "tinynet_sdnn"
     x = (np.load(folder / "layer1.npy").reshape(-1, 16) != 0).astype(np.int64)
     weight = np.load(folder / "layer2_weight.npy").astype(np.int64)
@@ -166,26 +151,8 @@ def test_tinynet_sdnn_output(data):
 # -- what Lava-DL's package brings along --------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def gts():
-    """The folder of Lava-DL's recordings."""
-    folder = upstream_tests.INSTALLED / "netx" / "gts"
-    if not folder.is_dir():
-        pytest.skip("lava-dl with its tests is not installed")
-    return folder
-
-
-def rotation(period, decay=0.05):
-    """Sine and cosine in 1/4096, cut off as Lava does."""
-    angle = 2 * np.pi / period
-    return {
-        "sin_decay": int((1 - decay) * np.sin(angle) * 4096),
-        "cos_decay": int((1 - decay) * np.cos(angle) * 4096),
-    }
-
-
 @pytest.mark.upstream
-def test_complex_dense(gts):
+def test_the_recorded_complex_dense_layer_is_given(gts):
     """200 to 256 resonators of period 11, threshold 25, 2000 steps."""
     folder = gts / "complex_dense"
     real, imag = (load(folder, f"weight_{part}") for part in ("r", "img"))
@@ -197,7 +164,7 @@ def test_complex_dense(gts):
 
 
 @pytest.mark.upstream
-def test_complex_input(gts):
+def test_the_recorded_complex_input_layer_is_given(gts):
     """Both parts of 200 resonators of period 7 driven; the threshold 1.1 is none that a file can say."""
     x = np.ascontiguousarray(load(gts / "complex_dense", "in").T)
     decay = np.repeat(np.array([list(rotation(7).values())]).T, 200, axis=1)
@@ -215,7 +182,7 @@ def test_complex_input(gts):
 
 
 @pytest.mark.upstream
-def test_pilotnet_sdnn(gts):
+def test_the_recorded_sums_of_pilotnet_sdnn_are_given(gts):
     """The sums of the first two convolutions, from the messages of the input layer, 20 steps."""
     folder = gts / "pilotnet_sdnn"
     network = reference.Network(folder / "network.net", skip_layers=1, num_layers=3, time_base="lava")
@@ -226,8 +193,8 @@ def test_pilotnet_sdnn(gts):
 
 
 @pytest.mark.upstream
-def test_pilotnet_sdnn_output(gts):
-    """What the whole network says of a picture that stays, biases acting from step 0."""
+def test_the_recorded_output_of_pilotnet_sdnn_is_given(gts):
+    """The output of the whole network for a picture that stays, biases acting from step 0."""
     folder = gts / "pilotnet_sdnn"
     recorded = load(folder, "output")
     picture = np.repeat(load(folder, "input"), recorded.shape[-1], axis=-1)
@@ -237,7 +204,7 @@ def test_pilotnet_sdnn_output(gts):
 
 
 @pytest.mark.upstream
-def test_pilotnet_sdnn_square(gts):
+def test_the_recorded_square_of_pilotnet_sdnn_is_given(gts):
     """All four convolutions behind a square cut of the same messages."""
     folder = gts / "pilotnet_sdnn"
     network = reference.Network(folder / "square_network.net", skip_layers=1, time_base="lava")
@@ -248,7 +215,7 @@ def test_pilotnet_sdnn_square(gts):
 
 
 @pytest.mark.upstream
-def test_ntidigits(gts):
+def test_the_recorded_layers_of_ntidigits_are_given(gts):
     """Three layers with axonal delays of up to 62 steps; the recorded run began one step later."""
     folder = gts / "ntidigits"
     x, recorded = load(folder, "input"), load(folder, "output")
@@ -259,7 +226,7 @@ def test_ntidigits(gts):
 
 
 @pytest.mark.upstream
-def test_ntidigits_average(gts):
+def test_the_recorded_average_of_ntidigits_is_given(gts):
     """The last layer of the file counts the spikes of groups of 22."""
     folder = gts / "ntidigits"
     x = load(folder, "input").reshape(1, 1, 64, -1)

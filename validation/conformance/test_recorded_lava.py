@@ -17,11 +17,9 @@ import pytest
 from lavadl_ref import exchange
 from lavadl_ref.exchange import Conv, Dense, Flatten, Network, Neuron
 from lavadl_ref.netx import lava_support
-from tests import PATIENCE
+from tests.support import PATIENCE
 from validation.conformance import upstream_tests
-from validation.conformance.test_recorded import LAYERS, STEPS, gts, load, rotation, sigma_delta
-
-__all__ = ["gts"]
+from validation.conformance._recorded import LAYERS, STEPS, load, rotation, sigma_delta
 
 pytestmark = [
     pytest.mark.lava,
@@ -31,7 +29,7 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Ran:
-    """What a network did: arrays are (C, H, W, T) or (N, T)."""
+    """The run of a network: arrays are (C, H, W, T) or (N, T)."""
 
     output: np.ndarray[Any, Any]
     spikes: list[np.ndarray[Any, Any]]  #: of each generated layer
@@ -81,7 +79,7 @@ def time_last(frames: list[Any]) -> np.ndarray[Any, Any]:
     return np.stack(frames).transpose()
 
 
-def test_dense(data):
+def test_lava_gives_the_recorded_dense_layer(data):
     """2000 steps, spikes and currents."""
     weight, x, out, current = (load(data / "dense", name) for name in ("weight", "in", "out", "current"))
     neuron = Neuron("CUBA", {"current_decay": 4096, "voltage_decay": 415, "threshold": 6})
@@ -91,7 +89,7 @@ def test_dense(data):
 
 
 @pytest.mark.upstream
-def test_complex_dense(gts):
+def test_lava_gives_the_recorded_complex_dense_layer(gts):
     """2000 steps of Lava's RF."""
     real, imag = (load(gts / "complex_dense", f"weight_{part}") for part in ("r", "img"))
     neuron = Neuron("RF_PHASE", {**rotation(11), "threshold": 25})
@@ -102,7 +100,7 @@ def test_complex_dense(gts):
 
 
 @pytest.mark.upstream
-def test_complex_input(gts):
+def test_lava_gives_the_recorded_complex_input_layer(gts):
     """2000 steps of Lava's RF_IZ, both parts driven, with a threshold and decays that it makes itself."""
     from lava.proc.io.source import RingBuffer
     from lava.proc.rf_iz.process import RF_IZ
@@ -119,7 +117,7 @@ def test_complex_input(gts):
     np.testing.assert_array_equal(time_last(sent), load(gts / "complex_dense", "current"))
 
 
-def test_tinynet(data):
+def test_lava_gives_the_recorded_tinynet(data):
     """The second recorded sample: all three layers, and the current of the middle one."""
     folder = data / "tinynet"
     ran = run(folder / "tiny.net", None, 40, bias=load(folder, "input_bias"), states=[1], reset_interval=17)
@@ -130,7 +128,7 @@ def test_tinynet(data):
     np.testing.assert_array_equal(ran.states[1]["current"][..., 18 : 18 + 15], current[..., 1:] * 64)
 
 
-def test_tinynet_sdnn_convolution(data):
+def test_lava_gives_the_recorded_convolution_of_tinynet_sdnn(data):
     """The first layer alone, which receives any message as one unit."""
     folder = data / "tinynet_sdnn"
     x, recorded = load(folder, "input"), load(folder, "layer1")
@@ -142,7 +140,7 @@ def test_tinynet_sdnn_convolution(data):
     np.testing.assert_array_equal(ran.output, recorded)
 
 
-def test_tinynet_sdnn_output(data):
+def test_lava_gives_the_recorded_output_of_tinynet_sdnn(data):
     folder = data / "tinynet_sdnn"
     x = (np.load(folder / "layer1.npy").reshape(-1, 16) != 0).astype(int)
     weight = np.load(folder / "layer2_weight.npy").astype(np.int64)
@@ -152,7 +150,7 @@ def test_tinynet_sdnn_output(data):
 
 
 @pytest.mark.upstream
-def test_pilotnet_sdnn(gts):
+def test_lava_gives_the_recorded_sums_of_pilotnet_sdnn(gts):
     """20 steps of the sums of the first two convolutions."""
     folder = gts / "pilotnet_sdnn"
     x = load(folder, "act0")
@@ -165,7 +163,7 @@ def test_pilotnet_sdnn(gts):
 
 
 @pytest.mark.upstream
-def test_pilotnet_sdnn_output(gts):
+def test_lava_gives_the_recorded_output_of_pilotnet_sdnn(gts):
     """The whole network, from the picture to the last sums."""
     folder = gts / "pilotnet_sdnn"
     recorded = load(folder, "output")
@@ -176,7 +174,7 @@ def test_pilotnet_sdnn_output(gts):
 
 
 @pytest.mark.upstream
-def test_pilotnet_sdnn_square(gts):
+def test_lava_gives_the_recorded_square_of_pilotnet_sdnn(gts):
     """20 steps of the sums of all four convolutions."""
     folder = gts / "pilotnet_sdnn"
     x = load(folder, "act0")[:, :, :33]
@@ -189,7 +187,7 @@ def test_pilotnet_sdnn_square(gts):
 
 
 @pytest.mark.upstream
-def test_ntidigits_first_steps(gts):
+def test_lava_gives_the_recorded_first_steps_of_ntidigits(gts):
     """The first 120 of 3000 steps, delays up to 62 in sparse synapses."""
     folder = gts / "ntidigits"
     steps = 120
@@ -200,7 +198,7 @@ def test_ntidigits_first_steps(gts):
     assert recorded[:, 1:steps].any()
 
 
-def test_pilotnet(data):
+def test_lava_gives_the_recorded_pilotnet(data):
     """The whole network, 24 steps: spikes and states of every layer that was recorded."""
     folder = data / "pilotnet_lif"
     network = exchange.read(folder / "network.net")
@@ -217,7 +215,7 @@ def test_pilotnet(data):
         np.testing.assert_array_equal(np.where(spikes, 128, ran.states[layer]["voltage"]), v)
 
 
-def test_pilotnet_of_the_other_run(data):
+def test_lava_gives_the_other_run_of_pilotnet(data):
     """A reset every 16 steps: what the input sends, and what the layers behind it make of that."""
     folder = data / "pilotnet_lif"
     sent = load(folder, "input-s")
@@ -248,7 +246,7 @@ FILES = {
 
 
 def layers_of(path: Path) -> int:
-    """How many layers netx generates."""
+    """The number of layers that netx generates."""
     from lavadl_ref.netx.hdf5 import Network as LavaNetwork
 
     return len(LavaNetwork(path))

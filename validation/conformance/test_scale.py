@@ -4,25 +4,25 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
+from tests.support import upstream
+from tests.support.families import SPIKING
 from tests.support.slayer_neurons import arguments, each, signal
-from validation.conformance import upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 theirs = upstream.slayer()
 
-NAMES = ("cuba", "alif", "rf", "rf_iz", "adrf", "adrf_iz")
 SCALES = (16, 64, 256, 4096)
 # lava-dl computes states in float32: they stay below 2**24
 SIZE = {16: 1, 64: 1, 256: 0.5, 4096: 1 / 16}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SPIKING)
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("graded", [False, True])
-def test_spikes_and_states(name, scale, graded):
+def test_spikes_and_states_of_any_scale_are_the_same(name, scale, graded):
     x = each(signal(name), lambda part: part * SIZE[scale])
     levels = {"threshold": 0.5 * SIZE[scale]}
-    if name[0] == "a":
+    if SPIKING[name].adaptive:
         levels["threshold_step"] = 0.25 * SIZE[scale]
     pair = [
         getattr(root.neuron, name).Neuron(**arguments(name, scale=scale, graded_spike=graded, **levels))
@@ -43,7 +43,7 @@ def test_spikes_and_states(name, scale, graded):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_messages(scale):
+def test_messages_of_any_scale_are_the_same(scale):
     """Of multiples of 1/64, whose sums float32 holds: lava-dl rounds others on the way."""
     x = (torch.randn(2, 3, 20, generator=torch.Generator().manual_seed(0)) * 64).round() / 64
     actual, expected = (

@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from validation.conformance import upstream
+from tests.support import upstream
 from validation.conformance._tensor_calls import (
     CALLS,
     DTYPES,
@@ -130,7 +130,7 @@ def as_tuple(result):
 
 
 def difference(name, actual, expected, dtype):
-    """What differs, "" if nothing does."""
+    """The difference, "" if there is none."""
     if len(actual.values) != len(expected.values):
         return f"{len(actual.values)} tensors, lava-dl gives {len(expected.values)}"
     pairs = list(zip(actual.values, expected.values, strict=True))
@@ -162,7 +162,7 @@ def describe(value):
 
 
 def unclear(error, ndim, dtype):
-    """What an error lacks, "" if nothing."""
+    """The part that an error lacks, "" if nothing."""
     lacks = [] if isinstance(error, (TypeError, ValueError)) else ["a TypeError or ValueError"]
     message = str(error)
     if not re.search(r"\b((\w+_)?input|spike|voltage|real|label|x)\b", message):
@@ -204,7 +204,7 @@ def judged(name):
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_as_lava_dl_or_refused_by_name(name):
+def test_every_shape_and_dtype_is_taken_as_by_lava_dl_or_refused_by_name(name):
     faults, _ = judged(name)
     assert faults == []
 
@@ -218,8 +218,8 @@ def label_shapes(x):
 
 @pytest.mark.parametrize("window", [None, 3])
 @pytest.mark.parametrize("name", ["SpikeRate", "SpikeMax", "SpikeMoid"])
-def test_labels_of_any_shape(name, window):
-    """Where lava-dl takes labels so do we; it fails for many shapes that mean the same."""
+def test_labels_may_have_any_shape_of_lava_dls(name, window):
+    """Labels that lava-dl takes are taken here; it fails for many shapes that mean the same."""
     options = {"SpikeRate": {"true_rate": 0.5, "false_rate": 0.25}, "SpikeMax": {"mode": "softmax"}, "SpikeMoid": {}}
     compared = 0
     for ndim in (2, 3, 4, 5):
@@ -237,7 +237,7 @@ def test_labels_of_any_shape(name, window):
     assert compared >= 4
 
 
-def test_labels_that_lava_dl_takes_by_chance():
+def test_labels_that_lava_dl_takes_by_chance_are_refused():
     """See the rows of docs/errata.md on labels."""
     x = spikes(signal(3, torch.float32))
     label = torch.arange(6) % 2.0

@@ -16,7 +16,7 @@ from lavadl_kernels.neurons import sigma_delta as kernel
 from lavadl_ref.netx import lava_support
 from lavadl_ref.slayer import axon, dendrite
 from lavadl_ref.slayer.neuron import norm, sigma_delta
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 theirs = upstream.slayer()
@@ -65,7 +65,7 @@ def close(actual, expected, terms=40):
         (sigma_delta.neuron_params, "neuron.sigma_delta.neuron_params"),
     ],
 )
-def test_same_arguments(ours, name):
+def test_sigma_delta_has_the_arguments_of_lava_dl(ours, name):
     other = theirs
     for step in name.split("."):
         other = getattr(other, step)
@@ -77,7 +77,7 @@ def test_same_arguments(ours, name):
 
 @SHAPES
 @SEEDS
-def test_sigma(shape, seed):
+def test_a_sigma_gives_the_same(shape, seed):
     x, g = signal(shape, seed), gradient(shape)
     results = []
     for layer in (dendrite.Sigma(), theirs.dendrite.Sigma()):
@@ -94,7 +94,7 @@ def test_sigma(shape, seed):
 @SHAPES
 @SEEDS
 @pytest.mark.parametrize("scale", [64, 4096])
-def test_delta(shape, seed, scale):
+def test_a_delta_gives_the_same(shape, seed, scale):
     """A threshold that is no multiple of 1/64 is compared as it is; one below 1/scale is raised to it."""
     rng = np.random.default_rng(seed)
     params = {**parameters(seed), "threshold": float(rng.choice([0, 0.001, 0.1, 0.3, 1])), "scale": scale}
@@ -117,7 +117,7 @@ def test_delta(shape, seed, scale):
 @SEEDS
 @NORMS
 @pytest.mark.parametrize("activation", [torch.relu, sigma_delta.identity])
-def test_neuron(shape, seed, name, activation):
+def test_a_sigma_delta_neuron_gives_the_same(shape, seed, name, activation):
     """Messages, and gradients to the input and the threshold, in training and in evaluation."""
     params = {**parameters(seed), "activation": activation, "requires_grad": True}
     bias = torch.tensor([0.5, -0.25, 0.125]).reshape(-1, *[1] * (len(shape) - 3))
@@ -150,7 +150,7 @@ def test_neuron(shape, seed, name, activation):
 
 @SHAPES
 @pytest.mark.parametrize("cut", [1, 17, 39])
-def test_persistent_chunks(shape, cut):
+def test_persistent_chunks_of_sigma_delta_are_the_same(shape, cut):
     """lava-dl's chunks, where float32 is exact, are its whole; so are ours."""
     x = signal(shape)
     pair = [
@@ -162,7 +162,7 @@ def test_persistent_chunks(shape, cut):
     assert torch.equal(torch.cat([first[0], second[0]], -1), sigma_delta.Neuron(0.3, torch.relu)(x))
 
 
-def test_checkpoint():
+def test_a_sigma_delta_neuron_loads_a_checkpoint_of_lava_dl():
     """A checkpoint of lava-dl loads, threshold and bias."""
     x = signal((2, 3, 40))
     trained = theirs.neuron.sigma_delta.Neuron(0.3, torch.relu)
@@ -176,7 +176,7 @@ def test_checkpoint():
 # -- where lava-dl differs --------------------------------------------------------------------
 
 
-def test_accumulated_error():
+def test_an_accumulated_error_runs_here_alone():
     """lava-dl's ``cum_error`` raises an error; ours runs."""
     x = signal((2, 3, 40))
     with pytest.raises(RuntimeError, match="bool"):
@@ -185,7 +185,7 @@ def test_accumulated_error():
 
 
 @SHAPES
-def test_own_thresholds(shape):
+def test_thresholds_of_channels_give_the_same(shape):
     """lava-dl sends the same, but can not go back through thresholds of channels; ours can."""
     x = signal(shape).requires_grad_()
     layer = theirs.axon.Delta([0.1, 0.5, 0.9], shared_param=False, requires_grad=True)
@@ -198,7 +198,7 @@ def test_own_thresholds(shape):
     assert layer.threshold.grad.shape == (3,)
 
 
-def test_a_trained_threshold():
+def test_a_trained_threshold_is_compared_truncated():
     """lava-dl compares with the real threshold and exports the truncated one: another network."""
     x = signal((2, 3, 40))
     trained = theirs.neuron.sigma_delta.Neuron(0.5, torch.relu)
@@ -213,7 +213,7 @@ def test_a_trained_threshold():
     assert torch.equal(ours(x), deployed(x))
 
 
-def test_parameters_of_a_file():
+def test_the_activation_of_a_file_is_kept():
     """lava-dl forgets the activation."""
     params = sigma_delta.Neuron(0.3, torch.tanh).device_params
     assert theirs.neuron.sigma_delta.neuron_params(params) == {"threshold": 19 / 64}
@@ -269,7 +269,7 @@ STATE = st.one_of(st.integers(-(2**31), 2**31 - 1), st.integers(-(2**15), 2**15)
 @example((0, 0, 0, 0), [-(2**31)], 0, 1, False, False)
 @example((0, 0, 0, 0), [4096, 4096, -4096, -4097], 0, 1, True, True)
 @example((0, 0, 0, 0), [2048, 2047, 1, 1], 0, 1, False, True)
-def test_step_is_that_of_lava(states, inputs, bias, mantissa, relu, cum_error):
+def test_the_sigma_delta_step_is_that_of_lava(states, inputs, bias, mantissa, relu, cum_error):
     """Every state and message, in and beyond 32 bits."""
     states = (*states[:3], states[3] if cum_error else 0)
     lava = _Lava(states, mantissa, bias, relu, cum_error)

@@ -7,7 +7,7 @@ import torch
 
 from lavadl_ref.slayer.synapse import complex as ours
 from lavadl_ref.slayer.utils import quantize_hook_fx
-from validation.conformance import upstream
+from tests.support import complex_synapses, upstream
 
 pytestmark = [
     pytest.mark.upstream,
@@ -17,17 +17,10 @@ pytestmark = [
 ]
 theirs = upstream.slayer().synapse.complex
 
+# lava-dl's pool takes frames that its windows divide
 CASES = pytest.mark.parametrize(
     ("name", "arguments", "shape"),
-    [
-        ("Dense", (7, 5), (2, 7, 6)),
-        ("Dense", ((4, 3, 2), 5), (2, 2, 3, 4, 6)),
-        ("Conv", (4, 6, (3, 2)), (2, 4, 5, 6, 3)),
-        ("Conv", (4, 6, 3, 2, 1, 1, 2), (2, 4, 5, 6, 3)),
-        ("Pool", (2,), (2, 4, 6, 8, 3)),
-        ("ConvTranspose", (4, 6, 3, 2, 1, 1, 2), (2, 4, 5, 6, 3)),
-        ("Unpool", (2,), (2, 4, 5, 6, 3)),
-    ],
+    [(name, *more, (2, 4, 6, 8, 3) if name == "Pool" else shape) for name, *more, shape in complex_synapses.CASES],
 )
 
 
@@ -46,7 +39,7 @@ def spikes(shape):
 
 @CASES
 @pytest.mark.parametrize("weight_norm", [False, True])
-def test_sums_and_gradients(name, arguments, shape, weight_norm):
+def test_complex_sums_and_gradients_are_the_same(name, arguments, shape, weight_norm):
     results = []
     for layer in pair(name, arguments, weight_scale=2, weight_norm=weight_norm):
         layer.pre_hook_fx = quantize_hook_fx  # sums of even 64ths: exact in any order
@@ -72,7 +65,7 @@ def test_sums_and_gradients(name, arguments, shape, weight_norm):
 
 
 @CASES
-def test_weights_and_state_dict(name, arguments, shape):
+def test_complex_weights_and_state_dict_are_the_same(name, arguments, shape):
     actual, expected = pair(name, arguments)
     for key, value in expected.state_dict().items():
         assert torch.equal(actual.state_dict()[key], value)
@@ -85,12 +78,12 @@ def test_weights_and_state_dict(name, arguments, shape):
 
 
 @pytest.mark.parametrize("name", ["Dense", "Conv", "Pool", "ConvTranspose", "Unpool"])
-def test_same_arguments(name):
+def test_complex_synapses_have_the_arguments_of_lava_dl(name):
     actual, expected = (inspect.signature(getattr(root, name)).parameters.values() for root in (ours, theirs))
     assert [(p.name, p.default) for p in actual] == [(p.name, p.default) for p in expected]
 
 
-def test_hook_can_be_read():
+def test_the_hook_of_a_complex_synapse_can_be_read():
     """lava-dl's getter asks for a name that does not exist."""
     actual, expected = pair("Dense", (3, 4), pre_hook_fx=quantize_hook_fx)
     assert actual.pre_hook_fx is quantize_hook_fx
@@ -99,7 +92,7 @@ def test_hook_can_be_read():
     assert actual.in_channels == 3
 
 
-def test_a_convolution_says_what_it_is():
+def test_a_complex_convolution_says_what_it_is():
     """lava-dl's complex convolution has none of the attributes that its export reads."""
     actual, expected = pair("Conv", (4, 6, 3, 2))
     assert (actual.in_channels, actual.out_channels, actual.kernel_size[:2]) == (4, 6, (3, 3))

@@ -3,7 +3,8 @@
 import pytest
 
 from lavadl_ref.netx import lava_support
-from validation.conformance import upstream, upstream_tests
+from tests.support import upstream
+from validation.conformance import upstream_tests
 
 pytestmark = [
     pytest.mark.upstream,
@@ -14,7 +15,7 @@ pytestmark = [
 
 
 @pytest.mark.timeout(1200)
-def test_all_pass_that_are_not_listed(tmp_path, say):
+def test_the_tests_of_lava_dl_pass_but_for_the_listed(tmp_path, say):
     """On this package; those of slayer all pass on lava-dl too, where it is the same tests that run."""
     upstream.slayer()
     ours = upstream_tests.run("ours", tmp_path / "ours")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer import utils as ours
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = pytest.mark.upstream
 theirs = upstream.slayer().utils
@@ -47,7 +47,7 @@ def member(root, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_arguments_have_the_same_names_order_and_defaults(name):
+def test_utils_have_the_arguments_of_lava_dl(name):
     actual, expected = (inspect.signature(member(root, name)).parameters.values() for root in (ours, theirs))
     assert [(p.name, p.default, p.kind) for p in actual] == [(p.name, p.default, p.kind) for p in expected]
 
@@ -59,20 +59,20 @@ def test_every_public_name_exists():
 
 @pytest.mark.parametrize("step", [1, 0.5, 2 / 64, 0.1])
 @pytest.mark.parametrize("mode", [0, 1])
-def test_quantize(step, mode):
+def test_quantize_gives_the_same(step, mode):
     x = torch.randn(1000, generator=torch.Generator().manual_seed(0)) * 5
     expected = theirs.quantize(x, step, theirs.QUANTIZE_MODE(mode))
     assert torch.equal(ours.quantize(x, step, mode), expected)
 
 
-def test_quantize_hook_within_the_range_of_eight_bits():
+def test_the_quantize_hook_within_eight_bits_gives_the_same():
     x = torch.linspace(-3.9, 3.9, 1000)
     for descale in (False, True):
         expected = theirs.quantize_hook_fx(x, descale=descale)
         assert torch.equal(ours.quantize_hook_fx(x, descale=descale), expected)
 
 
-def test_integer_helpers():
+def test_the_integer_helpers_give_the_same():
     x = torch.arange(-300, 300)
     for bits in range(9):
         expected = theirs.int_utils.right_shift_to_zero(x, bits)
@@ -81,7 +81,7 @@ def test_integer_helpers():
     assert torch.equal(ours.int_utils.Q2Zero.apply(real), theirs.int_utils.Q2Zero.apply(real))
 
 
-def test_masks_and_rates():
+def test_masks_and_rates_are_the_same():
     for dim, number in [(5, 1), (5, 2), (5, 3), (4, 5)]:
         assert torch.equal(ours.diagonal_mask(dim, number), theirs.diagonal_mask(dim, number))
     x = torch.randint(-1, 2, (2, 3, 7)).float()
@@ -90,25 +90,25 @@ def test_masks_and_rates():
 
 
 @pytest.mark.parametrize("value", [0, 1, -1, 1.7, -1.7, 9, [0, 1, -1.5, 2.0]])
-def test_shift(value):
+def test_a_shift_gives_the_same(value):
     x = torch.rand(2, 2, 2, 5)
     value = torch.tensor(value) if isinstance(value, list) else value
     assert torch.equal(ours.time.shift(x, value), theirs.time.shift(x, value))
 
 
-def test_shift_by_one_value_with_a_sampling_time():
+def test_a_shift_by_one_value_gives_the_same():
     x = torch.rand(2, 3, 9)
     for value in (1, 2, 5, -3):
         assert torch.equal(ours.time.shift(x, value, 2), theirs.time.shift(x, value, 2))
 
 
-def test_replicate():
+def test_replicate_gives_the_same():
     x = torch.rand(2, 3)
     assert torch.equal(ours.time.replicate(x, 4), theirs.time.replicate(x, 4))
 
 
 @pytest.mark.parametrize("name", ["conv", "corr"])
-def test_filters(name):
+def test_the_filters_give_the_same(name):
     x = torch.rand(2, 3, 40, requires_grad=True)
     filter = torch.rand(7)
     results = [getattr(root.filter, name)(x, filter, 0.5) for root in (ours, theirs)]
@@ -118,7 +118,7 @@ def test_filters(name):
     torch.testing.assert_close(actual, expected)
 
 
-def test_fir_and_bank():
+def test_fir_and_bank_give_the_same():
     x = torch.rand(2, 3, 40)
     for options in ({}, {"time_constant": 3, "length": 9, "sampling_time": 2}):
         actual, expected = (root.filter.FIR(**options) for root in (ours, theirs))
@@ -170,7 +170,7 @@ LOADER = torch.utils.data.DataLoader(range(35), batch_size=10)
         {"iter": 1, "header": ["one", "two"]},
     ],
 )
-def test_the_progress_text(close, options, capsys):
+def test_the_progress_text_is_the_same(close, options, capsys):
     texts = []
     for root in (ours, theirs):
         stats = filled(root, close)
@@ -180,7 +180,7 @@ def test_the_progress_text(close, options, capsys):
     assert texts[0] == texts[1]
 
 
-def test_the_logs_and_best_values():
+def test_the_logs_and_best_values_are_the_same():
     for actual, expected in zip(*(vars(filled(root)).values() for root in (ours, theirs)), strict=True):
         for name in vars(expected) if hasattr(expected, "loss_log") else ():
             assert getattr(actual, name) == getattr(expected, name), name
@@ -202,7 +202,7 @@ def test_saved_files_are_readable_as_lava_dl_writes_them(tmp_path):
 
 
 @pytest.mark.parametrize("lam", [None, 0.5])
-def test_a_training_step(lam):
+def test_a_training_step_of_an_assistant_gives_the_same(lam):
     results = []
     for root in (ours, theirs):
         torch.manual_seed(0)
@@ -240,7 +240,7 @@ def test_a_training_step(lam):
 
 
 @pytest.mark.parametrize("name", ["fwd", "bwd"])
-def test_filters_without_autograd(name):
+def test_filters_without_autograd_give_the_same(name):
     x, taps = torch.rand(2, 3, 30), torch.rand(7)
     modules = [importlib.import_module(f"{root.__name__}.filter.conv") for root in (ours, theirs)]
     actual, expected = (getattr(module, name)(x, taps, 2) for module in modules)

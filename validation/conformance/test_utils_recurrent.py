@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lavadl_ref import slayer as ours
-from validation.conformance import upstream
+from tests.support import upstream
 
 pytestmark = pytest.mark.upstream
 theirs = upstream.slayer()
@@ -30,14 +30,14 @@ def parts(root, family, **options):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_arguments(name):
+def test_the_loops_have_the_arguments_of_lava_dl(name):
     signatures = [inspect.signature(getattr(root.utils.recurrent, name)).parameters for root in (ours, theirs)]
     assert list(signatures[0]) == list(signatures[1])
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("family", REAL)
-def test_spikes_of_a_fresh_batch(family, name):
+def test_the_spikes_of_a_fresh_batch_are_the_same(family, name):
     # lava-dl's neurons have a memory here only if they are persistent
     expected = getattr(theirs.utils.recurrent, name)(*parts(theirs, family, persistent_state=True))
     assert 0 < expected.sum() < expected.numel()
@@ -55,7 +55,7 @@ def test_lava_dl_forgets_the_membrane_of_neurons_that_are_not_persistent():
 
 
 @pytest.mark.parametrize("family", REAL)
-def test_a_matrix_in_place_of_a_synapse(family):
+def test_a_matrix_in_place_of_a_synapse_gives_the_same(family):
     spikes, gradients = [], []
     for root in (theirs, ours):
         z, cells, synapse = parts(root, family, persistent_state=True)

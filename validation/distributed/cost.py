@@ -1,4 +1,4 @@
-"""What larger networks on more processes would cost: ``python -m validation.distributed.cost docs/scaling.md``.
+"""The cost of larger networks on more processes: ``python -m validation.distributed.cost docs/scaling.md``.
 
 Measures on one thread what a training step is made of, checks the sum against a step of a network, and writes the
 figures into the section of the page that is generated; without a page it prints them.
@@ -56,7 +56,7 @@ class Costs:
 
 
 def amounts(sizes: tuple[int, ...], samples: int, steps: int, rates: tuple[float, ...]) -> tuple[float, ...]:
-    """How much there is of what `Costs` has a constant for."""
+    """The amount of everything that `Costs` has a constant for."""
     weights = [a * b for a, b in pairwise(sizes)]
     events = sum(w * rate for w, rate in zip(weights, rates, strict=True))
     runs = samples * steps

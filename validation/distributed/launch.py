@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def launch(module: str, *arguments: object, processes: int = 1, timeout: float = 600) -> str:
-    """What ``python -m module arguments`` prints on its standard output, run by torchrun on `processes` processes.
+    """The standard output of ``python -m module arguments``, run by torchrun on `processes` processes.
 
     Raises
     ------

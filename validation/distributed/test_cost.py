@@ -1,4 +1,4 @@
-"""What the page on scaling computes with."""
+"""The arithmetic of the page on scaling."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def test_the_page_has_its_section():
     assert text.count(cost.BEGIN) == text.count(cost.END) == 1
 
 
-def test_what_a_neuron_keeps():
+def test_a_neuron_keeps_its_input_and_some_states():
     """The input, float32, and now and then a state."""
     assert 4 < cost.kept_for_backward() < 8

@@ -9,14 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests import PATIENCE  # noqa: E402
+from tests.support import PATIENCE, families  # noqa: E402
 from validation.distributed import train  # noqa: E402
 from validation.distributed.launch import launch  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch without gloo")
 
 SIZES = (12, 20, 5)
-FAMILIES = ("cuba", "alif", "rf", "rf_iz", "adrf", "adrf_iz", "sigma_delta")
 
 
 def networks():
@@ -24,7 +23,7 @@ def networks():
     from lavadl_ref.slayer import block as blocks
     from tests.support import matrix
 
-    for family in FAMILIES:
+    for family in families.NAMES:
         torch.manual_seed(5)
         made, neuron = getattr(blocks, family), {**matrix.FAMILIES[family], "requires_grad": True}
         last = made.Dense if family == "sigma_delta" else made.Recurrent
@@ -53,7 +52,7 @@ def gradients(rank, world):
 
 
 def main():
-    """What each process runs."""
+    """The program of each process."""
     torch.set_num_threads(1)
     with train.group() as (rank, world):
         found = gradients(rank, world)
@@ -68,7 +67,7 @@ def test_gradients_are_those_of_the_joint_batch():
     torch.set_num_threads(1)
     expected = gradients(0, 1)
     torch.set_num_threads(before)
-    assert found.keys() == expected.keys() == set(FAMILIES)
+    assert found.keys() == expected.keys() == set(families.NAMES)
     for family, values in expected.items():
         assert found[family].keys() == values.keys()
         assert any(name.endswith("weight") and torch.tensor(g).any() for name, g in values.items()), family
@@ -89,7 +88,7 @@ def test_two_processes_train_as_one():
     assert one["gradient_bytes"] == two["gradient_bytes"] == 4 * (30 * 20 + 20 * 5 + 2 * 2)
 
 
-def test_shares_must_be_equal():
+def test_the_shares_of_a_batch_must_be_equal():
     with pytest.raises(ValueError, match="a batch that 2 processes can share, got 3 samples"):
         train.share(torch.zeros(3, 1), 0, 2)
 

@@ -92,7 +92,7 @@ def parallel(net: torch.nn.Module, x: Tensor, world: int) -> torch.nn.Module:
 
 
 def gradient_bytes(net: torch.nn.Module) -> int:
-    """What a step sends: a float32 for each value that trains."""
+    """The bytes that a step sends: a float32 for each value that trains."""
     return sum(p.numel() * p.element_size() for p in net.parameters() if p.requires_grad)
 
 

@@ -18,7 +18,7 @@ from lavadl_ref.deployed import deployment, reference
 from lavadl_ref.netx.plan.network import LayerPlan, Options, plan
 from lavadl_ref.verify.lava_path import compare_lava
 from lavadl_ref.verify.report import new_report
-from tests.support import random_networks
+from tests.support import generate
 from tests.support.matrix import BLOCKS, FAMILIES, Case
 from validation.equivalence._networks import Built, Chunked, Difference, fresh
 from validation.equivalence._options import OPTIONS, REFUSALS, without_effect
@@ -31,7 +31,7 @@ Known = dict[Any, Any]  #: comparisons that were equal, and descriptions that ca
 
 @dataclass
 class Cell:
-    """What was found."""
+    """The findings of a cell."""
 
     compared: int = 0  #: integers
     notes: list[str] = field(default_factory=list)
@@ -182,7 +182,7 @@ class Comparison:
         self, layers: tuple[exchange.Layer, ...], inputs: np.ndarray, run: reference.Run, options: dict[str, Any]
     ) -> int:
         """Every message and every state at every step."""
-        records, output = random_networks.oracle(random_networks.Case(exchange.Network(layers), inputs), **options)
+        records, output = generate.oracle(generate.Case(exchange.Network(layers), inputs), **options)
         compared = [("output", run.output, output)]
         for position, (record, ran) in enumerate(zip(records, run.layers, strict=True)):
             compared += [(f"{name} of layer {position}", getattr(ran, name), a) for name, a in record.items()]
@@ -218,7 +218,7 @@ class Comparison:
         options: dict[str, Any],
         key: tuple[Any, ...],
     ) -> int:
-        """What left every trained block at every step, and every block rebuilt from the file."""
+        """The messages of every trained block at every step, and of every block rebuilt from the file."""
         fed = [Chunked(fresh(block)) if self.option.persistent else block for block in chain]
         compared = self._equal(verify.trained(fed, x), "slayer")
         if "spike_exp" in options:
@@ -257,7 +257,7 @@ def _is_process(layer: exchange.Layer) -> bool:
 
 
 def _differ(a: reference.Run, b: reference.Run, up: int = 0) -> bool:
-    """Whether messages of `a`, shifted left, are not those of `b`."""
+    """Tell whether messages of `a`, shifted left, are not those of `b`."""
     pairs = ((getattr(x, name), getattr(y, name)) for x, y in zip(a.layers, b.layers, strict=True) for name in _SENT)
     return any(y is not None and not np.array_equal(x.astype(np.int64) << up, y) for x, y in pairs)
 

@@ -61,7 +61,7 @@ class Built:
 
     @property
     def x(self) -> torch.Tensor:
-        """What the network receives, (B, \\*shape, T)."""
+        """The input of the network, (B, \\*shape, T)."""
         return self.xs[0]
 
     def __str__(self) -> str:
@@ -120,7 +120,7 @@ class Built:
         raise Difference(f"{type(block).__name__} {len(self.blocks)} of {self.case} sends nothing, or always")
 
     def _train(self, block: Any, scale: float, plain: bool) -> None:
-        """What training leaves: statistics of norms, delays, biases."""
+        """The traces of training: statistics of norms, delays, biases."""
         synapses = [p for name, p in block.named_parameters() if "synapse" in name and name[-8:] != "weight_v"]
         norms = [m for m in block.modules() if isinstance(m, MeanOnlyBatchNorm)]
         with torch.no_grad():
@@ -133,7 +133,7 @@ class Built:
         block.eval()
 
     def _has_exponent(self, block: Any) -> bool:
-        """Whether the weight exponents that its norms give have the sign that is asked for."""
+        """Tell whether the weight exponents that its norms give have the sign that is asked for."""
         exponents = [int(m.weight_exp) for m in block.modules() if hasattr(m, "weight_exp")]
         sign = 0 if self.case.block == "Input" else self.option.exponent  # it has no weights to scale
         return not sign or all(np.sign(e) == sign for e in exponents)
@@ -147,7 +147,7 @@ def fresh(block: Any) -> Any:
 
 
 def alive(block: Any, y: torch.Tensor) -> bool:
-    """Whether some, but not all, of what a block sends differs from 0; of what is read out, whether it changes."""
+    """Tell whether some, but not all, of what a block sends differs from 0; of what is read out, whether it changes."""
     if getattr(block, "neuron", None) is None or type(block).__name__ in LAST:
         return len(y.unique()) > 1
     share = (y != 0).float().mean().item()

@@ -116,7 +116,7 @@ class Refusal:
     shown: str = ""  #: in front of the message
 
     def applies(self, block: str, family: str, option: str) -> bool:
-        """Whether this is expected of a cell."""
+        """Tell whether this is expected of a cell."""
         return block in self.blocks and family in self.families and option in self.options
 
 
@@ -154,7 +154,7 @@ _UNUSED = (
 
 
 def without_effect(family: str, block: str, option: str) -> str | None:
-    """Why the option leaves no trace in the file of the block; None where it must."""
+    """The reason why the option leaves no trace in the file of the block; None where it must."""
     for options, names, families, why in _UNUSED:
         if option in options and block in names and family in families:
             return f"{why.format(block)}: the file is that of `plain`"

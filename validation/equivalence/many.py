@@ -23,7 +23,7 @@ import numpy as np
 from lavadl_ref import verify
 from lavadl_ref.deployed import reference
 from lavadl_ref.netx import lava_support
-from tests.support import random_networks
+from tests.support import generate
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 25  #: networks after which a part tells how far it is
@@ -31,7 +31,7 @@ CHUNK = 25  #: networks after which a part tells how far it is
 
 @dataclass
 class Agreement:
-    """What was compared, and what differed."""
+    """Counts of the comparisons, and the differences."""
 
     networks: Counter[str] = field(default_factory=Counter)  #: by pair of paths
     integers: Counter[str] = field(default_factory=Counter)
@@ -65,7 +65,7 @@ class Agreement:
 
 def compare(seed: int, found: Agreement, *, slayer: bool, lava: bool) -> None:
     """Run network number `seed` on all paths and enter into `found` how they compare."""
-    case = random_networks.case(seed, families=random_networks.ALL_FAMILIES, trained=True)
+    case = generate.case(seed, families=generate.ALL_FAMILIES, trained=True)
     found.layers.update(layer.kind for layer in case.network.layers)
     found.layers.update(layer.neuron.type for layer in case.network.layers if layer.neuron is not None)
     run = reference.Network(case.network, **case.options).run(case.inputs, record=reference.RECORDABLE)
@@ -78,8 +78,8 @@ def compare(seed: int, found: Agreement, *, slayer: bool, lava: bool) -> None:
         _enter(seed, case, "slayer", report, found)
 
 
-def _with_oracle(seed: int, case: random_networks.Case, run: reference.Run, found: Agreement) -> None:
-    records, output = random_networks.oracle(case)
+def _with_oracle(seed: int, case: generate.Case, run: reference.Run, found: Agreement) -> None:
+    records, output = generate.oracle(case)
     count = output.size
     for position, (record, ran) in enumerate(zip(records, run.layers, strict=True)):
         for name, values in record.items():
@@ -94,7 +94,7 @@ def _with_oracle(seed: int, case: random_networks.Case, run: reference.Run, foun
     found.add("oracle = reference", count)
 
 
-def _enter(seed: int, case: random_networks.Case, path: str, report: verify.Report, found: Agreement) -> None:
+def _enter(seed: int, case: generate.Case, path: str, report: verify.Report, found: Agreement) -> None:
     found.differences += [f"network {seed} ({case.label}): {path}: {d}" for d in report.divergences]
     for reason in report.skipped.values():
         found.skipped[f"{path}: {reason}"] += 1
@@ -155,7 +155,7 @@ _COUNTERS = ("networks", "integers", "skipped", "layers")
 
 
 def _paths() -> dict[str, bool]:
-    """Which paths can run here."""
+    """The paths, and whether each can run here."""
     try:
         import torch
 

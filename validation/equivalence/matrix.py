@@ -51,7 +51,7 @@ def cells(show: bool = False) -> Cells:
 
 
 def differences(found: Cells) -> list[str]:
-    """What is not equal, or not explained."""
+    """The cells that are not equal, or not explained."""
     lines = [f"{', '.join(key)}: {text}" for key, one in found.items() for text in one.differences]
     return lines + [f"{', '.join(key)}: no reason" for key, one in found.items() if one.refused and not one.notes]
 

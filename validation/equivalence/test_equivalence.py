@@ -15,8 +15,8 @@ from lavadl_ref import exchange, verify
 from lavadl_ref.deployed import reference
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run import runtime
-from tests import PATIENCE
-from tests.support import random_networks
+from tests.support import PATIENCE, generate
+from tests.support.families import BY_TYPE
 from validation.equivalence import many
 
 USABLE, WHY = lava_support.available()
@@ -29,12 +29,12 @@ KINDS = set(exchange.LAYERS) - {"time_decimation"}
 
 
 def mixed(seed, **options):
-    return random_networks.case(seed, families=random_networks.ALL_FAMILIES, **options)
+    return generate.case(seed, families=generate.ALL_FAMILIES, **options)
 
 
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_random_networks_on_every_path(part, compared):
+def test_random_networks_are_equal_on_every_path(part, compared):
     first, end = (NETWORKS * i // PARTS for i in (part, part + 1))
     found = many.run(end - first, first, jobs=1)
     assert found.differences == []
@@ -44,13 +44,13 @@ def test_random_networks_on_every_path(part, compared):
         assert found.networks[pair] == (end - first if usable else 0)
     for pair, integers in found.integers.items():
         compared(*pair.split(" = "), integers, found.networks[pair])
-    families = {"CUBA", "ALIF", "RF_PHASE", "RF_IZHIKEVICH", "ADRF_PHASE", "ADRF_IZHIKEVICH", "SDNN"}
+    families = set(BY_TYPE)
     assert set(found.layers) == KINDS | families
     assert min(found.layers[name] for name in families) > (end - first) // 10
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_file_says_all(seed, compared, tmp_path):
+def test_a_file_says_all_of_its_network(seed, compared, tmp_path):
     """Through the file and back nothing changes."""
     case = mixed(seed)
     exchange.write(tmp_path / "x.net", case.network)
@@ -65,7 +65,7 @@ def test_a_file_says_all(seed, compared, tmp_path):
 @pytest.mark.parametrize("seed", range(100))
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
-def test_beyond_the_widths(seed, compared):
+def test_networks_beyond_the_widths_are_equal(seed, compared):
     """Sums, currents, voltages and sigmas wrap and saturate alike."""
     case = mixed(seed, wild=True)
     report = verify.verify(case.network, case.inputs, slayer=False, in_process=True, timeout=PATIENCE, **case.options)
@@ -77,8 +77,8 @@ def test_beyond_the_widths(seed, compared):
 @pytest.mark.parametrize("seed", range(30_000, 30_040))
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
-def test_biases_from_the_first_step(seed, compared):
-    """What upstream's own netx does: every layer integrates its bias from step 0."""
+def test_biases_from_the_first_step_give_the_same_on_lava(seed, compared):
+    """The rule of upstream's own netx: every layer integrates its bias from step 0."""
     from lavadl_ref.netx.run import inprocess
 
     case = mixed(seed)
@@ -90,7 +90,7 @@ def test_biases_from_the_first_step(seed, compared):
 
 
 def arguments_of(case):
-    """What Lava has to be told about the input."""
+    """The arguments that tell Lava about the input."""
     first = case.network.layers[0]
     arguments = dict(case.options)
     if isinstance(first, exchange.Kernel):
@@ -122,14 +122,14 @@ def equal(case, run, records):
 
 
 def shapes_only(layer):
-    """Whether Lava has no process for the layer."""
+    """Tell whether Lava has no process for the layer."""
     return isinstance(layer, exchange.Flatten) or (isinstance(layer, exchange.Input) and layer.neuron is None)
 
 
 @pytest.mark.timeout(1500)
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
-def test_on_the_multiprocessing_runtime(compared):
+def test_networks_on_the_multiprocessing_runtime_are_equal(compared):
     """One operating-system process for each of Lava's."""
     cases = [mixed(seed) for seed in ON_THE_RUNTIME]
     jobs = [runtime.Job(c.network, c.inputs, c.inputs.shape[-1], arguments=arguments_of(c)) for c in cases]

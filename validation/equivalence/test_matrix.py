@@ -17,13 +17,13 @@ if not USABLE:
 
 from lavadl_ref import verify  # noqa: E402
 from lavadl_ref.deployed import reference  # noqa: E402
-from tests.support import random_networks  # noqa: E402
+from tests.support import generate  # noqa: E402
 from validation.equivalence import _cells, _networks, matrix  # noqa: E402
 
 
 @pytest.mark.timeout(1500)
 def test_every_cell_is_equal_or_explained_and_on_the_page():
-    """Where the page is another, it is written, for the next run and for the next commit.
+    """A page that is another is written, for the next run and for the next commit.
 
     Its marks must be the same; counts and footnotes may depend on how a processor rounds what is trained.
     """
@@ -65,14 +65,14 @@ def test_all_paths_agree_where_nothing_is_broken():
 
 
 def test_another_oracle_shows(monkeypatch):
-    oracle = random_networks.oracle
+    oracle = generate.oracle
 
     def other(*arguments, **options):
         records, output = oracle(*arguments, **options)
         records[0]["voltage"][0, -1] += 1
         return records, output
 
-    monkeypatch.setattr(_cells.random_networks, "oracle", other)
+    monkeypatch.setattr(_cells.generate, "oracle", other)
     mark, said = marks()
     assert mark == "≠"
     assert "oracle and reference differ" in said

@@ -5,7 +5,7 @@ import torch
 
 from lavadl_ref import verify
 from lavadl_ref.netx import lava_support
-from tests.slayer.object_detection.test_models import busy, clip, exact, held, made
+from tests.support.detectors import busy, clip, exact, held, made
 
 pytestmark = pytest.mark.skipif(not lava_support.available()[0], reason="lava-nc is not installed")
 
@@ -13,7 +13,7 @@ LIMIT = 3000  #: seconds: Lava convolves each pair of channels on its own
 
 
 @pytest.mark.timeout(LIMIT)
-def test_yolo_kp(tmp_path, compared):
+def test_a_detector_is_equal_on_every_path(tmp_path, compared):
     net = busy(made("yolo_kp"))
     net.export_hdf5(tmp_path / "yolo.net")
     with torch.no_grad():

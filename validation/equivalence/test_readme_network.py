@@ -9,8 +9,8 @@ from lavadl_ref import exchange, verify
 from lavadl_ref.netx import lava_support
 
 pytest.importorskip("torch")
-from tests import PATIENCE
-from tests.slayer import test_readme_network as readme
+from tests.support import PATIENCE
+from tests.support import readme_network as readme
 
 USABLE, WHY = lava_support.available()
 training = readme.training  # a fixture
@@ -25,7 +25,7 @@ def trained(training, tmp_path_factory):
     return net, file
 
 
-def test_as_trained(trained, compared):
+def test_the_readme_network_runs_as_trained(trained, compared):
     report = verify.trained(trained[0].blocks, readme.bars())
     assert report.divergences == []
     assert report.exceeded == ()
@@ -37,7 +37,7 @@ def test_as_trained(trained, compared):
 @pytest.mark.lava
 @pytest.mark.skipif(not USABLE, reason=WHY)
 @pytest.mark.parametrize("in_process", [True, False])
-def test_on_lava(trained, compared, in_process):
+def test_the_readme_network_runs_on_lava(trained, compared, in_process):
     """One picture, quantised as the input block does."""
     net, file = trained
     picture = net.blocks[0].pre_hook_fx(readme.bars()[0]).numpy() * 64

@@ -1,1 +1,1 @@
-"""What becomes of commands and runs when the environment fails them: bad disks and folders, killed processes."""
+"""Commands and runs in an environment that fails them: bad disks and folders, killed processes."""

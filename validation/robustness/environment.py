@@ -47,7 +47,7 @@ class NotHereError(RuntimeError):
 
 @dataclass
 class Setting:
-    """How commands are started."""
+    """The setting in which commands are started."""
 
     root: Path  #: a folder of the environment's own
     package: Path  #: what is imported
@@ -60,7 +60,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended in an environment."""
+    """The end of a command in an environment."""
 
     environment: str
     command: str
@@ -151,7 +151,7 @@ def _full_output(setting: Setting, stack: ExitStack) -> None:
 
 @_environment
 def _full_output_by_patch(setting: Setting, stack: ExitStack) -> None:
-    """Where no disk can be mounted."""
+    """The same for systems that mount no disk."""
     fails = "raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))"
     _at_start(setting, f"import errno, os\ndef full(descriptor): {fails}\nos.fsync = full")
 

@@ -143,7 +143,7 @@ def until(condition: Callable[[], object]) -> float:
 
 @dataclass
 class Row:
-    """What came of one command and one way to end it."""
+    """The outcome of one command and one way to end it."""
 
     seconds: list[float] = field(default_factory=list)
     left: dict[str, int] = field(
@@ -152,7 +152,7 @@ class Row:
 
     @property
     def good(self) -> bool:
-        """Whether nothing is left and every end came in time."""
+        """Tell whether nothing is left and every end came in time."""
         return not any(self.left.values()) and all(seconds <= BOUND for seconds in self.seconds)
 
     def __str__(self) -> str:

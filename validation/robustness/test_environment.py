@@ -31,7 +31,7 @@ def base(tmp_path_factory):
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("command", "name"), CHOSEN)
-def test_it_works_or_says_one_line(base, command, name):
+def test_every_environment_works_or_says_one_line(base, command, name):
     try:
         with base.setting(name) as setting:
             found = environment.run(name, command, setting)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.netx.conftest import USABLE, WHY
+from tests.support.lava import USABLE, WHY
 from validation.robustness import kill
 
 pytestmark = [
@@ -25,7 +25,7 @@ def test_a_run_on_lava_leaves_nothing(ending):
     assert all(seconds < kill.NEVER for seconds in row.seconds)
 
 
-def test_a_killed_process_is_named():
+def test_a_process_that_was_killed_is_named_in_time():
     seconds, said = kill.until_noticed(random.Random(1))
     assert "was killed by signal 9 (SIGKILL)" in said
     assert seconds < kill.NEVER

@@ -19,13 +19,13 @@ def annotated(found, normalized=True):
 
 
 @given(boxes(), st.booleans())
-def test_there_and_back(found, normalized):
+def test_an_annotation_gives_its_tensor_back(found, normalized):
     back = utils.tensor_from_annotation(annotated(found, normalized), normalized=normalized)
     by_area = sorted(found.tolist(), key=lambda box: -box[2] * box[3])
     assert back.tolist() == by_area
 
 
-def test_what_an_annotation_says():
+def test_an_annotation_says_place_class_and_confidence():
     (entry,) = annotated(torch.tensor([[0.5, 0.5, 0.25, 0.5, 0.75, 2]]))["annotation"]["object"]
     box = {"xmin": 48, "ymin": 8, "xmax": 80, "ymax": 24}
     assert entry == {"id": 2, "name": "rider", "confidence": 0.75, "bndbox": box}
@@ -75,7 +75,7 @@ def test_fractions_of_pixels_are_kept():
 
 
 @given(st.lists(boxes(), max_size=3))
-def test_corners_and_back(found):
+def test_corners_give_their_boxes_back(found):
     corners = utils.xywh_to_xxyy(found)
     for box, corner in zip(found, corners, strict=True):
         assert torch.equal(corner[:, 0], box[:, 0] - box[:, 2] / 2)
@@ -85,7 +85,7 @@ def test_corners_and_back(found):
 
 
 @given(boxes(most=3))
-def test_pixels_and_back_in_new_tensors(found):
+def test_pixels_give_their_boxes_back_in_new_tensors(found):
     before = found.clone()
     (pixels,) = utils.denormalize_bboxes([found], 32, 128)
     assert torch.equal(pixels[:, 0], found[:, 0] * 128)
@@ -107,19 +107,19 @@ def test_frames_of_different_sizes_are_not_merged():
         utils.merge_annotations(annotated(torch.zeros(0, 6)), other)
 
 
-def test_no_objects_and_boxes_without_area():
+def test_an_annotation_may_have_no_objects_and_boxes_without_area():
     empty = annotated(torch.zeros(0, 6))
     assert utils.tensor_from_annotation(empty).shape == (0, 6)
     flat = annotated(torch.tensor([[0.5, 0.5, 0, 0.5, 1, 0]]))
     assert utils.tensor_from_annotation(flat).shape == (0, 6)
 
 
-def test_the_largest_objects():
+def test_the_largest_objects_are_kept():
     found = torch.tensor([[0.5, 0.5, 0.125, 0.5, 1, 0], [0.5, 0.5, 0.25, 0.5, 1, 1], [0.5, 0.5, 0.5, 0.5, 1, 2]])
     assert utils.tensor_from_annotation(annotated(found), num_objects=2)[:, 5].tolist() == [2, 1]
 
 
-def test_confidence_below_the_limit_and_labels_without_names():
+def test_low_confidence_is_left_out_and_labels_need_no_names():
     found = torch.tensor([[0.5, 0.5, 0.25, 0.5, 0.1, 0], [0.5, 0.5, 0.25, 0.5, 0.3, 1]])
     objects = utils.annotation_from_tensor(found, SIZE, NAMES, confidence_th=0.2)["annotation"]["object"]
     assert [entry["name"] for entry in objects] == ["bus"]

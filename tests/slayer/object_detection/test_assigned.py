@@ -14,7 +14,7 @@ ANCHORS = [[(0.3, 0.2)], [(0.4, 0.3)]]
 TERMS = ["lambda_coord", "lambda_obj", "lambda_noobj", "lambda_cls", "lambda_iou"]
 
 
-def test_what_a_detectors_loss_and_data_refuse():
+def test_a_detectors_loss_and_data_refuse_bad_values():
     criterion = YOLOLoss(ANCHORS)
     for name in ("mse", "bce", "cel"):
         with pytest.raises(AttributeError, match=f"{name} of YOLOLoss .*lambda_coord"):
@@ -35,7 +35,7 @@ def test_what_a_detectors_loss_and_data_refuse():
             setattr(dataset.BDD.__new__(dataset.BDD), name, None)
 
 
-def test_what_follows_from_anchors_and_classes():
+def test_sizes_that_follow_from_anchors_and_classes_cannot_be_assigned():
     target = YOLOtarget(ANCHORS, [(4, 4), (2, 2)], 2)
     net = YOLOBase(2, ANCHORS)
     for each in (target, net, YOLOLoss(ANCHORS)):
@@ -69,7 +69,7 @@ def head(seed=0):
 
 
 @pytest.mark.parametrize("name", TERMS)
-def test_a_head_alone(name):
+def test_the_loss_takes_one_head_alone(name):
     predictions, targets = head()
     criterion = YOLOLoss(ANCHORS[:1])
     held = predictions.clone(), targets.clone()
@@ -101,7 +101,7 @@ def test_frames_are_normalised_by_what_is_assigned():
     assert not torch.equal(slayer.obd.models.yolo_kp.Network(num_classes=2).normalized(frames), frames / 2)
 
 
-def test_small_names_of_data_sets():
+def test_small_names_of_data_sets_exist():
     assert dataset.bdd100k.removesuffix("a.json", ".json") == "a"
     assert dataset.bdd100k.removesuffix("a.json", "") == dataset.bdd100k.removesuffix("a.json", "b") == "a.json"
     image = pytest.importorskip("PIL.Image").fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3))

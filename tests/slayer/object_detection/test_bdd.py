@@ -38,7 +38,7 @@ def grey(clip):
     return (clip[0, 0, -1] * 255 / 20).round().int().tolist()
 
 
-def test_a_clip(root):
+def test_a_clip_has_frames_and_annotations(root):
     data = BDD(root, size=(HEIGHT, WIDTH), seq_len=3)
     assert (len(data), data.ids, data.classes, data.idx_map) == (2, ["a", "b"], ["bus", "car"], {"bus": 0, "car": 1})
     clip, annotations = data[1]

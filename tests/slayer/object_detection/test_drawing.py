@@ -28,7 +28,7 @@ def test_a_box_is_drawn_on_a_copy():
     assert tuple(mapped[75, 80]) == (0, 0, 200)
 
 
-def test_boxes_beyond_the_picture():
+def test_boxes_beyond_the_picture_are_cut():
     frame = torch.zeros(3, 20, 20)
     outside = {"id": 0, "name": "", "bndbox": {"xmin": 30, "xmax": 40, "ymin": 30, "ymax": 40}}
     across = {"id": 0, "name": "", "bndbox": {"xmin": -30, "xmax": 40, "ymin": -30, "ymax": 40}}
@@ -37,7 +37,7 @@ def test_boxes_beyond_the_picture():
 
 
 @pytest.mark.parametrize("channels", [3, 2])
-def test_detections_left_and_targets_right(tmp_path, channels):
+def test_detections_are_left_and_targets_right(tmp_path, channels):
     clip = torch.zeros(2, channels, 60, 80, 3)
     create, write = {
         3: (utils.create_frames, utils.create_video),
@@ -67,7 +67,7 @@ def test_colours_are_told_apart_and_always_the_same():
     assert utils.colors(11) == utils.colors(11)
 
 
-def test_errors_name_what_was_given():
+def test_errors_of_drawing_name_what_was_given():
     with pytest.raises(ValueError, match=r"\(3, H, W\), got \(4, 2, 2\)"):
         utils.mark_bounding_boxes(torch.zeros(4, 2, 2), [])
     with pytest.raises(ValueError, match=r"values from 0 to 1, got 0.0 to 2.0"):

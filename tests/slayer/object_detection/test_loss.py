@@ -70,7 +70,7 @@ def expected(predictions, targets, alpha):
 
 
 @pytest.mark.parametrize("alpha", [0.25, 0.8])
-def test_terms(batch, alpha):
+def test_the_terms_of_the_loss_equal_the_oracles(batch, alpha):
     predictions, targets = batch
     error = obd.YOLOLoss(ANCHORS, **WEIGHTS, alpha_iou=alpha, label_smoothing=SMOOTHING)
     loss, terms = error(predictions, targets)
@@ -80,7 +80,7 @@ def test_terms(batch, alpha):
     assert error.samples == BATCH
 
 
-def test_gradient_by_differences(batch):
+def test_the_gradient_of_the_detection_loss_equals_differences(batch):
     predictions, targets = batch
     # what depends on the overlap without a gradient left out
     error = obd.YOLOLoss(ANCHORS, alpha_iou=0, lambda_iou=0)
@@ -96,7 +96,7 @@ def test_targets_stay_and_a_second_look_gives_the_same(batch):
     assert all(torch.equal(a, b) for a, b in zip(targets, before, strict=True))
 
 
-def test_no_object_anywhere():
+def test_a_batch_without_objects_has_a_finite_loss():
     predictions = [torch.zeros(1, 2, *grid, 5 + CLASSES, 2, requires_grad=True) for grid in GRIDS]
     targets = [torch.zeros(1, 2, *grid, 6, 2) for grid in GRIDS]
     loss, terms = obd.YOLOLoss(ANCHORS, lambda_noobj=1)(predictions, targets)
@@ -105,14 +105,14 @@ def test_no_object_anywhere():
     assert all(p.grad.isfinite().all() for p in predictions)
 
 
-def test_nothing_to_count_as_empty(batch):
+def test_a_batch_without_empty_cells_has_a_finite_loss(batch):
     predictions, targets = batch
     full = [torch.where(torch.arange(6).reshape(-1, 1) == 4, t.new_tensor(-1.0), t) for t in targets]
     loss, terms = obd.YOLOLoss(ANCHORS)(predictions, full)
     assert (loss.item(), terms.tolist()) == (0, [0] * 5)
 
 
-def test_errors_name_what_was_given(batch):
+def test_errors_of_the_detection_loss_name_what_was_given(batch):
     predictions, targets = batch
     error = obd.YOLOLoss(ANCHORS)
     with pytest.raises(ValueError, match="must be 2 heads, got 1 predictions and 2 targets"):

@@ -14,14 +14,14 @@ from tests.support.oracle import detection as naive
 THRESHOLDS = [0.3, 0.5, 0.75]
 
 
-def test_names_of_the_package():
+def test_the_package_has_its_public_names():
     assert obd.bbox is obd.boundingbox
     assert obd.bbox.metrics is metrics
     assert obd.bbox.utils.nms is obd.bbox.utils.non_maximum_suppression
 
 
 @given(boxes(), boxes())
-def test_iou_of_each_box_with_each(one, other):
+def test_iou_is_taken_of_each_box_with_each(one, other):
     expected = [[naive.iou(a, b) for b in other.tolist()] for a in one.tolist()]
     actual = metrics.bbox_iou(one, other)
     assert actual.shape == (len(one), len(other))
@@ -34,14 +34,14 @@ def test_iou_keeps_the_axes_of_both():
 
 
 @given(boxes(), boxes())
-def test_iou_of_sizes(one, other):
+def test_iou_of_sizes_equals_the_oracle(one, other):
     expected = [[naive.iou((0, 0, *a[2:4]), (0, 0, *b[2:4])) for b in other.tolist()] for a in one.tolist()]
     actual = metrics.wh_iou(one[:, 2:4], other[:, 2:4])
     np.testing.assert_allclose(actual, np.reshape(expected, actual.shape), atol=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_ciou_and_its_gradient(seed):
+def test_ciou_and_its_gradient_equal_the_oracle(seed):
     rng = np.random.default_rng(seed)
     one, other = (np.column_stack([rng.uniform(0.3, 0.7, (4, 2)), rng.uniform(0.1, 0.5, (4, 2))]) for _ in range(2))
     tracked = torch.from_numpy(one).requires_grad_()
@@ -79,17 +79,17 @@ def test_ciou_takes_the_whole_distance_of_the_centres():
         ([1, 0.5, 2 / 3], [0.5, 0.5, 1], (51 + 50 * 2 / 3) / 101),
     ],
 )
-def test_ap_by_hand(precision, recall, expected):
+def test_ap_of_small_curves_is_right(precision, recall, expected):
     assert metrics.compute_ap(np.array(precision), np.array(recall)) == pytest.approx(expected)
 
 
-def test_ap_of_lists_of_different_lengths():
+def test_ap_takes_lists_of_different_lengths():
     with pytest.raises(ValueError, match=r"one value per detection, got \(2,\), \(1,\)"):
         metrics.compute_ap(np.ones(2), np.ones(1))
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_ap_over_frames(seed):
+def test_ap_over_frames_equals_the_oracle(seed):
     rng = np.random.default_rng(seed)
     frames = [frame(rng) for _ in range(5)]
     stats = metrics.APstats(THRESHOLDS)
@@ -108,7 +108,7 @@ def test_ap_over_frames(seed):
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_ap_of_each_frame(seed):
+def test_ap_of_each_frame_equals_the_oracle(seed):
     rng = np.random.default_rng(seed)
     frames = [frame(rng) for _ in range(4)]
     precision, recall, ap, f1, classes = metrics.average_precision_metrics(
@@ -144,7 +144,7 @@ def test_the_more_confident_of_two_detections_takes_the_target():
         assert (precision[0].item(), recall[0].item(), ap[0].item()) == (0.5, 1, 1)
 
 
-def test_frames_without_targets_count():
+def test_a_frame_without_targets_counts():
     target, found = torch.tensor([[0.5, 0.5, 0.2, 0.2, 1, 0]]), torch.tensor([[0.5, 0.5, 0.2, 0.2, 0.5, 0]])
     ghost = found.clone()
     ghost[:, 4] = 0.9
@@ -154,7 +154,7 @@ def test_frames_without_targets_count():
     assert metrics.average_precision_metrics([ghost, None], [torch.zeros(0, 6), target], 0.5)[2] == []
 
 
-def test_errors_name_what_was_given():
+def test_errors_of_the_metrics_name_what_was_given():
     with pytest.raises(ValueError, match=r"iou_threshold must be one or more numbers from 0 to 1, got \[\]"):
         metrics.APstats([])
     with pytest.raises(ValueError, match="from 0 to 1, got 50"):

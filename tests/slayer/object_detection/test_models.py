@@ -10,55 +10,21 @@ import torch
 from lavadl_ref import exchange, verify
 from lavadl_ref.slayer import loss, obd
 from lavadl_ref.slayer.object_detection import models
+from tests.support.detectors import NETWORKS, busy, clip, exact, held, made
 
 ANCHORS = (((0.2, 0.2), (0.4, 0.4)),)
-NETWORKS = {"yolo_kp": 3, "tiny_yolov3_str": 3, "yolo_kp_events": 2}
-
-
-def made(name, classes=3, seed=0, **options):
-    torch.manual_seed(seed)
-    net = getattr(models, name).Network(num_classes=classes, **options)
-    net.init_model((32, 64, NETWORKS[name]))
-    return net
-
-
-def clip(name, batch=1, steps=4):
-    """A picture with a bright bar that moves; events, for the network of these."""
-    x = torch.full((batch, NETWORKS[name], 32, 64, steps), 0.2)
-    for t in range(steps):
-        x[..., 8 * t : 8 * t + 12, t] = 0.9
-    return (x > 0.5).float() if NETWORKS[name] == 2 else x
-
-
-def held(x, layers):
-    """A clip whose last frame stays until what it changes has passed all layers."""
-    return torch.cat([x, x[..., -1:].expand(*x.shape[:-1], layers)], dim=-1)
-
-
-def exact(report):
-    """Tell whether all layers agree, and each of them sent something."""
-    return report.exact and all(layer.spikes for layer in report.layers[:-1])
-
-
-def busy(net, gain=1.5):
-    """The network with larger weights, so that messages reach the head."""
-    with torch.no_grad():
-        for name, p in net.named_parameters():
-            if name.endswith("weight_g"):
-                p *= gain
-    return net.eval()
 
 
 @pytest.mark.parametrize(
     ("name", "classes", "millions"), [("yolo_kp", 11, 3.50), ("tiny_yolov3_str", 11, 9.28), ("yolo_kp_events", 7, 3.49)]
 )
-def test_sizes(name, classes, millions):
+def test_the_models_have_these_sizes(name, classes, millions):
     net = getattr(models, name).Network(num_classes=classes)
     assert sum(p.numel() for p in net.parameters()) == pytest.approx(millions * 1e6, rel=2e-3)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_output(name):
+def test_a_model_gives_one_output_for_each_grid(name):
     net = busy(made(name), 2)
     x = clip(name, batch=2)
     grids = [(1, 2), (2, 4)][: net.num_scales]
@@ -77,7 +43,7 @@ def test_output(name):
     assert all(p.grad.any() for p in heads)
 
 
-def test_boxes_of_raw_output():
+def test_raw_output_becomes_boxes():
     net = obd.YOLOBase(num_classes=2, anchors=ANCHORS, clamp_max=1.5)
     x = torch.randn(1, 2 * 7, 3, 2, 2, generator=torch.Generator().manual_seed(0)) * 2
     raw = net.yolo_raw(x)
@@ -102,7 +68,7 @@ def test_boxes_of_raw_output():
                 index += 1
 
 
-def test_output_that_is_not_finite():
+def test_output_that_is_not_finite_is_refused():
     net = obd.YOLOBase(num_classes=2, anchors=ANCHORS)
     with pytest.raises(ValueError, match="must be finite, got a value that is not: training has diverged"):
         net.yolo(torch.full((1, 2, 1, 1, 7, 1), torch.nan), net.anchors[0])
@@ -138,7 +104,7 @@ def test_activity_is_gathered():
         assert len(monitor.loss_list) == count
 
 
-def test_frames_that_two_grids_do_not_fit():
+def test_frames_that_two_grids_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"multiples of 32, got \(48, 64\)"):
         made("tiny_yolov3_str")(torch.zeros(1, 3, 48, 64, 1))
 
@@ -162,7 +128,7 @@ def test_export_is_what_was_trained(name, tmp_path):
         assert file["layer/0/neuron/sigma_output"][()]
 
 
-def test_every_part_of_a_network_that_branches_is_exported(tmp_path):
+def test_a_network_that_branches_is_exported_in_parts(tmp_path):
     net = busy(made("tiny_yolov3_str"), 2)
     paths = net.export_hdf5(tmp_path / "tiny.net")
     assert [p.name for p in paths] == [
@@ -192,7 +158,7 @@ def sent(layers, x):
     return x
 
 
-def test_export_before_any_input():
+def test_export_of_a_model_needs_an_input():
     net = models.yolo_kp.Network(num_classes=3)
     with pytest.raises(RuntimeError, match="without any input so far: call init_model first"):
         net.layers[-1].describe()
@@ -210,7 +176,7 @@ def test_parameters_come_back(name, tmp_path):
         assert torch.equal(net.eval()(clip(name))[0], other.eval()(clip(name))[0])
 
 
-def test_parameters_of_another_number_of_classes(tmp_path):
+def test_parameters_of_another_number_of_classes_are_loaded_but_for_the_heads(tmp_path):
     net, other = made("yolo_kp", classes=3), made("yolo_kp", classes=5, seed=1)
     torch.save(net.state_dict(), tmp_path / "net.pt")
     head = other.heads[0].weight.clone()
@@ -220,7 +186,7 @@ def test_parameters_of_another_number_of_classes(tmp_path):
     assert torch.equal(other.blocks[3].synapse.weight, net.blocks[3].synapse.weight)
 
 
-def test_parameters_of_another_network(tmp_path):
+def test_parameters_of_another_network_are_refused(tmp_path):
     state = made("yolo_kp").state_dict()
     del state["anchors"]
     torch.save({**state, "extra": torch.zeros(1)}, tmp_path / "net.pt")

@@ -70,14 +70,14 @@ def test_a_clip_depends_on_seed_index_and_set_only():
         assert not torch.equal(other[0], made[0])
 
 
-def test_all_classes_and_numbers_of_objects_appear():
+def test_all_classes_and_numbers_of_objects_are_drawn():
     shapes = MovingShapes(num_clips=60, size=(32, 32), seq_len=1)
     objects = [shapes[i][1][0]["annotation"]["object"] for i in range(len(shapes))]
     assert {len(found) for found in objects} == {1, 2, 3}
     assert {entry["name"] for found in objects for entry in found} == set(shapes.classes)
 
 
-def test_errors_name_what_was_given():
+def test_errors_of_moving_shapes_name_what_was_given():
     with pytest.raises(ValueError, match=r"got 4, \(0, 32\), 8 and 3"):
         MovingShapes(num_clips=4, size=(0, 32))
     with pytest.raises(IndexError, match=r"index of a clip must be in \[0, 3\], got 4"):

@@ -69,27 +69,27 @@ def test_events_come_back(tmp_path_factory, events, begin, end):
         (HEADER % (4, 4) + b"\x0c\x08" + bytes(13), "8 bytes per event, got 13 bytes"),
     ],
 )
-def test_files_of_another_form(tmp_path, content, said):
+def test_files_of_another_form_are_refused(tmp_path, content, said):
     path = tmp_path / "x_td.dat"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=said):
         EventFile(path)
 
 
-def test_events_outside_the_sensor(tmp_path):
+def test_events_outside_the_sensor_are_refused(tmp_path):
     file = EventFile(write_events(tmp_path / "x_td.dat", [(0, WIDTH, 0, 1)]))
     with pytest.raises(ValueError, match="must lie on its sensor of 160x120 pixels, got one outside"):
         file.between(0, 1)
 
 
 @pytest.mark.parametrize("time", ["t", "ts"])
-def test_boxes_of_old_and_new_files(tmp_path, time):
+def test_boxes_of_old_and_new_files_are_read(tmp_path, time):
     fields = [(time if name == "ts" else name, kind) for name, kind in FIELDS]
     found = read_boxes(write_boxes(tmp_path / "x.npy", [(7, 1, 2, 3, 4, 1), (5, 5, 6, 7, 8, 0)], fields))
     assert found.tolist() == [(5, 5, 6, 7, 8, 0), (7, 1, 2, 3, 4, 1)]
 
 
-def test_boxes_without_a_field_and_pickles(tmp_path):
+def test_boxes_without_a_field_and_pickles_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros(2, [("t", "u8"), ("x", "f4")]))
     with pytest.raises(ValueError, match=r"class_id, got \['t', 'x'\]"):
         read_boxes(tmp_path / "x.npy")
@@ -158,7 +158,7 @@ def test_a_short_recording_is_repeated(root):
     assert not torch.equal(clip[..., 13], clip[..., 14])
 
 
-def test_size_and_flip(root):
+def test_a_clip_is_resized_and_flipped(root):
     data = PropheseeAutomotive(root, delta_t=10, size=(HEIGHT // 2, WIDTH // 2), seq_len=2, augment_prob=1)
     clip, annotations = data[0]
     box = annotations[0]["annotation"]["object"][0]["bndbox"]
@@ -167,21 +167,21 @@ def test_size_and_flip(root):
     assert (shown.min(), shown.max()) == (38, 62)
 
 
-def test_a_recording_without_boxes_that_have_events(root):
+def test_a_recording_without_boxes_that_have_events_is_refused(root):
     with pytest.raises(
         ValueError, match=r"one_td.dat must have a step with a box of more than 1.5 events per pixel, got none"
     ):
         PropheseeAutomotive(root, delta_t=10, events_ratio=1.5)[0]
 
 
-def test_errors_name_what_was_given(root):
+def test_errors_of_event_data_name_what_was_given(root):
     with pytest.raises(FileNotFoundError, match=r"no recording \*_td.dat in .*train"):
         PropheseeAutomotive(root, train=True)
     with pytest.raises(ValueError, match="at least 1, got 0 and 1"):
         PropheseeAutomotive(root, seq_len=0)
 
 
-def test_frames_of_events():
+def test_frames_of_events_are_resized():
     frames = np.arange(2 * 4 * 6 * 2).reshape(2, 4, 6, 2)
     resized = utils.resize_events_frame(frames, (2, 9))
     for row in range(2):

@@ -6,29 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lavadl_ref.slayer.object_detection.boundingbox import utils
-from tests.support.boxes import boxes
+from tests.support.boxes import boxes, chain, one_hot
 from tests.support.oracle import detection as naive
 
 
-def one_hot(detections, classes=3):
-    """Predictions (n, 5 + classes) of which `detections` (n, 6) are the labels."""
-    probabilities = torch.nn.functional.one_hot(detections[:, 5].long(), classes).to(detections.dtype)
-    return torch.cat([detections[:, :5], probabilities], dim=1)
-
-
 @given(boxes(most=12, classes=2), st.sampled_from([0.1, 0.25, 0.5]))
-def test_the_same_as_one_by_one(found, threshold):
+def test_suppression_equals_the_oracle_of_one_by_one(found, threshold):
     (actual,) = utils.nms([one_hot(found)], conf_threshold=0.2, nms_threshold=threshold)
     expected = naive.suppressed([d for d in found.tolist() if d[4] > 0.2], threshold)
     assert actual.tolist() == expected
-
-
-def chain(length=5):
-    """Boxes each of which overlaps the next only."""
-    x = torch.arange(length) * 0.04 + 0.2
-    rest = torch.full((length, 3), 0.1)
-    rest[:, 2] = 0.9 - torch.arange(length) * 0.1
-    return torch.column_stack([x, torch.full((length,), 0.5), rest, torch.zeros(length)])
 
 
 def test_what_is_dropped_covers_nothing():
@@ -53,11 +39,11 @@ def test_the_best_detections_are_returned():
     assert scores.tolist() == pytest.approx([0.9, 0.8])
 
 
-def test_frames_without_detections():
+def test_a_frame_without_detections_gives_none():
     assert [d.shape for d in utils.nms([torch.zeros(0, 8), torch.zeros(4, 8)])] == [(0, 6), (0, 6)]
 
 
-def test_labels_of_predictions():
+def test_labels_are_those_of_the_largest_probability():
     found = torch.tensor([[0.5, 0.5, 0.1, 0.1, 0.8, 0.25, 0.75], [0.5, 0.5, 0.1, 0.1, 0.2, 0.5, 0.5]])
     (labelled,) = utils.onehot_to_labels([found], conf_threshold=0.3)
     assert labelled[:, 4:].tolist() == [pytest.approx([0.6, 1])]

@@ -30,7 +30,7 @@ def close(found, expected):
 
 @given(boxes(most=8, classes=3))
 @example(SAME_CELL)
-def test_a_frame(found):
+def test_the_target_of_a_frame_equals_the_oracle(found):
     heads = obd.YOLOtarget(ANCHORS, SCALES, 5, THRESHOLD).forward(found)
     for head, anchors, (width, height) in zip(heads, ANCHORS, SCALES, strict=True):
         assert head.shape == (3, height, width, 6)
@@ -67,7 +67,7 @@ def test_a_centre_on_the_last_edge_is_in_the_last_cell():
     assert head[0, 2, 1].tolist() == pytest.approx([1, 1, 0.6, 0.6, 1, 0])
 
 
-def test_a_batch():
+def test_the_target_of_a_batch_is_that_of_its_frames():
     size = {"height": 48, "width": 64}
     found = [[torch.tensor([[0.25, 0.5, 0.25, 0.5, 1, t + 2 * n]]) for t in range(2)] for n in range(2)]
     found[1][0] = torch.zeros(0, 6)
@@ -88,7 +88,7 @@ def test_a_batch():
                 assert torch.equal(head[n, ..., t], alone)
 
 
-def test_errors_name_what_was_given():
+def test_errors_of_the_target_name_what_was_given():
     with pytest.raises(ValueError, match=r"one grid per head, got 2 heads and scales \[\(2, 2\)\]"):
         obd.YOLOtarget(ANCHORS, [(2, 2)], 3)
     with pytest.raises(ValueError, match=r"anchors must be positive .* got \[\[0.1\]\]"):

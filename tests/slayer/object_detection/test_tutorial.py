@@ -33,7 +33,7 @@ def tutorial():
         signal.signal(number, handler)
 
 
-def test_trains_and_resumes(tutorial, tmp_path, capsys):
+def test_the_detection_tutorial_trains_and_goes_on(tutorial, tmp_path, capsys):
     common = ["--small", "--out", str(tmp_path), "--seed", "3"]
     assert tutorial.main([*common, "--epochs", "1"]) == 0
     first = json.loads((tmp_path / "history.json").read_text())
@@ -69,14 +69,14 @@ def same(one, other):
     assert one.schedule.state_dict() == other.schedule.state_dict()
 
 
-def test_resuming_is_going_on(tutorial, tmp_path):
+def test_a_resumed_detection_is_one_that_goes_on(tutorial, tmp_path):
     whole = run(tutorial, tmp_path / "whole")
     run(tutorial, tmp_path / "parts", 1)
     same(whole, run(tutorial, tmp_path / "parts", 2, resume=True))
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 3])
-def test_interrupted_within_an_epoch(tutorial, tmp_path, monkeypatch, capsys, at):
+def test_the_detection_tutorial_goes_on_after_an_interruption(tutorial, tmp_path, monkeypatch, capsys, at):
     whole = run(tutorial, tmp_path / "whole")
     step, done = torch.optim.AdamW.step, []
 
@@ -98,7 +98,7 @@ def test_interrupted_within_an_epoch(tutorial, tmp_path, monkeypatch, capsys, at
     same(whole, run(tutorial, tmp_path / "parts", resume=True))
 
 
-def test_a_checkpoint_of_other_settings_or_none(tutorial, tmp_path):
+def test_a_detection_checkpoint_of_other_settings_is_refused(tutorial, tmp_path):
     with pytest.raises(SystemExit, match="there is no such file, and so nothing to resume"):
         run(tutorial, tmp_path, resume=True)
     run(tutorial, tmp_path, 0)
@@ -107,13 +107,13 @@ def test_a_checkpoint_of_other_settings_or_none(tutorial, tmp_path):
         tutorial.Training.of(recipe, None, 0, tmp_path).resume()
 
 
-def test_silent_layers_are_no_proof(tutorial, tmp_path, monkeypatch, capsys):
+def test_silent_layers_prove_nothing(tutorial, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tutorial, "silent", lambda *compared: "layer 3 sent nothing")
     assert tutorial.main(["--small", "--out", str(tmp_path), "--epochs", "1"]) == 1
     assert "layer 3 sent nothing: that all paths agree there shows nothing" in capsys.readouterr().err
 
 
-def test_arguments(tutorial, capsys):
+def test_bad_arguments_of_the_detection_tutorial_are_refused(tutorial, capsys):
     with pytest.raises(SystemExit):
         tutorial.parsed(["--epochs", "0"])
     assert "argument --epochs: must be at least 1, got 0" in capsys.readouterr().err

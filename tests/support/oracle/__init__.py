@@ -8,47 +8,18 @@ from __future__ import annotations
 
 import math
 
-from tests.support.oracle.neurons import (
-    adrf,
-    adrf_iz,
-    alif,
-    cuba,
-    current24,
-    delta,
-    leak,
-    leaky_integrator,
-    rf,
-    rf_iz,
-    saturate24,
-    scaled,
-    sigma_delta,
-    voltage24,
-    wrap32,
-)
+from tests.support.oracle import neurons
+from tests.support.oracle.neurons import *  # noqa: F403
 
 __all__ = [
-    "adrf",
-    "adrf_iz",
-    "alif",
+    *neurons.__all__,
     "complex_surrogate",
     "conv",
     "conv_transpose",
-    "cuba",
-    "current24",
     "delay",
-    "delta",
     "dense",
-    "leak",
-    "leaky_integrator",
-    "rf",
-    "rf_iz",
-    "saturate24",
-    "scaled",
-    "sigma_delta",
     "sign",
     "surrogate",
-    "voltage24",
-    "wrap32",
 ]
 
 

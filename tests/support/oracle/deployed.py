@@ -13,8 +13,8 @@ import numpy as np
 from lavadl_kernels.neurons import cuba, sigma_delta
 
 from tests.support import oracle as naive
+from tests.support.families import SPIKING as FAMILIES
 from tests.support.kernel_deployment import CAREFUL, Ran
-from tests.support.kernel_families import FAMILIES
 
 
 class Step(NamedTuple):

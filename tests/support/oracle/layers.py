@@ -7,18 +7,7 @@ which they are recorded, as they stand after a step.
 from __future__ import annotations
 
 from tests.support import oracle as naive
-
-STATES = {
-    "CUBA": ("current", "voltage"),
-    "ALIF": ("current", "voltage", "threshold", "refractory"),
-    "RF_PHASE": ("real", "imag"),
-    "RF_IZHIKEVICH": ("real", "imag"),
-    "ADRF_PHASE": ("real", "imag", "threshold", "refractory"),
-    "ADRF_IZHIKEVICH": ("real", "imag", "threshold", "refractory"),
-    "SDNN": ("sigma", "activation", "residue", "error"),
-}
-RESONATORS = {"RF_PHASE": naive.rf, "RF_IZHIKEVICH": naive.rf_iz}
-ADAPTIVE_RESONATORS = {"ADRF_PHASE": naive.adrf, "ADRF_IZHIKEVICH": naive.adrf_iz}
+from tests.support.oracle.neurons import FUNCTIONS, STATES
 
 
 def states(neuron):
@@ -98,15 +87,15 @@ def alif(neuron, state, a, loihi):
 def resonator(neuron, state, real, imag, loihi):
     """Compares the real part, or by Izhikevich's rule the imaginary part."""
     kind, turn = neuron["type"], of(neuron, "sin_decay", "cos_decay")
-    if kind in RESONATORS:
+    if "threshold" not in STATES[kind]:
         start = dict(zip(("re", "im"), state.values(), strict=True))
         parameters = [*turn, neuron["threshold"] * 64]
-        trace, carried = RESONATORS[kind]([real], [imag], *parameters, **start, loihi=loihi)
+        trace, carried = FUNCTIONS[kind]([real], [imag], *parameters, **start, loihi=loihi)
     else:
         start = dict(zip(("re", "im", "th", "r"), state.values(), strict=True))
         parameters = [*turn, *of(neuron, "threshold_decay", "refractory_decay")]
         parameters += [64 * level for level in of(neuron, "threshold", "threshold_step")]
-        trace, carried = ADAPTIVE_RESONATORS[kind]([real], [imag], *parameters, **start, loihi=loihi)
+        trace, carried = FUNCTIONS[kind]([real], [imag], *parameters, **start, loihi=loihi)
     re, im, spike = trace[0][0], trace[1][0], trace[-1][0]
     message = sent(neuron, spike, im if kind.endswith("IZHIKEVICH") else re)
     return dict(zip(state, carried, strict=True)), message, (real, imag, re, im)

@@ -26,7 +26,7 @@ def network(
     profile="loihi",
     spike_exp=6,
 ):
-    """What each layer does with the input `frames`, and the frames that leave the last layer.
+    """The records of each layer for the input `frames`, and the frames that leave the last layer.
 
     A layer's record is a dict of lists of flat frames: its states by name (`naive_layers.STATES`) as they are
     after the step, with `spikes`, its messages before the axonal delay; `weighted` for a layer without
@@ -62,7 +62,7 @@ def network(
 
 
 def opens_with_sigma_delta(layers):
-    """Whether the first layer with neurons is of that family, behind a synapse."""
+    """Tell whether the first layer with neurons is of that family, behind a synapse."""
     first = next((layer for layer in layers if layer.neuron is not None), None)
     return first is not None and first.neuron.type == "SDNN" and first.kind != "input"
 
@@ -202,7 +202,7 @@ def both(real, imag):
 
 
 def sums(layer, frame, weight):
-    """What a synapse makes of one frame."""
+    """The weighted sums of one frame."""
     if layer.kind in ("dense", "dense_rec"):
         return naive.dense(flat(frame), weight)
     window = (layer.stride, layer.padding, layer.dilation)

@@ -7,6 +7,24 @@ states the widths that Lava's process models give them.
 
 from __future__ import annotations
 
+__all__ = [
+    "adrf",
+    "adrf_iz",
+    "alif",
+    "cuba",
+    "current24",
+    "delta",
+    "leak",
+    "leaky_integrator",
+    "rf",
+    "rf_iz",
+    "saturate24",
+    "scaled",
+    "sigma_delta",
+    "voltage24",
+    "wrap32",
+]
+
 
 def leak(state, decay):
     """sign(p) * (|p| >> 12) with p = state * (4096 - decay)."""
@@ -130,7 +148,7 @@ def recover(th, r, threshold_decay, refractory_decay, threshold):
 
 
 def adapt(th, r, spike, threshold_step, loihi):
-    """What a spike adds: twice the threshold it met to the refractory state, then a step to the threshold."""
+    """The increments of a spike: twice the threshold it met to the refractory state, then a step to the threshold."""
     if spike:
         th, r = th + threshold_step, r + 2 * th
     return (wrap32(th), wrap32(r)) if loihi else (th, r)
@@ -282,3 +300,26 @@ def sigma_delta(
     scale = {"fraction": 12 + spike_exp + finer, "cut": 6 + finer}
     (deltas, messages), carried = delta(acts, threshold, cum_error, act, res, err, loihi, **scale)
     return (sigmas, acts, deltas, messages), (sigma, *carried)
+
+
+#: The function of each family by its name in a ``.net`` file.
+FUNCTIONS = {
+    "CUBA": cuba,
+    "ALIF": alif,
+    "RF_PHASE": rf,
+    "RF_IZHIKEVICH": rf_iz,
+    "ADRF_PHASE": adrf,
+    "ADRF_IZHIKEVICH": adrf_iz,
+    "SDNN": sigma_delta,
+}
+_LEAKY, _COMPLEX, _ADAPTATION = ("current", "voltage"), ("real", "imag"), ("threshold", "refractory")
+#: The names under which the states of each are recorded, in its order.
+STATES = {
+    "CUBA": _LEAKY,
+    "ALIF": (*_LEAKY, *_ADAPTATION),
+    "RF_PHASE": _COMPLEX,
+    "RF_IZHIKEVICH": _COMPLEX,
+    "ADRF_PHASE": (*_COMPLEX, *_ADAPTATION),
+    "ADRF_IZHIKEVICH": (*_COMPLEX, *_ADAPTATION),
+    "SDNN": ("sigma", "activation", "residue", "error"),
+}

@@ -52,7 +52,7 @@ def rate(x, knots, slopes):
 
 
 def gradient(x, knots, slopes, eps=1e-5):
-    """What the gradient is multiplied with at x, in float32 operations."""
+    """The factor of the gradient at x, in float32 operations."""
     last, first, highest = np.float32(knots[-1][0]), np.float32(knots[0][0]), np.float32(knots[-1][1])
     scale = (last if last > 0 else last - first) / highest
     factor = np.float32(0)

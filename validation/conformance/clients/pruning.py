@@ -35,7 +35,7 @@ def init(module):
 
 
 def weights(net):
-    """What the blocks export for weights, by layer."""
+    """The weights that the blocks export, by layer."""
     found = {}
     with h5py.File(io.BytesIO(), "w") as file:
         for index, block in enumerate(net):

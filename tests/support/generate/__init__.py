@@ -1,4 +1,7 @@
-"""Random deployed networks with an input, alive enough that a wrong step shows."""
+"""The one maker of random networks: deployed networks with an input, alive enough that a wrong step shows.
+
+`case` draws network number `seed`; plain ones of CUBA neurons here, those of any family in `_any_family`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from lavadl_ref.exchange import Conv, ConvTranspose, Dense, Flatten, Input, Layer, Network, Neuron, Pool, Unpool, check
-from tests.support import random_families
+from tests.support.generate import _any_family
+from tests.support.generate._any_family import ALL_FAMILIES, EVERY
+from tests.support.generate._windows import divisor, windows
 from tests.support.oracle import network as naive_network
-from tests.support.random_families import ALL_FAMILIES, EVERY
-from tests.support.random_windows import divisor, windows
 
 NEVER = 2**18 - 1  #: threshold of a layer that is read out and never spikes
 ON_LAVA = ("conv", "dense")
@@ -53,7 +56,7 @@ def case(
     if families is None and not wild and not trained:
         return _plain(seed, kinds or ALL, steps)
     rng = np.random.default_rng((seed, 1))
-    layers, inputs, options = random_families.draw(rng, kinds or EVERY, steps, families or ALL_FAMILIES, wild, trained)
+    layers, inputs, options = _any_family.draw(rng, kinds or EVERY, steps, families or ALL_FAMILIES, wild, trained)
     network = Network(layers)
     check(network)
     return Case(network, inputs, options)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lavadl_ref.exchange import Average, Dense, Flatten, Input
+from tests.support.generate._layers import as_trained, bare, lively, neurons_of, recurrent, synapse
 from tests.support.oracle import network as naive_network
-from tests.support.oracle.layers import STATES, fraction
-from tests.support.random_layers import as_trained, bare, lively, neurons_of, recurrent, synapse
+from tests.support.oracle.layers import fraction
+from tests.support.oracle.neurons import STATES
 
 ALL_FAMILIES = tuple(STATES)
 EVERY = ("conv", "dense", "convT", "pool", "unpool", "dense_rec", "average", "bare", "input")
@@ -61,7 +62,7 @@ class Growing:
         self.layers.append(layer)
 
     def too_large(self, layer, record):
-        """Whether something leaves its width, or float32 could round a state or a partial sum."""
+        """Tell whether something leaves its width, or float32 could round a state or a partial sum."""
         if any(step >= 0 for step in record["exceeded"]):
             return True
         held = [values for name, values in record.items() if name != "exceeded"]
@@ -153,7 +154,7 @@ def grow(growing, family, kinds, windowed, last, position):
 
 
 def averages(layer):
-    """Whether its messages may be averaged."""
+    """Tell whether its messages may be averaged."""
     if layer.neuron is None or layer.neuron.parameters.get("sigma_output"):
         return False
     return np.any(layer.neuron["threshold"] != 2**18 - 1)

@@ -7,10 +7,11 @@ from dataclasses import fields, replace
 import numpy as np
 
 from lavadl_ref.exchange import Conv, ConvTranspose, Dense, Neuron, Pool, Recurrent, Unpool
-from tests.support.random_windows import divisor, windows
+from tests.support.families import BY_TYPE
+from tests.support.generate._windows import divisor, windows
 
-COMPLEX = ("RF_PHASE", "RF_IZHIKEVICH", "ADRF_PHASE", "ADRF_IZHIKEVICH")
-ADAPTIVE = ("ALIF", "ADRF_PHASE", "ADRF_IZHIKEVICH")
+COMPLEX = tuple(name for name, family in BY_TYPE.items() if family.complex)
+ADAPTIVE = tuple(name for name, family in BY_TYPE.items() if family.adaptive)
 CLASSES = {"conv": Conv, "convT": ConvTranspose, "pool": Pool, "unpool": Unpool}
 SMALLEST, LARGEST = 1, 2**16  #: thresholds that are tried
 
