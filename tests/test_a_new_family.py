@@ -6,6 +6,7 @@ gradients, the file, the reference, Lava's process, the rebuilt network, golden 
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import io
 import re
@@ -21,7 +22,7 @@ from lavadl_kernels.engine import train
 from numba.core import config
 
 from lavadl_ref import exchange, reference, verify
-from lavadl_ref.slayer import auto
+from lavadl_ref.slayer import auto, synapse
 from lavadl_ref.slayer.block import _family as block_families
 from lavadl_ref.testing import vectors
 from tests.support.oracle import unrolled
@@ -39,7 +40,7 @@ def parts() -> dict[str, str]:
 
 
 def leak(x: int, decay: int) -> int:
-    """What a step leaves of a state, rounded toward zero."""
+    """The state that a step leaves, rounded toward zero."""
     product = abs(x) * (4096 - decay) >> 12
     return product if x >= 0 else -product
 
@@ -226,6 +227,18 @@ def test_states_of_a_new_family_stay_within_their_bound(lif):
     run = train.forward(neuron, (x,), np.zeros((1, 1), np.int64), traces=True)
     bound = record.input_gain(decay, steps) * 100
     assert 100 * steps * 0.9 < run.trace.max() <= bound
+
+
+def test_the_docstring_of_a_new_neuron_lists_its_parameters(lif):
+    text = lif.neuron.Neuron.__doc__
+    (example,) = doctest.DocTestFinder(recurse=False).find(lif.neuron.Neuron, globs={})
+    assert "voltage_decay : float, (float, float) or ndarray" in text
+    assert example.examples[-1].want == "torch.Size([4, 2, 10])\n"
+
+
+def test_a_second_block_family_of_one_name_is_refused(lif):
+    with pytest.raises(ValueError, match="family 'LIF' must have one block family in slayer.block, got a second"):
+        block_families.Family("another.module", lif.neuron.Neuron, synapse)
 
 
 LAYER = exchange.Dense(

@@ -483,7 +483,7 @@ def test_tests_are_ours():
     import tests.support.oracle
 
     assert Path(inspect.getfile(tests)) == ROOT / "tests" / "__init__.py"
-    assert Path(inspect.getfile(tests.support.oracle)) == ROOT / "tests" / "naive.py"
+    assert Path(inspect.getfile(tests.support.oracle)) == ROOT / "tests" / "support" / "oracle" / "__init__.py"
 
 
 def test_every_folder_of_tests_is_a_package():

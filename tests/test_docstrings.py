@@ -42,7 +42,7 @@ def test_a_docstring_that_begins_with_a_question_word_is_found():
     source = (
         'def f():\n    """Whether x."""\nclass A:\n    """The whole."""\n    def g(self):\n        """How it is."""'
     )
-    assert questions(source) == ["1: Whether x.", "5: How."]
+    assert questions(source) == ["1: Whether x.", "5: How it is."]
 
 
 ARRAY = re.compile(r"\b(Tensor|ndarray|NDArray|ArrayLike|array_like|Integers|Array|Signal)\b")
