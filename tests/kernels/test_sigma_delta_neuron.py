@@ -160,7 +160,7 @@ def test_gradients(kind, relu, cum_error, sums):
 
 
 def test_a_gradient_to_every_sum_besides():
-    """The gradient that `lift` gives for that of the offsets is added at each step: its sum over later steps reaches the input."""
+    """The gradient that `lift` gives is added at each step: its sum over later steps reaches the input."""
     x, inner, none = signal("small"), 2, sigma_delta_neuron.NONE
     _, _, kept = sigma_delta_neuron.forward(x, None, none, none, np.array([0.1]), inner, 4096.0, True, False, (1, 1))
     grad = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
