@@ -20,12 +20,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
 
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty, empty_like
-from lavadl_kernels.runtime.extending import overload
-from lavadl_kernels.runtime.jit import HELPER, Kernel, kernel, scalar
+from lavadl_kernels.runtime.jit import Kernel, kernel, scalar
 from lavadl_kernels.runtime.simd import (
     BIAS,
     BYTE_ROWS,
@@ -462,41 +460,6 @@ def _pack(begin: int, end: int, weight: Array, packed: Array) -> bool:
     return good
 
 
-@scalar
-def _sum_of_one_value(
-    packed: Array, base: int, entry: Array, value: Any, first: int, last: int, out: Array, at: int, scale: Any
-) -> None:
-    fresh = True
-    while last - first > BYTE_ROWS:
-        add_rows(packed, base, entry, first, first + BYTE_ROWS, out, at, fresh, np.float32(1))
-        first += BYTE_ROWS
-        fresh = False
-    add_rows(packed, base, entry, first, last, out, at, fresh, scale)
-
-
-def _sum(
-    packed: Array, base: int, entry: Array, value: Array | None, first: Any, last: Any, out: Array, at: int, scale: Any
-) -> None:
-    """Write the sum of a line's events entry[first:last] to out[at:]; `value` is None if all have the same."""
-    if value is None:
-        _sum_of_one_value(packed, base, entry, value, first, last, out, at, scale)
-    else:
-        add_weighted_rows(packed, base, entry, value, first, last, out, at, True)
-
-
-@overload(_sum, jit_options=HELPER)
-def _overload_sum(
-    packed: Any, base: Any, entry: Any, value: Any, first: Any, last: Any, out: Any, at: Any, scale: Any
-) -> Any:
-    if isinstance(value, types.NoneType):
-        return lambda packed, base, entry, value, first, last, out, at, scale: _sum_of_one_value(
-            packed, base, entry, value, first, last, out, at, scale
-        )
-    return lambda packed, base, entry, value, first, last, out, at, scale: add_weighted_rows(
-        packed, base, entry, value, first, last, out, at, True
-    )
-
-
 @kernel
 def _forward(
     begin: int,
@@ -510,6 +473,7 @@ def _forward(
     scale: Any,
     z: Array,
 ) -> None:
+    """Write the sums of the lines to z; `value` is None if all events have the same."""
     outputs = z.shape[1]
     flat, edge = z.reshape(-1), np.empty(WIDTH, np.float32)
     for block in range(-(-outputs // WIDTH)):
@@ -520,7 +484,16 @@ def _forward(
                 continue
             row = np.int64(place[line])
             out, at = (flat, row * outputs + lo) if used == WIDTH else (edge, 0)
-            _sum(packed, lo * inputs, entry, value, np.int64(start[line]), np.int64(start[line + 1]), out, at, scale)
+            first, last = np.int64(start[line]), np.int64(start[line + 1])
+            if value is None:  # settled at compile time
+                fresh = True
+                while last - first > BYTE_ROWS:
+                    add_rows(packed, lo * inputs, entry, first, first + BYTE_ROWS, out, at, fresh, np.float32(1))
+                    first += BYTE_ROWS
+                    fresh = False
+                add_rows(packed, lo * inputs, entry, first, last, out, at, fresh, scale)
+            else:
+                add_weighted_rows(packed, lo * inputs, entry, value, first, last, out, at, True)
             if used < WIDTH:
                 for o in range(used):
                     z[row, lo + o] = edge[o]
@@ -554,25 +527,6 @@ def _unpack(sums: Array, lo: int, scale: Any, result: Array) -> None:
                 row[i] = sums[(first + i) * WIDTH + o] * scale
 
 
-def _add(tile: Array, entry: Array, value: Array | None, first: int, last: int, total: Array, at: int) -> None:
-    """Add the rows entry[first:last] of a tile to total[at:]; `value` is None if all events have the same."""
-    if value is None:
-        add_rows(tile, 0, entry, first, last, total, at, False, np.float32(1))
-    else:
-        add_weighted_rows(tile, 0, entry, value, first, last, total, at, False)
-
-
-@overload(_add, jit_options=HELPER)
-def _overload_add(tile: Any, entry: Any, value: Any, first: Any, last: Any, total: Any, at: Any) -> Any:
-    if isinstance(value, types.NoneType):
-        return lambda tile, entry, value, first, last, total, at: add_rows(
-            tile, 0, entry, first, last, total, at, False, np.float32(1)
-        )
-    return lambda tile, entry, value, first, last, total, at: add_weighted_rows(
-        tile, 0, entry, value, first, last, total, at, False
-    )
-
-
 @kernel
 def _weight_gradient(
     begin: int,
@@ -586,6 +540,7 @@ def _weight_gradient(
     grad: Array,
     result: Array,
 ) -> bool:
+    """Write the gradients of blocks of outputs; `value` is None if all events have the same."""
     outputs, inputs = result.shape
     length = place.size // max(chunks, 1)
     tiles = np.zeros((GROUP, length * WIDTH), np.float32)
@@ -602,7 +557,10 @@ def _weight_gradient(
                 for i in range(inputs):
                     first, last = start[chunk * inputs + i], start[chunk * inputs + i + 1]
                     if first < last:
-                        _add(tile, entry, value, first, last, total, i * WIDTH)
+                        if value is None:  # settled at compile time
+                            add_rows(tile, 0, entry, first, last, total, i * WIDTH, False, np.float32(1))
+                        else:
+                            add_weighted_rows(tile, 0, entry, value, first, last, total, i * WIDTH, False)
         for block in range(blocks):
             _unpack(sums[block], lo + block * WIDTH, scale, result)
     return good

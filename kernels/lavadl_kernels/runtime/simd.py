@@ -33,7 +33,7 @@ _INTP = ir.IntType(64)
 
 
 def add_rows(
-    table: Array, base: int, index: Array, first: int, last: int, out: Array, at: int, fresh: bool, scale: Any
+    table: Array, base: int, index: Array, first: Any, last: Any, out: Array, at: int, fresh: bool, scale: Any
 ) -> None:
     """out[at : at + WIDTH] = ((0 if fresh else out) + the sum of the rows index[first:last]) * scale.
 
@@ -67,7 +67,7 @@ def add_rows(
 
 
 def add_weighted_rows(
-    table: Array, base: int, index: Array, value: Array, first: int, last: int, out: Array, at: int, fresh: bool
+    table: Array, base: int, index: Array, value: Array, first: Any, last: Any, out: Array, at: int, fresh: bool
 ) -> None:
     """As `add_rows` of a float32 table (S,), with a factor `value` (E,) float32 for each row."""
     total = np.zeros(WIDTH, np.float32)
