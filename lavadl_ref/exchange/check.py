@@ -63,7 +63,7 @@ def check_layer(layer: layers.Layer) -> None:
     if layer.neuron is not None:
         if "neuron" not in keys:
             raise ExchangeError(f"neuron: must be absent in a layer of type {layer.kind!r}")
-        check_neuron(layer.neuron, layer.channels)
+        check_neuron(layer.neuron, layer.shape[0])
     elif isinstance(layer, layers.Recurrent):
         raise ExchangeError("neuron: missing; feedback needs neurons")
     if layer.delay is not None:
@@ -164,7 +164,7 @@ def _check_synapse(layer: layers.Dense | layers.Kernel) -> None:
     ExchangeError
         Naming the field by its key in the file, what was found and what was expected.
     """
-    outputs = layer.channels
+    outputs = layer.shape[0]
     if isinstance(layer, layers.Dense):
         expected: tuple[int | None, ...] = (outputs, None)
     else:
@@ -209,7 +209,7 @@ def _check_parts(
 
 
 def _check_feedback(layer: layers.Recurrent) -> None:
-    outputs = layer.channels
+    outputs = layer.shape[0]
     assert layer.neuron is not None
     family = FAMILIES[layer.neuron.type]
     if family.sends_changes:
