@@ -297,7 +297,7 @@ def test_input_that_is_no_array(file, tmp_path):
         path.write_bytes(content)
         assert_refused(run("verify", file, "--input", path), "x.npy must be a .npy file of integers")
     np.savez(tmp_path / "x.npz", x=np.zeros((6, 9), int))
-    assert_refused(run("verify", file, "--input", tmp_path / "x.npz"), "found an archive (.npz); save the one array")
+    assert_refused(run("verify", file, "--input", tmp_path / "x.npz"), "got an archive (.npz); save the one array")
 
 
 @pytest.mark.parametrize(
