@@ -388,7 +388,7 @@ def test_feedback_with_a_norm(name):
 @every
 @pytest.mark.parametrize("shape", [(2, 3, 20), (2, 4, 2, 1, 20)])
 def test_feedback_of_another_size(name, shape):
-    with pytest.raises(ValueError, match=r"feedback among \d neurons needs weights"):
+    with pytest.raises(ValueError, match=r"feedback among \d neurons must have weights"):
         make(name).recurrent(signal(name, shape), loops(name, 4))
 
 

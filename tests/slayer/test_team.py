@@ -115,7 +115,8 @@ def test_from_several_threads_at_once(threads):
 @needs_team
 def test_code_from_the_cache_on_disk(tmp_path):
     (tmp_path / "kept.py").write_text(
-        "import numpy as np\nfrom lavadl_kernels import _jit\nfrom lavadl_ref.slayer import _team\n"
+        "import numpy as np\nfrom lavadl_kernels.runtime import jit as _jit\n"
+        "from lavadl_ref.slayer._bridge import openmp as _team\n"
         "@_jit.kernel\ndef add(begin, end, x):\n    for i in range(begin, end):\n        x[i] += 1\n"
         "_jit.PROCESSORS, _jit.TEAM_WORTH = 2, 0\n_jit.set_team(_team.of_torch())\n_jit.set_num_threads(2)\n"
         "x = np.zeros(1000)\nadd(1000, x)\nadd(1000, x)\nassert (x == 2).all()\n"
