@@ -94,8 +94,8 @@ class Layout(NamedTuple):
         """Tell whether lanes are in the order of a contiguous tensor."""
         return self.order[1:] == tuple(range(len(self.shape) - 1))
 
-    def shares(self, x: Tensor) -> bool:
-        """Tell whether `lanes` of `x` would be `x` itself and not a copy."""
+    def is_view(self, x: Tensor) -> bool:
+        """Tell whether `lanes` of `x` would be a view of its memory and not a copy."""
         return x.permute(self.order).is_contiguous()
 
     def lanes(self, x: Tensor) -> NDArray[np.float32]:
@@ -219,9 +219,9 @@ class Neurons(Function):
         except ValueError as error:
             raise ValueError(explanation(str(error), x)) from None
         # what had to be rearranged is kept as kernels have it
-        shared = [layout.shares(part) for part in inputs]
-        ctx.save_for_backward(*[part for part, same in zip(inputs, shared, strict=True) if same], *decays)
-        ctx.own = [None if same else lanes for lanes, same in zip(x, shared, strict=True)]
+        views = [layout.is_view(part) for part in inputs]
+        ctx.save_for_backward(*[part for part, same in zip(inputs, views, strict=True) if same], *decays)
+        ctx.own = [None if same else lanes for lanes, same in zip(x, views, strict=True)]
         ctx.contiguous = [part.is_contiguous() for part in inputs]
         ctx.run = layout, neuron, initial, run.checkpoints
         ctx.setting = setting
