@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lavadl_ref.slayer._bridge.function import Function
+from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._bridge.openmp import of_torch
 from lavadl_ref.slayer._overflow import explanation
 
@@ -197,7 +197,7 @@ class Setting(NamedTuple):
     layout: Layout | None = None  #: of the inputs, where it was asked for before
 
 
-class Neurons(Function):
+class Neurons(TypedFunction):
     """A family of `lavadl_kernels.neurons` on tensors.
 
     Takes the states to start from, then the inputs and the rows of parameters: the decays, and the bias where a family
@@ -285,7 +285,7 @@ def start_of(state: Tensor | int, layout: Layout) -> NDArray[np.int64]:
     return layout.state(state)
 
 
-class TimeFirst(Function):
+class TimeFirst(TypedFunction):
     """The same tensor in memory with time slowest; the gradient is passed as it comes."""
 
     @staticmethod
@@ -308,7 +308,7 @@ def time_first(x: Tensor) -> Tensor:
     return rearranged
 
 
-class Shift(Function):
+class Shift(TypedFunction):
     """Every neuron's signal later by the same number of steps, zero-filled; earlier if negative."""
 
     @staticmethod
