@@ -23,16 +23,16 @@ class LazyShapes(FullPrecision):
     def __init__(self) -> None:
         super().__init__()
         self._placeholders: dict[str, tuple[float, float]] = {}  #: by name: the placeholder, and what it stands for
-        self._marks: dict[str, float] = {}  #: the placeholders, also when there are values in their places
+        self._placeholder_values: dict[str, float] = {}  #: the placeholders, also when there are values in their places
 
     def _await(self, name: str, value: float) -> None:
         """Let `name` hold a placeholder beside `value`, the smallest that may be drawn."""
         tensor: Tensor = getattr(self, name)
         start = torch.tensor(value, dtype=tensor.dtype)
-        marked = start * (1 - 2.0**-20) if value else torch.tensor(2.0**-100)
-        self._placeholders[name] = marked.item(), start.item()
-        self._marks[name] = marked.item()
-        tensor.data.fill_(marked)
+        placeholder = start * (1 - 2.0**-20) if value else torch.tensor(2.0**-100)
+        self._placeholders[name] = placeholder.item(), start.item()
+        self._placeholder_values[name] = placeholder.item()
+        tensor.data.fill_(placeholder)
 
     def _undrawn(self, name: str) -> bool:
         """Tell whether `name` still holds its placeholder."""
@@ -66,8 +66,8 @@ class LazyShapes(FullPrecision):
         """Tell whether the `value` of a checkpoint is a placeholder: ours, or the one element that Lava-DL saves."""
         if not self._undrawn(name):
             return False
-        marked, start = self._placeholders[name]
-        return bool((value == marked).all() or (value.numel() == 1 and (value == start or value.isnan())))
+        placeholder, start = self._placeholders[name]
+        return bool((value == placeholder).all() or (value.numel() == 1 and (value == start or value.isnan())))
 
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
@@ -80,7 +80,7 @@ class LazyShapes(FullPrecision):
             if self._stands_for_none(name, value):
                 state_dict[prefix + name] = current.detach().clone()
                 continue
-            if name in self._marks and bool((value == self._marks[name]).all()):
+            if name in self._placeholder_values and bool((value == self._placeholder_values[name]).all()):
                 errors.append(f"{prefix}{name} was saved before the first input, without values to replace these")
                 continue
             if current.shape != value.shape and (current.numel() == 1 or self._undrawn(name)):

@@ -15,12 +15,14 @@ class FullPrecision(torch.nn.Module):
         if not torch.is_autocast_enabled("cpu"):
             return super().__call__(*args, **kwargs)
         with torch.autocast("cpu", enabled=False):
-            return super().__call__(*map(_lifted, args), **{name: _lifted(value) for name, value in kwargs.items()})
+            return super().__call__(
+                *map(_in_float32, args), **{name: _in_float32(value) for name, value in kwargs.items()}
+            )
 
 
-def _lifted(value: Any) -> Any:
+def _in_float32(value: Any) -> Any:
     """`value` in float32 where autocast made it less precise; each part of a pair."""
     if isinstance(value, tuple):
-        return tuple(map(_lifted, value))
+        return tuple(map(_in_float32, value))
     cast = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
     return value.float() if cast else value

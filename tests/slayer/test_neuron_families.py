@@ -388,7 +388,7 @@ def test_a_norm_with_feedback_adds_minus_its_running_mean(name):
 @every
 @pytest.mark.parametrize("shape", [(2, 3, 20), (2, 4, 2, 1, 20)])
 def test_feedback_of_another_size_is_refused(name, shape):
-    with pytest.raises(ValueError, match=r"feedback among \d neurons needs weights"):
+    with pytest.raises(ValueError, match=r"feedback among \d neurons must have weights"):
         make(name).recurrent(signal(name, shape), loops(name, 4))
 
 

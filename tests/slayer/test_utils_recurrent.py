@@ -130,5 +130,5 @@ def test_a_matrix_may_stand_for_a_synapse(family):
 
 def test_a_matrix_that_does_not_fit_is_refused():
     cells = neuron.cuba.Neuron(threshold=0.5, current_decay=0.2, voltage_decay=0.1)
-    with pytest.raises(ValueError, match="needs weights"):
+    with pytest.raises(ValueError, match="must have weights"):
         recurrent.CustomRecurrent.apply(torch.randn(2, 3, 12), cells, torch.zeros(2, 3))

@@ -155,7 +155,7 @@ def test_a_block_loads_a_checkpoint_with_parameters_per_channel(case, tmp_path):
     options = {**options_of(case), "shared_param": False}
     block = ran(case, build(case, theirs, **options))
     again = restored(case, block, tmp_path, **options)
-    own = ["delta.threshold"] if case.family == "sigma_delta" else again.neuron.kernel.FAMILY.decays
+    own = ["delta.threshold"] if case.family == "sigma_delta" else again.neuron.kernel.decays
     y = block(case.input())
     assert all(again.neuron.get_parameter(name).numel() == y.shape[1] for name in own)
     if case.block not in FEEDBACK:

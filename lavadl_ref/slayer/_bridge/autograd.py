@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lavadl_ref.slayer._bridge.function import Function
+from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._bridge.openmp import of_torch
 from lavadl_ref.slayer._overflow import explanation
 
@@ -94,8 +94,8 @@ class Layout(NamedTuple):
         """Tell whether lanes are in the order of a contiguous tensor."""
         return self.order[1:] == tuple(range(len(self.shape) - 1))
 
-    def shares(self, x: Tensor) -> bool:
-        """Tell whether `lanes` of `x` would be `x` itself and not a copy."""
+    def is_view(self, x: Tensor) -> bool:
+        """Tell whether `lanes` of `x` would be a view of its memory and not a copy."""
         return x.permute(self.order).is_contiguous()
 
     def lanes(self, x: Tensor) -> NDArray[np.float32]:
@@ -197,7 +197,7 @@ class Setting(NamedTuple):
     layout: Layout | None = None  #: of the inputs, where it was asked for before
 
 
-class Neurons(Function):
+class Neurons(TypedFunction):
     """A family of `lavadl_kernels.neurons` on tensors.
 
     Takes the states to start from, then the inputs and the rows of parameters: the decays, and the bias where a family
@@ -219,9 +219,9 @@ class Neurons(Function):
         except ValueError as error:
             raise ValueError(explanation(str(error), x)) from None
         # what had to be rearranged is kept as kernels have it
-        shared = [layout.shares(part) for part in inputs]
-        ctx.save_for_backward(*[part for part, same in zip(inputs, shared, strict=True) if same], *decays)
-        ctx.own = [None if same else lanes for lanes, same in zip(x, shared, strict=True)]
+        views = [layout.is_view(part) for part in inputs]
+        ctx.save_for_backward(*[part for part, same in zip(inputs, views, strict=True) if same], *decays)
+        ctx.own = [None if same else lanes for lanes, same in zip(x, views, strict=True)]
         ctx.contiguous = [part.is_contiguous() for part in inputs]
         ctx.run = layout, neuron, initial, run.checkpoints
         ctx.setting = setting
@@ -285,7 +285,7 @@ def start_of(state: Tensor | int, layout: Layout) -> NDArray[np.int64]:
     return layout.state(state)
 
 
-class TimeFirst(Function):
+class TimeFirst(TypedFunction):
     """The same tensor in memory with time slowest; the gradient is passed as it comes."""
 
     @staticmethod
@@ -308,7 +308,7 @@ def time_first(x: Tensor) -> Tensor:
     return rearranged
 
 
-class Shift(Function):
+class Shift(TypedFunction):
     """Every neuron's signal later by the same number of steps, zero-filled; earlier if negative."""
 
     @staticmethod

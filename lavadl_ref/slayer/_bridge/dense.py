@@ -30,7 +30,7 @@ from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._bridge.autograd import Layout
-from lavadl_ref.slayer._bridge.function import Function
+from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer.utils import _validate
 
 Backend = Literal["auto", "events", "gemm"]
@@ -170,7 +170,7 @@ def _estimate(x: Tensor) -> float:
     return torch.count_nonzero(flat).item() / flat.numel()
 
 
-class _Events(Function):
+class _Events(TypedFunction):
     """Sums by events; for backward it keeps their lists instead of the input."""
 
     @staticmethod

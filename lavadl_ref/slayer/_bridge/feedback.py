@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._bridge.autograd import Layout
-from lavadl_ref.slayer._bridge.function import Function
+from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._overflow import explanation
 
 
@@ -69,7 +69,7 @@ def with_last(x: Tensor, weight: Weight, last: Tensor, graded: bool) -> Tensor:
     return torch.cat([first.reshape(x[..., :1].shape), x[..., 1:]], dim=-1)
 
 
-class FirstStep(Function):
+class FirstStep(TypedFunction):
     """The first step of an input with what the spikes before it send, on tensors (N, O)."""
 
     @staticmethod
@@ -94,7 +94,7 @@ class FirstStep(Function):
         return grads[0], to_last, to_weight, None, None
 
 
-class FeedbackNeurons(Function):
+class FeedbackNeurons(TypedFunction):
     """A family of `lavadl_kernels.neurons` with feedback between the neurons of a layer, on tensors.
 
     Takes the states to start from, for each input the ``others`` of `Uniform` weights or None, then the inputs,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 
-class Function(torch.autograd.Function):
+class TypedFunction(torch.autograd.Function):
     """Base of all autograd functions here: torch's, whose ``apply`` has no types of its own."""
 
     if TYPE_CHECKING:

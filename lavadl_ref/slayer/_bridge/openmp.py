@@ -1,8 +1,8 @@
-"""torch's own threads, for kernels.
+"""torch's OpenMP thread team, for kernels.
 
-torch's threads wait for the next operation by looking for it over and over, for milliseconds, on the very processor
-that another thread of ours would need.  So where torch has GNU's OpenMP, pieces of kernels are given to it, as an
-operation of torch's would be; elsewhere kernels use threads of their own.
+Threads of torch's team busy-wait for their next operation, for milliseconds, on the very processor that another thread
+of ours would need.  So where torch has GNU's OpenMP, pieces of kernels are given to its team, as an operation of
+torch's would be; elsewhere kernels use threads of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lavadl_kernels.runtime.openmp import Team, of_library
 
 
 def of_torch() -> Team | None:
-    """torch's threads, None where they are not those of GNU's OpenMP."""
+    """torch's thread team; None where it is not one of GNU's OpenMP."""
     try:
         lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
         folder = str(Path(torch.__file__).resolve().parent)

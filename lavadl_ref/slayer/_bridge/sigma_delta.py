@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge.autograd import Layout, follow_torch, layout_of
-from lavadl_ref.slayer._bridge.function import Function
+from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer.utils import _validate
@@ -34,7 +34,7 @@ def _initial(state: Tensor | None, layout: Layout) -> NDArray[np.float64]:
     return lanes
 
 
-class SigmaFunction(Function):
+class SigmaFunction(TypedFunction):
     """`sigma_delta.sigma_forward` on tensors: returns the sums and the last one."""
 
     @staticmethod
@@ -54,7 +54,7 @@ class SigmaFunction(Function):
         return ctx.layout.logical(sigma_delta.sigma_backward(ctx.layout.lanes(grads[0]))), None
 
 
-class DeltaFunction(Function):
+class DeltaFunction(TypedFunction):
     """`sigma_delta.delta_forward` on tensors: returns messages and the states before, residue and error."""
 
     @staticmethod
@@ -177,7 +177,7 @@ def messages(
     return found
 
 
-class _NeuronFunction(Function):
+class _NeuronFunction(TypedFunction):
     """`messages` with gradients."""
 
     @staticmethod

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge.autograd import Layout, follow_torch, integers, layout_of
-from lavadl_ref.slayer._bridge.function import Function
+from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._overflow import explanation
 
 
@@ -24,7 +24,7 @@ def _initial(state: Tensor | None, layout: Layout) -> NDArray[np.int64]:
     return layout.state(state)
 
 
-class LeakyIntegrator(Function):
+class LeakyIntegrator(TypedFunction):
     """`lavadl_kernels.leaky_integrator` on tensors: returns y, the last state, and whether y is rounded."""
 
     @staticmethod
@@ -54,7 +54,7 @@ class LeakyIntegrator(Function):
         return layout.logical(gx), layout.per_channel(gd, decay.numel()), None, None
 
 
-class Spike(Function):
+class Spike(TypedFunction):
     """1 (or the voltage, if graded) where voltage >= threshold; the surrogate gradient to both."""
 
     @staticmethod
@@ -82,7 +82,7 @@ class Spike(Function):
         return out, to_threshold, *[None] * 4
 
 
-class PhaseSpike(Function):
+class PhaseSpike(TypedFunction):
     """1 (or the real part, if graded) where the imaginary part comes from below zero while real >= threshold."""
 
     @staticmethod

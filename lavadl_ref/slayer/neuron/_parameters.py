@@ -71,27 +71,7 @@ def neuron_params_of(
 
 
 def parameters_of(type: str, device_params: Mapping[str, Any], scale: int, p_scale: int) -> dict[str, Any]:
-    """Device parameters in units of 1, by the names that constructors take.
-
-    Parameters
-    ----------
-    type : str
-        The family's name in a ``.net`` file.
-    device_params : mapping
-        By the keys of the file.
-    scale, p_scale : int
-        Integers per unit of thresholds and of decays.
-
-    Returns
-    -------
-    dict
-        Decays are floats, or arrays of one float per channel with ``shared_param`` False.
-
-    Raises
-    ------
-    KeyError
-        If a parameter is missing.
-    """
+    """Device parameters in units of 1, by the names of the family's fields; arguments and errors as `neuron_params`."""
     params: dict[str, Any] = {}
     for field in exchange.FAMILIES[type].fields:
         if field.per_channel:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lavadl_ref.slayer._bridge.function import Function
+from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.quantize import clipped
@@ -30,7 +30,7 @@ def _broadcast(value: Tensor, ndim: int) -> Tensor:
     return value.reshape(1, -1, *[1] * (ndim - 2))
 
 
-class _Mean(Function):
+class _Mean(TypedFunction):
     """The mean of each channel, (C,).
 
     Torch's gradient of a mean fills a tensor whose memory has time innermost, and all that meets it is strided from
@@ -48,7 +48,7 @@ class _Mean(Function):
         return _broadcast(per_value, len(ctx.shape)).expand(ctx.shape)
 
 
-class _Less(Function):
+class _Less(TypedFunction):
     """`_less` with gradients: that of the input is the incoming one itself."""
 
     @staticmethod

@@ -19,7 +19,7 @@ from lavadl_ref._assigned import Constant
 from lavadl_ref.slayer._bounds import bounds_of
 from lavadl_ref.slayer._bridge import feedback as _feedback
 from lavadl_ref.slayer._bridge.autograd import Layout, Neurons, Setting, layout_of
-from lavadl_ref.slayer._bridge.function import Function
+from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._bridge.spike import PhaseSpike, Spike
 from lavadl_ref.slayer.neuron import _units, base
 from lavadl_ref.slayer.neuron._docstrings import describe_parameters
@@ -34,7 +34,7 @@ SCALE_RHO_MULT: float = 0.1
 Signal = Tensor | tuple[Tensor, Tensor]
 
 
-class _Rounded(Function):
+class _Rounded(TypedFunction):
     """`_nearest`, with the gradient of a clamp."""
 
     @staticmethod

@@ -54,10 +54,10 @@ class Grid:
             raise ValueError(f"inputs must have one shape, got {shapes}")
         self._given = next(iter(shapes.values()))
         self._dtype = functools.reduce(torch.promote_types, (x.dtype for x in inputs.values()))
-        self._inputs = {name: self._lifted(name, x) for name, x in inputs.items()}
+        self._inputs = {name: self._with_three_axes(name, x) for name, x in inputs.items()}
         self._shape = next(iter(self._inputs.values())).shape
 
-    def _lifted(self, name: str, x: Tensor) -> Tensor:
+    def _with_three_axes(self, name: str, x: Tensor) -> Tensor:
         if x.dtype != torch.float32:
             integers = (x.detach().double() * self.w_scale).trunc()
             values = (integers / self.w_scale).float()
@@ -67,9 +67,9 @@ class Grid:
                     f"values up to {x.detach().abs().max().item():g}"
                 )
             x = _straight(x, values)
-        lifted = x if x.ndim >= 3 else x[(None,) * (3 - x.ndim)]
-        layout_of(lifted, name)
-        return lifted
+        raised = x if x.ndim >= 3 else x[(None,) * (3 - x.ndim)]
+        layout_of(raised, name)
+        return raised
 
     def up(self, name: str) -> Tensor:
         """The input of this name in the kernel's units."""

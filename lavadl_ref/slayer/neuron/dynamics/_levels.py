@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge.autograd import Layout, layout_of
-from lavadl_ref.slayer._bridge.function import Function
+from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer.neuron.dynamics._grid import Grid
 
 
@@ -58,7 +58,7 @@ def run(
     return grid.down(threshold), grid.down(refractory)
 
 
-class _Levels(Function):
+class _Levels(TypedFunction):
     """`lavadl_kernels.adaptation.levels` on tensors; the gradient goes to the decays alone."""
 
     @staticmethod

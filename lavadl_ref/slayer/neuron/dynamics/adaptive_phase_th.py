@@ -12,18 +12,9 @@ __all__ = ["dynamics", "persistent_ref_state", "persistent_th_state"]
 
 
 def dynamics(
-    re_input: Tensor,
-    im_input: Tensor,
-    im_state: Tensor,
-    ref_state: Tensor,
-    ref_decay: Tensor,
-    th_state: Tensor,
-    th_decay: Tensor,
-    th_scale: float,
-    th0: float,
-    w_scale: float,
-    debug: bool = False,
-) -> tuple[Tensor, Tensor]:
+    re_input: Tensor, im_input: Tensor, im_state: Tensor, ref_state: Tensor, ref_decay: Tensor, th_state: Tensor,
+    th_decay: Tensor, th_scale: float, th0: float, w_scale: float, debug: bool = False,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """The threshold that follows an oscillation's spikes, with the arithmetic of `lavadl_kernels.adaptation`.
 
     Parameters
