@@ -267,9 +267,9 @@ def test_bad_files_are_refused_by_the_commands(command, file, tmp_path):
 
 
 BAD_INPUT = {
-    "fractions": (np.full((6, 9), 0.5), "must be whole numbers, found 0.5"),
-    "infinity": (np.full((6, 9), np.inf), "must be whole numbers, found inf"),
-    "not a number": (np.full((6, 9), np.nan), "must be whole numbers, found nan"),
+    "fractions": (np.full((6, 9), 0.5), "must be whole numbers, got 0.5"),
+    "infinity": (np.full((6, 9), np.inf), "must be whole numbers, got inf"),
+    "not a number": (np.full((6, 9), np.nan), "must be whole numbers, got nan"),
     "text": (np.full((6, 9), "1"), "must be a .npy file of integers, got <U1"),
     "objects": (np.full((6, 9), None), "must be a .npy file of integers, got objects"),
     "too many neurons": (np.zeros((7, 9), int), "shape (6, T), one sample without a batch axis, got (7, 9)"),

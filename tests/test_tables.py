@@ -116,7 +116,7 @@ def test_lines_are_literal(text, shown, tmp_path, monkeypatch):
         assert told in "".join(line.rstrip() for line in result.stdout.splitlines()), result.output
     assert run("inspect", name + "y").stderr.startswith(f"error: {told}y: cannot be opened")
     assert told in run("verify", name, "--input", name, "--no-lava").stderr
-    assert f"found {told}" in run("vectors", "--check", "cat", "--family", name).stderr.replace("'", "")
+    assert f"got {told}" in run("vectors", "--check", "cat", "--family", name).stderr.replace("'", "")
 
 
 @pytest.mark.parametrize("text", ["[red]x[/]", "[lava]", ":smile:"])

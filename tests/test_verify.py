@@ -415,9 +415,9 @@ def test_trained_quantises_its_input_as_the_block_does():
 
 def test_trained_refuses_input_that_has_no_integers():
     made, x = blocks()
-    with pytest.raises(ValueError, match=r"input current in 1/64 must be whole numbers, found"):
+    with pytest.raises(ValueError, match=r"input current in 1/64 must be whole numbers, got"):
         verify.trained([block.Input(NEURON, 1.25, 0.125).eval(), *made[1:]], x + 0.1)
-    with pytest.raises(ValueError, match=r"network input must be whole numbers, found"):
+    with pytest.raises(ValueError, match=r"network input must be whole numbers, got"):
         verify.trained(made[1:], x + 0.3)
 
 

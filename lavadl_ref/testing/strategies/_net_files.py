@@ -22,7 +22,20 @@ def net_files(source: st.SearchStrategy[Network] | None = None) -> st.SearchStra
     Parameters
     ----------
     source : strategy of Network, optional
-        What the files hold; `networks()` if not given.
+        The content of the files; `networks()` if not given.
+
+    Returns
+    -------
+    strategy of bytes
+
+    Examples
+    --------
+    >>> from hypothesis import HealthCheck, given, settings
+    >>> @settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    ... @given(data=net_files(networks("CUBA", "dense")))
+    ... def test_reader(data):
+    ...     assert isinstance(data, bytes)
+    >>> test_reader()
     """
     return (networks() if source is None else source).map(_content)
 
@@ -37,7 +50,20 @@ def corrupted_net_files(source: st.SearchStrategy[Network] | None = None) -> st.
     Parameters
     ----------
     source : strategy of Network, optional
-        What the files held; `networks()` if not given.
+        The content of the files before the damage; `networks()` if not given.
+
+    Returns
+    -------
+    strategy of bytes
+
+    Examples
+    --------
+    >>> from hypothesis import HealthCheck, given, settings
+    >>> @settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    ... @given(data=corrupted_net_files(networks("CUBA", "dense")))
+    ... def test_reader(data):
+    ...     assert isinstance(data, bytes)
+    >>> test_reader()
     """
     return net_files(source).flatmap(_damaged)
 

@@ -51,12 +51,24 @@ def networks(
         Whether neurons may send other values than 0 and 1.  If not, no neuron has graded spikes, and SDNN, whose
         messages are always values, is drawn only if `families` names it.
 
+    Returns
+    -------
+    strategy of Network
+
     Raises
     ------
     TypeError
         If `extreme`, `plain` or `graded` is no bool.
     ValueError
         If a name is unknown, a limit is less than 1, or `families` leave no neurons for `kinds`.
+
+    Examples
+    --------
+    >>> from hypothesis import find, settings
+    >>> stable = settings(deadline=None, database=None, derandomize=True)
+    >>> network = find(networks("CUBA", "dense"), lambda network: len(network.layers) == 2, settings=stable)
+    >>> [layer.kind for layer in network.layers], network.input_shape
+    (['dense', 'dense'], (1,))
     """
     for name, value in (("extreme", extreme), ("plain", plain), ("graded", graded)):
         if not isinstance(value, bool):

@@ -90,8 +90,9 @@ def neurons(family: str | None = None, channels: int = 1, *, extreme: bool = Tru
 
     Examples
     --------
-    >>> from hypothesis import find
-    >>> find(neurons("CUBA", extreme=False), lambda neuron: neuron["threshold"] > 99).parameters["threshold"]
+    >>> from hypothesis import find, settings
+    >>> stable = settings(deadline=None, database=None, derandomize=True)
+    >>> find(neurons("CUBA"), lambda neuron: neuron["threshold"] > 99, settings=stable)["threshold"]
     100
     """
     names = known(family, FAMILIES, "family")
@@ -135,9 +136,11 @@ def spike_trains(
 
     Examples
     --------
-    >>> from hypothesis import find
-    >>> find(spike_trains(2, 5), lambda train: train.sum() > 2).shape
-    (2, 5)
+    >>> from hypothesis import find, settings
+    >>> stable = settings(deadline=None, database=None, derandomize=True)
+    >>> train = find(spike_trains(2, 5), lambda train: train.sum() > 2, settings=stable)
+    >>> train.shape, train.dtype
+    ((2, 5), dtype('int64'))
     """
     for name, value in (("steps", steps), ("magnitude", magnitude)):
         if value < 1:
