@@ -117,7 +117,7 @@ def content(path: PathLike, what: str, limit: int = ARRAY) -> bytes:
     with opened(path, what) as stream:
         size = remaining(stream)
         if size > limit:
-            raise ValueError(f"{os.fspath(path)}: expected {what} of at most {limit:,} bytes, but it has {size:,}")
+            raise ValueError(f"{os.fspath(path)} must be {what} of at most {limit:,} bytes, got {size:,}")
         return bytes(at_most(stream, size))
 
 
@@ -126,7 +126,7 @@ def text(path: PathLike, what: str) -> str:
     try:
         return content(path, what, TEXT).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{os.fspath(path)}: expected {what}, but byte {error.start} is no UTF-8") from None
+        raise ValueError(f"{os.fspath(path)} must be {what} in UTF-8, got another byte at {error.start}") from None
 
 
 def document(path: PathLike, what: str) -> Any:
@@ -140,11 +140,11 @@ def document(path: PathLike, what: str) -> Any:
     try:
         return json.loads(text(path, what), parse_float=finite, parse_constant=finite)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{os.fspath(path)}: expected {what} in JSON: {error}") from None
+        raise ValueError(f"{os.fspath(path)} must be {what} in JSON: {error}") from None
     except ValueError as error:
         name = os.fspath(path)
         # of a number; what `text` raises begins with the name
-        said = str(error) if str(error).startswith(name) else f"{name}: expected {what} in JSON: {error}"
+        said = str(error) if str(error).startswith(name) else f"{name} must be {what} in JSON: {error}"
         raise ValueError(said) from None
 
 
@@ -172,18 +172,18 @@ def array(path: PathLike, what: str = "an array in a .npy file") -> NDArray[Any]
         bytes than the header says, or more than `ARRAY`.
     """
     with opened(path, what) as stream:
-        return array_in(stream, f"{os.fspath(path)}: expected {what}")
+        return array_in(stream, f"{os.fspath(path)} must be {what}")
 
 
-def array_in(stream: BinaryIO, expected: str, kinds: str = "") -> NDArray[Any]:
+def array_in(stream: BinaryIO, wanted: str, kinds: str = "") -> NDArray[Any]:
     """The array that the file `stream` holds from where it stands to its end.
 
     Parameters
     ----------
     stream : binary file
         A regular file.
-    expected : str
-        Begins the message of every error: the file's name and what it should be.
+    wanted : str
+        Begins the message of every error: the file's name and what it must be.
     kinds : str
         NumPy's kinds of elements that are allowed; all but objects if it is empty.
 
@@ -197,44 +197,44 @@ def array_in(stream: BinaryIO, expected: str, kinds: str = "") -> NDArray[Any]:
     ValueError
         As `array`.
     """
-    shape, fortran, dtype = _npy_header(stream, expected, kinds)
+    shape, fortran, dtype = _npy_header(stream, wanted, kinds)
     size, found = math.prod(shape) * dtype.itemsize, remaining(stream)
     if size != found:
         said = (
             f"{_short(shape)} of {_short(dtype)}: its header claims {size:,} bytes of numbers, the file has {found:,}"
         )
-        raise ValueError(f"{expected}, found {said}")
+        raise ValueError(f"{wanted}, got {said}")
     if math.prod(max(length, 1) for length in shape) * dtype.itemsize > ARRAY:
-        raise ValueError(f"{expected} of at most {ARRAY:,} bytes, found the shape {_short(shape)}")
+        raise ValueError(f"{wanted} of at most {ARRAY:,} bytes, got the shape {_short(shape)}")
     flat = np.frombuffer(at_most(stream, size), dtype) if size else np.empty(0, dtype)
     if not fortran:
         return flat.reshape(shape)
     return flat.reshape(shape[::-1]).transpose()
 
 
-def _npy_header(stream: BinaryIO, expected: str, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and dtype of the array that follows in `stream`; ValueError with `expected` in front if damaged."""
+def _npy_header(stream: BinaryIO, wanted: str, kinds: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and dtype of the array that follows in `stream`; ValueError with `wanted` in front if damaged."""
     begins = stream.read(32)
     readers = {b"\1\0": (2, np.lib.format.read_array_header_1_0), b"\2\0": (4, np.lib.format.read_array_header_2_0)}
     if not begins.startswith(np.lib.format.MAGIC_PREFIX) or begins[6:8] not in readers:
         other = next((what for start, what in _OTHERS.items() if begins.startswith(start)), "other data")
-        raise ValueError(f"{expected}, found {other if begins else 'an empty file'}")
+        raise ValueError(f"{wanted}, got {other if begins else 'an empty file'}")
     width, reader = readers[begins[6:8]]
     stream.seek(8 - len(begins), os.SEEK_CUR)  # behind the version
     length = stream.read(width)
     count = int.from_bytes(length, "little")
     if count > min(_HEADER, remaining(stream)):
-        raise ValueError(f"{expected}, found a header of {count:,} bytes, where {remaining(stream):,} follow")
+        raise ValueError(f"{wanted}, got a header of {count:,} bytes, where {remaining(stream):,} follow")
     try:
         shape, fortran, dtype = reader(io.BytesIO(length + stream.read(count)))
     except Exception:  # it is Python source: damaged, it raises whatever the parser meets
-        raise ValueError(f"{expected}, found a damaged header") from None
+        raise ValueError(f"{wanted}, got a damaged header") from None
     if len(shape) > _AXES or any(length < 0 for length in shape):
-        raise ValueError(f"{expected}, found the shape {_short(shape)}")
+        raise ValueError(f"{wanted}, got the shape {_short(shape)}")
     if dtype.hasobject:
-        raise ValueError(f"{expected}, found objects")
+        raise ValueError(f"{wanted}, got objects")
     if dtype.itemsize == 0 or dtype.subdtype is not None or (kinds and dtype.kind not in kinds):
-        raise ValueError(f"{expected}, found {_short(dtype)}")
+        raise ValueError(f"{wanted}, got {_short(dtype)}")
     return tuple(map(int, shape)), bool(fortran), dtype
 
 

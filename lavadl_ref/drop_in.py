@@ -37,7 +37,7 @@ from typing import Any
 _ROOT = "lava.lib.dl"
 _OURS = "lavadl_ref"
 _ABOVE = ("lava", "lava.lib")
-#: The first import of one of these prepares lava-nc: whatever is imported of it passes through one.
+#: The first import of one of these prepares lava-nc; every import of its modules passes through one of them.
 _LAVA = ("lava.magma", "lava.proc")
 #: The parts of lava-dl, directly in `_ROOT`.
 _PARTS = ("bootstrap", "netx", "slayer")

@@ -24,7 +24,11 @@ LINES = {
     "lavadl_ref._ending": ((), ("torch", "lava", "h5py", "numpy")),
     "lavadl_ref._files": ((), ("torch", "lava", "h5py")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
-    "lavadl_ref.deployed.deployment": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref.deployed.families": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
+    "lavadl_ref.deployed.deployment": (
+        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployed.families"),
+        ("torch", "lava"),
+    ),
     "lavadl_ref._cost": (
         ("lavadl_ref.exchange", "lavadl_ref.deployed.deployment", "lavadl_ref._arguments"),
         ("torch", "lava"),

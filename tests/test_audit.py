@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lavadl_kernels import neurons
 from typer.testing import CliRunner
 
 from lavadl_ref import exchange
 from lavadl_ref.audit import OUTCOMES, Finding, audit, upstream
 from lavadl_ref.audit.fan_out import fan_out, feedback_fan_out
+from lavadl_ref.audit.lava_neurons import loaded_as
 from lavadl_ref.audit.measure import free_bits
 from lavadl_ref.cli import main as cli
 from lavadl_ref.deployed import reference
@@ -375,3 +377,13 @@ def test_the_audit_of_pilotnet_counts_its_neurons():
     assert (found.totals.neurons, found.totals.macs) == (43_117, 5_071_110)
     assert found.exceeded == ()
     assert found.layers[1].findings[0].text == "bias acts from step 0, 1 before the layer's first input"
+
+
+@pytest.mark.parametrize("name", exchange.FAMILIES)
+def test_netx_loads_families_without_adaptation_and_resonators_as_such(name):
+    record = neurons.FAMILIES[name]
+    loaded = loaded_as(Neuron(name, {}))
+    if record.without_adaptation is None:
+        assert loaded == name
+    else:
+        assert loaded == (record.without_adaptation.name if record.complex else None)

@@ -485,8 +485,8 @@ def test_what_is_wanted_is_said(file, tmp_path):
         kind: run("verify", file, "--input", made(tmp_path, kind, content)).stderr for kind, content in FILES.items()
     }
     assert said["missing"].endswith("missing: No such file or directory\n")
-    assert "expected a .npy file of integers, found an empty file" in said["empty"]
-    assert "found an archive (.npz); save the one array with numpy.save" in said["archive"]
+    assert "must be a .npy file of integers, got an empty file" in said["empty"]
+    assert "got an archive (.npz); save the one array with numpy.save" in said["archive"]
     assert "git lfs pull" in said["Git LFS pointer"]
     content = INPUTS["terabytes"]
     told = run("verify", file, "--input", made(tmp_path, "large.npy", content)).stderr

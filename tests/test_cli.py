@@ -270,8 +270,8 @@ BAD_INPUT = {
     "fractions": (np.full((6, 9), 0.5), "must be whole numbers, found 0.5"),
     "infinity": (np.full((6, 9), np.inf), "must be whole numbers, found inf"),
     "not a number": (np.full((6, 9), np.nan), "must be whole numbers, found nan"),
-    "text": (np.full((6, 9), "1"), "expected a .npy file of integers, found <U1"),
-    "objects": (np.full((6, 9), None), "expected a .npy file of integers, found objects"),
+    "text": (np.full((6, 9), "1"), "must be a .npy file of integers, got <U1"),
+    "objects": (np.full((6, 9), None), "must be a .npy file of integers, got objects"),
     "too many neurons": (np.zeros((7, 9), int), "shape (6, T), one sample without a batch axis, got (7, 9)"),
     "batch": (np.zeros((2, 6, 9), int), "shape (6, T), one sample without a batch axis, got (2, 6, 9)"),
     "one number": (np.int64(3), "got ()"),
@@ -295,9 +295,9 @@ def test_an_input_file_that_is_no_array_is_refused(file, tmp_path):
     whole = path.read_bytes()
     for content in (b"", b"1 0 1", whole[:-9], whole[:40], whole.replace(b"(6, 9)", b"(6, 9,")):
         path.write_bytes(content)
-        assert_refused(run("verify", file, "--input", path), "x.npy: expected a .npy file of integers")
+        assert_refused(run("verify", file, "--input", path), "x.npy must be a .npy file of integers")
     np.savez(tmp_path / "x.npz", x=np.zeros((6, 9), int))
-    assert_refused(run("verify", file, "--input", tmp_path / "x.npz"), "found an archive (.npz); save the one array")
+    assert_refused(run("verify", file, "--input", tmp_path / "x.npz"), "got an archive (.npz); save the one array")
 
 
 @pytest.mark.parametrize(

@@ -344,7 +344,7 @@ BAD_INPUT = [
         ValueError,
         r"layer 0 \(pool\): shape: must have shape \(2, 1, 1\)",
     ),
-    (two(), {"spikes": np.full((6, 9), 2**31)}, ValueError, "32 bits, found 2147483648 to 2147483648"),
+    (two(), {"spikes": np.full((6, 9), 2**31)}, ValueError, "32 bits, got 2147483648 to 2147483648"),
     (two(), {"spikes": np.full((6, 9), 2**63, np.uint64)}, ValueError, "32 bits"),
     (two(), {}, ValueError, "spikes must be given, or bias and steps"),
     (Network((FIRST,)), {"bias": np.zeros((2, 3, 4), int)}, ValueError, "spikes must be given, or bias and steps"),

@@ -22,8 +22,9 @@ SAVE_EVERY = 30.0  #: seconds between checkpoints on the disk: the work that a c
 
 
 class Checkpoint:
-    """The state of a training after its last step. It is held in memory, and written every `SAVE_EVERY` seconds and on
-    interruption.
+    """The state of a training after its last step, in memory and in a file.
+
+    The file is written every `SAVE_EVERY` seconds and on interruption.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ class Checkpoint:
     parts : mapping
         The objects with a ``state_dict`` that the training changes, by name.
 
-    The state in memory is always that after a whole step, so that an interruption may come at any time.
+    The state in memory is always that after a complete step, so that an interruption may come at any time.
     """
 
     def __init__(self, path: Path, settings: str, parts: Mapping[str, Any]) -> None:

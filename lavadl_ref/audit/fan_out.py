@@ -49,6 +49,7 @@ def _taps(layer: Kernel, axis: int, extent: int) -> NDArray[np.int64]:
     reach: NDArray[np.int64] = layer.dilation[axis] * np.arange(layer.kernel_size[axis]) - padding
     if isinstance(layer, (ConvTranspose, Unpool)):
         to = np.arange(extent)[:, None] * stride + reach
-        return np.count_nonzero((to >= 0) & (to < outputs), axis=1).astype(np.int64)
+        met: NDArray[np.int64] = np.count_nonzero((to >= 0) & (to < outputs), axis=1).astype(np.int64)
+        return met
     source = (np.arange(outputs)[:, None] * stride + reach).reshape(-1)
     return np.bincount(source[(source >= 0) & (source < extent)], minlength=extent)

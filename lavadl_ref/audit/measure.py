@@ -118,7 +118,7 @@ def layers(network: Network, x: Array, run: Run) -> Iterator[tuple[tuple[HeadRoo
 
 
 def _totals(layer: Layer, incoming: int, arriving: Array, sent: Array) -> tuple[Integers, ...]:
-    """Weighted sums (T, 1, \\*shape), what is fed back included."""
+    """Weighted sums (T, 1, \\*shape), those of the feedback included."""
     sums = weighted_sums(layer, arriving)
     if not isinstance(layer, Recurrent):
         return sums

@@ -218,7 +218,7 @@ def _delay(layer: Layer) -> Iterator[Finding]:
 
 
 def _arriving(layer: Layer, before: tuple[Layer, ...]) -> Iterator[Finding]:
-    """Findings on the messages that arrive: what netx takes them for, and what it has to be told of them."""
+    """Findings on the messages that arrive: the values that netx takes them for, and arguments that it needs."""
     if not isinstance(layer, (Dense, Conv)) or layer.neuron is None:
         return
     if isinstance(layer, Conv) and all(isinstance(other, Flatten) for other in before):

@@ -70,7 +70,7 @@ class AnnSampler(torch.nn.Module):
     >>> drives = torch.linspace(0, 2, 200)
     >>> sampler.append(drives.clamp(0, 1)[:, None], drives[:, None])
     >>> sampler.fit()
-    >>> sampler(torch.tensor([-1.0, 0.5, 9.0])).tolist()
+    >>> [round(rate, 2) for rate in sampler(torch.tensor([-1.0, 0.5, 9.0])).tolist()]
     [0.0, 0.5, 1.0]
     """
 
@@ -199,7 +199,8 @@ class AnnSampler(torch.nn.Module):
         version = self.curve._version, self.eps
         if self._prepared is None or self._prepared[0] is not self.curve or self._prepared[1] != version:
             self._prepared = self.curve, version, _Knots.of(self.curve, self.eps)
-        rates: Tensor = _Curve.apply(z, self._prepared[2])
+        curve: Any = _Curve
+        rates: Tensor = curve.apply(z, self._prepared[2])
         return rates
 
     def plot(self, figsize: tuple[float, float] | None = None) -> None:

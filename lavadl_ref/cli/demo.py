@@ -118,7 +118,8 @@ def train(net: torch.nn.Sequential, data: Data, epochs: int, progress: Progress,
     losses = []
     for epoch in range(epochs):
         total = 0.0
-        for index in torch.randperm(len(data.train)).split(batch):
+        order: Any = torch.randperm(len(data.train))
+        for index in order.split(batch):
             loss = error(net(data.train[index]), data.train_labels[index])
             optimizer.zero_grad()
             loss.backward()
@@ -269,5 +270,6 @@ def draw(outcome: Outcome, path: Path, sample: int = 0) -> None:
         title=f"training: test accuracy {outcome.test_accuracy:.2%}", xlabel="epoch", ylabel="loss", yscale="log"
     )
     picture = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(picture)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.print_png(picture)
     atomic.write_bytes(path, picture.getvalue())

@@ -171,8 +171,8 @@ class Network:
         self.description = exchange.Network(network.layers[skip_layers:num_layers], network.simulation, stated)
         if not self.description.layers:
             raise ValueError(
-                f"num_layers and skip_layers must leave a layer of {len(network.layers)}, "
-                f"got {num_layers} and {skip_layers}"
+                f"num_layers and skip_layers must leave a layer of {len(network.layers)}, got {num_layers} and "
+                f"{skip_layers}"
             )
         self.reset_interval = reset_interval
         self.reset_offset = reset_offset
@@ -412,10 +412,7 @@ class Network:
         first = self.layers[0]
         values = integers("bias", bias)
         if not isinstance(first, Input) or first.neuron is None:
-            raise ValueError(
-                f"bias must be left out unless the network begins with an input layer, "
-                f"got one with a {first.kind} layer"
-            )
+            raise ValueError(f"bias must be left out unless an input layer comes first, got a {first.kind} layer")
         if sends_changes(first.neuron):
             raise ValueError("bias must be given as spikes to an input layer that sends changes")
         if values.shape != first.shape:

@@ -41,13 +41,10 @@ def weighted_sums(layer: Layer, x: Array) -> tuple[Integers, ...]:
 
 def _kernel_sums(layer: Kernel, weight: Integers, x: Array) -> Integers:
     window: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
-    sums: Integers
     if isinstance(layer, Conv):
-        sums = synapse.conv(x, weight, **window, groups=layer.groups)
-        return sums
+        return synapse.conv(x, weight, **window, groups=layer.groups)
     if isinstance(layer, ConvTranspose):
-        sums = synapse.conv_transpose(x, weight, **window, groups=layer.groups)
-        return sums
+        return synapse.conv_transpose(x, weight, **window, groups=layer.groups)
     frames = x.reshape(-1, 1, *x.shape[2:])  # channel by channel
     if isinstance(layer, Unpool):
         sums = synapse.conv_transpose(frames, weight, **window)

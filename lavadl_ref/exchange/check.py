@@ -12,25 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_ref.exchange import layout
+from lavadl_ref.exchange import layers, layout
 from lavadl_ref.exchange.describe import Network
 from lavadl_ref.exchange.errors import ExchangeError, within
 from lavadl_ref.exchange.families import FAMILIES, Field
 from lavadl_ref.exchange.geometry import check_link, known_input, smallest_input
-from lavadl_ref.exchange.layers import (
-    LAYERS,
-    ConvTranspose,
-    Dense,
-    Flatten,
-    Input,
-    Kernel,
-    Layer,
-    Neuron,
-    Pool,
-    Recurrent,
-    TimeDecimation,
-    Unpool,
-)
 
 _WEIGHTS = (layout.WEIGHT_LOW, layout.WEIGHT_HIGH)
 _BIASES = (-layout.BIAS_LIMIT, layout.BIAS_LIMIT - 1)
@@ -47,7 +33,7 @@ def check(network: Network) -> None:
     count = len(network.layers)
     if not 1 <= count <= layout.LAYER_LIMIT:
         raise ExchangeError(f"layer: must have 1 to {layout.LAYER_LIMIT} layers, got {count}")
-    previous: Layer | None = None
+    previous: layers.Layer | None = None
     for index, layer in enumerate(network.layers):
         with within(f"layer {index}"):
             check_layer(layer)
@@ -62,7 +48,7 @@ def check(network: Network) -> None:
         _check_integer(f"simulation/{key}", value, -(2**31), 2**31)
 
 
-def check_layer(layer: Layer) -> None:
+def check_layer(layer: layers.Layer) -> None:
     """Raise unless `layer` is legal by itself: types, ranges, and lengths that must agree.
 
     Raises
@@ -70,15 +56,15 @@ def check_layer(layer: Layer) -> None:
     ExchangeError
         Naming the field, what was found and what was expected.
     """
-    if LAYERS.get(getattr(layer, "kind", "")) is not type(layer):
-        raise ExchangeError(f"type: must be one of {_listed(LAYERS)}, got {type(layer).__name__}")
+    if layers.LAYERS.get(getattr(layer, "kind", "")) is not type(layer):
+        raise ExchangeError(f"type: must be one of {_listed(layers.LAYERS)}, got {type(layer).__name__}")
     keys = layout.LAYER_KEYS[layer.kind]
     _check_shape(layer)
     if layer.neuron is not None:
         if "neuron" not in keys:
             raise ExchangeError(f"neuron: must be absent in a layer of type {layer.kind!r}")
         check_neuron(layer.neuron, layer.channels)
-    elif isinstance(layer, Recurrent):
+    elif isinstance(layer, layers.Recurrent):
         raise ExchangeError("neuron: missing; feedback needs neurons")
     if layer.delay is not None:
         if "delay" not in keys:
@@ -89,19 +75,19 @@ def check_layer(layer: Layer) -> None:
             raise ExchangeError("delayShift: must be absent in a layer without neurons")
         if not isinstance(layer.delay_shift, (bool, np.bool_)):
             raise ExchangeError(f"delayShift: must be a bool, got {layer.delay_shift!r}")
-    if isinstance(layer, Input):
+    if isinstance(layer, layers.Input):
         _check_integer("weight", layer.weight, *_WEIGHTS)
         _check_integer("bias", layer.bias, *_BIASES)
-    elif isinstance(layer, TimeDecimation):
+    elif isinstance(layer, layers.TimeDecimation):
         _check_integer("factor", layer.factor, 1, layout.WINDOW_LIMIT)
-    elif isinstance(layer, (Dense, Kernel)):
+    elif isinstance(layer, (layers.Dense, layers.Kernel)):
         _check_synapse(layer)
         taken = smallest_input(layer)
         if math.prod(max(extent, 0) for extent in taken) > layout.NEURON_LIMIT:
             raise ExchangeError(f"must have an input of at most {layout.NEURON_LIMIT} neurons, got {taken}")
 
 
-def check_neuron(neuron: Neuron, channels: int) -> None:
+def check_neuron(neuron: layers.Neuron, channels: int) -> None:
     """Raise unless `neuron` names a family and has its parameters, in range, for `channels` channels.
 
     Raises
@@ -130,16 +116,16 @@ def check_neuron(neuron: Neuron, channels: int) -> None:
             )
 
 
-def _check_stated(shape: tuple[int, ...], first: Layer) -> None:
-    given, known = Input(shape=shape), known_input(first)
+def _check_stated(shape: tuple[int, ...], first: layers.Layer) -> None:
+    given, known = layers.Input(shape=shape), known_input(first)
     _check_shape(given)
-    if known is None or isinstance(first, Flatten):
+    if known is None or isinstance(first, layers.Flatten):
         check_link(first, given)
     elif shape != known:
         raise ExchangeError(f"must be {known}, which layer 0 ({first.kind}) takes, got {shape}")
 
 
-def _check_shape(layer: Layer) -> None:
+def _check_shape(layer: layers.Layer) -> None:
     shape, ranks = layer.shape, layout.RANKS[layer.kind]
     if not isinstance(shape, tuple) or len(shape) not in ranks:
         wanted = " or ".join({1: "(N,)", 3: "(C, H, W)"}[rank] for rank in ranks)
@@ -167,7 +153,7 @@ def _check_field(place: str, field: Field, value: Any, channels: int) -> None:
         _check_integer(place, value, field.low, field.high)
 
 
-def _check_synapse(layer: Dense | Kernel) -> None:
+def _check_synapse(layer: layers.Dense | layers.Kernel) -> None:
     """Raise unless weights, biases and windows are legal by themselves and for the layer's neurons.
 
     Families with complex input have a real and an imaginary part of everything, the others
@@ -179,29 +165,29 @@ def _check_synapse(layer: Dense | Kernel) -> None:
         Naming the field by its key in the file, what was found and what was expected.
     """
     outputs = layer.channels
-    if isinstance(layer, Dense):
+    if isinstance(layer, layers.Dense):
         expected: tuple[int | None, ...] = (outputs, None)
     else:
         _check_window(layer)
-        if isinstance(layer, (Pool, Unpool)):
+        if isinstance(layer, (layers.Pool, layers.Unpool)):
             expected = (1, 1, None, None)
-        elif isinstance(layer, ConvTranspose):
+        elif isinstance(layer, layers.ConvTranspose):
             expected = (None, outputs // layer.groups, None, None)
         else:
             expected = (outputs, None, None, None)
     _check_parts(layer, "weight", (layer.weight, layer.weight_imag), expected, _WEIGHTS)
-    if isinstance(layer, Recurrent):
+    if isinstance(layer, layers.Recurrent):
         _check_feedback(layer)
-    if isinstance(layer, Kernel):
+    if isinstance(layer, layers.Kernel):
         _check_kernel(layer)
     if layer.bias is not None or layer.bias_imag is not None:
-        if isinstance(layer, (Pool, Unpool)):
+        if isinstance(layer, (layers.Pool, layers.Unpool)):
             raise ExchangeError(f"bias: must be absent in a layer of type {layer.kind!r}")
         _check_parts(layer, "bias", (layer.bias, layer.bias_imag), (outputs,), _BIASES)
 
 
 def _check_parts(
-    layer: Layer,
+    layer: layers.Layer,
     key: str,
     parts: tuple[Any, Any],
     shape: tuple[int | None, ...],
@@ -222,7 +208,7 @@ def _check_parts(
     _check_array(f"{key}/imag", imag, real.shape, *limits)
 
 
-def _check_feedback(layer: Recurrent) -> None:
+def _check_feedback(layer: layers.Recurrent) -> None:
     outputs = layer.channels
     assert layer.neuron is not None
     family = FAMILIES[layer.neuron.type]
@@ -237,7 +223,7 @@ def _check_feedback(layer: Recurrent) -> None:
         _check_array("inputBias", layer.input_bias, (outputs,), *_BIASES)
 
 
-def _check_window(layer: Kernel) -> None:
+def _check_window(layer: layers.Kernel) -> None:
     for key, pair, low in (
         ("stride", layer.stride, 1),
         ("padding", layer.padding, 0),
@@ -248,16 +234,16 @@ def _check_window(layer: Kernel) -> None:
         for value in pair:
             _check_integer(key, value, low, layout.WINDOW_LIMIT)
     _check_integer("groups", layer.groups, 1, layout.WINDOW_LIMIT)
-    if isinstance(layer, (Pool, Unpool)) and layer.groups != 1:
+    if isinstance(layer, (layers.Pool, layers.Unpool)) and layer.groups != 1:
         raise ExchangeError(f"groups: must be 1 in a layer of type {layer.kind!r}, got {layer.groups}")
     if layer.channels % layer.groups:
         raise ExchangeError(f"groups: must be a divisor of {layer.channels} channels, got {layer.groups}")
 
 
-def _check_kernel(layer: Kernel) -> None:
+def _check_kernel(layer: layers.Kernel) -> None:
     for extent in layer.kernel_size:
         _check_integer("kernelSize", extent, 1, layout.WINDOW_LIMIT)
-    if isinstance(layer, ConvTranspose) and layer.weight.shape[0] % layer.groups:
+    if isinstance(layer, layers.ConvTranspose) and layer.weight.shape[0] % layer.groups:
         raise ExchangeError(f"groups: must be a divisor of {layer.weight.shape[0]} input channels, got {layer.groups}")
 
 

@@ -63,8 +63,16 @@ _EXPONENTS = (_EXPONENT, _EXPONENT_IMAG)
 _ADAPTIVE = (_decay("thDecay", "threshold_decay"), _decay("refDecay", "refractory_decay"))
 _OSCILLATOR = (_resonance("sinDecay", "sin_decay"), _resonance("cosDecay", "cos_decay"))
 
-FAMILIES: dict[str, Family] = {
-    family.type: family
+
+class _Families(dict[str, Family]):
+    """Families by their names; the error for one that is not there names the row."""
+
+    def __missing__(self, name: str) -> Family:
+        raise KeyError(f"family {name!r} must have a row in lavadl_ref.exchange.FAMILIES, got none")
+
+
+FAMILIES: dict[str, Family] = _Families(
+    (family.type, family)
     for family in (
         Family(
             "CUBA",
@@ -127,7 +135,7 @@ FAMILIES: dict[str, Family] = {
             bias_at_input=False,
         ),
     )
-}
+)
 
 #: Legacy keys of a ``neuron`` group that older exporters wrote and that do not bear on a run:
 #: the surrogate gradient, a copy of the threshold, and a weight exponent that was always 0

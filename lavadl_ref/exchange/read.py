@@ -86,23 +86,57 @@ def read(path: File) -> Network:
         check(network)
         if expected is not None:
             _check_digest(expected, digest(network))
+    _warn(name, unused, [] if expected is not None else _large_exponents(network))
+    return network
+
+
+def layer_of(folder: Folder, name: str) -> Layer:
+    """Read and check one layer without a network around it, as `read` does with those of a file.
+
+    Parameters
+    ----------
+    folder : Folder
+        The keys of the layer.
+    name : str
+        What errors and warnings call the layer, instead of a file.
+
+    Raises
+    ------
+    ExchangeError
+        If it is not a legal layer; the message counts it as layer 0.
+
+    Warns
+    -----
+    LegacyKeyWarning, ExponentWarning
+        As of `read`.
+    """
+    with within(name):
+        with within("layer 0"):
+            layer, legacy = _read_layer(folder)
+        network = Network((layer,))
+        check(network)
+    _warn(name, dict.fromkeys(legacy, (0,)), _large_exponents(network))
+    return layer
+
+
+def _warn(name: str, unused: dict[str, tuple[int, ...]], large: list[str]) -> None:
+    """Warn the caller's caller of legacy keys, with the layers they are in, and of large exponents."""
     if unused:
         keys = {found: [key for key in unused if unused[key] == found] for found in unused.values()}
         places = "; ".join(f"{', '.join(names)} in layers {', '.join(map(str, at))}" for at, names in keys.items())
         warnings.warn(
             f"{name}: keys of older exporters, which say nothing about a run, are not used: {places}",
             LegacyKeyWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    if expected is None and (large := _large_exponents(network)):
+    if large:
         limit = layout.EXPONENT_USED
         warnings.warn(
             f"{name}: {', '.join(large)}: if Lava-DL wrote this file, its evaluation used an exponent "
             f"within -{limit}..{limit}; here the file's own is used",
             ExponentWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return network
 
 
 def _large_exponents(network: Network) -> list[str]:

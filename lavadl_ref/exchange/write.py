@@ -9,28 +9,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from lavadl_ref.exchange import layout
+from lavadl_ref.exchange import layers, layout
 from lavadl_ref.exchange.atomic import write_bytes
 from lavadl_ref.exchange.check import check, check_layer
 from lavadl_ref.exchange.describe import Network
 from lavadl_ref.exchange.digest import digest
 from lavadl_ref.exchange.errors import ExchangeError, within
 from lavadl_ref.exchange.families import FAMILIES
-from lavadl_ref.exchange.layers import (
-    Average,
-    ConvTranspose,
-    Dense,
-    Flatten,
-    Input,
-    Integers,
-    Kernel,
-    Layer,
-    Neuron,
-    Pool,
-    Recurrent,
-    TimeDecimation,
-    Unpool,
-)
 from lavadl_ref.exchange.storage import File, name_of
 
 
@@ -59,7 +44,7 @@ def write(path: File, network: Network) -> None:
     Examples
     --------
     >>> import tempfile
-    >>> from lavadl_ref.exchange import read
+    >>> from lavadl_ref.exchange import Dense, Neuron, read
     >>> neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 80})
     >>> layer = Dense(shape=(2,), neuron=neuron, weight=np.array([[1, 2, 3], [4, 5, 6]]))
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -87,9 +72,9 @@ def encoded(network: Network) -> bytes:
     # HDF5 keeps what it could not write to a full disk and crashes on it when the process ends: it writes to memory,
     # under a name that no other thread has open
     with h5py.File(secrets.token_hex(8), "w", driver="core", backing_store=False) as file:
-        layers = file.create_group("layer")
+        group = file.create_group("layer")
         for index, layer in enumerate(network.layers):
-            _write_layer(layers.create_group(str(index)), layer)
+            _write_layer(group.create_group(str(index)), layer)
         for key, value in network.simulation.items():
             file.create_dataset(f"simulation/{key}", data=np.int64(value))
         file.create_dataset(layout.DIGEST_KEY, data=np.bytes_(digest(network)))
@@ -98,7 +83,7 @@ def encoded(network: Network) -> bytes:
     return content
 
 
-def write_layer(group: h5py.Group, layer: Layer) -> None:
+def write_layer(group: h5py.Group, layer: layers.Layer) -> None:
     """Check `layer` and write its datasets into the empty `group`.
 
     Parameters
@@ -121,18 +106,18 @@ def write_layer(group: h5py.Group, layer: Layer) -> None:
         _write_layer(group, layer)
 
 
-def _write_layer(group: h5py.Group, layer: Layer) -> None:
+def _write_layer(group: h5py.Group, layer: layers.Layer) -> None:
     # Lava-DL reserves ten bytes; only the names it never exports are longer.
     width = max(10, len(layer.kind))
     group.create_dataset("type", data=np.array([layer.kind], f"S{width}"))
-    shape = (*layer.shape, 1, 1) if isinstance(layer, (Flatten, Average)) else layer.shape
+    shape = (*layer.shape, 1, 1) if isinstance(layer, (layers.Flatten, layers.Average)) else layer.shape
     group.create_dataset("shape", data=np.array(shape, np.int64))
-    if isinstance(layer, Input):
+    if isinstance(layer, layers.Input):
         _floats(group, "weight", [layer.weight])
         _floats(group, "bias", [layer.bias])
-    elif isinstance(layer, TimeDecimation):
+    elif isinstance(layer, layers.TimeDecimation):
         _integer(group, "factor", layer.factor)
-    elif isinstance(layer, (Dense, Kernel)):
+    elif isinstance(layer, (layers.Dense, layers.Kernel)):
         _write_synapse(group, layer)
     if layer.delay is not None:
         _floats(group, "delay", layer.delay)
@@ -142,15 +127,15 @@ def _write_layer(group: h5py.Group, layer: Layer) -> None:
             group.create_dataset("delayShift", data=np.bool_(layer.shifts))
 
 
-def _write_synapse(group: h5py.Group, layer: Dense | Kernel) -> None:
+def _write_synapse(group: h5py.Group, layer: layers.Dense | layers.Kernel) -> None:
     _write_parts(group, "weight", layer.weight, layer.weight_imag)
     if layer.bias is not None:
         _write_parts(group, "bias", layer.bias, layer.bias_imag)
-    if isinstance(layer, Recurrent):
+    if isinstance(layer, layers.Recurrent):
         _write_parts(group, "weight_rec", layer.weight_rec, layer.weight_rec_imag)
         if layer.input_bias is not None:
             _floats(group, "inputBias", layer.input_bias)
-    if isinstance(layer, Dense):
+    if isinstance(layer, layers.Dense):
         _integer(group, "inFeatures", layer.weight.shape[1])
         _integer(group, "outFeatures", layer.weight.shape[0])
         return
@@ -161,16 +146,16 @@ def _write_synapse(group: h5py.Group, layer: Dense | Kernel) -> None:
         ("dilation", layer.dilation),
     ):
         group.create_dataset(key, data=np.array(pair, np.int64))
-    if not isinstance(layer, (Pool, Unpool)):
+    if not isinstance(layer, (layers.Pool, layers.Unpool)):
         inputs = layer.weight.shape[0]
-        if not isinstance(layer, ConvTranspose):
+        if not isinstance(layer, layers.ConvTranspose):
             inputs = layer.weight.shape[1] * layer.groups
         _integer(group, "inChannels", inputs)
         _integer(group, "outChannels", layer.channels)
         _integer(group, "groups", layer.groups)
 
 
-def _write_parts(group: h5py.Group, key: str, real: Integers, imag: Integers | None) -> None:
+def _write_parts(group: h5py.Group, key: str, real: layers.Integers, imag: layers.Integers | None) -> None:
     if imag is None:
         _floats(group, key, real)
     else:
@@ -178,7 +163,7 @@ def _write_parts(group: h5py.Group, key: str, real: Integers, imag: Integers | N
         _floats(group, f"{key}/imag", imag)
 
 
-def _write_neuron(group: h5py.Group, neuron: Neuron) -> None:
+def _write_neuron(group: h5py.Group, neuron: layers.Neuron) -> None:
     group.create_dataset("type", data=neuron.type)
     for field in FAMILIES[neuron.type].fields:
         value = neuron.parameters.get(field.name, field.default)

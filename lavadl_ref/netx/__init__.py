@@ -16,10 +16,13 @@ from lavadl_ref.netx import lava_support
 if lava_support.available()[0]:
     lava_support.enable()
 
-_PARTS = ("blocks", "hdf5", "inprocess", "io", "modules", "plan", "processes", "runtime", "sequential_modules", "utils")
+_MODULES = (
+    *("blocks", "hdf5", "inprocess", "io", "modules"),
+    *("plan", "processes", "runtime", "sequential_modules", "utils"),
+)
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _PARTS:
+    if name in _MODULES:
         return importlib.import_module(f"lavadl_ref.netx.{name}")
     raise AttributeError(f"module 'lavadl_ref.netx' has no attribute {name!r}")

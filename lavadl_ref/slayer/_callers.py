@@ -1,4 +1,4 @@
-"""Where a warning points to: the user's line, however deep inside this package it is found out."""
+"""The place that a warning points to: the user's line, however deep inside this package the reason is found."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ MAKES_WEIGHT = (BasePruningMethod, WeightNorm)
 
 
 def watched(module: torch.nn.Module | None) -> bool:
-    """Whether a hook of `module`, or of one inside it, waits for a call; those that only make a weight are left out."""
+    """Tell whether a hook in `module` or inside it waits for a call; those that only make a weight do not count."""
     return module is not None and any(
         part._forward_hooks
         or part._backward_hooks

@@ -35,7 +35,7 @@ class LazyShapes(FullPrecision):
         tensor.data.fill_(marked)
 
     def _undrawn(self, name: str) -> bool:
-        """Whether `name` still holds its placeholder."""
+        """Tell whether `name` still holds its placeholder."""
         if name not in self._placeholders:
             return False
         return bool((getattr(self, name).detach() == self._placeholders[name][0]).all())
@@ -63,7 +63,7 @@ class LazyShapes(FullPrecision):
         """Called before `name` takes its value from a checkpoint; not for placeholders."""
 
     def _stands_for_none(self, name: str, value: Tensor) -> bool:
-        """Whether the `value` of a checkpoint is a placeholder: ours, or the one element that Lava-DL saves."""
+        """Tell whether the `value` of a checkpoint is a placeholder: ours, or the one element that Lava-DL saves."""
         if not self._undrawn(name):
             return False
         marked, start = self._placeholders[name]

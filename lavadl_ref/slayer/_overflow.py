@@ -1,4 +1,4 @@
-"""What is said where values leave the fixed-point range: what is to blame, and the way out."""
+"""Messages for values that leave the fixed-point range: the cause, and the way out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNKS = "a long stream can be given in chunks, to neurons with persistent_state
 
 
 def not_finite(values: NDArray[Any]) -> str | None:
-    """What of `values` is not finite, in words; None if all is."""
+    """The values that are not finite, in words; None if all are finite."""
     bad = ~np.isfinite(values)
     if not bad.any():
         return None
@@ -26,7 +26,7 @@ def explanation(text: str, x: Sequence[NDArray[Any]], alone: Callable[[], Any] |
     """The message for a kernel's error `text` on the inputs `x`, (T, M) each; `alone` runs it without its feedback."""
     found = next((bad for part in x if (bad := not_finite(part)) is not None), None)
     if found is not None:
-        return f"neuron input must be finite, found {found}"
+        return f"neuron input must be finite, got {found}"
     largest = max((float(np.abs(part).max(initial=0)) for part in x), default=0.0)
     if alone is not None:
         try:
@@ -45,11 +45,11 @@ def explanation(text: str, x: Sequence[NDArray[Any]], alone: Callable[[], Any] |
 
 
 def blamed(what: str, args: Iterable[Any], parameters: Iterable[tuple[str, torch.Tensor]]) -> str | None:
-    """Which input or parameter of `what` is not finite, where a sum of them was found not to be."""
+    """The message that names the input or parameter of `what` that is not finite, if there is one."""
     named = [("input", part) for arg in args for part in (arg if isinstance(arg, tuple) else (arg,))]
     for name, value in [*named, *parameters]:
         real = isinstance(value, torch.Tensor) and value.is_floating_point()
         found = not_finite(value.detach().float().numpy()) if real and value.device.type == "cpu" else None
         if found is not None:
-            return f"{name} of {what} must be finite, found {found}"
+            return f"{name} of {what} must be finite, got {found}"
     return None

@@ -21,11 +21,11 @@ class Persistent(torch.nn.Module):
 
     @property
     def _persists(self) -> bool:
-        """Whether there is state between calls."""
+        """Tell whether there is state between calls."""
         return bool(getattr(self, "persistent_state", False))
 
     def _rest_of_state(self, name: str) -> Tensor | None:
-        """What stands for the state `name` at rest."""
+        """The value that stands for the state `name` at rest."""
         return None
 
     def _is_at_rest(self, name: str) -> bool:
@@ -33,7 +33,7 @@ class Persistent(torch.nn.Module):
         return state is None or (rest is not None and state.shape == rest.shape and bool((state == rest).all()))
 
     def _state_shape(self) -> torch.Size | None:
-        """What follows the batch in the shape of a state; None while that is not known."""
+        """The axes behind the batch in the shape of a state; None while they are not known."""
         shape: torch.Size | None = getattr(self, "shape", None)
         return shape
 
@@ -57,7 +57,7 @@ class Persistent(torch.nn.Module):
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
 
     def _unfit(self, value: Any) -> str | None:
-        """Why `value` cannot be a state of this module."""
+        """The reason why `value` cannot be a state of this module; None if it can."""
         if not isinstance(value, Tensor) or value.is_complex():
             return f"must be a real tensor, got {value.dtype if isinstance(value, Tensor) else type(value).__name__}"
         if not value.isfinite().all():

@@ -19,7 +19,7 @@ class FullPrecision(torch.nn.Module):
 
 
 def _lifted(value: Any) -> Any:
-    """What autocast made less precise, in float32; of a pair each."""
+    """`value` in float32 where autocast made it less precise; each part of a pair."""
     if isinstance(value, tuple):
         return tuple(map(_lifted, value))
     cast = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)

@@ -54,7 +54,8 @@ def rebuilt(
     if isinstance(layer, exchange.TimeDecimation):
         return block.cuba.TimeDecimation(layer.factor, count_log)
     if isinstance(layer, (exchange.Dense, exchange.Kernel)):
-        return _fill(_synaptic(layer, before, persistent, count_log), layer, weight_norm)
+        filled: Block = _fill(_synaptic(layer, before, persistent, count_log), layer, weight_norm)
+        return filled
     assert isinstance(layer, exchange.Input)
     gains = {"weight": layer.weight / 64, "bias": layer.bias / 64}
     params = None if layer.neuron is None else _params(layer, persistent)

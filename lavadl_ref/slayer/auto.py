@@ -68,11 +68,12 @@ class SequentialNetwork(torch.nn.Module):
         count_log: bool = False,
     ) -> None:
         super().__init__()
-        given = isinstance(network_config, exchange.Network)
-        if not given and not isinstance(network_config, (str, os.PathLike)):
+        if isinstance(network_config, exchange.Network):
+            file, network = "", network_config
+        elif isinstance(network_config, (str, os.PathLike)):
+            file, network = f"{os.fspath(network_config)}: ", exchange.read(network_config)
+        else:
             raise TypeError(f"network_config must be a path or an exchange.Network, got {network_config!r}")
-        file = "" if given else f"{os.fspath(network_config)}: "  # type: ignore[arg-type]
-        network: Any = network_config if given else exchange.read(network_config)  # type: ignore[arg-type]
         self.reduction = reduction
         self._persistent, self._normed, self._counts = persistent_state, weight_norm, count_log
         before: tuple[int, ...] = ()

@@ -99,7 +99,7 @@ def _starts(data: bytes) -> list[int]:
 
 
 def any_word(choose: Choices, data: bytes) -> bytes:
-    """`data` with one of its words replaced by a number that hurts."""
+    """`data` with one of its words replaced by a number that does harm, see `word`."""
     return word(data, choose.integer(0, len(data) // WORD - 1), choose.integer(0, VALUES - 1))
 
 
@@ -193,7 +193,7 @@ def exchange_entries(choose: Choices, file: h5py.File, name: str) -> None:
 
 
 def attribute(choose: Choices, file: h5py.File, name: str) -> None:
-    """Attach what a file of ours never has."""
+    """Attach attributes, which no file of this package has."""
     values = ("text", np.zeros(5000), h5py.Empty("f4"), file.ref, np.array([(1, 2.0)], [("a", "i4"), ("b", "f4")]))
     for index in range(choose.integer(1, 40)):
         file[name].attrs[f"{choose.one(NAMES)} {index}"] = choose.one(values)

@@ -35,9 +35,9 @@ def read_input(path: str | os.PathLike[str]) -> NDArray[Any]:
         If it cannot be opened.
     """
     name = os.fspath(path)
-    expected = f"{name}: expected a .npy file of integers"
+    wanted = f"{name} must be a .npy file of integers"
     with open(path, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(f"{expected}, found a device")
-        data = _files.array_in(file, expected, kinds="biuf")
+            raise ValueError(f"{wanted}, got a device")
+        data = _files.array_in(file, wanted, kinds="biuf")
     return exact_integers(data, 1, name) if data.dtype.kind == "f" else data

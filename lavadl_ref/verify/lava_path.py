@@ -22,24 +22,7 @@ def compare_lava(
     timeout: float | None,
     in_process: bool = False,
 ) -> None:
-    """Run `network` on `x` on Lava and enter the comparison of its layers with `run` into `report`.
-
-    Parameters
-    ----------
-    report : Report
-        Gets an entry for each layer.
-    network : exchange.Network
-        The network.
-    run : reference.Run
-        Its reference run on `x`, everything recorded.
-    x : ndarray
-        (\\*shape, T) integers.
-    resets : dict
-        Arguments of `lavadl_ref.netx` that say at which steps neurons are reset; None where they never are.
-    timeout : float, optional
-        Seconds that Lava may take.
-    in_process : bool
-        Whether Lava's process models run in this process.
+    """Run `network` on `x` (\\*shape, T) on Lava and enter the comparison of its layers with `run` into `report`.
 
     Raises
     ------

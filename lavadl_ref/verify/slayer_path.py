@@ -19,20 +19,7 @@ from lavadl_ref.verify.report import Array, Comparison, Divergence, Report, firs
 def compare_slayer(
     report: Report, network: exchange.Network, run: reference.Run, x: Array, interval: int | None, offset: int
 ) -> None:
-    """Run `network`, rebuilt from its description, on `x` and enter the comparison with the reference into `report`.
-
-    Parameters
-    ----------
-    report : Report
-        Gets an entry for each layer.
-    network : exchange.Network
-        The network.
-    run : reference.Run
-        Its reference run on `x`, everything recorded.
-    x : ndarray
-        (\\*shape, T) integers.
-    interval, offset : int
-        Of the resets; no interval means none.
+    """Run `network`, rebuilt, on `x` (\\*shape, T) and enter the comparison of its layers with `run` into `report`.
 
     Raises
     ------
@@ -74,7 +61,7 @@ def compare_slayer(
                 block.delay_shift = False
             # the input is the input block's current already
             if isinstance(block, base.AbstractInput) and block.neuron is not None:
-                y = block._sent(block.neuron.driven(y))
+                y = block.sent(block.neuron.driven(y))
             else:
                 y = block(y)
             outputs.append(y.numpy())
@@ -113,22 +100,9 @@ def compare_outputs(
     starts: tuple[int, ...],
     shifted: bool = True,
 ) -> None:
-    """Compare the outputs of blocks with the reference run.
+    """Compare the outputs of blocks, (B, \\*shape, T) of each, with the reference run.
 
-    Parameters
-    ----------
-    report : Report
-        Gets an entry for each layer.
-    network : exchange.Network
-        The network.
-    run : reference.Run
-        Its reference run, everything recorded.
-    outputs : list of ndarray
-        Of each block, (B, \\*shape, T) float32.
-    starts : tuple of int
-        The step of the run at which each layer starts.
-    shifted : bool
-        Whether blocks shift their output by one step, as their layers say.
+    A layer's output begins at its step in `starts`; blocks shift it by one step, as their layers say, if `shifted`.
     """
     shifting = False  # whether the block before shifts what an average receives
     incoming = deployment.incoming_bits(network.layers)
@@ -176,11 +150,12 @@ def _observed(layer: Layer, incoming: int, before: tuple[int, ...]) -> tuple[str
         return "weighted", float(deployment.message_unit(layer, incoming, before))
     if not _is_read_out(layer):
         return "spikes", 2.0 ** -deployment.message_bits(layer, incoming)
+    record = neurons.family(neuron.type)
     if exchange.FAMILIES[neuron.type].sends_changes:
         exponent = max(neuron.parameters.get("weight_exp") or 0, 0)
-        return neurons.family(neuron.type).carried, 1 / (STATE_ONE * WEIGHT_ONE * 2.0**exponent)
-    # read-out blocks of slayer return the integrated voltage, of resonators the imaginary part
-    return ("imag" if exchange.FAMILIES[neuron.type].complex_input else "voltage"), 1 / STATE_ONE
+        return record.carried, 1 / (STATE_ONE * WEIGHT_ONE * 2.0**exponent)
+    # slayer reads out the value that is compared, but of all resonators the imaginary part
+    return ("imag" if record.complex else record.carried), 1 / STATE_ONE
 
 
 def _is_read_out(layer: Layer) -> bool:

@@ -233,7 +233,7 @@ def test_plot_shows_samples_and_curve(monkeypatch):
     [
         (lambda: AnnSampler()(torch.zeros(3)), RuntimeError, "not fitted"),
         (lambda: AnnSampler().fit(), RuntimeError, "no samples"),
-        (lambda: AnnSampler(0), ValueError, "num_centers must be at least 1, but got 0"),
+        (lambda: AnnSampler(0), ValueError, "num_centers must be at least 1, got 0"),
         (lambda: AnnSampler(sample_range=[0.9, 0.1]), ValueError, "two increasing numbers from 0 to 1"),
         (
             lambda: AnnSampler().append(torch.zeros(3, 4), torch.zeros(4, 4)),

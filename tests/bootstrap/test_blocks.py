@@ -3,6 +3,7 @@
 import copy
 import inspect
 import io
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -408,3 +409,15 @@ def test_modes_are_arguments():
     assert schedule.crossover == 1
     schedule.crossover = 3
     assert schedule.mode(3, 5).crossover == 3
+
+
+def test_each_file_of_the_package_is_an_attribute_of_it():
+    names = bootstrap.block.__all__
+    files = {path.stem for path in Path(bootstrap.block.__file__).parent.glob("[a-z]*.py")}
+    assert set(names) == files - {"blocks"}
+    assert [getattr(bootstrap.block, name).__name__.rpartition(".")[2] for name in names] == names
+
+
+def test_a_family_without_a_file_is_named():
+    with pytest.raises(AttributeError, match=r"must have a file lif\.py to have lif, got adrf, "):
+        _ = bootstrap.block.lif

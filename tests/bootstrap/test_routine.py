@@ -92,7 +92,7 @@ def test_a_scheduler_goes_on_from_its_state():
 
 @pytest.mark.parametrize("state", [{}, {"crossover": 1}, {"crossover": 1, "snn_stat": {"loss_sum": 1}}])
 def test_another_state_is_refused(state):
-    with pytest.raises(ValueError, match="expected the state of a Scheduler"):
+    with pytest.raises(ValueError, match="state_dict must hold a Scheduler's crossover and snn_stat"):
         Scheduler().load_state_dict(state)
 
 

@@ -53,7 +53,7 @@ def test_enlarged_digits_keep_range_place_and_margin():
 
 
 def test_a_size_below_eight_is_refused():
-    with pytest.raises(ValueError, match="size of Digits must be at least 8, but got 7"):
+    with pytest.raises(ValueError, match="size of Digits must be at least 8, got 7"):
         Digits(size=7)
 
 

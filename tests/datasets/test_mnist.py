@@ -61,7 +61,7 @@ def test_an_mnist_file_cut_short_is_refused(length, suffix, tmp_path_factory):
         (b"", "begins with nothing"),
         (b"\0\0\7\1\0\0\0\1x", "begins with 00 00 07 01"),
         (b"PK\3\4", "begins with 50 4b 03 04"),
-        (b"\0\0\x08\3\0\0\0\1", "ends within the lengths of its 3 axes"),
+        (b"\0\0\x08\3\0\0\0\1", "must have the lengths of its 3 axes, got a file that ends within them"),
         (b"\0\0\x08\1\0\0\0\5abc", r"an array \(5,\) of 1 bytes each takes 5, but there are 3"),
         (b"\0\0\x08\1\0\0\0\2abc", r"takes 2, but there are more"),
         (b"\0\0\x0e\3" + b"\xff" * 12 + b"x", "takes [0-9]+, more than the file can hold"),

@@ -75,7 +75,7 @@ def test_augmentation_is_drawn_by_epoch_and_index(tmp_path):
 def test_a_damaged_recording_is_named_when_it_is_read(tmp_path):
     path = put(tmp_path, "Train", 3)
     path.write_bytes(path.read_bytes()[:7])
-    with pytest.raises(ValueError, match=r"00002\.bin: must hold 5 bytes per event, got 7"):
+    with pytest.raises(ValueError, match=r"00002\.bin must hold 5 bytes per event, got 7"):
         _ = NMNIST(tmp_path)[0]
 
 

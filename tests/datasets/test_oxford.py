@@ -43,7 +43,7 @@ def test_an_oxford_file_cut_short_is_refused(tmp_path):
     written(tmp_path, [3, 0], [1.0, 4.0])
     path = tmp_path / "output.bs1"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"output\.bs1: must hold 5 bytes per event, got 9"):
+    with pytest.raises(ValueError, match=r"output\.bs1 must hold 5 bytes per event, got 9"):
         Oxford(tmp_path)
 
 

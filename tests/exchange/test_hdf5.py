@@ -1,4 +1,4 @@
-"""The reader of HDF5 against HDF5's own library, in every format that this can write."""
+"""The reader of HDF5 finds what HDF5's own library wrote, in every format it can be asked for."""
 
 import itertools
 from contextlib import suppress
@@ -192,7 +192,7 @@ _HEADS = st.sampled_from([bytes([kind, 2]) for kind in range(12)])
 @settings(max_examples=300)
 @given(body=st.binary(max_size=60) | st.builds(bytes.__add__, _HEADS, st.binary(max_size=40)))
 def test_any_message_is_read_or_refused(body):
-    """These functions take the values of a damaged header as they are."""
+    """The content of a damaged header goes into these functions as it is."""
     for parse in (
         types.shape_of,
         types.type_of,

@@ -1,4 +1,4 @@
-"""The largest legal inputs: bounds that know decays, against Python's integers at the extremes."""
+"""The largest inputs: bounds that know decays, against Python's integers at the extremes."""
 
 from dataclasses import replace
 

@@ -65,7 +65,7 @@ def test_keys_of_one_name_are_told_apart(tmp_path):
     assert (cache.load(first), cache.load(second)) == ("first code", None)
 
 
-def test_a_reader_never_sees_a_part(tmp_path, monkeypatch):
+def test_a_reader_never_sees_a_part_of_a_file(tmp_path, monkeypatch):
     moved, seen = os.replace, []
 
     def replace(*paths):
@@ -79,7 +79,7 @@ def test_a_reader_never_sees_a_part(tmp_path, monkeypatch):
     assert files(tmp_path).load(KEY) == "newer code"
 
 
-def test_an_edit_makes_all_of_it_stale(tmp_path):
+def test_an_edit_makes_all_files_stale(tmp_path):
     files(tmp_path).save("int", "old")
     edited = files(tmp_path, "another stamp")
     assert edited.load("int") is None
@@ -89,14 +89,14 @@ def test_an_edit_makes_all_of_it_stale(tmp_path):
     assert only(tmp_path)
 
 
-def test_another_numba_makes_all_of_it_stale(tmp_path, monkeypatch):
+def test_another_numba_makes_all_files_stale(tmp_path, monkeypatch):
     files(tmp_path).save(KEY, "code")
     monkeypatch.setattr(_cache.numba, "__version__", "0.0")
     assert files(tmp_path).load(KEY) is None
 
 
 def damages(data):
-    """Everything that may stand in the place of a file that holds `data`."""
+    """Damaged contents of a file that held `data`."""
     random = np.random.default_rng(0)
     yield from (data[:size] for size in range(len(data)))
     for position in range(len(data)):
@@ -108,7 +108,7 @@ def damages(data):
     yield data + data
 
 
-def test_a_damaged_file_is_as_good_as_none(tmp_path, monkeypatch):
+def test_a_damaged_file_counts_as_missing(tmp_path, monkeypatch):
     """Torn at each byte, a bit wrong in each byte, and other content: nothing of it is unpickled."""
     files(tmp_path).save(KEY, "code")
     path = only(tmp_path)
@@ -127,14 +127,14 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("content", ["text", (1, 2), (1, 2, 3, 4), None])
-def test_a_whole_file_of_something_else_is_as_good_as_none(tmp_path, content):
+def test_a_whole_file_of_something_else_counts_as_missing(tmp_path, content):
     files(tmp_path).save(KEY, "code")
     only(tmp_path).write_bytes(_cache._sealed(content))
     with pytest.warns(KernelCacheWarning):
         assert files(tmp_path).load(KEY) is None
 
 
-def test_a_folder_in_the_place_of_a_cache_file_is_warned_of(tmp_path):
+def test_an_empty_folder_in_the_place_of_a_file_is_replaced(tmp_path):
     files(tmp_path).save(KEY, "code")
     path = only(tmp_path)
     path.unlink()
@@ -154,7 +154,7 @@ def test_a_folder_that_holds_something_is_not_removed(tmp_path):
     assert (folder / "mine").exists()
 
 
-def test_many_damaged_files_are_one_warning(tmp_path):
+def test_several_damaged_files_are_one_warning(tmp_path):
     for number in range(5):
         (tmp_path / files(tmp_path).file(number)).touch()
     with pytest.warns(KernelCacheWarning) as caught:
@@ -171,7 +171,7 @@ def fails(number):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
 @pytest.mark.parametrize("step", ["open", "write", "replace", "listdir"])
-def test_a_disk_that_takes_nothing_is_warned_of(tmp_path, monkeypatch, number, step):
+def test_a_disk_that_takes_nothing_is_one_warning(tmp_path, monkeypatch, number, step):
     files(tmp_path).save("other", "code")
     if step == "open":
         monkeypatch.setattr("builtins.open", fails(number))
@@ -196,7 +196,7 @@ def test_a_disk_that_takes_nothing_is_warned_of(tmp_path, monkeypatch, number, s
     assert only(tmp_path).name == files(tmp_path).file("other")
 
 
-def test_the_leftovers_of_a_killed_process_are_removed(tmp_path):
+def test_parts_that_a_killed_process_left_are_removed(tmp_path):
     cache = files(tmp_path)
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
@@ -259,14 +259,14 @@ def test_a_named_folder_that_cannot_be_used_is_told(home, monkeypatch):
     assert Files(found, "f", "stamp").load(KEY) == "code"
 
 
-def test_the_home_is_taken_without_a_word(home):
+def test_the_folder_of_the_user_is_taken_without_a_warning(home):
     spoil(home / "package")
     found = _folders.cache_folders(home / "package")
     assert found.write.parent == home / "home" / ".cache" / "numba"
     assert not found.passed_over
 
 
-def test_what_a_folder_that_cannot_be_written_holds_is_read(home, monkeypatch):
+def test_kernels_in_a_folder_that_cannot_be_written_are_read(home, monkeypatch):
     own = home / "package" / "__pycache__"
     files(_folders.cache_folders(home / "package").write).save(KEY, "code")
     _folders._cache_folders.cache_clear()
@@ -345,7 +345,7 @@ def test_a_temporary_folder_that_others_can_write_to_is_not_trusted(home, monkey
     assert found.passed_over.endswith("is not a folder that only this user can write to")
 
 
-def test_a_cache_without_a_folder_keeps_nothing(home):
+def test_a_process_without_a_folder_to_write_to_warns(home):
     for folder in ("package", "home", "temporary"):
         spoil(home / folder)
     found = _folders.cache_folders(home / "package")
@@ -358,7 +358,7 @@ def test_a_cache_without_a_folder_keeps_nothing(home):
     assert Files(found, "f", "stamp").load(0) is None
 
 
-def test_a_missing_temporary_folder_is_passed_over(home, monkeypatch):
+def test_a_process_without_temporary_files_has_a_reason(home, monkeypatch):
     spoil(home / "package")
     spoil(home / "home")
     monkeypatch.setattr(_folders.tempfile, "gettempdir", fails(errno.ENOENT))
@@ -377,7 +377,7 @@ print(delay._shift.compiled.stats.cache_misses.total(), delay._shift.compiled.st
 
 
 def run(cache):
-    """The number of compilations in a new process, the folder that keeps the kernel, and the standard error."""
+    """The number of times that a new process compiled the kernel, the folder with its code, and its standard error."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
@@ -403,7 +403,7 @@ def test_a_kernel_whose_file_is_damaged_is_compiled_again_and_kept(tmp_path):
         assert run(tmp_path)[::2] == (0, "")
 
 
-def test_kernels_ask_this_cache():
+def test_kernels_use_this_cache():
     for compiled in (delay._shift.compiled, delay._shift._launch):
         assert isinstance(compiled._cache, _cache.KernelCache)
     delay._shift.compiled.recompile()  # forgets nothing on disk

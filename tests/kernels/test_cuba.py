@@ -74,8 +74,9 @@ def test_cuba_in_float64_and_int64_gives_the_same(case):
         spike, after = np.empty_like(case.x), np.empty_like(state)
         checkpoints = np.empty((-(-len(case.x) // train.SEGMENT), *state.shape))
         bound = np.float32(2**40)
+        given = train.Given((case.x,), state, case.graded)
         written = train.Written(spike, None, checkpoints, after)
-        assert train._forward(case.u.size, case.neuron, (case.x,), state, case.graded, bound, zero, written)
+        assert train._forward(case.u.size, case.neuron, given, bound, zero, written)
         results.append((spike, checkpoints, after))
     for actual, other in zip(*results, strict=True):
         np.testing.assert_array_equal(actual, other)

@@ -18,7 +18,7 @@ def cases(draw):
 
 
 @given(cases())
-def test_the_delayed_output_equals_the_oracles(case):
+def test_forward_shifts_each_lane_by_its_delay(case):
     x, steps = case
     y = delay.forward(x, steps)
     assert y.shape == x.shape
@@ -27,7 +27,7 @@ def test_the_delayed_output_equals_the_oracles(case):
 
 
 @given(cases())
-def test_gradient_to_the_input_is_the_adjoint(case):
+def test_gradient_to_the_delayed_input_is_the_adjoint(case):
     """<g, shift(x)> = <shift'(g), x>, integers."""
     x, steps = case
     g = np.random.default_rng(0).integers(-9, 9, x.shape).astype(np.float32)
@@ -39,7 +39,7 @@ def test_gradient_to_the_input_is_the_adjoint(case):
 
 
 @given(cases())
-def test_gradient_to_the_delay_is_the_slope(case):
+def test_gradient_to_the_delay_is_the_slope_of_the_signal(case):
     """Autograd through linear interpolation y(d + e) = (1 - e) shift_d(x) + e shift_{d+1}(x) at e = 0."""
     x, steps = case
     g = np.random.default_rng(0).integers(-9, 9, x.shape).astype(np.float32)
@@ -54,7 +54,7 @@ def test_gradient_to_the_delay_is_the_slope(case):
 
 
 @given(cases(), st.integers(-15, 15))
-def test_one_shift_moves_all_lanes(case, steps):
+def test_shift_moves_all_lanes_alike(case, steps):
     x, delays = case
     expected = delay.forward(x, np.full(delays.shape, steps))
     np.testing.assert_array_equal(delay.shift(x, steps), expected)
@@ -63,7 +63,7 @@ def test_one_shift_moves_all_lanes(case, steps):
 
 
 @given(cases(), st.integers(0, 5))
-def test_two_delays_are_one(case, steps):
+def test_two_delays_add_up(case, steps):
     x, delays = case
     later = np.abs(delays)
     np.testing.assert_array_equal(delay.forward(x, later + steps), delay.forward(delay.shift(x, steps), later))

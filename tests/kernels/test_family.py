@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import pytest
 from lavadl_kernels import FAMILIES, Family
@@ -13,6 +14,7 @@ from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import cuba, register
 from lavadl_kernels.neurons._family import family as look_up
 from lavadl_kernels.neurons._surrogate import slopes
+from lavadl_kernels.runtime import cache
 from lavadl_kernels.runtime.jit import scalar
 
 from tests.support.kernel_deployment import deploy
@@ -27,10 +29,10 @@ def step(voltage, a, voltage_decay, threshold, loihi):
     return (as_type_of(0, voltage) if spike else voltage), spike, voltage
 
 
-def adjoint(neuron, decay_fraction, history, t, arriving, adjoint, leaving, surrogate):
-    level = np.float32(neuron.threshold / 4096)
-    slopes(arriving.spike, history.trace[0, t, : arriving.spike.size], level, None, leaving.x[0], surrogate)
-    leaky_integrator.adjoint(decay_fraction, history, t, True, arriving, adjoint, leaving)
+def adjoint(neuron, at, surrogate):
+    spike, level = at.arriving.spike, np.float32(neuron.threshold / 4096)
+    slopes(spike, at.history.trace[0, at.t, : spike.size], level, None, at.leaving.x[0], surrogate)
+    leaky_integrator.adjoint(at, True)
 
 
 class OneState(NamedTuple):
@@ -174,6 +176,7 @@ def not_compared(voltage, a, voltage_decay, threshold, loihi):
         ("parameters", {"parameters": NoDecay}),
         ("parameters", {"parameters": LateDefault}),
         ("integrators", {"integrators": 2}),
+        ("advance_adjoint", {"advance_adjoint": step}),
         ("states", {"without_adaptation": cuba.FAMILY}),
         ("step", {"step": None}),
         ("step", {"step": without_loihi}),
@@ -209,3 +212,20 @@ def test_family_names_those_that_are_known():
     assert look_up("CUBA") is cuba.FAMILY
     with pytest.raises(KeyError, match="family 'IF' must have a record in"):
         look_up("IF")
+
+
+def test_machine_code_of_a_family_elsewhere_is_bound_to_the_state_of_its_file(tmp_path, monkeypatch):
+    """The package's own files are part of the stamp; of a family elsewhere only its class is known to a kernel."""
+    file = tmp_path / "elsewhere.py"
+    text = "from typing import NamedTuple\nclass Elsewhere(NamedTuple):\n    threshold: int\n"
+    file.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    import elsewhere
+
+    signature = numba.typeof((elsewhere.Elsewhere(1), cuba.Cuba(np.zeros((3, 1), np.int64), 0))).types
+    before = cache._files_outside(signature)
+    assert [name for name, *_ in before] == ["elsewhere"]
+    assert cache._files_outside(signature) == before
+    file.write_text(text + "# another step\n")
+    assert cache._files_outside(signature) != before
+    assert cache._files_outside(signature[1:]) == ()

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from lavadl_kernels.runtime import buffers as _memory
+from lavadl_kernels.runtime import buffers
 from lavadl_kernels.runtime.buffers import ALIGN, LARGE, empty, empty_like
 
 SIZE = LARGE // 4 + 5
@@ -15,9 +15,9 @@ SIZE = LARGE // 4 + 5
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    _memory._given.clear()
-    _memory._free.clear()
-    _memory._kept = 0
+    buffers._given.clear()
+    buffers._free.clear()
+    buffers._kept = 0
 
 
 def address(array):
@@ -26,7 +26,7 @@ def address(array):
 
 @pytest.mark.parametrize("shape", [0, 3, (2, 0), (4, 5), SIZE, (3, SIZE), (SIZE, 2, 1)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
-def test_arrays_are_ordinary(shape, dtype):
+def test_arrays_of_the_pool_are_ordinary(shape, dtype):
     array = empty(shape, dtype)
     like = np.empty(shape, dtype)
     assert (array.shape, array.dtype, array.strides) == (like.shape, like.dtype, like.strides)
@@ -39,22 +39,22 @@ def test_arrays_are_ordinary(shape, dtype):
     assert empty_like(array).shape == array.shape
 
 
-def test_memory_is_used_again():
+def test_the_pool_gives_a_buffer_again():
     first = empty(SIZE)
     place = address(first)
     del first
     assert address(empty(SIZE)) == place
 
 
-def test_what_is_given_back_while_memory_is_taken_is_kept_too():
+def test_a_buffer_given_back_while_another_is_taken_is_kept():
     first = empty(SIZE)
     place = address(first)
-    with _memory._lock:  # as a collection in the middle of `_take` finds it
+    with buffers._lock:  # as a collection in the middle of `_take` finds it
         del first
     assert address(empty(SIZE)) == place
 
 
-def test_memory_is_not_used_again_while_a_view_is_left():
+def test_a_buffer_stays_taken_while_a_view_is_left():
     first = empty((SIZE, 2))
     place, view = address(first), first.reshape(2, -1).transpose()[5:]
     first[...] = 3
@@ -67,7 +67,7 @@ def test_memory_is_not_used_again_while_a_view_is_left():
     assert address(empty((SIZE, 2))) == place
 
 
-def test_memory_is_not_used_again_while_a_tensor_is_left():
+def test_a_buffer_stays_taken_while_a_tensor_is_left():
     torch = pytest.importorskip("torch")
     first = empty((SIZE, 2))
     first[...] = 3
@@ -77,22 +77,22 @@ def test_memory_is_not_used_again_while_a_tensor_is_left():
     assert bool((tensor == 3).all())
 
 
-def test_memory_is_used_again_for_arrays_of_like_size_only():
+def test_a_buffer_is_not_given_to_a_much_smaller_or_larger_array():
     place = address(empty(8 * SIZE))
     kept = [empty(SIZE), empty(6 * SIZE), empty(9 * SIZE)]
     assert place not in map(address, kept)
     assert address(empty(8 * SIZE)) == place
 
 
-def test_no_more_is_kept_than_said(monkeypatch):
-    monkeypatch.setattr(_memory, "KEEP", 3 * LARGE)
+def test_the_pool_keeps_no_more_than_its_limit(monkeypatch):
+    monkeypatch.setattr(buffers, "KEEP", 3 * LARGE)
     arrays = [empty(LARGE, np.uint8) for _ in range(5)]
     arrays.clear()
-    assert len(_memory._free) == 2
-    assert _memory._kept == sum(block.size for block in _memory._free) <= 3 * LARGE
+    assert len(buffers._free) == 2
+    assert buffers._kept == sum(block.size for block in buffers._free) <= 3 * LARGE
 
 
-def test_threads_do_not_share_their_memory():
+def test_threads_never_share_a_buffer():
     wrong = []
 
     def work(value):
@@ -108,7 +108,7 @@ def test_threads_do_not_share_their_memory():
     for thread in threads:
         thread.join()
     assert not wrong
-    assert _memory._kept == sum(block.size for block in _memory._free)
+    assert buffers._kept == sum(block.size for block in buffers._free)
 
 
 STEPS = """

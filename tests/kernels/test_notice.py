@@ -72,7 +72,7 @@ def test_each_kernel_is_named_and_the_line_is_cleared(stream):
     )
 
 
-def test_what_else_is_compiled_is_not_shown(stream):
+def test_other_compiled_functions_are_not_shown(stream):
     notice = _notice.Notice()
     notice.on_start(compiling(object()))
     notice.on_end(compiling(object()))
@@ -80,7 +80,7 @@ def test_what_else_is_compiled_is_not_shown(stream):
     assert notice.done == 0
 
 
-def test_the_notice_without_a_terminal_is_one_line(standard_error):
+def test_standard_error_without_a_terminal_gets_one_line(standard_error):
     notice = _notice.Notice()
     compile_for(notice, 0.5, 0.5)
     compile_for(notice, 2 * _notice.PATIENCE)
@@ -90,7 +90,7 @@ def test_the_notice_without_a_terminal_is_one_line(standard_error):
 
 
 @pytest.mark.parametrize("child", ["forked", "of multiprocessing"])
-def test_children_are_silent(standard_error, monkeypatch, child):
+def test_children_are_silent_while_they_compile(standard_error, monkeypatch, child):
     notice = _notice.Notice()
     if child == "forked":
         monkeypatch.setattr(_notice.os, "getpid", lambda: 0)
@@ -118,7 +118,7 @@ def test_the_notice_is_silent_unless_it_is_wanted(standard_error, stream, monkey
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_standard_error_that_takes_nothing_does_no_harm(standard_error, stream, monkeypatch, terminal):
+def test_a_standard_error_that_takes_nothing_ends_no_run(standard_error, stream, monkeypatch, terminal):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 

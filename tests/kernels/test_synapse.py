@@ -18,7 +18,7 @@ def signals(rng, shape, graded):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(1, 9), st.integers(1, 9), st.booleans())
-def test_the_dense_synapse_equals_the_oracle(seed, steps, inputs, outputs, graded):
+def test_dense_equals_the_oracle(seed, steps, inputs, outputs, graded):
     rng = np.random.default_rng(seed)
     x, weight = signals(rng, (steps, inputs), graded), rng.integers(-256, 256, (outputs, inputs))
     z = synapse.dense(x, weight)
@@ -56,7 +56,7 @@ def sizes(x, weight, window, length):
 
 
 @given(frames(transposed=False))
-def test_the_convolution_equals_the_oracle(case):
+def test_conv_equals_the_oracle(case):
     x, weight, window = case
     assume(min(sizes(x, weight, window, synapse.conv_size)) > 0)
     z = synapse.conv(x, weight, **window)
@@ -66,7 +66,7 @@ def test_the_convolution_equals_the_oracle(case):
 
 
 @given(frames(transposed=True))
-def test_the_transposed_convolution_equals_the_oracle(case):
+def test_conv_transpose_equals_the_oracle(case):
     x, weight, window = case
     assume(min(sizes(x, weight, window, synapse.conv_transpose_size)) > 0)
     z = synapse.conv_transpose(x, weight, **window)
@@ -75,7 +75,7 @@ def test_the_transposed_convolution_equals_the_oracle(case):
 
 
 @given(frames(transposed=False))
-def test_transposed_is_the_adjoint(case):
+def test_transposed_convolution_is_the_adjoint(case):
     """<y, conv(x)> = <conv_transpose(y), x> wherever the strides divide the frame."""
     x, weight, window = case
     assume(min(sizes(x, weight, window, synapse.conv_size)) > 0)
@@ -92,7 +92,7 @@ def test_synapses_take_any_integer_type(dtype):
     assert synapse.dense(x, np.array([[100, 100, 100]], np.int8)).tolist() == [[200]]
 
 
-def test_memory_order_does_not_matter():
+def test_memory_order_of_messages_does_not_matter():
     rng = np.random.default_rng(0)
     x, weight = rng.integers(0, 2, (3, 2, 5, 4)), rng.integers(-9, 9, (3, 2, 2, 2))
     expected = synapse.conv(x, weight)

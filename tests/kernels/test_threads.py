@@ -6,6 +6,7 @@ import sys
 import textwrap
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import lavadl_kernels
 import numpy as np
@@ -102,7 +103,7 @@ def deployed(kind, units):
         *(pytest.param(partial(deployed, kind, 9), id=f"deployed {kind} with feedback") for kind in STATES),
     ],
 )
-def test_kernels_do_not_depend_on_the_number_of_threads(threads, monkeypatch, outputs):
+def test_kernels_have_the_same_bits_for_any_number_of_threads(threads, monkeypatch, outputs):
     monkeypatch.setattr(_jit, "PROCESSORS", 3)
     results = []
     for count in (1, 2, 3):
@@ -115,32 +116,32 @@ def test_kernels_do_not_depend_on_the_number_of_threads(threads, monkeypatch, ou
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 1000])
-def test_the_pieces_make_the_range_once(threads, monkeypatch, count, size):
+def test_ranges_of_threads_cover_the_items_once(threads, monkeypatch, count, size):
     monkeypatch.setattr(_jit, "PROCESSORS", 8)
     threads(count)
-    pieces = []
+    ranges = []
     kernel = _jit.Kernel(lambda lo, hi, x: None)
-    monkeypatch.setattr(kernel, "compiled", lambda lo, hi, x: pieces.append((lo, hi)))
+    monkeypatch.setattr(kernel, "compiled", lambda lo, hi, x: ranges.append((lo, hi)))
     assert kernel(size, np.zeros(1))
-    pieces.sort()
-    assert len(pieces) == max(1, min(count, -(-size // _jit.ALIGN)))
-    assert [lo for lo, _ in pieces] == [0, *(hi for _, hi in pieces)][: len(pieces)]
-    assert sum(hi - lo for lo, hi in pieces) == size
-    assert all(lo % _jit.ALIGN == 0 for lo, _ in pieces)
+    ranges.sort()
+    assert len(ranges) == max(1, min(count, -(-size // _jit.ALIGN)))
+    assert [lo for lo, _ in ranges] == [0, *(hi for _, hi in ranges)][: len(ranges)]
+    assert sum(hi - lo for lo, hi in ranges) == size
+    assert all(lo % _jit.ALIGN == 0 for lo, _ in ranges)
 
 
-def test_small_arrays_are_one_piece(threads, monkeypatch):
+def test_small_arrays_are_one_range(threads, monkeypatch):
     threads(2)
     monkeypatch.setattr(_jit, "WORTH", 1000)
-    pieces = []
+    ranges = []
     kernel = _jit.Kernel(lambda lo, hi, x: None)
-    monkeypatch.setattr(kernel, "compiled", lambda lo, hi, x: pieces.append((lo, hi)))
+    monkeypatch.setattr(kernel, "compiled", lambda lo, hi, x: ranges.append((lo, hi)))
     kernel(500, np.zeros(999))
-    assert pieces == [(0, 500)]
+    assert ranges == [(0, 500)]
 
 
 @pytest.mark.parametrize("bad", [0, 1])
-def test_a_kernel_fails_if_any_piece_does(threads, monkeypatch, bad):
+def test_any_range_can_say_no(threads, monkeypatch, bad):
     monkeypatch.setattr(_jit, "PROCESSORS", 2)
     threads(2)
     kernel = _jit.Kernel(lambda lo, hi, x: None)
@@ -148,18 +149,18 @@ def test_a_kernel_fails_if_any_piece_does(threads, monkeypatch, bad):
     assert not kernel(1000, np.zeros(1))
 
 
-def test_an_error_in_a_piece_is_raised_after_all_have_ended(threads, monkeypatch):
+def test_an_error_in_a_range_is_raised_after_all_have_ended(threads, monkeypatch):
     monkeypatch.setattr(_jit, "PROCESSORS", 2)
     threads(2)
     ended = []
 
-    def piece(lo, hi, x):
+    def run(lo, hi, x):
         if lo == 0:
             raise MemoryError("no room")
         ended.append(hi)
 
     kernel = _jit.Kernel(lambda lo, hi, x: None)
-    monkeypatch.setattr(kernel, "compiled", piece)
+    monkeypatch.setattr(kernel, "compiled", run)
     with pytest.raises(MemoryError, match="no room"):
         kernel(1000, np.zeros(1))
     assert ended == [1000]
@@ -189,18 +190,19 @@ def test_a_forked_child_runs_serially():
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", child], timeout=PATIENCE).returncode == 0
 
 
-def test_the_interpreted_source_passes_the_oracle():
+def test_kernels_without_the_compiler_pass_the_oracle():
     """The same source, interpreted, passes the oracle: nothing hides in compiled-only code."""
-    tests = [
-        "test_cuba.py::test_equality_is_no_spike_and_no_reset_of_cuba",
-        "test_cuba.py::test_cuba_in_float64_would_give_another_integer",
-        "interpreted.py",
+    tests = Path(__file__).resolve().parents[1]
+    (cuba,) = tests.rglob("test_cuba.py")
+    chosen = [
+        f"{cuba}::test_equality_neither_spikes_nor_resets",
+        f"{cuba}::test_float64_would_not_have_sufficed",
+        str(tests / "support" / "interpreted.py"),
     ]
-    here = os.path.dirname(__file__)
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(os.path.join(here, t) for t in tests)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
-        cwd=os.path.dirname(os.path.dirname(here)),
+        cwd=tests.parent,
         capture_output=True,
         text=True,
         timeout=PATIENCE,

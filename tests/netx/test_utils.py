@@ -230,8 +230,8 @@ def test_links_are_refused_and_cycles_harmless(path):
     [
         (np.array([1.5]), r"x.net: layer/0/weight: must be finite integers, got 1\.5"),
         (np.array([np.nan]), "must be finite integers, got nan"),
-        (h5py.Empty("f4"), "found an empty dataset"),
-        (np.array([(1, 2)], [("a", "i4"), ("b", "i4")]), "found a compound type"),
+        (h5py.Empty("f4"), "got an empty dataset"),
+        (np.array([(1, 2)], [("a", "i4"), ("b", "i4")]), "got a compound type"),
     ],
 )
 def test_values_that_no_network_has_are_refused(path, value, message):

@@ -1,4 +1,4 @@
-"""A value that is assigned to an object acts at the next call, or is refused by an error that helps."""
+"""Values assigned to an object after it is made: they act at the next call, or an error that helps refuses them."""
 
 from __future__ import annotations
 

@@ -299,7 +299,7 @@ def test_scaled_weights_come_back_as_a_norm(scale):
 
 @pytest.mark.parametrize("name", families.NAMES)
 def test_the_functions_of_auto_build_parts_of_a_file(name, tmp_path):
-    """Lava-DL's own rebuilding offers them as functions."""
+    """The functions that Lava-DL's own rebuilding offers."""
     dense = getattr(slayer.block, name).Dense(FAMILIES[name], 4, 3)
     with h5py.File(tmp_path / "a.net", "w") as file:
         dense.export_hdf5(file.create_group("layer/0"))

@@ -458,7 +458,7 @@ def test_blocks_without_neurons_are_exported(tmp_path):
 
 @pytest.mark.parametrize("name", ["Dense", "Affine"])
 def test_a_block_of_known_size_is_exported_before_any_input(name, tmp_path):
-    """A block whose number of neurons is an argument needs no input."""
+    """No input is needed if the number of neurons is an argument."""
     block, _ = make(name)
     assert exported(block, tmp_path / "a.net").shape == (block.synapse.out_channels,)
 

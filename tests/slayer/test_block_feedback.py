@@ -95,7 +95,7 @@ def test_the_gradients_of_a_recurrent_block_are_those_of_the_loop(family, per_ch
     given = x.detach().double().requires_grad_()
     weights = [synapse.weight.detach().flatten(1).double().requires_grad_() for synapse in synapses]
     inward, feedback = weights[: len(weights) // 2], weights[len(weights) // 2 :]
-    decays = [neuron._decay(name).detach().double().requires_grad_() for name in neuron.kernel.decays]
+    decays = [neuron.applied_decay(name).detach().double().requires_grad_() for name in neuron.kernel.decays]
     z = tuple(torch.einsum("oi,nit->tno", weight, given) for weight in inward)
     rest = torch.zeros(2, 5, dtype=torch.float64)
     states = tuple(rest + neuron.threshold if name == "threshold" else rest.clone() for name in neuron.kernel.states)

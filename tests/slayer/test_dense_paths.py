@@ -118,7 +118,7 @@ def test_both_paths_agree_on_frames(layout, flat):
 @pytest.mark.parametrize("p", [0.05, 0.3])
 @pytest.mark.parametrize("hook", [QUANTISER, None])
 def test_both_paths_agree_up_to_rounding_where_sums_are_not_exact(p, hook):
-    """Both paths agree up to rounding if sums are not exact."""
+    """The backends agree up to rounding if sums are not exact."""
     net = layer(80, 40, hook)
     x = spikes(2, 80, 12) / (1 - p)
     for actual, expected in zip(results(net, x, "events"), results(net, x, "gemm"), strict=True):

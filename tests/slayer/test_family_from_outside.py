@@ -184,7 +184,7 @@ def test_gradients_of_an_outside_family_are_those_of_the_unrolled_recurrence(fam
 
     given = x.detach().double().requires_grad_()
     weight = block.synapse.weight.detach().flatten(1).double().requires_grad_()
-    decay = neuron._decay("voltage_decay").detach().double().requires_grad_()
+    decay = neuron.applied_decay("voltage_decay").detach().double().requires_grad_()
 
     def unrolled_step(inputs, states):
         voltage = unrolled.truncate(states[0] * (1 - decay / 4096)) + inputs[0]

@@ -124,7 +124,7 @@ def test_time_major_memory_is_not_copied(arrange, shape):
 
 
 def test_results_are_time_major():
-    """The output of one neuron is taken by the next without a copy."""
+    """The next neuron takes without a copy the tensor that one returns."""
     x = integers((2, 3, 4, 2, 5)).contiguous()
     spikes, *_ = neurons(x, (torch.ones(1), torch.ones(1)))
     assert layout_of(spikes).lanes(spikes).ctypes.data == spikes.data_ptr()

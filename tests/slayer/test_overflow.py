@@ -16,7 +16,7 @@ SYNAPTIC = [case for case in matrix.cases(states=False) if case.block != "Input"
 def test_an_input_that_is_not_finite_is_told_as_it_is(case, value):
     x = case.input()
     x.view(-1)[0] = float(value)
-    with pytest.raises(ValueError, match=rf"^input of the {case.block} block must be finite, found {value} in 1 of "):
+    with pytest.raises(ValueError, match=rf"^input of the {case.block} block must be finite, got {value} in 1 of "):
         case.build()(x)
 
 
@@ -27,7 +27,7 @@ def test_a_weight_that_is_not_finite_is_named(case):
     block = case.build()
     name = next(name for name, _ in block.named_parameters() if "synapse" in name)
     block.get_parameter(name).data.fill_(torch.nan)
-    with pytest.raises(ValueError, match=rf"^{name} of the {case.block} block must be finite, found nan in "):
+    with pytest.raises(ValueError, match=rf"^{name} of the {case.block} block must be finite, got nan in "):
         block(case.input())
 
 

@@ -1,4 +1,4 @@
-"""Reports of an export on parameters that no file holds: one warning with layers and counts, or an error."""
+"""Export of parameters that no file holds: one warning with layers and counts, or an error."""
 
 import re
 import warnings

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from lavadl_kernels.runtime import jit as _jit
-from lavadl_kernels.runtime import openmp as kernels_team
+from lavadl_kernels.runtime import openmp as kernels_openmp
 
-from lavadl_ref.slayer._bridge import openmp as _team
+from lavadl_ref.slayer._bridge import openmp as _openmp
 
-team = _team.of_torch()
+team = _openmp.of_torch()
 needs_team = pytest.mark.skipif(team is None, reason="torch has no GNU OpenMP here")
 
 
@@ -64,7 +64,7 @@ def threads(monkeypatch):
 @needs_team
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 128, 1000, 100_000])
 @pytest.mark.parametrize("align", [1, 64])
-def test_every_item_is_run_once(threads, size, align):
+def test_a_team_handles_every_item_once(threads, size, align):
     times, seen = np.zeros(size, np.int64), np.zeros(size, np.int64)
     assert count(size, times, seen, align=align) is True
     assert (times == 1).all()
@@ -85,7 +85,7 @@ def test_every_signature_is_told_its_own_code(threads, item):
 
 @needs_team
 @pytest.mark.parametrize("bad", [0, 500, 999])
-def test_any_piece_can_say_no(threads, bad):
+def test_any_range_of_a_team_can_say_no(threads, bad):
     x = np.zeros(1000, np.int64)
     assert all_below(1000, x, 1) is True
     x[bad] = 1
@@ -93,7 +93,7 @@ def test_any_piece_can_say_no(threads, bad):
 
 
 @needs_team
-def test_a_failure_is_raised(threads):
+def test_a_failure_on_a_team_is_raised(threads):
     x = np.arange(1000)
     divide(1000, x, 3)
     assert (x == np.arange(1000) // 3).all()
@@ -102,7 +102,7 @@ def test_a_failure_is_raised(threads):
 
 
 @needs_team
-def test_several_threads_may_call_at_once(threads):
+def test_several_threads_launch_at_once(threads):
     arrays = [(np.zeros(10_000, np.int64), np.zeros(10_000, np.int64)) for _ in range(4)]
     callers = [threading.Thread(target=lambda a=a: [count(10_000, *a) for _ in range(20)]) for a in arrays]
     for caller in callers:
@@ -113,12 +113,12 @@ def test_several_threads_may_call_at_once(threads):
 
 
 @needs_team
-def test_code_from_the_cache_on_disk_follows_the_team(tmp_path):
+def test_code_from_the_cache_on_disk_runs_on_a_team(tmp_path):
     (tmp_path / "kept.py").write_text(
         "import numpy as np\nfrom lavadl_kernels.runtime import jit as _jit\n"
-        "from lavadl_ref.slayer._bridge import openmp as _team\n"
+        "from lavadl_ref.slayer._bridge import openmp as _openmp\n"
         "@_jit.kernel\ndef add(begin, end, x):\n    for i in range(begin, end):\n        x[i] += 1\n"
-        "_jit.PROCESSORS, _jit.TEAM_WORTH = 2, 0\n_jit.set_team(_team.of_torch())\n_jit.set_num_threads(2)\n"
+        "_jit.PROCESSORS, _jit.TEAM_WORTH = 2, 0\n_jit.set_team(_openmp.of_torch())\n_jit.set_num_threads(2)\n"
         "x = np.zeros(1000)\nadd(1000, x)\nadd(1000, x)\nassert (x == 2).all()\n"
         "print(sum(add._launch.stats.cache_hits.values()), sum(add.compiled.stats.cache_hits.values()))\n",
         encoding="utf-8",
@@ -133,13 +133,13 @@ def test_code_from_the_cache_on_disk_follows_the_team(tmp_path):
 
 def test_another_library_is_no_team():
     with pytest.raises(AttributeError):
-        kernels_team.of_library(SimpleNamespace())
+        kernels_openmp.of_library(SimpleNamespace())
 
 
-def test_kernels_do_without(monkeypatch):
+def test_kernels_do_without_a_team(monkeypatch):
     monkeypatch.setattr(_jit, "_openmp_team", None)
-    monkeypatch.setattr(_team, "Path", lambda *_: (_ for _ in ()).throw(OSError("no such file")))
-    assert _team.of_torch() is None
+    monkeypatch.setattr(_openmp, "Path", lambda *_: (_ for _ in ()).throw(OSError("no such file")))
+    assert _openmp.of_torch() is None
     from lavadl_ref import slayer
 
     x = torch.randn(8, 256, 300).mul(100).round().div(64)

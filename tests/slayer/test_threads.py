@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 import torch
 from lavadl_kernels.runtime import jit as _jit
 
+from tests import PATIENCE
 from tests.support.matrix import FAMILIES
-from tests.support.scripts import python
 from tests.support.training_step import step
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ def summed_by_torch(name):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_training_step_has_the_same_bits(threads, family):
+def test_a_training_step_has_the_same_bits_on_any_number_of_threads(threads, family):
     results = []
     for count in (1, 2, 3):
         threads(count)
@@ -74,26 +75,33 @@ print("done")
     reason="needs a torch with MKL, and a processor with AVX2",
 )
 def test_every_bit_of_a_step_is_reproduced_where_mkl_is_told_to():
-    """Rounding in torch's matrix products is the only difference, and MKL_CBWR takes that away too."""
-    env = {**os.environ, "MKL_CBWR": "AVX2,STRICT", "PYTHONPATH": os.pathsep.join(sys.path)}
-    said = python("-W", "ignore", "-c", REPRODUCIBLE, env=env, cwd=ROOT)
-    assert said.split()[-1] == "done"
+    """Only the rounding of torch's matrix products differs otherwise, and MKL_CBWR takes that away too."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", REPRODUCIBLE],
+        env={**os.environ, "MKL_CBWR": "AVX2,STRICT", "PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.split()[-1] == "done"
 
 
 @pytest.mark.parametrize("count", [2, 1])
-def test_kernels_follow_torch(threads, monkeypatch, count):
-    pieces = []
+def test_kernels_follow_the_threads_of_torch(threads, monkeypatch, count):
+    counts = []
     run = _jit.Kernel.__call__
 
     def noting(kernel, *arguments, **options):
-        pieces.append(lavadl_kernels.get_num_threads())
+        counts.append(lavadl_kernels.get_num_threads())
         return run(kernel, *arguments, **options)
 
     monkeypatch.setattr(_jit.Kernel, "__call__", noting)
     lavadl_kernels.set_num_threads(3 - count)
     threads(count)
     step("cuba")
-    assert set(pieces) == {count}
+    assert set(counts) == {count}
 
 
 LOADING = """
@@ -156,5 +164,12 @@ if __name__ == "__main__":
 def test_the_workers_of_a_loader_use_the_kernels_while_the_parent_trains(tmp_path, context):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(LOADING))
-    said = python("-W", "ignore", script, context, cwd=ROOT)
-    assert said.split()[-1] == "done"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script), context],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.split()[-1] == "done"

@@ -250,8 +250,8 @@ def test_a_damaged_file_is_a_legal_network_or_one_error(tmp_path):
                 "missing",
                 "unknown key",
                 "damaged file",
-                "found a SoftLink",
-                "found a group",
+                "got a SoftLink",
+                "got a group",
                 "finite integers",
             ):
                 outcomes[words] += words in place

@@ -242,7 +242,7 @@ def test_labels_that_lava_dl_takes_by_chance_are_refused():
     x = spikes(signal(3, torch.float32))
     label = torch.arange(6) % 2.0
     theirs.loss.SpikeMoid()(x, label)
-    with pytest.raises(ValueError, match=r"label of SpikeMoid must hold .* shape \(2, 3\) .*, but got \(6,\)"):
+    with pytest.raises(ValueError, match=r"label of SpikeMoid must hold .* shape \(2, 3\) .*, got \(6,\)"):
         ours.loss.SpikeMoid()(x, label)
     ones = torch.zeros(2, 1, STEPS, dtype=torch.int64)
     wanted = ours.loss.SpikeRate(0.5, 0.25, 3)(x, ones[:, 0])

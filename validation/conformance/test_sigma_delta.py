@@ -274,5 +274,5 @@ def test_the_sigma_delta_step_is_that_of_lava(states, inputs, bias, mantissa, re
     states = (*states[:3], states[3] if cum_error else 0)
     lava = _Lava(states, mantissa, bias, relu, cum_error)
     for a in inputs:
-        *states, message = kernel.step(*states, a, bias * 4096, mantissa * 4096, relu, cum_error, True)
+        *states, message, _ = kernel.step(*states, a, bias * 4096, mantissa * 4096, relu, cum_error, 0, True)
         assert (*states, message) == lava.step(a)

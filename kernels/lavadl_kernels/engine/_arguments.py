@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.runtime.array_types import Array, Floats
+from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 
 
 class Surrogate(NamedTuple):
@@ -44,6 +44,25 @@ class Leaving(NamedTuple):
     decay: Floats  #: (P, width), to the decays in units of 1; added to
 
 
+class AdjointStep(NamedTuple):
+    """One step back over the lanes of a chunk."""
+
+    decay_fraction: Floats  #: (P, width), or (P,) where all lanes share them: the decays in units of 1
+    history: History
+    t: int  #: the step, as a row of `history`; row t - 1 is the step before
+    arriving: Arriving
+    adjoint: Floats  #: (K, width), gradients to the states after the step; replaced by those before it
+    leaving: Leaving
+
+
+class Given(NamedTuple):
+    """The inputs and the start of a run."""
+
+    x: tuple[Floats, ...]  #: (T, M) each, units of 1
+    state: Integers  #: (K, M), before the first step, 1/4096
+    graded: bool  #: whether a spike carries its value
+
+
 class Lanes(NamedTuple):
     """States and decays of the lanes that are walked at a time, in the number type of the run."""
 
@@ -52,7 +71,7 @@ class Lanes(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What backward needs of the lanes that it walks at a time."""
+    """The buffers of backward for the lanes that it walks at a time."""
 
     decay_fraction: Floats  #: (P, width) or (P,), the decays in units of 1
     history: History

@@ -9,7 +9,7 @@ Two functions are made of it: `trained` walks the lanes of a chunk through one s
 lane through one step with the device's widths and without.
 
 They are made as source text: each state, row and constant is a variable of its own in compiled code, which has no loop
-over them, and written by hand there would be one copy for each number of states and inputs.  For CUBA the loop of
+over them, and written out there would be one copy for each number of states and inputs.  For CUBA the loop of
 `trained` is::
 
     for i in range(spike.size):
@@ -135,6 +135,18 @@ def advance(neuron, state, i, a, b, loihi):
     return ({fires}), ({value}), differs
 """
     return _made(f"deployed step of {shape.family}", source, "advance", step=step)
+
+
+def check_class_name(parameters: type, known: Iterable[type]) -> None:
+    """Refuse a class of parameters that has the name of another.
+
+    Raises
+    ------
+    ValueError
+        If another class has the same name: Numba tells named tuples apart by the names of class and fields alone.
+    """
+    if parameters.__name__ in {other.__name__ for other in known if other is not parameters}:
+        raise ValueError(f"class name of a family's parameters must be unique, got a second {parameters.__name__!r}")
 
 
 def _unpacked(name: str, numbers: Iterable[int]) -> str:

@@ -38,10 +38,9 @@ def declare(parameters: type, step: Callable[..., Any], shape: _lane_functions.S
     Raises
     ------
     ValueError
-        If another class has the same name: Numba tells named tuples apart by the names of class and fields alone.
+        If another class has the same name.
     """
-    if parameters.__name__ in {other.__name__ for other in _ADVANCE if other is not parameters}:
-        raise ValueError(f"class name of a family's parameters must be unique, got a second {parameters.__name__!r}")
+    _lane_functions.check_class_name(parameters, _ADVANCE)
     _ADVANCE[parameters] = _lane_functions.deployed(step, shape)
 
 
@@ -76,7 +75,7 @@ def _advance(neuron: Any, state: Any, i: Any, a: Any, b: Any, loihi: Any) -> Cal
 
 
 class Synapses(NamedTuple):
-    """What arrives at a layer's neurons: weighted sums of M lanes over T steps, in P parts, one or two."""
+    """The input of a layer's neurons: weighted sums of M lanes over T steps, in P parts, one or two."""
 
     total: tuple[Integers, ...]  #: (T, M) for each part: weighted sums, and their imaginary part
     bias: Integers  #: (P, M), on the scale of `total`

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.engine._arguments import Arriving, Lanes, Leaving, Surrogate, Walk
+from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, Lanes, Leaving, Surrogate, Walk
 from lavadl_kernels.engine._optional_rows import copied
 from lavadl_kernels.engine.train import (
     Gradients,
@@ -32,9 +32,9 @@ from lavadl_kernels.engine.train import (
     collect,
     end_lanes,
     fetch,
-    lanes_of,
     largest_magnitude,
     per_lane,
+    room_for_lanes,
     run_in_narrowest_type,
     walk_of,
     within,
@@ -62,7 +62,7 @@ class Weights(NamedTuple):
 
     @property
     def uniform(self) -> bool:
-        """Whether R is two numbers."""
+        """True if R is two numbers."""
         return self.matrix.size == 0
 
 
@@ -110,8 +110,10 @@ def forward(
 
     Parameters
     ----------
-    neuron, x, state, graded, traces
+    neuron, x, graded, traces
         Arguments of `train.forward`.
+    state : ndarray
+        (K, M) int64, before the first step, 1/4096.
     units : int
         O, the units of a sample.
     feedback : tuple of Weights
@@ -135,7 +137,7 @@ def forward(
     fed = tuple(empty((steps, lanes)) for _ in x)
     rows = tuple(part.matrix if part.uniform else time_first(part.matrix) for part in feedback)
 
-    fed_back = Feedback(units, rows, _numbers(feedback))
+    fed_back, given = Feedback(units, rows, _numbers(feedback)), Given(x, state, graded)
     kind: type = np.float64
 
     def run(bound: Any, zero: Any) -> bool:
@@ -147,7 +149,7 @@ def forward(
             each = neuron._replace(decay=per_lane(neuron.decay, lanes))
             values = empty((len(state), steps, lanes)) if trace is None else trace
         recorded = Recorded(spike, values, after, fed)
-        return _forward(lanes // units, each, x, state, graded, bound, zero, fed_back, recorded, align=1)
+        return _forward(lanes // units, each, given, bound, zero, fed_back, recorded, align=1)
 
     run_in_narrowest_type(run, neuron, x, state)
     nothing: Array = np.empty((0, len(state), lanes), kind)
@@ -175,35 +177,24 @@ def _forward(
     begin: int,
     end: int,
     neuron: Any,
-    x: tuple[Floats, ...],
-    state: Integers,
-    graded: bool,
+    given: Given,
     bound: np.float32,
     zero: Any,
     feedback: Feedback,
     recorded: Recorded,
 ) -> bool:
     count = _together(end - begin)
-    width = count * feedback.units
-    lanes = Lanes(np.full((state.shape[0], width), zero), lanes_of(neuron.decay, width, zero))
+    lanes = room_for_lanes(neuron.decay, given.state.shape[0], count * feedback.units, zero)
     firing = _firing_of(count, feedback.units)
-    return _forward_lanes(begin, end, neuron, x, state, graded, bound, feedback, lanes, firing, recorded)
+    return bool(_forward_lanes(begin, end, neuron, given, bound, feedback, lanes, firing, recorded))
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _forward_lanes(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    state: Integers,
-    graded: bool,
-    bound: np.float32,
-    feedback: Feedback,
-    lanes: Lanes,
-    firing: Firing,
-    recorded: Recorded,
-) -> bool:
+    begin: int, end: int, neuron: Any, given: Given, bound: np.float32, feedback: Feedback,
+    lanes: Lanes, firing: Firing, recorded: Recorded,
+) -> bool:  # fmt: skip
+    x, state, graded = given
     units, rows, numbers = feedback
     held, decay = lanes
     spike, trace, after, fed = recorded
@@ -353,7 +344,7 @@ def _send_uniform(spike: Floats, units: int, numbers: Floats, firing: Firing, gr
 
 @scalar
 def _any_order(total: Floats, own: Any, others: Any, count: int) -> bool:
-    """Whether `count` weights and `total` are multiples of 1/4096, and all their sums exact in float32."""
+    """Tell whether `count` weights and `total` are multiples of 1/4096, and all their sums exact in float32."""
     limit = np.float32(4096) - np.float32(2 * count) * max(abs(own), abs(others))
     if not (_on_grid(own) and _on_grid(others) and limit > 0):
         return False
@@ -386,8 +377,10 @@ def backward(
 
     Parameters
     ----------
-    neuron, state, units, feedback, graded
+    neuron, units, feedback, graded
         Arguments of `forward`.
+    state : ndarray
+        (K, M) int64, as `forward` took it, 1/4096.
     x : tuple of ndarray
         (T, M) float32 each, units of 1: the inputs with the feedback in them, `Run.x`.
     tau, scale : float
@@ -416,15 +409,13 @@ def backward(
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = Surrogate(np.float32(tau), np.float32(scale), graded)
     fed_back = Feedback(units, tuple(packed(part.matrix) for part in feedback), _numbers(feedback))
-    grads = grad_spike, grad_trace
-    _backward(
-        lanes // units, neuron, x, state, zero, surrogate, fed_back, grads, stride, grad_x, grad_decay, align=1
-    )  # fmt: skip
-    return Gradients(grad_x, grad_decay)
+    given, grads, out = Given(x, state, graded), (grad_spike, grad_trace), Gradients(grad_x, grad_decay)
+    _backward(lanes // units, neuron, given, zero, surrogate, fed_back, grads, stride, out, align=1)
+    return out
 
 
 class Kept(NamedTuple):
-    """What backward needs of the samples that it walks at a time, beside what `train.backward` needs of lanes."""
+    """The buffers of backward for the samples that it walks at a time, beside `Walk`."""
 
     states: Array  #: (S, K, width), the states before every so many steps
     back: Floats  #: (width,), the gradients to the spikes of a step
@@ -433,48 +424,26 @@ class Kept(NamedTuple):
 
 @kernel
 def _backward(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    state: Integers,
-    zero: Any,
-    surrogate: Surrogate,
-    feedback: Feedback,
-    grads: tuple[Floats, Any],
-    stride: int,
-    grad_x: tuple[Floats, ...],
-    grad_decay: Array,
-) -> None:
-    width = _together(end - begin) * feedback.units
-    steps, count = x[0].shape[0], state.shape[0]
-    lanes = Lanes(np.full((count, width), zero), lanes_of(neuron.decay, width, zero))
+    begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
+    grads: Any, stride: int, out: Any,
+) -> None:  # fmt: skip
+    steps, count, width = given.x[0].shape[0], given.state.shape[0], _together(end - begin) * feedback.units
+    lanes = room_for_lanes(neuron.decay, count, width, zero)
     walk = walk_of(neuron.decay, count, stride, width)
     kept = Kept(
         np.full((-(-steps // stride), count, width), zero),
         np.empty(width, np.float32),
         np.empty(ROWS * TILE, np.float32),
     )
-    _backward_lanes(
-        begin, end, neuron, x, state, surrogate, feedback, grads, lanes, walk, kept, (grad_x, grad_decay)
-    )  # fmt: skip
+    _backward_lanes(begin, end, neuron, given, surrogate, feedback, grads, lanes, walk, kept, out)
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    state: Integers,
-    surrogate: Surrogate,
-    feedback: Feedback,
-    grads: tuple[Floats, Any],
-    lanes: Lanes,
-    walk: Walk,
-    keeps: Kept,
-    written: tuple[tuple[Floats, ...], Array],
-) -> None:
+    begin: int, end: int, neuron: Any, given: Given, surrogate: Surrogate, feedback: Feedback,
+    grads: Any, lanes: Lanes, walk: Walk, keeps: Kept, out: Any,
+) -> None:  # fmt: skip
+    x, state, _ = given
     units, rows, numbers = feedback
     held, decay = lanes
     decay_fraction, history, adjoint, gathered = walk
@@ -482,7 +451,7 @@ def _backward_lanes(
     kept, back, edge = keeps
     stride = spike.shape[0] - 1
     grad_spike, grad_trace = grads
-    grad_x, grad_decay = written
+    grad_x, grad_decay = out
     steps, single = x[0].shape[0], grad_spike.shape[0] == 1
     together = back.size // units
     for begun in range(begin, end, together):
@@ -519,9 +488,8 @@ def _backward_lanes(
                         _collect(grad_x[k][t + 1, lo:hi], units, rows[k], numbers[k], edge, back[:n])
                 arriving = Arriving(back[:n], grad_trace, t, lo)
                 leaving = Leaving(parts(grad_x, t, lo, hi), gathered)
-                advance_adjoint(
-                    neuron, decay_fraction, history, t - first + 1, arriving, adjoint, leaving, surrogate
-                )  # fmt: skip
+                at = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
+                advance_adjoint(neuron, at, surrogate)
             collect(gathered, n, grad_decay, lo)
 
 

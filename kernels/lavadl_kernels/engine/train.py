@@ -18,7 +18,7 @@ import numpy as np
 from numba import types
 
 from lavadl_kernels.engine import _lane_functions
-from lavadl_kernels.engine._arguments import Arriving, History, Lanes, Leaving, Surrogate, Walk
+from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, History, Lanes, Leaving, Surrogate, Walk
 from lavadl_kernels.fixed_point import FLOAT32_BOUND, NEVER, real, run_in_float64_or_int64
 from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
@@ -37,7 +37,7 @@ _BOUNDS: dict[type, Bounds] = {}
 
 
 class Bounds(NamedTuple):
-    """How large the states of a family can become; see `neurons.Family`."""
+    """Bounds of the states of a family; see `neurons.Family`."""
 
     gain: Callable[[Integers, int], float]  #: of the decays and a number of steps
     by_itself: Callable[[Any, Integers, int], int]  #: of parameters, states and a number of steps
@@ -55,10 +55,9 @@ def declare(
     Raises
     ------
     ValueError
-        If another class has the same name: Numba tells named tuples apart by the names of class and fields alone.
+        If another class has the same name.
     """
-    if parameters.__name__ in {other.__name__ for other in _ADVANCE if other is not parameters}:
-        raise ValueError(f"class name of a family's parameters must be unique, got a second {parameters.__name__!r}")
+    _lane_functions.check_class_name(parameters, _ADVANCE)
     _ADVANCE[parameters] = _lane_functions.trained(step, shape)
     _ADVANCE_ADJOINT[parameters] = advance_adjoint
     _BOUNDS[parameters] = bounds
@@ -129,44 +128,25 @@ def _advance(
     return _ADVANCE[neuron.instance_class]
 
 
-def advance_adjoint(
-    neuron: Any,
-    decay_fraction: Floats,
-    history: History,
-    t: int,
-    arriving: Arriving,
-    adjoint: Floats,
-    leaving: Leaving,
-    surrogate: Surrogate,
-) -> None:
+def advance_adjoint(neuron: Any, at: AdjointStep, surrogate: Surrogate) -> None:
     """Take the adjoint of one time step of the lanes of a chunk.
+
+    A family's own function has the same names of arguments: Numba compares them.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of the family.
-    decay_fraction : ndarray
-        (P, width) or (P,) float32, the decays in units of 1.
-    history : History
-        What `advance` wrote; row ``t - 1`` is the step before.
-    t : int
-        The step, as a row of `history`.
-    arriving : Arriving
-        Gradients from outside.
-    adjoint : ndarray
-        (K, width) float32, units of 1: gradients to the states after this step, replaced by those before it.
-    leaving : Leaving
-        Gradients to inputs and decays.
+    at : AdjointStep
+        The step; its history is what `advance` wrote.
     surrogate : Surrogate
         Of the spikes.
     """
-    _ADVANCE_ADJOINT[type(neuron)](neuron, decay_fraction, history, t, arriving, adjoint, leaving, surrogate)
+    _ADVANCE_ADJOINT[type(neuron)](neuron, at, surrogate)
 
 
 @overload(advance_adjoint, jit_options=HELPER)
-def _advance_adjoint(
-    neuron: Any, decay_fraction: Any, history: Any, t: Any, arriving: Any, adjoint: Any, leaving: Any, surrogate: Any
-) -> Callable[..., None]:
+def _advance_adjoint(neuron: Any, at: Any, surrogate: Any) -> Callable[..., None]:
     return _ADVANCE_ADJOINT[neuron.instance_class]
 
 
@@ -230,17 +210,19 @@ def forward(
     checkpoints = empty((0, len(state), lanes))
     after = np.empty_like(state)
 
+    given = Given(x, state, graded)
+
     def run(bound: Any, zero: Any) -> bool:
         nonlocal checkpoints
         narrow = isinstance(zero, np.float32)
         kind = np.float32 if narrow else np.float64
         checkpoints = empty((-(-steps // SEGMENT) if keep else 0, len(state), lanes), kind)
         if narrow:
-            return _forward(lanes, neuron, x, state, graded, bound, zero, Written(spike, trace, checkpoints, after))
+            return _forward(lanes, neuron, given, bound, zero, Written(spike, trace, checkpoints, after))
         # wider types are rare: one compiled function for shared decays and others, with traces and without
         each = neuron._replace(decay=per_lane(neuron.decay, lanes))
         values = empty((len(state), steps, lanes)) if trace is None else trace
-        return _forward(lanes, each, x, state, graded, bound, zero, Written(spike, values, checkpoints, after))
+        return _forward(lanes, each, given, bound, zero, Written(spike, values, checkpoints, after))
 
     run_in_narrowest_type(run, neuron, x, state)
     return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, checkpoints, x)
@@ -288,24 +270,46 @@ def per_lane(decay: Integers, lanes: int) -> Integers:
 
 
 @kernel
-def _forward(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    state: Integers,
-    graded: bool,
-    bound: np.float32,
-    zero: Any,
-    written: Written,
-) -> bool:
-    width = max(1, min(CHUNK, end - begin))
-    lanes = Lanes(np.full((state.shape[0], width), zero), lanes_of(neuron.decay, width, zero))
-    return _forward_lanes(begin, end, neuron, x, state, graded, bound, lanes, written)
+def _forward(begin: int, end: int, neuron: Any, given: Given, bound: np.float32, zero: Any, written: Written) -> bool:
+    lanes = room_for_lanes(neuron.decay, given.state.shape[0], max(1, min(CHUNK, end - begin)), zero)
+    return bool(_forward_lanes(begin, end, neuron, given, bound, lanes, written))
+
+
+@jitable
+def room_for_lanes(decay: Integers, count: int, width: int, zero: Any) -> Lanes:
+    """Room for states and decays of lanes, in the number type of `zero`.
+
+    Parameters
+    ----------
+    decay : ndarray
+        (P,) or (P, M) int64, 1/4096.
+    count : int
+        K, the states of a lane.
+    width : int
+        Number of lanes.
+    zero : number
+        Of the type of the run.
+    """
+    return Lanes(np.full((count, width), zero), lanes_of(decay, width, zero))
 
 
 def lanes_of(decay: Integers, width: int, zero: Any) -> Array:
-    """Room for decays (P, M) of `width` lanes, or for those (P,) that all lanes share."""
+    """Room for the decays of lanes.
+
+    Parameters
+    ----------
+    decay : ndarray
+        (P, M) int64, or (P,) where all lanes share them, 1/4096.
+    width : int
+        Number of lanes.
+    zero : number
+        Of the type of the run.
+
+    Returns
+    -------
+    ndarray
+        (P, width) or (P,).
+    """
     return np.full(decay.shape[0], zero) if decay.ndim == 1 else np.full((decay.shape[0], width), zero)
 
 
@@ -317,7 +321,19 @@ def _lanes_of(decay: Any, width: Any, zero: Any) -> Callable[..., Any]:
 
 
 def fetch(decay: Integers, lo: int, hi: int, factor: float, held: Array) -> None:
-    """Write the decays of lanes `lo` to `hi`, times `factor`, to `held`, which is as `lanes_of` made it."""
+    """Write the decays of lanes `lo` to `hi`, times `factor`, to `held`.
+
+    Parameters
+    ----------
+    decay : ndarray
+        (P, M) or (P,) int64, 1/4096.
+    lo, hi : int
+        The lanes.
+    factor : float
+        1, or 1 / 4096 for decays in units of 1.
+    held : ndarray
+        (P, width) or (P,), as `lanes_of` made it, in the unit that `factor` gives.
+    """
     if decay.ndim == 1:
         held[:] = decay * factor
     else:
@@ -344,7 +360,19 @@ def _fetch(decay: Any, lo: Any, hi: Any, factor: Any, held: Any) -> Callable[...
 
 @scalar
 def begin_lanes(neuron: Any, state: Integers, lo: int, hi: int, lanes: Lanes) -> None:
-    """Fetch states and decays of lanes `lo` to `hi` in the number type of the run."""
+    """Fetch states and decays of lanes `lo` to `hi` in the number type of the run.
+
+    Parameters
+    ----------
+    neuron : NamedTuple
+        Parameters of a family.
+    state : ndarray
+        (K, M) int64, 1/4096.
+    lo, hi : int
+        The lanes.
+    lanes : Lanes
+        Written.
+    """
     held, decay = lanes
     for k in range(held.shape[0]):
         for i in range(hi - lo):
@@ -354,7 +382,17 @@ def begin_lanes(neuron: Any, state: Integers, lo: int, hi: int, lanes: Lanes) ->
 
 @scalar
 def end_lanes(lanes: Lanes, lo: int, hi: int, after: Integers) -> None:
-    """Write the states of lanes `lo` to `hi` to `after`."""
+    """Write the states of lanes `lo` to `hi` to `after`.
+
+    Parameters
+    ----------
+    lanes : Lanes
+        The states in the number type of the run.
+    lo, hi : int
+        The lanes.
+    after : ndarray
+        (K, M) int64, 1/4096.
+    """
     held = lanes.state
     for k in range(held.shape[0]):
         for i in range(hi - lo):
@@ -363,16 +401,9 @@ def end_lanes(lanes: Lanes, lo: int, hi: int, after: Integers) -> None:
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _forward_lanes(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    state: Integers,
-    graded: bool,
-    bound: np.float32,
-    lanes: Lanes,
-    written: Written,
+    begin: int, end: int, neuron: Any, given: Given, bound: np.float32, lanes: Lanes, written: Written
 ) -> bool:
+    x, state, graded = given
     held, decay = lanes
     spike, trace, checkpoints, after = written
     width, largest = held.shape[1], np.int32(0)
@@ -435,7 +466,7 @@ def _largest_magnitude(x: Any, state: Any, n: Any, largest: Any) -> Callable[...
 
 @scalar
 def within(bits: Any, bound: Any) -> bool:
-    """Whether the float32 of these bits is less than `bound`."""
+    """Tell whether the float32 of these bits is less than `bound`."""
     return bool(np.int32(bits).view(np.float32) < bound)
 
 
@@ -493,8 +524,10 @@ def backward(
 
     Parameters
     ----------
-    neuron, x, state, graded
+    neuron, x, graded
         Arguments of `forward`.
+    state : ndarray
+        (K, M) int64, as `forward` took it, 1/4096.
     tau, scale : float
         Width and height of the surrogate gradient.
     grad_spike : ndarray
@@ -517,35 +550,36 @@ def backward(
     if checkpoints.dtype != np.float32:  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = Surrogate(np.float32(tau), np.float32(scale), graded)
-    _backward(lanes, neuron, x, checkpoints, zero, surrogate, grad_spike, grad_trace, grad_x, grad_decay)
-    return Gradients(grad_x, grad_decay)
+    out = Gradients(grad_x, grad_decay)
+    _backward(lanes, neuron, x, checkpoints, zero, surrogate, (grad_spike, grad_trace), out)
+    return out
 
 
 @kernel
 def _backward(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    checkpoints: Array,
-    zero: Any,
-    surrogate: Surrogate,
-    grad_spike: Floats,
-    grad_trace: Floats | None,
-    grad_x: tuple[Floats, ...],
-    grad_decay: Array,
+    begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, zero: Any, surrogate: Surrogate, grads: Any, out: Any
 ) -> None:
     count, width = checkpoints.shape[1], max(1, min(PART, end - begin))
-    lanes = Lanes(np.full((count, width), zero), lanes_of(neuron.decay, width, zero))
+    lanes = room_for_lanes(neuron.decay, count, width, zero)
     walk = walk_of(neuron.decay, count, SEGMENT, width)
-    _backward_lanes(
-        begin, end, neuron, x, checkpoints, surrogate, (grad_spike, grad_trace), lanes, walk, grad_x, grad_decay
-    )
+    _backward_lanes(begin, end, neuron, x, checkpoints, surrogate, grads, lanes, walk, out)
 
 
 @jitable
 def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
-    """Room for what backward needs of `width` lanes with `count` states over segments of `steps` steps."""
+    """Room for what backward needs of lanes over a segment.
+
+    Parameters
+    ----------
+    decay : ndarray
+        (P,) or (P, M) int64, 1/4096.
+    count : int
+        K, the states of a lane.
+    steps : int
+        Steps of a segment.
+    width : int
+        Number of lanes.
+    """
     return Walk(
         lanes_of(decay, width, np.float32(0)),
         History(np.empty((count, steps + 1, width), np.float32), np.zeros((steps + 1, width), np.float32)),
@@ -556,18 +590,10 @@ def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
-    begin: int,
-    end: int,
-    neuron: Any,
-    x: tuple[Floats, ...],
-    checkpoints: Array,
-    surrogate: Surrogate,
-    grads: tuple[Floats, Any],
-    lanes: Lanes,
-    walk: Walk,
-    grad_x: tuple[Floats, ...],
-    grad_decay: Array,
-) -> None:
+    begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, surrogate: Surrogate,
+    grads: Any, lanes: Lanes, walk: Walk, out: Any,
+) -> None:  # fmt: skip
+    grad_x, grad_decay = out
     held, decay = lanes
     decay_fraction, history, adjoint, gathered = walk
     trace, spike = history
@@ -594,9 +620,8 @@ def _backward_lanes(
             for t in range(last - 1, first - 1, -1):
                 arriving = Arriving(grad_spike[0 if single else t, lo:hi], grad_trace, t, lo)
                 leaving = Leaving(rows(grad_x, t, lo, hi), gathered)
-                advance_adjoint(
-                    neuron, decay_fraction, history, t - first + 1, arriving, adjoint, leaving, surrogate
-                )  # fmt: skip
+                at = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
+                advance_adjoint(neuron, at, surrogate)
             collect(gathered, n, grad_decay, lo)
 
 

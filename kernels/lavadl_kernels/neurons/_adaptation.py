@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.engine._arguments import Arriving, History
+from lavadl_kernels.engine._arguments import AdjointStep
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
 from lavadl_kernels.fixed_point import as_type_of, fixed, leak, leaky_gain, run_in_float64_or_int64, wrap32
 from lavadl_kernels.neurons._family import Family
@@ -116,18 +116,8 @@ def _growth(state: Integers, decay: Any, constants: tuple[int, int], steps: int)
 
 
 @scalar
-def adjoint(
-    slope: Floats,
-    first: int,
-    neuron: Any,
-    decay_fraction: Floats,
-    history: History,
-    t: int,
-    arriving: Arriving,
-    adjoint: Floats,
-    grad_decay: Floats,
-) -> None:
-    """Adjoint over lanes of one step of `relax` and `fire`.
+def adjoint(slope: Floats, first: int, neuron: Any, step: AdjointStep) -> None:
+    """Take the adjoint over lanes of one step of `relax` and `fire`.
 
     Parameters
     ----------
@@ -138,40 +128,23 @@ def adjoint(
         follow.
     neuron : NamedTuple
         Parameters of the family, with ``threshold`` and ``threshold_step``.
-    decay_fraction : ndarray
-        (P, width) or (P,) float32, the decays in units of 1.
-    history : History
-        Of the segment.
-    t : int
-        The step, as a row of `history`.
-    arriving : Arriving
-        Gradients from outside.
-    adjoint : ndarray
-        (K, width) float32, the gradients to the states after the step; replaced by those before it.
-    grad_decay : ndarray
-        (P, width) float32, added to: the gradients to the decays in units of 1.
+    step : AdjointStep
+        Of all states.
     """
-    n, second, (trace, spike) = slope.size, first + 1, history
-    at, lo = arriving.t, arriving.lo
+    decay_fraction, (trace, spike), t, arriving, adjoint, leaving = step
+    n, second, now, lo = slope.size, first + 1, arriving.t, arriving.lo
     _adjoint(
         slope, (param_row(decay_fraction, first, n), param_row(decay_fraction, second, n)),
         (np.float32(neuron.threshold / 4096), np.float32(neuron.threshold_step / 4096)),
         (trace[first, t - 1, :n], trace[second, t - 1, :n], spike[t - 1, :n]), spike[t, :n],
-        (maybe_row(arriving.trace, first, at, lo, n), maybe_row(arriving.trace, second, at, lo, n)),
-        (adjoint[first, :n], adjoint[second, :n]), (grad_decay[first, :n], grad_decay[second, :n]),
+        (maybe_row(arriving.trace, first, now, lo, n), maybe_row(arriving.trace, second, now, lo, n)),
+        (adjoint[first, :n], adjoint[second, :n]), (leaving.decay[first, :n], leaving.decay[second, :n]),
     )  # fmt: skip
 
 
 @scalar
 def _adjoint(
-    slope: Floats,
-    decays: tuple[Any, Any],
-    constants: tuple[np.float32, np.float32],
-    before: tuple[Floats, Floats, Any],
-    spike: Any,
-    grad_trace: tuple[Any, Any],
-    adjoint: tuple[Floats, Floats],
-    grad_decay: tuple[Array, Array],
+    slope: Floats, decays: Any, constants: Any, before: Any, spike: Any, grad_trace: Any, adjoint: Any, grad_decay: Any
 ) -> None:
     threshold_decay, refractory_decay = decays
     base, threshold_step = constants
@@ -202,7 +175,7 @@ class Adaptation(NamedTuple):
 
 
 class Levels(NamedTuple):
-    """What `_levels` fills, units of 1."""
+    """The arrays that `levels` returns, units of 1."""
 
     th: Floats  #: (T, M)
     r: Floats  #: (T, M)

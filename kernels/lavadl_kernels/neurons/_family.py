@@ -59,17 +59,17 @@ class Family:
 
     @property
     def adaptive(self) -> bool:
-        """Whether the threshold is a state."""
+        """True if the threshold is a state."""
         return "threshold" in self.states
 
     @property
     def complex(self) -> bool:
-        """Whether the synaptic input has a real and an imaginary part."""
+        """True if the synaptic input has a real and an imaginary part."""
         return len(self.inputs) == 2
 
     @property
     def sends_messages(self) -> bool:
-        """Whether `step` gives the integer that is sent instead of a spike."""
+        """True if `step` gives the integer that is sent instead of a spike."""
         return not self.carried
 
     @property
@@ -96,7 +96,7 @@ class Family:
         return getattr(self.parameters, "_field_defaults", {})
 
     def input_gain(self, decay: Integers, steps: int) -> float:
-        """How many times inputs and initial states, whichever is larger, the states can come to.
+        """The factor by which states can exceed inputs and initial states, whichever is larger.
 
         Parameters
         ----------
@@ -189,6 +189,10 @@ def _checked(family: Family) -> Shape:
         rest = [name for name in fields[len(begins) :] if name not in family.defaults]
         must(not rest, "parameters", "have a default for each field that training does not set", rest)
         must(bool(family.carried), "carried", "name the state that a graded spike carries", family.carried)
+        must(bool(family.decays), "decays", "name the trained rows of the parameters' decay", family.decays)
+        if family.advance_adjoint is not None:
+            names = tuple(inspect.signature(family.advance_adjoint).parameters)
+            must(names == ("neuron", "at", "surrogate"), "advance_adjoint", "take neuron, at and surrogate", names)
         if family.gain is None:
             possible = range(1, len(family.decays) + 1)
             must(family.integrators in possible, "integrators", "be from 1 to the number of decays", family.integrators)

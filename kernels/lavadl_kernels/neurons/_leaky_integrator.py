@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_kernels.engine._arguments import Arriving, History, Leaving
+from lavadl_kernels.engine._arguments import AdjointStep
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
 from lavadl_kernels.fixed_point import NEVER, as_type_of, chain_gain, fixed, leak, run_in_float64_or_int64
 from lavadl_kernels.runtime.array_types import Array, Bools, Floats, Integers
@@ -171,30 +171,19 @@ def _backward(
 
 
 @scalar
-def adjoint(
-    decay_fraction: Floats, history: History, t: int, reset: bool, arriving: Arriving, adjoint: Floats, leaving: Leaving
-) -> None:
-    """Adjoint over lanes of one step of a single integrator: that of `chain_adjoint` without the first.
+def adjoint(step: AdjointStep, reset: bool) -> None:
+    """Take the adjoint over lanes of one step of a single integrator, row 0 of all arrays.
 
     Parameters
     ----------
-    decay_fraction : ndarray
-        (P, width) or (P,) float32, the decays in units of 1; row 0 is that of the integrator.
-    history : History
-        Of the segment.
-    t : int
-        The step, as a row of `history`.
+    step : AdjointStep
+        ``leaving.x[0]`` holds the gradient to the integrator's value through the spike, and is replaced by the one to
+        the input.
     reset : bool
         Whether the integrator goes on from 0 after a spike.
-    arriving : Arriving
-        Gradients from outside.
-    adjoint : ndarray
-        (K, width) float32, the gradients to the states after the step; replaced by those before it.
-    leaving : Leaving
-        ``x[0]`` holds the gradient to the integrator's value through the spike, and is replaced by the one to the
-        input.
     """
-    n, (trace, spike) = leaving.x[0].size, history
+    decay_fraction, (trace, spike), t, arriving, adjoint, leaving = step
+    n = leaving.x[0].size
     _adjoint(
         param_row(decay_fraction, 0, n), (trace[0, t - 1, :n], spike[t - 1, :n]), reset,
         maybe_row(arriving.trace, 0, arriving.t, arriving.lo, n), adjoint[0, :n], leaving.x[0], leaving.decay[0, :n],
@@ -220,32 +209,24 @@ def _adjoint(
 
 
 @scalar
-def chain_adjoint(
-    decay_fraction: Floats, history: History, t: int, reset: bool, arriving: Arriving, adjoint: Floats, leaving: Leaving
-) -> None:
-    """Adjoint over lanes of one step of two integrators in a chain, rows 0 and 1 of all arrays.
+def chain_adjoint(step: AdjointStep, reset: bool) -> None:
+    """Take the adjoint over lanes of one step of two integrators in a chain, rows 0 and 1 of all arrays.
 
-    Arguments as in `adjoint`; it is the second integrator that a spike comes from, and that `reset` speaks of.
+    Arguments as in `adjoint`: the second integrator spikes and is reset.
     """
-    n, (trace, spike) = leaving.x[0].size, history
-    at, lo = arriving.t, arriving.lo
+    decay_fraction, (trace, spike), t, arriving, adjoint, leaving = step
+    n, now, lo = leaving.x[0].size, arriving.t, arriving.lo
     _chain_adjoint(
         (param_row(decay_fraction, 0, n), param_row(decay_fraction, 1, n)),
         (trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n]), reset,
-        (maybe_row(arriving.trace, 0, at, lo, n), maybe_row(arriving.trace, 1, at, lo, n)),
+        (maybe_row(arriving.trace, 0, now, lo, n), maybe_row(arriving.trace, 1, now, lo, n)),
         (adjoint[0, :n], adjoint[1, :n]), leaving.x[0], (leaving.decay[0, :n], leaving.decay[1, :n]),
     )  # fmt: skip
 
 
 @scalar
 def _chain_adjoint(
-    decays: tuple[Any, Any],
-    before: tuple[Floats, Floats, Floats],
-    reset: bool,
-    grad_trace: tuple[Any, Any],
-    adjoint: tuple[Floats, Floats],
-    gx: Floats,
-    grad_decay: tuple[Floats, Floats],
+    decays: Any, before: Any, reset: bool, grad_trace: Any, adjoint: Any, gx: Floats, grad_decay: Any
 ) -> None:
     first_decay, second_decay = decays
     u_before, v_before, s_before = before

@@ -19,13 +19,15 @@ Source: the fixed-point resonators of Lava and Lava-DL.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
+from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row, subtract
 from lavadl_kernels.fixed_point import clip24, scale_to_zero, wrap32
+from lavadl_kernels.neurons._family import Family
 from lavadl_kernels.neurons._surrogate import surrogate
 from lavadl_kernels.runtime.array_types import Floats, Integers
 from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
@@ -36,6 +38,23 @@ DECAYS = ("sin_decay", "cos_decay")
 INPUTS = ("real_input", "imag_input")
 
 NO_RESET = np.float32(np.nan)  #: for `adjoint`: a spike leaves the state as it is
+
+
+def resonating(
+    name: str, parameters: type, step: Callable[..., Any], advance_adjoint: Callable[..., Any], **rows: Any
+) -> Family:
+    """Describe a resonator without adaptation, with these further `rows` of its record."""
+    return Family(
+        name,
+        parameters,
+        step,
+        states=STATES,
+        decays=DECAYS,
+        inputs=INPUTS,
+        advance_adjoint=advance_adjoint,
+        gain=gain,
+        **rows,
+    )
 
 
 @scalar
@@ -99,53 +118,30 @@ def imag_slopes(
 
 
 @scalar
-def adjoint(
-    decay_fraction: Floats,
-    history: History,
-    t: int,
-    reset: np.float32,
-    arriving: Arriving,
-    adjoint: Floats,
-    leaving: Leaving,
-) -> None:
-    """Adjoint over lanes of one step of `rotate`, rows 0 and 1 of all arrays being real and imaginary part.
+def adjoint(step: AdjointStep, reset: np.float32) -> None:
+    """Take the adjoint over lanes of one step of `rotate`, rows 0 and 1 of all arrays being real and imaginary part.
 
     Parameters
     ----------
-    decay_fraction : ndarray
-        (P, width) or (P,) float32, in units of 1; rows 0 and 1 are sine and cosine.
-    history : History
-        Of the segment.
-    t : int
-        The step, as a row of `history`.
+    step : AdjointStep
+        Rows 0 and 1 of its decays are sine and cosine.  ``leaving.x`` holds the gradients to the two parts through the
+        spike, and is replaced by those to the inputs.
     reset : float32
         After a spike the next step sees re = 0 and im = `reset` in units of 1, if that is not `NO_RESET`.
-    arriving : Arriving
-        Gradients from outside.
-    adjoint : ndarray
-        (K, width) float32, the gradients to the states after the step; replaced by those before it.
-    leaving : Leaving
-        ``x`` holds the gradients to the two parts through the spike, and is replaced by those to the inputs.
     """
-    n, (trace, spike) = leaving.x[0].size, history
-    at, lo = arriving.t, arriving.lo
+    decay_fraction, (trace, spike), t, arriving, adjoint, leaving = step
+    n, now, lo = leaving.x[0].size, arriving.t, arriving.lo
     _adjoint(
         (param_row(decay_fraction, 0, n), param_row(decay_fraction, 1, n)),
         (trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n]), reset,
-        (maybe_row(arriving.trace, 0, at, lo, n), maybe_row(arriving.trace, 1, at, lo, n)),
+        (maybe_row(arriving.trace, 0, now, lo, n), maybe_row(arriving.trace, 1, now, lo, n)),
         (adjoint[0, :n], adjoint[1, :n]), leaving.x, (leaving.decay[0, :n], leaving.decay[1, :n]),
     )  # fmt: skip
 
 
 @scalar
 def _adjoint(
-    decays: tuple[Any, Any],
-    before: tuple[Floats, Floats, Floats],
-    reset: np.float32,
-    grad_trace: tuple[Any, Any],
-    adjoint: tuple[Floats, Floats],
-    grad_x: tuple[Floats, ...],
-    grad_decay: tuple[Floats, Floats],
+    decays: Any, before: Any, reset: np.float32, grad_trace: Any, adjoint: Any, grad_x: Any, grad_decay: Any
 ) -> None:
     sin_decay, cos_decay = decays
     re_before, im_before, s_before = before

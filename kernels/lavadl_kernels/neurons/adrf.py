@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
+from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf
 from lavadl_kernels.neurons._family import register
 from lavadl_kernels.neurons._surrogate import phase_slopes
-from lavadl_kernels.runtime.array_types import Array, Floats
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -44,10 +44,8 @@ def step(
         Synaptic input to real and imaginary part, bias included, 1/4096.
     sin_decay, cos_decay : int
         Sine and cosine of the angle of a step times what the decay leaves, 1/4096.
-    threshold_decay, refractory_decay : int
-        0 (perfect memory) to 4096 (none).
-    threshold, threshold_step : int
-        Threshold at rest and its rise by a spike, 1/4096.
+    threshold_decay, refractory_decay, threshold, threshold_step : int
+        As in `alif.step`: 0 (perfect memory) to 4096 (none), and 1/4096.
     loihi : bool
         Whether re and im have the chip's 24 bits, and th and r its 32.
 
@@ -63,21 +61,13 @@ def step(
     return new_re, new_im, th, r, spike, level_th, level_r
 
 
-def _advance_adjoint(
-    neuron: Adrf,
-    decay_fraction: Floats,
-    history: History,
-    t: int,
-    arriving: Arriving,
-    adjoint: Floats,
-    leaving: Leaving,
-    surrogate: Surrogate,
-) -> None:
-    trace, n = history.trace, arriving.spike.size
+def _advance_adjoint(neuron: Adrf, at: AdjointStep, surrogate: Surrogate) -> None:
+    trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
+    n = spike.size
     parts = trace[0, t, :n], trace[1, t, :n]
-    phase_slopes(arriving.spike, parts, trace[2, t, :n], trace[3, t, :n], leaving.x, surrogate)
-    adaptation.adjoint(leaving.x[0], 2, neuron, decay_fraction, history, t, arriving, adjoint, leaving.decay)
-    resonator.adjoint(decay_fraction, history, t, resonator.NO_RESET, arriving, adjoint, leaving)
+    phase_slopes(spike, parts, trace[2, t, :n], trace[3, t, :n], grad_x, surrogate)
+    adaptation.adjoint(grad_x[0], 2, neuron, at)
+    resonator.adjoint(at, resonator.NO_RESET)
 
 
 class Adrf(NamedTuple):

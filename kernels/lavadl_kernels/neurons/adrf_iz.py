@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
+from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf_iz
 from lavadl_kernels.neurons._family import register
-from lavadl_kernels.runtime.array_types import Array, Floats
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -41,21 +41,12 @@ def step(
     return re, im, th, r, spike, level_th, level_r
 
 
-def _advance_adjoint(
-    neuron: AdrfIz,
-    decay_fraction: Floats,
-    history: History,
-    t: int,
-    arriving: Arriving,
-    adjoint: Floats,
-    leaving: Leaving,
-    surrogate: Surrogate,
-) -> None:
-    trace, n = history.trace, arriving.spike.size
-    imag, th, r = trace[1, t, :n], trace[2, t, :n], trace[3, t, :n]
-    resonator.imag_slopes(arriving.spike, imag, th, r, leaving.x, surrogate)
-    adaptation.adjoint(leaving.x[1], 2, neuron, decay_fraction, history, t, arriving, adjoint, leaving.decay)
-    resonator.adjoint(decay_fraction, history, t, resonator.NO_RESET, arriving, adjoint, leaving)
+def _advance_adjoint(neuron: AdrfIz, at: AdjointStep, surrogate: Surrogate) -> None:
+    trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
+    n = spike.size
+    resonator.imag_slopes(spike, trace[1, t, :n], trace[2, t, :n], trace[3, t, :n], grad_x, surrogate)
+    adaptation.adjoint(grad_x[1], 2, neuron, at)
+    resonator.adjoint(at, resonator.NO_RESET)
 
 
 class AdrfIz(NamedTuple):

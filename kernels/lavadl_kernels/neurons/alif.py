@@ -24,32 +24,22 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
+from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.fixed_point import clip24, leak, wrap24
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import cuba
 from lavadl_kernels.neurons._family import register
 from lavadl_kernels.neurons._surrogate import slopes
-from lavadl_kernels.runtime.array_types import Array, Floats
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
 
 
 @scalar
 def step(
-    u: Any,
-    v: Any,
-    th: Any,
-    r: Any,
-    a: Any,
-    current_decay: Any,
-    voltage_decay: Any,
-    threshold_decay: Any,
-    refractory_decay: Any,
-    threshold: Any,
-    threshold_step: Any,
-    loihi: bool,
-) -> Any:
+    u: Any, v: Any, th: Any, r: Any, a: Any, current_decay: Any, voltage_decay: Any, threshold_decay: Any,
+    refractory_decay: Any, threshold: Any, threshold_step: Any, loihi: bool,
+) -> Any:  # fmt: skip
     """Take one step of one neuron.
 
     Parameters
@@ -82,20 +72,12 @@ def step(
     return u, v, th, r, spike, level_th, level_r
 
 
-def _advance_adjoint(
-    neuron: Alif,
-    decay_fraction: Floats,
-    history: History,
-    t: int,
-    arriving: Arriving,
-    adjoint: Floats,
-    leaving: Leaving,
-    surrogate: Surrogate,
-) -> None:
-    grad, trace, n = leaving.x[0], history.trace, arriving.spike.size
-    slopes(arriving.spike, trace[1, t, :n], trace[2, t, :n], trace[3, t, :n], grad, surrogate)
-    adaptation.adjoint(grad, 2, neuron, decay_fraction, history, t, arriving, adjoint, leaving.decay)
-    leaky_integrator.chain_adjoint(decay_fraction, history, t, False, arriving, adjoint, leaving)
+def _advance_adjoint(neuron: Alif, at: AdjointStep, surrogate: Surrogate) -> None:
+    trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
+    n = spike.size
+    slopes(spike, trace[1, t, :n], trace[2, t, :n], trace[3, t, :n], grad_x[0], surrogate)
+    adaptation.adjoint(grad_x[0], 2, neuron, at)
+    leaky_integrator.chain_adjoint(at, False)
 
 
 class Alif(NamedTuple):

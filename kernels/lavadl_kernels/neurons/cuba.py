@@ -30,12 +30,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
+from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.fixed_point import as_type_of, leak, leaky_gain, saturate24, scale_by_power_of_two, wrap24
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons._family import Family, register
 from lavadl_kernels.neurons._surrogate import slopes
-from lavadl_kernels.runtime.array_types import Array, Floats, Integers
+from lavadl_kernels.runtime.array_types import Array, Integers
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -86,19 +86,11 @@ def step(
     return u, (as_type_of(0, voltage) if spike else voltage), spike, voltage
 
 
-def _advance_adjoint(
-    neuron: Cuba,
-    decay_fraction: Floats,
-    history: History,
-    t: int,
-    arriving: Arriving,
-    adjoint: Floats,
-    leaving: Leaving,
-    surrogate: Surrogate,
-) -> None:
-    n, level = arriving.spike.size, np.float32(neuron.threshold / 4096)
-    slopes(arriving.spike, history.trace[1, t, :n], level, None, leaving.x[0], surrogate)
-    leaky_integrator.chain_adjoint(decay_fraction, history, t, True, arriving, adjoint, leaving)
+def _advance_adjoint(neuron: Cuba, at: AdjointStep, surrogate: Surrogate) -> None:
+    trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
+    n, level = spike.size, np.float32(neuron.threshold / 4096)
+    slopes(spike, trace[1, t, :n], level, None, grad_x[0], surrogate)
+    leaky_integrator.chain_adjoint(at, True)
 
 
 class Cuba(NamedTuple):

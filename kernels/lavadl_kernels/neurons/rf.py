@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
+from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.neurons import _resonator as resonator
-from lavadl_kernels.neurons._family import Family, register
+from lavadl_kernels.neurons._family import register
 from lavadl_kernels.neurons._surrogate import phase_slopes
-from lavadl_kernels.runtime.array_types import Array, Floats
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -52,20 +52,11 @@ def step(re: Any, im: Any, a_re: Any, a_im: Any, sin_decay: Any, cos_decay: Any,
     return new_re, new_im, new_re >= threshold and new_im >= 0 and im < 0
 
 
-def _advance_adjoint(
-    neuron: Rf,
-    decay_fraction: Floats,
-    history: History,
-    t: int,
-    arriving: Arriving,
-    adjoint: Floats,
-    leaving: Leaving,
-    surrogate: Surrogate,
-) -> None:
-    n, level = arriving.spike.size, np.float32(neuron.threshold / 4096)
-    parts = history.trace[0, t, :n], history.trace[1, t, :n]
-    phase_slopes(arriving.spike, parts, level, None, leaving.x, surrogate)
-    resonator.adjoint(decay_fraction, history, t, resonator.NO_RESET, arriving, adjoint, leaving)
+def _advance_adjoint(neuron: Rf, at: AdjointStep, surrogate: Surrogate) -> None:
+    trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
+    n, level = spike.size, np.float32(neuron.threshold / 4096)
+    phase_slopes(spike, (trace[0, t, :n], trace[1, t, :n]), level, None, grad_x, surrogate)
+    resonator.adjoint(at, resonator.NO_RESET)
 
 
 class Rf(NamedTuple):
@@ -76,17 +67,4 @@ class Rf(NamedTuple):
 
 
 Parameters = Rf
-FAMILY = register(
-    Family(
-        "RF_PHASE",
-        Rf,
-        step,
-        states=resonator.STATES,
-        decays=resonator.DECAYS,
-        inputs=resonator.INPUTS,
-        advance_adjoint=_advance_adjoint,
-        gain=resonator.gain,
-        by_phase=True,
-        carried="real",
-    )
-)
+FAMILY = register(resonator.resonating("RF_PHASE", Rf, step, _advance_adjoint, by_phase=True, carried="real"))

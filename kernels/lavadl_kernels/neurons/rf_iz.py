@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.engine._arguments import Arriving, History, Leaving, Surrogate
+from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.fixed_point import as_type_of
 from lavadl_kernels.neurons import _resonator as resonator
-from lavadl_kernels.neurons._family import Family, register
-from lavadl_kernels.runtime.array_types import Array, Floats
+from lavadl_kernels.neurons._family import register
+from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -48,21 +48,12 @@ def step(re: Any, im: Any, a_re: Any, a_im: Any, sin_decay: Any, cos_decay: Any,
     )
 
 
-def _advance_adjoint(
-    neuron: RfIz,
-    decay_fraction: Floats,
-    history: History,
-    t: int,
-    arriving: Arriving,
-    adjoint: Floats,
-    leaving: Leaving,
-    surrogate: Surrogate,
-) -> None:
-    n, level = arriving.spike.size, np.float32(neuron.threshold / 4096)
-    resonator.imag_slopes(arriving.spike, history.trace[1, t, :n], level, None, leaving.x, surrogate)
+def _advance_adjoint(neuron: RfIz, at: AdjointStep, surrogate: Surrogate) -> None:
+    trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
+    n, level = spike.size, np.float32(neuron.threshold / 4096)
+    resonator.imag_slopes(spike, trace[1, t, :n], level, None, grad_x, surrogate)
     # a reset brings the imaginary part to one unit below the threshold
-    reset = np.float32((neuron.threshold - 1) / 4096)
-    resonator.adjoint(decay_fraction, history, t, reset, arriving, adjoint, leaving)
+    resonator.adjoint(at, np.float32((neuron.threshold - 1) / 4096))
 
 
 class RfIz(NamedTuple):
@@ -74,17 +65,7 @@ class RfIz(NamedTuple):
 
 Parameters = RfIz
 FAMILY = register(
-    Family(
-        "RF_IZHIKEVICH",
-        RfIz,
-        step,
-        states=resonator.STATES,
-        decays=resonator.DECAYS,
-        inputs=resonator.INPUTS,
-        advance_adjoint=_advance_adjoint,
-        gain=resonator.gain,
-        spikes_at_equality=True,
-        carried="imag",
-        resets=resonator.STATES,
+    resonator.resonating(
+        "RF_IZHIKEVICH", RfIz, step, _advance_adjoint, spikes_at_equality=True, carried="imag", resets=resonator.STATES
     )
 )

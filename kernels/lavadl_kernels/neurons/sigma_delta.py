@@ -350,8 +350,12 @@ def threshold_backward(
 
     Parameters
     ----------
-    x, before, residue, error, threshold, scale, cum_error
-        What `delta_forward` was given.
+    x : ndarray
+        (T, M) float32, as `delta_forward` took it, units of 1.
+    before, residue, error, threshold : ndarray
+        (M,) float64, likewise.
+    scale, cum_error
+        Arguments of `delta_forward`.
     tau_grad, scale_grad : float
         Width and height of the surrogate.
     grad_message : ndarray

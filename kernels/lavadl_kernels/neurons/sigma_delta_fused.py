@@ -166,7 +166,7 @@ def _shared(values: Array, dtype: Any) -> Any:
 
 
 def _narrow(shift: Floats, bias: Floats, threshold: Array, scale: float) -> bool:
-    """Whether float32 holds offsets, thresholds and messages exactly."""
+    """Tell whether float32 holds offsets, thresholds and messages exactly."""
     power = math.frexp(scale)[0] == 0.5 and scale <= 1 << 18
     return power and bool(threshold.max() <= 16) and _fits(shift) and _fits(bias)
 

@@ -1,1 +1,1 @@
-"""What lies between two layers of neurons: synapses, delays, filters, layouts, rate curves."""
+"""The operations between two layers of neurons: synapses, delays, filters, layouts, rate curves."""

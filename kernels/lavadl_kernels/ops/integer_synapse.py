@@ -145,15 +145,15 @@ def _meetings(
 
 def _outputs(out: int, size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> Array:
     """(size, kernel_size): the output that each input contributes to through each tap along an axis, -1 for none."""
-    place = np.arange(size)[:, None] + padding - dilation * np.arange(kernel_size)
-    inside = (place >= 0) & (place % stride == 0) & (place // stride < out)
-    return np.where(inside, place // stride, -1)
+    output = np.arange(size)[:, None] + padding - dilation * np.arange(kernel_size)
+    inside = (output >= 0) & (output % stride == 0) & (output // stride < out)
+    return np.where(inside, output // stride, -1)
 
 
 def _outputs_transposed(out: int, size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> Array:
     """As `_outputs`, of a transposed convolution."""
-    place = np.arange(size)[:, None] * stride - padding + dilation * np.arange(kernel_size)
-    return np.where((place >= 0) & (place < out), place, -1)
+    output = np.arange(size)[:, None] * stride - padding + dilation * np.arange(kernel_size)
+    return np.where((output >= 0) & (output < out), output, -1)
 
 
 def _windowed(x: Array, vectors: Array, meetings: _Meetings, groups: int) -> Integers:
@@ -196,7 +196,7 @@ def _scatter(
     x: Array,
     weight: Array,
     ends: Array,
-    place: Array,
+    pixel: Array,
     tap: Array,
     outputs: int,
     groups: int,
@@ -211,7 +211,7 @@ def _scatter(
                 if x[t, c, i] != 0:
                     message = np.int64(x[t, c, i])
                     for k in range(ends[i], ends[i + 1]):
-                        to, of = place[k] * outputs + first, tap[k] * outputs + first
+                        to, of = pixel[k] * outputs + first, tap[k] * outputs + first
                         _add(sums[to : to + span], message, row[of : of + span])
 
 

@@ -68,24 +68,24 @@ def quantised_frames(x: Array, step: float, low: float, high: float) -> Array:
     ndarray
         (T, N, S, C) float32: ``clip(round(x / step) * step, low, high)``, ties to even; NaN stays.
     """
-    n, c, places, steps = x.shape
-    y = empty((steps, n, places, c))
-    _quantise_frames(n * places, x, np.float32(1 / step), np.float32(step), np.float32(low), np.float32(high), y)
+    n, c, pixels, steps = x.shape
+    y = empty((steps, n, pixels, c))
+    _quantise_frames(n * pixels, x, np.float32(1 / step), np.float32(step), np.float32(low), np.float32(high), y)
     return y
 
 
 @kernel
 def _quantise_frames(begin: int, end: int, x: Array, inverse: Any, step: Any, low: Any, high: Any, y: Array) -> None:
-    places, steps = x.shape[2:]
+    pixels, steps = x.shape[2:]
     for lo in range(begin, end, TILE):
         for item in range(lo, min(lo + TILE, end)):
-            n, place = item // places, item % places
+            n, pixel = item // pixels, item % pixels
             for c in range(x.shape[1]):
-                row = x[n, c, place]
+                row = x[n, c, pixel]
                 for t in range(steps):
                     value = np.rint(row[t] * inverse) * step
                     value = low if value < low else value
-                    y[t, n, place, c] = high if value > high else value
+                    y[t, n, pixel, c] = high if value > high else value
 
 
 def quantised(x: Array, step: float, low: float, high: float) -> tuple[Array, bool]:

@@ -1,1 +1,1 @@
-"""Compilation, caching, threads, memory and vector instructions of kernels."""
+"""Compilation, cache on disk, threads, buffer pool and SIMD operations of kernels."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba import types
 from numba.core import caching, serialize
 
 from lavadl_kernels.runtime.cache_folders import CacheFolders, cache_folders
@@ -154,7 +155,7 @@ def _lives(process: int) -> bool:
 
 
 class KernelCache(caching.FunctionCache):
-    """The place where a compiled function looks for its machine code.
+    """The machine code of a compiled function on disk, as Numba asks for it.
 
     Parameters
     ----------
@@ -190,6 +191,10 @@ class KernelCache(caching.FunctionCache):
     def flush(self) -> None:
         """Do nothing: a file that is written anew replaces the old one."""
 
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        """The key of a signature: of a family of neurons from outside the package also the state of its file."""
+        return *super()._index_key(sig, codegen), _files_outside(sig)
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The machine code for a signature, or None."""
         target_context.refresh()
@@ -209,6 +214,25 @@ class KernelCache(caching.FunctionCache):
         """Keep the machine code for a signature."""
         if self._enabled and self._impl.check_cachable(data):
             self.files.save(self._index_key(sig, data.codegen), self._impl.reduce(data))
+
+
+def _files_outside(kinds: Any) -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of the files that define the named tuples among `kinds` outside of the package.
+
+    A kernel runs the functions of the family whose parameters it is given.  The package's own files are part of the
+    stamp, which those of others are not: an edit there would run stale code.
+    """
+    found: list[tuple[str, int, int]] = []
+    for kind in kinds:
+        if isinstance(kind, types.BaseTuple):
+            found += _files_outside(kind.types)
+        of = getattr(kind, "instance_class", None)
+        module = getattr(of, "__module__", "")
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if file and module.partition(".")[0] != __name__.partition(".")[0]:
+            state = os.stat(file)
+            found.append((module, state.st_mtime_ns, state.st_size))
+    return tuple(found)
 
 
 def _package_of(source: Path) -> Path:

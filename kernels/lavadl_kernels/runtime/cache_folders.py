@@ -39,12 +39,12 @@ def _cache_folders(package: Path, named: str) -> CacheFolders:
     read: list[Path] = []
     reasons: dict[Path, str] = {}
     lasting = [*([Path(named) / own] if named else []), package / "__pycache__", *_of_user(own)]
-    for place in lasting:
-        reasons[place] = _unusable(place)
-        read.append(place)
-        if not reasons[place]:
+    for folder in lasting:
+        reasons[folder] = _unusable(folder)
+        read.append(folder)
+        if not reasons[folder]:
             passed_over = f"NUMBA_CACHE_DIR: {reasons[read[0]]}" if named and len(read) > 1 else ""
-            return CacheFolders(tuple(read), place, passed_over)
+            return CacheFolders(tuple(read), folder, passed_over)
     why = f"NUMBA_CACHE_DIR: {reasons[read[0]]}" if named else reasons[read[-1]]
     temporary, wrong = _temporary(own)
     if temporary is None:
@@ -59,13 +59,13 @@ def _of_user(own: str) -> list[Path]:
     return [home / "numba" / own] if home.is_absolute() else []
 
 
-def _unusable(place: Path) -> str:
-    """The reason why nothing can be written to the folder `place`, made if it is missing; empty if something can."""
+def _unusable(folder: Path) -> str:
+    """The reason why nothing can be written to `folder`, made if it is missing; empty if something can."""
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=place).close()
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        return f"cannot write to {place}: {error.strerror or error}"
+        return f"cannot write to {folder}: {error.strerror or error}"
     return ""
 
 
@@ -80,8 +80,8 @@ def _temporary(own: str) -> tuple[Path | None, str]:
         private.mkdir(mode=0o700, exist_ok=True)
         if not _is_private(private):
             return None, f"{private} is not a folder that only this user can write to"
-        place = private / own
-        return (None, wrong) if (wrong := _unusable(place)) else (place, "")
+        folder = private / own
+        return (None, wrong) if (wrong := _unusable(folder)) else (folder, "")
     except OSError as error:
         return None, f"cannot write to {private}: {error.strerror or error}"
 

@@ -109,8 +109,8 @@ def _tile(rows: int) -> Any:
         for r in range(rows):
             line = builder.gep(out, [builder.add(to, builder.mul(ir.Constant(_INTP, r), columns))])
             for j in range(count):
-                place = _vector_at(builder, line, ir.Constant(_INTP, j * _LANES), kind)
-                builder.store(builder.fadd(builder.load(place, align=4), sums[r * count + j]), place, align=4)
+                address = _vector_at(builder, line, ir.Constant(_INTP, j * _LANES), kind)
+                builder.store(builder.fadd(builder.load(address, align=4), sums[r * count + j]), address, align=4)
 
     @overload(tile, inline="always")
     def compiled(a: Any, at: Any, depth: Any, b: Any, base: Any, out: Any, to: Any, columns: Any) -> Any:

@@ -153,9 +153,9 @@ def _splat(builder: ir.IRBuilder, kind: ir.VectorType, value: ir.Value) -> ir.Va
     return builder.shuffle_vector(vector, ir.Constant(kind, ir.Undefined), lanes)
 
 
-def _vector_at(builder: ir.IRBuilder, data: ir.Value, place: ir.Value, kind: ir.VectorType) -> ir.Value:
-    """The address data + place, as that of a vector."""
-    return builder.bitcast(builder.gep(data, [place]), kind.as_pointer())
+def _vector_at(builder: ir.IRBuilder, data: ir.Value, offset: ir.Value, kind: ir.VectorType) -> ir.Value:
+    """The address of the vector that begins `offset` entries behind `data`."""
+    return builder.bitcast(builder.gep(data, [offset]), kind.as_pointer())
 
 
 def _sum_rows(
@@ -197,8 +197,8 @@ def _sum_rows(
     else:
         factor = None if value is None else _splat(builder, kind, builder.load(builder.gep(value, [k])))
         for j, total in enumerate(sums):
-            place = _vector_at(builder, row, ir.Constant(_INTP, j * _LANES), kind)
-            entry = builder.load(place, align=4)
+            address = _vector_at(builder, row, ir.Constant(_INTP, j * _LANES), kind)
+            entry = builder.load(address, align=4)
             added = builder.fadd(total, entry if factor is None else builder.fmul(entry, factor))
             total.add_incoming(added, body)
     k.add_incoming(builder.add(k, ir.Constant(_INTP, 1)), body)
@@ -228,12 +228,12 @@ def _store(
     kind = sums[0].type
     start = builder.gep(out, [at])
     for j, total in enumerate(sums):
-        place = _vector_at(builder, start, ir.Constant(_INTP, j * kind.count), kind)
+        address = _vector_at(builder, start, ir.Constant(_INTP, j * kind.count), kind)
         # a select and no factor of 0: the value in `out` may be NaN where it does not count
-        value = builder.select(fresh, total, builder.fadd(builder.load(place, align=4), total))
+        value = builder.select(fresh, total, builder.fadd(builder.load(address, align=4), total))
         if scale is not None:
             value = builder.fmul(value, _splat(builder, kind, scale))
-        builder.store(value, place, align=4)
+        builder.store(value, address, align=4)
 
 
 @intrinsic
@@ -312,8 +312,8 @@ def _nonzero(typing_context: Any, x: Any, at: Any, common: Any) -> Any:
         kind = ir.VectorType(ir.FloatType(), STRETCH)
         bits = ir.IntType(STRETCH)
         (start,) = _pointers(context, builder, signature, args, 0)
-        place = _vector_at(builder, start, args[1], kind)
-        value = builder.load(place, align=4)
+        address = _vector_at(builder, start, args[1], kind)
+        value = builder.load(address, align=4)
         some = builder.fcmp_unordered("!=", value, ir.Constant(kind, None))
         other = builder.and_(some, builder.fcmp_unordered("!=", value, _splat(builder, kind, args[2])))
         low, high = (builder.zext(builder.bitcast(mask, bits), _INTP) for mask in (some, other))
@@ -416,7 +416,7 @@ def _transpose_square(typing_context: Any, table: Any, at: Any, row: Any, out: A
         align = 1 if isinstance(item, ir.IntType) else 4
         numbers = [ir.Constant(_INTP, i) for i in range(SIDE)]
         given = [_vector_at(builder, source, builder.mul(args[2], number), kind) for number in numbers]
-        rows = [builder.load(place, align=align) for place in given]
+        rows = [builder.load(address, align=align) for address in given]
         half = SIDE // 2
         # a perfect shuffle of the entries of all rows, as of a deck of cards, moves the bits of an entry's position
         # (row, column) by one place; after as many as a column has bits, row and column have changed places
@@ -425,8 +425,8 @@ def _transpose_square(typing_context: Any, table: Any, at: Any, row: Any, out: A
         for _ in range(SIDE.bit_length() - 1):
             rows = [builder.shuffle_vector(rows[i], rows[i + half], mask) for i in range(half) for mask in masks]
         for transposed, number in zip(rows, numbers, strict=True):
-            place = _vector_at(builder, target, builder.mul(args[5], number), kind)
-            builder.store(transposed, place, align=align)
+            address = _vector_at(builder, target, builder.mul(args[5], number), kind)
+            builder.store(transposed, address, align=align)
         return context.get_dummy_value()
 
     return signature, generate

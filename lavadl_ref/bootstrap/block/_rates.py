@@ -67,7 +67,7 @@ class Resonant(Rates):
     def drive(self, neuron: Any, z: Any, gather: bool) -> Tensor:
         """The imaginary part of the input, two tensors (N, ..., 1), times the factor."""
         real, imag = (normed(norm, x, gather) for norm, x in zip((neuron.real_norm, neuron.imag_norm), z, strict=True))
-        decays = (neuron._decay(name).detach() / neuron.p_scale for name in ("cos_decay", "sin_decay"))
+        decays = (neuron.applied_decay(name).detach() / neuron.p_scale for name in ("cos_decay", "sin_decay"))
         factor = self.weights(torch.complex(*decays))
         return per_channel(factor.real, imag) * imag + per_channel(factor.imag, real) * real
 

@@ -114,14 +114,14 @@ class AbstractBlock(SpikingBlock):
             neuron.drop = dropout
         with torch.no_grad():
             self.f.append(self.rates.values(spikes), self._drive(z, gather=False))
-        return self._sent(neuron._dropped(spikes))
+        return self.sent(neuron.dropped(spikes))
 
     def _rate(self, x: Tensor) -> Output:
         """Rates by the curve."""
         neuron: Any = self.neuron
         z = self._weighted(self._arriving(x))
-        neuron._observe(z[0] if isinstance(z, tuple) else z)
-        rates = neuron._dropped(self.f(self._drive(z, gather=True)))
+        neuron.observe(z[0] if isinstance(z, tuple) else z)
+        rates = neuron.dropped(self.f(self._drive(z, gather=True)))
         self.shape = rates.shape[1:-1]
         return self._counted(rates)
 
@@ -145,7 +145,7 @@ class AbstractBlock(SpikingBlock):
             In other modes than SNN, if these neurons have no rates, or a delay.
         """
         if mode is Mode.SNN:
-            return self._sent(self._driven(self._held(self._weighted(x))))
+            return self.sent(self._driven(self._held(self._weighted(x))))
         self._require_rates(mode)
         if mode is Mode.SAMPLE:
             return self._sampled(x)
@@ -155,4 +155,4 @@ class AbstractBlock(SpikingBlock):
 
     def deployed(self, x: Tensor) -> Output:
         """Spikes (N, ..., T): `forward` of `x`, (N, ..., T), in ``Mode.SNN``."""
-        return self._sent(self._driven(self._weighted(x)))
+        return self.sent(self._driven(self._weighted(x)))

@@ -24,7 +24,7 @@ class CubaRates(Rates):
         if neuron.norm is None:
             drive: Tensor = z
             return drive
-        decay = per_channel(neuron._decay("current_decay").detach() / neuron.p_scale, z)
+        decay = per_channel(neuron.applied_decay("current_decay").detach() / neuron.p_scale, z)
         if not bool((decay > 0).all()):
             raise ValueError(
                 "CUBA neurons with a norm have no rate where current_decay is 0: their current has no bound"

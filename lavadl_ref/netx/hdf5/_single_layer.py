@@ -9,11 +9,9 @@ import numpy as np
 from lava.proc.sdn.process import ActivationMode
 
 from lavadl_ref.deployed.deployment import SPIKE_EXP, UnsupportedLayer, check_supported, incoming_bits
-from lavadl_ref.exchange.check import check
 from lavadl_ref.exchange.describe import Layer, Network
-from lavadl_ref.exchange.errors import within
 from lavadl_ref.exchange.families import FAMILIES
-from lavadl_ref.exchange.read import _read_layers
+from lavadl_ref.exchange.read import layer_of
 from lavadl_ref.netx.blocks._wiring import STOCK
 from lavadl_ref.netx.blocks.arguments import BIAS_NAMES
 from lavadl_ref.netx.blocks.base import AbstractBlock
@@ -27,20 +25,14 @@ from lavadl_ref.netx.plan.table import table
 
 
 def read_layer(config: Config | Layer) -> Layer:
-    """A layer by its keys, checked as `exchange.read` checks a file.
+    """A layer by its keys, read and checked as `exchange.read` does with those of a file.
 
     Raises
     ------
     ExchangeError
         If it is not a legal layer; the message counts it as layer 0 of a file.
     """
-    if isinstance(config, Layer):
-        return config
-    given: Any = Keys({"0": config})
-    with within("layer_config"):
-        network = Network(_read_layers(given)[0])
-        check(network)
-    return network.layers[0]
+    return config if isinstance(config, Layer) else layer_of(Keys(config), "layer_config")
 
 
 def build_single_layer(

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from lavadl_kernels.neurons import FAMILIES, Family
 from numpy.typing import NDArray
 
-from lavadl_ref.deployed.deployment import fires_at_rest, is_sigma_output
+from lavadl_ref.deployed.deployment import fires_at_rest
 from lavadl_ref.exchange.describe import Input, Layer
 from lavadl_ref.netx.plan.process_spec import Shape
 
@@ -54,14 +53,3 @@ class NeuronContext:
         assert self.layer.neuron is not None
         value = self.layer.neuron.parameters.get(name)
         return default if value is None else value
-
-
-def record_of(layer: Layer) -> Family:
-    """The kernels' record of a layer's neurons: of their family, or of its neurons in an input or output layer."""
-    assert layer.neuron is not None
-    record = FAMILIES[layer.neuron.type]
-    if is_sigma_output(layer) and record.as_output is not None:
-        return record.as_output
-    if isinstance(layer, Input) and record.as_input is not None:
-        return record.as_input
-    return record

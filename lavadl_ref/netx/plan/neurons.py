@@ -5,9 +5,9 @@ This package's `ExactNeuron` calls the kernels with the parameters that `lavadl_
 
 from __future__ import annotations
 
-from lavadl_ref.exchange.describe import Input
-from lavadl_ref.exchange.families import FAMILIES
-from lavadl_ref.netx.plan.neuron_context import NeuronContext, record_of
+from lavadl_ref.deployed.deployment import record_of, sends_changes
+from lavadl_ref.exchange.layers import Input
+from lavadl_ref.netx.plan.neuron_context import NeuronContext
 from lavadl_ref.netx.plan.process_spec import ProcessSpec
 from lavadl_ref.netx.plan.stock import STATE_EXP, TABLE, exact_name
 
@@ -27,12 +27,10 @@ def neuron_spec(context: NeuronContext) -> ProcessSpec | None:
 
 def _ordinary(context: NeuronContext) -> bool:
     """Tell whether messages have the form and the scale that Lava's processes take and send."""
-    layer, neuron = context.layer, context.layer.neuron
-    assert neuron is not None
     if any(context.parameter(name) for name in ("graded_spike", "weight_exp", "weight_exp_imag")):
         return False
-    expected = STATE_EXP + context.spike_exp if FAMILIES[neuron.type].sends_changes else 0
-    return isinstance(layer, Input) or context.incoming == expected
+    expected = STATE_EXP + context.spike_exp if sends_changes(context.layer.neuron) else 0
+    return isinstance(context.layer, Input) or context.incoming == expected
 
 
 def _exact(context: NeuronContext) -> ProcessSpec:
@@ -43,4 +41,6 @@ def _exact(context: NeuronContext) -> ProcessSpec:
         "start": context.start,
         **(context.reset or {}),
     }
-    return ProcessSpec(exact_name(record_of(context.layer)), arguments, own=True)
+    record = record_of(context.layer)
+    assert record is not None
+    return ProcessSpec(exact_name(record), arguments, own=True)

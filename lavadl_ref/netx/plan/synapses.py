@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lavadl_ref.deployed.deployment import is_graded
+from lavadl_ref.deployed.deployment import is_graded, sends_changes
 from lavadl_ref.exchange.describe import (
     Average,
     Conv,
@@ -21,7 +21,6 @@ from lavadl_ref.exchange.describe import (
     Recurrent,
     Unpool,
 )
-from lavadl_ref.exchange.families import FAMILIES
 from lavadl_ref.netx.plan.process_spec import Processes, ProcessSpec, Shape, refusal
 from lavadl_ref.netx.plan.transposed import transposed_matrix
 from lavadl_ref.netx.plan.weights import Pair, dense_encoding, kernel_weight, pool_padding, pool_window
@@ -36,8 +35,7 @@ def declared_bits(layer: Layer) -> int:
     """Message bits that a synapse behind `layer` is told of; 0 for binary spikes."""
     if not is_graded(layer):
         return 0
-    assert layer.neuron is not None
-    return SIGMA_DELTA_BITS if FAMILIES[layer.neuron.type].sends_changes else GRADED_BITS
+    return SIGMA_DELTA_BITS if sends_changes(layer.neuron) else GRADED_BITS
 
 
 def synapses(

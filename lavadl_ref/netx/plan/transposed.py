@@ -43,7 +43,7 @@ def transposed_matrix(
     groups = layer.groups
     if isinstance(layer, Unpool):
         weight, groups = np.broadcast_to(weight, (channels, 1, *weight.shape[2:])), channels
-    window = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "groups": groups}
+    window = layer.stride, layer.padding, layer.dilation, groups
     number = np.arange(1, height * width + 1).reshape(height, width)
     # inputs this far apart reach different outputs
     apart = [
@@ -58,8 +58,8 @@ def transposed_matrix(
         impulses = np.zeros((len(probes), *shape), np.int64)
         for impulse, (c, y, x) in zip(impulses, probes, strict=True):
             impulse[c, y :: apart[0], x :: apart[1]] = number[y :: apart[0], x :: apart[1]]
-        found = conv_transpose((impulses > 0).astype(np.int64), weight, **window).reshape(len(probes), -1)
-        source = conv_transpose(impulses, np.ones_like(weight), **window).reshape(len(probes), -1)
+        found = conv_transpose((impulses > 0).astype(np.int64), weight, *window).reshape(len(probes), -1)
+        source = conv_transpose(impulses, np.ones_like(weight), *window).reshape(len(probes), -1)
         probe, place = np.nonzero(found)
         rows.append(places[place])
         columns.append(np.array([c for c, _, _ in probes])[probe] * height * width + source[probe, place] - 1)

@@ -11,9 +11,8 @@ from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 from lavadl_kernels.neurons import FAMILIES, Family
 
-from lavadl_ref.deployed.deployment import SPIKE_EXP, deploy
+from lavadl_ref.deployed.deployment import SPIKE_EXP, deploy, record_of
 from lavadl_ref.exchange.describe import Layer
-from lavadl_ref.netx.plan.neuron_context import record_of
 from lavadl_ref.netx.plan.stock import exact_name
 from lavadl_ref.netx.processes._step import compile_ahead
 
@@ -54,7 +53,10 @@ class ExactNeuron(AbstractProcess):
     STATES: ClassVar[tuple[str, ...]] = ()
 
     def __new__(cls, *, layer: Layer, **arguments: Any) -> ExactNeuron:
-        made: ExactNeuron = super().__new__(exact_class(record_of(layer)) if cls is ExactNeuron else cls)
+        record = record_of(layer)
+        if record is None:
+            raise ValueError(f"layer must have neurons, got a {layer.kind} layer without")
+        made: ExactNeuron = super().__new__(exact_class(record) if cls is ExactNeuron else cls)
         return made
 
     def __init__(
@@ -78,6 +80,7 @@ class ExactNeuron(AbstractProcess):
             name=name,
         )
         record = record_of(layer)
+        assert record is not None  # as `__new__` has seen
         if record is not self.FAMILY:
             raise ValueError(f"layer must have neurons of {type(self).__name__}, got those of {exact_name(record)}")
         deployment = deploy(layer, incoming, channels_last=True, spike_exp=spike_exp)

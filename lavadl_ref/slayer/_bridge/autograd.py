@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lavadl_ref.slayer._bridge.function import Function
 from lavadl_ref.slayer._bridge.openmp import of_torch
 from lavadl_ref.slayer._overflow import explanation
 
@@ -44,7 +45,7 @@ def follow_torch() -> None:
 
 
 class Layout(NamedTuple):
-    """How the lanes of a (T, M) array map to neurons."""
+    """The map from the lanes of a (T, M) array to neurons."""
 
     shape: tuple[int, ...]  #: logical shape (N, C, *spatial, T)
     order: tuple[int, ...]  #: permutation from the logical axes to memory, time first
@@ -57,7 +58,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def of_places(cls, x: Tensor, what: str) -> Layout:
-        """Where channels need not be innermost: lanes in the order of `x`, if its time is."""
+        """The layout for uses that need no channels innermost: lanes in the order of `x`, if its time is innermost."""
         layout = layout_of(x, what)
         return cls(layout.shape, (x.ndim - 1, *range(x.ndim - 1))) if x.is_contiguous() else layout
 
@@ -90,11 +91,11 @@ class Layout(NamedTuple):
 
     @property
     def _plain(self) -> bool:
-        """Whether lanes are in the order of a contiguous tensor."""
+        """Tell whether lanes are in the order of a contiguous tensor."""
         return self.order[1:] == tuple(range(len(self.shape) - 1))
 
     def shares(self, x: Tensor) -> bool:
-        """Whether `lanes` of `x` would be `x` itself and not a copy."""
+        """Tell whether `lanes` of `x` would be `x` itself and not a copy."""
         return x.permute(self.order).is_contiguous()
 
     def lanes(self, x: Tensor) -> NDArray[np.float32]:
@@ -103,7 +104,8 @@ class Layout(NamedTuple):
         memory = x.permute(self.order)
         steps, lanes = self.shape[-1], self.neurons
         if not memory.is_contiguous() and x.is_contiguous() and self._plain and x.numel() >= FEW:
-            return transposed(x.view(lanes, steps).numpy())
+            turned: NDArray[np.float32] = transposed(x.view(lanes, steps).numpy())
+            return turned
         return memory.contiguous().view(steps, lanes).numpy()
 
     def lanes_or_one(self, x: Tensor) -> NDArray[np.float32]:
@@ -181,7 +183,7 @@ def layout_of(x: Tensor, what: str = "neuron input") -> Layout:
 
 
 class Setting(NamedTuple):
-    """What `Neurons` needs besides tensors."""
+    """The arguments of `Neurons` besides tensors."""
 
     family: Family
     constants: tuple[int, ...]  #: the scalars of its parameters, 1/4096
@@ -195,7 +197,7 @@ class Setting(NamedTuple):
     layout: Layout | None = None  #: of the inputs, where it was asked for before
 
 
-class Neurons(torch.autograd.Function):
+class Neurons(Function):
     """A family of `lavadl_kernels.neurons` on tensors.
 
     Takes the states to start from, then the inputs and the rows of parameters: the decays, and the bias where a family
@@ -283,7 +285,7 @@ def start_of(state: Tensor | int, layout: Layout) -> NDArray[np.int64]:
     return layout.state(state)
 
 
-class TimeFirst(torch.autograd.Function):
+class TimeFirst(Function):
     """The same tensor in memory with time slowest; the gradient is passed as it comes."""
 
     @staticmethod
@@ -306,7 +308,7 @@ def time_first(x: Tensor) -> Tensor:
     return rearranged
 
 
-class Shift(torch.autograd.Function):
+class Shift(Function):
     """Every neuron's signal later by the same number of steps, zero-filled; earlier if negative."""
 
     @staticmethod

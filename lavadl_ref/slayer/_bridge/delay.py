@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge.autograd import Layout, follow_torch
+from lavadl_ref.slayer._bridge.function import Function
 
 
 def whole_steps(value: Tensor, sampling_time: float) -> NDArray[np.int64]:
@@ -21,7 +22,7 @@ def whole_steps(value: Tensor, sampling_time: float) -> NDArray[np.int64]:
     return torch.trunc(value.detach() / sampling_time).to(torch.int64).numpy()
 
 
-class Delay(torch.autograd.Function):
+class Delay(Function):
     """Each channel later by ``trunc(delay / sampling_time) + shift`` steps, `delay` (1,) or (C,).
 
     The gradient to the delay is that of the time it stands for, multiplied by `grad_scale`.

@@ -2,10 +2,10 @@
 
 An event is an entry of the input that is not zero.  The work by events is proportional to their number, and
 where weights are 8-bit their sums are integers, so it is faster up to high densities; how many there are is
-estimated from a sample of the input before it is decided.  Results do not depend on the path where sums are
+estimated from a sample of the input before it is decided.  Results do not depend on the backend where sums are
 exact: weights that are multiples of 1/32 up to 4 in magnitude, and an input of zeros and ones (or of integers,
 or graded spikes, while sums stay below 2**24 of their smallest unit).  Elsewhere (weights without quantiser,
-spikes that dropout has scaled) the paths round differently.
+spikes that dropout has scaled) the backends round differently.
 
 Left to the matrix product: other types than float32, weights or gradients that are not finite, more than 65536
 inputs, few outputs, small layers, and all second derivatives.  Integer and bfloat16 matrix products of torch
@@ -30,9 +30,10 @@ from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._bridge.autograd import Layout
+from lavadl_ref.slayer._bridge.function import Function
 from lavadl_ref.slayer.utils import _validate
 
-Path = Literal["auto", "events", "gemm"]
+Backend = Literal["auto", "events", "gemm"]
 
 # Densities up to which events are faster than a float32 matrix product, measured with AVX2 and with AVX-512.
 FORWARD = 0.4  #: 8-bit weights
@@ -45,11 +46,11 @@ LEAST_WORK = 1 << 22  #: products below which nothing is worth a decision
 SAMPLES = 64  #: stretches of the input that are looked at for an estimate of its density
 SAMPLE = 1024  #: entries of a stretch
 
-_path: Path = "auto"
+_backend: Backend = "auto"
 
 
 class path:
-    """Choose how dense synapses compute: from now on, or within a ``with`` block.
+    """Choose the backend of dense synapses: from now on, or within a ``with`` block.
 
     Parameters
     ----------
@@ -68,23 +69,23 @@ class path:
     ...     pass
     """
 
-    def __init__(self, name: Path) -> None:
-        global _path
+    def __init__(self, name: Backend) -> None:
+        global _backend
         if name not in ("auto", "events", "gemm"):
             raise ValueError(f"path must be 'auto', 'events' or 'gemm', got {name!r}")
-        self._before, _path = _path, name
+        self._before, _backend = _backend, name
 
     def __enter__(self) -> path:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        global _path
-        _path = self._before
+        global _backend
+        _backend = self._before
 
 
 @dataclass
 class ChosenPath:
-    """How a dense synapse computed its last sums.
+    """The backend that a dense synapse computed its last sums with.
 
     Attributes
     ----------
@@ -112,7 +113,7 @@ def sums(input: Tensor, weights: Sequence[Tensor]) -> tuple[list[Tensor], Chosen
     if listed is not None:
         found, tables = listed
         # a dense input is better kept than the list of its events
-        backward = "gemm" if _path == "auto" and found.density > BACKWARD else "events"
+        backward = "gemm" if _backend == "auto" and found.density > BACKWARD else "events"
         taken = ChosenPath("events", backward if recorded else None, found.density)
         return list(_Events.apply(input, found, tables, taken, *weights)), taken
     rows = _rows(_autograd.time_first(input))
@@ -129,9 +130,9 @@ def _listed(input: Tensor, weights: Sequence[Tensor]) -> tuple[events.Events, li
     """Events and tables of weights, None where a matrix product is to be used."""
     n, steps, width = input.shape[0], input.shape[-1], math.prod(input.shape[1:-1])
     plain = all(x.dtype == torch.float32 and x.device.type == "cpu" for x in (input, *weights))
-    if _path == "gemm" or not plain or input.numel() == 0:
+    if _backend == "gemm" or not plain or input.numel() == 0:
         return None
-    guessing = _path == "auto"
+    guessing = _backend == "auto"
     outputs = sum(len(weight) for weight in weights)
     few = outputs < FEWEST_OUTPUTS or n * steps < FEWEST_ROWS
     if (guessing and (few or input.numel() * outputs < LEAST_WORK)) or not events.fits(n, width, steps):
@@ -169,7 +170,7 @@ def _estimate(x: Tensor) -> float:
     return torch.count_nonzero(flat).item() / flat.numel()
 
 
-class _Events(torch.autograd.Function):
+class _Events(Function):
     """Sums by events; for backward it keeps their lists instead of the input."""
 
     @staticmethod
@@ -233,7 +234,7 @@ class _Events(torch.autograd.Function):
 
 
 def _version(x: Tensor) -> int:
-    """How often `x` was changed in place; what inference mode makes does not count."""
+    """The number of changes of `x` in place; tensors made in inference mode do not count theirs."""
     return -1 if x.is_inference() else x._version
 
 

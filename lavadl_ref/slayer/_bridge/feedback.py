@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._bridge.autograd import Layout
+from lavadl_ref.slayer._bridge.function import Function
 from lavadl_ref.slayer._overflow import explanation
 
 
@@ -36,7 +37,7 @@ Weight = Tensor | Uniform
 
 
 def sent(weight: Weight, spikes: Tensor) -> Tensor:
-    """What `spikes`, (N, O) or (N, O, T), send to each unit through `weight`, in their shape."""
+    """The sums that `spikes`, (N, O) or (N, O, T), send to each unit through `weight`, in their shape."""
     if isinstance(weight, Uniform):
         return weight.others * spikes.sum(1, keepdim=True) + (weight.own - weight.others) * spikes
     return spikes @ weight.t() if spikes.ndim == 2 else torch.einsum("oi,nit->not", weight, spikes)
@@ -68,7 +69,7 @@ def with_last(x: Tensor, weight: Weight, last: Tensor, graded: bool) -> Tensor:
     return torch.cat([first.reshape(x[..., :1].shape), x[..., 1:]], dim=-1)
 
 
-class FirstStep(torch.autograd.Function):
+class FirstStep(Function):
     """The first step of an input with what the spikes before it send, on tensors (N, O)."""
 
     @staticmethod
@@ -93,7 +94,7 @@ class FirstStep(torch.autograd.Function):
         return grads[0], to_last, to_weight, None, None
 
 
-class FeedbackNeurons(torch.autograd.Function):
+class FeedbackNeurons(Function):
     """A family of `lavadl_kernels.neurons` with feedback between the neurons of a layer, on tensors.
 
     Takes the states to start from, for each input the ``others`` of `Uniform` weights or None, then the inputs,
@@ -163,7 +164,8 @@ class FeedbackNeurons(torch.autograd.Function):
 
 def _weights(weight: Tensor, others: float | None) -> feedback.Weights:
     if others is not None:
-        return feedback.uniform(weight.item(), others)
+        uniform: feedback.Weights = feedback.uniform(weight.item(), others)
+        return uniform
     return feedback.Weights(weight.detach().contiguous().numpy())
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge.autograd import Layout, follow_torch, layout_of
+from lavadl_ref.slayer._bridge.function import Function
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer.utils import _validate
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
 def _initial(state: Tensor | None, layout: Layout) -> NDArray[np.float64]:
     if state is None:
         return np.zeros(int(np.prod(layout.state_shape)))
-    lanes: Any = layout.state(state)
+    lanes: NDArray[Any] = layout.state(state)  # whose dtype is the state's own
     return lanes
 
 
-class SigmaFunction(torch.autograd.Function):
+class SigmaFunction(Function):
     """`sigma_delta.sigma_forward` on tensors: returns the sums and the last one."""
 
     @staticmethod
@@ -53,7 +54,7 @@ class SigmaFunction(torch.autograd.Function):
         return ctx.layout.logical(sigma_delta.sigma_backward(ctx.layout.lanes(grads[0]))), None
 
 
-class DeltaFunction(torch.autograd.Function):
+class DeltaFunction(Function):
     """`sigma_delta.delta_forward` on tensors: returns messages and the states before, residue and error."""
 
     @staticmethod
@@ -97,7 +98,7 @@ class DeltaFunction(torch.autograd.Function):
 
 
 class Setting(NamedTuple):
-    """What `messages` needs besides tensors."""
+    """The arguments of `messages` besides tensors."""
 
     relu: bool  #: whether the activation is max(., 0) instead of the identity
     scale: float  #: messages per unit
@@ -115,7 +116,7 @@ class OutOfRange(Exception):
 
 
 class _Run(NamedTuple):
-    """What came of a run of `sigma_delta_neuron`."""
+    """The results of a run of `sigma_delta_neuron`."""
 
     layout: Layout
     inner: int
@@ -176,7 +177,7 @@ def messages(
     return found
 
 
-class _NeuronFunction(torch.autograd.Function):
+class _NeuronFunction(Function):
     """`messages` with gradients."""
 
     @staticmethod

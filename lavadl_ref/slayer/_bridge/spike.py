@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge.autograd import Layout, follow_torch, integers, layout_of
+from lavadl_ref.slayer._bridge.function import Function
 from lavadl_ref.slayer._overflow import explanation
 
 
@@ -23,7 +24,7 @@ def _initial(state: Tensor | None, layout: Layout) -> NDArray[np.int64]:
     return layout.state(state)
 
 
-class LeakyIntegrator(torch.autograd.Function):
+class LeakyIntegrator(Function):
     """`lavadl_kernels.leaky_integrator` on tensors: returns y, the last state, and whether y is rounded."""
 
     @staticmethod
@@ -53,7 +54,7 @@ class LeakyIntegrator(torch.autograd.Function):
         return layout.logical(gx), layout.per_channel(gd, decay.numel()), None, None
 
 
-class Spike(torch.autograd.Function):
+class Spike(Function):
     """1 (or the voltage, if graded) where voltage >= threshold; the surrogate gradient to both."""
 
     @staticmethod
@@ -81,7 +82,7 @@ class Spike(torch.autograd.Function):
         return out, to_threshold, *[None] * 4
 
 
-class PhaseSpike(torch.autograd.Function):
+class PhaseSpike(Function):
     """1 (or the real part, if graded) where the imaginary part comes from below zero while real >= threshold."""
 
     @staticmethod

@@ -42,6 +42,11 @@ def delay(input: Tensor, delay_val: Any = 1, sampling_time: float = 1) -> Tensor
     ------
     TypeError, ValueError
         As `utils.time.shift`.
+
+    Examples
+    --------
+    >>> delay(torch.tensor([[[1.0, 2.0, 3.0]]]), 1)
+    tensor([[[0., 1., 2.]]])
     """
     whole = type(delay_val) is int and type(sampling_time) in (int, float) and sampling_time == 1
     if whole and isinstance(input, Tensor) and input.ndim >= 3 and input.dtype == torch.float32:
@@ -68,6 +73,13 @@ class Delay(Persistent, LazyShapes):
     delay : Parameter
         (C,) float32, drawn from [0, 1) at the first forward pass unless values were loaded or
         written before; kept in [0, max_delay]. A signal is shifted by its integer part.
+
+    Examples
+    --------
+    >>> axon = Delay(max_delay=62)
+    >>> axon.delay.data = torch.tensor([0.0, 1.5])
+    >>> axon(torch.tensor([[[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]])).tolist()
+    [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
     """
 
     _lazy = ("delay",)

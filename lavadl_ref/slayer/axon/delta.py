@@ -55,6 +55,11 @@ class Delta(Stateful):
     ------
     ValueError
         For parameters that are not finite, negative, or of the wrong form.
+
+    Examples
+    --------
+    >>> Delta(threshold=0.5)(torch.tensor([[[1.0, 1.25, 1.5, 1.5]]])).tolist()
+    [[[1.0, 0.0, 0.5, 0.0]]]
     """
 
     _lazy = ("threshold",)
@@ -96,7 +101,7 @@ class Delta(Stateful):
 
     @property
     def device(self) -> torch.device:
-        """Where the threshold is."""
+        """The device of the threshold."""
         return self.threshold.device
 
     def _first(self, threshold: Threshold) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What all blocks are made of, whatever their neurons.
+"""The parts of all blocks, whatever their neurons.
 
 A spiking block is synapse, neuron, one-step shift, learnable delay, in this order.  Parts can be replaced after the
 block was made, by others of this package or by the user's own: what depends on them is asked for at each call.
@@ -35,7 +35,7 @@ EXPORTS: dict[type, Callable[[Any], exchange.Layer]] = {}
 
 
 class Block(FullPrecision):
-    """What all blocks share: counting of events, the shape, and the export."""
+    """The base of all blocks: counting of events, the shape, and the export."""
 
     def __init__(self, count_log: bool = False) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Block(FullPrecision):
 
 
 def persists(module: torch.nn.Module) -> bool:
-    """Whether the neurons of a block keep their state from call to call."""
+    """Tell whether the neurons of a block keep their state from call to call."""
     return bool(getattr(getattr(module, "neuron", None), "persistent_state", False))
 
 
@@ -251,11 +251,11 @@ class SpikingBlock(Persistent, Block):
         return step_delay(self, x) if self.delay_shift else x
 
     def _fire(self, z: Signal) -> Output:
-        """What leaves the block for the input `z` of its neurons."""
-        return self._sent(called(self.neuron, z))
+        """The output of the block for the input `z` of its neurons."""
+        return self.sent(called(self.neuron, z))
 
-    def _sent(self, spikes: Tensor) -> Output:
-        """What leaves the block for the spikes of its neurons."""
+    def sent(self, spikes: Tensor) -> Output:
+        """The output of the block for the spikes (N, ..., T) of its neurons: shifted, delayed, counted."""
         if not isinstance(self.delay, axon.Delay):
             x = self._shifted(spikes)
             x = x if self.delay is None else self.delay(x)

@@ -20,6 +20,7 @@ from lavadl_ref import exchange
 from lavadl_ref.slayer import axon
 from lavadl_ref.slayer.block import readout, recurrent, synaptic
 from lavadl_ref.slayer.block._block import MAX_DELAY, SpikingBlock
+from lavadl_ref.slayer.neuron._docstrings import example_arguments
 from lavadl_ref.slayer.neuron.base import Neuron
 
 B = TypeVar("B", bound=SpikingBlock)
@@ -67,6 +68,23 @@ class Complete(torch.nn.Module):
         block._quantises = "pre_hook_fx" not in kwargs
         block._complete()
 
+
+#: For the example of each kind of block: its arguments behind those of the neurons, a shape given, the shape returned.
+EXAMPLES = {
+    "Input": ("", "4, 2, 10", "4, 2, 10"),
+    "Affine": (", 3, 2", "4, 3, 10", "4, 2, 10"),
+    "Dense": (", 3, 2", "4, 3, 10", "4, 2, 10"),
+    "Output": (", 3, 2", "4, 3, 10", "4, 2, 10"),
+    "Conv": (", 2, 3, kernel_size=3", "4, 2, 8, 8, 10", "4, 3, 6, 6, 10"),
+    "ConvT": (", 2, 3, kernel_size=3", "4, 2, 8, 8, 10", "4, 3, 10, 10, 10"),
+    "Pool": (", kernel_size=2", "4, 2, 8, 8, 10", "4, 2, 4, 4, 10"),
+    "Unpool": (", kernel_size=2", "4, 2, 8, 8, 10", "4, 2, 16, 16, 10"),
+    "Recurrent": (", 3, 2", "4, 3, 10", "4, 2, 10"),
+    "KWTA": (", 3, 2, num_winners=1", "4, 3, 10", "4, 2, 10"),
+}
+
+#: Kinds that need neurons that spike.
+FED_BACK = ("Recurrent", "KWTA")
 
 #: Every family of slayer by its name in a ``.net`` file; defining a `Family` adds to it.
 FAMILIES: dict[str, Family] = {}
@@ -157,6 +175,22 @@ class Family:
             self(KINDS[name])
         return self._made[name]
 
+    def _example(self, name: str) -> str:
+        """The section of examples of the block `name`; empty for kinds that the family cannot have."""
+        if name in FED_BACK and exchange.FAMILIES[self.neuron_class.family].sends_changes:
+            return ""
+        arguments, given, returned = EXAMPLES[name]
+        lines = [
+            "Examples",
+            "--------",
+            ">>> import torch",
+            f">>> from {self.module} import {name}",
+            f">>> block = {name}({example_arguments(self.neuron_class)}{arguments})",
+            f">>> block(torch.ones({given})).shape",
+            f"torch.Size([{returned}])",
+        ]
+        return "".join(f"    {line}\n" for line in lines)
+
     def base(self, name: str) -> type[torch.nn.Module]:
         """The class, by Lava-DL's name, that blocks of the user's own are derived from beside one of `block.base`."""
         self.abstract.__name__ = self.abstract.__qualname__ = name
@@ -194,6 +228,8 @@ class Family:
         doc = f"{summary}\n\n    With neurons of `slayer.neuron.{self.name}`.\n{rest}"
         bases: Any = (Complete, self.abstract, block)
         name = block.__name__.removeprefix("Abstract")
+        if self.registers and name in EXAMPLES:
+            doc = f"{doc.rstrip()}\n\n{self._example(name)}    "
         made = type(name, bases, {"__module__": self.module, "__doc__": doc})
         self._made[name] = made
         return made

@@ -1,4 +1,4 @@
-"""What an export cannot write as it is: values beyond what a file holds, and values that are not finite.
+"""Parameters that an export cannot write as they are: beyond what a file holds, or not finite.
 
 Forward uses the same nearest values as the export, so that both agree; that a training has left the range would show
 nowhere. A module that limits its parameters says how many are beyond, by its method ``_beyond``.

@@ -1,4 +1,4 @@
-"""What the blocks of a family are derived from, and blocks of the user's own can be.
+"""The classes that the blocks of a family are derived from, and blocks of the user's own can be.
 
 A class of this module keeps the arguments of its neuron as ``neuron_params`` and those of its synapse as
 ``synapse_params``; a family's ``Abstract...`` class, e.g. `block.cuba.AbstractCuba`, makes the neuron and the delay. A

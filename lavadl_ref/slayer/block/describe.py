@@ -24,14 +24,14 @@ Arrays = dict[str, Any]  #: int64 arrays by the names of description fields
 
 
 def integers(values: Tensor, what: str) -> NDArray[np.int64]:
-    """`values` as integers.
+    """`values`, of any shape, as int64 integers of the same shape.
 
     Raises
     ------
     ValueError
         If a value is not finite, or not whole: the block was not quantised.
     """
-    array = values.detach().double().numpy()
+    array: NDArray[np.float64] = values.detach().double().numpy()
     if not np.isfinite(array).all():
         raise ValueError(f"{what} is not finite and cannot be exported: the training has diverged")
     whole = np.rint(array)
@@ -39,7 +39,8 @@ def integers(values: Tensor, what: str) -> NDArray[np.int64]:
         raise ValueError(
             f"{what} is not quantised to 1/64 and cannot be exported exactly: give the block a quantiser as pre_hook_fx"
         )
-    return whole.astype(np.int64)
+    result: NDArray[np.int64] = whole.astype(np.int64)
+    return result
 
 
 def _scale(module: Any) -> int:
@@ -121,7 +122,7 @@ def _norm_bias(norm: Any, channels: int, scale: int) -> NDArray[np.int64] | None
 
 
 def bias(module: Neuron | None, channels: int) -> Arrays:
-    """What the neuron adds for each channel: its norm's mean, and the bias that was set; (C,) in 1/64."""
+    """The constant that the neuron adds for each channel: its norm's mean, and the bias that was set; (C,) in 1/64."""
     if module is None:
         return {}
     if module.complex:
@@ -140,7 +141,7 @@ def bias(module: Neuron | None, channels: int) -> Arrays:
 
 
 def _constants(synapse: Any, scale: int) -> Arrays:
-    """What the biases of a synapse add to its sums in each step, (C,) in 1 / scale; nothing where all are 0."""
+    """The constants that a synapse's biases add to its sums in each step, (C,) in 1 / scale; none where all are 0."""
     found: Arrays = {}
     for name, part in zip(("bias", "bias_imag"), _parts_of(synapse), strict=False):
         given = part._checked_bias()
@@ -159,7 +160,7 @@ def _sum(*arrays: Arrays) -> Arrays:
 
 
 def _behind_current(module: Any) -> bool:
-    """Whether a bias of the file acts on the voltage and not on what the neurons receive."""
+    """Tell whether a bias of the file acts on the voltage and not on what the neurons receive."""
     return isinstance(module, SpikingNeuron) and module.kernel.bias_at in module.kernel.states
 
 
@@ -211,7 +212,7 @@ def _common(block: SpikingBlock, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _begin(block: Any) -> None:
-    """What comes before the description of a block with a synapse."""
+    """Prepare the description of a block with a synapse."""
     block._link()
     look_at(block)
 
@@ -309,7 +310,7 @@ def output(block: Any) -> exchange.Dense:
 
 
 def _fed_back(block: Any, synapse: Any, constants: Arrays) -> dict[str, Any]:
-    """What blocks with feedback share; `constants` are received by the neurons in every step."""
+    """The fields that all blocks with feedback have; the neurons receive `constants` in every step."""
     scale = _scale(block.neuron)
     own = _constants(synapse, scale)
     if block.bias is not None:

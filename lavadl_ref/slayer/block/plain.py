@@ -14,10 +14,16 @@ def _signal(block: Block, x: Tensor) -> Tensor:
 
 
 class Flatten(Block):
-    """(N, C, H, W, T) to (N, C * H * W, T)."""
+    """(N, C, H, W, T) to (N, C * H * W, T).
+
+    Examples
+    --------
+    >>> Flatten()(torch.ones(4, 2, 3, 3, 10)).shape
+    torch.Size([4, 18, 10])
+    """
 
     def forward(self, x: Tensor) -> Output:
-        """Flatten all but batch and time."""
+        """Flatten all of `x` (N, C, ..., T) but batch and time."""
         _signal(self, x)
         y = x.movedim(-1, 0).flatten(2).movedim(0, -1)
         self.shape = torch.Size([y.shape[1], 1, 1])
@@ -33,6 +39,12 @@ class Average(Block):
         Number of groups; must divide the number of channels.
     count_log : bool
         Whether to return the event rate too.
+
+    Examples
+    --------
+    >>> Average(2)(torch.tensor([[[1.0], [0.0], [1.0], [1.0]]]))
+    tensor([[[0.5000],
+             [1.0000]]])
     """
 
     def __init__(self, num_outputs: int, count_log: bool = False) -> None:
@@ -40,7 +52,7 @@ class Average(Block):
         self.num_outputs = _validate.integer(num_outputs, "num_outputs", 1)
 
     def forward(self, x: Tensor) -> Output:
-        """Average the channels of `x`."""
+        """Average the channels of `x` (N, C, ..., T)."""
         _validate.with_fractions(_signal(self, x), "input of an Average block")
         size = x.movedim(-1, 0).flatten(2).shape[2]
         if size % self.num_outputs:
@@ -59,6 +71,11 @@ class TimeDecimation(Block):
         A power of two.
     count_log : bool
         Whether to return the event rate too.
+
+    Examples
+    --------
+    >>> TimeDecimation(2)(torch.tensor([[[1.0, 0.0, 1.0, 1.0]]]))
+    tensor([[[0.5000, 1.0000]]])
     """
 
     def __init__(self, factor: int, count_log: bool = False) -> None:

@@ -24,7 +24,7 @@ from lavadl_ref.slayer.utils.quantize import clipped
 
 
 class FeedbackBlock(SpikingBlock):
-    """A block of neurons that hear each other: s[t] = f(z[t] + R s[t-1]).
+    """A block of recurrent neurons: s[t] = f(z[t] + R s[t-1]).
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class FeedbackBlock(SpikingBlock):
 
     @property
     def persistent_state(self) -> bool:
-        """Whether the neurons keep their state from call to call."""
+        """Tell whether the neurons keep their state from call to call."""
         return self._persists
 
     @persistent_state.setter
@@ -121,7 +121,7 @@ class FeedbackBlock(SpikingBlock):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _feed_back(self, z: Any, weight: Any, synapse: Any = None) -> Output:
-        """What leaves the block for weighted sums `z` and feedback `weight`, which is that of `synapse`."""
+        """The output of the block for weighted sums `z` and feedback `weight`, which is that of `synapse`."""
         neuron = self.neuron
         last = self.spike_state if self._persists else None
         some = z[0] if isinstance(z, tuple) else z
@@ -131,12 +131,12 @@ class FeedbackBlock(SpikingBlock):
             spikes = sent = _stepped(neuron, z, weight, last)
         else:
             spikes = neuron(z, weight, last)
-            sent = neuron._dropped(spikes)
+            sent = neuron.dropped(spikes)
         if watched(synapse):
             _show(synapse, spikes, last)
         if self._persists:
             self.spike_state = spikes[..., -1].detach()
-        return self._sent(sent)
+        return self.sent(sent)
 
 
 def _with_bias(z: Tensor, synapse: Any) -> Tensor:
@@ -230,7 +230,7 @@ class AbstractRecurrent(FeedbackBlock):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether the feedback is trained."""
+        """Tell whether the feedback is trained."""
         return self._trains_feedback
 
     @requires_grad.setter
@@ -255,7 +255,7 @@ class AbstractKWTA(FeedbackBlock):
 
         R = (1 + a) I - 1,    b = threshold (N - 2 K) / N / 64
 
-    both quantised as weights are.  Resonators hear R and b in the part that fires them.
+    both quantised as weights are.  Resonators receive R and b in the part that brings them to their threshold.
 
     Parameters
     ----------
@@ -309,7 +309,7 @@ class AbstractKWTA(FeedbackBlock):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether the self-excitation is trained."""
+        """Tell whether the self-excitation is trained."""
         return self.self_excitation.requires_grad
 
     @requires_grad.setter
@@ -330,7 +330,9 @@ class AbstractKWTA(FeedbackBlock):
         """R, (out, out), as it is applied."""
         self.clamp()
         size = self.num_neurons
-        return self.neuron.quantize_8bit((1 + self.self_excitation) * torch.eye(size) - torch.ones(size, size))
+        wanted = (1 + self.self_excitation) * torch.eye(size) - torch.ones(size, size)
+        applied: Tensor = self.neuron.quantize_8bit(wanted)
+        return applied
 
     @property
     def _uniform(self) -> _feedback.Uniform:
@@ -342,11 +344,12 @@ class AbstractKWTA(FeedbackBlock):
     @property
     def offset(self) -> Tensor:
         """b, (1,), as it is applied."""
-        return self.neuron.quantize_8bit(self._wanted_offset())
+        applied: Tensor = self.neuron.quantize_8bit(self._wanted_offset())
+        return applied
 
     def _wanted_offset(self) -> Tensor:
-        share = (self.num_neurons - 2 * self.num_winners) / self.num_neurons
-        return torch.tensor([self.neuron.threshold * share / self.neuron.w_scale])
+        fraction = (self.num_neurons - 2 * self.num_winners) / self.num_neurons
+        return torch.tensor([self.neuron.threshold * fraction / self.neuron.w_scale])
 
     def forward(self, x: Tensor) -> Output:
         """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""

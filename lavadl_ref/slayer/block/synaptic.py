@@ -75,7 +75,7 @@ class AbstractInput(SpikingBlock):
         self.shape = value
 
     def _scaled(self, x: Tensor) -> Tensor:
-        """What drives the neurons."""
+        """The input of the neurons."""
         _validate.tensor(x, "input of an Input block", 3, "(N, C, ..., T)")
         if isinstance(self.neuron, Neuron) and x.is_floating_point() and x.dtype != torch.float32:
             raise TypeError(f"input of an Input block must be float32, or whole numbers, got {x.dtype}")
@@ -100,7 +100,7 @@ class AbstractInput(SpikingBlock):
         """Spikes of `x` (N, C, ..., T)."""
         z = self._scaled(x)
         if self.neuron is not None:
-            return self._sent(self.neuron.driven(z) if isinstance(self.neuron, Neuron) else self.neuron(z))
+            return self.sent(self.neuron.driven(z) if isinstance(self.neuron, Neuron) else self.neuron(z))
         self.shape = x.shape[1:-1]
         return self._counted(self._shifted(z))
 

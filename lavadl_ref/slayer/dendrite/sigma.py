@@ -24,6 +24,12 @@ class Sigma(Stateful):
         (N, C, *spatial) float64, the sum so far where it persists; one element where it is the same for all.
     shape : torch.Size or None
         Shape of the first input without batch and time.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Sigma()(torch.tensor([[[1.0, 0.0, 0.5]]])).tolist()
+    [[[1.0, 1.0, 1.5]]]
     """
 
     _what = "sigma"

@@ -25,7 +25,7 @@ TEXTS = {
 TEXTS["scale_grad"] = TEXTS["tau_grad"]
 
 #: Values of the example.
-VALUES = {"threshold": "1", "threshold_step": "0.5", "period": "8"}
+VALUES = {"threshold": "1", "threshold_step": "0.5", "period": "8", "activation": "torch.relu"}
 
 
 def describe_parameters(cls: Any) -> None:
@@ -78,19 +78,19 @@ def _also(names: list[str]) -> str:
 
 
 def _example(cls: Any, names: list[str]) -> list[str]:
-    required = [name for name in names if _is_required(cls, name)]
-    arguments = ", ".join(f"{name}={VALUES.get(name, '0.1')}" for name in required)
     given = "(x, x)" if cls.kernel.complex else "x"
     return [
         ">>> import torch",
         f">>> from {cls.__module__} import Neuron",
-        *f">>> neuron = Neuron({arguments})".replace("(", "(\n...     ").replace(", thr", ",\n...     thr").split("\n"),
+        f">>> neuron = Neuron(**{example_arguments(cls)})",
         ">>> x = torch.ones(4, 2, 10)  # four samples, two channels, ten steps",
         f">>> neuron({given}).shape",
         "torch.Size([4, 2, 10])",
     ]
 
 
-def _is_required(cls: Any, name: str) -> bool:
-    parameter = inspect.signature(cls.__init__).parameters[name]
-    return parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+def example_arguments(cls: Any) -> str:
+    """The arguments that the constructor of a neuron needs, as the source of a dictionary."""
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    return "{" + ", ".join(f'"{name}": {VALUES.get(name, "0.1")}' for name in needed) + "}"

@@ -1,4 +1,4 @@
-"""What resonators share: the rotation's two parameters, from period and decay."""
+"""The base of the resonators: the rotation's two parameters, from period and decay."""
 
 from __future__ import annotations
 
@@ -174,9 +174,10 @@ class Resonant(spiking.Neuron):
         gained = torch.hypot(self.sin_decay.detach(), self.cos_decay.detach()) > LARGEST + 0.5
         return {**super()._beyond(), "sin_decay": gained | (sine < 1), "cos_decay": gained | (cosine < 0)}
 
-    def _decay(self, name: str) -> Tensor:
+    def applied_decay(self, name: str) -> Tensor:
+        """The rounded decay, sine or cosine with a straight-through gradient, kept in range while it is trained."""
         if name not in ("sin_decay", "cos_decay"):
-            return super()._decay(name)
+            return super().applied_decay(name)
         self._finite(name)
         if self.requires_grad:
             self._clamp_rotation()
@@ -184,7 +185,7 @@ class Resonant(spiking.Neuron):
 
     @property
     def decay(self) -> Any:
-        """What the rounded rotation takes off the state in one step, 0 to 1."""
+        """The fraction of the state that the rounded rotation takes off in one step, 0 to 1."""
         return 1 - np.hypot(self.cx_sin_decay, self.cx_cos_decay) / self.p_scale
 
     @property

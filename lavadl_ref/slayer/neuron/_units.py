@@ -13,7 +13,7 @@ LARGEST_SCALE = 1 << 24  #: beyond, float32 has no multiples of 1 / scale beside
 
 
 def power_of_two(scale: float) -> bool:
-    """Whether multiplying by `scale` is exact."""
+    """Tell whether multiplying by `scale` is exact."""
     return math.isfinite(scale) and scale > 0 and math.frexp(scale)[0] == 0.5
 
 
@@ -46,7 +46,7 @@ class Units:
 
     @property
     def same(self) -> bool:
-        """Whether both are the same, and nothing is multiplied."""
+        """Tell whether both are the same, and nothing is multiplied."""
         return self._ratio == 1
 
     def up(self, x: Tensor) -> Tensor:

@@ -12,9 +12,6 @@ from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT
 __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
-neuron_params = neuron_params_of(__name__, "ADRF_PHASE", period_and_decay)
-
-
 class Neuron(AdaptiveResonant):
     """Adaptive resonate-and-fire neuron.
 
@@ -33,8 +30,11 @@ class Neuron(AdaptiveResonant):
     kernel = adrf.FAMILY
 
     def spike(self, real: Tensor, imag: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
-        """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included.
+        """Spikes of the states (N, C, ..., T) that `dynamics` returned, with the surrogate gradient; dropout included.
 
         The imaginary part before the first step is the one that `dynamics` started from.
         """
         return self._crossed(real, imag, threshold + refractory)
+
+
+neuron_params = neuron_params_of(__name__, adrf.FAMILY.name, period_and_decay)

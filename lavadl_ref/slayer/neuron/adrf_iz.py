@@ -12,9 +12,6 @@ from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT
 __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
-neuron_params = neuron_params_of(__name__, "ADRF_IZHIKEVICH", period_and_decay)
-
-
 class Neuron(AdaptiveResonant):
     """Adaptive resonate-and-fire neuron that spikes on its imaginary part.
 
@@ -33,5 +30,8 @@ class Neuron(AdaptiveResonant):
     kernel = adrf_iz.FAMILY
 
     def spike(self, real: Tensor, imag: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
-        """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included."""
+        """Spikes of the states (N, C, ..., T) that `dynamics` returned, with surrogate gradient; dropout included."""
         return self._fired(imag, threshold + refractory)
+
+
+neuron_params = neuron_params_of(__name__, adrf_iz.FAMILY.name, period_and_decay)

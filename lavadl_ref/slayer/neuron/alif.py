@@ -16,9 +16,6 @@ from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT
 __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
-neuron_params = neuron_params_of(__name__, "ALIF")
-
-
 class Neuron(spiking.Adaptive):
     """Adaptive leaky integrate-and-fire neuron.
 
@@ -51,5 +48,8 @@ class Neuron(spiking.Adaptive):
         self._register_adaptation(threshold_decay, refractory_decay)
 
     def spike(self, voltage: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
-        """Spikes of what `dynamics` returned without the current, with the surrogate gradient; dropout included."""
+        """Spikes of the states (N, C, ..., T) that `dynamics` returned, without the current; dropout included."""
         return self._fired(voltage, threshold + refractory)
+
+
+neuron_params = neuron_params_of(__name__, alif.FAMILY.name)

@@ -1,4 +1,4 @@
-"""What all spiking neurons share: scales, threshold, quantisers, lazily shaped decays, persistent state."""
+"""The base of all neurons: scales, threshold, quantisers, lazily shaped decays, persistent state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Decay = float | tuple[float, float] | list[float] | NDArray[np.floating]
 
 
 def _outside(parameter: Tensor, low: float, high: float) -> Tensor:
-    """Where the nearest integer is not within `low` and `high`."""
+    """A mask of the elements whose nearest integer is not within `low` and `high`."""
     nearest = parameter.detach().round()
     return (nearest < low) | (nearest > high)
 
@@ -73,7 +73,7 @@ class Neuron(Persistent, LazyShapes):
         raise NotImplementedError
 
     def dynamics(self, input: Tensor) -> tuple[Tensor, ...]:
-        """The states over time."""
+        """The states over time, each of the shape of `input` (N, C, ..., T)."""
         raise NotImplementedError
 
     family: str = ""  #: the name of its family in a ``.net`` file
@@ -140,7 +140,7 @@ class Neuron(Persistent, LazyShapes):
         value = _validate.real(value, name)
         if not math.isfinite(value):
             raise ValueError(f"{name} must be finite, got {value}")
-        level = int(value * self.w_scale) / self.w_scale
+        level: float = int(value * self.w_scale) / self.w_scale
         self._asked[name] = value
         if value > 0 and level == 0:
             self._warn(name, value, level)
@@ -178,7 +178,7 @@ class Neuron(Persistent, LazyShapes):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
     def quantize_8bit(self, weight: Tensor, descale: bool = False) -> Tensor:
@@ -270,8 +270,8 @@ class Neuron(Persistent, LazyShapes):
     def _loaded(self, name: str, value: Tensor) -> None:
         self._ranges.pop(name, None)
 
-    def _observe(self, input: Tensor) -> None:
-        """Note the shape of the first input, draw per-channel decays, drop states of another batch."""
+    def observe(self, input: Tensor) -> None:
+        """Note the shape of the first input (N, C, ..., T), draw per-channel decays, drop states of another batch."""
         layout_of(input)  # an unusable input must not fix the shape
         shape = input.shape[1:-1]
         if self.shape is None:
@@ -330,11 +330,12 @@ class Neuron(Persistent, LazyShapes):
                 f"thresholds are truncated to multiples of 1/{self.w_scale}"
             )
 
-    def _dropped(self, spikes: Tensor) -> Tensor:
+    def dropped(self, spikes: Tensor) -> Tensor:
+        """`spikes` (N, C, ..., T) behind the dropout, where there is one."""
         return spikes if self.drop is None else self.drop(spikes)
 
     def _quantised(self) -> dict[str, Any]:
-        """What became of the parameters that were asked for, in the same units."""
+        """The values that the parameters became, in the units that they were asked for in."""
         return {"threshold": self.threshold}
 
     def extra_repr(self) -> str:

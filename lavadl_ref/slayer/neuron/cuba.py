@@ -22,9 +22,6 @@ __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 _EXACT = 1 << 24  #: integers up to here are the same in float32
 
 
-neuron_params = neuron_params_of(__name__, "CUBA")
-
-
 class Neuron(spiking.Neuron):
     """Current-based leaky integrate-and-fire neuron.
 
@@ -56,7 +53,7 @@ class Neuron(spiking.Neuron):
 
     @property
     def threshold_eps(self) -> float:
-        """What Lava-DL adds to the threshold where it compares: less than a unit, so that v > threshold."""
+        """The margin that Lava-DL adds to the threshold where it compares: less than a unit, so that v > threshold."""
         return 0.01 / float(self.s_scale)
 
     @threshold_eps.setter
@@ -95,13 +92,14 @@ class Neuron(spiking.Neuron):
     def _integrated(self, x: Tensor, state: str, threshold: int | None) -> tuple[Tensor, bool]:
         """One of the two leaky integrators on its own, in units of 1, and whether float32 rounded its values."""
         held = self._held(f"{state}_state") if self.persistent_state else None
-        y, after, rounded = LeakyIntegrator.apply(self._units.up(x), self._decay(f"{state}_decay"), held, threshold)
+        decay = self.applied_decay(f"{state}_decay")
+        y, after, rounded = LeakyIntegrator.apply(self._units.up(x), decay, held, threshold)
         if self.persistent_state:
             self._hold(f"{state}_state", after)
         return self._units.down(y), rounded
 
     def spike(self, voltage: Tensor) -> Tensor:
-        """Spikes of a voltage from `dynamics`, with the surrogate gradient; dropout included."""
+        """Spikes of a voltage (N, C, ..., T) from `dynamics`, with the surrogate gradient; dropout included."""
         return self._fired(voltage, self._real_level())
 
     def _spikes(self, input: Signal) -> Tensor:
@@ -110,11 +108,11 @@ class Neuron(spiking.Neuron):
             return self.spike(self.dynamics(input)[1])
         ((x,), _) = self._parts(input)
         self._check_fires((x,))
-        return self._dropped(self._run((x,), traces=False, bias=self._bias(x))[0])
+        return self.dropped(self._run((x,), traces=False, bias=self._bias(x))[0])
 
     @property
     def _norm_is_bias(self) -> bool:
-        """Whether the norm, if there is one, is a bias of the voltage that integers hold."""
+        """Tell whether the norm, if there is one, is a bias of the voltage that integers hold."""
         norm = self.norm
         if norm is None:
             return True
@@ -154,3 +152,6 @@ class Neuron(spiking.Neuron):
         if observing:
             self.norm.observe(traces[0].detach())
         return spikes
+
+
+neuron_params = neuron_params_of(__name__, cuba.FAMILY.name)

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from lavadl_ref.slayer._bridge.autograd import empty_like
+from lavadl_ref.slayer._bridge.function import Function
 from lavadl_ref.slayer.utils import _validate
 
 
-class _Product(torch.autograd.Function):
+class _Product(Function):
     """``input * keep`` in memory that is used again; no gradient to `keep`."""
 
     @staticmethod

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lavadl_ref.slayer._bridge.function import Function
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.quantize import clipped
@@ -29,7 +30,7 @@ def _broadcast(value: Tensor, ndim: int) -> Tensor:
     return value.reshape(1, -1, *[1] * (ndim - 2))
 
 
-class _Mean(torch.autograd.Function):
+class _Mean(Function):
     """The mean of each channel, (C,).
 
     Torch's gradient of a mean fills a tensor whose memory has time innermost, and all that meets it is strided from
@@ -43,11 +44,11 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        share = grads[0] * (ctx.shape[1] / math.prod(ctx.shape))
-        return _broadcast(share, len(ctx.shape)).expand(ctx.shape)
+        per_value = grads[0] * (ctx.shape[1] / math.prod(ctx.shape))
+        return _broadcast(per_value, len(ctx.shape)).expand(ctx.shape)
 
 
-class _Less(torch.autograd.Function):
+class _Less(Function):
     """`_less` with gradients: that of the input is the incoming one itself."""
 
     @staticmethod
@@ -149,13 +150,13 @@ class MeanOnlyBatchNorm(LazyShapes):
         return _less(inp, self._hooked(self._mean(inp)))
 
     def subtracted(self, mean: Tensor) -> Tensor:
-        """What `forward` subtracts in training from an input whose channels have these means, (C,)."""
+        """The value that `forward` subtracts in training from an input whose channels have these means, (C,)."""
         self._allocate(mean.numel())
         self._gather(mean)
         return self._hooked(mean)
 
     def offset(self, inp: Tensor) -> Tensor:
-        """What evaluation adds to `inp` (N, C, ..., T): minus the running mean, (1, C, 1, ...)."""
+        """The offset that evaluation adds to `inp` (N, C, ..., T): minus the running mean, (1, C, 1, ...)."""
         self._allocate(inp.shape[1])
         return -_broadcast(self._hooked(self.running_mean), inp.ndim)
 
@@ -181,7 +182,9 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
 
     Notes
     -----
-    The variance is that of the whole tensor, about its one mean: a layer has one weight exponent.
+    The variance is that of the whole tensor, about its one mean: a layer has one weight exponent.  The running variance
+    gathers it times n / (n + 1), n being the number of values of a channel, as Lava-DL does: a little less than the
+    variance of the batch, where the unbiased estimate, n / (n - 1) times it, would be a little more.
     """
 
     def __init__(
@@ -217,7 +220,7 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
         return {**super()._beyond(), "running_var": self._wanted(self.running_var.detach()) > self.weight_exp_bits}
 
     def std(self, var: Tensor) -> Tensor:
-        """What is divided by where the variance is `var`: a power of two, of the shape of `var`."""
+        """The divisor where the variance is `var`: a power of two, of the shape of `var`."""
         return torch.pow(2.0, self._exponent(var))
 
     @property
@@ -235,8 +238,9 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
             var = inp.var(unbiased=False).reshape(1)
             if self.update:
                 samples = inp.numel() / inp.shape[1]
-                unbiased = var.detach() * samples / (samples + 1)
+                # n / (n + 1) as Lava-DL has it; the unbiased estimate would be n / (n - 1)
+                gathered = var.detach() * samples / (samples + 1)
                 with torch.no_grad():
-                    self.running_var = (1 - self.momentum) * self.running_var + self.momentum * unbiased
+                    self.running_var = (1 - self.momentum) * self.running_var + self.momentum * gathered
         # a power of two: the division is exact, and the exponent has no gradient
         return centred / self.std(var.detach())

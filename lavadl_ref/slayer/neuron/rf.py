@@ -13,9 +13,6 @@ TAU_RHO_MULT: float = 0.5
 SCALE_RHO_MULT: float = 10
 
 
-neuron_params = neuron_params_of(__name__, "RF_PHASE", period_and_decay)
-
-
 class Neuron(Resonant):
     """Resonate-and-fire neuron.
 
@@ -33,8 +30,11 @@ class Neuron(Resonant):
     kernel = rf.FAMILY
 
     def spike(self, real: Tensor, imag: Tensor) -> Tensor:
-        """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included.
+        """Spikes of the states (N, C, ..., T) that `dynamics` returned, with the surrogate gradient; dropout included.
 
         The imaginary part before the first step is the one that `dynamics` started from.
         """
         return self._crossed(real, imag, self._real_level())
+
+
+neuron_params = neuron_params_of(__name__, rf.FAMILY.name, period_and_decay)

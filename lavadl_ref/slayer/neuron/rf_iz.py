@@ -12,9 +12,6 @@ from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT
 __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
-neuron_params = neuron_params_of(__name__, "RF_IZHIKEVICH", period_and_decay)
-
-
 class Neuron(Resonant):
     """Resonate-and-fire neuron in the way of Izhikevich.
 
@@ -32,5 +29,8 @@ class Neuron(Resonant):
     kernel = rf_iz.FAMILY
 
     def spike(self, real: Tensor, imag: Tensor) -> Tensor:
-        """Spikes of what `dynamics` returned, with the surrogate gradient; dropout included."""
+        """Spikes of the states (N, C, ..., T) that `dynamics` returned, with surrogate gradient; dropout included."""
         return self._fired(imag, self._real_level())
+
+
+neuron_params = neuron_params_of(__name__, rf_iz.FAMILY.name, period_and_decay)

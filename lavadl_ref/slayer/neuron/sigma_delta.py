@@ -25,7 +25,7 @@ Activation = Callable[[Tensor], Tensor]
 
 
 def identity(input: Tensor) -> Tensor:
-    """`input` itself: the activation of a linear sigma-delta neuron."""
+    """`input`, of any shape, itself: the activation of a linear sigma-delta neuron."""
     return input
 
 
@@ -145,6 +145,12 @@ class Neuron(base.Neuron):
         If the activation is not callable.
     ValueError
         For parameters that are not finite or of the wrong form.
+
+    Examples
+    --------
+    >>> neuron = Neuron(threshold=0.5, activation=identity)
+    >>> neuron(torch.tensor([[[1.0, 0.25, 0.25, 0.0]]])).tolist()  # the two changes of 0.25 are sent as one
+    [[[1.0, 0.0, 0.5, 0.0]]]
     """
 
     kernel = sigma_delta.FAMILY
@@ -198,7 +204,7 @@ class Neuron(base.Neuron):
 
     @property
     def persistent_state(self) -> bool:
-        """Whether a call starts from the state after the last one."""
+        """Tell whether a call starts from the state after the last one."""
         return self._persistent
 
     @persistent_state.setter
@@ -215,7 +221,7 @@ class Neuron(base.Neuron):
 
     @property
     def cum_error(self) -> bool:
-        """Whether the sum of all changes since the last message is compared with the threshold."""
+        """Tell whether the sum of all changes since the last message is compared with the threshold."""
         return self.delta.cum_error
 
     @cum_error.setter
@@ -237,12 +243,13 @@ class Neuron(base.Neuron):
 
     def _mantissas(self) -> np.ndarray[Any, Any]:
         self.clamp()  # as forward does: an optimiser may have left the range
-        return (self.delta._levels().detach() * self.w_scale).numpy().astype(np.int64)
+        levels: np.ndarray[Any, Any] = (self.delta._levels().detach() * self.w_scale).numpy()
+        return levels.astype(np.int64)
 
     @property
     def scale(self) -> int:
         """Integers per unit of weight."""
-        return self.w_scale
+        return int(self.w_scale)
 
     @property
     def device_params(self) -> dict[str, Any]:
@@ -320,7 +327,7 @@ class Neuron(base.Neuron):
         sigma, value : Tensor
             Shape of `input`.
         """
-        self._observe(input)
+        self.observe(input)
         sigma = self.sigma(input)
         value = sigma if self.norm is None else self.norm(sigma)
         if self.bias_is_set:
@@ -334,11 +341,11 @@ class Neuron(base.Neuron):
 
     def driven(self, input: Tensor) -> Tensor:
         """The changes of the network's own input (N, C, ..., T), without sum, bias and activation."""
-        self._observe(input)
-        return self._dropped(self.delta(input))
+        self.observe(input)
+        return self.dropped(self.delta(input))
 
     def _fusible(self, input: Tensor) -> bool:
-        """Whether one kernel does all that lies between input and message, and nobody waits for what is between."""
+        """Tell whether one kernel can do all between input and message: no hook waits for what is between."""
         parts = [part for part in (self.sigma, self.delta, self.norm) if part is not None]
         return (
             input.numel() > 0
@@ -356,7 +363,7 @@ class Neuron(base.Neuron):
         OutOfRange
             Where the parts, one after the other, have to decide.
         """
-        self._observe(input)
+        self.observe(input)
         held = [*self.sigma._started(input), *self.delta._started(input)]
         self.delta._draw(input)
         levels, bias = self.delta._levels(), self.quantised_bias if self.bias_is_set else None
@@ -385,7 +392,7 @@ class Neuron(base.Neuron):
         layout_of(input)
         if self._fusible(input):
             try:
-                return self._dropped(self._messages(input))
+                return self.dropped(self._messages(input))
             except OutOfRange:
                 pass
-        return self._dropped(self.delta(self.dynamics(input)[1]))
+        return self.dropped(self.delta(self.dynamics(input)[1]))

@@ -19,6 +19,7 @@ from lavadl_ref._assigned import Constant
 from lavadl_ref.slayer._bounds import bounds_of
 from lavadl_ref.slayer._bridge import feedback as _feedback
 from lavadl_ref.slayer._bridge.autograd import Layout, Neurons, Setting, layout_of
+from lavadl_ref.slayer._bridge.function import Function
 from lavadl_ref.slayer._bridge.spike import PhaseSpike, Spike
 from lavadl_ref.slayer.neuron import _units, base
 from lavadl_ref.slayer.neuron._docstrings import describe_parameters
@@ -33,7 +34,7 @@ SCALE_RHO_MULT: float = 0.1
 Signal = Tensor | tuple[Tensor, Tensor]
 
 
-class _Rounded(torch.autograd.Function):
+class _Rounded(Function):
     """`_nearest`, with the gradient of a clamp."""
 
     @staticmethod
@@ -220,7 +221,7 @@ class Neuron(base.Neuron):
 
     @property
     def _apart(self) -> bool:
-        """Whether the surrogate is not the kernel's: slopes of a graded phase have different units."""
+        """Tell whether the surrogate is not the kernel's: slopes of a graded phase have different units."""
         return self._rescales and self.by_phase and self.graded_spike
 
     @property
@@ -228,7 +229,7 @@ class Neuron(base.Neuron):
         """The threshold in the integers of states."""
         return self._mantissa("threshold") * (self.s_scale // self.w_scale) if self.fires else NEVER
 
-    def _decay(self, name: str) -> Tensor:
+    def applied_decay(self, name: str) -> Tensor:
         """The rounded decay with a straight-through gradient, kept in range while it is trained."""
         parameter = self._finite(name)
         if self.requires_grad:
@@ -247,7 +248,7 @@ class Neuron(base.Neuron):
 
     def _cx(self, name: str) -> Any:
         """The decay as the device has it: a numpy int64, or an array with one per channel."""
-        values: NDArray[np.int64] = self._decay(name).detach().numpy().astype(np.int64)
+        values: NDArray[np.int64] = self.applied_decay(name).detach().numpy().astype(np.int64)
         return values[0] if values.size == 1 else values
 
     def _parts(self, input: Signal) -> tuple[tuple[Tensor, ...], Layout]:
@@ -278,7 +279,7 @@ class Neuron(base.Neuron):
             state = getattr(self, name)
             new = new or state is None or state.shape not in ((1,), shape[:-1])
         if new:
-            self._observe(x)
+            self.observe(x)
 
     def _norms(self) -> tuple[Any, ...]:
         """The norm of each part of the input, None where there is none."""
@@ -309,7 +310,8 @@ class Neuron(base.Neuron):
             return None
         if not state.isfinite().all():
             raise ValueError(f"{name} must be finite")
-        return (state.double() * self.s_scale).to(torch.int64)
+        integers: Tensor = (state.double() * self.s_scale).to(torch.int64)
+        return integers
 
     def _hold(self, name: str, state: Tensor) -> None:
         """Keep integers of 1 / s_scale as the persistent state `name`, which is in units of 1."""
@@ -329,7 +331,7 @@ class Neuron(base.Neuron):
             family = family.without_adaptation  # a threshold that is never reached does not adapt
         tau, scale, graded = self._surrogate
         keep, units = self.persistent_state, self._units
-        rows = [self._decay(name) for name in family.decays]
+        rows = [self.applied_decay(name) for name in family.decays]
         if family.bias_at in family.states:
             rows.append(_NO_BIAS if bias is None else bias)
         if self._rescales:
@@ -391,7 +393,7 @@ class Neuron(base.Neuron):
         parts, layout = self._parts(input)
         self._check_fires(parts)
         spikes = self._run(parts, False, layout=layout)[0]
-        return spikes if self.drop is None else self._dropped(spikes)
+        return spikes if self.drop is None else self.dropped(spikes)
 
     def _spikes(self, input: Signal) -> Tensor:
         """`forward` where something stands between input and kernel: a norm, or another scale."""
@@ -400,7 +402,7 @@ class Neuron(base.Neuron):
         if self._apart:
             fired: Tensor = self.spike(*self._run(self._normed(parts), traces=True)[1])
             return fired
-        return self._dropped(self._run(self._normed(parts), traces=False)[0])
+        return self.dropped(self._run(self._normed(parts), traces=False)[0])
 
     def _spikes_of_states(self, *states: Tensor) -> Tensor:
         """Spikes of what `dynamics` returned, each (N, C, ..., T), with the surrogate gradient; dropout included.
@@ -500,7 +502,7 @@ class Neuron(base.Neuron):
         """Spikes where `value` >= `level`; the gradient goes to both."""
         self._check_fires((value,))
         tau, scale, graded = self._surrogate
-        return self._dropped(Spike.apply(value, level, tau, scale, graded, 1))
+        return self.dropped(Spike.apply(value, level, tau, scale, graded, 1))
 
     def _crossed(self, real: Tensor, imag: Tensor, level: Tensor) -> Tensor:
         """Spikes where `imag` comes from below zero while `real` >= `level`."""
@@ -508,7 +510,7 @@ class Neuron(base.Neuron):
         before = self._imag_last
         first = torch.zeros_like(imag[..., 0]) if isinstance(before, int) else before / self.s_scale
         tau, scale, graded = self._surrogate
-        return self._dropped(PhaseSpike.apply(real, imag, level, tau, scale, graded, first, 1))
+        return self.dropped(PhaseSpike.apply(real, imag, level, tau, scale, graded, first, 1))
 
     def _check_fires(self, parts: tuple[Tensor, ...]) -> None:
         if not self.fires:
@@ -549,6 +551,6 @@ def _kind(value: Any) -> str:
 
 
 def _received(weight: _feedback.Weight, spikes: Tensor) -> Tensor:
-    """What each step receives of the spikes one step before, in the shape of `spikes`."""
+    """The sums that each step receives of the spikes one step before, in the shape of `spikes`."""
     sums = _feedback.sent(weight, spikes.flatten(1, -2)).reshape(spikes.shape)
     return torch.nn.functional.pad(sums, (1, 0))[..., :-1]

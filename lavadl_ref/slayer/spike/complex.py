@@ -30,7 +30,7 @@ class Spike(metaclass=_Fixed):
         real, imag : Tensor
             (..., T), a floating dtype; integers and booleans too where spikes are not graded.
         threshold : float or Tensor
-            A number, or one per element of `real`.
+            A number, or one per element of `real`, of its shape.
         tau_rho, scale_rho : float
             Width and height of the surrogate gradient, see `lavadl_kernels.spike.phase_surrogate`.
         graded_spike : bool
@@ -50,6 +50,13 @@ class Spike(metaclass=_Fixed):
         TypeError, ValueError
             If `real` or `imag` is no real tensor with a time axis, or `real` is to become graded spikes and has no
             floating dtype.
+
+        Examples
+        --------
+        >>> import torch
+        >>> real, imag = torch.tensor([2.0, 2.0, 0.0]), torch.tensor([-1.0, 1.0, 1.0])
+        >>> Spike.apply(real, imag, 1.0, 1.0, 1.0, False, 0.0)
+        tensor([0., 1., 0.])
         """
         _validate.tensor(real, "real part of Spike")
         _validate.tensor(imag, "imaginary part of Spike")

@@ -15,7 +15,7 @@ from lavadl_ref.slayer.utils import _validate
 def as_level(value: float | Tensor, signal: Tensor, name: str, axes: int) -> Tensor:
     """A number as precise as the `signal` that is compared with it; a tensor without its gradient.
 
-    A tensor has to expand to the first `axes` axes of the signal.
+    A tensor has to expand to the shape of the first `axes` axes of the signal, which has any shape.
     """
     if isinstance(value, Tensor):
         level, wanted = _validate.tensor(value, name, 0).detach(), signal.shape[:axes]
@@ -58,7 +58,7 @@ class Spike(metaclass=_Fixed):
         voltage : Tensor
             (..., T), a floating dtype; integers and booleans too where spikes are not graded.
         threshold : float or Tensor
-            A number, or one per element of `voltage`; a neuron spikes at voltage >= threshold.
+            A number, or one per element of `voltage`, of its shape; a neuron spikes at voltage >= threshold.
         tau_rho, scale_rho : float
             Width and height of the surrogate gradient: binary spikes get
             scale_rho / (2 tau_rho) * exp(-abs(voltage - threshold) / tau_rho), graded ones
@@ -79,6 +79,11 @@ class Spike(metaclass=_Fixed):
         ------
         TypeError
             If `voltage` is no real tensor, or is to become graded spikes and has no floating dtype.
+
+        Examples
+        --------
+        >>> Spike.apply(torch.tensor([0.5, 1.0, 2.0]), 1.0, 1.0, 1.0, False, None)
+        tensor([0., 1., 1.])
         """
         _validate.tensor(voltage, "voltage of Spike", 0)
         if _validate.flag(graded_spike, "graded_spike"):

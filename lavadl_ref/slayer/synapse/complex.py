@@ -67,7 +67,7 @@ class ComplexLayer(Guarded, FullPrecision):
 
     @property
     def weight_norm_enabled(self) -> bool:
-        """Whether length and direction of the weights are trained."""
+        """Tell whether length and direction of the weights are trained."""
         return self.real.weight_norm_enabled
 
     @weight_norm_enabled.setter
@@ -111,7 +111,14 @@ class ComplexLayer(Guarded, FullPrecision):
 
 
 class Dense(ComplexLayer):
-    """Complex `synapse.Dense`."""
+    """Complex `synapse.Dense`.
+
+    Examples
+    --------
+    >>> real, imag = Dense(3, 2)(torch.ones(4, 3, 10))
+    >>> imag.shape
+    torch.Size([4, 2, 10])
+    """
 
     synapse = layer.Dense
     real: layer.Dense
@@ -126,24 +133,52 @@ class Dense(ComplexLayer):
 
 
 class Conv(ComplexLayer):
-    """Complex `synapse.Conv`."""
+    """Complex `synapse.Conv`.
+
+    Examples
+    --------
+    >>> real, imag = Conv(2, 3, 3)(torch.ones(4, 2, 8, 8, 10))
+    >>> imag.shape
+    torch.Size([4, 3, 6, 6, 10])
+    """
 
     synapse = layer.Conv
 
 
 class Pool(ComplexLayer):
-    """Complex `synapse.Pool`."""
+    """Complex `synapse.Pool`.
+
+    Examples
+    --------
+    >>> real, imag = Pool(2)(torch.ones(4, 2, 8, 8, 10))
+    >>> imag.shape
+    torch.Size([4, 2, 4, 4, 10])
+    """
 
     synapse = layer.Pool
 
 
 class ConvTranspose(ComplexLayer):
-    """Complex `synapse.ConvTranspose`."""
+    """Complex `synapse.ConvTranspose`.
+
+    Examples
+    --------
+    >>> real, imag = ConvTranspose(2, 3, 3)(torch.ones(4, 2, 8, 8, 10))
+    >>> imag.shape
+    torch.Size([4, 3, 10, 10, 10])
+    """
 
     synapse = layer.ConvTranspose
 
 
 class Unpool(ComplexLayer):
-    """Complex `synapse.Unpool`."""
+    """Complex `synapse.Unpool`.
+
+    Examples
+    --------
+    >>> real, imag = Unpool(2)(torch.ones(4, 2, 8, 8, 10))
+    >>> imag.shape
+    torch.Size([4, 2, 16, 16, 10])
+    """
 
     synapse = layer.Unpool

@@ -37,9 +37,8 @@ def sizes(value: Any) -> tuple[Any, ...]:
 
 def checked(input: Any, synapse: GenericLayer) -> Tensor:
     """`input`, which has to be a tensor (N, C, ..., T)."""
-    plain = isinstance(input, Tensor) and input.ndim >= 3 and input.layout is torch.strided and not input.is_complex()
-    if plain:  # as of every block before: there is nothing to complain of
-        return input
+    if isinstance(input, Tensor) and input.ndim >= 3 and input.layout is torch.strided and not input.is_complex():
+        return input  # as every block before sends it: there is nothing to complain of
     return _validate.tensor(input, f"input of a {type(synapse).__name__} synapse", 3, "(N, C, ..., T)")
 
 
@@ -59,7 +58,7 @@ def frames(x: Tensor, dtype: torch.dtype, what: str) -> Tensor:
 
 
 def unframed(y: Tensor, samples: int, steps: int) -> Tensor:
-    """The inverse of `frames`."""
+    """The inverse of `frames`: (T * N, C, H, W) as (N, C, H, W, T)."""
     return y.reshape(steps, samples, *y.shape[1:]).permute(1, 2, 3, 4, 0)
 
 
@@ -123,7 +122,7 @@ class GenericLayer(FullPrecision):
     def __init__(self, *args: Any, pre_hook_fx: Hook | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.complex = False
-        self._pre_hook_fx = _validate.function(pre_hook_fx, "pre_hook_fx")
+        self._pre_hook_fx: Hook | None = _validate.function(pre_hook_fx, "pre_hook_fx")
         self._mask: Tensor | None = None
 
     def reset_parameters(self) -> None:
@@ -190,7 +189,7 @@ class GenericLayer(FullPrecision):
 
     @property
     def weight_norm_enabled(self) -> bool:
-        """Whether ``weight_g`` and ``weight_v`` are trained instead of ``weight``; assigning switches it."""
+        """Tell whether ``weight_g`` and ``weight_v`` are trained instead of ``weight``; assigning switches it."""
         return "weight_g" in self._parameters
 
     @weight_norm_enabled.setter
@@ -260,7 +259,7 @@ class GenericLayer(FullPrecision):
         ValueError
             If it has another shape.
         """
-        bias = self.bias
+        bias: Tensor | None = self.bias
         if bias is not None and tuple(bias.shape) != (self.out_channels,):
             raise ValueError(f"bias of a synapse must have shape ({self.out_channels},), got {tuple(bias.shape)}")
         return bias
@@ -272,7 +271,8 @@ class GenericLayer(FullPrecision):
         parameter = next((self._parameters[name] for name in names if name in self._parameters), None)
         if parameter is None or parameter.grad is None:
             return 0.0
-        return torch.linalg.vector_norm(parameter.grad).item() / parameter.grad.numel()
+        norm: float = torch.linalg.vector_norm(parameter.grad).item()
+        return norm / parameter.grad.numel()
 
     @property
     def shape(self) -> torch.Size:
@@ -305,6 +305,11 @@ class Dense(GenericLayer, torch.nn.Conv3d):
     ------
     ValueError
         If a size is not a positive integer or tuple of two or three of them.
+
+    Examples
+    --------
+    >>> Dense(3, 2)(torch.ones(4, 3, 10)).shape
+    torch.Size([4, 2, 10])
     """
 
     def __init__(
@@ -333,7 +338,7 @@ class Dense(GenericLayer, torch.nn.Conv3d):
             self.enable_weight_norm()
 
     def _slides(self, input: Tensor) -> bool:
-        """Whether `input` is a frame with more than one place for the weight.
+        """Tell whether `input` is a frame with more than one place for the weight.
 
         Raises
         ------
@@ -361,7 +366,7 @@ class Dense(GenericLayer, torch.nn.Conv3d):
 
 
 def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
-    """What `Dense.forward` returns, for several synapses on the same input: its events are searched once."""
+    """The results of `Dense.forward` for several synapses on one input (N, ..., T), whose events are searched once."""
     checked(input, synapses[0])
     slides = [synapse._slides(input) for synapse in synapses]
     if any(slides):

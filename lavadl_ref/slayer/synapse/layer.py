@@ -98,6 +98,11 @@ class Conv(_Kernel, torch.nn.Conv3d):
         Independent groups of channels.
     weight_scale, weight_norm, pre_hook_fx
         As in `Dense`.
+
+    Examples
+    --------
+    >>> Conv(2, 3, 3)(torch.ones(4, 2, 8, 8, 10)).shape
+    torch.Size([4, 3, 6, 6, 10])
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -107,7 +112,13 @@ class Conv(_Kernel, torch.nn.Conv3d):
 
 
 class ConvTranspose(_Kernel, torch.nn.ConvTranspose3d):
-    """Transposed convolution over height and width; parameters as `Conv`, weight (in, out / groups, kh, kw, 1)."""
+    """Transposed convolution over height and width; parameters as `Conv`, weight (in, out / groups, kh, kw, 1).
+
+    Examples
+    --------
+    >>> ConvTranspose(2, 3, 3)(torch.ones(4, 2, 8, 8, 10)).shape
+    torch.Size([4, 3, 10, 10, 10])
+    """
 
     def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
         """Convolve `input` (N, C, H, W, T) the transposed way; the output has the size that follows."""
@@ -170,6 +181,11 @@ class Pool(_Window, torch.nn.Conv3d):
     Notes
     -----
     A last window that is only partly inside the frame counts, the missing part being zero.
+
+    Examples
+    --------
+    >>> Pool(2)(torch.ones(1, 1, 3, 3, 1)).flatten().tolist()
+    [4.0, 2.0, 2.0, 1.0]
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -194,7 +210,13 @@ class Pool(_Window, torch.nn.Conv3d):
 
 
 class Unpool(_Window, torch.nn.ConvTranspose3d):
-    """Copy each input over a window of its channel: the adjoint of `Pool`, with the same parameters."""
+    """Copy each input over a window of its channel: the adjoint of `Pool`, with the same parameters.
+
+    Examples
+    --------
+    >>> Unpool(2)(torch.ones(4, 2, 8, 8, 10)).shape
+    torch.Size([4, 2, 16, 16, 10])
+    """
 
     def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
         """Unpool `input` (N, C, H, W, T)."""

@@ -89,7 +89,7 @@ class CustomRecurrent:
         ValueError
             `recurrent_mat` does not fit `z`.
         """
-        return neuron._dropped(neuron.recurrent(z, recurrent_mat))
+        return neuron.dropped(neuron.recurrent(z, recurrent_mat))
 
 
 def custom_recurrent_ground_truth_1(z: Signal, neuron: _Neuron, recurrent_synapse: Any) -> Tensor:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from lavadl_ref import _ending
 from lavadl_ref._arguments import positive, whole
 from lavadl_ref.testing._choices import Seeded
-from lavadl_ref.testing.fuzz import _victim
 from lavadl_ref.testing.fuzz._corpus import _STRIDE, DAMAGES, OFTEN, Corpus, Damage, Words, corrupted
 from lavadl_ref.testing.fuzz._processes import STARTING, Limits, outcomes
 from lavadl_ref.testing.fuzz._report import FAILURES, SURVIVED, Outcome, Report
@@ -37,6 +36,8 @@ __all__ = [
     "corrupted",
     "run",
 ]
+
+_VICTIM = f"{__name__}._victim"  # by name: a module that is imported already cannot be run cleanly with -m
 
 
 def run(
@@ -113,7 +114,7 @@ def run(
             files = len(corpus) if isinstance(corpus, Words) else 10_000
         found = []
         failed = 0
-        command = [sys.executable, "-W", "error", "-m", _victim.__name__, str(folder), reader, str(timeout)]
+        command = [sys.executable, "-W", "error", "-m", _VICTIM, str(folder), reader, str(timeout)]
         limits = Limits(megabytes, seconds, timeout)
         for outcome in outcomes(corpus, files, min(workers, files), folder, command, limits):
             found.append(outcome)

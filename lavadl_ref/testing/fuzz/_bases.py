@@ -1,4 +1,4 @@
-"""Whole ``.net`` files for damage to begin from: every family in every kind of layer that can have it."""
+"""Undamaged ``.net`` files, from which damage begins: every family in every kind of layer that can have it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def networks(seed: int) -> list[Network]:
 
 @contextmanager
 def _folder_of_its_own() -> Iterator[None]:
-    """Keep Hypothesis from making its folder where the caller happens to be."""
+    """Keep Hypothesis from making its folder in the current one."""
     from hypothesis import configuration
 
     with _ending.temporary_folder() as folder:

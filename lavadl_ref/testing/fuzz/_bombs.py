@@ -1,6 +1,6 @@
-"""``.net`` files made to hurt: small ones that claim much, links without end, other formats.
+"""``.net`` files made to do harm: small ones that claim much memory, links without end, other formats.
 
-Those that edit a file take the choices, the file and the name of a dataset of numbers.
+Functions that edit a file take a source of choices, the file and the name of a dataset of numbers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The process that reads damaged files: one line asks for one file, one line says what came of it."""
+"""The process that reads damaged files: each line of input names a file, each line of output is its outcome."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any
 from lavadl_ref import exchange
 from lavadl_ref.testing._same import same
 
-ADDRESSES = 2**32  #: bytes of address space, so that nothing else on the machine suffers
+ADDRESSES = 2**32  #: bytes of address space, so that a file cannot take the memory of other processes
 MESSAGE_LIMIT = 1000  #: characters of an error
 
 
 def main(folder: str, reader: str, seconds_each: str) -> None:
-    """Answer until nothing more is asked, or one file takes longer than `seconds_each`."""
+    """Read the files that are named until the input ends, or until one file takes longer than `seconds_each`."""
     os.chdir(folder)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -35,10 +35,10 @@ def main(folder: str, reader: str, seconds_each: str) -> None:
         if not path:
             print("ready", flush=True)
             continue
-        # nothing handles this signal, so it ends the process wherever it is
+        # no handler is set for this signal, so it ends the process whatever it is doing
         signal.setitimer(signal.ITIMER_REAL, float(seconds_each))
         _forget_peak()
-        # of this process alone: others on the machine do not count
+        # processor time of this process, which others on the machine do not lengthen
         start = time.process_time()
         outcome, message = _outcome(read, path, bases[base])
         seconds = time.process_time() - start
@@ -49,7 +49,7 @@ def main(folder: str, reader: str, seconds_each: str) -> None:
 def _outcome(read: Any, path: str, base: exchange.Network) -> tuple[str, str]:
     try:
         with warnings.catch_warnings():
-            # a file that lost its digest may be of Lava-DL
+            # a file without its digest is taken for one of Lava-DL, which is a reason to warn
             warnings.simplefilter("ignore", exchange.ExponentWarning)
             network = read(path)
         exchange.check(network)
@@ -63,7 +63,7 @@ def _outcome(read: Any, path: str, base: exchange.Network) -> tuple[str, str]:
 
 
 def _forget_peak() -> None:
-    """Let the largest memory be counted anew, where the system can."""
+    """Reset the largest memory that the system has counted, where it can."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -71,7 +71,7 @@ def _forget_peak() -> None:
 
 
 def _peak() -> float:
-    """Megabytes that this process held at most."""
+    """The most megabytes that this process has held."""
     try:
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024

@@ -140,7 +140,7 @@ def _to_message(before: Values, given: Values) -> int:
 
 
 def _is_switch(parameters: type, name: str) -> bool:
-    """Whether a parameter is True or False: its field of the NamedTuple is annotated ``bool``."""
+    """Tell whether a parameter is True or False: its field of the NamedTuple is annotated ``bool``."""
     kind = parameters.__annotations__.get(name)
     return getattr(kind, "__forward_arg__", kind) in ("bool", bool)
 

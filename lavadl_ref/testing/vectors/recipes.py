@@ -1,4 +1,4 @@
-"""How golden cases are made, for any family: parameters, states and inputs of each lane."""
+"""The recipes of golden cases, for any family: parameters, states and inputs of each lane."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ Feed = Callable[[Lane, int, Callable[[], dict[str, int]]], dict[str, int]]  # la
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a case is made, for any family."""
+    """The making of a case, for any family."""
 
     name: str
     shows: str

@@ -180,7 +180,7 @@ def test_parameters_of_another_number_of_classes_are_loaded_but_for_the_heads(tm
     net, other = made("yolo_kp", classes=3), made("yolo_kp", classes=5, seed=1)
     torch.save(net.state_dict(), tmp_path / "net.pt")
     head = other.heads[0].weight.clone()
-    with pytest.warns(UserWarning, match="another number of classes or anchors: not loaded are heads.0.weight"):
+    with pytest.warns(UserWarning, match="another number of classes or anchors: heads.0.weight are not loaded"):
         other.load_model(tmp_path / "net.pt")
     assert torch.equal(other.heads[0].weight, head)
     assert torch.equal(other.blocks[3].synapse.weight, net.blocks[3].synapse.weight)

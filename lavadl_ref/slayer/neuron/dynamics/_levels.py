@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge.autograd import Layout, layout_of
+from lavadl_ref.slayer._bridge.function import Function
 from lavadl_ref.slayer.neuron.dynamics._grid import Grid
 
 
@@ -57,7 +58,7 @@ def run(
     return grid.down(threshold), grid.down(refractory)
 
 
-class _Levels(torch.autograd.Function):
+class _Levels(Function):
     """`lavadl_kernels.adaptation.levels` on tensors; the gradient goes to the decays alone."""
 
     @staticmethod
@@ -94,7 +95,7 @@ class _Levels(torch.autograd.Function):
 
 
 def _crossings(imag: Tensor, before: Tensor, layout: Layout) -> Any:
-    """Where the imaginary part, truncated to integers, comes from below zero: (T, M) bool."""
+    """A mask, (T, M) bool, of the steps at which the imaginary part, truncated to integers, comes from below zero."""
     im = layout.lanes(imag)
     if not np.isfinite(im).all():
         raise ValueError("im_input must be finite")

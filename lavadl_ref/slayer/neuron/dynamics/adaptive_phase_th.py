@@ -35,20 +35,13 @@ def dynamics(
         Imaginary part, refractory state and threshold before the first step, one element or (N, C, ...).
     ref_decay, th_decay : Tensor
         (1,) or (C,), 0 to 4096, truncated to integers.
-    th_scale : float
-        Rise of the threshold by a spike, truncated to 1 / w_scale.
-    th0 : float
-        Threshold at rest, truncated to 1 / w_scale.
-    w_scale : int
-        Integers per unit of the state, a power of two.
-    debug : bool
-        Has no effect: there is one implementation.
+    th_scale, th0, w_scale, debug
+        As in `adaptive_threshold.dynamics`.
 
     Returns
     -------
     threshold, refractory : Tensor
-        Shape and dtype of the inputs, as the real part is compared with them.  The gradient takes the spikes as
-        constants: it goes to the decays, not to the inputs.
+        Shape and dtype of the inputs, as the real part is compared with them; gradients as there.
 
     Raises
     ------

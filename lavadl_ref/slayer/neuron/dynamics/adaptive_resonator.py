@@ -43,14 +43,8 @@ def dynamics(
         (1,) or (C,), 0 to 4096, truncated to integers.
     real_state, imag_state, ref_state, th_state : Tensor
         The states before the first step, one element or (N, C, ...).
-    th_scale : float
-        Rise of the threshold by a spike, truncated to 1 / w_scale.
-    th0 : float
-        Threshold at rest, truncated to 1 / w_scale.
-    w_scale : int
-        Integers per unit of the states, a power of two.
-    debug : bool
-        Has no effect: there is one implementation.
+    th_scale, th0, w_scale, debug
+        As in `adaptive_threshold.dynamics`.
 
     Returns
     -------

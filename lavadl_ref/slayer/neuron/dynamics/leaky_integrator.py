@@ -52,5 +52,5 @@ def dynamics(
 
 
 def persistent_state(state: Tensor, spike: Tensor) -> Tensor:
-    """`state` after the last step's `spike`: 0 where there was one."""
+    """`state` (N, C, ...) after the last step's `spike`, of its shape: 0 where there was one."""
     return state.masked_fill(spike > 0, 0)

@@ -67,10 +67,10 @@ def dynamics(
 
 
 def persistent_real_state(real_state: Tensor, spike: Tensor) -> Tensor:
-    """The real part after the last step's `spike`: 0 where there was one."""
+    """The real part (N, C, ...) after the last step's `spike`, of its shape: 0 where there was one."""
     return real_state.masked_fill(spike > 0, 0)
 
 
 def persistent_imag_state(imag_state: Tensor, spike: Tensor, threshold: float, scale: float) -> Tensor:
-    """The imaginary part after the last step's `spike`: threshold - 1 / scale where there was one."""
+    """The imaginary part (N, C, ...) after the last step's `spike`, of its shape: threshold - 1 / scale after one."""
     return torch.where(spike > 0, threshold - 1 / scale, imag_state)
