@@ -134,7 +134,7 @@ def test_a_whole_file_of_something_else_counts_as_missing(tmp_path, content):
         assert files(tmp_path).load(KEY) is None
 
 
-def test_an_empty_folder_in_the_place_of_a_file_is_replaced(tmp_path):
+def test_a_folder_in_the_place_of_a_cache_file_is_warned_of(tmp_path):
     files(tmp_path).save(KEY, "code")
     path = only(tmp_path)
     path.unlink()
@@ -171,7 +171,7 @@ def fails(number):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO])
 @pytest.mark.parametrize("step", ["open", "write", "replace", "listdir"])
-def test_a_disk_that_takes_nothing_is_one_warning(tmp_path, monkeypatch, number, step):
+def test_a_disk_that_takes_nothing_is_warned_of(tmp_path, monkeypatch, number, step):
     files(tmp_path).save("other", "code")
     if step == "open":
         monkeypatch.setattr("builtins.open", fails(number))
@@ -196,7 +196,7 @@ def test_a_disk_that_takes_nothing_is_one_warning(tmp_path, monkeypatch, number,
     assert only(tmp_path).name == files(tmp_path).file("other")
 
 
-def test_parts_that_a_killed_process_left_are_removed(tmp_path):
+def test_the_leftovers_of_a_killed_process_are_removed(tmp_path):
     cache = files(tmp_path)
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
@@ -345,7 +345,7 @@ def test_a_temporary_folder_that_others_can_write_to_is_not_trusted(home, monkey
     assert found.passed_over.endswith("is not a folder that only this user can write to")
 
 
-def test_a_process_without_a_folder_to_write_to_warns(home):
+def test_a_cache_without_a_folder_keeps_nothing(home):
     for folder in ("package", "home", "temporary"):
         spoil(home / folder)
     found = _folders.cache_folders(home / "package")
@@ -358,7 +358,7 @@ def test_a_process_without_a_folder_to_write_to_warns(home):
     assert Files(found, "f", "stamp").load(0) is None
 
 
-def test_a_process_without_temporary_files_has_a_reason(home, monkeypatch):
+def test_a_missing_temporary_folder_is_passed_over(home, monkeypatch):
     spoil(home / "package")
     spoil(home / "home")
     monkeypatch.setattr(_folders.tempfile, "gettempdir", fails(errno.ENOENT))

@@ -18,7 +18,7 @@ def cases(draw):
 
 
 @given(cases())
-def test_forward_shifts_each_lane_by_its_delay(case):
+def test_the_delayed_output_equals_the_oracles(case):
     x, steps = case
     y = delay.forward(x, steps)
     assert y.shape == x.shape
@@ -54,7 +54,7 @@ def test_gradient_to_the_delay_is_the_slope_of_the_signal(case):
 
 
 @given(cases(), st.integers(-15, 15))
-def test_shift_moves_all_lanes_alike(case, steps):
+def test_one_shift_moves_all_lanes(case, steps):
     x, delays = case
     expected = delay.forward(x, np.full(delays.shape, steps))
     np.testing.assert_array_equal(delay.shift(x, steps), expected)

@@ -44,7 +44,7 @@ def threads(request, monkeypatch):
 @example(0, 0.1, 3, 20, 97, 65, False)
 @example(1, 0.1, 7, 5, 40, 130, False)  # several samples in a chunk
 @example(2, 0.5, 1, 3, CHUNK + 100, 8, True)  # one that is longer than a chunk
-def test_events_of_lanes_give_sums_and_gradients_of_the_matrix(seed, density, samples, inputs, steps, outputs, graded):
+def test_events_of_lanes_give_the_matrix_product(seed, density, samples, inputs, steps, outputs, graded):
     rng = np.random.default_rng(seed)
     x = sparse(rng, (samples, inputs, steps), density, graded)
     rows = np.ascontiguousarray(x.transpose(2, 0, 1)).reshape(steps * samples, inputs)
@@ -55,13 +55,13 @@ def test_events_of_lanes_give_sums_and_gradients_of_the_matrix(seed, density, sa
 @example(0, 0.1, CHUNK + 1, 100, 64, False)
 @example(1, 0.9, 3, 600, 130, False)  # more events in a row than 16 bits can sum
 @example(2, 1.0, 1, 1, 1, True)
-def test_events_of_rows_give_sums_and_gradients_of_the_matrix(seed, density, rows, inputs, outputs, graded):
+def test_events_of_rows_give_the_matrix_product(seed, density, rows, inputs, outputs, graded):
     rng = np.random.default_rng(seed)
     x = sparse(rng, (rows, inputs), density, graded)
     check(x, events.of_rows(x), x, outputs, rng)
 
 
-def test_sums_of_equal_weights_of_the_largest_magnitude_are_exact():
+def test_many_equal_weights_of_the_largest_magnitude_are_summed_exactly():
     for mantissa in (-128, 127):
         weight = np.full((3, 1000), mantissa / 32, np.float32)
         z = events.forward(events.of_rows(np.ones((2, 1000), np.float32)), events.table(weight), 3)
@@ -102,7 +102,7 @@ def test_lists_of_events_do_not_depend_on_threads(threads):
     np.testing.assert_array_equal(dense(found), events.matrix(found))
 
 
-def test_weights_that_are_no_mantissas_stay_float32():
+def test_weights_that_are_no_mantissas_have_another_table():
     fine = np.array([[-4.0, 127 / 32, 0.0]], np.float32)
     assert events.table(fine).dtype == np.uint8
     for value in (4.0, -4.03125, 1 / 64, 0.1, 1e30, -1e30, 2.0**33):
@@ -113,7 +113,7 @@ def test_weights_that_are_no_mantissas_stay_float32():
         assert events.table(np.array([[0.5, value]], np.float32)) is None
 
 
-def test_inputs_that_are_not_finite_give_the_full_product():
+def test_inputs_that_are_not_finite_give_what_a_product_gives():
     weight = np.array([[1.0, 0.0, -0.5], [2.0, 1.0, 1.0]], np.float32)
     for values in ([np.inf, 1, 0], [np.nan, np.nan, 0], [1, np.inf, -np.inf], [np.inf, np.inf, 0]):
         x = np.array([values, [1, 0, 1]], np.float32)
@@ -131,7 +131,7 @@ def test_gradients_that_are_not_finite_are_refused_by_events():
         assert events.weight_gradient(found, grad) is None
 
 
-def test_empty_matrices_have_no_events():
+def test_events_of_nothing_give_zeros():
     found = events.of_rows(np.zeros((0, 5), np.float32))
     weight = np.ones((4, 5), np.float32)
     assert events.forward(found, events.table(weight), 4).shape == (0, 4)
@@ -139,7 +139,7 @@ def test_empty_matrices_have_no_events():
     assert found.density == 0
 
 
-def test_sizes_that_fit_16_bits_can_be_listed():
+def test_the_lists_hold_what_fits():
     assert events.fits(32, 2312, 300)
     assert not events.fits(1, 65537, 1)
     assert not events.fits(1, 1, 65537)
@@ -147,7 +147,7 @@ def test_sizes_that_fit_16_bits_can_be_listed():
 
 
 @pytest.mark.parametrize("length", [STRETCH, STRETCH + 1, 3 * STRETCH - 1])
-def test_an_event_is_found_at_every_place_of_a_stretch(length):
+def test_an_event_at_any_place_of_a_stretch_is_listed(length):
     for i in range(length):
         x = np.zeros((1, length), np.float32)
         x[0, i] = -2
@@ -159,7 +159,7 @@ def test_an_event_is_found_at_every_place_of_a_stretch(length):
     assert found.by_column.value.tolist() == [1, 3]
 
 
-def test_helpers_of_bits_find_count_and_clear():
+def test_the_bits_tell_nonzero_values_apart():
     x = np.zeros(40, np.float32)
     x[[3, 5, 34]] = [1, 2, np.nan]
     assert nonzero(x, 3, np.float32(1)) == 1 | 1 << 2 | 1 << 31 | 1 << 34 | 1 << 63
@@ -171,7 +171,7 @@ def test_helpers_of_bits_find_count_and_clear():
 
 
 @pytest.mark.parametrize("item", [np.uint8, np.float32])
-def test_a_square_is_transposed(item):
+def test_a_stretch_is_transposed_by_turn(item):
     rows = np.random.default_rng(0).integers(0, 256, (SIDE, WIDTH)).astype(item)
     out = np.zeros((SIDE, WIDTH), item)
     transpose_square(rows.reshape(-1), 3, WIDTH, out.reshape(-1), 5, WIDTH)
@@ -179,7 +179,7 @@ def test_a_square_is_transposed(item):
     assert np.count_nonzero(out) == np.count_nonzero(rows[:, 3 : 3 + SIDE])
 
 
-def test_mantissas_are_biased_bytes():
+def test_mantissas_are_read_from_weights():
     x, out = np.zeros(WIDTH + 3, np.float32), np.zeros(WIDTH + 5, np.uint8)
     x[[3, 4, 5, 6, 7, 66]] = [-4, 127 / 32, 4, 1 / 64, np.nan, np.inf]
     assert simd.mantissas(x, 3, out, 5) == 0b11100 | 1 << 63

@@ -27,7 +27,7 @@ def test_gradients_of_every_family_are_autograds(family, data, tau, scale, with_
 @every
 @pytest.mark.parametrize("graded", [False, True])
 def test_gradients_are_right_with_many_spikes(family, graded):
-    """Half of the neurons spike, so that every decay has a gradient to be right about."""
+    """If half of the neurons spike, every decay has a gradient to be right about."""
     rng = np.random.default_rng(2)
     case = uniform(family, 0, 1000, 4096, threshold_step=1024, graded=graded)
     case.decay, case.state = case.decay.repeat(40, 1), case.state.repeat(40, 1)

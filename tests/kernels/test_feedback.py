@@ -142,7 +142,7 @@ def test_feedback_is_exact_beyond_float64(family, data):
 
 @every
 def test_feedback_without_a_fixed_point_is_refused(family):
-    """The feedback is bounded as inputs are."""
+    """A sum with feedback is bounded as inputs are."""
     case = uniform(family, 2**14, 4096, 64, steps=3)
     case.state[1] = -1
     if family.complex:

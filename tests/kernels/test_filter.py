@@ -27,7 +27,7 @@ def cases(draw):
 
 
 @given(cases(), st.sampled_from([1.0, -0.5]))
-def test_recurrence_equals_the_convolution(case, scale):
+def test_the_recurrence_gives_the_convolution(case, scale):
     x, factor, order, length = case
     taps = scale * response(factor, order, length)
     for adjoint in (False, True):
@@ -39,7 +39,7 @@ def test_recurrence_equals_the_convolution(case, scale):
 
 
 @given(cases())
-def test_adjoint_filter_transposes_the_filter(case):
+def test_the_backward_filter_is_the_adjoint(case):
     """<g, filter(x)> = <filter'(g), x>."""
     x, factor, order, length = case
     g = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
@@ -68,7 +68,7 @@ def test_a_window_counts_spikes_exactly(length):
     np.testing.assert_array_equal(y, expected)
 
 
-def test_filter_of_no_steps_is_empty():
+def test_a_filter_runs_without_steps():
     y, energy = filter.exponential(np.zeros((0, 4), np.float32), 0.5, 2, 3)
     assert y.shape == (0, 4)
     assert energy.tolist() == [0] * 4
@@ -84,7 +84,7 @@ def test_values_that_are_not_finite_do_not_vanish_in_a_filter(bad):
 
 
 @given(cases(), st.integers(1, 70))
-def test_convolve_takes_any_taps(case, length):
+def test_a_filter_takes_any_taps(case, length):
     """Small integers: every sum is exact."""
     x = np.round(case[0] * 4)
     taps = np.random.default_rng(length).integers(-9, 9, length).astype(np.float32)

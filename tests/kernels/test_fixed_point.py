@@ -46,7 +46,7 @@ def test_compiled_code_agrees_with_plain_integers(value, state, d):
 
 @given(st.integers() | edges, decay)
 @example(10**40, 1)
-def test_plain_integers_of_any_size_agree_with_the_oracle(value, d):
+def test_plain_integers_may_have_any_size(value, d):
     assert fp.leak(value, d) == naive.leak(value, d)
     assert fp.wrap32(value) == naive.wrap32(value)
     assert fp.wrap24(value) == naive.current24(value)
@@ -102,14 +102,14 @@ def test_bound_keeps_products_exact(steps, decays, wide):
 
 
 @given(st.integers(0, 4096), st.integers(0, 2000), st.integers(0, 2**40))
-def test_leaky_gain_bounds_a_leaky_integrator(decay, steps, largest):
+def test_a_leaky_integrator_stays_within_its_bound(decay, steps, largest):
     state = 0
     for _ in range(steps):
         state = fp.leak(state, decay) + largest
     assert state <= largest * fp.leaky_gain(decay, steps) * (1 + 1e-12)
 
 
-def test_leaky_gain_is_that_of_the_least_decay():
+def test_the_bound_of_several_decays_is_that_of_the_least():
     assert fp.leaky_gain(np.array([4096, 4, 100]), 10**6) == 1024
     assert fp.leaky_gain(np.array([4096, 0, 100]), 10**6) == 10**6
     assert fp.leaky_gain(4, 7) == 7
@@ -120,5 +120,5 @@ def test_bound_of_int64_is_wider():
 
 
 @pytest.mark.parametrize("name", ["STATE", "WEIGHT", "DECAY"])
-def test_units_are_powers_of_two(name):
+def test_the_units_are_powers_of_their_bits(name):
     assert getattr(fp, f"{name}_ONE") == 2 ** getattr(fp, f"{name}_BITS")

@@ -9,7 +9,7 @@ from lavadl_kernels.runtime import jit as _jit
 @pytest.mark.parametrize("lanes", [1, 15, 63, 64, 65, 200])
 @pytest.mark.parametrize("steps", [1, 2, 16, 64, 130])
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])
-def test_time_first_is_a_contiguous_transpose(monkeypatch, lanes, steps, dtype):
+def test_time_first_transposes_any_type(monkeypatch, lanes, steps, dtype):
     monkeypatch.setattr(_jit, "WORTH", 0)
     x = np.arange(lanes * steps).astype(dtype).reshape(lanes, steps)
     y = layout.time_first(x)

@@ -54,7 +54,7 @@ def test_a_buffer_given_back_while_another_is_taken_is_kept():
     assert address(empty(SIZE)) == place
 
 
-def test_a_buffer_stays_taken_while_a_view_is_left():
+def test_memory_is_not_used_again_while_a_view_is_left():
     first = empty((SIZE, 2))
     place, view = address(first), first.reshape(2, -1).transpose()[5:]
     first[...] = 3
@@ -67,7 +67,7 @@ def test_a_buffer_stays_taken_while_a_view_is_left():
     assert address(empty((SIZE, 2))) == place
 
 
-def test_a_buffer_stays_taken_while_a_tensor_is_left():
+def test_memory_is_not_used_again_while_a_tensor_is_left():
     torch = pytest.importorskip("torch")
     first = empty((SIZE, 2))
     first[...] = 3
@@ -77,7 +77,7 @@ def test_a_buffer_stays_taken_while_a_tensor_is_left():
     assert bool((tensor == 3).all())
 
 
-def test_a_buffer_is_not_given_to_a_much_smaller_or_larger_array():
+def test_memory_is_used_again_for_arrays_of_like_size_only():
     place = address(empty(8 * SIZE))
     kept = [empty(SIZE), empty(6 * SIZE), empty(9 * SIZE)]
     assert place not in map(address, kept)
@@ -92,7 +92,7 @@ def test_the_pool_keeps_no_more_than_its_limit(monkeypatch):
     assert buffers._kept == sum(block.size for block in buffers._free) <= 3 * LARGE
 
 
-def test_threads_never_share_a_buffer():
+def test_threads_do_not_share_their_memory():
     wrong = []
 
     def work(value):

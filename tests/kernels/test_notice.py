@@ -80,7 +80,7 @@ def test_other_compiled_functions_are_not_shown(stream):
     assert notice.done == 0
 
 
-def test_standard_error_without_a_terminal_gets_one_line(standard_error):
+def test_the_notice_without_a_terminal_is_one_line(standard_error):
     notice = _notice.Notice()
     compile_for(notice, 0.5, 0.5)
     compile_for(notice, 2 * _notice.PATIENCE)
@@ -118,7 +118,7 @@ def test_the_notice_is_silent_unless_it_is_wanted(standard_error, stream, monkey
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_standard_error_that_takes_nothing_ends_no_run(standard_error, stream, monkeypatch, terminal):
+def test_a_standard_error_that_takes_nothing_does_no_harm(standard_error, stream, monkeypatch, terminal):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -21,14 +21,14 @@ def compute(a, b, start):
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 9])
 @pytest.mark.parametrize("depth", [1, 2, 37])
 @pytest.mark.parametrize("columns", [1, 31, 32, 33, 64])
-def test_the_matrix_product_is_added(rows, depth, columns):
+def test_the_product_equals_numpys(rows, depth, columns):
     rng = np.random.default_rng(rows + depth + columns)
     a, b = (rng.integers(-64, 64, shape).astype(np.float32) for shape in ((rows, depth), (depth, columns)))
     start = rng.integers(-9, 9, (rows, columns)).astype(np.float32)
     assert np.array_equal(compute(a, b, start), start + a @ b)  # integers: exact in any order
 
 
-def test_a_row_is_summed_in_the_same_order_for_any_number_of_rows():
+def test_the_order_of_a_rows_sum_is_independent_of_other_rows():
     rng = np.random.default_rng(0)
     a, b = (rng.normal(size=shape).astype(np.float32) for shape in ((7, 50), (50, 40)))
     start = np.zeros((7, 40), np.float32)

@@ -160,7 +160,7 @@ def test_the_gradient_of_the_fused_neuron_is_autograds(kind, relu, cum_error, su
 
 
 def test_a_gradient_to_every_sum_is_added():
-    """The result of `lift` is added at each step to the offsets' gradient: its later sum reaches the input."""
+    """`lift` takes a gradient to each offset, added at its step: its sum over later steps reaches the input."""
     x, inner, none = signal("small"), 2, sigma_delta_neuron.NONE
     _, _, kept = sigma_delta_neuron.forward(x, None, none, none, np.array([0.1]), inner, 4096.0, True, False, (1, 1))
     grad = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)

@@ -18,7 +18,7 @@ def signals(rng, shape, graded):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4), st.integers(1, 9), st.integers(1, 9), st.booleans())
-def test_dense_equals_the_oracle(seed, steps, inputs, outputs, graded):
+def test_the_dense_synapse_equals_the_oracle(seed, steps, inputs, outputs, graded):
     rng = np.random.default_rng(seed)
     x, weight = signals(rng, (steps, inputs), graded), rng.integers(-256, 256, (outputs, inputs))
     z = synapse.dense(x, weight)
@@ -56,7 +56,7 @@ def sizes(x, weight, window, length):
 
 
 @given(frames(transposed=False))
-def test_conv_equals_the_oracle(case):
+def test_the_convolution_equals_the_oracle(case):
     x, weight, window = case
     assume(min(sizes(x, weight, window, synapse.conv_size)) > 0)
     z = synapse.conv(x, weight, **window)
@@ -66,7 +66,7 @@ def test_conv_equals_the_oracle(case):
 
 
 @given(frames(transposed=True))
-def test_conv_transpose_equals_the_oracle(case):
+def test_the_transposed_convolution_equals_the_oracle(case):
     x, weight, window = case
     assume(min(sizes(x, weight, window, synapse.conv_transpose_size)) > 0)
     z = synapse.conv_transpose(x, weight, **window)

@@ -103,7 +103,7 @@ def deployed(kind, units):
         *(pytest.param(partial(deployed, kind, 9), id=f"deployed {kind} with feedback") for kind in STATES),
     ],
 )
-def test_kernels_have_the_same_bits_for_any_number_of_threads(threads, monkeypatch, outputs):
+def test_kernels_do_not_depend_on_the_number_of_threads(threads, monkeypatch, outputs):
     monkeypatch.setattr(_jit, "PROCESSORS", 3)
     results = []
     for count in (1, 2, 3):
@@ -116,7 +116,7 @@ def test_kernels_have_the_same_bits_for_any_number_of_threads(threads, monkeypat
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 1000])
-def test_ranges_of_threads_cover_the_items_once(threads, monkeypatch, count, size):
+def test_the_pieces_make_the_range_once(threads, monkeypatch, count, size):
     monkeypatch.setattr(_jit, "PROCESSORS", 8)
     threads(count)
     ranges = []
@@ -141,7 +141,7 @@ def test_small_arrays_are_one_range(threads, monkeypatch):
 
 
 @pytest.mark.parametrize("bad", [0, 1])
-def test_any_range_can_say_no(threads, monkeypatch, bad):
+def test_a_kernel_fails_if_any_piece_does(threads, monkeypatch, bad):
     monkeypatch.setattr(_jit, "PROCESSORS", 2)
     threads(2)
     kernel = _jit.Kernel(lambda lo, hi, x: None)
@@ -195,8 +195,8 @@ def test_kernels_without_the_compiler_pass_the_oracle():
     tests = Path(__file__).resolve().parents[1]
     (cuba,) = tests.rglob("test_cuba.py")
     chosen = [
-        f"{cuba}::test_equality_neither_spikes_nor_resets",
-        f"{cuba}::test_float64_would_not_have_sufficed",
+        f"{cuba}::test_equality_is_no_spike_and_no_reset_of_cuba",
+        f"{cuba}::test_cuba_in_float64_would_give_another_integer",
         str(tests / "support" / "interpreted.py"),
     ]
     run = subprocess.run(

@@ -8,9 +8,7 @@ import importlib
 import pytest
 
 from lavadl_ref.slayer.block import _family as families
-from tests.support.families import SPIKING as FAMILIES
-
-NAMES = [*FAMILIES, "sigma_delta"]
+from tests.support.families import NAMES
 
 
 def failures(cls):

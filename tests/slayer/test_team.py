@@ -64,7 +64,7 @@ def threads(monkeypatch):
 @needs_team
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 128, 1000, 100_000])
 @pytest.mark.parametrize("align", [1, 64])
-def test_a_team_handles_every_item_once(threads, size, align):
+def test_every_item_is_run_once(threads, size, align):
     times, seen = np.zeros(size, np.int64), np.zeros(size, np.int64)
     assert count(size, times, seen, align=align) is True
     assert (times == 1).all()
@@ -102,7 +102,7 @@ def test_a_failure_on_a_team_is_raised(threads):
 
 
 @needs_team
-def test_several_threads_launch_at_once(threads):
+def test_several_threads_may_call_at_once(threads):
     arrays = [(np.zeros(10_000, np.int64), np.zeros(10_000, np.int64)) for _ in range(4)]
     callers = [threading.Thread(target=lambda a=a: [count(10_000, *a) for _ in range(20)]) for a in arrays]
     for caller in callers:
@@ -113,7 +113,7 @@ def test_several_threads_launch_at_once(threads):
 
 
 @needs_team
-def test_code_from_the_cache_on_disk_runs_on_a_team(tmp_path):
+def test_code_from_the_cache_on_disk_follows_the_team(tmp_path):
     (tmp_path / "kept.py").write_text(
         "import numpy as np\nfrom lavadl_kernels.runtime import jit as _jit\n"
         "from lavadl_ref.slayer._bridge import openmp as _openmp\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -13,11 +12,12 @@ import pytest
 import torch
 from lavadl_kernels.runtime import jit as _jit
 
-from tests import PATIENCE
 from tests.support.matrix import FAMILIES
+from tests.support.scripts import python
 from tests.support.training_step import step
 
 ROOT = Path(__file__).resolve().parents[2]
+UNITS, T = 150, 9  # lanes for more than one range a thread, and a multiple of nothing
 
 
 @pytest.fixture
@@ -75,17 +75,10 @@ print("done")
     reason="needs a torch with MKL, and a processor with AVX2",
 )
 def test_every_bit_of_a_step_is_reproduced_where_mkl_is_told_to():
-    """Only the rounding of torch's matrix products differs otherwise, and MKL_CBWR takes that away too."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", REPRODUCIBLE],
-        env={**os.environ, "MKL_CBWR": "AVX2,STRICT", "PYTHONPATH": os.pathsep.join(sys.path)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout.split()[-1] == "done"
+    """Rounding in torch's matrix products is the only difference, and MKL_CBWR takes that away too."""
+    env = {**os.environ, "MKL_CBWR": "AVX2,STRICT", "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = python("-W", "ignore", "-c", REPRODUCIBLE, env=env, cwd=ROOT)
+    assert said.split()[-1] == "done"
 
 
 @pytest.mark.parametrize("count", [2, 1])
@@ -164,12 +157,5 @@ if __name__ == "__main__":
 def test_the_workers_of_a_loader_use_the_kernels_while_the_parent_trains(tmp_path, context):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(LOADING))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), context],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout.split()[-1] == "done"
+    said = python("-W", "ignore", script, context, cwd=ROOT)
+    assert said.split()[-1] == "done"

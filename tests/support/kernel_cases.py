@@ -98,7 +98,7 @@ class Neurons:
 
     @property
     def constants(self):
-        """The parameters that all lanes share."""
+        """The constants that all lanes share."""
         return (self.threshold, self.threshold_step) if self.family.adaptive else (self.threshold,)
 
     @property

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from lavadl_kernels.ops import events
-from lavadl_kernels.runtime.simd import (
-    BIAS,
-)
+from lavadl_kernels.runtime.simd import BIAS
 
 from tests.support import oracle as naive
 

@@ -6,7 +6,7 @@ import torch
 
 
 class _Send(torch.autograd.Function):
-    """Delta's treatment of a change; `compared` is that change, or the sum of changes."""
+    """The emission of a Delta for a change; `compared` is that change, or the sum of changes."""
 
     @staticmethod
     def forward(ctx, change, compared, threshold, scale, tau_grad, scale_grad):

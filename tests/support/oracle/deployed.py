@@ -34,7 +34,7 @@ def fold(value, bits):
 
 
 def run(case):
-    """The results of a `Deployment`, as arrays of Python integers."""
+    """Run a `Deployment`; its results are arrays of Python integers."""
     parts, steps, lanes = case.total.shape
     units = lanes if case.weights is None else case.weights.shape[1]
     total, bias, up = case.total.tolist(), case.bias.tolist(), case.up.tolist()
