@@ -31,19 +31,19 @@ def _words(text: str) -> frozenset[str]:
 #: they are listed: a test with a verb of its own adds it here.
 VERBS = _words(
     """
-    accept act add agree allow answer apply arrive ask average become begin behave believe belong bend blame branch
-    build call carry cause change claim clear close come compare compile contain continue contradict copy cost count
-    cover cut damage decide depend describe differ disturb divide do draw drive drop end enter equal exist expand
-    explain extend fail fall fill find fire fit flatten flood follow forget gather get give go grow hang happen have
-    hide hold ignore import include judge keep know lack lead leak learn leave let lie list live load lose lower
-    make match matter meet mirror move multiply name need outgrow outlive pass persist place predict print prove put
-    quantise raise reach read record reduce refuse remain remember remove repeat replace report require resemble
-    reset reshape restore return round run saturate save say scale see select send sense set share shift show
-    silence sit spike spread stand start stay stop store subtract suffice sum survive take tell touch train
-    translate transpose truncate turn undo update use vanish vary wait warn work wrap write
+    accept act add agree allow answer apply arrive ask average become begin behave believe belong bend blame bound
+    branch build call carry cause change claim clear close come compare compile contain continue contradict copy
+    cost count cover cut damage decide depend describe differ disturb divide do draw drive drop end enter equal
+    exist expand explain extend fail fall fill find fire fit flatten flood follow forget gather get give go grow
+    handle hang happen have hide hold ignore import include judge keep know lack launch lead leak learn leave let
+    lie list live load lose lower make match matter meet mirror move multiply name need outgrow outlive pass persist
+    place predict print prove put quantise raise reach read record reduce refuse remain remember remove repeat
+    replace report require resemble reset reshape restore return round run saturate save say scale see select send
+    sense set share shift show silence sit spike spread stand start stay stop store subtract suffice sum survive
+    take tell touch train translate transpose truncate turn undo update use vanish vary wait warn work wrap write
     """
 )
-FORMS = _words("is are was were has had does did can cannot could may must shall should will would ran took went")
+FORMS = _words("is are was were has had does did can cannot could may must shall should will would left ran took went")
 #: Words that open a subordinate clause, which has a verb of its own: the sentence needs another one.
 OPENERS = _words("that what which whatever who whose where when while until unless if whether because")
 #: Words with which no subject begins.
@@ -57,9 +57,9 @@ FRAGMENTS = _words(
 #: Verbs that are nouns too, and may begin a sentence as its subject.
 NOUNS = _words(
     """
-    act average branch call change claim copy cost count cover damage draw drive drop end fire fit flatten flood
-    import lack list load match mirror move name need place record report reset return round run scale set share
-    shift show silence spike start stop store sum take turn update use wait work
+    act average bound branch call change claim copy cost count cover damage draw drive drop end fire fit flatten
+    flood handle import lack launch list load match mirror move name need place record report reset return round run
+    scale set share shift show silence spike start stop store sum take turn update use wait work
     """
 )
 #: Two words behind which "that" and "what" open no clause: "that of", "what to".

@@ -113,6 +113,7 @@ def test_neurons_in_the_ordinary_case_have_the_keys_of_lava_dl(tmp_path, name):
         "ADRF_PHASE": ("sinDecay", "cosDecay", "thDecay", "refDecay", "vThMant", "vThStep", "gradedSpike"),
         "SDNN": ("activation", "vThMant"),
     }
+    upstream |= {family.replace("PHASE", "IZHIKEVICH"): keys for family, keys in upstream.items()}
     usual = {
         field.name: value
         for field, value in ((field, full_neuron(name, 3, False)[field.name]) for field in FAMILIES[name].fields)

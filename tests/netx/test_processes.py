@@ -12,8 +12,8 @@ from lavadl_ref import exchange
 from lavadl_ref.exchange.describe import Dense, Network, Neuron
 from lavadl_ref.netx.plan.network import plan
 from lavadl_ref.netx.plan.stock import TABLE, exact_name
-from tests.netx.conftest import USABLE, WHY
 from tests.support import netx_families as families
+from tests.support.lava import USABLE, WHY
 from tests.support.one_process import nothing_left  # noqa: F401 - a fixture
 
 if not USABLE:
