@@ -237,7 +237,7 @@ def test_the_docstring_of_a_new_neuron_lists_its_parameters(lif):
 
 
 def test_a_second_block_family_of_one_name_is_refused(lif):
-    with pytest.raises(ValueError, match="family 'LIF' must have one block family in slayer.block, got a second"):
+    with pytest.raises(ValueError, match=r"family 'LIF' must have one block family in slayer.block, got a second"):
         block_families.Family("another.module", lif.neuron.Neuron, synapse)
 
 

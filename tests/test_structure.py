@@ -69,8 +69,8 @@ def test_an_import_is_found_wherever_it_stands(source, found):
 
 #: The most parameters of a function in the kernels: what goes together goes as one named tuple.
 MOST_PARAMETERS = 12
-#: An adaptive resonator's `step` has 4 states, 2 inputs, 4 decays, 2 levels and the switch of widths, each a scalar that
-#: golden vectors call by its name.
+#: An adaptive resonator's `step` has 4 states, 2 inputs, 4 decays, 2 levels and the switch of widths, each a scalar
+#: that golden vectors call by its name.
 MORE_PARAMETERS = {("lavadl_kernels.neurons.adrf", "step"), ("lavadl_kernels.neurons.adrf_iz", "step")}
 
 
