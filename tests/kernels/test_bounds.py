@@ -47,9 +47,9 @@ def test_a_resonator_that_grows_is_bounded_by_its_growth():
 
 @settings(max_examples=60)
 @given(*[st.integers(0, 4096)] * 2, *[st.integers(0, 2**24)] * 2, st.integers(-(2**24), 2**24), st.integers(1, 300))
-def test_what_an_adaptation_comes_to(th_decay, r_decay, threshold, step, start, steps):
+def test_adaptation_stays_below_its_bound(th_decay, r_decay, threshold, step, start, steps):
     """A spike at every step."""
-    reach = adaptation._growth(np.array([start]), (th_decay, r_decay), threshold, step, steps)
+    reach = adaptation._growth(np.array([start]), (th_decay, r_decay), (threshold, step), steps)
     th, r = start, start
     for _ in range(steps):
         th, r = adaptation.relax(th, r, th_decay, r_decay, threshold)
