@@ -49,7 +49,7 @@ def test_a_resonator_that_grows_is_bounded_by_its_growth():
 @given(*[st.integers(0, 4096)] * 2, *[st.integers(0, 2**24)] * 2, st.integers(-(2**24), 2**24), st.integers(1, 300))
 def test_the_bound_of_an_adaptation_holds_at_a_spike_each_step(th_decay, r_decay, threshold, step, start, steps):
     """A spike at every step."""
-    reach = adaptation._growth(np.array([start]), (th_decay, r_decay), threshold, step, steps)
+    reach = adaptation._growth(np.array([start]), (th_decay, r_decay), (threshold, step), steps)
     th, r = start, start
     for _ in range(steps):
         th, r = adaptation.relax(th, r, th_decay, r_decay, threshold)
