@@ -96,17 +96,15 @@ def conv_transpose(
 
     Parameters
     ----------
-    x : ndarray
-        (T, C, H, W) integers, messages in their own unit.
     weight : ndarray
         (C, O / groups, kh, kw) integers, in 1/64.
-    stride, padding, dilation, groups
-        As `conv` takes them.
+    x, stride, padding, dilation, groups
+        As `conv` takes them: `x` is (T, C, H, W).
 
     Returns
     -------
     ndarray
-        (T, O, H', W') int64, in 1/64 of the messages' unit.
+        As `conv` returns it.
     """
     channels, out, kh, kw = weight.shape
     window = stride, padding, dilation

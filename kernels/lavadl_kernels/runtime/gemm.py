@@ -15,7 +15,7 @@ from numba.core import cgutils
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.extending import intrinsic, overload
 from lavadl_kernels.runtime.jit import scalar
-from lavadl_kernels.runtime.simd import _pointers, _splat, _vector_at
+from lavadl_kernels.runtime.simd import _pointers, _splat, _summing, _vector_at
 
 TILE = 32  #: columns of a tile: two vectors
 #: Rows of a tile: as many as leave its sums in registers, of which AVX-512 has 32 and other instruction sets 16. No
@@ -79,33 +79,22 @@ def _tile(rows: int) -> Any:
         count = TILE // _LANES
         firsts = [builder.gep(a, [builder.add(at, builder.mul(ir.Constant(_INTP, r), depth))]) for r in range(rows)]
         start = builder.gep(b, [base])
-        before = builder.basic_block
-        head, body, done = (builder.append_basic_block(name) for name in ("columns", "column", "summed"))
-        builder.branch(head)
-        builder.position_at_end(head)
-        k = builder.phi(_INTP)
-        k.add_incoming(ir.Constant(_INTP, 0), before)
-        sums = [builder.phi(kind) for _ in range(rows * count)]
-        for total in sums:
-            total.add_incoming(ir.Constant(kind, None), before)
-        builder.cbranch(builder.icmp_signed("<", k, depth), body, done)
-        builder.position_at_end(body)
-        line = builder.gep(start, [builder.mul(k, ir.Constant(_INTP, TILE))])
-        parts = [
-            builder.load(_vector_at(builder, line, ir.Constant(_INTP, j * _LANES), kind), align=4) for j in range(count)
-        ]
-        # a product and a sum in one, rounded once
-        fused = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{_LANES}f32"
-        )
-        for r, first in enumerate(firsts):
-            factor = _splat(builder, kind, builder.load(builder.gep(first, [k])))
-            for j, part in enumerate(parts):
-                total = sums[r * count + j]
-                total.add_incoming(builder.call(fused, [factor, part, total]), body)
-        k.add_incoming(builder.add(k, ir.Constant(_INTP, 1)), body)
-        builder.branch(head)
-        builder.position_at_end(done)
+        with _summing(builder, ir.Constant(_INTP, 0), depth, kind, rows * count) as (k, sums):
+            body = builder.basic_block
+            line = builder.gep(start, [builder.mul(k, ir.Constant(_INTP, TILE))])
+            parts = [
+                builder.load(_vector_at(builder, line, ir.Constant(_INTP, j * _LANES), kind), align=4)
+                for j in range(count)
+            ]
+            # a product and a sum in one, rounded once
+            fused = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{_LANES}f32"
+            )
+            for r, first in enumerate(firsts):
+                factor = _splat(builder, kind, builder.load(builder.gep(first, [k])))
+                for j, part in enumerate(parts):
+                    total = sums[r * count + j]
+                    total.add_incoming(builder.call(fused, [factor, part, total]), body)
         for r in range(rows):
             line = builder.gep(out, [builder.add(to, builder.mul(ir.Constant(_INTP, r), columns))])
             for j in range(count):

@@ -9,6 +9,8 @@ processor has: where its registers are narrower, LLVM takes several for one vect
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -158,6 +160,32 @@ def _vector_at(builder: ir.IRBuilder, data: ir.Value, offset: ir.Value, kind: ir
     return builder.bitcast(builder.gep(data, [offset]), kind.as_pointer())
 
 
+@contextmanager
+def _summing(
+    builder: ir.IRBuilder, first: ir.Value, last: ir.Value, kind: ir.VectorType, count: int
+) -> Iterator[tuple[ir.Value, list[ir.Value]]]:
+    """Build a loop from `first` to `last` around `count` sums in registers, which are 0 at first.
+
+    The context is the body of the loop, with the loop's number and the sums so far; it must give each sum its next
+    value by ``add_incoming``.
+    """
+    before = builder.basic_block
+    head, body, done = (builder.append_basic_block(name) for name in ("head", "body", "done"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    k = builder.phi(_INTP)
+    k.add_incoming(first, before)
+    sums = [builder.phi(kind) for _ in range(count)]
+    for total in sums:
+        total.add_incoming(ir.Constant(kind, None), before)
+    builder.cbranch(builder.icmp_signed("<", k, last), body, done)
+    builder.position_at_end(body)
+    yield k, sums
+    k.add_incoming(builder.add(k, ir.Constant(_INTP, 1)), body)
+    builder.branch(head)
+    builder.position_at_end(done)
+
+
 def _sum_rows(
     builder: ir.IRBuilder,
     table: ir.Value,
@@ -176,34 +204,22 @@ def _sum_rows(
     small = isinstance(item, ir.IntType)
     kind = ir.VectorType(ir.IntType(16), WIDTH // 2) if small else ir.VectorType(item, _LANES)
     start = builder.gep(table, [base])
-    before = builder.basic_block
-    head, body, done = (builder.append_basic_block(name) for name in ("rows", "row", "summed"))
-    builder.branch(head)
-    builder.position_at_end(head)
-    k = builder.phi(_INTP)
-    k.add_incoming(first, before)
-    sums = [builder.phi(kind) for _ in range(2 if small else WIDTH // _LANES)]
-    for total in sums:
-        total.add_incoming(ir.Constant(kind, None), before)
-    builder.cbranch(builder.icmp_signed("<", k, last), body, done)
-    builder.position_at_end(body)
-    number = builder.zext(builder.load(builder.gep(index, [k])), _INTP)
-    row = builder.gep(start, [builder.mul(number, ir.Constant(_INTP, WIDTH))])
-    if small:
-        entry = builder.load(builder.bitcast(row, kind.as_pointer()), align=1)
-        sums[0].add_incoming(builder.add(sums[0], entry), body)
-        upper = builder.lshr(entry, _constant(kind, 8))
-        sums[1].add_incoming(builder.add(sums[1], upper), body)
-    else:
-        factor = None if value is None else _splat(builder, kind, builder.load(builder.gep(value, [k])))
-        for j, total in enumerate(sums):
-            address = _vector_at(builder, row, ir.Constant(_INTP, j * _LANES), kind)
-            entry = builder.load(address, align=4)
-            added = builder.fadd(total, entry if factor is None else builder.fmul(entry, factor))
-            total.add_incoming(added, body)
-    k.add_incoming(builder.add(k, ir.Constant(_INTP, 1)), body)
-    builder.branch(head)
-    builder.position_at_end(done)
+    with _summing(builder, first, last, kind, 2 if small else WIDTH // _LANES) as (k, sums):
+        body = builder.basic_block
+        number = builder.zext(builder.load(builder.gep(index, [k])), _INTP)
+        row = builder.gep(start, [builder.mul(number, ir.Constant(_INTP, WIDTH))])
+        if small:
+            entry = builder.load(builder.bitcast(row, kind.as_pointer()), align=1)
+            sums[0].add_incoming(builder.add(sums[0], entry), body)
+            upper = builder.lshr(entry, _constant(kind, 8))
+            sums[1].add_incoming(builder.add(sums[1], upper), body)
+        else:
+            factor = None if value is None else _splat(builder, kind, builder.load(builder.gep(value, [k])))
+            for j, total in enumerate(sums):
+                address = _vector_at(builder, row, ir.Constant(_INTP, j * _LANES), kind)
+                entry = builder.load(address, align=4)
+                added = builder.fadd(total, entry if factor is None else builder.fmul(entry, factor))
+                total.add_incoming(added, body)
     return _sums_of_bytes(builder, sums[0], sums[1], builder.sub(last, first)) if small else sums
 
 
