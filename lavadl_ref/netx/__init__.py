@@ -16,7 +16,9 @@ from lavadl_ref.netx import lava_support
 if lava_support.available()[0]:
     lava_support.enable()
 
-_MODULES = ("blocks", "hdf5", "inprocess", "io", "modules", "plan", "processes", "runtime", "sequential_modules", "utils")
+_MODULES = (
+    "blocks", "hdf5", "inprocess", "io", "modules", "plan", "processes", "runtime", "sequential_modules", "utils"
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> ModuleType:
