@@ -50,6 +50,7 @@ class Shape:
     rows: tuple[str, ...]  #: names of the rows of ``neuron.decay``
     constants: tuple[str, ...]  #: fields of the parameters that training has too
     compared: int  #: values behind the spike
+    bits: int  #: width within which a step with widths is one without them; 0 where that cannot be told of its results
     carried: int  #: the state whose value before the spike a graded spike carries; -1 where the spike is a message
 
     def before(self, k: int, new: str, compared: str) -> str:
@@ -127,6 +128,7 @@ def advance(neuron, state, i, a, b, loihi):
     {free} = step(
         {_joined(f"state{j}" for j in k)}, {_joined(inputs)}, {_arguments(values)}False,
     )
+    {_same_without_widths(shape, free, inputs)}
     {narrow} = step(
         {_joined(f"state{j}" for j in k)}, {_joined(f"wrap32({part})" for part in inputs)}, {_arguments(values)}True,
     )
@@ -147,6 +149,24 @@ def check_class_name(parameters: type, known: Iterable[type]) -> None:
     """
     if parameters.__name__ in {other.__name__ for other in known if other is not parameters}:
         raise ValueError(f"class name of a family's parameters must be unique, got a second {parameters.__name__!r}")
+
+
+def _same_without_widths(shape: Shape, free: str, inputs: Iterable[str]) -> str:
+    """The lines that end a deployed step where every number in it fits the widths: most steps, which are taken once."""
+    if not shape.bits:
+        return "pass"
+    results = free.split(", ")
+    numbers = [*inputs, *(name for name in results if not name.endswith("_spike"))]
+    value = shape.before(shape.carried, "free", "free_before")
+    within = " and ".join(f"-{1 << shape.bits - 1} < {name} < {1 << shape.bits - 1}" for name in numbers)
+    return _lines(
+        [
+            f"if {within}:",
+            *(f"    state[{j}, i] = free{j}" for j in range(shape.states)),
+            f"    return free_spike, {value}, False",
+        ],
+        4,
+    )
 
 
 def _unpacked(name: str, numbers: Iterable[int]) -> str:

@@ -53,6 +53,7 @@ def resonating(
         inputs=INPUTS,
         advance_adjoint=advance_adjoint,
         gain=gain,
+        width=24,
         **rows,
     )
 

@@ -119,6 +119,7 @@ FAMILY = register(
         state_bound=_from_bias,
         carried="voltage",
         resets=("voltage",),
+        width=24,
         bias_at="voltage",
     )
 )
