@@ -40,7 +40,7 @@ def test_pilotnet_gives_frames_and_angles(tmp_path, line):
     test = PilotNet(tmp_path, train=False, sequence=3)
     assert [angles.tolist() for _, angles in test] == [pytest.approx([math.radians(1.5 * n - 3) for n in (8, 9, 10)])]
     assert torch.equal(data[-1][0], frames)
-    with pytest.raises(IndexError, match="PilotNet has 2 sequences, but number 2"):
+    with pytest.raises(IndexError, match="index of PilotNet must be at least -2 and below 2, got 2"):
         _ = data[2]
 
 
