@@ -51,8 +51,8 @@ class Family:
     by_phase: bool = False  #: whether a spike also needs the imaginary part to come from below zero
     carried: str = ""  #: the state whose value before a reset a graded spike carries; "" where `step` gives messages
     resets: tuple[str, ...] = ()  #: states that a spike sets back
-    #: bits of the least width on the device, where every number that has a width is an input or a result of `step`; 0 if
-    #: one may be lost within, as in a rectified sum
+    #: bits of the least width on the device, where each number that has one is an input or a result of `step`: a
+    #: deployed step is then taken once wherever all of them fit; 0 where one may be lost within, as in a rectified sum
     width: int = 0
     bias_at: str = "input"  #: the state that the bias of a ``.net`` file is added to, or "input"
     rest: Mapping[str, str] = field(default_factory=dict)  #: states that are not 0 at rest, and the constant they equal
