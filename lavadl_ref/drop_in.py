@@ -14,13 +14,12 @@ for the running Python, as `lavadl_ref.netx` does, so a script may import either
 remain the packages that lava-nc and other Lava libraries make them; where none is installed, they are empty packages,
 in which a library that is installed later is found.
 
-Examples
---------
->>> install()
->>> from lava.lib.dl import slayer
->>> slayer.__name__
-'lavadl_ref.slayer'
->>> uninstall()
+A script begins with these lines, before it imports anything of Lava-DL's::
+
+    from lavadl_ref import drop_in
+
+    drop_in.install()
+    from lava.lib.dl import slayer  # this package's
 """
 
 from __future__ import annotations

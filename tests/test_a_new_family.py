@@ -187,7 +187,7 @@ def test_a_new_family_runs_on_lava_in_an_exact_process(network):
     pytest.importorskip("lava")
     from lavadl_ref.netx import inprocess, plan
 
-    assert plan.table(plan.plan(network)).count("ExactLIF (own)") == 3
+    assert plan.table(plan.plan(network)).count("ExactLif (own)") == 3
     x = spikes((8, 30))
     run = reference.Network(network).run(x, record=("spikes", "voltage"))
     records = inprocess.run(network, x, 30)

@@ -21,7 +21,7 @@ ROW = exchange.Family(
     "LIF",
     (Field("vDecay", "voltage_decay", per_channel=True), Field("vThMant", "threshold", high=2**24)),
 )
-RECORD = Family("LIF", Leaky, cuba.step, cuba.step, ("voltage",), ("voltage_decay",), carried="voltage")
+RECORD = Family("LIF", Leaky, cuba.step, ("voltage",), ("voltage_decay",), carried="voltage")
 LAYER = Dense(
     shape=(2,),
     neuron=Neuron("LIF", {"voltage_decay": np.array([128, 256]), "threshold": 80}),

@@ -24,7 +24,7 @@ def _confidence(rate: torch.Tensor, mode: str, eps: float) -> torch.Tensor:
     return rate / (rate.sum(dim=1, keepdim=True) + _validate.number(eps, "eps"))
 
 
-def rates_of_classes(spike: torch.Tensor, window: MovingWindow | None = None, name: str = "spike") -> torch.Tensor:
+def _rates_of_classes(spike: torch.Tensor, window: MovingWindow | None = None, name: str = "spike") -> torch.Tensor:
     """Spike rates of spikes (N, ..., T) of any real dtype, in spikes per step.
 
     They are (N, classes), or (N, classes, T) in a moving window. All axes between the first and the last are
@@ -98,7 +98,7 @@ class Rate(torch.nn.Module):
         TypeError, ValueError
             `spike` has fewer than two axes, or `mode` is none of the above.
         """
-        return _confidence(rates_of_classes(spike), mode, eps)
+        return _confidence(_rates_of_classes(spike), mode, eps)
 
     @staticmethod
     def predict(spike: torch.Tensor) -> torch.Tensor:
@@ -109,7 +109,7 @@ class Rate(torch.nn.Module):
         TypeError, ValueError
             `spike` is no real tensor, or has fewer than two axes.
         """
-        return rates_of_classes(spike).argmax(dim=1)
+        return _rates_of_classes(spike).argmax(dim=1)
 
 
 class MovingWindow(Guarded, torch.nn.Module):
@@ -193,11 +193,11 @@ class MovingWindow(Guarded, torch.nn.Module):
         TypeError, ValueError
             As `Rate.confidence`.
         """
-        return _confidence(rates_of_classes(spike, self), self.mode if mode is None else mode, self.eps)
+        return _confidence(_rates_of_classes(spike, self), self.mode if mode is None else mode, self.eps)
 
     def predict(self, spike: torch.Tensor) -> torch.Tensor:
         """The class of the highest rate at each step, for spikes (N, C, ..., T) of any real dtype: int64 (N, T)."""
-        return rates_of_classes(spike, self).argmax(dim=1)
+        return _rates_of_classes(spike, self).argmax(dim=1)
 
     def extra_repr(self) -> str:
         return f"time_window={self.time_window}, mode={self.mode!r}, eps={self.eps:g}"

@@ -153,7 +153,7 @@ def _observed(layer: Layer, incoming: int, before: tuple[int, ...]) -> tuple[str
     record = neurons.family(neuron.type)
     if exchange.FAMILIES[neuron.type].sends_changes:
         exponent = max(neuron.parameters.get("weight_exp") or 0, 0)
-        return record.carried, 1 / (STATE_ONE * WEIGHT_ONE * 2.0**exponent)
+        return "activation", 1 / (STATE_ONE * WEIGHT_ONE * 2.0**exponent)
     # slayer reads out the value that is compared, but of all resonators the imaginary part
     return ("imag" if record.complex else record.carried), 1 / STATE_ONE
 

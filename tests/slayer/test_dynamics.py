@@ -330,7 +330,7 @@ def test_errors_of_dynamics_name_what_was_given(case):
     x, d, s = draw(case, (2, 3, 20))
     with pytest.raises(ValueError, match="w_scale must be a power of two, got 1000"):
         case.call(x, d, s, 1000)
-    with pytest.raises(TypeError, match=r"input must have a floating dtype, .* got torch\.int64"):
+    with pytest.raises(TypeError, match=r"input must have a floating dtype, got torch\.int64"):
         case.call([x[0].long(), *x[1:]], d, s, ONE)
     with pytest.raises(ValueError, match=r"input must have at least 1 axes \(..., T\), got shape \(\)"):
         case.call([x[0][0, 0, 0], *x[1:]], d, s, ONE)

@@ -384,7 +384,7 @@ def test_the_time_unit_is_the_same_to_reader_and_writer(tmp_path):
         (np.full((2, 4), "a"), "xypt", "a.npy: t must hold real numbers"),
         (np.zeros(2, [("x", int), ("t", float)]), "xypt", "must hold .* the fields x, y, p, t and payload"),
         (np.zeros(2, [(name, int) for name in "xptq"]), "xypt", "got shape .* x, p, t, q"),
-        (np.array([[None] * 4]), "xypt", "a.npy: expected events in a .npy file, but its elements are of object"),
+        (np.array([[None] * 4]), "xypt", "a.npy must be events in a .npy file, got objects"),
     ],
 )
 def test_an_array_of_something_else_is_refused(tmp_path, array, fmt, message):

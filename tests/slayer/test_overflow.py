@@ -59,7 +59,7 @@ def test_chunks_are_the_way_out_of_long_streams():
     level = 2.0**24
     x = torch.full((1, 1, 20000), level)
     x[..., 1::2] *= -1  # the sums stay small; their bound does not know that
-    with pytest.raises(ValueError, match=r"over 20000 steps, found .*in chunks, to neurons with persistent_state=True"):
+    with pytest.raises(ValueError, match=r"over 20000 steps, got .*in chunks, to neurons with persistent_state=True"):
         neuron.cuba.Neuron(**params).dynamics(x)
     chunked = neuron.cuba.Neuron(**params, persistent_state=True)
     for chunk in x.split(1000, dim=-1):

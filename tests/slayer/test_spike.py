@@ -79,7 +79,7 @@ def test_integers_spike_but_are_not_graded(dtype):
     x = torch.tensor([0, 1]).to(dtype)
     assert torch.equal(Spike.apply(x, 0.5, 1.0, 1.0, False, 0), x)
     assert torch.equal(complex.Spike.apply(x, x.flip(0), 0.5, 1.0, 1.0, False, -1), torch.zeros_like(x))
-    with pytest.raises(TypeError, match=rf"voltage of graded spikes must have a floating dtype, .* got {dtype}"):
+    with pytest.raises(TypeError, match=rf"voltage of graded spikes must have a floating dtype, got {dtype}"):
         Spike.apply(x, 0.5, 1.0, 1.0, True, 0)
-    with pytest.raises(TypeError, match=rf"real part of graded spikes must have a floating dtype, .* got {dtype}"):
+    with pytest.raises(TypeError, match=rf"real part of graded spikes must have a floating dtype, got {dtype}"):
         complex.Spike.apply(x, x, 0.5, 1.0, 1.0, True, 0)

@@ -50,7 +50,7 @@ class Family:
     @property
     def at_equality(self) -> bool:
         """Tell whether a neuron spikes at its threshold."""
-        return self.record.spikes_at_equality
+        return self.record.spikes_at_equality or self.record.by_phase
 
     @property
     def by_phase(self) -> bool:

@@ -154,6 +154,7 @@ def exact_name(record: Family) -> str:
     """Name of the `ExactNeuron` of a family, from its row or else its name.
 
     MY_FAMILY becomes ExactMYFAMILY; of resonators the phase is left out, and Izhikevich becomes IZ, as in ExactRFIZ.
+    A family whose name would be that of a row has the name of its parameters instead.
     Neurons of an input or output layer that are others than the family's have the name of their parameters.
     """
     if record is not FAMILIES.get(record.name):
@@ -161,4 +162,5 @@ def exact_name(record: Family) -> str:
     row = TABLE.get(record.name)
     if row is not None and row.exact:
         return f"Exact{row.exact}"
-    return f"Exact{record.name.removesuffix('_PHASE').replace('IZHIKEVICH', 'IZ').replace('_', '')}"
+    short = record.name.removesuffix("_PHASE").replace("IZHIKEVICH", "IZ").replace("_", "")
+    return f"Exact{record.parameters.__name__ if short in {other.exact for other in TABLE.values()} else short}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from lavadl_ref.slayer.classifier import MODES, MovingWindow, rates_of_classes
+from lavadl_ref.slayer.classifier import MODES, MovingWindow, _rates_of_classes
 from lavadl_ref.slayer.loss._terms import REDUCTIONS, class_indices, reduced, shaped
 from lavadl_ref.slayer.utils import _validate
 from lavadl_ref.slayer.utils.time import replicate
@@ -43,7 +43,7 @@ class _RateLoss(torch.nn.Module):
             `input` or `label` has another shape or dtype, or a class index is out of range.
         """
         name = type(self).__name__
-        rate = rates_of_classes(input, self.window, f"input of {name}")
+        rate = _rates_of_classes(input, self.window, f"input of {name}")
         index = class_indices(label, rate, name).unsqueeze(1)
         return reduced(self._terms(rate, index, input.shape[-1]), self.reduction)
 
@@ -220,7 +220,7 @@ class SpikeMoid(_RateLoss):
         TypeError, ValueError
             `input` or `label` has another shape, or a probability is out of range.
         """
-        rate = rates_of_classes(input, self.window, "input of SpikeMoid")
+        rate = _rates_of_classes(input, self.window, "input of SpikeMoid")
         target = _validate.tensor(label, "label of SpikeMoid", 0).to(device=rate.device, dtype=rate.dtype)
         axes, classes, steps = tuple(input.shape[:-1]), tuple(rate.shape[:2]), tuple(rate.shape[2:])
         allowed = [axes, classes] if self.window is None else [axes, classes, axes + steps, classes + steps]

@@ -94,7 +94,7 @@ def test_boxes_without_a_field_and_pickles_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"class_id, got \['t', 'x'\]"):
         read_boxes(tmp_path / "x.npy")
     np.save(tmp_path / "y.npy", np.array([{}], object), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"y.npy: expected boxes .*, but its elements are of object"):
+    with pytest.raises(ValueError, match=r"y.npy must be boxes in a .npy file, got objects"):
         read_boxes(tmp_path / "y.npy")
 
 

@@ -44,7 +44,9 @@ class _ComplexSpike(torch.autograd.Function):
         tau, scale, graded = ctx.constants
         phase = torch.exp(-ctx.im.abs() / tau) / (2 * tau)
         slope = _slope(ctx.distance, tau, 1, graded)
-        above = (1 + ctx.distance.sign() * (1 - torch.exp(-ctx.distance.abs() / tau))) / 2
+        # no sum with 1 below the threshold, which would lose what is far below it
+        tail = torch.exp(-ctx.distance.abs() / tau) / 2
+        above = torch.where(ctx.distance > 0, 1 - tail, tail)
         to_re = grad * scale * slope * phase
         to_im = -grad * scale / tau * ctx.im.sign() * phase * above
         return to_re, to_im, None, -to_re if ctx.needs_input_grad[3] else None, None, None, None
