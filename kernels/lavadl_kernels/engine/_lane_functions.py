@@ -73,14 +73,12 @@ def trained(step: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
     rows = {name: f"lane_value(row{row}, i)" for row, name in enumerate(shape.rows)}
     # a parameter of deployed neurons alone is None, by type: its branch is gone before anything is compiled
     arguments = [rows.get(name, name if name in shape.constants else "None") for name in shape.parameters]
+    taken = [*(f"state{j}" for j in k), *(f"row{j}" for j in p), *(f"constant{n}" for n in range(len(shape.constants)))]
+    taken += [*(f"x{n}" for n in range(shape.inputs)), "spike", *(f"trace{j}" for j in k), "graded"]
     source = f"""
-def lanes(states, rows, constants, x, spike, traces, graded):
+def lanes({_joined(taken)}):
     prefer_512_bit()
-    {_unpacked("state", k)} = states
-    {_unpacked("row", p)} = rows
-    {_unpacked("trace", k)} = traces
-    {_unpacked("x", range(shape.inputs))} = x
-    {_lines([f"{name} = as_type_of(constants[{n}], state0)" for n, name in enumerate(shape.constants)], 4)}
+    {_lines([f"{name} = as_type_of(constant{n}, state0)" for n, name in enumerate(shape.constants)], 4)}
     for i in range(spike.size):
         {shape.results("new", "fires", "before")} = step(
             {_joined(f"state{j}[i]" for j in k)}, {_joined(f"fixed(x{n}[i], state0[i])" for n in range(shape.inputs))},
@@ -96,10 +94,11 @@ def lanes(states, rows, constants, x, spike, traces, graded):
 def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
     n = spike.size
     lanes(
-        {_tuple(f"state[{j}, :n]" for j in k)},
-        {_tuple(f"param_row(decay, {row}, n)" for row in p)},
-        {_tuple(f"neuron.{name}" for name in shape.constants)},
-        x, spike, {_tuple(f"maybe_row(trace, {j}, t, lo, n)" for j in k)}, graded,
+        {_joined(f"state[{j}, :n]" for j in k)},
+        {_joined(f"param_row(decay, {row}, n)" for row in p)},
+        {_arguments_of("neuron", shape.constants)}
+        {_joined(f"x[{n}]" for n in range(shape.inputs))}, spike,
+        {_joined(f"maybe_row(trace, {j}, t, lo, n)" for j in k)}, graded,
     )
 """
     return _made(f"step of {shape.family}", source, "advance", lanes=lanes)
@@ -169,16 +168,12 @@ def _same_without_widths(shape: Shape, free: str, inputs: Iterable[str]) -> str:
     )
 
 
-def _unpacked(name: str, numbers: Iterable[int]) -> str:
-    return "".join(f"{name}{n}, " for n in numbers).strip() or "_"
-
-
 def _joined(parts: Iterable[str]) -> str:
     return ", ".join(parts)
 
 
-def _tuple(parts: Iterable[str]) -> str:
-    return f"({''.join(f'{part}, ' for part in parts)})"
+def _arguments_of(owner: str, names: Iterable[str]) -> str:
+    return "".join(f"{owner}.{name}, " for name in names)
 
 
 def _arguments(values: list[str]) -> str:
