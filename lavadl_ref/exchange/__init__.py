@@ -3,55 +3,25 @@
 The one contract between training, the reference run and Lava.  Needs NumPy and h5py only.
 """
 
+from lavadl_ref.exchange import layers
 from lavadl_ref.exchange.check import check
 from lavadl_ref.exchange.describe import Network, same
 from lavadl_ref.exchange.digest import digest
 from lavadl_ref.exchange.errors import ExchangeError, ExponentWarning, LegacyKeyWarning
 from lavadl_ref.exchange.families import FAMILIES, LEGACY_KEYS, Family, Field, family, register
-from lavadl_ref.exchange.layers import (
-    LAYERS,
-    Average,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Flatten,
-    Input,
-    Kernel,
-    Layer,
-    Neuron,
-    Pool,
-    Recurrent,
-    TimeDecimation,
-    Unpool,
-    never_fires,
-    silenced,
-)
+from lavadl_ref.exchange.layers import *  # noqa: F403
 from lavadl_ref.exchange.read import read
 from lavadl_ref.exchange.write import write, write_layer
 
 __all__ = [
     "FAMILIES",
-    "LAYERS",
     "LEGACY_KEYS",
-    "Average",
-    "Conv",
-    "ConvTranspose",
-    "Dense",
     "ExchangeError",
     "ExponentWarning",
     "Family",
     "Field",
-    "Flatten",
-    "Input",
-    "Kernel",
-    "Layer",
     "LegacyKeyWarning",
     "Network",
-    "Neuron",
-    "Pool",
-    "Recurrent",
-    "TimeDecimation",
-    "Unpool",
     "check",
     "digest",
     "family",
@@ -61,3 +31,4 @@ __all__ = [
     "write",
     "write_layer",
 ]
+__all__ += layers.__all__

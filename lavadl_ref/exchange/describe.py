@@ -8,48 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lavadl_ref.exchange import layers
 from lavadl_ref.exchange.geometry import known_input
-from lavadl_ref.exchange.layers import (
-    LAYERS,
-    Average,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Flatten,
-    Input,
-    Integers,
-    Kernel,
-    Layer,
-    Neuron,
-    Pool,
-    Recurrent,
-    TimeDecimation,
-    Unpool,
-    never_fires,
-    silenced,
-)
+from lavadl_ref.exchange.layers import *  # noqa: F403
+from lavadl_ref.exchange.layers import Average, Dense, Flatten, Integers, Kernel, Layer, Neuron
 
-__all__ = [
-    "LAYERS",
-    "Average",
-    "Conv",
-    "ConvTranspose",
-    "Dense",
-    "Flatten",
-    "Input",
-    "Integers",
-    "Kernel",
-    "Layer",
-    "Network",
-    "Neuron",
-    "Pool",
-    "Recurrent",
-    "TimeDecimation",
-    "Unpool",
-    "never_fires",
-    "same",
-    "silenced",
-]
+__all__ = ["Integers", "Network", "same"]
+__all__ += layers.__all__
 
 
 @dataclass(frozen=True, eq=False)

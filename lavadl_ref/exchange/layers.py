@@ -19,6 +19,25 @@ from lavadl_ref.exchange.families import FAMILIES, NEVER_MANTISSA
 
 Integers = NDArray[np.int64]
 
+__all__ = [
+    "LAYERS",
+    "Average",
+    "Conv",
+    "ConvTranspose",
+    "Dense",
+    "Flatten",
+    "Input",
+    "Kernel",
+    "Layer",
+    "Neuron",
+    "Pool",
+    "Recurrent",
+    "TimeDecimation",
+    "Unpool",
+    "never_fires",
+    "silenced",
+]
+
 
 @dataclass(frozen=True, eq=False)
 class Neuron:

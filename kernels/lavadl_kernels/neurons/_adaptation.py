@@ -38,6 +38,14 @@ from lavadl_kernels.runtime.array_types import Array, Bools, Floats, Integers
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 
 
+class Parameters(NamedTuple):
+    """Parameters of a layer, integers of 1/4096.  Each family has a class of its own, by which Numba tells it apart."""
+
+    decay: Array  #: (4, M) int64, in the order of ``FAMILY.decays``
+    threshold: int
+    threshold_step: int
+
+
 def adapted(
     family: Family,
     name: str,
@@ -88,6 +96,23 @@ def fire(th: Any, r: Any, spike: Any, threshold_step: Any, loihi: bool) -> Any:
     if loihi:
         return wrap32(new_th), wrap32(new_r)
     return new_th, new_r
+
+
+@scalar
+def compare(value: Any, th: Any, r: Any, decays: Any, constants: Any, loihi: bool) -> Any:
+    """Take one step of both states: they relax, `value` is compared with their sum, and a spike raises them.
+
+    `decays` are those of threshold and refractory state, `constants` the threshold at rest and its rise by a spike.
+
+    Returns
+    -------
+    th, r, spike, level_th, level_r
+        The new states, the spike, and the levels that `value` was compared with.
+    """
+    level_th, level_r = relax(th, r, decays[0], decays[1], constants[0])
+    spike = value >= level_th + level_r
+    th, r = fire(level_th, level_r, spike, constants[1], loihi)
+    return th, r, spike, level_th, level_r
 
 
 def state_bound(neuron: Any, state: Integers, steps: int) -> int:

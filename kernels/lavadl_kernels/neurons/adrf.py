@@ -16,7 +16,7 @@ Source: Lava-DL's adaptive RF neuron.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.neurons import _adaptation as adaptation
@@ -24,7 +24,6 @@ from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf
 from lavadl_kernels.neurons._family import register
 from lavadl_kernels.neurons._surrogate import phase_slopes
-from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -44,15 +43,13 @@ def step(
         Synaptic input to real and imaginary part, bias included, 1/4096.
     sin_decay, cos_decay : int
         Sine and cosine of the angle of a step times what the decay leaves, 1/4096.
-    threshold_decay, refractory_decay, threshold, threshold_step : int
-        As in `alif.step`: 0 (perfect memory) to 4096 (none), and 1/4096.
-    loihi : bool
-        Whether re and im have the chip's 24 bits, and th and r its 32.
+    threshold_decay, refractory_decay, threshold, threshold_step, loihi
+        As in `alif.step`: 0 (perfect memory) to 4096 (none), 1/4096, and whether states have the chip's widths.
 
     Returns
     -------
     re, im, th, r, spike, level_th, level_r
-        The new state, the spike, and the threshold and refractory state that re was compared with.
+        As of `alif.step`, for re.
     """
     new_re, new_im = resonator.rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi)
     level_th, level_r = adaptation.relax(th, r, threshold_decay, refractory_decay, threshold)
@@ -70,12 +67,10 @@ def _advance_adjoint(neuron: Adrf, at: AdjointStep, surrogate: Surrogate) -> Non
     resonator.adjoint(at, resonator.NO_RESET)
 
 
-class Adrf(NamedTuple):
-    """Parameters of a layer, integers of 1/4096."""
+class Adrf(adaptation.Parameters):
+    """Parameters of a layer of ADRF neurons."""
 
-    decay: Array  #: (4, M) int64, in the order of ``FAMILY.decays``
-    threshold: int
-    threshold_step: int
+    __slots__ = ()
 
 
 Parameters = Adrf

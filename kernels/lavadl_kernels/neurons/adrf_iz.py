@@ -16,14 +16,13 @@ Source: Lava-DL's adaptive resonator.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf_iz
 from lavadl_kernels.neurons._family import register
-from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -35,9 +34,8 @@ def step(
 ) -> Any:  # fmt: skip
     """Take one step of one neuron; arguments and results as in `adrf.step`, the levels those of im."""
     re, im = resonator.rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi)
-    level_th, level_r = adaptation.relax(th, r, threshold_decay, refractory_decay, threshold)
-    spike = im >= level_th + level_r
-    th, r = adaptation.fire(level_th, level_r, spike, threshold_step, loihi)
+    rates, levels = (threshold_decay, refractory_decay), (threshold, threshold_step)
+    th, r, spike, level_th, level_r = adaptation.compare(im, th, r, rates, levels, loihi)
     return re, im, th, r, spike, level_th, level_r
 
 
@@ -49,12 +47,10 @@ def _advance_adjoint(neuron: AdrfIz, at: AdjointStep, surrogate: Surrogate) -> N
     resonator.adjoint(at, resonator.NO_RESET)
 
 
-class AdrfIz(NamedTuple):
-    """Parameters of a layer, integers of 1/4096."""
+class AdrfIz(adaptation.Parameters):
+    """Parameters of a layer of ADRF-IZ neurons."""
 
-    decay: Array  #: (4, M) int64, in the order of ``FAMILY.decays``
-    threshold: int
-    threshold_step: int
+    __slots__ = ()
 
 
 Parameters = AdrfIz

@@ -22,7 +22,7 @@ model, Lava-DL's ALIF neuron.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.fixed_point import clip24, leak, wrap24
@@ -31,7 +31,6 @@ from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import cuba
 from lavadl_kernels.neurons._family import register
 from lavadl_kernels.neurons._surrogate import slopes
-from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -66,9 +65,8 @@ def step(
     v = leak(v, voltage_decay) + u
     if loihi:
         v = clip24(v)
-    level_th, level_r = adaptation.relax(th, r, threshold_decay, refractory_decay, threshold)
-    spike = v >= level_th + level_r
-    th, r = adaptation.fire(level_th, level_r, spike, threshold_step, loihi)
+    rates, levels = (threshold_decay, refractory_decay), (threshold, threshold_step)
+    th, r, spike, level_th, level_r = adaptation.compare(v, th, r, rates, levels, loihi)
     return u, v, th, r, spike, level_th, level_r
 
 
@@ -80,12 +78,10 @@ def _advance_adjoint(neuron: Alif, at: AdjointStep, surrogate: Surrogate) -> Non
     leaky_integrator.chain_adjoint(at, False)
 
 
-class Alif(NamedTuple):
-    """Parameters of a layer, integers of 1/4096."""
+class Alif(adaptation.Parameters):
+    """Parameters of a layer of ALIF neurons."""
 
-    decay: Array  #: (4, M) int64, in the order of ``FAMILY.decays``
-    threshold: int
-    threshold_step: int
+    __slots__ = ()
 
 
 Parameters = Alif
