@@ -125,3 +125,30 @@ def test_examples_in_docstrings_give_what_they_show(module):
     for test in examples(module):
         runner.run(test, out=printed.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(printed)
+
+
+#: Errors say "X must ..., got ...": no other pair of words stands for these.
+OTHER_STYLE = re.compile(r"\bbut got\b|\bexpected\b.*\bfound\b|, found\b")
+
+
+def other_styles(source: str) -> list[str]:
+    """Texts of raised errors in another style than "X must ..., got ..."."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            parts = [part.value for part in ast.walk(node.exc) if isinstance(part, ast.Constant)]
+            text = " ".join(part for part in parts if isinstance(part, str))
+            if OTHER_STYLE.search(text):
+                found.append(text)
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_errors_say_what_must_be_and_what_was_got(module):
+    assert other_styles(MODULES[module].read_text()) == []
+
+
+def test_an_error_in_another_style_is_found():
+    source = "raise ValueError(f'x: expected 3, found {x}')\nraise TypeError('x must be 3, but got 4')"
+    assert other_styles(source) == ["x: expected 3, found ", "x must be 3, but got 4"]
+    assert other_styles("raise ValueError(f'x must be 3, got {x}')") == []
