@@ -292,5 +292,5 @@ def test_layers_that_would_act_before_their_data_are_told(family):
 
     assert waits() == []
     assert waits(bias=np.array([0, 2, 0])) == [1]
-    fires = BY_TYPE[family].at_equality
+    fires = BY_TYPE[family].record.spikes_at_equality  # a spike by phase needs a state that moves
     assert waits(neurons={"threshold": 0}) == ([1] if fires else [])
