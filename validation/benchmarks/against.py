@@ -96,7 +96,11 @@ class Checkout:
             [sys.executable, "-c", code], cwd=root, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             text=True,
         )  # fmt: skip
-        found, self.groups = self._answer()
+        try:
+            found, self.groups = self._answer()
+        except BaseException:
+            self.end()
+            raise
         if Path(found) != root:
             self.end()
             raise RuntimeError(f"the process of {root} must import the package from there, got {found}")

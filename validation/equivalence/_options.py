@@ -137,7 +137,7 @@ REFUSALS = (
     Refusal(ValueError, "cannot have WgtScaleBatchNorm", ["Recurrent", "KWTA"], options=("fine", "coarse")),
     Refusal(TypeError, _NO_ARGUMENT, ["Affine", "Output"], options=["shift"]),
     Refusal(TypeError, _NO_ARGUMENT, ["Input"], options=["weight_norm"]),
-    Refusal(exchange.ExchangeError, "bias: expected none in a layer", ["Pool", "Unpool"], options=["set_bias"]),
+    Refusal(exchange.ExchangeError, "bias: must be absent in a layer", ["Pool", "Unpool"], options=["set_bias"]),
     Refusal(UnsupportedLayer, "leaves 32 bits on the scale", ["Affine"], options=["spike_exp"]),
 )  # fmt: skip
 

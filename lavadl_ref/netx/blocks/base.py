@@ -57,6 +57,9 @@ class AbstractBlock(AbstractProcess):
     bias_key = Refused("it is a key of neuron_params")
     _runtime = None  # Lava asks for it when a block goes whose construction failed
     plan: LayerPlan | None = None
+    synapse: Any = None
+    imag_synapse: Any = None
+    neuron: Any = None
     transform: Any = None  #: of input blocks: the preparation of the input, for users to read
 
     def __init__(
