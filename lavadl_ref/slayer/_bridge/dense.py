@@ -17,8 +17,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,9 +30,8 @@ from torch.autograd.function import once_differentiable
 from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._bridge.autograd import Layout
 from lavadl_ref.slayer._bridge.function import TypedFunction
+from lavadl_ref.slayer._bridge.paths import ChosenPath, pinned
 from lavadl_ref.slayer.utils import _validate
-
-Backend = Literal["auto", "events", "gemm"]
 
 # Densities up to which events are faster than a float32 matrix product, measured with AVX2 and with AVX-512.
 FORWARD = 0.4  #: 8-bit weights
@@ -46,62 +44,6 @@ LEAST_WORK = 1 << 22  #: products below which nothing is worth a decision
 SAMPLES = 64  #: stretches of the input that are looked at for an estimate of its density
 SAMPLE = 1024  #: entries of a stretch
 
-_backend: Backend = "auto"
-
-
-class path:
-    """Choose the backend of dense synapses: from now on, or within a ``with`` block.
-
-    Parameters
-    ----------
-    name : str
-        ``"auto"``: by the measured density of each input. ``"events"``: by events wherever results are right.
-        ``"gemm"``: as matrix products.
-
-    Raises
-    ------
-    ValueError
-        For any other name.
-
-    Examples
-    --------
-    >>> with path("gemm"):
-    ...     pass
-    """
-
-    def __init__(self, name: Backend) -> None:
-        global _backend
-        if name not in ("auto", "events", "gemm"):
-            raise ValueError(f"path must be 'auto', 'events' or 'gemm', got {name!r}")
-        self._before, _backend = _backend, name
-
-    def __enter__(self) -> path:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        global _backend
-        _backend = self._before
-
-
-@dataclass
-class ChosenPath:
-    """The backend that a dense synapse computed its last sums with.
-
-    Attributes
-    ----------
-    forward : str
-        ``"events"`` or ``"gemm"``.
-    backward : str or None
-        The same for the gradient of the weight; None if none was recorded. The gradient of the input is always
-        a matrix product.
-    density : float or None
-        The part of the input that is not zero, where it was counted.
-    """
-
-    forward: str
-    backward: str | None
-    density: float | None
-
 
 def sums(input: Tensor, weights: Sequence[Tensor]) -> tuple[list[Tensor], ChosenPath]:
     """The weighted sums (N, O, T) of `input` (N, ..., T) for each of `weights` (O, I), and how they were made."""
@@ -113,7 +55,7 @@ def sums(input: Tensor, weights: Sequence[Tensor]) -> tuple[list[Tensor], Chosen
     if listed is not None:
         found, tables = listed
         # a dense input is better kept than the list of its events
-        backward = "gemm" if _backend == "auto" and found.density > BACKWARD else "events"
+        backward = "gemm" if pinned() == "auto" and found.density > BACKWARD else "events"
         taken = ChosenPath("events", backward if recorded else None, found.density)
         return list(_Events.apply(input, found, tables, taken, *weights)), taken
     rows = _rows(_autograd.time_first(input))
@@ -130,9 +72,9 @@ def _listed(input: Tensor, weights: Sequence[Tensor]) -> tuple[events.Events, li
     """Events and tables of weights, None where a matrix product is to be used."""
     n, steps, width = input.shape[0], input.shape[-1], math.prod(input.shape[1:-1])
     plain = all(x.dtype == torch.float32 and x.device.type == "cpu" for x in (input, *weights))
-    if _backend == "gemm" or not plain or input.numel() == 0:
+    if pinned() == "gemm" or not plain or input.numel() == 0:
         return None
-    guessing = _backend == "auto"
+    guessing = pinned() == "auto"
     outputs = sum(len(weight) for weight in weights)
     few = outputs < FEWEST_OUTPUTS or n * steps < FEWEST_ROWS
     if (guessing and (few or input.numel() * outputs < LEAST_WORK)) or not events.fits(n, width, steps):

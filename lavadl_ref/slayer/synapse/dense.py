@@ -18,6 +18,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._bridge import dense as _dense
+from lavadl_ref.slayer._bridge.paths import ChosenPath
 from lavadl_ref.slayer._hooks import MAKES_WEIGHT
 from lavadl_ref.slayer._precision import FullPrecision
 from lavadl_ref.slayer.utils import _validate
@@ -332,7 +333,7 @@ class Dense(GenericLayer, torch.nn.Conv3d):
         else:
             channels, height, width = int(extents[2]) if len(extents) == 3 else 1, int(extents[1]), int(extents[0])
         super().__init__(channels, int(out_neurons), (height, width, 1), bias=False, pre_hook_fx=pre_hook_fx)
-        self.taken: _dense.ChosenPath | None = None
+        self.taken: ChosenPath | None = None
         self.weight.data *= factor
         if weight_norm:
             self.enable_weight_norm()
