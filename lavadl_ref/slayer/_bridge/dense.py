@@ -72,7 +72,7 @@ def _listed(input: Tensor, weights: Sequence[Tensor]) -> tuple[events.Events, li
     """Events and tables of weights, None where a matrix product is to be used."""
     n, steps, width = input.shape[0], input.shape[-1], math.prod(input.shape[1:-1])
     plain = all(x.dtype == torch.float32 and x.device.type == "cpu" for x in (input, *weights))
-    if pinned() == "gemm" or not plain or input.numel() == 0:
+    if pinned() not in ("auto", "events") or not plain or input.numel() == 0:
         return None
     guessing = pinned() == "auto"
     outputs = sum(len(weight) for weight in weights)
