@@ -12,8 +12,8 @@ stride: events of one phase and channel meet the same weights, each at a fixed d
 serves all weights of a channel, from one start each in a tile of the gradient, which has a margin of zeros for what
 the frame ends.
 
-Sums are those of `ops.events`: of bytes as integers where weights are 8-bit and events have one value, else in float32 in
-an order that the events alone decide.  The number of threads changes nothing.
+Sums are those of `ops.events`: of bytes as integers where weights are 8-bit and events have one value, else in
+float32 in an order that the events alone decide.  The number of threads changes nothing.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavadl_kernels.ops import events
-from lavadl_kernels.ops.events import BIAS, LIMIT, MANTISSA, Lists
+from lavadl_kernels.ops.events import LIMIT, MANTISSA, Lists
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.jit import kernel, scalar
-from lavadl_kernels.runtime.simd import BYTE_ROWS, WIDTH, add_rows, add_weighted_rows
+from lavadl_kernels.runtime.simd import BIAS, BYTE_ROWS, SIDE, WIDTH, add_rows, add_weighted_rows, transpose_square
 
 #: Rows of a tile of the gradient: their outputs, 256 bytes a row, fit the L2 cache beside the sums.
 CHUNK = 1024
@@ -182,7 +182,7 @@ def forward(found: FrameEvents, g: Geometry, packed: Array, outputs: int, most: 
 class _Tiling(NamedTuple):
     """The division of the gradient into tiles.
 
-    A place (h, w) has the coarse place (h // stride, w // stride); the outputs that it meets are at most `reach` from it.
+    A place (h, w) has the coarse place (h // stride, w // stride); its outputs are near it.
     """
 
     rows: int  #: coarse rows of a frame
@@ -288,7 +288,7 @@ def weight_gradient(lists: Lists, common: float, g: Geometry, grad: Array) -> Ar
     if chunks == 0:
         sums[:] = 0
     result = empty((outputs, g.channels, g.kernel_y, g.kernel_x))
-    _unpack(g.channels, sums, np.float32(common), result.reshape(outputs, g.channels, -1), align=16)
+    _unpack(g.channels, sums, np.float32(common), result.reshape(outputs, g.channels, -1), align=SIDE)
     return result
 
 
@@ -338,7 +338,9 @@ def _grain(begin: int, end: int, value: Array, out: Array) -> bool:
 
 
 @scalar
-def _copy(entry: Array, value: Array | None, first: Any, last: Any, offset: Any, to: Array, factor: Array, at: Any) -> Any:
+def _copy(
+    entry: Array, value: Array | None, first: Any, last: Any, offset: Any, to: Array, factor: Array, at: Any
+) -> Any:
     """Copy part of a list and add `offset` to its numbers; return the place after the last."""
     for k in range(last - first):
         to[at + k] = np.int64(entry[first + k]) + offset
@@ -550,12 +552,28 @@ def _add(
 
 @kernel
 def _unpack(begin: int, end: int, sums: Array, scale: Any, result: Array) -> None:
-    """Write the sums of channels as rows of outputs."""
+    """Write the sums of channels as rows of outputs, in squares: whole cache lines are read and written."""
     outputs, channels, taps = result.shape
-    for first in range(begin, end, 16):
-        last = min(first + 16, end)
-        for o in range(outputs):
-            total, lane = sums[o // WIDTH], o % WIDTH
-            for c in range(first, last):
-                for k in range(taps):
-                    result[o, c, k] = total[(k * channels + c) * WIDTH + lane] * scale
+    square = np.empty(SIDE * SIDE, np.float32)
+    rows = np.empty((SIDE, SIDE * taps), np.float32)
+    for first in range(begin, end, SIDE):
+        inside = min(SIDE, end - first)
+        for low in range(0, outputs, SIDE):
+            total, lane = sums[low // WIDTH], low % WIDTH
+            used = min(SIDE, outputs - low)
+            for k in range(taps):
+                at = (k * channels + first) * WIDTH + lane
+                if inside == SIDE:
+                    transpose_square(total, at, WIDTH, square, 0, SIDE)
+                else:
+                    for c in range(inside):
+                        for o in range(SIDE):
+                            square[o * SIDE + c] = total[at + c * WIDTH + o]
+                for o in range(used):
+                    row = rows[o]
+                    for c in range(SIDE):
+                        row[c * taps + k] = square[o * SIDE + c] * scale
+            for o in range(used):
+                row, to = rows[o], result[low + o, first : first + inside].reshape(-1)
+                for i in range(to.size):
+                    to[i] = row[i]
