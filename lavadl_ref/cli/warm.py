@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,19 +170,25 @@ def _answers(names: list[str], workers: int | None, settings: dict[str, str]) ->
                 return
             said.put(tuple(json.loads(answer)))
 
+    threads: list[threading.Thread] = []
+    processes: list[subprocess.Popen[str]] = []
+    command = [sys.executable, "-m", "lavadl_ref.cli._warm_worker"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+
+    def close() -> None:
+        for thread in threads:
+            thread.join()
+        for process in processes:
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):  # a process that has ended takes nothing that is left
+                    pipe.close()  # type: ignore[union-attr]
+
     with ExitStack() as stack:
-        command = [sys.executable, "-m", "lavadl_ref.cli._warm_worker"]
+        stack.callback(close)  # after all processes have ended, so that no thread waits for one
         for _ in range(count):
-            process = stack.enter_context(
-                _ending.session(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    env={**os.environ, **settings},
-                )
-            )
-            threading.Thread(target=serve, args=(process,), daemon=True).start()
+            processes.append(stack.enter_context(_ending.session(command, **pipes, env={**os.environ, **settings})))
+            threads.append(threading.Thread(target=serve, args=(processes[-1],), daemon=True))
+            threads[-1].start()
         for _ in names:
             answer = said.get()
             if isinstance(answer, Exception):
