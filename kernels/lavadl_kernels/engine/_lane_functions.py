@@ -38,6 +38,7 @@ import numpy as np
 from lavadl_kernels.engine._optional_rows import lane_value, maybe_row, param_row, store
 from lavadl_kernels.fixed_point import as_type_of, fixed, real, wrap32
 from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
+from lavadl_kernels.runtime.simd import distinct_rows
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def trained(step: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
     source = f"""
 def lanes({_joined(taken)}):
     prefer_512_bit()
+    distinct_rows()
     {_lines([f"{name} = as_type_of(constant{n}, state0)" for n, name in enumerate(shape.constants)], 4)}
     for i in range(spike.size):
         {shape.results("new", "fires", "before")} = step(
@@ -262,6 +264,7 @@ def _made(title: str, source: str, name: str, **names: Any) -> Callable[..., Any
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     scope: dict[str, Any] = {
         "as_type_of": as_type_of,
+        "distinct_rows": distinct_rows,
         "fixed": fixed,
         "lane_value": lane_value,
         "maybe_row": maybe_row,
