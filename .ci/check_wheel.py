@@ -49,7 +49,7 @@ def main(folder: Path, *jobs: str) -> int:
     done = run(folder, "-c", code)
     elsewhere = [line for line in done.stdout.split() if not line.startswith(str(folder))]
     print(done.stderr, *(f"imported from elsewhere: {line}" for line in elsewhere), sep="\n", end="")
-    return int(bool(missing or elsewhere or done.returncode or any([compiles(folder, job) for job in jobs])))
+    return int(bool(missing or elsewhere or done.returncode or any(compiles(folder, job) for job in jobs)))
 
 
 if __name__ == "__main__":
