@@ -14,6 +14,8 @@ WORKERS ?= logical
 LAVA := lava-nc==0.10.0
 UPSTREAM := lava-dl==0.6.0
 PEERS_ARE := spikingjelly==2.0.0 sinabs==3.1.3 snntorch==1.0.0 norse==1.1.0
+# needs more than the oldest Python that is supported; installed with what it declares
+JAX := jax==0.10.2; python_version >= "3.11"
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -114,8 +116,8 @@ $(WITH_UPSTREAM): $(READY)
 # what they import for pictures, sounds and chips is replaced by validation/benchmarks/stubs.py.
 $(WITH_PEERS): pyproject.toml
 	@sh .ci/make_venv "$(PYTHON)" $(PEERS_VENV)
-	@echo "Installing $(firstword $(TORCH)) and $(PEERS_ARE) in $(PEERS_VENV)"
+	@echo "Installing $(firstword $(TORCH)), $(PEERS_ARE) and $(firstword $(JAX)) in $(PEERS_VENV)"
 	@$(PEERS_PIP) install --quiet $(TORCH)
-	@$(PEERS_PIP) install --quiet --editable . psutil pytest tqdm
+	@$(PEERS_PIP) install --quiet --editable . psutil pytest tqdm '$(JAX)'
 	@$(PEERS_PIP) install --quiet --no-deps $(PEERS_ARE)
 	@touch $@
