@@ -29,7 +29,7 @@ PEERS_PIP := $(PEERS_VENV)/bin/python -m pip --disable-pip-version-check --no-in
 WITH_PEERS := $(PEERS_VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types validate bench docs clean
+.PHONY: help demo test check lint types validate bench docs warm wheel clean
 
 # Targets share .venv and use every core already: -j changes nothing.
 .NOTPARALLEL:
@@ -41,6 +41,8 @@ help:
 	@echo 'make validate  agreement of all paths, and with lava-dl where it installs'
 	@echo 'make bench     speed next to lava-dl; PEERS=1: and other libraries; writes docs/benchmarks.md'
 	@echo 'make docs      the pages of docs/ that are made by what the tests run over; docs/compatibility.md needs lava-dl'
+	@echo 'make warm      compile the kernels of common uses, so that nothing waits for them later'
+	@echo 'make wheel     a wheel in dist that carries compiled kernels, for this Python'
 	@echo 'make clean     remove .venv and everything generated'
 
 demo: $(READY)
@@ -75,6 +77,15 @@ docs: $(READY)
 	@$(BIN)/python -m validation.equivalence.matrix docs/equivalence.md
 	@$(BIN)/python docs/tutorials/_pages.py
 	@$(BIN)/python -m validation.conformance.names docs/compatibility.md
+
+warm: $(READY)
+	@$(BIN)/lavadl-ref warm
+
+# For the levels that this processor has. `pip wheel .` makes the one for every Python and processor, without kernels.
+wheel: $(READY)
+	@$(BIN)/lavadl-ref warm --into build/kernels
+	@LAVADL_REF_KERNELS=build/kernels $(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	@ls -sh dist
 
 clean:
 	rm -rf $(VENV) $(VENV)-* $(PEERS_VENV) build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
