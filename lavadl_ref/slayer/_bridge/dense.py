@@ -224,7 +224,7 @@ class _Planned(TypedFunction):
         _autograd.follow_torch()
         ctx.shape, ctx.taken = x.shape, plan.taken
         # what is kept stays right whatever becomes of the input, but torch's rule is that it must not change
-        ctx.input, ctx.version = weakref.ref(x), _version(x)
+        ctx.input, ctx.version = weakref.ref(x), version_of(x)
         # what no gradient needs is not kept
         needed = weights if ctx.needs_input_grad[0] else ()
         kept: list[Tensor] = []
@@ -247,10 +247,10 @@ class _Planned(TypedFunction):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         _autograd.follow_torch()
         x = ctx.input()
-        if x is not None and _version(x) != ctx.version:
+        if x is not None and version_of(x) != ctx.version:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"the input {tuple(x.shape)} of a dense synapse is at version {_version(x)}; "
+                f"the input {tuple(x.shape)} of a dense synapse is at version {version_of(x)}; "
                 f"expected version {ctx.version} instead"
             )
         saved = list(ctx.saved_tensors)
@@ -297,7 +297,7 @@ def _to_input(grads: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def _version(x: Tensor) -> int:
+def version_of(x: Tensor) -> int:
     """The number of changes of `x` in place; tensors made in inference mode do not count theirs."""
     return -1 if x.is_inference() else x._version
 
