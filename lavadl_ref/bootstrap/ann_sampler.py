@@ -294,6 +294,16 @@ class Knots(NamedTuple):
         """Gradients to drives (M,) for those of their rates, (M,)."""
         return piecewise.backward(drive, self.z, self.factors, float(self.eps), grad)
 
+    def scaled_values(self, scaled: piecewise.Scaled, u: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rates for inputs, (M,), of which `scaled` makes drives."""
+        return piecewise.forward_scaled(u, scaled, self.z, self.a, self.slopes)
+
+    def scaled_gradients(
+        self, scaled: piecewise.Scaled, u: NDArray[np.float32], grad: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Gradients to gain and offset of `scaled`, (2,), for those of the rates, (M,)."""
+        return piecewise.backward_scaled(u, scaled, self.z, self.factors, float(self.eps), grad)
+
 
 class _Curve(TypedFunction):
     """The curve on a tensor of any shape, element by element in the order of its memory."""
@@ -316,16 +326,21 @@ def _scale(z: NDArray[F], a: NDArray[F]) -> F:
     return scale
 
 
-def _flat(x: Tensor, order: Sequence[int]) -> NDArray[np.float32]:
-    flat: NDArray[np.float32] = x.detach().permute(*order).contiguous().view(-1).numpy()
-    return flat
+def in_order(first: Tensor, *others: Tensor) -> list[NDArray[np.float32]]:
+    """Float32 tensors of one shape as arrays (M,), in the order of the memory of the first."""
+    if first.is_contiguous():
+        return [x.detach().contiguous().numpy().reshape(-1) for x in (first, *others)]
+    order = sorted(range(first.ndim), key=first.stride, reverse=True)
+    return [x.detach().permute(*order).contiguous().numpy().reshape(-1) for x in (first, *others)]
 
 
 def elementwise(function: Callable[..., NDArray[np.float32]], first: Tensor, *others: Tensor) -> Tensor:
     """A function of arrays (M,) applied to float32 tensors of one shape, in the order of the memory of the first."""
     follow_torch()
+    values = function(*in_order(first, *others))
+    if first.is_contiguous():
+        return torch.from_numpy(values.reshape(first.shape))
     order = sorted(range(first.ndim), key=first.stride, reverse=True)
-    values = function(*[_flat(x, order) for x in (first, *others)])
     memory = values.reshape([first.shape[axis] for axis in order])
     # permuted before torch sees it, which forbids changing a view that a function returns
     return torch.from_numpy(memory.transpose([order.index(axis) for axis in range(len(order))]))

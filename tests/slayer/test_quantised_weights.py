@@ -224,7 +224,7 @@ def test_weights_that_are_trained_are_not_kept():
         assert layer.matrix() is not kept
 
 
-def test_weights_that_inference_mode_kept_can_be_saved_for_a_gradient():
+def test_inference_mode_keeps_no_weights_for_a_gradient_that_comes_later():
     layer = synapse()
     for parameter in layer.parameters():
         parameter.requires_grad_(False)

@@ -138,8 +138,7 @@ def backward(rows: Rows, grid: Grid, inside: bool, grad: Array, out: Array) -> A
     grad : ndarray
         (O, I) float32, the gradient to the weight on its grid.
     out : ndarray
-        (O, I) float32 for the gradient to ``rows.v``; may be `grad`. Untouched where that
-        passes unchanged: where `rows` has no lengths and all is inside.
+        (O, I) float32 for the gradient to ``rows.v``; may be `grad`.
 
     Returns
     -------
@@ -147,7 +146,7 @@ def backward(rows: Rows, grid: Grid, inside: bool, grad: Array, out: Array) -> A
         (O,) float32, the gradient to ``rows.length``, or (0,).
     """
     to_length = np.empty_like(rows.length)
-    _backward(len(grad), rows, grid, inside, grad, out, to_length)
+    _backward(len(grad), rows, grid, inside, grad is not out, grad, out, to_length)
     return to_length
 
 
@@ -317,34 +316,42 @@ def _differs(a: Array, b: Array) -> bool:
 
 @kernel
 def _backward(
-    begin: int, end: int, rows: Rows, grid: Grid, inside: bool, grad: Array, out: Array, to_length: Array
+    begin: int, end: int, rows: Rows, grid: Grid, inside: bool, apart: bool, grad: Array, out: Array, to_length: Array
 ) -> None:
     prefer_512_bit()
     lanes = np.empty(2 * ROWS * LANES, np.float32)
     for lo in range(begin, end, ROWS):
         hi = min(lo + ROWS, end)
-        if not inside:
-            for row in range(lo, hi):
-                _pass_inside(rows.v[row], _factor(rows, row), grid, grad[row], out[row])
-        passed = grad if inside else out
+        for row in range(lo, hi):
+            # all that follows is in place: a loop with two arrays that may be one is not vectorised where they are
+            if apart:
+                _copy(grad[row], out[row])
+            if not inside:
+                _stop_outside(rows.v[row], _factor(rows, row), grid, out[row])
         if rows.length.size:
-            _row_products(rows.v, passed, lo, hi, lanes)
+            _row_products(rows.v, out, lo, hi, lanes)
             for row in range(lo, hi):
                 along, norm = lanes[(row - lo) * LANES], rows.norm[row]
                 to_length[row] = along / norm
-                _across(rows.v[row], _factor(rows, row), along / (norm * norm), passed[row], out[row])
+                _keep_across(rows.v[row], _factor(rows, row), along / (norm * norm), out[row])
 
 
 @scalar
-def _pass_inside(x: Array, factor: Any, grid: Grid, grad: Array, out: Array) -> None:
-    """Pass the gradient where the nearest multiple is within the bounds."""
+def _copy(x: Array, out: Array) -> None:
+    for i in range(x.size):
+        out[i] = x[i]
+
+
+@scalar
+def _stop_outside(x: Array, factor: Any, grid: Grid, grad: Array) -> None:
+    """Set the gradient to 0 where the nearest multiple is beyond the bounds."""
     for i in range(x.size):
         value = np.rint(x[i] * factor * grid.inverse) * grid.step
-        out[i] = grad[i] if grid.low <= value <= grid.high else np.float32(0)
+        grad[i] = grad[i] if grid.low <= value <= grid.high else np.float32(0)
 
 
 @scalar
-def _across(v: Array, factor: Any, along: Any, grad: Array, out: Array) -> None:
-    """Write the part of the gradient that is not along `v`."""
+def _keep_across(v: Array, factor: Any, along: Any, grad: Array) -> None:
+    """Keep the part of the gradient that is not along `v`."""
     for i in range(v.size):
-        out[i] = factor * (grad[i] - v[i] * along)
+        grad[i] = factor * (grad[i] - v[i] * along)

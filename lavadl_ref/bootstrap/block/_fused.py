@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from lavadl_kernels.ops.piecewise import Scaled
 from lavadl_kernels.runtime.buffers import empty
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.module import _has_any_global_hook
 
-from lavadl_ref.bootstrap.ann_sampler import AnnSampler, Knots, elementwise
+from lavadl_ref.bootstrap.ann_sampler import AnnSampler, Knots, elementwise, in_order
 from lavadl_ref.slayer._bridge import dense as _dense
 from lavadl_ref.slayer._bridge import weights as _weights
 from lavadl_ref.slayer._bridge.autograd import follow_torch
 from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._bridge.paths import ChosenPath
+from lavadl_ref.slayer._bridge.weights import kernel_grid
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.neuron import Dropout, spiking
 from lavadl_ref.slayer.synapse.dense import Dense, checked
@@ -88,15 +92,19 @@ def input_rates(block: Any, x: Tensor) -> Tensor | None:
     grid, factors = grid_of(hook), block.rates.factors(neuron)
     if grid is None or hook != neuron.quantize_8bit or factors is None:
         return None
-    scale = [p for p in (block.weight, block.bias, factors[0]) if p is not None]
-    if any(p.numel() != 1 or not math.isfinite(p.item()) for p in scale):
+    gain, offset = _nearest(block.weight, 1.0, grid), _nearest(block.bias, 0.0, grid)
+    if gain is None or offset is None or not (factors[0] is None or factors[0].numel() == 1):
         return None
-    arguments = neuron.quantized_input(x.detach()), Behind(factors[:1], block.f.knots(), None), grid
+    factor = 1.0 if factors[0] is None else factors[0].item()
+    scaled = Scaled(kernel_grid(grid), *map(np.float32, (gain[0], offset[0], factor)))
+    knots = block.f.knots()
+    # a picture is rearranged as the neuron does it; to round again changes nothing
+    u = x.detach() if x.ndim == 3 else neuron.quantized_input(x.detach())
     result: Tensor
-    if torch.is_grad_enabled() and any(p.requires_grad for p in scale):
-        result = _InputRates.apply(*arguments, block.weight, block.bias)
+    if torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (block.weight, block.bias)):
+        result = _InputRates.apply(u, scaled, knots, (gain[1], offset[1]), block.weight, block.bias)
     else:
-        result = _driven(*arguments, block.weight, block.bias)[1]
+        result = elementwise(partial(knots.scaled_values, scaled), u)
     return result if neuron.drop is None else neuron.dropped(result)
 
 
@@ -229,44 +237,46 @@ class _Sums(TypedFunction):
         return tuple(gradients.get(place) for place in range(5))
 
 
-def _driven(q: Tensor, behind: Behind, grid: Grid, gain: Tensor | None, offset: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Drives and rates of a quantised input, all (N, ..., 1)."""
-    z = q if gain is None else q * _nearest(gain, grid)[0]
-    z = z if offset is None else z + _nearest(offset, grid)[0]
-    assert behind.knots is not None
-    (factor,) = behind.factors
-    drive = z if factor is None else z * factor.item()
-    return drive, elementwise(behind.knots.values, drive)
-
-
-def _nearest(value: Tensor, grid: Grid) -> tuple[float, bool]:
-    """The one value on the grid, and whether it was within the bounds."""
+def _nearest(value: Tensor | None, default: float, grid: Grid) -> tuple[float, bool] | None:
+    """The one value on the grid, and whether it was within the bounds; None where there is another number of them."""
+    if value is None:
+        return default, False
+    if value.numel() != 1 or not math.isfinite(given := value.item()):
+        return None
     step, low, high = grid
-    nearest = round(value.item() / step) * step
+    nearest = round(given / step) * step
     return min(max(nearest, low), high), low <= nearest <= high
 
 
 class _InputRates(TypedFunction):
-    """Rates of an input block, with gradients to its gain and offset."""
+    """Rates of an input block, with gradients to its gain and offset, where these are `inside` the grid."""
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, behind: Behind, grid: Grid, gain: Tensor | None, offset: Tensor | None) -> Tensor:
-        drive, values = _driven(q, behind, grid, gain, offset)
-        ctx.behind = behind
-        ctx.inside = [p is not None and _nearest(p, grid)[1] for p in (gain, offset)]
-        ctx.save_for_backward(q, drive)
-        return values
+    def forward(
+        ctx: Any,
+        u: Tensor,
+        scaled: Scaled,
+        knots: Knots,
+        inside: tuple[bool, bool],
+        gain: Tensor | None,
+        offset: Tensor | None,
+    ) -> Tensor:
+        ctx.arguments = scaled, knots, inside
+        ctx.shapes = [None if p is None else p.shape for p in (gain, offset)]
+        ctx.save_for_backward(u)
+        return elementwise(partial(knots.scaled_values, scaled), u)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        q, drive = ctx.saved_tensors
-        (factor,) = ctx.behind.factors
-        grad = elementwise(ctx.behind.knots.gradients, drive, grads[0])
-        grad = grad if factor is None else grad * factor.item()
-        results: list[Tensor | None] = [None] * 5
-        for place, inside in zip((3, 4), ctx.inside, strict=True):
-            if ctx.needs_input_grad[place]:
-                total = (grad * q if place == 3 else grad).sum() if inside else grad.new_zeros(())
-                results[place] = total.view(1)
-        return tuple(results)
+        follow_torch()
+        (u,) = ctx.saved_tensors
+        scaled, knots, inside = ctx.arguments
+        totals = knots.scaled_gradients(scaled, *in_order(u, grads[0]))
+        results = [
+            torch.full(shape, total if good else 0.0) if needed else None
+            for shape, total, good, needed in zip(
+                ctx.shapes, totals.tolist(), inside, ctx.needs_input_grad[4:], strict=True
+            )
+        ]
+        return None, None, None, None, *results

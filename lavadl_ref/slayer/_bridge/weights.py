@@ -55,7 +55,7 @@ def _exact(step: float) -> bool:
 
 
 @cache
-def _kernel_grid(grid: Grid) -> kernels.Grid:
+def kernel_grid(grid: Grid) -> kernels.Grid:
     """The grid as the kernel takes it."""
     return kernels.Grid.of(*grid)
 
@@ -63,7 +63,7 @@ def _kernel_grid(grid: Grid) -> kernels.Grid:
 def make(v: Tensor, g: Tensor | None, grid: Grid) -> Made:
     """The quantised weights of directions `v` (O, ...) and lengths `g` (O, 1, ...), or of weights `v`."""
     rows, known = _rows(v, g)
-    q, inside = kernels.quantised(rows, _kernel_grid(grid), known)
+    q, inside = kernels.quantised(rows, kernel_grid(grid), known)
     return Made(q, rows.norm, inside, grid, v.shape)
 
 
@@ -83,7 +83,7 @@ def gradients(
     if v is None or (g is None and made.inside):
         return torch.from_numpy(grad.reshape(made.shape)), None
     rows = kernels.Rows(_matrix(v), kernels.NONE if g is None else _vector(g), made.norm)
-    to_length = kernels.backward(rows, _kernel_grid(made.grid), made.inside, grad, out)
+    to_length = kernels.backward(rows, kernel_grid(made.grid), made.inside, grad, out)
     to_directions = torch.from_numpy(out.reshape(made.shape))
     return to_directions, None if g is None else torch.from_numpy(to_length.reshape(g.shape))
 
@@ -129,7 +129,7 @@ def kept(owner: torch.nn.Module, v: Tensor, g: Tensor | None, grid: Grid) -> Ten
     if before is not None and before.shape[0] == v.shape[0] and before.numel() == v.numel():
         rows, known = _rows(v, g)
         same_mode = before.is_inference() == torch.is_inference_mode_enabled()
-        if same_mode and kernels.equals(rows, _kernel_grid(grid), known, before.numpy()):
+        if same_mode and kernels.equals(rows, kernel_grid(grid), known, before.numpy()):
             return before
     q = torch.from_numpy(make(v, g, grid).q)
     _kept[owner] = q

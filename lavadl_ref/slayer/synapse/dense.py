@@ -259,7 +259,7 @@ class GenericLayer(FullPrecision):
         return torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in self._parameters.values())
 
     def matrix(self) -> Tensor:
-        """The applied weight as a matrix (O, I); outside of training the last tensor, as long as its values are right."""
+        """The applied weight as a matrix (O, I); outside of training the last tensor while its values are right."""
         sources = self.sources()
         if sources is None or self._trains:
             _weights.forget(self)
