@@ -281,6 +281,15 @@ class Neuron(base.Neuron):
         if new:
             self.observe(x)
 
+    def knows(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether `observe` would change nothing for an input (N, *shape, T): states are at rest, values drawn."""
+        if self.shape != shape or self.persistent_state or self._placeholders or self._ranges:
+            return False
+        if not all(getattr(self, name).numel() in (1, shape[0]) for name in self._lazy):
+            return False
+        states = [getattr(self, name) for name in self._states]
+        return all(state is not None and state.shape == (1,) for state in states)
+
     def _norms(self) -> tuple[Any, ...]:
         """The norm of each part of the input, None where there is none."""
         return (self.real_norm, self.imag_norm) if self.complex else (self.norm,)
