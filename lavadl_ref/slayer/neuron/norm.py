@@ -40,7 +40,8 @@ class _Mean(TypedFunction):
     @staticmethod
     def forward(ctx: Any, inp: Tensor) -> Tensor:
         ctx.shape = inp.shape
-        return inp.mean(dim=_axes(inp))
+        # in float64: float32 would round otherwise for each order of the terms, and so the way that they are stored
+        return inp.mean(dim=_axes(inp), dtype=torch.float64).to(inp.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
