@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, Lanes, Leaving, Surrogate, Walk
+from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, Lanes, Leaving, Surrogate, Walk, surrogate_of
 from lavadl_kernels.engine._optional_rows import copied
 from lavadl_kernels.engine.train import (
     Gradients,
@@ -407,7 +407,7 @@ def backward(
     zero = np.dtype(kind).type(0)
     if not isinstance(zero, np.float32):  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
-    surrogate = Surrogate(np.float32(tau), np.float32(scale), graded)
+    surrogate = surrogate_of(tau, scale, graded)
     fed_back = Feedback(units, tuple(packed(part.matrix) for part in feedback), _numbers(feedback))
     given, grads, out = Given(x, state, graded), (grad_spike, grad_trace), Gradients(grad_x, grad_decay)
     _backward(lanes // units, neuron, given, zero, surrogate, fed_back, grads, stride, out, align=1)
