@@ -432,7 +432,7 @@ class Neuron(base.Neuron):
         )
 
     def walk(self, input: Signal, later: int) -> Tensor:
-        """`forward` of `input`, its result shifted by `later` steps, without hooks and in fewer passes."""
+        """`forward` of `input`, its result (N, C, ..., T) shifted by `later` steps: without hooks, in fewer passes."""
         return self._walked(input, later)
 
     def _walked(self, input: Signal, later: int) -> Tensor:
