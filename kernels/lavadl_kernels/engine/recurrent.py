@@ -32,7 +32,6 @@ from lavadl_kernels.engine.train import (
     collect,
     end_lanes,
     fetch,
-    largest_magnitude,
     per_lane,
     room_for_lanes,
     run_in_narrowest_type,
@@ -204,7 +203,6 @@ def _forward_lanes(
     together, largest = firing.counts.size, np.int32(0)
     for first in range(begin, end, together):
         lo, hi = first * units, min(first + together, end) * units
-        n = hi - lo
         begin_lanes(neuron, state, lo, hi, lanes)
         for t in range(x[0].shape[0]):
             for k in range(len(x)):
@@ -213,8 +211,7 @@ def _forward_lanes(
                 for k in range(len(x)):
                     _send(spike[t - 1, lo:hi], units, rows[k], numbers[k], firing, graded, fed[k][t, lo:hi])
             inputs = parts(fed, t, lo, hi)
-            advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
-            largest = largest_magnitude(inputs, held, n, largest)
+            largest = advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded, largest)
             if not within(largest, bound):
                 return False
         end_lanes(lanes, lo, hi, after)
@@ -465,7 +462,7 @@ def _backward_lanes(
             if (t + 1) % stride == 0:
                 # one step early: a section needs the trace of the step before it
                 _copied_all(held, kept[(t + 1) // stride])
-            advance(neuron, held, decay, parts(x, t, lo, hi), spike[1, :n], trace, 1, 0, False)
+            advance(neuron, held, decay, parts(x, t, lo, hi), spike[1, :n], trace, 1, 0, False, None)
         for section in range(kept.shape[0] - 1, -1, -1):
             first = section * stride
             last = min(first + stride, steps)
@@ -478,7 +475,7 @@ def _backward_lanes(
             for t in range(max(first - 1, 0), last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
                 row = t - first + 1
-                advance(neuron, held, decay, parts(x, t, lo, hi), spike[row, :n], trace, row, 0, False)
+                advance(neuron, held, decay, parts(x, t, lo, hi), spike[row, :n], trace, row, 0, False, None)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
                 copied(grad_spike[0 if single else t, lo:hi], back[:n])

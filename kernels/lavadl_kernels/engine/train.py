@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
 
 from lavadl_kernels.engine import _lane_functions
 from lavadl_kernels.engine._arguments import (
@@ -106,7 +105,8 @@ def advance(
     t: int,
     lo: int,
     graded: bool,
-) -> None:
+    largest: Any,
+) -> Any:
     """Take one time step of the lanes of a chunk.
 
     Parameters
@@ -127,14 +127,22 @@ def advance(
         The place in `trace`.
     graded : bool
         Whether a spike carries its value.
+    largest : int32 or None
+        The bits of the largest magnitude so far, in 1/4096; None where nobody asks.
+
+    Returns
+    -------
+    int32 or None
+        `largest` with the inputs of this step, and with its states before a spike acts on them if they are float32;
+        for states of other types a bound to the inputs is enough.  `within` compares it with a bound.
     """
-    _ADVANCE[type(neuron)](neuron, state, decay, x, spike, trace, t, lo, graded)
+    return _ADVANCE[type(neuron)](neuron, state, decay, x, spike, trace, t, lo, graded, largest)
 
 
 @overload(advance, jit_options=HELPER)
 def _advance(
-    neuron: Any, state: Any, decay: Any, x: Any, spike: Any, trace: Any, t: Any, lo: Any, graded: Any
-) -> Callable[..., None]:
+    neuron: Any, state: Any, decay: Any, x: Any, spike: Any, trace: Any, t: Any, lo: Any, graded: Any, largest: Any
+) -> Callable[..., Any]:
     return _ADVANCE[neuron.instance_class]
 
 
@@ -247,7 +255,7 @@ def forward(
 def run_in_narrowest_type(run: Callable[[Any, Any], bool], neuron: Any, x: tuple[Floats, ...], state: Integers) -> None:
     """Call ``run(bound, zero)`` with float32 states, which suffice for most networks, else with wider ones.
 
-    For float32 ``run`` returns whether every input and state stayed below `bound`, which `largest_magnitude` tells.
+    For float32 ``run`` returns whether every input and state stayed below `bound`, which `advance` tells.
 
     Parameters
     ----------
@@ -453,75 +461,16 @@ def _forward_lanes(
                             checkpoints[t // SEGMENT, k, lo + i] = held[k, i]
                 if not within(largest, bound):
                     return False
-            inputs = rows(x, t, lo, hi)
-            advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
-            largest = largest_magnitude(inputs, held, n, largest)  # now that they are in the cache
+            given_now = rows(x, t, lo, hi)
+            largest = advance(neuron, held, decay, given_now, spike[t, lo:hi], trace, t, lo, graded, largest)
         end_lanes(lanes, lo, hi, after)
     return within(largest, bound)
-
-
-def largest_magnitude(x: tuple[Floats, ...], state: Array, n: int, largest: Any) -> Any:
-    """The bits of the largest magnitude so far, in 1/4096: of inputs, and of states if they are float32.
-
-    For states of other types a bound to the inputs is enough.
-
-    Parameters
-    ----------
-    x : tuple of ndarray
-        (n,) float32 each, units of 1.
-    state : ndarray
-        (K, width) float32, float64 or int64, 1/4096.
-    n : int
-        Lanes that count.
-    largest : int
-        The bits so far.
-    """
-    values = [part * np.float32(4096) for part in x]
-    if state.dtype == np.float32:
-        values += [row[:n] for row in state]
-    return max(largest, *(magnitude(row) for row in values))
-
-
-@overload(largest_magnitude, jit_options=HELPER)
-def _largest_magnitude(x: Any, state: Any, n: Any, largest: Any) -> Callable[..., Any]:
-    single = state.dtype == types.float32
-
-    def look(x: Any, state: Any, n: Any, largest: Any) -> Any:
-        for k in range(len(x)):
-            bits = np.int32(magnitude(x[k]))  # a power of two leaves their order as it is
-            largest = np.int32(max(largest, np.float32(bits.view(np.float32) * np.float32(4096)).view(np.int32)))
-        if single:
-            for k in range(state.shape[0]):
-                largest = np.int32(max(largest, magnitude(state[k, :n])))
-        return largest
-
-    return look
 
 
 @scalar
 def within(bits: Any, bound: Any) -> bool:
     """Tell whether the float32 of these bits is less than `bound`."""
     return bool(np.int32(bits).view(np.float32) < bound)
-
-
-@scalar
-def magnitude(row: Floats) -> Any:
-    """The bits of the largest magnitude in a row of float32 numbers.
-
-    They are integers in the same order, with NaN above all others, so that one comparison catches it too; a maximum of
-    floats would lose it.
-
-    Parameters
-    ----------
-    row : ndarray
-        (n,) float32, of any unit.
-    """
-    prefer_512_bit()
-    largest = np.int32(0)
-    bits = row.view(np.int32)
-    for i in range(bits.size):
-        largest = max(largest, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
-    return largest
 
 
 def rows(parts: tuple[Floats, ...], t: int, lo: int, hi: int) -> tuple[Floats, ...]:
@@ -653,7 +602,7 @@ def _backward_lanes(
             for t in range(first, last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
                 row = t - first + 1
-                advance(neuron, held, decay, rows(x, t, lo, hi), spike[row, :n], trace, row, 0, False)
+                advance(neuron, held, decay, rows(x, t, lo, hi), spike[row, :n], trace, row, 0, False, None)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
                 # the spike of a step arrives `later`, if at all
