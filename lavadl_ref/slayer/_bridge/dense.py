@@ -122,7 +122,7 @@ def multiplies(input: Tensor, outputs: int) -> bool:
         return pinned() == "gemm"
     if outputs < FEWEST_OUTPUTS or n * steps < FEWEST_ROWS or input.numel() * outputs < LEAST_WORK:
         return True
-    return _estimate(_rows(input.detach()).contiguous()) > FORWARD
+    return _Entries(input).density() > FORWARD
 
 
 def _rows(x: Tensor) -> Tensor:
