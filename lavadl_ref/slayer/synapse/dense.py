@@ -12,13 +12,15 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.weight_norm import WeightNorm
 
 from lavadl_ref._assigned import Fixed
+from lavadl_ref.slayer._bridge import convolution as _convolution
 from lavadl_ref.slayer._bridge import dense as _dense
 from lavadl_ref.slayer._bridge import weights as _weights
+from lavadl_ref.slayer._bridge.convolution import unframed as unframed
+from lavadl_ref.slayer._bridge.int8 import Geometry
 from lavadl_ref.slayer._bridge.paths import ChosenPath
 from lavadl_ref.slayer._hooks import MAKES_WEIGHT
 from lavadl_ref.slayer._precision import FullPrecision
@@ -50,18 +52,17 @@ def initial_factor(weight_scale: Any, weight_norm: Any) -> float:
     return _validate.number(weight_scale, "weight_scale")
 
 
-def frames(x: Tensor, dtype: torch.dtype, what: str) -> Tensor:
-    """A tensor (N, C, H, W, T) of the weights' dtype as (T * N, C, H, W), a view where memory has time slowest."""
+def check_frames(x: Tensor, dtype: torch.dtype, what: str) -> None:
+    """Refuse what is no tensor (N, C, H, W, T) of the weights' dtype."""
     if x.ndim != 5:
         raise ValueError(f"{what} must have shape (N, C, H, W, T), got {tuple(x.shape)}")
     _validate.of_dtype(x, dtype, what)
-    n, c, h, w, t = x.shape
-    return x.permute(4, 0, 1, 2, 3).reshape(t * n, c, h, w)
 
 
-def unframed(y: Tensor, samples: int, steps: int) -> Tensor:
-    """The inverse of `frames`: (T * N, C, H, W) as (N, C, H, W, T)."""
-    return y.reshape(steps, samples, *y.shape[1:]).permute(1, 2, 3, 4, 0)
+def frames(x: Tensor, dtype: torch.dtype, what: str) -> Tensor:
+    """A tensor (N, C, H, W, T) of the weights' dtype as (T * N, C, H, W), a view where memory has time slowest."""
+    check_frames(x, dtype, what)
+    return _convolution.frames(x)
 
 
 class _LengthAndDirection(WeightNorm):
@@ -107,6 +108,7 @@ class GenericLayer(FullPrecision):
     """
 
     weight: Tensor
+    taken: ChosenPath | None = None  # of a dense synapse or a convolution, once it was called
     if TYPE_CHECKING:  # what torch's convolutions have
         bias: Any
         stride: Any
@@ -368,7 +370,6 @@ class Dense(GenericLayer, torch.nn.Conv3d):
         else:
             channels, height, width = int(extents[2]) if len(extents) == 3 else 1, int(extents[1]), int(extents[0])
         super().__init__(channels, int(out_neurons), (height, width, 1), bias=False, pre_hook_fx=pre_hook_fx)
-        self.taken: ChosenPath | None = None
         self.weight.data *= factor
         if weight_norm:
             self.enable_weight_norm()
@@ -419,6 +420,7 @@ def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
 def convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
     """The weighted sums of `input` (N, C, H, W, T) wherever the weight fits."""
     weight = synapse.hooked_weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
-    x, bias = frames(input, weight.dtype, "convolution input"), synapse._checked_bias()
-    y = F.conv2d(x, weight, bias, groups=synapse.groups, **synapse._geometry)
-    return unframed(y, input.shape[0], input.shape[-1])
+    check_frames(input, weight.dtype, "convolution input")
+    steps = Geometry(**synapse._geometry, groups=synapse.groups)
+    result, synapse.taken = _convolution.sums(input, weight, synapse._checked_bias(), steps)
+    return result
