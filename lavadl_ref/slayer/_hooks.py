@@ -12,10 +12,11 @@ MAKES_WEIGHT = (BasePruningMethod, WeightNorm)
 
 def watched(module: torch.nn.Module | None) -> bool:
     """Tell whether a hook in `module` or inside it waits for a call; those that only make a weight do not count."""
-    return module is not None and any(
-        part._forward_hooks
-        or part._backward_hooks
-        or part._backward_pre_hooks
-        or any(not isinstance(hook, MAKES_WEIGHT) for hook in part._forward_pre_hooks.values())
-        for part in module.modules()
-    )
+    if module is None:
+        return False
+    if module._forward_hooks or module._backward_hooks or module._backward_pre_hooks:
+        return True
+    if any(not isinstance(hook, MAKES_WEIGHT) for hook in module._forward_pre_hooks.values()):
+        return True
+    # not by `modules`, whose generators take longer than all that is looked at
+    return any(watched(part) for part in module._modules.values())
