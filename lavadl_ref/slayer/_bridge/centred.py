@@ -7,7 +7,7 @@ without a norm.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,13 +27,14 @@ class Norm(Protocol):
 
 def through(leaf: Tensor, value: Tensor, grad: Tensor) -> Tensor:
     """The gradient to `leaf` of a `value` that was computed of it, for the gradient `grad` to that; all (C,)."""
-    node = value.grad_fn
+    node: Any = value.grad_fn
     if node is None:
         return grad
     behind = node.next_functions
     if len(behind) == 1 and getattr(behind[0][0], "variable", None) is leaf:
         # one step, as that of a quantiser: torch's engine takes 100 us to be asked
-        found = node.apply(grad) if isinstance(node, BackwardCFunction) else node(grad)
+        call: Any = node.apply if isinstance(node, BackwardCFunction) else node
+        found = call(grad)
         first: Tensor = found if isinstance(found, Tensor) else found[0]
         return first
     (whole,) = torch.autograd.grad(value, leaf, grad, retain_graph=True)
