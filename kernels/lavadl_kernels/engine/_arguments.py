@@ -6,6 +6,7 @@ named tuples apart by the names of class and fields alone, so each class has a n
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +15,42 @@ from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 
 
 class Surrogate(NamedTuple):
-    """The surrogate gradient of a spike; see `neurons._surrogate`."""
+    """The surrogate gradient of a spike, as loops over lanes need it; see `neurons._surrogate`.
 
-    tau: np.float32  #: its width
-    scale: np.float32  #: its height
-    graded: bool  #: whether a spike carries its value
+    The exponential of a distance over tau is 2 to the power of the distance times log2(e) / tau.
+    """
+
+    rate: np.float32  #: log2(e) / tau
+    rest: np.float32  #: what float32 cuts off of `rate`
+    lowest: np.float32  #: the distance below which the exponential is no normal float32, and counts as at it
+    side: np.float32  #: times a distance above the threshold: -1, or 0 where spikes are graded, which is flat there
+    height: np.float32  #: the gradient at the threshold
+    half_rate: np.float32  #: 1 / (2 tau)
+    scale: np.float32
+
+
+def surrogate_of(tau: float, scale: float, graded: bool) -> Surrogate:
+    """Describe a surrogate gradient.
+
+    Parameters
+    ----------
+    tau, scale : float
+        Its width and height, as float32.
+    graded : bool
+        Whether a spike carries its value.
+    """
+    width, size = float(np.float32(tau)), np.float32(scale)
+    exact = math.log2(math.e) / width
+    rate, half_rate = np.float32(exact), np.float32(0.5 / width)
+    return Surrogate(
+        rate,
+        np.float32(exact - float(rate)),
+        np.float32(-87 * width),
+        np.float32(0 if graded else -1),
+        size if graded else np.float32(float(size) * 0.5 / width),
+        half_rate,
+        size,
+    )
 
 
 class History(NamedTuple):

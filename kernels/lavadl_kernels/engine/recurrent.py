@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, Lanes, Leaving, Surrogate, Walk
+from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, Lanes, Leaving, Surrogate, Walk, surrogate_of
 from lavadl_kernels.engine._optional_rows import copied
 from lavadl_kernels.engine.train import (
     Gradients,
@@ -41,16 +41,17 @@ from lavadl_kernels.engine.train import (
 )
 from lavadl_kernels.engine.train import rows as parts
 from lavadl_kernels.fixed_point import real
+from lavadl_kernels.ops import events
 from lavadl_kernels.ops.layout import time_first
 from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import jitable
 from lavadl_kernels.runtime.gemm import ROWS, TILE, add_product, packed
 from lavadl_kernels.runtime.jit import kernel, scalar
+from lavadl_kernels.runtime.simd import STRETCH
 
 SAMPLES = 16  #: samples that go through a step together, at most: their states stay in the second-level cache
 GROUP = 64  #: units whose weights stay in the second-level cache while one sample after the other reads them
-FRAMES = 128  #: rows of gradients, one a sample and step, that stay in the second-level cache while all units read them
 
 
 class Weights(NamedTuple):
@@ -87,7 +88,7 @@ class Recorded(NamedTuple):
 class Firing(NamedTuple):
     """The units that fired at the last step, of the samples that go through a step together."""
 
-    fired: Array  #: (samples, O) int32, the first ``counts`` of each row in rising order
+    fired: Array  #: (samples, O + STRETCH) int32, the first ``counts`` of each row in rising order
     counts: Integers  #: (samples,)
     at: Integers  #: (samples,), how far each sample's list has been read
 
@@ -169,7 +170,9 @@ def _together(samples: int) -> int:
 @jitable
 def _firing_of(samples: int, units: int) -> Firing:
     """Room for the units that fired in so many samples."""
-    return Firing(np.empty((samples, units), np.int32), np.empty(samples, np.int64), np.empty(samples, np.int64))
+    return Firing(
+        np.empty((samples, units + STRETCH), np.int32), np.empty(samples, np.int64), np.empty(samples, np.int64)
+    )
 
 
 @kernel
@@ -263,11 +266,7 @@ def _list(spike: Floats, units: int, firing: Firing) -> bool:
     fired, counts, _ = firing
     some = False
     for s in range(spike.size // units):
-        row, into, count = spike[s * units : (s + 1) * units], fired[s], 0
-        for j in range(units):
-            # written in any case, and kept if it counts: without a branch, which spikes would make unforeseeable
-            into[count] = j
-            count += row[j] != 0
+        count, _ = events.list_row(spike, s * units, units, 0, np.float32(1), fired[s], np.uint64(0))
         counts[s] = count
         some |= count > 0
     return some
@@ -407,7 +406,7 @@ def backward(
     zero = np.dtype(kind).type(0)
     if not isinstance(zero, np.float32):  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
-    surrogate = Surrogate(np.float32(tau), np.float32(scale), graded)
+    surrogate = surrogate_of(tau, scale, graded)
     fed_back = Feedback(units, tuple(packed(part.matrix) for part in feedback), _numbers(feedback))
     given, grads, out = Given(x, state, graded), (grad_spike, grad_trace), Gradients(grad_x, grad_decay)
     _backward(lanes // units, neuron, given, zero, surrogate, fed_back, grads, stride, out, align=1)
@@ -525,7 +524,7 @@ def _sum(row: Floats) -> float:
     return (a + b) + (c + d)
 
 
-def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats:
+def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats | None:
     """The gradient to R, following the spikes.
 
     Parameters
@@ -539,53 +538,15 @@ def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats:
 
     Returns
     -------
-    ndarray
-        (O, O) float32, C-contiguous, row o belonging to what unit o receives.
+    ndarray or None
+        (O, O) float32, C-contiguous, row o belonging to what unit o receives. None where events do not tell it: if
+        `grad` is not finite, or there are too many units.
     """
-    total = np.zeros((units, units), np.float32)
-    _gather(units, grad[1:].reshape(-1, units), spike[:-1].reshape(-1, units), total, align=16)
-    return time_first(total)
-
-
-@kernel
-def _gather(begin: int, end: int, grad: Floats, spike: Floats, total: Floats) -> None:
-    _gather_frames(
-        begin, end, grad, spike, np.empty((end - begin, FRAMES), np.int32), np.empty(end - begin, np.int64), total
-    )
-
-
-@scalar
-def _gather_frames(
-    begin: int, end: int, grad: Floats, spike: Floats, when: Array, counts: Integers, total: Floats
-) -> None:
-    n = end - begin
-    for first in range(0, len(spike), FRAMES):
-        counts[:] = 0
-        for frame in range(first, min(first + FRAMES, len(spike))):
-            row = spike[frame, begin:end]
-            for j in range(n):
-                when[j, counts[j]] = frame
-                counts[j] += row[j] != 0
-        for j in range(n):
-            whole = counts[j] // 8 * 8
-            for k in range(0, whole, 8):
-                _gather_eight(spike, begin + j, grad, when[j, k : k + 8], total[begin + j])
-            for k in range(whole, counts[j]):
-                size, row, into = spike[when[j, k], begin + j], grad[when[j, k]], total[begin + j]
-                for i in range(into.size):
-                    into[i] += size * row[i]
-
-
-@scalar
-def _gather_eight(spike: Floats, j: int, grad: Floats, when: Array, total: Floats) -> None:
-    a, b, c, d, e, f, g, h = when[0], when[1], when[2], when[3], when[4], when[5], when[6], when[7]
-    sa, sb, sc, sd = spike[a, j], spike[b, j], spike[c, j], spike[d, j]
-    se, sf, sg, sh = spike[e, j], spike[f, j], spike[g, j], spike[h, j]
-    ra, rb, rc, rd, re, rf, rg, rh = grad[a], grad[b], grad[c], grad[d], grad[e], grad[f], grad[g], grad[h]
-    for i in range(total.size):
-        total[i] += ((sa * ra[i] + sb * rb[i]) + (sc * rc[i] + sd * rd[i])) + (
-            (se * re[i] + sf * rf[i]) + (sg * rg[i] + sh * rh[i])
-        )
+    samples = max(len(grad) - 1, 0) * (grad.shape[1] // units)
+    if not events.fits(samples, units, 1):
+        return None
+    found = events.of_rows(spike[:-1].reshape(-1, units))
+    return events.weight_gradient(found, grad[1:].reshape(-1, units))
 
 
 def own_gradient(grad: Floats, spike: Floats) -> float:

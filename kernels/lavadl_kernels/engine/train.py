@@ -18,7 +18,17 @@ import numpy as np
 from numba import types
 
 from lavadl_kernels.engine import _lane_functions
-from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, History, Lanes, Leaving, Surrogate, Walk
+from lavadl_kernels.engine._arguments import (
+    AdjointStep,
+    Arriving,
+    Given,
+    History,
+    Lanes,
+    Leaving,
+    Surrogate,
+    Walk,
+    surrogate_of,
+)
 from lavadl_kernels.fixed_point import FLOAT32_BOUND, NEVER, real, run_in_float64_or_int64
 from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
@@ -549,7 +559,7 @@ def backward(
     zero = checkpoints.dtype.type(0)
     if checkpoints.dtype != np.float32:  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
-    surrogate = Surrogate(np.float32(tau), np.float32(scale), graded)
+    surrogate = surrogate_of(tau, scale, graded)
     out = Gradients(grad_x, grad_decay)
     _backward(lanes, neuron, x, checkpoints, zero, surrogate, (grad_spike, grad_trace), out)
     return out

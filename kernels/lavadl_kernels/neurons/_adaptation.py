@@ -33,9 +33,11 @@ from lavadl_kernels.engine._arguments import AdjointStep
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
 from lavadl_kernels.fixed_point import as_type_of, fixed, leak, leaky_gain, run_in_float64_or_int64, wrap32
 from lavadl_kernels.neurons._family import Family
-from lavadl_kernels.neurons._leaky_integrator import CHUNK
+from lavadl_kernels.neurons._leaky_integrator import CHUNK, kept
+from lavadl_kernels.neurons._surrogate import Through, to_value
 from lavadl_kernels.runtime.array_types import Array, Bools, Floats, Integers
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
+from lavadl_kernels.runtime.simd import distinct_rows
 
 
 class Parameters(NamedTuple):
@@ -141,11 +143,13 @@ def _growth(state: Integers, decay: Any, constants: tuple[int, int], steps: int)
 
 
 @scalar
-def adjoint(slope: Floats, first: int, neuron: Any, step: AdjointStep) -> None:
+def adjoint(way: Through | None, slope: Floats, first: int, neuron: Any, step: AdjointStep) -> None:
     """Take the adjoint over lanes of one step of `relax` and `fire`.
 
     Parameters
     ----------
+    way : Through or None
+        The way of the gradient through the spike, by which `slope` is then written.
     slope : ndarray
         (n,) float32, the gradient to the value through the spike, units of 1.
     first : int
@@ -159,7 +163,7 @@ def adjoint(slope: Floats, first: int, neuron: Any, step: AdjointStep) -> None:
     decay_fraction, (trace, spike), t, arriving, adjoint, leaving = step
     n, second, now, lo = slope.size, first + 1, arriving.t, arriving.lo
     _adjoint(
-        slope, (param_row(decay_fraction, first, n), param_row(decay_fraction, second, n)),
+        way, slope, (param_row(decay_fraction, first, n), param_row(decay_fraction, second, n)),
         (np.float32(neuron.threshold / 4096), np.float32(neuron.threshold_step / 4096)),
         (trace[first, t - 1, :n], trace[second, t - 1, :n], spike[t - 1, :n]), spike[t, :n],
         (maybe_row(arriving.trace, first, now, lo, n), maybe_row(arriving.trace, second, now, lo, n)),
@@ -169,8 +173,9 @@ def adjoint(slope: Floats, first: int, neuron: Any, step: AdjointStep) -> None:
 
 @scalar
 def _adjoint(
-    slope: Floats, decays: Any, constants: Any, before: Any, spike: Any, grad_trace: Any, adjoint: Any, grad_decay: Any
-) -> None:
+    way: Any, slope: Floats, decays: Any, constants: Any, before: Any, spike: Any, grad_trace: Any, adjoint: Any,
+    grad_decay: Any,
+) -> None:  # fmt: skip
     threshold_decay, refractory_decay = decays
     base, threshold_step = constants
     th_before, r_before, s_before = before
@@ -178,11 +183,14 @@ def _adjoint(
     gth, gr = adjoint
     g_threshold_decay, g_refractory_decay = grad_decay
     prefer_512_bit()
+    distinct_rows()
     for i in range(slope.size):
-        later = (np.float32(1) - lane_value(refractory_decay, i)) * gr[i]
+        through = to_value(way, slope, i)
+        slope[i] = through
+        later = kept(gr[i], lane_value(refractory_decay, i))
         fired = np.float32(2) * later if spike[i] != 0 else np.float32(0)
-        to_th = add((np.float32(1) - lane_value(threshold_decay, i)) * gth[i] + fired, grad_th, i) - slope[i]
-        to_r = add(later, grad_r, i) - slope[i]
+        to_th = add(kept(gth[i], lane_value(threshold_decay, i)) + fired, grad_th, i) - through
+        to_r = add(later, grad_r, i) - through
         gth[i], gr[i] = to_th, to_r
         raised = threshold_step if s_before[i] != 0 else np.float32(0)
         rested = np.float32(2) * th_before[i] if s_before[i] != 0 else np.float32(0)
@@ -351,7 +359,7 @@ def _levels_backward(
             spike[t - 1, begin:end] if t > 0 else silent,
         )
         _adjoint(
-            none, (decay_fraction[0, begin:end], decay_fraction[1, begin:end]), constants, before,
+            None, none, (decay_fraction[0, begin:end], decay_fraction[1, begin:end]), constants, before,
             spike[t, begin:end], (grad_th[t, begin:end], grad_r[t, begin:end]), (gth, gr),
             (grad_decay[0, begin:end], grad_decay[1, begin:end]),
         )  # fmt: skip

@@ -28,9 +28,11 @@ import numpy as np
 from lavadl_kernels.engine._arguments import AdjointStep
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
 from lavadl_kernels.fixed_point import NEVER, as_type_of, chain_gain, fixed, leak, run_in_float64_or_int64
+from lavadl_kernels.neurons._surrogate import Through, to_value
 from lavadl_kernels.runtime.array_types import Array, Bools, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
+from lavadl_kernels.runtime.simd import distinct_rows, multiply_add
 
 CHUNK = 512  #: lanes per task: their states stay in the first-level cache
 
@@ -191,6 +193,12 @@ def adjoint(step: AdjointStep, reset: bool) -> None:
 
 
 @scalar
+def kept(gradient: Any, decay_fraction: Any) -> Any:
+    """A gradient one step earlier: times 1 - `decay_fraction`, rounded once."""
+    return multiply_add(-decay_fraction, gradient, gradient)
+
+
+@scalar
 def _adjoint(
     decay: Any,
     before: tuple[Floats, Floats],
@@ -202,17 +210,20 @@ def _adjoint(
 ) -> None:
     y_before, s_before = before
     prefer_512_bit()
+    distinct_rows()
     for i in range(gx.size):
-        to_y = add((np.float32(1) - lane_value(decay, i)) * gy[i], grad_trace, i) + gx[i]
+        to_y = add(kept(gy[i], lane_value(decay, i)), grad_trace, i) + gx[i]
         gy[i], gx[i] = to_y, to_y
-        g_decay[i] -= to_y * (np.float32(0) if reset and s_before[i] != 0 else y_before[i])
+        carried = np.float32(0) if reset and s_before[i] != 0 else y_before[i]
+        g_decay[i] = multiply_add(-to_y, carried, g_decay[i])
 
 
 @scalar
-def chain_adjoint(step: AdjointStep, reset: bool) -> None:
+def chain_adjoint(way: Through | None, step: AdjointStep, reset: bool) -> None:
     """Take the adjoint over lanes of one step of two integrators in a chain, rows 0 and 1 of all arrays.
 
-    Arguments as in `adjoint`: the second integrator spikes and is reset.
+    Arguments as in `adjoint`: the second integrator spikes and is reset.  With a `way` the gradient through the spike
+    is computed here, in the same loop.
     """
     decay_fraction, (trace, spike), t, arriving, adjoint, leaving = step
     n, now, lo = leaving.x[0].size, arriving.t, arriving.lo
@@ -220,13 +231,13 @@ def chain_adjoint(step: AdjointStep, reset: bool) -> None:
         (param_row(decay_fraction, 0, n), param_row(decay_fraction, 1, n)),
         (trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n]), reset,
         (maybe_row(arriving.trace, 0, now, lo, n), maybe_row(arriving.trace, 1, now, lo, n)),
-        (adjoint[0, :n], adjoint[1, :n]), leaving.x[0], (leaving.decay[0, :n], leaving.decay[1, :n]),
+        (adjoint[0, :n], adjoint[1, :n]), way, leaving.x[0], (leaving.decay[0, :n], leaving.decay[1, :n]),
     )  # fmt: skip
 
 
 @scalar
 def _chain_adjoint(
-    decays: Any, before: Any, reset: bool, grad_trace: Any, adjoint: Any, gx: Floats, grad_decay: Any
+    decays: Any, before: Any, reset: bool, grad_trace: Any, adjoint: Any, way: Any, gx: Floats, grad_decay: Any
 ) -> None:
     first_decay, second_decay = decays
     u_before, v_before, s_before = before
@@ -234,10 +245,11 @@ def _chain_adjoint(
     gu, gv = adjoint
     g_first, g_second = grad_decay
     prefer_512_bit()
+    distinct_rows()
     for i in range(gx.size):
-        to_v = add((np.float32(1) - lane_value(second_decay, i)) * gv[i], grad_v, i) + gx[i]
-        to_u = add((np.float32(1) - lane_value(first_decay, i)) * gu[i], grad_u, i) + to_v
+        to_v = add(kept(gv[i], lane_value(second_decay, i)), grad_v, i) + to_value(way, gx, i)
+        to_u = add(kept(gu[i], lane_value(first_decay, i)), grad_u, i) + to_v
         gv[i], gu[i], gx[i] = to_v, to_u, to_u
         carried = np.float32(0) if reset and s_before[i] != 0 else v_before[i]
-        g_first[i] -= to_u * u_before[i]
-        g_second[i] -= to_v * carried
+        g_first[i] = multiply_add(-to_u, u_before[i], g_first[i])
+        g_second[i] = multiply_add(-to_v, carried, g_second[i])

@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
-from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row, subtract
+from lavadl_kernels.engine._arguments import AdjointStep
+from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
 from lavadl_kernels.fixed_point import clip24, scale_to_zero, wrap32
 from lavadl_kernels.neurons._family import Family
-from lavadl_kernels.neurons._surrogate import surrogate
-from lavadl_kernels.runtime.array_types import Floats, Integers
+from lavadl_kernels.neurons._surrogate import to_parts
+from lavadl_kernels.runtime.array_types import Integers
 from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
+from lavadl_kernels.runtime.simd import distinct_rows, multiply_add
 
 #: States and decays of a resonator without adaptation, in the order of their rows, and the inputs of all resonators.
 STATES = ("real", "imag")
@@ -102,28 +103,13 @@ def gain(decay: Integers, steps: int) -> float:
 
 
 @scalar
-def imag_slopes(
-    grad_spike: Floats, imag: Floats, threshold: Any, raised: Any, out: tuple[Floats, ...], by: Surrogate
-) -> None:
-    """Write the gradients to real and imaginary part through spikes of the imaginary part alone.
-
-    Arguments as in `_surrogate.slopes`, `out` for both parts.
-    """
-    grad_re, grad_im = out
-    tau, scale, graded = by
-    prefer_512_bit()
-    for i in range(grad_spike.size):
-        distance = subtract(imag[i] - lane_value(threshold, i), raised, i)
-        grad_re[i] = 0
-        grad_im[i] = grad_spike[i] * surrogate(distance, tau, scale, graded)
-
-
-@scalar
-def adjoint(step: AdjointStep, reset: np.float32) -> None:
+def adjoint(way: Any, step: AdjointStep, reset: np.float32) -> None:
     """Take the adjoint over lanes of one step of `rotate`, rows 0 and 1 of all arrays being real and imaginary part.
 
     Parameters
     ----------
+    way : ThroughPhase or ThroughImaginary or None
+        The way of the gradients through the spike, which are then computed here, in the same loop.
     step : AdjointStep
         Rows 0 and 1 of its decays are sine and cosine.  ``leaving.x`` holds the gradients to the two parts through the
         spike, and is replaced by those to the inputs.
@@ -136,13 +122,13 @@ def adjoint(step: AdjointStep, reset: np.float32) -> None:
         (param_row(decay_fraction, 0, n), param_row(decay_fraction, 1, n)),
         (trace[0, t - 1, :n], trace[1, t - 1, :n], spike[t - 1, :n]), reset,
         (maybe_row(arriving.trace, 0, now, lo, n), maybe_row(arriving.trace, 1, now, lo, n)),
-        (adjoint[0, :n], adjoint[1, :n]), leaving.x, (leaving.decay[0, :n], leaving.decay[1, :n]),
+        (adjoint[0, :n], adjoint[1, :n]), way, leaving.x, (leaving.decay[0, :n], leaving.decay[1, :n]),
     )  # fmt: skip
 
 
 @scalar
 def _adjoint(
-    decays: Any, before: Any, reset: np.float32, grad_trace: Any, adjoint: Any, grad_x: Any, grad_decay: Any
+    decays: Any, before: Any, reset: np.float32, grad_trace: Any, adjoint: Any, way: Any, grad_x: Any, grad_decay: Any
 ) -> None:
     sin_decay, cos_decay = decays
     re_before, im_before, s_before = before
@@ -151,15 +137,17 @@ def _adjoint(
     gx_re, gx_im = grad_x
     g_sin, g_cos = grad_decay
     prefer_512_bit()
+    distinct_rows()
     resets = not np.isnan(reset)
     for i in range(gx_re.size):
         sin, cos = lane_value(sin_decay, i), lane_value(cos_decay, i)
-        re = add(cos * gre[i] + sin * gim[i] + gx_re[i], grad_re, i)
-        im = add(cos * gim[i] - sin * gre[i] + gx_im[i], grad_im, i)
+        to_re, to_im = to_parts(way, grad_x, i)
+        re = add(multiply_add(cos, gre[i], multiply_add(sin, gim[i], to_re)), grad_re, i)
+        im = add(multiply_add(cos, gim[i], multiply_add(-sin, gre[i], to_im)), grad_im, i)
         gre[i], gim[i] = re, im
         gx_re[i], gx_im[i] = re, im
         gone = resets and s_before[i] != 0
         was_re = np.float32(0) if gone else re_before[i]
         was_im = reset if gone else im_before[i]
-        g_sin[i] += im * was_re - re * was_im
-        g_cos[i] += re * was_re + im * was_im
+        g_sin[i] = multiply_add(-re, was_im, multiply_add(im, was_re, g_sin[i]))
+        g_cos[i] = multiply_add(im, was_im, multiply_add(re, was_re, g_cos[i]))

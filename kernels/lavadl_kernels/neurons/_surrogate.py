@@ -20,80 +20,144 @@ All values are float32 in units of 1.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
 
-from lavadl_kernels.engine._arguments import Surrogate
+from lavadl_kernels.engine._arguments import Surrogate, surrogate_of
 from lavadl_kernels.engine._optional_rows import add, lane_value, subtract
 from lavadl_kernels.runtime.array_types import Floats
-from lavadl_kernels.runtime.extending import intrinsic, overload
+from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import inlined, kernel, prefer_512_bit, scalar
+from lavadl_kernels.runtime.simd import distinct_rows, multiply_add
 
 
-def multiply_add(a: Any, b: Any, c: Any) -> Any:
-    """a * b + c in float32, rounded once where compiled; the interpreter rounds the double in between too."""
-    return np.float32(np.float64(a) * np.float64(b) + np.float64(c))
+@inlined
+def exponential(x: Any, lowest: Any, rate: Any, rest: Any) -> Any:
+    """2**(x * (rate + rest)) in float32 for x <= 0 and a positive rate; below `lowest` it is as at `lowest`.
 
-
-@intrinsic
-def _fused(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fma(*arguments)
-
-    return types.float32(types.float32, types.float32, types.float32), generate
-
-
-@overload(multiply_add, inline="always")
-def _multiply_add(a: Any, b: Any, c: Any) -> Callable[..., Any]:
-    return lambda a, b, c: _fused(a, b, c)
+    2**n times a polynomial in the remainder, in two chains that do not wait for each other, so that loops over it
+    vectorise: the library's exponential is a call for each lane.  A result at `lowest` must be a normal float32.
+    """
+    x = max(x, lowest)
+    # beside 1.5 * 2**23 there is no room for a fraction: n is in the last bits of the sum
+    shifted = multiply_add(x, rate, np.float32(12582912))
+    n = shifted - np.float32(12582912)
+    r = multiply_add(x, rest, multiply_add(x, rate, -n))
+    square = r * r
+    # minimax of (2**r - 1) / r for |r| <= 1/2: the relative error of 2**r is 2**-26
+    odd = multiply_add(square, np.float32(1.3398952e-3), np.float32(5.5503324e-2))
+    even = multiply_add(square, np.float32(1.53533e-4), np.float32(9.618438e-3))
+    odd = multiply_add(square, odd, np.float32(6.931472e-1))
+    even = multiply_add(square, even, np.float32(2.4022648e-1))
+    p = multiply_add(r, multiply_add(r, even, odd), np.float32(1))
+    exponent = np.int32(np.float32(shifted).view(np.int32) << np.int32(23))
+    return np.int32(np.float32(p).view(np.int32) + exponent).view(np.float32)
 
 
 @inlined
 def exp_negative(x: Any) -> Any:
-    """exp(x) in float32 for x <= 0, to two units in the last place; exp(-87) = 1.6e-38 below -87.
-
-    2**n times a polynomial in the remainder, so that loops over it vectorise: the library's exp is a call for each
-    lane.  The coefficients are those of the Cephes library's `expf`.
-    """
-    # below -87 the power of two would have no normal float32
-    x = max(x, np.float32(-87.0))
-    n = np.floor(multiply_add(x, np.float32(1.4426950408889634), np.float32(0.5)))
-    r = multiply_add(n, np.float32(-0.693359375), x)
-    r = multiply_add(n, np.float32(2.12194440e-4), r)
-    p = multiply_add(np.float32(1.9875691500e-4), r, np.float32(1.3981999507e-3))
-    p = multiply_add(p, r, np.float32(8.3334519073e-3))
-    p = multiply_add(p, r, np.float32(4.1665795894e-2))
-    p = multiply_add(p, r, np.float32(1.6666665459e-1))
-    p = multiply_add(p, r, np.float32(5.0000001201e-1))
-    p = multiply_add(p * r, r, r) + np.float32(1.0)
-    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+    """exp(x) in float32 for x <= 0, to one unit in the last place; exp(-87) = 1.6e-38 below -87."""
+    # log2(e) in two parts; below -87 the power of two would have no normal float32
+    return exponential(x, np.float32(-87), np.float32(1.442695), np.float32(1.925963033500e-8))
 
 
-@scalar
-def surrogate(distance: Any, tau: Any, scale: Any, graded: bool) -> Any:
-    """ds/dv at `distance` = voltage - threshold."""
-    if graded:
-        return scale * exp_negative(min(distance, np.float32(0)) * (np.float32(1) / tau))
-    return scale / (np.float32(2) * tau) * exp_negative(-abs(distance) * (np.float32(1) / tau))
+@inlined
+def surrogate(distance: Any, by: Any) -> Any:
+    """ds/dv at `distance` = voltage - threshold; `by` is a `Surrogate`."""
+    x = min(distance, by.side * distance)
+    return by.height * exponential(x, by.lowest, by.rate, by.rest)
 
 
-@scalar
-def phase_surrogate(re: Any, im: Any, level: Any, tau: Any, scale: Any, graded: bool) -> Any:
-    """ds/dre and ds/dim of a resonator's spike."""
+@inlined
+def phase_surrogate(re: Any, im: Any, level: Any, by: Any) -> Any:
+    """ds/dre and ds/dim of a resonator's spike; `by` is a `Surrogate`."""
     distance = re - level
-    rate = np.float32(1) / tau  # products, which are faster than quotients
-    near = exp_negative(-abs(distance) * rate)
-    crossing = exp_negative(-abs(im) * rate) * (np.float32(0.5) * rate)
-    height = np.float32(0.5) * near
-    if distance > 0:
-        height = np.float32(1) - height
-    slope = near * (np.float32(0.5) * rate)
-    if graded:
+    near = exponential(-abs(distance), by.lowest, by.rate, by.rest)
+    crossing = by.scale * exponential(-abs(im), by.lowest, by.rate, by.rest) * by.half_rate
+    half = np.float32(0.5) * near
+    height = np.float32(1) - half if distance > 0 else half
+    slope = near * by.half_rate
+    if by.side == 0:
         slope = np.float32(1) if distance > 0 else near
     side = np.float32(im > 0) - np.float32(im < 0)
-    return scale * slope * crossing, -scale / tau * side * crossing * height
+    return slope * crossing, np.float32(-2) * by.half_rate * side * crossing * height
+
+
+class Through(NamedTuple):
+    """The way of a gradient through the spikes of a row of lanes to the values that the threshold is compared with."""
+
+    grad_spike: Floats  #: (n,)
+    value: Floats  #: (n,), units of 1
+    threshold: Any  #: float32, of all lanes or of each (n,), units of 1
+    raised: Floats | None  #: (n,), added to the threshold; units of 1
+    by: Surrogate
+
+
+class ThroughImaginary(NamedTuple):
+    """As `Through`, of spikes of a resonator's imaginary part."""
+
+    grad_spike: Floats
+    value: Floats
+    threshold: Any
+    raised: Floats | None
+    by: Surrogate
+
+
+class ThroughPhase(NamedTuple):
+    """As `Through`, of spikes at a phase."""
+
+    grad_spike: Floats
+    value: tuple[Floats, Floats]  #: real and imaginary part
+    threshold: Any
+    raised: Floats | None
+    by: Surrogate
+
+
+@inlined
+def _slope(grad_spike: Any, value: Any, threshold: Any, raised: Any, by: Any, i: int) -> Any:
+    return grad_spike[i] * surrogate(subtract(value[i] - lane_value(threshold, i), raised, i), by)
+
+
+@inlined
+def _phase_slope(grad_spike: Any, value: Any, threshold: Any, raised: Any, by: Any, i: int) -> Any:
+    re, im = value
+    to_re, to_im = phase_surrogate(re[i], im[i], add(lane_value(threshold, i), raised, i), by)
+    return grad_spike[i] * to_re, grad_spike[i] * to_im
+
+
+def to_value(way: Through | None, passed: Floats, i: int) -> Any:
+    """Lane i's gradient to its value: by its `way` through the spike, or of the row that has `passed` it."""
+    return passed[i] if way is None else _slope(*way, i)
+
+
+@overload(to_value, inline="always")
+def _to_value(way: Any, passed: Any, i: Any) -> Callable[..., Any]:
+    if isinstance(way, types.NoneType):
+        return lambda way, passed, i: passed[i]
+    return lambda way, passed, i: _slope(way.grad_spike, way.value, way.threshold, way.raised, way.by, i)
+
+
+def to_parts(way: ThroughImaginary | ThroughPhase | None, passed: tuple[Floats, ...], i: int) -> Any:
+    """As `to_value`, to the real and the imaginary part of a resonator."""
+    if way is None:
+        return passed[0][i], passed[1][i]
+    if isinstance(way, ThroughPhase):
+        return _phase_slope(*way, i)
+    return np.float32(0), _slope(*way, i)
+
+
+@overload(to_parts, inline="always")
+def _to_parts(way: Any, passed: Any, i: Any) -> Callable[..., Any]:
+    if isinstance(way, types.NoneType):
+        return lambda way, passed, i: (passed[0][i], passed[1][i])
+    if way.instance_class is ThroughPhase:
+        return lambda way, passed, i: _phase_slope(way.grad_spike, way.value, way.threshold, way.raised, way.by, i)
+    return lambda way, passed, i: (
+        np.float32(0),
+        _slope(way.grad_spike, way.value, way.threshold, way.raised, way.by, i),
+    )
 
 
 @scalar
@@ -111,31 +175,20 @@ def slopes(grad_spike: Floats, value: Floats, threshold: Any, raised: Any, out: 
     by : Surrogate
         Of the spikes.
     """
-    tau, scale, graded = by
     prefer_512_bit()
+    distinct_rows()
     for i in range(grad_spike.size):
-        distance = subtract(value[i] - lane_value(threshold, i), raised, i)
-        out[i] = grad_spike[i] * surrogate(distance, tau, scale, graded)
+        out[i] = _slope(grad_spike, value, threshold, raised, by, i)
 
 
 @scalar
-def phase_slopes(
-    grad_spike: Floats,
-    parts: tuple[Floats, Floats],
-    threshold: Any,
-    raised: Any,
-    out: tuple[Floats, ...],
-    by: Surrogate,
-) -> None:
-    """Write the gradients to real and imaginary part through spikes at a phase; arguments as in `slopes`."""
-    re, im = parts
+def part_slopes(way: Any, out: tuple[Floats, ...]) -> None:
+    """Write the gradients to real and imaginary part by their `way` through spikes to the rows of `out`."""
     grad_re, grad_im = out
-    tau, scale, graded = by
     prefer_512_bit()
-    for i in range(grad_spike.size):
-        level = add(lane_value(threshold, i), raised, i)
-        to_re, to_im = phase_surrogate(re[i], im[i], level, tau, scale, graded)
-        grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im
+    distinct_rows()
+    for i in range(grad_re.size):
+        grad_re[i], grad_im[i] = to_parts(way, out, i)
 
 
 def backward(voltage: Floats, threshold: Floats, tau: float, scale: float, graded: bool, grad_spike: Floats) -> Floats:
@@ -158,7 +211,7 @@ def backward(voltage: Floats, threshold: Floats, tau: float, scale: float, grade
         float32, of the size of `voltage`.
     """
     out = np.empty_like(voltage)
-    _backward(voltage.size, voltage, threshold, np.float32(tau), np.float32(scale), graded, grad_spike, out)
+    _backward(voltage.size, voltage, threshold, surrogate_of(tau, scale, graded), grad_spike, out)
     return out
 
 
@@ -168,21 +221,15 @@ def _backward(
     end: int,
     voltage: Floats,
     threshold: Floats,
-    tau: np.float32,
-    scale: np.float32,
-    graded: bool,
+    by: Surrogate,
     grad_spike: Floats,
     grad_voltage: Floats,
 ) -> None:
     v, g, out = voltage[begin:end], grad_spike[begin:end], grad_voltage[begin:end]
     if threshold.size == 1:
-        level = threshold[0]
-        for i in range(end - begin):
-            out[i] = g[i] * surrogate(v[i] - level, tau, scale, graded)
+        slopes(g, v, threshold[0], None, out, by)
     else:
-        levels = threshold[begin:end]
-        for i in range(end - begin):
-            out[i] = g[i] * surrogate(v[i] - levels[i], tau, scale, graded)
+        slopes(g, v, threshold[begin:end], None, out, by)
 
 
 def phase_backward(
@@ -208,8 +255,7 @@ def phase_backward(
     """
     out_re, out_im = np.empty_like(re), np.empty_like(im)
     levels = np.broadcast_to(level, re.shape).copy()
-    by = Surrogate(np.float32(tau), np.float32(scale), graded)
-    _phase_backward(re.size, re, im, levels, by, grad_spike, out_re, out_im)
+    _phase_backward(re.size, re, im, levels, surrogate_of(tau, scale, graded), grad_spike, out_re, out_im)
     return out_re, out_im
 
 
@@ -225,7 +271,5 @@ def _phase_backward(
     grad_re: Floats,
     grad_im: Floats,
 ) -> None:
-    tau, scale, graded = by
-    for i in range(begin, end):
-        to_re, to_im = phase_surrogate(re[i], im[i], level[i], tau, scale, graded)
-        grad_re[i], grad_im[i] = grad_spike[i] * to_re, grad_spike[i] * to_im
+    way = ThroughPhase(grad_spike[begin:end], (re[begin:end], im[begin:end]), level[begin:end], None, by)
+    part_slopes(way, (grad_re[begin:end], grad_im[begin:end]))

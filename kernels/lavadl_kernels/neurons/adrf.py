@@ -23,7 +23,7 @@ from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf
 from lavadl_kernels.neurons._family import register
-from lavadl_kernels.neurons._surrogate import phase_slopes
+from lavadl_kernels.neurons._surrogate import ThroughPhase, part_slopes
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -62,9 +62,9 @@ def _advance_adjoint(neuron: Adrf, at: AdjointStep, surrogate: Surrogate) -> Non
     trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
     n = spike.size
     parts = trace[0, t, :n], trace[1, t, :n]
-    phase_slopes(spike, parts, trace[2, t, :n], trace[3, t, :n], grad_x, surrogate)
-    adaptation.adjoint(grad_x[0], 2, neuron, at)
-    resonator.adjoint(at, resonator.NO_RESET)
+    part_slopes(ThroughPhase(spike, parts, trace[2, t, :n], trace[3, t, :n], surrogate), grad_x)
+    adaptation.adjoint(None, grad_x[0], 2, neuron, at)
+    resonator.adjoint(None, at, resonator.NO_RESET)
 
 
 class Adrf(adaptation.Parameters):

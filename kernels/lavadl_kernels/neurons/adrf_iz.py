@@ -23,6 +23,7 @@ from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf_iz
 from lavadl_kernels.neurons._family import register
+from lavadl_kernels.neurons._surrogate import ThroughImaginary, part_slopes
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -42,9 +43,9 @@ def step(
 def _advance_adjoint(neuron: AdrfIz, at: AdjointStep, surrogate: Surrogate) -> None:
     trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
     n = spike.size
-    resonator.imag_slopes(spike, trace[1, t, :n], trace[2, t, :n], trace[3, t, :n], grad_x, surrogate)
-    adaptation.adjoint(grad_x[1], 2, neuron, at)
-    resonator.adjoint(at, resonator.NO_RESET)
+    part_slopes(ThroughImaginary(spike, trace[1, t, :n], trace[2, t, :n], trace[3, t, :n], surrogate), grad_x)
+    adaptation.adjoint(None, grad_x[1], 2, neuron, at)
+    resonator.adjoint(None, at, resonator.NO_RESET)
 
 
 class AdrfIz(adaptation.Parameters):

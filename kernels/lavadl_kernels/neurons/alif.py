@@ -30,7 +30,7 @@ from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import cuba
 from lavadl_kernels.neurons._family import register
-from lavadl_kernels.neurons._surrogate import slopes
+from lavadl_kernels.neurons._surrogate import Through
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -73,9 +73,9 @@ def step(
 def _advance_adjoint(neuron: Alif, at: AdjointStep, surrogate: Surrogate) -> None:
     trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
     n = spike.size
-    slopes(spike, trace[1, t, :n], trace[2, t, :n], trace[3, t, :n], grad_x[0], surrogate)
-    adaptation.adjoint(grad_x[0], 2, neuron, at)
-    leaky_integrator.chain_adjoint(at, False)
+    way = Through(spike, trace[1, t, :n], trace[2, t, :n], trace[3, t, :n], surrogate)
+    adaptation.adjoint(way, grad_x[0], 2, neuron, at)
+    leaky_integrator.chain_adjoint(None, at, False)
 
 
 class Alif(adaptation.Parameters):

@@ -34,7 +34,7 @@ from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.fixed_point import as_type_of, leak, leaky_gain, saturate24, scale_by_power_of_two, wrap24
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons._family import Family, register
-from lavadl_kernels.neurons._surrogate import slopes
+from lavadl_kernels.neurons._surrogate import Through
 from lavadl_kernels.runtime.array_types import Array, Integers
 from lavadl_kernels.runtime.jit import scalar
 
@@ -87,10 +87,9 @@ def step(
 
 
 def _advance_adjoint(neuron: Cuba, at: AdjointStep, surrogate: Surrogate) -> None:
-    trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
-    n, level = spike.size, np.float32(neuron.threshold / 4096)
-    slopes(spike, trace[1, t, :n], level, None, grad_x[0], surrogate)
-    leaky_integrator.chain_adjoint(at, True)
+    spike, level = at.arriving.spike, np.float32(neuron.threshold / 4096)
+    way = Through(spike, at.history.trace[1, at.t, : spike.size], level, None, surrogate)
+    leaky_integrator.chain_adjoint(way, at, True)
 
 
 class Cuba(NamedTuple):

@@ -21,7 +21,7 @@ import numpy as np
 from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons._family import register
-from lavadl_kernels.neurons._surrogate import phase_slopes
+from lavadl_kernels.neurons._surrogate import ThroughPhase
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
 
@@ -53,10 +53,10 @@ def step(re: Any, im: Any, a_re: Any, a_im: Any, sin_decay: Any, cos_decay: Any,
 
 
 def _advance_adjoint(neuron: Rf, at: AdjointStep, surrogate: Surrogate) -> None:
-    trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
+    trace, t, spike = at.history.trace, at.t, at.arriving.spike
     n, level = spike.size, np.float32(neuron.threshold / 4096)
-    phase_slopes(spike, (trace[0, t, :n], trace[1, t, :n]), level, None, grad_x, surrogate)
-    resonator.adjoint(at, resonator.NO_RESET)
+    way = ThroughPhase(spike, (trace[0, t, :n], trace[1, t, :n]), level, None, surrogate)
+    resonator.adjoint(way, at, resonator.NO_RESET)
 
 
 class Rf(NamedTuple):

@@ -24,6 +24,7 @@ from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.fixed_point import as_type_of
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons._family import register
+from lavadl_kernels.neurons._surrogate import ThroughImaginary
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
 
@@ -49,11 +50,10 @@ def step(re: Any, im: Any, a_re: Any, a_im: Any, sin_decay: Any, cos_decay: Any,
 
 
 def _advance_adjoint(neuron: RfIz, at: AdjointStep, surrogate: Surrogate) -> None:
-    trace, t, spike, grad_x = at.history.trace, at.t, at.arriving.spike, at.leaving.x
-    n, level = spike.size, np.float32(neuron.threshold / 4096)
-    resonator.imag_slopes(spike, trace[1, t, :n], level, None, grad_x, surrogate)
+    spike, level = at.arriving.spike, np.float32(neuron.threshold / 4096)
+    way = ThroughImaginary(spike, at.history.trace[1, at.t, : spike.size], level, None, surrogate)
     # a reset brings the imaginary part to one unit below the threshold
-    resonator.adjoint(at, np.float32((neuron.threshold - 1) / 4096))
+    resonator.adjoint(way, at, np.float32((neuron.threshold - 1) / 4096))
 
 
 class RfIz(NamedTuple):

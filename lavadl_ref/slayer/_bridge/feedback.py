@@ -183,4 +183,8 @@ def _weight_gradient(
 ) -> Tensor:
     if weight.uniform:
         return torch.tensor([feedback.own_gradient(gradient, sent)], dtype=torch.float32)
-    return torch.from_numpy(feedback.weight_gradient(gradient, sent, units))
+    found = feedback.weight_gradient(gradient, sent, units)
+    if found is None:
+        to, by = (torch.from_numpy(part).view(-1, units) for part in (gradient[1:], sent[:-1]))
+        return to.t() @ by
+    return torch.from_numpy(found)

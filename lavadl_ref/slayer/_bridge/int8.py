@@ -11,52 +11,25 @@ tries each once a process: on operands of the largest magnitude and on random on
 
 from __future__ import annotations
 
-import time
-import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from lavadl_kernels.ops import spike_bytes
+from lavadl_kernels.ops import events, spike_bytes
 from torch import Tensor
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
+from lavadl_ref.slayer._bridge.kept import kept
+from lavadl_ref.slayer._bridge.trial import Verdict, fastest, one_thread
 
 Operation = Literal["linear", "convolution"]
 
 SCALE = 1 / 32  #: the unit of an 8-bit weight
 LARGEST_SUM = 1 << 24  #: of units, which float32 holds exactly
-REPEATS = 5  #: timings of which the shortest counts
 #: How much faster than float32 an operation must be to be used: below, converting the operands takes the gain.
 LEAST_GAIN = 1.25
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What trying an operation on this machine has shown.
-
-    Attributes
-    ----------
-    exact : bool
-        Whether it is there and its results equal those of float32.
-    gain : float
-        How many times faster than float32 it is, its spikes being converted too; 0 where it is not exact.
-    reason : str
-        One line on why it is not used, "" where it is.
-    """
-
-    exact: bool
-    gain: float
-    reason: str
-
-    @property
-    def usable(self) -> bool:
-        """Whether to use the operation where nobody has chosen."""
-        return not self.reason
 
 
 class Spikes(NamedTuple):
@@ -144,12 +117,17 @@ def _memory(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor | None:
 
 def linear_weight(weight: Tensor) -> Weight | None:
     """A weight (O, I) float32 for `linear`; None if it is not of 8 bits."""
+    return kept(weight, "linear", lambda given: _pack(given, _for_linear))
 
-    def pack(mantissa: Tensor) -> Tensor:
-        packed: Tensor = torch.ops.onednn.qlinear_prepack(mantissa, None)
-        return packed
 
-    return _kept(weight, "linear", pack)
+def _for_linear(mantissa: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.onednn.qlinear_prepack(mantissa, None)
+    return packed
+
+
+def is_8_bit(weight: Tensor) -> bool:
+    """Tell whether all entries of a weight, float32 on the processor, are 8-bit weights."""
+    return kept(weight, "8 bit", lambda given: _mantissas(given) is not None)
 
 
 def linear(spikes: Tensor, weight: Weight) -> Tensor:
@@ -204,7 +182,8 @@ def convolution_weight(weight: Tensor, frames: Sequence[int], geometry: Geometry
         )
         return packed
 
-    return _kept(weight, (tuple(frames), *map(tuple, geometry[:3]), geometry.groups), pack)
+    key = (tuple(frames), *map(tuple, geometry[:3]), geometry.groups)
+    return kept(weight, key, lambda given: _pack(given, pack))
 
 
 def convolution(spikes: Tensor, weight: Weight, geometry: Geometry) -> Tensor:
@@ -233,37 +212,21 @@ def convolution(spikes: Tensor, weight: Weight, geometry: Geometry) -> Tensor:
     return result
 
 
-#: The last packed form of a weight by its `id`, with its version and what the form depends on: in evaluation a weight
-#: that is quantised once is packed once.
-_packed: dict[int, tuple[weakref.ref[Tensor], int, Any, Weight | None]] = {}
-
-
-def _kept(weight: Tensor, key: Any, pack: Callable[[Tensor], Tensor]) -> Weight | None:
-    """The packed form of `weight`, from the last time if that was of the same version."""
-    version = None if weight.is_inference() else weight._version
-    found = _packed.get(id(weight))
-    if found is not None and found[0]() is weight and found[1] == version and found[2] == key:
-        return found[3]
-    result = _pack(weight, pack)
-    if version is not None:
-        # the entry goes with the weight: its number may be given to another
-        number = id(weight)
-        _packed[number] = (weakref.ref(weight, lambda _: _packed.pop(number, None)), version, key, result)
-    return result
-
-
 def _pack(weight: Tensor, pack: Callable[[Tensor], Tensor]) -> Weight | None:
-    if weight.dtype != torch.float32 or weight.device.type != "cpu" or not weight.numel():
-        return None
-    if weight[0].numel() * 128 >= LARGEST_SUM:
-        return None
-    _autograd.follow_torch()
-    mantissa = spike_bytes.weights(weight.detach().contiguous().numpy())
-    if mantissa is None:
+    mantissa = _mantissas(weight)
+    if mantissa is None or weight[0].numel() * 128 >= LARGEST_SUM:
         return None
     outputs = len(weight)
-    packed = pack(torch.from_numpy(mantissa))
-    return Weight(packed, torch.full((outputs,), SCALE), torch.zeros(outputs, dtype=torch.int64))
+    return Weight(pack(mantissa), torch.full((outputs,), SCALE), torch.zeros(outputs, dtype=torch.int64))
+
+
+def _mantissas(weight: Tensor) -> Tensor | None:
+    """The entries of a weight in units of 1/32, int8; None if it is not of 8 bits."""
+    if weight.dtype != torch.float32 or weight.device.type != "cpu" or not weight.numel():
+        return None
+    _autograd.follow_torch()
+    found = spike_bytes.weights(weight.detach().contiguous().numpy())
+    return None if found is None else torch.from_numpy(found)
 
 
 class _Trial(NamedTuple):
@@ -338,6 +301,47 @@ def _exact(operation: Operation) -> bool:
     return True
 
 
+class Limits(NamedTuple):
+    """The inputs for which the integer product is the fastest, by what was measured."""
+
+    rows: float  #: from how many rows on it pays to pack a weight anew
+    density: float  #: up to which fraction of ones the sums by events are faster; both take their conversion
+
+
+@cache
+def limits() -> Limits:
+    """The inputs of dense synapses for which `linear` is the fastest, measured the first time in a process."""
+    trial = _TIMED["linear"]
+    x, weight = trial.operands()
+    ready, matrix = trial.ready(weight), weight.numpy()
+    table, source = events.table(matrix), torch.Generator().manual_seed(0)
+    assert table is not None
+    packed = table
+    sparse, dense = ((torch.rand(x.shape, generator=source) < density).float().numpy() for density in _DENSITIES)
+
+    def by_events(entries: Any) -> None:
+        events.forward(events.of_rows(entries, False), packed, len(weight))
+
+    with torch.no_grad(), one_thread():
+        float32, integer, anew, few, many = fastest(
+            (
+                lambda: trial.exact(x, weight),
+                lambda: trial.integer(x, ready),
+                lambda: _pack(weight, _for_linear),
+                lambda: by_events(sparse),
+                lambda: by_events(dense),
+            )
+        )
+    gained = (float32 - integer) / len(x)
+    slope = (many - few) / (_DENSITIES[1] - _DENSITIES[0])
+    density = _DENSITIES[0] + (integer - few) / slope if slope > 0 else 1.0
+    return Limits(anew / gained if gained > 0 else float("inf"), min(max(density, 0.0), 1.0))
+
+
+#: At which events are timed: about linear in the density beyond.
+_DENSITIES = (0.1, 0.3)
+
+
 def _gain(operation: Operation) -> float:
     """How many times faster than float32 the operation is, the packing of the weight not counted."""
     trial = _TIMED[operation]
@@ -346,27 +350,3 @@ def _gain(operation: Operation) -> float:
     with torch.no_grad():
         float32, integer = fastest((lambda: trial.exact(x, weight), lambda: trial.integer(x, ready)))
     return float32 / integer
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread: other processes then add little to what `fastest` measures."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        _autograd.follow_torch()
-
-
-def fastest(calls: Sequence[Callable[[], Any]]) -> list[float]:
-    """The shortest of `REPEATS` times of each call, taken in turn, in seconds of the processor for this thread."""
-    times = [float("inf")] * len(calls)
-    for turn in range(REPEATS + 1):
-        for number, call in enumerate(calls):
-            begin = time.thread_time()
-            call()
-            if turn:  # the first is for caches
-                times[number] = min(times[number], time.thread_time() - begin)
-    return times

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 Backend = Literal["auto", "events", "gemm", "int8", "amx"]
@@ -62,12 +62,14 @@ class ChosenPath:
     forward : str
         ``"events"``, ``"int8"`` or ``"gemm"``.
     backward : str or None
-        ``"events"``, ``"amx"`` or ``"gemm"`` for the gradient of the weight; None if none was recorded. The gradient
-        of the input is always a matrix product.
+        ``"events"``, ``"amx"`` or ``"gemm"`` for the gradient of the weight; None if none was recorded.
     density : float or None
         The part of the input that is not zero, where it was counted.
+    to_input : str or None
+        ``"amx"`` or ``"gemm"`` for the gradient of the input; None where this was left to torch, or none was recorded.
     """
 
     forward: str
     backward: str | None
     density: float | None
+    to_input: str | None = field(default=None, compare=False)
