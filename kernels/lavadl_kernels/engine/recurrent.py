@@ -33,7 +33,6 @@ from lavadl_kernels.engine.train import (
     collect,
     end_lanes,
     fetch,
-    largest_magnitude,
     per_lane,
     room_for_lanes,
     run_in_narrowest_type,
@@ -44,11 +43,12 @@ from lavadl_kernels.engine.train import rows as parts
 from lavadl_kernels.fixed_point import real
 from lavadl_kernels.ops import events, tiles
 from lavadl_kernels.ops.layout import time_first
+from lavadl_kernels.runtime import amx
 from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import jitable
 from lavadl_kernels.runtime.gemm import ROWS, TILE, packed
-from lavadl_kernels.runtime.jit import kernel, scalar
+from lavadl_kernels.runtime.jit import kernel, kernel_using, scalar
 from lavadl_kernels.runtime.simd import STRETCH
 
 SAMPLES = 16  #: samples that go through a step together, at most: their states stay in the second-level cache
@@ -205,7 +205,6 @@ def _forward_lanes(
     together, largest = firing.counts.size, np.int32(0)
     for first in range(begin, end, together):
         lo, hi = first * units, min(first + together, end) * units
-        n = hi - lo
         begin_lanes(neuron, state, lo, hi, lanes)
         for t in range(x[0].shape[0]):
             for k in range(len(x)):
@@ -214,8 +213,7 @@ def _forward_lanes(
                 for k in range(len(x)):
                     _send(spike[t - 1, lo:hi], units, rows[k], numbers[k], firing, graded, fed[k][t, lo:hi])
             inputs = parts(fed, t, lo, hi)
-            advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
-            largest = largest_magnitude(inputs, held, n, largest)
+            largest = advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded, largest)
             if not within(largest, bound):
                 return False
         end_lanes(lanes, lo, hi, after)
@@ -413,16 +411,16 @@ def backward(
     surrogate = surrogate_of(tau, scale, graded)
     given, grads, out = Given(x, state, graded), (grad_spike, grad_trace), Gradients(grad_x, grad_decay)
 
-    def run(pack: Any) -> bool:
+    def run(pass_back: Any, pack: Any) -> bool:
         rows = tuple(pack(part.matrix) for part in feedback)
         if any(part is None for part in rows):
             return False
         fed_back = Feedback(units, rows, _numbers(feedback))
-        return bool(_backward(lanes // units, neuron, given, zero, surrogate, fed_back, grads, stride, out, align=1))
+        return bool(pass_back(lanes // units, neuron, given, zero, surrogate, fed_back, grads, stride, out, align=1))
 
-    if not (tiled and not any(part.uniform for part in feedback) and run(tiles.packed)):
+    if not (tiled and not any(part.uniform for part in feedback) and run(_backward_on_tiles, tiles.packed)):
         grad_decay[:] = 0  # tiles may have refused a gradient half-way
-        run(packed)
+        run(_backward, packed)
     return out
 
 
@@ -437,6 +435,22 @@ class Kept(NamedTuple):
 
 @kernel
 def _backward(
+    begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
+    grads: Any, stride: int, out: Any,
+) -> bool:  # fmt: skip
+    return bool(_backward_of_samples(begin, end, neuron, given, zero, surrogate, feedback, grads, stride, out))
+
+
+@kernel_using(*amx.FEATURES)
+def _backward_on_tiles(
+    begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
+    grads: Any, stride: int, out: Any,
+) -> bool:  # fmt: skip
+    return bool(_backward_of_samples(begin, end, neuron, given, zero, surrogate, feedback, grads, stride, out))
+
+
+@scalar
+def _backward_of_samples(
     begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
     grads: Any, stride: int, out: Any,
 ) -> bool:  # fmt: skip
@@ -481,7 +495,7 @@ def _backward_lanes(
             if (t + 1) % stride == 0:
                 # one step early: a section needs the trace of the step before it
                 _copied_all(held, kept[(t + 1) // stride])
-            advance(neuron, held, decay, parts(x, t, lo, hi), spike[1, :n], trace, 1, 0, False)
+            advance(neuron, held, decay, parts(x, t, lo, hi), spike[1, :n], trace, 1, 0, False, None)
         for section in range(kept.shape[0] - 1, -1, -1):
             first = section * stride
             last = min(first + stride, steps)
@@ -494,7 +508,7 @@ def _backward_lanes(
             for t in range(max(first - 1, 0), last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
                 row = t - first + 1
-                advance(neuron, held, decay, parts(x, t, lo, hi), spike[row, :n], trace, row, 0, False)
+                advance(neuron, held, decay, parts(x, t, lo, hi), spike[row, :n], trace, row, 0, False, None)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
                 copied(grad_spike[0 if single else t, lo:hi], back[:n])

@@ -22,7 +22,7 @@ from lavadl_kernels.runtime.amx import LANES, ROWS, STATE, TILE, WORDS
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import jitable
-from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
+from lavadl_kernels.runtime.jit import kernel, kernel_using, prefer_512_bit, scalar
 from lavadl_kernels.runtime.simd import transpose_square
 
 SIDE = 32  #: rows and columns of a block of the result: four tiles of sums stay in registers
@@ -367,7 +367,7 @@ def add_product(bits: Array, depth: Any, right: Array, space: Room, fresh: bool,
     return good
 
 
-@kernel
+@kernel_using(*amx.FEATURES)
 def _input_gradient(begin: int, end: int, g: Array, right: Array, out: Array) -> bool:
     """Write strips of `SIDE` rows; return False if a number of theirs is too large."""
     rows, depth = g.shape
@@ -408,7 +408,7 @@ def _pack_spikes(x: Array, row: Any, rows: Any, column: Any, out: Array) -> None
             out[base + c // LANES * TILE + c % LANES * 2] = word
 
 
-@kernel
+@kernel_using(*amx.FEATURES)
 def _weight_gradient(begin: int, end: int, left: Array, x: Array, out: Array) -> None:
     """Write blocks of `SIDE` columns, panel by panel."""
     wide = np.empty(PANEL // WORDS * RIGHT + LINE, np.uint16)

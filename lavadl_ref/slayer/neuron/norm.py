@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lavadl_ref.slayer._bridge.batch_mean import batch_mean
 from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils import _validate
@@ -40,7 +41,7 @@ class _Mean(TypedFunction):
     @staticmethod
     def forward(ctx: Any, inp: Tensor) -> Tensor:
         ctx.shape = inp.shape
-        return inp.mean(dim=_axes(inp))
+        return batch_mean(inp)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
