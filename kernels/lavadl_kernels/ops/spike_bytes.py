@@ -19,6 +19,7 @@ from lavadl_kernels.runtime.simd import BIAS, WIDTH, mantissas
 #: counters, and an input of other values is given up after a few microseconds.
 BLOCK = 1 << 13
 ONE = 0x3F800000  #: the bits of 1 in float32
+_MAGNITUDE = np.uint32(0x7FFFFFFF)  # all bits but the sign
 NOT_SPIKES = -1  #: in the place of a count
 
 
@@ -85,9 +86,8 @@ def _row(x: Array, out: Array) -> Any:
     prefer_512_bit()
     count, other = np.int32(0), np.uint32(0)
     for i in range(x.size):
-        magnitude = x[i] << np.uint32(1)  # without the sign
         one = np.uint32(x[i] == np.uint32(ONE))
-        other |= np.uint32(magnitude != 0) ^ one
+        other |= np.uint32((x[i] & _MAGNITUDE) != 0) ^ one
         count += np.int32(one)
         out[i] = one
     return np.int32(NOT_SPIKES) if other else count
