@@ -139,7 +139,7 @@ def _weights_of(synapse: Any, x: Tensor) -> list[Weights] | None:
 
 def _alone(*parts: torch.nn.Module) -> bool:
     """Tell whether nobody waits for the call of one of `parts`, and autocast leaves what is computed as it is."""
-    hooked: bool = _module._has_any_global_hook()  # type: ignore[no-untyped-call]
+    hooked: bool = _module._has_any_global_hook()
     if hooked or torch.is_autocast_enabled("cpu"):
         return False
     for part in parts:  # noqa: SIM110
