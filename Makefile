@@ -14,6 +14,8 @@ WORKERS ?= logical
 LAVA := lava-nc==0.10.0
 UPSTREAM := lava-dl==0.6.0
 PEERS_ARE := spikingjelly==2.0.0 sinabs==3.1.3 snntorch==1.0.0 norse==1.1.0
+# needs more than the oldest Python that is supported; installed with what it declares
+JAX := jax==0.10.2; python_version >= "3.11"
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,7 +29,7 @@ PEERS_PIP := $(PEERS_VENV)/bin/python -m pip --disable-pip-version-check --no-in
 WITH_PEERS := $(PEERS_VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types validate bench docs clean
+.PHONY: help demo test check lint types validate bench docs warm wheel clean
 
 # Targets share .venv and use every core already: -j changes nothing.
 .NOTPARALLEL:
@@ -39,6 +41,8 @@ help:
 	@echo 'make validate  agreement of all paths, and with lava-dl where it installs'
 	@echo 'make bench     speed next to lava-dl; PEERS=1: and other libraries; writes docs/benchmarks.md'
 	@echo 'make docs      the pages of docs/ that are made by what the tests run over; docs/compatibility.md needs lava-dl'
+	@echo 'make warm      compile the kernels of common uses, so that nothing waits for them later'
+	@echo 'make wheel     a wheel in dist that carries compiled kernels, for this Python'
 	@echo 'make clean     remove .venv and everything generated'
 
 demo: $(READY)
@@ -60,10 +64,10 @@ types: $(READY)
 validate: $(WITH_UPSTREAM)
 	@$(PYTEST) validation
 
-# `make bench PEERS=1` also compares with other libraries. What was measured stays in .benchmarks; the page is
+# `make bench PEERS=1` also compares with other libraries, BEFORE=../before with another checkout. What was measured stays in .benchmarks; the page is
 # written when all of it was measured in full.
 bench: $(WITH_UPSTREAM) $(if $(PEERS),$(WITH_PEERS))
-	@$(BIN)/python -m validation.benchmarks --json .benchmarks/results.json
+	@$(BIN)/python -m validation.benchmarks --json .benchmarks/results.json $(if $(BEFORE),--before $(BEFORE))
 	@$(if $(PEERS),$(PEERS_VENV)/bin/python -m validation.benchmarks --only peers --json .benchmarks/peers.json)
 	@$(BIN)/python -m validation.benchmarks --out docs/benchmarks.md \
 	    .benchmarks/results.json $(if $(PEERS),.benchmarks/peers.json)
@@ -73,6 +77,15 @@ docs: $(READY)
 	@$(BIN)/python -m validation.equivalence.matrix docs/equivalence.md
 	@$(BIN)/python docs/tutorials/_pages.py
 	@$(BIN)/python -m validation.conformance.names docs/compatibility.md
+
+warm: $(READY)
+	@$(BIN)/lavadl-ref warm
+
+# For the levels that this processor has. `pip wheel .` makes the one for every Python and processor, without kernels.
+wheel: $(READY)
+	@$(BIN)/lavadl-ref warm --into build/kernels
+	@LAVADL_REF_KERNELS=build/kernels $(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	@ls -sh dist
 
 clean:
 	rm -rf $(VENV) $(VENV)-* $(PEERS_VENV) build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -103,8 +116,8 @@ $(WITH_UPSTREAM): $(READY)
 # what they import for pictures, sounds and chips is replaced by validation/benchmarks/stubs.py.
 $(WITH_PEERS): pyproject.toml
 	@sh .ci/make_venv "$(PYTHON)" $(PEERS_VENV)
-	@echo "Installing $(firstword $(TORCH)) and $(PEERS_ARE) in $(PEERS_VENV)"
+	@echo "Installing $(firstword $(TORCH)), $(PEERS_ARE) and $(firstword $(JAX)) in $(PEERS_VENV)"
 	@$(PEERS_PIP) install --quiet $(TORCH)
-	@$(PEERS_PIP) install --quiet --editable . psutil pytest tqdm
+	@$(PEERS_PIP) install --quiet --editable . psutil pytest tqdm '$(JAX)'
 	@$(PEERS_PIP) install --quiet --no-deps $(PEERS_ARE)
 	@touch $@

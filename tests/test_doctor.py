@@ -19,6 +19,7 @@ import lavadl_ref
 from lavadl_ref.cli import doctor
 from lavadl_ref.deployed import reference
 from lavadl_ref.netx import lava_support
+from lavadl_ref.slayer._bridge import int8, tiles
 from tests import PATIENCE
 
 NAMES = [
@@ -32,6 +33,7 @@ NAMES = [
     "kernels",
     "kernel cache",
     "torch threads",
+    *doctor.MATRIX_HARDWARE,
 ]
 
 
@@ -79,6 +81,14 @@ def test_advice_is_given_exactly_where_something_is_wrong(found):
 def test_what_is_there_is_fine(found):
     for name in ("Python", "lavadl-ref", "numpy", "numba", "h5py", "scipy", "kernels", "kernel cache"):
         assert found[name].ok, found[name]
+
+
+def test_each_way_to_multiply_is_told_with_its_gain_or_the_reason_against_it(found):
+    verdicts = int8.verdict("linear"), int8.verdict("convolution"), tiles.verdict()
+    for name, verdict in zip(doctor.MATRIX_HARDWARE, verdicts, strict=True):
+        expected = "times as fast as float32" if verdict.usable else f"not used: {verdict.reason}"
+        assert expected in found[name].value
+        assert found[name].ok
 
 
 def test_lava_is_judged_by_lava_support(found):

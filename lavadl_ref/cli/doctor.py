@@ -55,7 +55,7 @@ def report(run_lava: bool = False) -> list[Finding]:
     findings += [_package(name, name) for name in REQUIRED]
     findings.append(_lava())
     findings += [_optional(name) for name in (*NEEDED_BY_LAVA, "lava-dl")]
-    findings += [_kernels(), _kernel_cache(), _torch_threads()]
+    findings += [_kernels(), _kernel_cache(), _torch_threads(), *_matrix_hardware()]
     if run_lava:
         findings.append(_lava_runs())
     return findings
@@ -183,6 +183,25 @@ def _torch_threads() -> Finding:
     except Exception as error:
         return Finding("torch threads", f"none: {_brief(error)}", False, "pip install torch")
     return Finding("torch threads", str(torch.get_num_threads()), True)
+
+
+#: Ways to multiply that are used by themselves where the processor makes them worth it.
+MATRIX_HARDWARE = ("8-bit products", "8-bit convolutions", "matrix tiles")
+
+
+def _matrix_hardware() -> list[Finding]:
+    """Try the ways to multiply that depend on the processor: without them sums are the same, and slower."""
+    try:
+        from lavadl_ref.slayer._bridge import dense, int8, tiles
+
+        found = (int8.verdict("linear"), int8.verdict("convolution"), tiles.verdict())
+        told = [f"{verdict.gain:.1f} times as fast as float32" if verdict.usable else f"not used: {verdict.reason}"
+                for verdict in found]  # fmt: skip
+        if found[0].usable:
+            told[0] += f"; events are faster up to a density of {min(int8.limits().density, dense.FORWARD):.2f}"
+    except Exception as error:
+        told = [f"not used: {_brief(error)}"] * len(MATRIX_HARDWARE)
+    return [Finding(name, value, True) for name, value in zip(MATRIX_HARDWARE, told, strict=True)]
 
 
 def _lava_runs() -> Finding:

@@ -374,6 +374,55 @@ def doctor(
         raise typer.Exit(DIFFERENT)
 
 
+@app.command(epilog="Example: lavadl-ref warm")
+def warm(
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="Only jobs whose names begin so; may be repeated.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes to compile in: one a processor, at most 8, if not given.")
+    ] = None,
+    into: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Compile for a wheel: to FOLDER, and for levels of processors.")
+    ] = None,
+    level: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this level, with --into; may be repeated. All that this processor has if not given."),
+    ] = None,
+) -> None:
+    """Compile the kernels of common uses, so that no program has to wait for them.
+
+    Kernels that are compiled already are loaded, which takes seconds. The exit status is 3 where a job fails.
+    """
+    with _plain_errors():
+        from lavadl_kernels.runtime import processor
+
+        from lavadl_ref.cli import warm as job
+
+        if into is None and level:
+            raise ValueError("--level needs --into FOLDER, got none")
+        if into is None:
+            with _bar("compiling kernels") as progress:
+                _show_warm(job.run(only or (), jobs, progress))
+            return
+        levels = level or [name for name in processor.LEVELS if processor.is_of(name)]
+        if not levels:
+            raise ValueError(f"this processor must be of a level, {' or '.join(processor.LEVELS)}, got one of none")
+        for name in levels:
+            with _bar(f"compiling kernels for {name}") as progress:
+                _show_warm(job.build(_local(into), name, only or (), jobs, progress))
+
+
+def _show_warm(outcome: Any) -> None:
+    for note in outcome.notes:
+        errors.print(f"note: {note}", soft_wrap=True)
+    compiled = f"compiled {outcome.kernels} kernels" if outcome.kernels else "all kernels were there"
+    kept = f"{outcome.files} files, {outcome.size / 1e6:.1f} MB, in {outcome.folder}" if outcome.folder else "not kept"
+    _say(f"{compiled}, in {outcome.seconds:.0f} s: {kept}")
+    if outcome.failures:
+        raise _fail("\n".join(outcome.failures), FAILED)
+
+
 @app.command(epilog="Example: lavadl-ref vectors out/vectors")
 def vectors(
     out: Annotated[str | None, typer.Argument(metavar="[FOLDER]", help="Folder to write them to.")] = None,

@@ -126,10 +126,10 @@ def test_a_damaged_file_counts_as_missing(tmp_path, monkeypatch):
     assert files(tmp_path).load(KEY) == "code"
 
 
-@pytest.mark.parametrize("content", ["text", (1, 2), (1, 2, 3, 4), None])
+@pytest.mark.parametrize("content", ["text", (1,), (1, 2, 3), 7])
 def test_a_whole_file_of_something_else_counts_as_missing(tmp_path, content):
     files(tmp_path).save(KEY, "code")
-    only(tmp_path).write_bytes(_cache._sealed(content))
+    only(tmp_path).write_bytes(_cache._sealed(files(tmp_path).stamp, content))
     with pytest.warns(KernelCacheWarning):
         assert files(tmp_path).load(KEY) is None
 
@@ -393,8 +393,9 @@ def test_a_kernel_whose_file_is_damaged_is_compiled_again_and_kept(tmp_path):
     (path,) = folder.iterdir()
     assert run(tmp_path)[::2] == (0, "")
     # of what is whole but no machine code LLVM and numba are asked
-    stamp, key, content = _cache._opened(path.read_bytes())
-    for wrong in (path.read_bytes()[:1000], _cache._sealed((stamp, key, (*content[:1], *content[2:])))):
+    stamp = delay._shift.compiled._cache.files.stamp
+    key, content = _cache._opened(path.read_bytes(), stamp)
+    for wrong in (path.read_bytes()[:1000], _cache._sealed(stamp, (key, (*content[:1], *content[2:])))):
         path.write_bytes(wrong)
         count, _, said = run(tmp_path)
         (line,) = said.splitlines()

@@ -208,7 +208,7 @@ def test_a_path_is_chosen_for_a_block_or_from_now_on():
         assert net.taken.forward == "gemm"
     finally:
         synapse.path("auto")
-    with pytest.raises(ValueError, match=r"path must be 'auto', 'events' or 'gemm', got 'sparse'"):
+    with pytest.raises(ValueError, match=r"path must be 'auto', 'events', 'gemm', 'int8' or 'amx', got 'sparse'"):
         synapse.path("sparse")
 
 

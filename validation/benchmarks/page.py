@@ -20,7 +20,7 @@ faster than the other side. A round during which other processes used more than 
 limited number of times; where none could be had without, the row has a star.
 """
 #: Packages that are compared with, whose versions are told.
-BESIDE = ("lava-dl", "lava-nc", "spikingjelly", "sinabs", "snntorch", "norse")
+BESIDE = ("lava-dl", "lava-nc", "spikingjelly", "sinabs", "snntorch", "norse", "jax")
 _BLUE, _ORANGE, _GREY = "#3b6ea5", "#d98032", "#888888"
 
 
@@ -70,6 +70,7 @@ def draw(folder: Path, tables: dict[str, Table]) -> dict[str, list[str]]:
         "networks": _bars,
         "detection": _bars,
         "peers": _bars,
+        "against": _bars,
         "threads": _threads,
         "slopes": _slopes,
     }.items():

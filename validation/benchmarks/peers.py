@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 import lavadl_ref.slayer
-from validation.benchmarks import neurons, stubs, workloads
+from validation.benchmarks import jax_peer, neurons, stubs, workloads
 from validation.benchmarks.measure import Job, compare, compare_timed, once
 from validation.benchmarks.results import Column, Part, Row, Settings, ratio_columns, ratio_row
 
@@ -124,6 +124,13 @@ def neuron_jobs(peer: Peer, x: Tensor) -> tuple[Job, Job]:
     return forward, both
 
 
+def rates(samples: int) -> Tensor:
+    """The rates (N, classes) that networks are trained to."""
+    wanted = torch.full((samples, workloads.CLASSES), 0.03)
+    wanted[torch.arange(samples), torch.arange(samples) % workloads.CLASSES] = 0.2
+    return wanted
+
+
 def network(peer: Peer, x: Tensor, width: int) -> workloads.Workload:
     """A training step on `x` (N, 2312, T), with the squared error of rates."""
     torch.manual_seed(0)
@@ -132,19 +139,44 @@ def network(peer: Peer, x: Tensor, width: int) -> workloads.Workload:
     for before, after in pairwise(sizes):
         layers += [torch.nn.Linear(before, after, bias=False), peer.make()]
     net = torch.nn.Sequential(*layers)
-    wanted = torch.full((x.shape[0], workloads.CLASSES), 0.03)
-    wanted[torch.arange(x.shape[0]), torch.arange(x.shape[0]) % workloads.CLASSES] = 0.2
+    wanted = rates(x.shape[0])
     time = 1 if peer.samples_first else 0
     given = x.permute((0, 2, 1) if peer.samples_first else (2, 0, 1)).contiguous()
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     return workloads.Workload(peer.name, net, given, lambda out: ((out.mean(time) - wanted) ** 2).sum(), optimizer)
 
 
-def one_sample(peer: Peer, job: workloads.Workload) -> None:
-    """Inference of the first sample."""
-    job.net.eval()
-    with torch.no_grad():
-        job.net(job.x[:1] if peer.samples_first else job.x[:, :1])
+def network_jobs(peer: Peer, x: Tensor, width: int) -> tuple[Job, Job, Job]:
+    """A training step, inference of all samples, and of the first, of `network`."""
+    job = network(peer, x, width)
+    first = job.x[:1] if peer.samples_first else job.x[:, :1]
+
+    def infer_one() -> None:
+        job.net.eval()
+        with torch.no_grad():
+            job.net(first)
+
+    return job.train, job.infer, infer_one
+
+
+@dataclass(frozen=True)
+class Library:
+    """The jobs of a library: of neurons for an input (N, C, T), and of a network as wide as told."""
+
+    name: str
+    package: str
+    neurons: Callable[[Tensor], tuple[Job, Job]]  #: forward, and forward with backward
+    network: Callable[[Tensor, int], tuple[Job, Job, Job]]  #: training step, inference, and of one sample
+
+
+def _jax_network(x: Tensor, width: int) -> tuple[Job, Job, Job]:
+    return jax_peer.network_jobs(x, rates(x.shape[0]), width)
+
+
+LIBRARIES = (
+    *(Library(peer.name, peer.package, partial(neuron_jobs, peer), partial(network_jobs, peer)) for peer in PEERS),
+    Library("JAX, compiled scan of CUBA", "jax", jax_peer.neuron_jobs, _jax_network),
+)
 
 
 def rows(settings: Settings) -> Iterator[Row]:
@@ -156,7 +188,7 @@ def rows(settings: Settings) -> Iterator[Row]:
         If none is installed.
     """
     stubs.install()
-    there = [peer for peer in PEERS if importlib.util.find_spec(peer.package)]
+    there = [library for library in LIBRARIES if importlib.util.find_spec(library.package)]
     if not there:
         raise ImportError("no peer is installed: make bench PEERS=1")
     rounds = settings.rounds
@@ -166,18 +198,18 @@ def rows(settings: Settings) -> Iterator[Row]:
         x = torch.randn(batch, width, steps, generator=torch.Generator().manual_seed(0)) * 0.5
         own = neurons.passes(lavadl_ref.slayer, "cuba", neurons.time_major(x))
         for peer in there:
-            forward, both = neuron_jobs(peer, x)
+            forward, both = peer.neurons(x)
             for what, mine, theirs in (("forward", own.forward, forward), ("forward + backward", own.both, both)):
                 name = f"neuron {batch}x{width}xT{steps}: {what}"
                 found = compare_timed(name, mine, partial(once, theirs), rounds)
                 yield ratio_row(found, peer=peer.name)
     ours = workloads.nmnist(lavadl_ref.slayer, settings.quick)
     for peer in there:
-        theirs_net = network(peer, ours.x, ours.net[0].synapse.weight.shape[0])  # type: ignore[index]
+        train, infer, infer_one = peer.network(ours.x, ours.net[0].synapse.weight.shape[0])  # type: ignore[index]
         jobs: list[tuple[str, Job, Job]] = [
-            ("training step", ours.train, theirs_net.train),
-            (f"inference, batch {ours.x.shape[0]}", ours.infer, theirs_net.infer),
-            ("inference, batch 1", partial(ours.infer, 1), partial(one_sample, peer, theirs_net)),
+            ("training step", ours.train, train),
+            (f"inference, batch {ours.x.shape[0]}", ours.infer, infer),
+            ("inference, batch 1", partial(ours.infer, 1), infer_one),
         ]
         for what, job, beside in jobs:
             found = compare(f"N-MNIST shapes: {what}", job, beside, rounds)
@@ -190,7 +222,9 @@ PART = Part(
     "Not the same model: theirs are float neurons, some with one state instead of two, and most carry gradients "
     "through the reset. Their network is linear maps over all steps at once and neurons, without delays, weight "
     "norm, quantised weights or dropout, and gets its input in the order it works in; ours does all of that, from N "
-    "C T. Neurons: ours is CUBA on time-major memory, with trained decays.",
+    "C T. Neurons: ours is CUBA on time-major memory, with trained decays. JAX's are written for this page, as its "
+    "libraries of spiking networks write them: a compiled loop over time, all weighted sums before it; JAX takes all "
+    "processors.",
     (
         Column("name", "workload", "{}"),
         Column("peer", "library", "{}", 33),

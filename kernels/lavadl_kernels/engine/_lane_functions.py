@@ -5,8 +5,9 @@ A family writes its update once, as scalars::
     step(*states, *inputs, *parameters, loihi) -> (*states, spike, *compared)
 
 `compared` are the values of the last states before the spike acted on them, for those states that a spike changes.
-Two functions are made of it: `trained` walks the lanes of a chunk through one step of training, `deployed` takes one
-lane through one step with the device's widths and without.
+Three functions are made of it: `trained` walks the lanes of a chunk through one step of training, `deployed` takes one
+lane through one step with the device's widths and without, and `deployed_within` walks the lanes of a chunk through a
+deployed step in which no width matters.
 
 They are made as source text: each state, row and constant is a variable of its own in compiled code, which has no loop
 over them, and written out there would be one copy for each number of states and inputs.  For CUBA the loop of
@@ -56,6 +57,9 @@ class Shape:
     constants: tuple[str, ...]  #: fields of the parameters that training has too
     compared: int  #: values behind the spike
     bits: int  #: width within which a step with widths is one without them; 0 where that cannot be told of its results
+    #: width such that a step with widths is one without them where states, inputs and results have no more bits; 0
+    #: where that cannot be told of them
+    room: int
     carried: int  #: the state whose value before the spike a graded spike carries; -1 where the spike is a message
 
     def before(self, k: int, new: str, compared: str) -> str:
@@ -123,7 +127,8 @@ def deployed(step: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
     A width matters where any number that `step` gives differs.
     """
     k = range(shape.states)
-    rows = {name: f"neuron.decay[{row}, i]" for row, name in enumerate(shape.rows)}
+    # the last lane stands for those behind it: where all lanes share a value there is one
+    rows = {name: f"neuron.decay[{row}, min(i, neuron.decay.shape[1] - 1)]" for row, name in enumerate(shape.rows)}
     values = [rows.get(name, f"lane_value(neuron.{name}, i)") for name in shape.parameters]
     inputs = ("a", "b")[: shape.inputs]
     free, narrow = (shape.results(kind, f"{kind}_spike", f"{kind}_before") for kind in ("free", "narrow"))
@@ -149,6 +154,73 @@ def advance(neuron, state, i, a, b, loihi):
     return ({fires}), ({value}), differs
 """
     return _made(f"deployed step of {shape.family}", source, "advance", step=step)
+
+
+def deployed_within(step: Callable[..., Any], shape: Shape) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The `fetch_rows` and `advance_within` of `engine.deployed`: a step of the lanes of a chunk within the widths.
+
+    Nothing is compared within the loop: each number and its distance to the end of its range leave a sign, and the
+    signs of all lanes are looked at behind it.
+    """
+    k, p = range(shape.states), range(len(shape.rows))
+    rows = {name: f"np.int64(row{row}[i])" for row, name in enumerate(shape.rows)}
+    values = [rows.get(name, f"lane_value(neuron.{name}, lo + i)") for name in shape.parameters]
+    inputs = [f"np.int64(x{n}[i])" for n in range(shape.inputs)]
+    taken = [*(f"state{j}" for j in k), *(f"after{j}" for j in k), *(f"row{j}" for j in p)]
+    taken += [*(f"x{n}" for n in range(shape.inputs)), "neuron", "lo", "message", "graded"]
+    new = shape.results("new", "fires", "before")
+    # a message that is no state is made of numbers that are looked at
+    numbers = [name for name in new.split(", ") if name != "fires"]
+    most = (1 << (shape.room or 1) - 1) - 1
+    size = "fires" if shape.carried < 0 else f"({shape.before(shape.carried, 'new', 'before')} if graded else one)"
+    source = f"""
+def lanes({_joined(taken)}):
+    prefer_512_bit()
+    signs, one, none, most = np.int64(0), np.int64(1), np.int64(0), np.int64({most})
+    for i in range(message.size):
+        {new} = step(
+            {_joined(f"np.int64(state{j}[i])" for j in k)}, {_joined(inputs)}, {_joined(values)}, False,
+        )
+        {_lines([f"signs |= (most + {name}) | (most - {name})" for name in numbers], 8)}
+        {_lines([f"after{j}[i] = new{j}" for j in k], 8)}
+        message[i] = {size if shape.carried < 0 else f"{size} if fires else none"}
+    return signs >= none
+"""
+    lanes = scalar(_made(f"deployed lanes of {shape.family}", source, "lanes", step=step))
+    source = f"""
+def advance(neuron, decay, state, after, x, message, lo, graded):
+    n = message.size
+    return lanes(
+        {_joined(f"state[{j}, :n]" for j in k)}, {_joined(f"after[{j}, :n]" for j in k)},
+        {"".join(f"decay[{j}, :n], " for j in p)}{_joined(f"x[{n}, :n]" for n in range(shape.inputs))},
+        neuron, lo, message, graded,
+    )
+"""
+    advance = _made(f"deployed step within widths of {shape.family}", source, "advance", lanes=lanes)
+    source = f"""
+def fetch(neuron, lo, hi, decay):
+    {"return narrowed(neuron.decay, lo, hi, decay)" if shape.rows else "return True"}
+"""
+    return _made(f"rows of {shape.family}", source, "fetch", narrowed=narrowed), advance
+
+
+@scalar
+def narrowed(values: Any, lo: int, hi: int, held: Any) -> bool:
+    """Copy lanes `lo` to `hi` of `values`, (P, M) or (P, 1), to 32 bits; False where these do not hold one."""
+    signs, most = np.int64(0), np.int64(2**31 - 1)
+    shared = values.shape[1] == 1
+    for p in range(values.shape[0]):
+        row = held[p]
+        if shared:
+            value = values[p, 0]
+            signs |= (most + value) | (most - value)
+            row[: hi - lo] = value
+        else:
+            given = values[p, lo:hi]
+            for i in range(given.size):
+                signs |= (most + given[i]) | (most - given[i])
+                row[i] = given[i]
+    return bool(signs >= 0)
 
 
 def check_class_name(parameters: type, known: Iterable[type]) -> None:

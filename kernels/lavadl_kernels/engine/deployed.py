@@ -11,6 +11,10 @@ For each neuron and step n, with `total` the weighted sum of messages and of wha
 integers nothing has a width.  In the `loihi` integers sums have 24 or 32 bits, inputs 32, and states what their family
 says.  Either way the first step is noted at which the two would differ, from the same state before it.
 
+Most steps of most lanes stay within the widths, and are the same in both.  The lanes of a chunk therefore take a step
+together, in a loop over 32-bit states that computes in 64 bits and vectorises.  Where a number of any of them leaves
+its range, nothing of that is kept, and each lane takes the step by itself.
+
 Source: Lava's fixed-point process models for the families that Lava has; Lava-DL's for the rest.
 """
 
@@ -22,18 +26,42 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavadl_kernels.engine import _lane_functions
+from lavadl_kernels.engine._lane_functions import narrowed
+from lavadl_kernels.engine._optional_rows import copied
 from lavadl_kernels.fixed_point import scale_by_power_of_two, wrap, wrap32
 from lavadl_kernels.runtime.array_types import Array, Bools, Integers
 from lavadl_kernels.runtime.extending import overload
-from lavadl_kernels.runtime.jit import ALIGN, kernel, scalar
+from lavadl_kernels.runtime.jit import ALIGN, HELPER, kernel, prefer_512_bit, scalar
 
 CHUNK = 512  #: lanes per task: their states stay in the first-level cache
 
+#: Whether chunks of lanes take a step together where they can; the results are the same.
+TOGETHER = True
+
 _ADVANCE: dict[type, Callable[..., Any]] = {}
+_FETCH_ROWS: dict[type, Callable[..., Any]] = {}
+_ADVANCE_WITHIN: dict[type, Callable[..., Any]] = {}
+_TOGETHER: dict[type, Callable[[Any], bool]] = {}
 
 
-def declare(parameters: type, step: Callable[..., Any], shape: _lane_functions.Shape) -> None:
+def declare(
+    parameters: type,
+    step: Callable[..., Any],
+    shape: _lane_functions.Shape,
+    together: Callable[[Any], bool] | None = None,
+) -> None:
     """Run the family whose parameters are of this NamedTuple class by its `step`.
+
+    Parameters
+    ----------
+    parameters : type
+        The class.
+    step : callable
+        One step of one neuron.
+    shape : Shape
+        Of `step`.
+    together : callable, optional
+        Of parameters: whether the width that `shape` gives as `room` holds for them; by default it always does.
 
     Raises
     ------
@@ -42,6 +70,8 @@ def declare(parameters: type, step: Callable[..., Any], shape: _lane_functions.S
     """
     _lane_functions.check_class_name(parameters, _ADVANCE)
     _ADVANCE[parameters] = _lane_functions.deployed(step, shape)
+    _FETCH_ROWS[parameters], _ADVANCE_WITHIN[parameters] = _lane_functions.deployed_within(step, shape)
+    _TOGETHER[parameters] = (lambda neuron: shape.room > 0) if together is None else together
 
 
 def advance(neuron: Any, state: Integers, i: int, a: Any, b: Any, loihi: bool) -> tuple[bool, Any, bool]:
@@ -74,11 +104,60 @@ def _advance(neuron: Any, state: Any, i: Any, a: Any, b: Any, loihi: Any) -> Cal
     return _ADVANCE[neuron.instance_class]
 
 
+def fetch_rows(neuron: Any, lo: int, hi: int, decay: Array) -> bool:
+    """Copy the decays of lanes `lo` to `hi` to `decay` (P, width) int32; False where they have more bits."""
+    return bool(_FETCH_ROWS[type(neuron)](neuron, lo, hi, decay))
+
+
+@overload(fetch_rows, jit_options=HELPER)
+def _fetch_rows(neuron: Any, lo: Any, hi: Any, decay: Any) -> Callable[..., Any]:
+    return _FETCH_ROWS[neuron.instance_class]
+
+
+def advance_within(
+    neuron: Any, decay: Array, state: Array, after: Array, x: Array, message: Array, lo: int, graded: bool
+) -> bool:
+    """Move the lanes of a chunk by one step in which no width matters, if it is one.
+
+    Parameters
+    ----------
+    neuron : NamedTuple
+        Parameters of a family.
+    decay : ndarray
+        (P, width) int32, what `fetch_rows` wrote.
+    state : ndarray
+        (K, width) int32, on the scale of the neuron.
+    after : ndarray
+        (K, width) int32, the states after the step; written.
+    x : ndarray
+        (2, width) int32, real and imaginary input, on the scale of the neuron.
+    message : ndarray
+        (n,) integers, written: 1 for a spike, its value where it is graded.
+    lo : int
+        The first lane.
+    graded : bool
+        Whether a spike has its value instead of 1.
+
+    Returns
+    -------
+    bool
+        False where a number may have left its width: what was written means nothing then.
+    """
+    return bool(_ADVANCE_WITHIN[type(neuron)](neuron, decay, state, after, x, message, lo, graded))
+
+
+@overload(advance_within, jit_options=HELPER)
+def _advance_within(
+    neuron: Any, decay: Any, state: Any, after: Any, x: Any, message: Any, lo: Any, graded: Any
+) -> Callable[..., Any]:
+    return _ADVANCE_WITHIN[neuron.instance_class]
+
+
 class Synapses(NamedTuple):
     """The input of a layer's neurons: weighted sums of M lanes over T steps, in P parts, one or two."""
 
-    total: tuple[Integers, ...]  #: (T, M) for each part: weighted sums, and their imaginary part
-    bias: Integers  #: (P, M), on the scale of `total`
+    total: tuple[Array, ...]  #: (T, M) int64 or int32 for each part: weighted sums, and their imaginary part
+    bias: Integers  #: (P, M), or (P, 1) where all lanes share it, on the scale of `total`
     #: (P,) bits by which sum and bias are shifted left to the scale of the neuron's input; negative ones shift right,
     #: toward zero
     up: Integers
@@ -99,8 +178,8 @@ class Profile(NamedTuple):
 class Filled(NamedTuple):
     """The arrays that a run fills."""
 
-    message: Array  #: (T, M) int32, or int64 without widths
-    record: Array  #: (K, T, M) as `message`, the states after each step; (K, 0, M) to record nothing
+    message: Array  #: (T, M) of integers that hold what is sent: int32, or int64 without widths; spikes also uint8
+    record: Array  #: (K, T, M) int32, or int64 without widths, the states after each step; (K, 0, M) to record nothing
     exceeded: Integers  #: (M,), the first step at which a width mattered, or -1
 
 
@@ -112,13 +191,13 @@ def run(
     Parameters
     ----------
     neuron : NamedTuple
-        Parameters of a family; per-lane arrays have M lanes.
+        Parameters of a family; per-lane arrays have M lanes, and decays may be (P, 1) where all lanes share them.
     synapses : Synapses
         What arrives at the neurons.
     state : ndarray
         (K, M) int64, on the scale of the neurons; updated in place.
     rest : ndarray
-        (K, M) int64, on the scale of the neurons: what a reset gives.
+        (K, M) int64, or (K, 1) where all lanes share it, on the scale of the neurons: what a reset gives.
     reset : ndarray
         (T,) bool, without unit: at these steps the states are at rest before the update.
     profile : Profile
@@ -126,9 +205,18 @@ def run(
     filled : Filled
         Where the results go.
     """
-    _run(
-        state.shape[1], neuron, synapses, state, rest, reset, profile, filled, align=len(synapses.feedback[0]) or ALIGN
-    )
+    together = TOGETHER and _TOGETHER[type(neuron)](neuron)
+    units, rows = len(synapses.feedback[0]), len(getattr(neuron, "decay", ()))
+    _run(state.shape[1], neuron, synapses, state, rest, reset, profile, together, rows, filled, align=units or ALIGN)
+
+
+class Together(NamedTuple):
+    """The buffers of a chunk of lanes that take a step together."""
+
+    state: Array  #: (2, K, width) int32, before a step and after it
+    decay: Array  #: (R, width) int32, rows of decays
+    bias: Array  #: (2, width) int32
+    x: Array  #: (2, width) int32, inputs on the scale of the neurons
 
 
 @kernel
@@ -141,31 +229,99 @@ def _run(
     rest: Integers,
     reset: Bools,
     profile: Profile,
+    together: bool,
+    rows: int,
     filled: Filled,
 ) -> None:
-    total, bias, up, feedback = synapses
-    message, record, exceeded = filled
-    units, parts, steps = feedback[0].shape[0], len(total), message.shape[0]
-    width = units if units > 0 else CHUNK
+    units = synapses.feedback[0].shape[0]
+    width = units if units > 0 else max(1, min(CHUNK, end - begin))
     sums = np.zeros((2, width), np.int64)
+    held = Together(
+        np.empty((2, state.shape[0], width), np.int32),
+        np.empty((rows, width), np.int32),
+        np.empty((2, width), np.int32),
+        np.empty((2, width), np.int32),
+    )
     for lo in range(begin, end, width):
         hi = min(lo + width, end)
-        exceeded[lo:hi] = -1
-        for t in range(steps):
-            if reset[t]:
-                state[:, lo:hi] = rest[:, lo:hi]
-            if t < profile.start:
-                message[t, lo:hi] = 0
-            else:
-                for p in range(parts):
-                    sums[p, : hi - lo] = total[p][t, lo:hi]
-                    if units > 0 and t > 0:
+        _run_lanes(lo, hi, neuron, synapses, state, rest, reset, profile, together, held, sums, filled)
+
+
+@scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
+def _run_lanes(
+    lo: int, hi: int, neuron: Any, synapses: Synapses, state: Integers, rest: Integers, reset: Bools, profile: Profile,
+    together: bool, held: Together, sums: Integers, filled: Filled,
+) -> None:  # fmt: skip
+    total, bias, up, feedback = synapses
+    start, _, graded, bits = profile
+    both, decay, offset, x = held
+    message, record, exceeded = filled
+    units, parts, now = feedback[0].shape[0], len(total), 0
+    exceeded[lo:hi] = -1
+    together = together and fetch_rows(neuron, lo, hi, decay) and narrowed(bias, lo, hi, offset)
+    current = together and narrowed(state, lo, hi, both[now])  # whether the states are in `both[now]`
+    for t in range(message.shape[0]):
+        row = message[t, lo:hi]
+        if reset[t]:
+            _reset(rest, lo, hi, state)
+            current = together and narrowed(state, lo, hi, both[now])
+        if t < start:
+            row[:] = 0
+        else:
+            moved = current
+            for p in range(parts):
+                if units > 0:
+                    copied(total[p][t, lo:hi], sums[p])
+                    if t > 0:
                         _spread(message[t - 1, lo:hi], feedback[p], sums[p])
-                _lanes(neuron, sums, parts, bias, up, state, profile, message[t, lo:hi], t, lo, exceeded)
-            if record.shape[1] > 0:
-                for k in range(state.shape[0]):
-                    for i in range(lo, hi):
-                        record[k, t, i] = state[k, i]
+                    moved = moved and _scaled(sums[p, : hi - lo], offset[p], up[p], bits, x[p])
+                else:
+                    moved = moved and _scaled(total[p][t, lo:hi], offset[p], up[p], bits, x[p])
+            if moved and advance_within(neuron, decay, both[now], both[1 - now], x, row, lo, graded):
+                now = 1 - now
+            else:
+                if current:
+                    _widened(both[now], lo, hi, state)
+                if units == 0:
+                    for p in range(parts):
+                        copied(total[p][t, lo:hi], sums[p, : hi - lo])
+                _lanes(neuron, sums, parts, bias, up, state, profile, row, t, lo, exceeded)
+                current = together and narrowed(state, lo, hi, both[now])
+        if record.shape[1] > 0:
+            for k in range(state.shape[0]):
+                if current:
+                    copied(both[now, k, : hi - lo], record[k, t, lo:hi])
+                else:
+                    copied(state[k, lo:hi], record[k, t, lo:hi])
+    if current:
+        _widened(both[now], lo, hi, state)
+
+
+@scalar
+def _widened(held: Array, lo: int, hi: int, state: Integers) -> None:
+    for k in range(state.shape[0]):
+        copied(held[k, : hi - lo], state[k, lo:hi])
+
+
+@scalar
+def _reset(rest: Integers, lo: int, hi: int, state: Integers) -> None:
+    last = rest.shape[1] - 1
+    for k in range(state.shape[0]):
+        for i in range(lo, hi):
+            state[k, i] = rest[k, min(i, last)]
+
+
+@scalar
+def _scaled(total: Array, bias: Array, up: int, bits: int, x: Array) -> bool:
+    """Write inputs on the scale of the neurons, in 32 bits; False where a width may matter."""
+    prefer_512_bit()
+    signs, most, widest = np.int64(0), np.int64((1 << (bits - 1)) - 1), np.int64(2**31 - 1)
+    for i in range(total.size):
+        free = np.int64(total[i])
+        value = scale_by_power_of_two(free + bias[i], up)
+        signs |= (most + free) | (most - free) | (widest + value) | (widest - value)
+        x[i] = value
+    return bool(signs >= 0)
 
 
 @scalar
@@ -193,18 +349,19 @@ def _lanes(
     exceeded: Integers,
 ) -> None:
     _, loihi, graded, bits = profile
+    last = bias.shape[1] - 1
     for i in range(lo, lo + row.size):
         free = sums[0, i - lo]
         narrow = wrap(free, bits)
         beyond = narrow != free
-        a = scale_by_power_of_two((narrow if loihi else free) + bias[0, i], up[0])
+        a = scale_by_power_of_two((narrow if loihi else free) + bias[0, min(i, last)], up[0])
         beyond |= wrap32(a) != a
         b = np.int64(0)
         if parts > 1:
             free = sums[1, i - lo]
             narrow = wrap(free, bits)
             beyond |= narrow != free
-            b = scale_by_power_of_two((narrow if loihi else free) + bias[1, i], up[1])
+            b = scale_by_power_of_two((narrow if loihi else free) + bias[1, min(i, last)], up[1])
             beyond |= wrap32(b) != b
         spike, value, differs = advance(neuron, state, i, a, b, loihi)
         row[i - lo] = (value if graded else np.int64(1)) if spike else np.int64(0)

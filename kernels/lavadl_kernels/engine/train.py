@@ -200,14 +200,15 @@ def forward(
     graded: bool = False,
     traces: bool = False,
     keep: bool = False,
+    later: int = 0,
 ) -> Run:
     """Run real inputs through neurons.
 
     Parameters
     ----------
     neuron : NamedTuple
-        Parameters of a family: ``decay`` (P, M) int64, or (P,) for all lanes, and its scalars, all integers
-        of 1/4096.
+        Parameters of a family: ``decay`` (P, M) int64, (P, C) where lane i is of channel ``i % C``, or (P,) for all
+        lanes, and its scalars, all integers of 1/4096.
     x : tuple of ndarray
         One or two (T, M) float32, units of 1.
     state : ndarray
@@ -218,6 +219,9 @@ def forward(
         Whether to return the values that the threshold was compared with.
     keep : bool
         Whether to return the checkpoints that `backward` would otherwise make itself.
+    later : int
+        Steps by which `Run.spike` is shifted, at least 0: no spike arrives in the first of them, and those of the last
+        of them are not returned.
 
     Returns
     -------
@@ -229,12 +233,13 @@ def forward(
         If an input is not finite or has no exact fixed-point value.
     """
     steps, lanes = x[0].shape
-    spike = empty((steps, lanes))
+    room = empty((steps + later, lanes))  # shifted by where the spikes are written
+    room[:later] = 0
+    spike = room[later:]
     trace = empty((len(state), steps, lanes)) if traces else None
-    checkpoints = empty((0, len(state), lanes))
     after = np.empty_like(state)
-
     given = Given(x, state, graded)
+    checkpoints: Array = after
 
     def run(bound: Any, zero: Any) -> bool:
         nonlocal checkpoints
@@ -249,7 +254,8 @@ def forward(
         return _forward(lanes, each, given, bound, zero, Written(spike, values, checkpoints, after))
 
     run_in_narrowest_type(run, neuron, x, state)
-    return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, checkpoints, x)
+    traced = np.empty((0, steps, lanes), np.float32) if trace is None else trace
+    return Run(room[:steps], traced, after, checkpoints, x)
 
 
 def run_in_narrowest_type(run: Callable[[Any, Any], bool], neuron: Any, x: tuple[Floats, ...], state: Integers) -> None:
@@ -268,11 +274,18 @@ def run_in_narrowest_type(run: Callable[[Any, Any], bool], neuron: Any, x: tuple
     state : ndarray
         (K, M) int64, before the first step, 1/4096.
     """
-    # a threshold that is never reached is compared with, and needs no exact sum
-    numbers = [part for part in neuron if np.ndim(part) or part != NEVER]
-    small = all(np.abs(part).max(initial=0) < FLOAT32_BOUND for part in (state, *numbers))
-    if not (small and run(np.float32(FLOAT32_BOUND), np.float32(0))):
+    if not (all(_is_small(part) for part in (state, *neuron)) and run(np.float32(FLOAT32_BOUND), np.float32(0))):
         run_in_float64_or_int64(run, x, state, *bounds(neuron, state, x[0].shape[0]))
+
+
+def _is_small(part: Any) -> bool:
+    """Tell whether float32 states can be computed with a number, or with the numbers of an array."""
+    if isinstance(part, np.ndarray):
+        if part.size <= 16:  # a reduction takes 2 us, a list of so few 0.5
+            return all(-FLOAT32_BOUND < value < FLOAT32_BOUND for value in part.ravel().tolist())
+        return bool(part.max() < FLOAT32_BOUND and part.min() > -FLOAT32_BOUND)
+    # a threshold that is never reached is compared with, and needs no exact sum
+    return bool(abs(part) < FLOAT32_BOUND or part == NEVER)
 
 
 def per_lane(decay: Integers, lanes: int) -> Integers:
@@ -281,7 +294,7 @@ def per_lane(decay: Integers, lanes: int) -> Integers:
     Parameters
     ----------
     decay : ndarray
-        (P,) or (P, M) int64, 1/4096.
+        (P,), or as it is (P, M) or (P, C), int64, 1/4096.
     lanes : int
         M.
 
@@ -350,7 +363,8 @@ def fetch(decay: Integers, lo: int, hi: int, factor: float, held: Array) -> None
     Parameters
     ----------
     decay : ndarray
-        (P, M) or (P,) int64, 1/4096.
+        (P, M) or (P,) int64, 1/4096; of fewer columns, one for each channel where channels are innermost, lane i has
+        column ``i % columns``.
     lo, hi : int
         The lanes.
     factor : float
@@ -361,7 +375,7 @@ def fetch(decay: Integers, lo: int, hi: int, factor: float, held: Array) -> None
     if decay.ndim == 1:
         held[:] = decay * factor
     else:
-        held[:, : hi - lo] = decay[:, lo:hi] * factor
+        held[:, : hi - lo] = decay[:, np.arange(lo, hi) % decay.shape[1]] * factor
 
 
 @overload(fetch)
@@ -376,10 +390,20 @@ def _fetch(decay: Any, lo: Any, hi: Any, factor: Any, held: Any) -> Callable[...
 
     def each(decay: Any, lo: Any, hi: Any, factor: Any, held: Any) -> None:
         for k in range(decay.shape[0]):
-            for i in range(hi - lo):
-                held[k, i] = decay[k, lo + i] * factor
+            _repeat(decay[k], lo % decay.shape[1], factor, held[k, : hi - lo])
 
     return each
+
+
+@scalar
+def _repeat(values: Integers, first: int, factor: float, held: Array) -> None:
+    done = 0
+    while done < held.size:
+        n = min(values.size - first, held.size - done)
+        for i in range(n):
+            held[done + i] = values[first + i] * factor
+        done += n
+        first = 0
 
 
 @scalar
@@ -483,6 +507,7 @@ def backward(
     grad_trace: Floats | None = None,
     graded: bool = False,
     checkpoints: Array | None = None,
+    later: int = 0,
 ) -> Gradients:
     """Gradients of `forward`, recomputing its states from the inputs and the initial states.
 
@@ -500,6 +525,8 @@ def backward(
         (K, T, M) float32, units of 1.
     checkpoints : ndarray, optional
         (S, K, M), 1/4096: `Run.checkpoints` of a run with ``keep``.
+    later : int
+        Argument of `forward`: `grad_spike` is that of the shifted spikes.
 
     Returns
     -------
@@ -515,7 +542,7 @@ def backward(
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = surrogate_of(tau, scale, graded)
     out = Gradients(grad_x, grad_decay)
-    _backward(lanes, neuron, x, checkpoints, zero, surrogate, (grad_spike, grad_trace), out)
+    _backward(lanes, neuron, x, checkpoints, zero, surrogate, (grad_spike, grad_trace, later), out)
     return out
 
 
@@ -526,7 +553,8 @@ def _backward(
     count, width = checkpoints.shape[1], max(1, min(PART, end - begin))
     lanes = room_for_lanes(neuron.decay, count, width, zero)
     walk = walk_of(neuron.decay, count, SEGMENT, width)
-    _backward_lanes(begin, end, neuron, x, checkpoints, surrogate, grads, lanes, walk, out)
+    nothing = np.zeros(width, np.float32)
+    _backward_lanes(begin, end, neuron, x, checkpoints, surrogate, grads, nothing, lanes, walk, out)
 
 
 @jitable
@@ -555,13 +583,13 @@ def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
     begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, surrogate: Surrogate,
-    grads: Any, lanes: Lanes, walk: Walk, out: Any,
+    grads: Any, nothing: Floats, lanes: Lanes, walk: Walk, out: Any,
 ) -> None:  # fmt: skip
     grad_x, grad_decay = out
     held, decay = lanes
     decay_fraction, history, adjoint, gathered = walk
     trace, spike = history
-    grad_spike, grad_trace = grads
+    grad_spike, grad_trace, later = grads
     width, steps, single = held.shape[1], x[0].shape[0], grad_spike.shape[0] == 1
     for lo in range(begin, end, width):
         hi = min(lo + width, end)
@@ -578,7 +606,7 @@ def _backward_lanes(
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
                 row = t - first + 1
                 # what the way back needs, while this way is bound by its arithmetic; and there the inputs of the next
-                prefetch(grad_spike[0 if single else t, lo:hi])
+                prefetch(grad_spike[0 if single else min(t + later, steps - 1), lo:hi])
                 for k in range(len(x)):
                     prefetch_to_write(grad_x[k][t, lo:hi])
                 advance(neuron, held, decay, rows(x, t, lo, hi), spike[row, :n], trace, row, 0, False, None)
@@ -587,7 +615,9 @@ def _backward_lanes(
                 if t >= SEGMENT:
                     for k in range(len(x)):
                         prefetch(x[k][t - SEGMENT, lo:hi])
-                arriving = Arriving(grad_spike[0 if single else t, lo:hi], grad_trace, t, lo)
+                # the spike of a step arrives `later`, if at all
+                arrives = nothing[:n] if t + later >= steps else grad_spike[0 if single else t + later, lo:hi]
+                arriving = Arriving(arrives, grad_trace, t, lo)
                 leaving = Leaving(rows(grad_x, t, lo, hi), gathered)
                 at = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
                 advance_adjoint(neuron, at, surrogate)

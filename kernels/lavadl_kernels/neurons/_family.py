@@ -54,6 +54,11 @@ class Family:
     #: bits of the least width on the device, where each number that has one is an input or a result of `step`: a
     #: deployed step is then taken once wherever all of them fit; 0 where one may be lost within, as in a rectified sum
     width: int = 0
+    #: bits such that, where states, inputs and results of `step` have no more, no number within it leaves its width; by
+    #: default `width`, 0 where that cannot be told
+    room: int = 0
+    #: of parameters: whether `room` holds for them; by default it always does
+    has_room: Callable[[Any], bool] | None = None
     bias_at: str = "input"  #: the state that the bias of a ``.net`` file is added to, or "input"
     rest: Mapping[str, str] = field(default_factory=dict)  #: states that are not 0 at rest, and the constant they equal
     without_adaptation: Family | None = None  #: the family with the same first states and no adaptive threshold
@@ -143,7 +148,7 @@ def register(family: Family) -> Family:
     for part in (family, family.as_input, family.as_output):
         if part is not None:
             shape = _checked(part)
-            deployed.declare(part.parameters, part.step, shape)
+            deployed.declare(part.parameters, part.step, shape, part.has_room)
             if part.advance_adjoint is not None:
                 train.declare(
                     part.parameters,
@@ -235,6 +240,7 @@ def _checked(family: Family) -> Shape:
         constants=family.constants,
         compared=results - least,
         bits=family.width,
+        room=family.room or family.width,
         carried=carried,
     )
 

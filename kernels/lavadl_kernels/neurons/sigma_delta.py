@@ -56,6 +56,8 @@ from lavadl_kernels.runtime.jit import kernel, scalar
 
 CHUNK = leaky_integrator.CHUNK  #: lanes per task, with as many states as there
 STATES = ("sigma", "activation", "residue", "error")
+#: Bits of states and inputs of which a step makes no number beyond 32 bits: it adds up to five of them.
+ROOM = 29
 CUT = 6  #: bits between the scale of the states and that of the messages
 LIMIT = 2.0**34  #: magnitude below which float64, with 53 bits, holds the multiples of 2**-18 exactly
 
@@ -427,6 +429,12 @@ class Sigma(NamedTuple):
     bias: Integers  #: (M,), in the unit of the sum
 
 
+def _has_room(neuron: Any) -> bool:
+    """Tell whether the bias fits in `ROOM` bits, and nothing is multiplied before it is rectified."""
+    fits = bool(np.abs(neuron.bias).max(initial=0) < 1 << ROOM - 1)
+    return fits and getattr(neuron, "exponent", 0) >= 0
+
+
 FAMILY = register(
     Family(
         "SDNN",
@@ -434,7 +442,9 @@ FAMILY = register(
         step,
         STATES,
         bias_at="sigma",
-        as_input=Family("SDNN", Delta, delta_step, STATES[1:]),
-        as_output=Family("SDNN", Sigma, sigma_step, STATES[:1], constants=()),
+        room=ROOM,
+        has_room=_has_room,
+        as_input=Family("SDNN", Delta, delta_step, STATES[1:], room=ROOM),
+        as_output=Family("SDNN", Sigma, sigma_step, STATES[:1], constants=(), room=ROOM, has_room=_has_room),
     )
 )

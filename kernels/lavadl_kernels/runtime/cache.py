@@ -5,6 +5,9 @@ Numba's own cache has one index of all signatures, written before the code and w
 that compile at once can load code of another signature.  A file begins with the digest of the rest: one that is torn or
 damaged counts as missing, and nothing of it is unpickled.  Whatever is wrong with the folder or a file, the kernel is
 compiled and the run goes on; a warning says so once.
+
+An installed package may carry kernels that were compiled for a level of processors (`processor.LEVELS`) where it was
+built.  They are files of the same form, read behind the user's own, and only on a processor of that level.
 """
 
 from __future__ import annotations
@@ -16,16 +19,22 @@ import re
 import secrets
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import numba
+import numpy as np
 from numba import types
 from numba.core import caching, serialize
 
-from lavadl_kernels.runtime.cache_folders import CacheFolders, cache_folders
+from lavadl_kernels.runtime import processor
+from lavadl_kernels.runtime.cache_folders import CacheFolders, cache_folders, shipped
 
-_MAGIC = b"lavadl_kernels 1\n"  #: the first bytes of a file, before the digest
+_MAGIC = b"lavadl_kernels 2\n"  #: the first bytes of a file, before the digests of all that follows and of the stamp
+_DIGEST = hashlib.sha256().digest_size
+SUFFIX = ".kernel"  #: of the files
 
 
 class KernelCacheWarning(RuntimeWarning):
@@ -42,24 +51,30 @@ def _warn(kind: str, message: str) -> None:
         warnings.warn_explicit(message, KernelCacheWarning, "<lavadl_kernels>", 1)
 
 
-def _sealed(content: Any) -> bytes:
-    data: bytes = serialize.dumps(content)
-    return _MAGIC + hashlib.sha256(data).digest() + data
+def _digest(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()
 
 
-def _opened(sealed: bytes) -> Any:
-    """The content that `_sealed` was given.
+def _sealed(stamp: Any, content: Any) -> bytes:
+    data = _digest(repr(stamp).encode()) + serialize.dumps(content)
+    return _MAGIC + _digest(data) + data
+
+
+def _opened(sealed: bytes, stamp: Any) -> Any:
+    """The content that `_sealed` was given; None if it was given another stamp: nothing of it is unpickled then.
 
     Raises
     ------
     ValueError
         If these bytes are not what `_sealed` returned.
     """
-    start = len(_MAGIC) + hashlib.sha256().digest_size
+    start = len(_MAGIC) + _DIGEST
     head, data = sealed[:start], sealed[start:]
-    if head != _MAGIC + hashlib.sha256(data).digest():
+    if head != _MAGIC + _digest(data):
         raise ValueError("damaged")
-    return pickle.loads(data)
+    if data[:_DIGEST] != _digest(repr(stamp).encode()):
+        return None
+    return pickle.loads(data[_DIGEST:])
 
 
 class Files:
@@ -72,24 +87,30 @@ class Files:
     name : str
         The beginning of the names of its files.
     stamp
-        The state of the sources that the files are valid for: with another stamp they are not found.
+        The state of the sources that the files are valid for: with another stamp, or another Numba or NumPy, they are
+        not found.
     """
 
     def __init__(self, where: CacheFolders, name: str, stamp: Any) -> None:
-        self._where, self._name, self._stamp = where, name, (numba.__version__, stamp)
+        numpy = np.__version__.partition(".")[0]
+        self._where, self._name = where, name
+        self.stamp = (numba.__version__, llvmlite.__version__, numpy, stamp)
 
     def file(self, key: Any) -> str:
         """The name of the file for `key`, which consists of types and texts."""
-        return f"{self._name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+        return f"{self._name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}{SUFFIX}"
 
     def load(self, key: Any) -> Any:
         """The content that was saved for `key`; None if there is none."""
         for folder in self._where.read:
             path = folder / self.file(key)
             try:
-                stamp, saved_for, content = _opened(path.read_bytes())
+                found = _opened(path.read_bytes(), self.stamp)
+                if found is None:
+                    continue
+                saved_for, content = found
                 # the name of a file has the key's text only, and different types may have the same text
-                if (stamp, saved_for) == (self._stamp, key):
+                if saved_for == key:
                     return content
             except Exception as error:  # unpickling raises anything at all
                 # a folder that this process does not write to may be another user's: what cannot be read there is
@@ -107,7 +128,7 @@ class Files:
             return
         if where.passed_over:
             _warn("elsewhere", f"compiled kernels are kept in {where.write}: {where.passed_over}")
-        data = _sealed((self._stamp, key, content))
+        data = _sealed(self.stamp, (key, content))
         try:
             _write(where.write / self.file(key), data)
         except OSError as error:
@@ -163,9 +184,11 @@ class KernelCache(caching.FunctionCache):
         The Python function.
     stamp
         The state of the sources that its code was compiled from, beside the function itself.
+    features : sequence of str
+        Features of this processor with which shipped code is not run, see `jit.Kernel`.
     """
 
-    def __init__(self, function: Any, stamp: Any) -> None:
+    def __init__(self, function: Any, stamp: Any, features: Sequence[str] = ()) -> None:
         code = function.__code__
         source = Path(code.co_filename)
         python = f"py{sys.version_info[0]}{sys.version_info[1]}{sys.abiflags}"
@@ -175,6 +198,7 @@ class KernelCache(caching.FunctionCache):
         self._py_func, self._impl = function, _Results(source, code.co_firstlineno)
         self._name = re.sub("[<>]", "", name)
         self._stamp = stamp
+        self._features = features
         self.enable()
 
     @property
@@ -191,6 +215,18 @@ class KernelCache(caching.FunctionCache):
     def flush(self) -> None:
         """Do nothing: a file that is written anew replaces the old one."""
 
+    def _shipped(self, sig: Any, codegen: Any) -> tuple[Any, Files] | None:
+        """The key of a signature for this processor's level, and the files that the package came with; None if none.
+
+        They were written by a process that Numba's settings made compile for the level.
+        """
+        level = processor.level()
+        if level is None or any(map(processor.has, self._features)):
+            return None
+        triple, *_ = codegen.magic_tuple()
+        folder = CacheFolders((shipped(self._package) / level,), None)
+        return self._index_key(sig, _CompiledFor((triple, level, ""))), Files(folder, self._name, self._stamp)
+
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         """The key of a signature: of a family of neurons from outside the package also the state of its file."""
         return *super()._index_key(sig, codegen), _files_outside(sig)
@@ -200,15 +236,18 @@ class KernelCache(caching.FunctionCache):
         target_context.refresh()
         if not self._enabled:
             return None
-        key, files = self._index_key(sig, target_context.codegen()), self.files
-        reduced = files.load(key)
-        if reduced is None:
-            return None
-        try:
-            return self._impl.rebuild(target_context, reduced)
-        except Exception as error:  # whatever LLVM and numba meet in it
-            files.useless(key, error)
-            return None
+        codegen = target_context.codegen()
+        for source in ((self._index_key(sig, codegen), self.files), self._shipped(sig, codegen)):
+            if source is None:
+                continue
+            key, files = source
+            reduced = files.load(key)
+            if reduced is not None:
+                try:
+                    return self._impl.rebuild(target_context, reduced)
+                except Exception as error:  # whatever LLVM and numba meet in it
+                    files.useless(key, error)
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the machine code for a signature."""
@@ -249,6 +288,20 @@ class _Results(caching.CompileResultCacheImpl):
     def __init__(self, source: Path, line: int) -> None:
         self._locator, self._lineno = _Source(str(source)), line
 
+    def reduce(self, compiled: Any) -> Any:
+        """The plain values, without the annotated source: it is long, and names folders of this machine."""
+        return super().reduce(compiled._replace(type_annotation=""))
+
+
+class _CompiledFor:
+    """The part of a code generator that `FunctionCache._index_key` asks: the processor that it compiles for."""
+
+    def __init__(self, answer: tuple[str, str, str]) -> None:
+        self._answer = answer
+
+    def magic_tuple(self) -> tuple[str, str, str]:
+        return self._answer
+
 
 class _Source:
     """The source file, as Numba's warnings name it."""
@@ -257,8 +310,8 @@ class _Source:
         self._py_file = file
 
 
-def keep_on_disk(compiled: Any, stamp: Any) -> None:
-    """Keep what is compiled of a function on disk, valid for as long as `stamp` stays the same."""
+def keep_on_disk(compiled: Any, stamp: Any, features: Sequence[str] = ()) -> None:
+    """Keep what is compiled of a function on disk, valid for as long as `stamp` stays the same, as `KernelCache`."""
     # without compilation there is nothing to keep
     if not numba.config.DISABLE_JIT:
-        compiled._cache = KernelCache(compiled.py_func, stamp)
+        compiled._cache = KernelCache(compiled.py_func, stamp, features)

@@ -52,6 +52,11 @@ def _cache_folders(package: Path, named: str) -> CacheFolders:
     return CacheFolders((*read, temporary), temporary, why)
 
 
+def shipped(package: Path) -> Path:
+    """The folder of kernels that a package was built with, in one folder a level of processors."""
+    return package / "compiled"
+
+
 def _of_user(own: str) -> list[Path]:
     """The folder in the user's cache directory; none where the user has no home."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))

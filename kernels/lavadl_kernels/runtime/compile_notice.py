@@ -39,6 +39,7 @@ class Notice(event.Listener):
         self._begun = 0.0
         self._process = os.getpid()
         self._told = False
+        self.silent = False  #: whether nothing is shown, by someone else who tells of it
 
     def watch(self, compiled: Any, name: str) -> None:
         """Take a compiled function for a kernel; other functions are not shown."""
@@ -64,6 +65,8 @@ class Notice(event.Listener):
 
     def show(self, text: str) -> None:
         """Replace the line on the terminal; where there is none, say once that kernels are compiled."""
+        if self.silent:
+            return
         stream = sys.stderr
         # a disk that is full or a reader that is gone does not end the run
         with suppress(OSError, ValueError, AttributeError):

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from lavadl_kernels.runtime import processor
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.extending import intrinsic, overload
 from lavadl_kernels.runtime.jit import scalar
@@ -20,7 +21,7 @@ from lavadl_kernels.runtime.simd import _pointers, _splat, _summing, _vector_at
 TILE = 32  #: columns of a tile: two vectors
 #: Rows of a tile: as many as leave its sums in registers, of which AVX-512 has 32 and other instruction sets 16. No
 #: result depends on it.
-ROWS = 8 if binding.get_host_cpu_features().get("avx512f") else 4
+ROWS = 8 if processor.has("avx512f") else 4
 
 _LANES = 16  # floats of a vector
 _INTP = ir.IntType(64)

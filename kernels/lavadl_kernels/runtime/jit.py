@@ -12,9 +12,11 @@ killed in a forked child; with Numba's ``prange`` a kernel would be compiled twi
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -41,11 +43,22 @@ HELPER: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
 #: needs Numba's runtime. Numba inlines the function into its caller.
 VIEW: dict[str, Any] = {"inline": "always", "jit_options": {"_nrt": True}}
 
-# Numba's cache on disk notices an edit of a kernel's own file only. Inlined helpers live in other files, so the stamp
-# that it compares covers the whole package: after an edit of `fixed_point.py` no stale code runs.
-_PACKAGE = Path(__file__).resolve().parents[1]
-_FILES = sorted(_PACKAGE.rglob("*.py"))
-_STAMP = tuple((str(f.relative_to(_PACKAGE)), f.stat().st_mtime_ns, f.stat().st_size) for f in _FILES)
+
+def _stamp(package: Path) -> str:
+    """The digest of all sources of a package.
+
+    Numba's cache on disk notices an edit of a kernel's own file only.  Inlined helpers live in other files, so the
+    stamp covers the whole package: after an edit of `fixed_point.py` no stale code runs.  It has no times: a package
+    that was copied or installed again finds its kernels, and those that it came with.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        source = file.read_bytes()
+        digest.update(f"{file.relative_to(package)}\0{len(source)}\0".encode() + source)
+    return digest.hexdigest()
+
+
+_STAMP = _stamp(Path(__file__).resolve().parents[1])
 
 #: Elements of the largest array from which on a second thread of our own pays: it must be woken and must wait for the
 #: GIL, 50 to 90 us a call.
@@ -62,6 +75,7 @@ _pool: ThreadPoolExecutor | None = None
 _openmp_team: _openmp.Team | None = None
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _threads = PROCESSORS
+_prepares = False
 
 
 def _after_fork() -> None:
@@ -147,6 +161,17 @@ def _overload_prefer_512_bit() -> Any:
     return lambda: _prefer_512_bit()
 
 
+@contextmanager
+def preparing() -> Iterator[None]:
+    """Let each call of a kernel also compile, or load, what such a call needs on any number of threads."""
+    global _prepares
+    before, _prepares = _prepares, True
+    try:
+        yield
+    finally:
+        _prepares = before
+
+
 def _largest(arrays: tuple[Any, ...]) -> int:
     """The number of elements of the largest of `arrays`, among which there may be tuples of arrays."""
     return max((_largest(a) if isinstance(a, tuple) else getattr(a, "size", 0) for a in arrays), default=0)
@@ -159,6 +184,9 @@ class Kernel:
     ----------
     function : callable
         It handles the items from `lo` to `hi`, and returns False where something is wrong with one of them.
+    features : sequence of str
+        Features of processors, by LLVM's names, with which its code is another one.  Where the processor has them, the
+        code that a package comes with is not run: it was compiled for processors of a level, which need not have them.
 
     Notes
     -----
@@ -168,18 +196,21 @@ class Kernel:
 
     work = 1  #: how much an element of the largest array has to do, about, next to one of a neuron's training
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], features: Sequence[str] = ()) -> None:
+        self.features = features
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.python = function
         self.compiled: Any = numba.njit(**OPTIONS)(function)
-        _cache.keep_on_disk(self.compiled, _STAMP)
+        _cache.keep_on_disk(self.compiled, _STAMP, features)
         name = f"{function.__module__}.{function.__qualname__}"
         NOTICE.watch(self.compiled, f"{function.__module__.rpartition('.')[-1]}.{function.__name__}")
         self._launch: Any = numba.njit(**OPTIONS)(_openmp.launcher(name, self.compiled))
         _cache.keep_on_disk(self._launch, _STAMP)
 
     def __call__(self, size: int, *arrays: Any, align: int = ALIGN) -> bool:
+        if _prepares:
+            self._prepare(arrays)
         threads, team = get_num_threads(), None if numba.config.DISABLE_JIT else _openmp_team
         worth = min(WORTH, TEAM_WORTH) if team else WORTH
         blocks = -(-size // align)
@@ -190,6 +221,12 @@ class Kernel:
         edges = [min(blocks * i // threads * align, size) for i in range(threads)] + [size]
         calls = [partial(self.compiled, lo, hi, *arrays) for lo, hi in pairwise(edges) if lo < hi]
         return all(result is not False for result in _run_at_once(calls))
+
+    def _prepare(self, arrays: tuple[Any, ...]) -> None:
+        """Compile, or load, the kernel and its launcher for arrays like these, whatever their size."""
+        takes = numba.typeof(arrays)
+        self.compiled.compile((types.intp, types.intp, *takes.types))
+        self._launch.compile((*[types.intp] * 7, takes))
 
     def _on_team(self, team: _openmp.Team, threads: int, size: int, align: int, arrays: tuple[Any, ...]) -> bool:
         where = (team.parallel, team.number, team.size, threads, size, align)
@@ -202,3 +239,8 @@ class Kernel:
 
 
 kernel = Kernel
+
+
+def kernel_using(*features: str) -> Callable[[Callable[..., Any]], Kernel]:
+    """Decorate a kernel whose code is another one where the processor has `features`, see `Kernel`."""
+    return partial(Kernel, features=features)

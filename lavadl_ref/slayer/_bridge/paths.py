@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-Backend = Literal["auto", "events", "gemm"]
+Backend = Literal["auto", "events", "gemm", "int8", "amx"]
 
 _pinned: Backend = "auto"
 
@@ -17,7 +17,9 @@ class path:
     ----------
     name : str
         ``"auto"``: by the measured density of each input. ``"events"``: by events wherever results are right.
-        ``"gemm"``: as matrix products.
+        ``"gemm"``: as float32 matrix products. ``"int8"``: forward as integer matrix products wherever torch has
+        them, the input is of spikes and weights have 8 bits; the rest as ``"gemm"``. ``"amx"``: gradients as matrix
+        products on bfloat16 tiles where the processor has them; the rest as ``"gemm"``.
 
     Raises
     ------
@@ -58,14 +60,16 @@ class ChosenPath:
     Attributes
     ----------
     forward : str
-        ``"events"`` or ``"gemm"``.
+        ``"events"``, ``"int8"`` or ``"gemm"``.
     backward : str or None
-        The same for the gradient of the weight; None if none was recorded. The gradient of the input is always
-        a matrix product.
+        ``"events"``, ``"amx"`` or ``"gemm"`` for the gradient of the weight; None if none was recorded.
     density : float or None
         The part of the input that is not zero, where it was counted.
+    to_input : str or None
+        ``"amx"`` or ``"gemm"`` for the gradient of the input; None where this was left to torch, or none was recorded.
     """
 
     forward: str
     backward: str | None
     density: float | None
+    to_input: str | None = field(default=None, compare=False)

@@ -12,17 +12,20 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.weight_norm import WeightNorm
 
 from lavadl_ref._assigned import Fixed
+from lavadl_ref.slayer._bridge import convolution as _convolution
 from lavadl_ref.slayer._bridge import dense as _dense
+from lavadl_ref.slayer._bridge import weights as _weights
+from lavadl_ref.slayer._bridge.convolution import unframed as unframed
+from lavadl_ref.slayer._bridge.int8 import Geometry
 from lavadl_ref.slayer._bridge.paths import ChosenPath
 from lavadl_ref.slayer._hooks import MAKES_WEIGHT
 from lavadl_ref.slayer._precision import FullPrecision
 from lavadl_ref.slayer.utils import _validate
-from lavadl_ref.slayer.utils.quantize import clipped
+from lavadl_ref.slayer.utils.quantize import Grid, clipped, grid_of
 
 Hook = Callable[..., Tensor]
 Size = int | Sequence[int]
@@ -49,18 +52,17 @@ def initial_factor(weight_scale: Any, weight_norm: Any) -> float:
     return _validate.number(weight_scale, "weight_scale")
 
 
-def frames(x: Tensor, dtype: torch.dtype, what: str) -> Tensor:
-    """A tensor (N, C, H, W, T) of the weights' dtype as (T * N, C, H, W), a view where memory has time slowest."""
+def check_frames(x: Tensor, dtype: torch.dtype, what: str) -> None:
+    """Refuse what is no tensor (N, C, H, W, T) of the weights' dtype."""
     if x.ndim != 5:
         raise ValueError(f"{what} must have shape (N, C, H, W, T), got {tuple(x.shape)}")
     _validate.of_dtype(x, dtype, what)
-    n, c, h, w, t = x.shape
-    return x.permute(4, 0, 1, 2, 3).reshape(t * n, c, h, w)
 
 
-def unframed(y: Tensor, samples: int, steps: int) -> Tensor:
-    """The inverse of `frames`: (T * N, C, H, W) as (N, C, H, W, T)."""
-    return y.reshape(steps, samples, *y.shape[1:]).permute(1, 2, 3, 4, 0)
+def frames(x: Tensor, dtype: torch.dtype, what: str) -> Tensor:
+    """A tensor (N, C, H, W, T) of the weights' dtype as (T * N, C, H, W), a view where memory has time slowest."""
+    check_frames(x, dtype, what)
+    return _convolution.frames(x)
 
 
 class _LengthAndDirection(WeightNorm):
@@ -106,6 +108,7 @@ class GenericLayer(FullPrecision):
     """
 
     weight: Tensor
+    taken: ChosenPath | None = None  # of a dense synapse or a convolution, once it was called
     if TYPE_CHECKING:  # what torch's convolutions have
         bias: Any
         stride: Any
@@ -228,8 +231,42 @@ class GenericLayer(FullPrecision):
     @property
     def hooked_weight(self) -> Tensor:
         """The weight as it is applied."""
+        sources = self.sources()
+        weight: Tensor
+        if sources is not None and sources[1] is not None:
+            weight = _weights.Quantised.apply(*sources) if self._trains else _weights.fresh(*sources)
+            return weight
         weight = self._masked_weight()
         return weight if self._pre_hook_fx is None else self._pre_hook_fx(weight)
+
+    def sources(self) -> tuple[Tensor, Tensor | None, Grid] | None:
+        """The parameters that the applied weight is made of in one pass: weight or direction, length, and the grid.
+
+        None where a mask, pruning, a parametrisation, another weight norm or another quantiser takes part.
+        """
+        parameters = self._parameters
+        g = parameters.get("weight_g")
+        v = parameters.get("weight" if g is None else "weight_v")
+        grid = grid_of(self._pre_hook_fx)
+        if v is None or grid is None or self._mask is not None:
+            return None
+        for hook in self._forward_pre_hooks.values():
+            if isinstance(hook, MAKES_WEIGHT) and type(hook) is not _LengthAndDirection:
+                return None
+        return (v, g, grid) if _weights.covered(v, g, grid) else None
+
+    @property
+    def _trains(self) -> bool:
+        """Tell whether the weight's gradient is recorded."""
+        return torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in self._parameters.values())
+
+    def matrix(self) -> Tensor:
+        """The applied weight as a matrix (O, I); outside of training the last tensor while its values are right."""
+        sources = self.sources()
+        if sources is None or self._trains:
+            _weights.forget(self)
+            return self.hooked_weight.flatten(1)
+        return _weights.kept(self, *sources)
 
     def _beyond(self) -> dict[str, Tensor]:
         """By name, where parameters are beyond what the quantiser gives."""
@@ -333,7 +370,6 @@ class Dense(GenericLayer, torch.nn.Conv3d):
         else:
             channels, height, width = int(extents[2]) if len(extents) == 3 else 1, int(extents[1]), int(extents[0])
         super().__init__(channels, int(out_neurons), (height, width, 1), bias=False, pre_hook_fx=pre_hook_fx)
-        self.taken: ChosenPath | None = None
         self.weight.data *= factor
         if weight_norm:
             self.enable_weight_norm()
@@ -372,7 +408,7 @@ def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
     slides = [synapse._slides(input) for synapse in synapses]
     if any(slides):
         return [convolved(input, synapse) for synapse in synapses]
-    weights = [synapse.hooked_weight.flatten(1) for synapse in synapses]
+    weights = [synapse.matrix() for synapse in synapses]
     results, taken = _dense.sums(input, weights)
     for synapse in synapses:
         synapse.taken = taken
@@ -384,6 +420,7 @@ def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
 def convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
     """The weighted sums of `input` (N, C, H, W, T) wherever the weight fits."""
     weight = synapse.hooked_weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
-    x, bias = frames(input, weight.dtype, "convolution input"), synapse._checked_bias()
-    y = F.conv2d(x, weight, bias, groups=synapse.groups, **synapse._geometry)
-    return unframed(y, input.shape[0], input.shape[-1])
+    check_frames(input, weight.dtype, "convolution input")
+    steps = Geometry(**synapse._geometry, groups=synapse.groups)
+    result, synapse.taken = _convolution.sums(input, weight, synapse._checked_bias(), steps)
+    return result

@@ -99,6 +99,11 @@ class Conv(_Kernel, torch.nn.Conv3d):
     weight_scale, weight_norm, pre_hook_fx
         As in `Dense`.
 
+    Attributes
+    ----------
+    taken : ChosenPath or None
+        How the last sums were computed, by events or as a product of integers or floats; `synapse.path` chooses.
+
     Examples
     --------
     >>> Conv(2, 3, 3)(torch.ones(4, 2, 8, 8, 10)).shape
