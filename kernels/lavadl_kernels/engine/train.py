@@ -33,8 +33,8 @@ from lavadl_kernels.fixed_point import FLOAT32_BOUND, NEVER, real, run_in_float6
 from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import jitable, overload
+from lavadl_kernels.runtime.hints import distinct_rows, prefetch, prefetch_to_write
 from lavadl_kernels.runtime.jit import HELPER, VIEW, kernel, prefer_512_bit, scalar
-from lavadl_kernels.runtime.simd import distinct_rows, prefetch, prefetch_to_write
 
 #: lanes that forward takes at a time: rows long enough for the memory, as 2048 are to within 7 % and 8192 to 2 %, and
 #: states that share a second-level cache of 256 KB with them

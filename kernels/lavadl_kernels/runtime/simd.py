@@ -30,8 +30,6 @@ BIAS = 128
 
 SIDE = 16  #: rows and columns that `transpose_square` transposes: a row of floats fills a 512-bit register
 
-LINE = 16  #: floats of a cache line
-
 _LANES = 16  # floats that a 512-bit register holds, or two of 256 bits
 _INTP = ir.IntType(64)
 
@@ -156,71 +154,6 @@ def _multiply_add(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
 @overload(multiply_add, inline="always")
 def _overload_multiply_add(a: Any, b: Any, c: Any) -> Any:
     return lambda a, b, c: _multiply_add(a, b, c)
-
-
-def prefetch(row: Array) -> None:
-    """Ask for a row of float32 to be brought into the second-level cache, to be read soon; nothing waits for it."""
-
-
-def prefetch_to_write(row: Array) -> None:
-    """As `prefetch`, of a row that is written soon."""
-
-
-def _prefetcher(write: int) -> Any:
-    @intrinsic
-    def line(typing_context: Any, row: Any, at: Any) -> Any:
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            (start,) = _pointers(context, builder, signature, args, 0)
-            number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
-            kind, name = ir.FunctionType(ir.VoidType(), [byte, number, number, number]), "llvm.prefetch.p0i8"
-            function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-            address = builder.bitcast(builder.gep(start, [args[1]]), byte)
-            builder.call(function, [address, *(ir.Constant(number, value) for value in (write, 2, 1))])
-            return context.get_dummy_value()
-
-        return types.void(row, types.intp), generate
-
-    def ask(row: Any) -> None:
-        for at in range(0, row.size, LINE):
-            line(row, at)
-
-    return ask
-
-
-@overload(prefetch)
-def _overload_prefetch(row: Any) -> Any:
-    return _prefetcher(0)
-
-
-@overload(prefetch_to_write)
-def _overload_prefetch_to_write(row: Any) -> Any:
-    return _prefetcher(1)
-
-
-def distinct_rows() -> None:
-    """Promise that no two arrays that this function is given share memory, unless it writes to neither.
-
-    Without the promise each call compares the ends of all of them before a loop may vectorise: 0.1 us for ten rows,
-    as long as 500 lanes take.
-    """
-
-
-@intrinsic
-def _distinct_rows(typing_context: Any) -> Any:
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        for argument in builder.function.args:
-            if isinstance(argument.type, ir.PointerType) and isinstance(
-                argument.type.pointee, (ir.FloatType, ir.DoubleType)
-            ):
-                argument.add_attribute("noalias")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@overload(distinct_rows, inline="always")
-def _overload_distinct_rows() -> Any:
-    return lambda: _distinct_rows()
 
 
 def _pointers(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, *which: int) -> list[ir.Value]:
