@@ -27,6 +27,7 @@ from lavadl_kernels.ops import events
 from lavadl_kernels.ops.convolution import FrameEvents, Geometry
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.simd import BIAS, WIDTH
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -34,6 +35,7 @@ from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._bridge import int8
 from lavadl_ref.slayer._bridge.dense import SAMPLE, SAMPLES, version_of
 from lavadl_ref.slayer._bridge.function import TypedFunction
+from lavadl_ref.slayer._bridge.kept import kept
 from lavadl_ref.slayer._bridge.paths import ChosenPath, pinned
 
 
@@ -51,6 +53,7 @@ FORWARD_FLOAT = Cost(6000, 120, 185, 10)  #: any weights, or events of different
 BACKWARD = Cost(3000, 120, 135, 100)  #: the gradient of the weight
 
 PACKED = 115  #: what it costs to pack a weight for 8-bit integers, in the same unit
+LEAST_INPUTS = 128  #: weights of an output for 8-bit integers: with 27, to convert the input takes the gain
 MOST_GAIN = 4  #: how much faster than float32 8-bit integers are at best: they are not tried where events do better
 
 #: Multiplications below which nothing is worth a decision, which takes 0.1 ms: so many take 0.3 ms.
@@ -130,7 +133,7 @@ def _wanted(work: _Work, density: float, spikes: bool, recorded: bool) -> str:
         "gemm": float(work.float32),
         "events": work.by_events(FORWARD if spikes else FORWARD_FLOAT, density),
     }
-    if spikes and costs["events"] > work.float32 / MOST_GAIN:
+    if spikes and work.inputs >= LEAST_INPUTS and costs["events"] > work.float32 / MOST_GAIN:
         verdict = int8.verdict("convolution")
         if verdict.usable:
             # a weight that is trained is packed anew each time
@@ -164,7 +167,7 @@ def _made(
             z, density_of_spikes = int8.convolution(packed.bytes, ready, steps), packed.density
     table = None
     if forward == "events":
-        table = events.table(weight.detach().permute(0, 2, 3, 1).reshape(len(weight), -1).contiguous().numpy())
+        table = kept(weight, "events", _table)
         if table is not None and guessing and table.dtype != np.uint8:
             table = None
     if not listing and z is None and table is None:
@@ -182,7 +185,12 @@ def _made(
     return unframed(z, input.shape[0], input.shape[-1]), taken, found if listing else None, g
 
 
-def _by_events(found: FrameEvents, g: Geometry, table: Any, weight: Tensor, exactly: bool) -> Tensor | None:
+def _table(weight: Tensor) -> NDArray[Any] | None:
+    """A weight (O, C, kh, kw) as events read it."""
+    return events.table(weight.detach().permute(0, 2, 3, 1).reshape(len(weight), -1).contiguous().numpy())
+
+
+def _by_events(found: FrameEvents, g: Geometry, table: NDArray[Any], weight: Tensor, exactly: bool) -> Tensor | None:
     """The sums (F, O, H', W') by events, None where `exactly` is asked for and one may not be exact."""
     most = 1 << 30
     if exactly:
