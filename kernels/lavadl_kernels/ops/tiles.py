@@ -22,6 +22,7 @@ from lavadl_kernels.runtime.amx import LANES, ROWS, STATE, TILE, WORDS
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
+from lavadl_kernels.runtime.narrow_rows import LINE, before_line
 from lavadl_kernels.runtime.simd import transpose_square
 
 SIDE = 32  #: rows and columns of a block of the result: four tiles of sums stay in registers
@@ -31,7 +32,6 @@ RIGHT = 2 * TILE  #: words of a right strip for `WORDS` rows: two tiles beside e
 #: Steps of the sums of a weight gradient that are taken at a time: the left operand of 512 outputs takes 0.8 MB then,
 #: and stays in the L2 cache while all blocks of columns read it.
 PANEL = 256
-LINE = 32  #: words of a cache line
 
 _LIMIT = np.uint32(0x7F000000)  # magnitudes from here on (2**127) could round to infinity
 _HALF = np.uint32(0x8000)
@@ -287,12 +287,6 @@ def multiply_into(
             out[row + r, column + c] = edge[r * SIDE + c]
 
 
-@scalar
-def _skipped(words: Array) -> Any:
-    """The number of 16-bit words before the first that begins a cache line."""
-    return -(words.ctypes.data // 2) % LINE
-
-
 @kernel
 def _pack_right(begin: int, end: int, w: Array, out: Array) -> bool:
     """Write strips of a right operand; return False if a number is no bfloat16."""
@@ -319,7 +313,7 @@ def _input_gradient(begin: int, end: int, g: Array, right: Array, out: Array) ->
     size = right.shape[1] * right.shape[2]
     bits, strips = g.reshape(-1), right.reshape(-1)
     room = np.empty(blocks * LEFT + LINE, np.uint16)
-    left = room[_skipped(room) :]
+    left = room[before_line(room) :]
     edge, state = np.zeros(SIDE * SIDE, np.float32), np.empty(STATE, np.float32)
     line = np.zeros(WORDS, np.uint32)
     good = True
@@ -369,7 +363,7 @@ def _pack_spikes(x: Array, row: Any, rows: Any, column: Any, out: Array) -> None
 def _weight_gradient(begin: int, end: int, left: Array, x: Array, out: Array) -> None:
     """Write blocks of `SIDE` columns, panel by panel."""
     room = np.empty(PANEL // WORDS * RIGHT + LINE, np.uint16)
-    right = room[_skipped(room) :]
+    right = room[before_line(room) :]
     edge, state = np.zeros(SIDE * SIDE, np.float32), np.empty(STATE, np.float32)
     words = left.reshape(-1)
     amx.configure(state)
