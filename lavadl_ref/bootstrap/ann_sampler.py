@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from lavadl_ref._assigned import derived
 from lavadl_ref.slayer._bridge.autograd import follow_torch
+from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer.utils import _validate
 
 Array = NDArray[np.float64]
@@ -87,7 +88,7 @@ class AnnSampler(torch.nn.Module):
         self.sample_range = tuple(sample_range)
         self.eps = eps
         self.alpha = 0.1
-        self._prepared: tuple[Tensor, tuple[int, float], _Knots] | None = None
+        self._prepared: tuple[Tensor, tuple[int, float], Knots] | None = None
         self.samples: Tensor
         self.curve: Tensor
         self.steps: Tensor
@@ -108,7 +109,7 @@ class AnnSampler(torch.nn.Module):
     @property
     def fitted(self) -> bool:
         """True if there is a curve."""
-        return len(self.curve) > 0
+        return self.curve.shape[0] > 0
 
     @derived(_BY_FIT)
     def centers(self) -> Array | None:
@@ -196,12 +197,16 @@ class AnnSampler(torch.nn.Module):
             raise RuntimeError("the rate curve is not fitted: append samples and call fit before")
         if z.dtype != torch.float32 or z.device.type != "cpu":
             raise TypeError(f"drives must be float32 on the CPU, got {z.dtype} on {z.device}")
-        version = self.curve._version, self.eps
-        if self._prepared is None or self._prepared[0] is not self.curve or self._prepared[1] != version:
-            self._prepared = self.curve, version, _Knots.of(self.curve, self.eps)
-        curve: Any = _Curve
-        rates: Tensor = curve.apply(z, self._prepared[2])
+        rates: Tensor = _Curve.apply(z, self.knots())
         return rates
+
+    def knots(self) -> Knots:
+        """The curve as kernels take it, after the first fit."""
+        curve, prepared = self.curve, self._prepared
+        version = curve._version, self.eps
+        if prepared is None or prepared[0] is not curve or prepared[1] != version:
+            prepared = self._prepared = curve, version, Knots.of(curve, self.eps)
+        return prepared[2]
 
     def plot(self, figsize: tuple[float, float] | None = None) -> None:
         """Draw samples, curve and knots into a new Matplotlib figure.
@@ -266,7 +271,7 @@ class Exact(AnnSampler):
         return self.function(z)
 
 
-class _Knots(NamedTuple):
+class Knots(NamedTuple):
     """A curve as the kernel takes it, float32."""
 
     z: NDArray[np.float32]
@@ -276,32 +281,45 @@ class _Knots(NamedTuple):
     eps: np.float32
 
     @classmethod
-    def of(cls, curve: Tensor, eps: float) -> _Knots:
+    def of(cls, curve: Tensor, eps: float) -> Knots:
         """The knots of a (K, 3) curve."""
         z, a, slopes = curve.float().t().contiguous().numpy()
         least = np.float32(eps)
         return cls(z, a, slopes[:-1], slopes[:-1] * _scale(z, a) + least, least)
 
+    def values(self, drive: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rates for drives, (M,)."""
+        return piecewise.forward(drive, self.z, self.a, self.slopes)
 
-class _Curve(torch.autograd.Function):
+    def gradients(self, drive: NDArray[np.float32], grad: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Gradients to drives (M,) for those of their rates, (M,)."""
+        return piecewise.backward(drive, self.z, self.factors, float(self.eps), grad)
+
+    def scaled_values(self, scaled: piecewise.Scaled, u: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rates for inputs, (M,), of which `scaled` makes drives."""
+        return piecewise.forward_scaled(u, scaled, self.z, self.a, self.slopes)
+
+    def scaled_gradients(
+        self, scaled: piecewise.Scaled, u: NDArray[np.float32], grad: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Gradients to gain and offset of `scaled`, (2,), for those of the rates, (M,)."""
+        return piecewise.backward_scaled(u, scaled, self.z, self.factors, float(self.eps), grad)
+
+
+class _Curve(TypedFunction):
     """The curve on a tensor of any shape, element by element in the order of its memory."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, knots: _Knots) -> Tensor:
-        follow_torch()
-        order = sorted(range(z.ndim), key=z.stride, reverse=True)
+    def forward(ctx: Any, z: Tensor, knots: Knots) -> Tensor:
         ctx.save_for_backward(z)
-        ctx.order, ctx.knots = order, knots
-        return _elementwise(order, z.shape, piecewise.forward(_flat(z, order), knots.z, knots.a, knots.slopes))
+        ctx.knots = knots
+        return elementwise(knots.values, z)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        follow_torch()
         (z,) = ctx.saved_tensors
-        knots, order = ctx.knots, ctx.order
-        grad = piecewise.backward(_flat(z, order), knots.z, knots.factors, knots.eps, _flat(grads[0], order))
-        return _elementwise(order, z.shape, grad), None
+        return elementwise(ctx.knots.gradients, z, grads[0]), None
 
 
 def _scale(z: NDArray[F], a: NDArray[F]) -> F:
@@ -309,14 +327,23 @@ def _scale(z: NDArray[F], a: NDArray[F]) -> F:
     return scale
 
 
-def _flat(x: Tensor, order: Sequence[int]) -> NDArray[np.float32]:
-    flat: NDArray[np.float32] = x.detach().permute(*order).contiguous().view(-1).numpy()
-    return flat
+def in_order(first: Tensor, *others: Tensor) -> list[NDArray[np.float32]]:
+    """Float32 tensors of one shape as arrays (M,), in the order of the memory of the first."""
+    if first.is_contiguous():
+        return [x.detach().contiguous().numpy().reshape(-1) for x in (first, *others)]
+    order = sorted(range(first.ndim), key=first.stride, reverse=True)
+    return [x.detach().permute(*order).contiguous().numpy().reshape(-1) for x in (first, *others)]
 
 
-def _elementwise(order: Sequence[int], shape: torch.Size, flat: NDArray[np.float32]) -> Tensor:
-    """The inverse of `_flat`; permuted before torch sees it, which forbids changing a view that a function returns."""
-    memory = flat.reshape([shape[axis] for axis in order])
+def elementwise(function: Callable[..., NDArray[np.float32]], first: Tensor, *others: Tensor) -> Tensor:
+    """A function of arrays (M,) applied to float32 tensors of one shape, in the order of the memory of the first."""
+    follow_torch()
+    values = function(*in_order(first, *others))
+    if first.is_contiguous():
+        return torch.from_numpy(values.reshape(first.shape))
+    order = sorted(range(first.ndim), key=first.stride, reverse=True)
+    memory = values.reshape([first.shape[axis] for axis in order])
+    # permuted before torch sees it, which forbids changing a view that a function returns
     return torch.from_numpy(memory.transpose([order.index(axis) for axis in range(len(order))]))
 
 

@@ -20,7 +20,8 @@ from lavadl_ref.slayer.block import describe
 from lavadl_ref.slayer.neuron import norm
 from lavadl_ref.verify import trained, verify
 
-UNITS, STEPS = 24, 20
+#: As many samples, units and steps as every kernel needs that is worth it from some size on.
+SAMPLES, UNITS, STEPS = 8, 64, 32
 
 #: Arguments that neurons need, by their names.
 _VALUES: dict[str, Any] = {
@@ -72,12 +73,13 @@ def _neuron(blocks: Any, **options: Any) -> dict[str, Any]:
 
 def _spikes(*shape: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return (torch.rand((2, *shape, STEPS), generator=generator) < 0.3).float()
+    return (torch.rand((SAMPLES, *shape, STEPS), generator=generator) < 0.3).float()
 
 
 def _step(net: Any, x: Tensor) -> None:
     """A step of training, and a run without gradients."""
-    for given in (x, x.clone().requires_grad_()):  # the gradient to a first layer's input is not asked for
+    # the gradient to a first layer's input is not asked for; a small input may go another way
+    for given in (x, x.clone().requires_grad_(), x[:1]):
         y = net.train()(given)
         if y.requires_grad:
             torch.autograd.backward(y.sum())
@@ -158,7 +160,7 @@ def _signals() -> None:
         torch.autograd.backward(error(given, target))
     for loss in (slayer.loss.SpikeRate(true_rate=0.2, false_rate=0.03), slayer.loss.SpikeMax()):
         given = x.clone().requires_grad_()
-        torch.autograd.backward(loss(given, torch.zeros(2, dtype=torch.int64)))
+        torch.autograd.backward(loss(given, torch.zeros(SAMPLES, dtype=torch.int64)))
 
 
 def _backend(name: Any) -> None:
@@ -169,7 +171,7 @@ def _backend(name: Any) -> None:
             (slayer.block.cuba.Dense(neuron, 256, 128, weight_norm=True), _spikes(256)),
             (slayer.block.cuba.Conv(neuron, 32, 64, 3, weight_norm=True), _spikes(32, 6, 6)),
         ):
-            _step(blocks, x * (torch.rand(x.shape) < 0.1))
+            _step(blocks, x * (torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) < 0.1))
 
 
 def _bootstrap(blocks: Any) -> None:
@@ -186,7 +188,7 @@ def _bootstrap(blocks: Any) -> None:
     for mode in modes:
         rates = mode in (bootstrap.Mode.FIT, bootstrap.Mode.ANN)
         generator = torch.Generator().manual_seed(0)
-        y = torch.rand((8, UNITS, 1), generator=generator)
+        y = torch.rand((SAMPLES, UNITS, 1), generator=generator)
         y = y if rates else y.expand(-1, -1, STEPS).contiguous()
         for block in net:
             y = block(y, mode=mode)

@@ -211,9 +211,9 @@ class Deployment:
     """A layer's neurons for `lavadl_kernels.deployed.run`; M lanes, P parts, K states."""
 
     neuron: Any  #: NamedTuple of the family
-    bias: Integers  #: (P, M)
+    bias: Integers  #: (P, M), or (P, 1) where it is shared
     up: Integers  #: (P,)
-    rest: Integers  #: (K, M)
+    rest: Integers  #: (K, M), or (K, 1) where it is shared
     graded: bool
     bits: int  #: width of the weighted sums
     states: tuple[str, ...]  #: names of the K states
@@ -229,6 +229,7 @@ def deploy(
     channels_last: bool = False,
     bias: ArrayLike | None = None,
     spike_exp: int = SPIKE_EXP,
+    shared: bool = False,
 ) -> Deployment:
     """A layer's neurons on the kernels.
 
@@ -246,6 +247,8 @@ def deploy(
         Instead of the layer's own: (\\*shape) in the order of the lanes, 1/64.
     spike_exp : int
         Scale of sigma-delta messages, 2**(6 + spike_exp).
+    shared : bool
+        Whether decays, bias and rest have one lane instead of M where all lanes have the same.
 
     Returns
     -------
@@ -266,6 +269,8 @@ def deploy(
 
     def lanes(values: Any) -> Integers:
         array = np.asarray(values, np.int64)
+        if array.ndim == 0 and shared and not sends_changes(neuron):
+            return array.reshape(1)
         if array.ndim == 1:
             axes = [1] * (len(layer.shape) - 1)
             array = array.reshape(*axes, -1) if channels_last else array.reshape(-1, *axes)
@@ -280,8 +285,8 @@ def deploy(
     fed_back = message_bits(layer, incoming, spike_exp) if isinstance(layer, Recurrent) else 0
     # an input layer's current is in 1/64 already, as weighted sums of spikes are
     finest = 0 if isinstance(layer, Input) else max(incoming, fed_back)
-    rest = np.zeros((len(record.states), own.size), np.int64)
-    biases = np.zeros((parts, own.size), np.int64)
+    rest = np.zeros((len(record.states), 1 if shared else own.size), np.int64)
+    offsets = [np.zeros(1 if shared else own.size, np.int64)] * parts
     up = np.full(parts, STATE_BITS - WEIGHT_BITS - finest, np.int64)
     parameters: Any
     if sends_changes(neuron):
@@ -289,7 +294,7 @@ def deploy(
         unit = WEIGHT_BITS + spike_exp
         parameters = _change_parameters(record, neuron, lanes, own << unit, unit)
         if isinstance(layer, Input):
-            biases[0] = own
+            offsets[0] = own
     else:
         decay = [lanes(neuron[name]) for name in record.decays]
         constants = {name: int(neuron[name]) * WEIGHT_ONE for name in record.constants}
@@ -301,18 +306,18 @@ def deploy(
             if "exponent" in _fields_of(record):
                 named["exponent"], exponents = exponents[0], [0] * parts
             if isinstance(layer, Recurrent) and layer.input_bias is not None:
-                biases[0] = lanes(layer.input_bias) << finest
+                offsets[0] = lanes(layer.input_bias) << finest
         else:
-            biases[0] = own << finest
+            offsets[0] = own << finest
             if parts > 1:
-                biases[1] = lanes(given[1]) << finest
+                offsets[1] = lanes(given[1]) << finest
         up -= np.array(exponents, np.int64)
-        parameters = record.parameters(np.stack(decay), *constants.values(), **named)
+        parameters = record.parameters(_stacked(decay), *constants.values(), **named)
         for state, constant in record.rest.items():
             rest[record.states.index(state)] = constants[constant]
     return Deployment(
         parameters,
-        biases,
+        _stacked(offsets),
         up,
         rest,
         is_graded(layer),
@@ -321,6 +326,11 @@ def deploy(
         0 if isinstance(layer, Input) else finest - incoming,
         _feedback(layer, parts, finest - fed_back),
     )
+
+
+def _stacked(rows: Sequence[Integers]) -> Integers:
+    """Rows of lanes as one array; a row of one lane is that of all lanes."""
+    return np.stack(np.broadcast_arrays(*rows))
 
 
 def _exponents(neuron: Neuron) -> list[int]:

@@ -17,6 +17,7 @@ Messages are integers: spikes are 0 and 1, graded spikes and sigma-delta message
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -28,14 +29,16 @@ from lavadl_kernels.engine import deployed
 from lavadl_kernels.fixed_point import wrap
 from lavadl_kernels.neurons import FAMILIES
 from lavadl_kernels.ops import delay
-from numpy.typing import ArrayLike, NDArray
+from lavadl_kernels.ops.layout import time_first, time_last
+from lavadl_kernels.runtime.buffers import empty
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from lavadl_ref import exchange
 from lavadl_ref._arguments import brief, described, integers, whole
 from lavadl_ref._reach import check_neurons, check_sums
 from lavadl_ref.deployed import deployment
 from lavadl_ref.deployed.deployment import SPIKE_EXP, sends_changes
-from lavadl_ref.deployed.weighted_sums import weighted_sums
+from lavadl_ref.deployed.weighted_sums import narrow_sums
 from lavadl_ref.exchange import Flatten, Input, Kernel, Layer
 from lavadl_ref.exchange.geometry import check_link
 
@@ -236,39 +239,45 @@ class Network:
         if unknown:
             raise ValueError(f"record must hold names of {recordable()}, got {unknown}")
         self._check_positions(layers)
-        x, batched = self._input(spikes, bias, steps)
+        x, batched, kind = self._input(spikes, bias, steps)
         offset = None if bias is None else self._input_bias(bias)
         runs: list[LayerRun] = []
         exceeded: list[Exceeded] = []
         index = 0
         before: tuple[int, ...] = ()
+        shown: Array | None = None  # what leaves the last layer, as the caller sees it
         for i, (layer, start) in enumerate(zip(self.layers, self._starts, strict=True)):
             position = self._first + i
             kept = set(record) if layers is None or position in layers else set()
             before = x.shape[2:]
             if isinstance(layer, Flatten):
                 x = x.reshape(*x.shape[:2], layer.size)
-                runs.append(LayerRun(layer, spikes=_outside(x, batched) if "spikes" in kept else None))
+                shown = _outside(x, batched, kind) if "spikes" in kept else None
+                runs.append(LayerRun(layer, spikes=shown))
                 continue
             if self.profile == "slayer":
                 check_sums(position, layer, x)
-            sums = weighted_sums(layer, x)
+            sums = narrow_sums(layer, x)
             beyond: OutOfRange | None
             if layer.neuron is None:
-                x, beyond = self._bare(i, sums[0], start)
-                runs.append(LayerRun(layer, weighted=_outside(x, batched) if kept else None))
+                x, beyond = self._bare(i, sums[0].astype(np.int64, copy=False), start)
+                kind, shown = x.dtype, _outside(x, batched) if kept else None
+                runs.append(LayerRun(layer, weighted=shown))
             else:
                 resets = self._resets(x.shape[0], index)
                 x, states, beyond = self._neurons(i, sums, start, resets, offset, kept)
                 seen = {name: _outside(value, batched) for name, value in states.items()}
-                runs.append(LayerRun(layer, _outside(x, batched) if "spikes" in kept else None, states=seen))
-                x = delayed(layer, x)
+                kind, shown = x.dtype, _outside(x, batched) if "spikes" in kept else None
+                runs.append(LayerRun(layer, shown, states=seen))
+                late = delayed(layer, x)
+                x, shown = late, shown if late is x else None
             if beyond is not None:
                 exceeded.append(Exceeded(position, *beyond))
             if not isinstance(layer, Input) or layer.neuron is not None:
                 index += 1
         unit = deployment.message_unit(self.layers[-1], self._incoming[-1], before, self.spike_exp)
-        return Run(_outside(x, batched).astype(np.int64), tuple(runs), tuple(exceeded), unit)
+        output = _outside(x, batched, np.int64) if shown is None else shown.astype(np.int64)
+        return Run(output, tuple(runs), tuple(exceeded), unit)
 
     def _bare(self, i: int, sums: Integers, start: int) -> tuple[Integers, OutOfRange | None]:
         """Messages of a layer without neurons, its sums and its bias on their scale; and the first excess."""
@@ -305,17 +314,24 @@ class Network:
             batch=batch,
             bias=offset if isinstance(layer, Input) else None,
             spike_exp=self.spike_exp,
+            shared=True,
         )
         narrow = self.profile == "loihi"
         dtype = np.int32 if narrow else np.int64
         lanes = batch * layer.size
-        total = [np.ascontiguousarray(part).reshape(steps, lanes) << made.sum_shift for part in sums]
-        # an input layer drives the real part alone
-        total += [np.zeros((steps, lanes), np.int64)] * (len(made.bias) - len(total))
-        message = np.empty((steps, lanes), dtype)
-        state = made.rest.copy()
+        wide = made.sum_shift > 0 or any(part.dtype == np.int64 for part in sums)
+        total: list[Array] = [
+            part.reshape(steps, lanes).astype(np.int64 if wide else np.int32, copy=False) for part in sums
+        ]
+        if made.sum_shift:
+            total = [part << made.sum_shift for part in total]
+        if len(total) < len(made.bias):  # an input layer drives the real part alone
+            total.append(np.zeros_like(total[0]))
+        message = empty((steps, lanes), dtype if made.graded else np.uint8)
+        state = empty((len(made.states), lanes), np.int64)
+        state[...] = made.rest
         recorded = kept & set(made.states)
-        record = np.empty((len(made.states), steps if recorded else 0, lanes), dtype)
+        record = empty((len(made.states), steps if recorded else 0, lanes), dtype)
         first = np.empty(lanes, np.int64)
         synapses = deployed.Synapses(tuple(total), made.bias, made.up, made.feedback)
         profile = deployed.Profile(start, narrow, made.graded, made.bits)
@@ -331,8 +347,7 @@ class Network:
             lane = int(np.where(first >= 0, first, steps).argmin())
             where = tuple(int(i) for i in np.unravel_index(lane % layer.size, layer.shape))
             beyond = where, int(first[lane]), int((first >= 0).sum())
-        sent = message if made.graded else message.astype(np.uint8)
-        return sent.reshape(shape), states, beyond
+        return message.reshape(shape), states, beyond
 
     def _resets(self, steps: int, index: int) -> NDArray[np.bool_]:
         if self.reset_interval is None:
@@ -348,17 +363,22 @@ class Network:
             return first.shape if isinstance(first, Flatten) else None
         return self.description.input_shape or first.shape
 
-    def _input(self, spikes: ArrayLike | None, bias: ArrayLike | None, steps: int | None) -> tuple[Array, bool]:
-        """The input as (T, B, \\*shape), and whether it had a batch axis."""
+    def _input(
+        self, spikes: ArrayLike | None, bias: ArrayLike | None, steps: int | None
+    ) -> tuple[Array, bool, np.dtype[Any]]:
+        """The input as (T, B, \\*shape), uint8 or int32; whether it had a batch axis, and its own type."""
         shape = self._input_shape()
         if spikes is None:
             if bias is None or steps is None or shape is None:
                 raise ValueError("spikes must be given, or bias and steps to a network that begins with an input layer")
-            return np.zeros((whole("steps", steps, 1), 1, *shape), np.int64), False
+            return np.zeros((whole("steps", steps, 1), 1, *shape), np.uint8), False, np.dtype(np.int64)
         x, batched = self.checked_input(spikes)
         if steps is not None and whole("steps", steps, 1) != x.shape[-1]:
             raise ValueError(f"steps must be left out with spikes, or be theirs, {x.shape[-1]}, got {steps}")
-        return np.moveaxis(x if batched else x[None], -1, 0), batched
+        small = x.dtype in (np.bool_, np.uint8) or (x.size and x.min() >= 0 and x.max() <= 255)
+        given = np.ascontiguousarray(x if batched else x[None], np.uint8 if small else np.int32)
+        first = time_first(given.reshape(math.prod(given.shape[:-1]), given.shape[-1]))
+        return first.reshape(given.shape[-1], *given.shape[:-1]), batched, x.dtype
 
     def checked_input(self, spikes: ArrayLike, batch: bool = True) -> tuple[Array, bool]:
         """The input that `run` would take, as an array, and whether it has a batch axis.
@@ -420,10 +440,11 @@ class Network:
         return values.astype(np.int64)
 
 
-def _outside(x: Array, batched: bool) -> Array:
-    """(T, B, \\*shape) as the caller sees it."""
-    y = np.moveaxis(x, 0, -1)
-    return np.ascontiguousarray(y if batched else y[0])
+def _outside(x: Array, batched: bool, kind: DTypeLike | None = None) -> Array:
+    """(T, B, \\*shape) as the caller sees it, of the type `kind` or its own."""
+    last = time_last(x.reshape(len(x), math.prod(x.shape[1:])))
+    y = last.reshape(*x.shape[1:], len(x))
+    return (y if batched else y[0]).astype(kind or x.dtype, copy=False)
 
 
 def _per_lane(values: ArrayLike, layer: Layer, batch: int) -> Integers:
@@ -453,5 +474,9 @@ def delayed(layer: Layer, x: Array) -> Array:
         return x
     steps, batch = x.shape[:2]
     lanes = np.ascontiguousarray(x.reshape(steps, batch * layer.size))
-    late: Array = delay.forward(lanes, _per_lane(layer.delay, layer, batch))
+    late: Array
+    if np.ndim(layer.delay) == 0:
+        late = delay.shift(lanes, int(layer.delay))
+    else:
+        late = delay.forward(lanes, _per_lane(layer.delay, layer, batch))
     return late.reshape(x.shape)

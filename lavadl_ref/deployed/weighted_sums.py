@@ -19,50 +19,44 @@ def weighted_sums(layer: Layer, x: Array) -> tuple[Integers, ...]:
 
     What has no synapse hands `x` on at once.
     """
+    return tuple(part.astype(np.int64, copy=False) for part in narrow_sums(layer, x))
+
+
+def narrow_sums(layer: Layer, x: Array) -> tuple[Array, ...]:
+    """As `weighted_sums`, int32 where these surely hold all sums; what has no synapse keeps its type."""
     if isinstance(layer, Average):
-        return (x.reshape(*x.shape[:2], layer.size, -1).astype(np.int64).sum(-1),)
+        return (x.reshape(*x.shape[:2], layer.size, -1).sum(-1, dtype=np.int64),)
     if not isinstance(layer, (Dense, Kernel)):
-        return (x.astype(np.int64),)
+        return (x,)
     steps, batch = x.shape[:2]
-    messages = np.ascontiguousarray(x[:-1]).reshape((steps - 1) * batch, *x.shape[2:])
+    frames = x.reshape(steps * batch, *x.shape[2:])
     found = []
     for weight in (layer.weight, layer.weight_imag):
         if weight is None:
             continue
-        z = np.zeros((steps, batch, *layer.shape), np.int64)
         if isinstance(layer, Dense):
-            sums = synapse.dense(messages.reshape(len(messages), weight.shape[1]), weight)
+            sums = synapse.dense(frames.reshape(len(frames), weight.shape[1]), weight, narrow=True, late=batch)
         else:
-            sums = _kernel_sums(layer, weight, messages)
-        z[1:] = sums.reshape(steps - 1, batch, *layer.shape)
-        found.append(z)
+            sums = _kernel_sums(layer, weight, frames, batch)
+        found.append(sums.reshape(steps, batch, *layer.shape))
     return tuple(found)
 
 
-def _kernel_sums(layer: Kernel, weight: Integers, x: Array) -> Integers:
+def _kernel_sums(layer: Kernel, weight: Integers, x: Array, late: int) -> Array:
+    """Sums of frames `x` (F, C, H, W), `late` frames later."""
     window: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+    window["narrow"] = True
     if isinstance(layer, Conv):
-        return synapse.conv(x, weight, **window, groups=layer.groups)
+        return synapse.conv(x, weight, **window, groups=layer.groups, late=late)
     if isinstance(layer, ConvTranspose):
-        return synapse.conv_transpose(x, weight, **window, groups=layer.groups)
+        return synapse.conv_transpose(x, weight, **window, groups=layer.groups, late=late)
+    channels = x.shape[1]
     frames = x.reshape(-1, 1, *x.shape[2:])  # channel by channel
     if isinstance(layer, Unpool):
-        sums = synapse.conv_transpose(frames, weight, **window)
+        sums = synapse.conv_transpose(frames, weight, **window, late=late * channels)
     else:
         assert isinstance(layer, Pool)
-        # a last window that reaches past the edge counts: pad up to what the shape needs
-        pads = [
-            max(0, (out - 1) * s + d * (k - 1) + 1 - n - 2 * p)
-            for out, n, k, s, p, d in zip(
-                layer.shape[1:],
-                x.shape[2:],
-                layer.kernel_size,
-                layer.stride,
-                layer.padding,
-                layer.dilation,
-                strict=True,
-            )
-        ]
-        frames = np.pad(frames, ((0, 0), (0, 0), (0, pads[0]), (0, pads[1])))
-        sums = synapse.conv(frames, weight, **window)[..., : layer.shape[1], : layer.shape[2]]
+        # a last window that reaches past the edge counts
+        size = layer.shape[1], layer.shape[2]
+        sums = synapse.conv(frames, weight, **window, size=size, late=late * channels)
     return sums.reshape(len(x), *layer.shape)

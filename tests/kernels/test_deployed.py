@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from lavadl_kernels.engine import deployed
 from lavadl_kernels.neurons import sigma_delta
 
 from tests.support import oracle as naive
 from tests.support.families import ADAPTIVE
 from tests.support.families import SPIKING as FAMILIES
-from tests.support.kernel_deployment import STATES, UNITS, deploy, deployments, same
+from tests.support.kernel_deployment import STATES, UNITS, deploy, deployments, same, uniform
 from tests.support.oracle import deployed as naive_deployed
 
 every = pytest.mark.parametrize("kind", STATES)
@@ -67,6 +68,50 @@ def test_the_profiles_agree_until_a_width_matters(kind, data):
     before = np.arange(len(case.reset), dtype=np.uint64)[:, None] < np.repeat(first, units)
     np.testing.assert_array_equal(narrow.message[before], free.message[before])
     np.testing.assert_array_equal(narrow.record[:, before], free.record[:, before])
+
+
+@every
+@given(st.data())
+def test_lanes_that_step_together_equal_lanes_one_by_one(kind, data):
+    case = data.draw(deployments(kind))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deployed, "TOGETHER", False)
+        each = case.run()
+    same(case.run(), each)
+
+
+@every
+@pytest.mark.parametrize("beyond", [False, True])
+def test_lanes_step_together_until_a_number_leaves_its_width(kind, beyond):
+    case = build(kind, np.zeros((2, 1, 3)))
+    count = len(case.state)
+    decay, after, message = np.zeros((5, 3), np.int32), np.full((count, 3), 9, np.int32), np.full(3, 9)
+    assert deployed.fetch_rows(case.neuron, 0, 3, decay)
+    x = np.zeros((2, 3), np.int32)
+    x[:, 2] = 2**28 if beyond else 90
+    state = case.state.astype(np.int32)
+    moved = deployed.advance_within(case.neuron, decay, state, after, x, message, 0, case.graded)
+    assert moved != beyond
+    if moved:
+        case.total[:] = x[: len(case.total), None]
+        ran = case.run()
+        np.testing.assert_array_equal(after, ran.state)
+        np.testing.assert_array_equal(message, ran.message[0])
+
+
+@every
+def test_values_that_all_lanes_share_are_given_once(kind):
+    """Bias, rest and, where there are decays, these."""
+    case = uniform(kind, 7, 9, 4)
+    case.bias[:], case.rest[:] = 3000, 50
+    if hasattr(case.neuron, "decay"):
+        case.neuron = case.neuron._replace(decay=np.repeat(case.neuron.decay[:, :1], 7, axis=1))
+    once = replace(case, bias=case.bias[:, :1].copy(), rest=case.rest[:, :1].copy())
+    if hasattr(case.neuron, "decay"):
+        once.neuron = case.neuron._replace(decay=case.neuron.decay[:, :1].copy())
+    same(once.run(), case.run())
+    case.total[:, 3] = once.total[:, 3] = 2**34  # lanes one by one
+    same(once.run(), case.run())
 
 
 @every

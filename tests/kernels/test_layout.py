@@ -8,7 +8,7 @@ from lavadl_kernels.runtime import jit as _jit
 
 @pytest.mark.parametrize("lanes", [1, 15, 63, 64, 65, 200])
 @pytest.mark.parametrize("steps", [1, 2, 16, 64, 130])
-@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8])
 def test_time_first_transposes_any_type(monkeypatch, lanes, steps, dtype):
     monkeypatch.setattr(_jit, "WORTH", 0)
     x = np.arange(lanes * steps).astype(dtype).reshape(lanes, steps)
@@ -17,3 +17,16 @@ def test_time_first_transposes_any_type(monkeypatch, lanes, steps, dtype):
     assert y.dtype == dtype
     np.testing.assert_array_equal(y, x.T)
     np.testing.assert_array_equal(layout.time_first(x[:, ::-1]), x.T[::-1])
+
+
+@pytest.mark.parametrize("lanes", [1, 15, 63, 64, 65, 200])
+@pytest.mark.parametrize("steps", [1, 2, 16, 64, 130])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_time_last_transposes_any_type(monkeypatch, lanes, steps, dtype):
+    monkeypatch.setattr(_jit, "WORTH", 0)
+    x = (np.arange(lanes * steps) - 9).astype(dtype).reshape(steps, lanes)
+    y = layout.time_last(x)
+    assert y.flags.c_contiguous
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, x.T)
+    np.testing.assert_array_equal(layout.time_last(x[::-1]), x.T[:, ::-1])

@@ -1,5 +1,6 @@
 """Memory that is used again: by nobody else while anything still looks at it."""
 
+import gc
 import platform
 import subprocess
 import sys
@@ -15,9 +16,10 @@ SIZE = LARGE // 4 + 5
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
+    gc.collect()
     buffers._given.clear()
     buffers._free.clear()
-    buffers._kept = 0
+    buffers._use.__dict__.clear()
 
 
 def address(array):
@@ -84,12 +86,75 @@ def test_memory_is_used_again_for_arrays_of_like_size_only():
     assert address(empty(8 * SIZE)) == place
 
 
-def test_the_pool_keeps_no_more_than_its_limit(monkeypatch):
-    monkeypatch.setattr(buffers, "KEEP", 3 * LARGE)
-    arrays = [empty(LARGE, np.uint8) for _ in range(5)]
+def kept():
+    assert buffers._use.kept == sum(block.size for block, _ in buffers._free)
+    return buffers._use.kept
+
+
+def large(count=1):
+    return empty(count * LARGE, np.uint8)
+
+
+@pytest.fixture
+def no_floor(monkeypatch):
+    monkeypatch.setattr(buffers, "FLOOR", 0)
+
+
+@pytest.mark.usefixtures("no_floor")
+def test_the_pool_keeps_as_much_as_was_in_use_at_one_time():
+    for count in range(1, 9):  # one after the other, of sizes that do not replace one another
+        large(count)
+    assert 8 * LARGE < kept() <= 9 * LARGE + ALIGN * 9
+    arrays = [large(8) for _ in range(5)]
     arrays.clear()
-    assert len(buffers._free) == 2
-    assert buffers._kept == sum(block.size for block in buffers._free) <= 3 * LARGE
+    assert 40 * LARGE < kept() < 45 * LARGE
+
+
+@pytest.mark.usefixtures("no_floor")
+def test_the_pool_keeps_little_beside_what_is_in_use():
+    for count in (3, 4, 5):
+        large(count)
+    arrays = [large(2) for _ in range(5)]
+    assert kept() < 2 * LARGE
+    arrays.clear()
+    assert 10 * LARGE < kept() < 12 * LARGE
+
+
+@pytest.mark.usefixtures("no_floor")
+def test_the_pool_forgets_what_was_in_use_long_ago(monkeypatch):
+    monkeypatch.setattr(buffers, "WINDOW", 10)
+    arrays = [large(8) for _ in range(5)]
+    arrays.clear()
+    for _ in range(21):
+        assert kept() > 0
+        large(1)
+    assert LARGE < kept() < 2 * LARGE
+
+
+def test_the_pool_keeps_no_buffer_that_was_not_used_for_long(monkeypatch):
+    monkeypatch.setattr(buffers, "WINDOW", 10)
+    large(3)
+    for _ in range(20):
+        large(1)
+        assert kept() > 4 * LARGE
+    large(1)
+    assert LARGE < kept() < 2 * LARGE
+
+
+def test_the_pool_keeps_no_more_than_its_ceiling(monkeypatch):
+    monkeypatch.setattr(buffers, "CEILING", 3 * LARGE)
+    arrays = [large() for _ in range(5)]
+    arrays.clear()
+    assert 2 * LARGE < kept() <= 3 * LARGE
+
+
+def test_the_pool_counts_what_is_in_use():
+    first, second = large(2), large(3)
+    assert 5 * LARGE < buffers._use.lent < 6 * LARGE
+    del first
+    large(1)
+    assert 3 * LARGE < buffers._use.lent < 4 * LARGE
+    del second
 
 
 def test_threads_do_not_share_their_memory():
@@ -108,7 +173,7 @@ def test_threads_do_not_share_their_memory():
     for thread in threads:
         thread.join()
     assert not wrong
-    assert buffers._kept == sum(block.size for block in buffers._free)
+    kept()
 
 
 STEPS = """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,9 @@ from pathlib import Path
 
 import lavadl_kernels
 import pytest
-from lavadl_kernels.runtime import cache_folders, processor
-from lavadl_kernels.runtime.cache import SUFFIX
+from lavadl_kernels.ops import delay
+from lavadl_kernels.runtime import amx, cache_folders, jit, processor
+from lavadl_kernels.runtime.cache import SUFFIX, KernelCache
 
 from tests import PATIENCE
 
@@ -127,6 +130,43 @@ def test_shipped_kernels_of_another_level_are_not_run(package, tmp_path):
 )
 def test_shipped_kernels_are_not_run_where_settings_name_a_processor(package, tmp_path, settings):
     assert run(package, tmp_path / "cache", **settings) == (True, False, "")
+
+
+def kernels():
+    """All kernels of the package by name."""
+    modules = [
+        importlib.import_module(found.name)
+        for found in pkgutil.walk_packages(lavadl_kernels.__path__, "lavadl_kernels.")
+    ]
+    return {
+        f"{module.__name__}.{name}": value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, jit.Kernel) and value.python.__module__ == module.__name__
+    }
+
+
+def test_kernels_on_matrix_tiles_name_the_features_that_change_their_code():
+    """What is compiled for a level emulates tiles: where the processor has them it must be compiled again."""
+    found = kernels()
+    assert len(found) > 30
+    using = {name for name, kernel in found.items() if "amx" in kernel.python.__code__.co_names}
+    assert using
+    assert {name for name, kernel in found.items() if kernel.features} == using
+    for name in using:
+        assert set(found[name].features) == set(amx.FEATURES)
+        assert not set(amx.FEATURES) & processor.LEVELS["x86-64-v4"]
+
+
+def test_shipped_code_is_not_looked_for_where_the_processor_has_features_that_change_it(unset, monkeypatch):
+    of(processor.LEVELS["x86-64-v4"], monkeypatch)
+    codegen = delay._shift.compiled.targetctx.codegen()
+    cache = KernelCache(delay._shift.python, "stamp", ["amx-tile"])
+    key, files = cache._shipped((), codegen)
+    assert key[1][1:] == ("x86-64-v4", "")
+    assert not files.load(key)
+    of(processor.LEVELS["x86-64-v4"] | {"amx-tile"}, monkeypatch)
+    assert cache._shipped((), codegen) is None
 
 
 # Levels

@@ -74,6 +74,45 @@ def test_the_transposed_convolution_equals_the_oracle(case):
     assert z.tolist() == [naive.conv_transpose(frame, weight.tolist(), **window) for frame in x.tolist()]
 
 
+@pytest.mark.parametrize("late", [0, 1, 3, 9])
+@pytest.mark.parametrize("transposed", [None, False, True])
+def test_sums_come_later_by_whole_rows(late, transposed):
+    rng = np.random.default_rng(3)
+    if transposed is None:
+        x, weight, run = signals(rng, (5, 40), True), rng.integers(-9, 9, (7, 40)), synapse.dense
+    else:
+        x, weight = signals(rng, (5, 3, 6, 40), False), rng.integers(-9, 9, (3, 3, 3, 3))
+        run = synapse.conv_transpose if transposed else synapse.conv
+    now, then = run(x, weight), run(x, weight, late=late)
+    assert now.any()
+    assert not then[:late].any()
+    np.testing.assert_array_equal(then[late:], now[: max(5 - late, 0)])
+
+
+@pytest.mark.parametrize(("largest", "kind"), [(1, np.int32), (2**21, np.int32), (2**22, np.int64)])
+def test_sums_are_narrow_where_all_of_them_fit(largest, kind):
+    weight = np.array([[-512, 500]])
+    x = largest * np.array([[1, 1], [1, -1]])
+    z = synapse.dense(x, weight, narrow=True)
+    assert z.dtype == kind
+    assert z.tolist() == [[-12 * largest], [-1012 * largest]]
+    assert synapse.dense(x, weight).dtype == np.int64
+
+
+def test_weights_of_more_than_sixteen_bits_are_summed_exactly():
+    weight = np.array([[2**15, -(2**40)]])
+    assert synapse.dense(np.array([[1, 0], [1, 1]]), weight, narrow=True).tolist() == [[2**15], [2**15 - 2**40]]
+
+
+def test_a_window_past_the_edge_counts_what_is_inside():
+    x = np.arange(1, 26).reshape(1, 1, 5, 5)
+    weight = np.ones((1, 1, 2, 2), np.int64)
+    z = synapse.conv(x, weight, stride=(2, 2), size=(3, 3))
+    padded = np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 1)))
+    np.testing.assert_array_equal(z, synapse.conv(padded, weight, stride=(2, 2)))
+    assert z[0, 0, 2, 2] == 25
+
+
 @given(frames(transposed=False))
 def test_transposed_convolution_is_the_adjoint(case):
     """<y, conv(x)> = <conv_transpose(y), x> wherever the strides divide the frame."""

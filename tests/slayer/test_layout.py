@@ -54,7 +54,7 @@ LAYOUTS = [contiguous, channels_last, channels_first, strided, offset]
 def neurons(x, decays, states=(0, 0)):
     """Spikes and last states of CUBA neurons."""
     setting = _autograd.Setting(kernel.FAMILY, (4096,), 1.0, 1.0, False, False)
-    return _autograd.Neurons.apply(setting, states, x, *decays, torch.zeros(1))
+    return _autograd.neurons(setting, states, (x,), (*decays, torch.zeros(1)))
 
 
 def cuba(x, g):

@@ -1,6 +1,6 @@
 """Measure speed, memory and start next to lava-dl 0.6.0, Lava's runtime and other libraries; make the page of it.
 
-python -m validation.benchmarks                                 all parts but the peers, as tables
+python -m validation.benchmarks                                 all parts but peers and another version, as tables
 python -m validation.benchmarks --only neurons --json FILE      one part, kept
 python -m validation.benchmarks --out docs/benchmarks.md FILE...    nothing measured: the page of what was kept
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import lavadl_kernels
 import torch
 
-from validation.benchmarks import page, results
+from validation.benchmarks import against, page, results
 from validation.benchmarks.parts import PARTS
 from validation.benchmarks.results import Part, Settings, Table, busy
 
@@ -28,10 +28,11 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
         prog="python -m validation.benchmarks", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("files", nargs="*", type=Path, help="results of earlier runs: nothing is measured")
-    parser.add_argument("--rounds", type=int, default=5, help="measured rounds of each pair (5)")
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds of each pair (3)")
     parser.add_argument("--threads", type=int, default=None, help="threads of torch and of the kernels")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, not how fast")
     parser.add_argument("--only", choices=PARTS, action="append", help="run this part; may be given again")
+    parser.add_argument("--before", type=Path, help="a checkout of another version, measured next to this one")
     parser.add_argument("--json", type=Path, help="keep the results in this file, row by row")
     parser.add_argument("--out", type=Path, help="write this page and its plots, if all was measured in full")
     found = parser.parse_args(arguments)
@@ -86,7 +87,7 @@ def run(wanted: argparse.Namespace, show: Show) -> tuple[dict[str, Table], int]:
     lavadl_kernels.set_num_threads(torch.get_num_threads())
     machine = page.machine()
     show(machine)
-    settings = Settings(wanted.rounds, wanted.quick, torch.get_num_threads())
+    settings = Settings(wanted.rounds, wanted.quick, torch.get_num_threads(), wanted.before)
     tables: dict[str, Table] = {}
     missing = 0
 
@@ -95,7 +96,8 @@ def run(wanted: argparse.Namespace, show: Show) -> tuple[dict[str, Table], int]:
             results.write(wanted.json, tables)
 
     for name, part in PARTS.items():
-        if name not in wanted.only if wanted.only else part.optional:
+        asked = not part.optional or (part is against.PART and wanted.before is not None)
+        if not (name in wanted.only if wanted.only else asked):
             continue
         table = tables[name] = Table(machine)
         reason = measured(part, settings, table, show, keep)

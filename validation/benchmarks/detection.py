@@ -25,6 +25,7 @@ SHAPES: tuple[tuple[int, int, int, Scene], ...] = (
     *((1, 224, 32, "still"), (1, 224, 32, "moving"), (4, 96, 32, "still")),
     *((2, 128, 8, "still"), (2, 128, 8, "moving")),
 )
+QUICK: tuple[tuple[int, int, int, Scene], ...] = ((1, 32, 2, "still"), (1, 32, 2, "moving"))
 
 
 @dataclass
@@ -112,8 +113,7 @@ def rows(settings: Settings) -> Iterator[Row]:
     # lava-dl's network asks torch for the magnitude of booleans, which it does not have on a CPU
     torch.abs = lambda x: x if x.dtype == torch.bool else absolute(x)
     try:
-        quick: tuple[tuple[int, int, int, Scene], ...] = ((1, 32, 2, "still"), (1, 32, 2, "moving"))
-        for count, size, steps, scene in quick if settings.quick else SHAPES:
+        for count, size, steps, scene in QUICK if settings.quick else SHAPES:
             batch = clips(count, size, steps, scene)
             own, other = Trained.of(obd, batch), Trained.of(theirs, batch)
             name = f"YOLO-KP, {count}x3x{size}x{size}, T {steps}"

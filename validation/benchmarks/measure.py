@@ -67,10 +67,15 @@ def once(job: Job) -> float:
 
 
 def used() -> tuple[float, float, float]:
-    """Seconds on the clock, of all processors together at work, and of them by this process and its ended children."""
-    machine, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    """Seconds on the clock, of all processors together at work, and of them by this process and its children."""
+    machine, mine = psutil.cpu_times(), 0.0
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        try:
+            own = process.cpu_times()
+        except psutil.NoSuchProcess:  # it has just ended, and counts as its parent's
+            continue
+        mine += own.user + own.system + getattr(own, "children_user", 0.0) + getattr(own, "children_system", 0.0)
     busy = sum(getattr(machine, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
-    mine = own.user + own.system + getattr(own, "children_user", 0.0) + getattr(own, "children_system", 0.0)
     return time.perf_counter(), busy, mine
 
 

@@ -70,6 +70,7 @@ def draw(folder: Path, tables: dict[str, Table]) -> dict[str, list[str]]:
         "networks": _bars,
         "detection": _bars,
         "peers": _bars,
+        "against": _bars,
         "threads": _threads,
         "slopes": _slopes,
     }.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from validation.benchmarks import (
+    against,
+    backends,
     deployed,
     detection,
     limits,
@@ -20,7 +22,7 @@ from validation.benchmarks.results import Part
 PARTS: dict[str, Part] = {
     part.name: part
     for part in (
-        *(limits.PART, neurons.PART, networks.PART, rates.PART, detection.PART, peers.PART, memory.PART),
-        *(threads.PART, slopes.PART, start.PART, deployed.PART),
+        *(limits.PART, neurons.PART, networks.PART, rates.PART, detection.PART, backends.PART, peers.PART),
+        *(memory.PART, threads.PART, slopes.PART, start.PART, deployed.PART, against.PART),
     )
 }

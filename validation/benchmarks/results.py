@@ -18,9 +18,10 @@ Row = dict[str, Any]  #: key of a column: number, text or None
 class Settings:
     """Settings of a measurement."""
 
-    rounds: int = 5
+    rounds: int = 3
     quick: bool = False  #: tiny sizes
     threads: int = 1  #: of torch and of the kernels
+    before: Path | None = None  #: a checkout of another version
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from validation.benchmarks import __main__ as program
 from validation.benchmarks import against
 
 
@@ -24,16 +25,30 @@ class Stub:
 def test_rows_of_two_checkouts_are_measured_in_turn():
     asked: list[str] = []
     here, there = Stub({"a": 50.0, "b": 6.0}, asked, "here"), Stub({"a": 40.0, "b": 6.0}, asked, "there")
-    assert list(against.rows(here, there, 3, [])) == [("a", 50.0, 40.0, 1.25), ("b", 6.0, 6.0, 1.0)]
+    found = list(against.pairs(here, there, 3, []))
+    assert [(row.name, row.here, row.there, row.ratio) for row in found] == [("a", 50, 40, 1.25), ("b", 6, 6, 1)]
     assert asked[4:10] == ["there", "here", "here", "there", "there", "here"]
 
 
 def test_a_group_that_one_checkout_lacks_is_left_out():
     here, there = Stub({"a": 1.0}, [], "here"), Stub({"a": 1.0}, [], "there")
     there.groups = ["another"]
-    assert list(against.rows(here, there, 1, [])) == []
+    assert list(against.pairs(here, there, 1, [])) == []
+
+
+def test_a_row_that_takes_long_is_run_once():
+    asked: list[str] = []
+    here, there = (Stub({against.ONCE[0]: 9.0, "only " + name: 1.0}, asked, name) for name in ("here", "there"))
+    (row,) = against.pairs(here, there, 3, [])
+    assert (row.name, row.ms, asked) == (against.ONCE[0], [(9.0, 9.0)], ["there", "here"])
+
+
+def test_a_table_without_another_version_is_refused():
+    shown: list[str] = []
+    assert program.main(["--only", "against", "--quick"], shown.append) == 2
+    assert "--before must name a checkout" in shown[-1]
 
 
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
     with pytest.raises(RuntimeError, match=r"must (import the package from there|answer)"):
-        against.Checkout(tmp_path, str(tmp_path / "cache"))
+        against.Checkout(tmp_path, tmp_path / "view")

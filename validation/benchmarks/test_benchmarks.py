@@ -7,11 +7,11 @@ import torch
 
 from tests.support import upstream
 from validation.benchmarks import __main__ as program
-from validation.benchmarks import limits, measure, page, results
+from validation.benchmarks import backends, limits, measure, page, results
 from validation.benchmarks.measure import Rounds
 from validation.benchmarks.parts import PARTS
 
-OWN = ["limits", "slopes"]  #: parts that need nothing but this package
+OWN = ["limits", "slopes", "backends"]  #: parts that need nothing but this package
 BESIDE = ["neurons", "networks", "detection", "threads"]  #: parts that need lava-dl
 
 
@@ -19,6 +19,7 @@ BESIDE = ["neurons", "networks", "detection", "threads"]  #: parts that need lav
 def hasty(monkeypatch):
     """Whatever else the machine does, no round is repeated and no job runs for long."""
     monkeypatch.setattr(measure, "others", lambda before: 0.0)
+    monkeypatch.setattr(measure, "SHARE", float("inf"))  # also of processes that know nothing of this one
     monkeypatch.setattr(measure, "ENOUGH", 0.0)
     monkeypatch.setattr(measure, "WARM_UP", 1)
 
@@ -55,6 +56,20 @@ def test_the_parts_are_measured_beside_lava_dl(tmp_path):
     check(BESIDE, tmp_path)
 
 
+def test_a_level_that_the_processor_lacks_is_left_out_with_a_reason(monkeypatch):
+    monkeypatch.setattr(backends, "flags", lambda: {"avx2"})
+    monkeypatch.setattr(backends, "child", lambda *arguments, env: '[{"name": "a step", "path": "gemm"}]')
+    rows = list(backends.rows(results.Settings()))
+    assert [row["name"] for row in rows] == ["a step", "", "", "a step"]
+    assert "no avx512_vnni" in rows[2]["taken"]
+
+
+def test_a_backend_that_no_synapse_takes_has_no_figure():
+    rows = [row for row in backends.here(1, True) if row["path"] not in ("auto", "gemm")]
+    assert rows
+    assert all(("ours" in row) == (row["path"] in row["taken"].split(", ")) for row in rows)
+
+
 def test_threads_are_restored():
     before = torch.get_num_threads()
     assert limits.on(1, lambda: float(torch.get_num_threads()))() == 1
@@ -70,6 +85,7 @@ def interleaved(monkeypatch, *shares):
     """Two rounds while others take these shares of the machine."""
     taken, clock = iter(shares), iter([9.0, 1.0, 2.0, 3.0, 4.0])
     monkeypatch.setattr(measure, "others", lambda before: next(taken))
+    monkeypatch.setattr(measure, "SHARE", 0.15)
     monkeypatch.setattr(measure, "wait_for_quiet", lambda: None)
     return measure.interleaved([lambda: next(clock)], rounds=2, warm_up=1)
 

@@ -263,7 +263,7 @@ RATE = 0.05  #: that neurons with feedback are trained to, so that they go on fi
 
 
 def _from_rate(out: Tensor) -> Tensor:
-    return ((out.mean(-1) - RATE) ** 2).mean()
+    return ((out.sum(-1) / out.shape[-1] - RATE) ** 2).mean()
 
 
 def recurrent(slayer: ModuleType, quick: bool) -> Workload:

@@ -18,6 +18,9 @@ over them, and written out there would be one copy for each number of states and
             state0[i], state1[i], fixed(x0[i], state0[i]),
             lane_value(row2, i), lane_value(row0, i), lane_value(row1, i), threshold, None, False,
         )
+        largest = widest(largest, x0[i] * np.float32(4096))
+        largest = widest(largest, new0)
+        largest = widest(largest, before1)
         state0[i] = new0
         state1[i] = new1
         store(trace0, i, real(new0))
@@ -35,9 +38,10 @@ from typing import Any
 
 import numpy as np
 
-from lavadl_kernels.engine._optional_rows import lane_value, maybe_row, param_row, store
-from lavadl_kernels.fixed_point import as_type_of, fixed, real, wrap32
+from lavadl_kernels.engine._optional_rows import lane_value, maybe_row, param_row, store, widest
+from lavadl_kernels.fixed_point import as_type_of, fixed, real, steps_begin, steps_end, wrap32
 from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
+from lavadl_kernels.runtime.rounding import stay_apart
 from lavadl_kernels.runtime.simd import distinct_rows
 
 
@@ -79,33 +83,40 @@ def trained(step: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
     # a parameter of deployed neurons alone is None, by type: its branch is gone before anything is compiled
     arguments = [rows.get(name, name if name in shape.constants else "None") for name in shape.parameters]
     taken = [*(f"state{j}" for j in k), *(f"row{j}" for j in p), *(f"constant{n}" for n in range(len(shape.constants)))]
-    taken += [*(f"x{n}" for n in range(shape.inputs)), "spike", *(f"trace{j}" for j in k), "graded"]
+    taken += [*(f"x{n}" for n in range(shape.inputs)), "spike", *(f"trace{j}" for j in k), "graded", "largest"]
     source = f"""
 def lanes({_joined(taken)}):
     prefer_512_bit()
     distinct_rows()
+    stay_apart()
     {_lines([f"{name} = as_type_of(constant{n}, state0)" for n, name in enumerate(shape.constants)], 4)}
     for i in range(spike.size):
         {shape.results("new", "fires", "before")} = step(
             {_joined(f"state{j}[i]" for j in k)}, {_joined(f"fixed(x{n}[i], state0[i])" for n in range(shape.inputs))},
             {", ".join([*arguments, "False"])},
         )
+        {_lines([f"largest = widest(largest, x{n}[i] * np.float32(4096))" for n in range(shape.inputs)], 8)}
+        {_lines([f"largest = widest(largest, {shape.before(j, 'new', 'before')})" for j in k], 8)}
         {_lines([f"state{j}[i] = new{j}" for j in k], 8)}
         {_lines([f"store(trace{j}, i, real({shape.before(j, 'new', 'before')}))" for j in k], 8)}
         size = real({shape.before(shape.carried, "new", "before")}) if graded else np.float32(1)
         spike[i] = size if fires else np.float32(0)
+    return largest
 """
     lanes = scalar(_made(f"lanes of {shape.family}", source, "lanes", step=step))
     source = f"""
-def advance(neuron, state, decay, x, spike, trace, t, lo, graded):
+def advance(neuron, state, decay, x, spike, trace, t, lo, graded, largest):
     n = spike.size
-    lanes(
+    mode = steps_begin(state)
+    found = lanes(
         {_joined(f"state[{j}, :n]" for j in k)},
         {_joined(f"param_row(decay, {row}, n)" for row in p)},
         {_arguments_of("neuron", shape.constants)}
         {_joined(f"x[{n}]" for n in range(shape.inputs))}, spike,
-        {_joined(f"maybe_row(trace, {j}, t, lo, n)" for j in k)}, graded,
+        {_joined(f"maybe_row(trace, {j}, t, lo, n)" for j in k)}, graded, largest,
     )
+    steps_end(state, mode)
+    return found
 """
     return _made(f"step of {shape.family}", source, "advance", lanes=lanes)
 
@@ -272,7 +283,11 @@ def _made(title: str, source: str, name: str, **names: Any) -> Callable[..., Any
         "param_row": param_row,
         "prefer_512_bit": prefer_512_bit,
         "real": real,
+        "stay_apart": stay_apart,
+        "steps_begin": steps_begin,
+        "steps_end": steps_end,
         "store": store,
+        "widest": widest,
         "wrap32": wrap32,
         **names,
     }

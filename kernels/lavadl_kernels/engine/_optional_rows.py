@@ -42,6 +42,26 @@ def _store(row: Any, i: Any, value: Any) -> Callable[..., None]:
     return write
 
 
+def widest(largest: Any, value: Any) -> Any:
+    """The bits of the largest magnitude of a float32 so far, `value` included; None where nobody asks.
+
+    They are integers in the same order, with NaN above all others, so that one comparison catches it too; a maximum of
+    floats would lose it.  Numbers of other types do not count.
+    """
+    if largest is None or not isinstance(value, np.float32):
+        return largest
+    return max(largest, np.int32(value.view(np.int32) & np.int32(0x7FFFFFFF)))
+
+
+@overload(widest)
+def _widest(largest: Any, value: Any) -> Callable[..., Any]:
+    if isinstance(largest, types.NoneType) or value != types.float32:
+        return lambda largest, value: largest
+    return lambda largest, value: np.int32(
+        max(largest, np.int32(np.float32(value).view(np.int32) & np.int32(0x7FFFFFFF)))
+    )
+
+
 def add(value: Any, row: Array | None, i: int) -> Any:
     """``value + row[i]``, if there is a row."""
     return value if row is None else value + row[i]

@@ -23,6 +23,7 @@ import numpy as np
 
 from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, Lanes, Leaving, Surrogate, Walk, surrogate_of
 from lavadl_kernels.engine._optional_rows import copied
+from lavadl_kernels.engine._returned import add_returned, add_returned_uniform
 from lavadl_kernels.engine.train import (
     Gradients,
     Run,
@@ -32,7 +33,6 @@ from lavadl_kernels.engine.train import (
     collect,
     end_lanes,
     fetch,
-    largest_magnitude,
     per_lane,
     room_for_lanes,
     run_in_narrowest_type,
@@ -41,16 +41,18 @@ from lavadl_kernels.engine.train import (
 )
 from lavadl_kernels.engine.train import rows as parts
 from lavadl_kernels.fixed_point import real
+from lavadl_kernels.ops import events, tiles
 from lavadl_kernels.ops.layout import time_first
+from lavadl_kernels.runtime import amx
 from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import jitable
-from lavadl_kernels.runtime.gemm import ROWS, TILE, add_product, packed
-from lavadl_kernels.runtime.jit import kernel, scalar
+from lavadl_kernels.runtime.gemm import ROWS, TILE, packed
+from lavadl_kernels.runtime.jit import kernel, kernel_using, scalar
+from lavadl_kernels.runtime.simd import STRETCH
 
 SAMPLES = 16  #: samples that go through a step together, at most: their states stay in the second-level cache
 GROUP = 64  #: units whose weights stay in the second-level cache while one sample after the other reads them
-FRAMES = 128  #: rows of gradients, one a sample and step, that stay in the second-level cache while all units read them
 
 
 class Weights(NamedTuple):
@@ -70,7 +72,7 @@ class Feedback(NamedTuple):
     """The feedback of a layer, as kernels take it."""
 
     units: int  #: O
-    #: R of each input: transposed to follow spikes, in tiles for the matrix product of backward; (0, 0) for two numbers
+    #: R of each input: transposed to follow spikes, (0, 0) for two numbers; for backward as `engine._returned` takes it
     rows: tuple[Array, ...]
     numbers: Floats  #: (parts, 2), R as two numbers: on the diagonal and beside it
 
@@ -87,7 +89,7 @@ class Recorded(NamedTuple):
 class Firing(NamedTuple):
     """The units that fired at the last step, of the samples that go through a step together."""
 
-    fired: Array  #: (samples, O) int32, the first ``counts`` of each row in rising order
+    fired: Array  #: (samples, O + STRETCH) int32, the first ``counts`` of each row in rising order
     counts: Integers  #: (samples,)
     at: Integers  #: (samples,), how far each sample's list has been read
 
@@ -169,7 +171,9 @@ def _together(samples: int) -> int:
 @jitable
 def _firing_of(samples: int, units: int) -> Firing:
     """Room for the units that fired in so many samples."""
-    return Firing(np.empty((samples, units), np.int32), np.empty(samples, np.int64), np.empty(samples, np.int64))
+    return Firing(
+        np.empty((samples, units + STRETCH), np.int32), np.empty(samples, np.int64), np.empty(samples, np.int64)
+    )
 
 
 @kernel
@@ -201,7 +205,6 @@ def _forward_lanes(
     together, largest = firing.counts.size, np.int32(0)
     for first in range(begin, end, together):
         lo, hi = first * units, min(first + together, end) * units
-        n = hi - lo
         begin_lanes(neuron, state, lo, hi, lanes)
         for t in range(x[0].shape[0]):
             for k in range(len(x)):
@@ -210,8 +213,7 @@ def _forward_lanes(
                 for k in range(len(x)):
                     _send(spike[t - 1, lo:hi], units, rows[k], numbers[k], firing, graded, fed[k][t, lo:hi])
             inputs = parts(fed, t, lo, hi)
-            advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
-            largest = largest_magnitude(inputs, held, n, largest)
+            largest = advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded, largest)
             if not within(largest, bound):
                 return False
         end_lanes(lanes, lo, hi, after)
@@ -263,11 +265,7 @@ def _list(spike: Floats, units: int, firing: Firing) -> bool:
     fired, counts, _ = firing
     some = False
     for s in range(spike.size // units):
-        row, into, count = spike[s * units : (s + 1) * units], fired[s], 0
-        for j in range(units):
-            # written in any case, and kept if it counts: without a branch, which spikes would make unforeseeable
-            into[count] = j
-            count += row[j] != 0
+        count, _ = events.list_row(spike, s * units, units, 0, np.float32(1), fired[s], np.uint64(0))
         counts[s] = count
         some |= count > 0
     return some
@@ -372,6 +370,7 @@ def backward(
     grad_trace: Floats | None = None,
     graded: bool = False,
     kind: Any = np.float64,
+    tiled: bool = False,
 ) -> Gradients:
     """Gradients of `forward`, recomputing its states from the inputs and the initial states.
 
@@ -391,6 +390,8 @@ def backward(
         (K, T, M) float32, units of 1.
     kind : dtype
         That of `Run.checkpoints`, of which there are none: the number type in which states were exact.
+    tiled : bool
+        Whether to multiply by R on matrix tiles (`ops.tiles`), where its numbers fit them; as accurate as without.
 
     Returns
     -------
@@ -408,9 +409,18 @@ def backward(
     if not isinstance(zero, np.float32):  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = surrogate_of(tau, scale, graded)
-    fed_back = Feedback(units, tuple(packed(part.matrix) for part in feedback), _numbers(feedback))
     given, grads, out = Given(x, state, graded), (grad_spike, grad_trace), Gradients(grad_x, grad_decay)
-    _backward(lanes // units, neuron, given, zero, surrogate, fed_back, grads, stride, out, align=1)
+
+    def run(pass_back: Any, pack: Any) -> bool:
+        rows = tuple(pack(part.matrix) for part in feedback)
+        if any(part is None for part in rows):
+            return False
+        fed_back = Feedback(units, rows, _numbers(feedback))
+        return bool(pass_back(lanes // units, neuron, given, zero, surrogate, fed_back, grads, stride, out, align=1))
+
+    if not (tiled and not any(part.uniform for part in feedback) and run(_backward_on_tiles, tiles.packed)):
+        grad_decay[:] = 0  # tiles may have refused a gradient half-way
+        run(_backward, packed)
     return out
 
 
@@ -420,13 +430,30 @@ class Kept(NamedTuple):
     states: Array  #: (S, K, width), the states before every so many steps
     back: Floats  #: (width,), the gradients to the spikes of a step
     edge: Floats  #: (ROWS * TILE,), for `runtime.gemm`
+    space: tiles.Room  #: for `ops.tiles`
 
 
 @kernel
 def _backward(
     begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
     grads: Any, stride: int, out: Any,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
+    return bool(_backward_of_samples(begin, end, neuron, given, zero, surrogate, feedback, grads, stride, out))
+
+
+@kernel_using(*amx.FEATURES)
+def _backward_on_tiles(
+    begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
+    grads: Any, stride: int, out: Any,
+) -> bool:  # fmt: skip
+    return bool(_backward_of_samples(begin, end, neuron, given, zero, surrogate, feedback, grads, stride, out))
+
+
+@scalar
+def _backward_of_samples(
+    begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
+    grads: Any, stride: int, out: Any,
+) -> bool:  # fmt: skip
     steps, count, width = given.x[0].shape[0], given.state.shape[0], _together(end - begin) * feedback.units
     lanes = room_for_lanes(neuron.decay, count, width, zero)
     walk = walk_of(neuron.decay, count, stride, width)
@@ -434,21 +461,23 @@ def _backward(
         np.full((-(-steps // stride), count, width), zero),
         np.empty(width, np.float32),
         np.empty(ROWS * TILE, np.float32),
+        tiles.room(feedback.units),
     )
-    _backward_lanes(begin, end, neuron, given, surrogate, feedback, grads, lanes, walk, kept, out)
+    return bool(_backward_lanes(begin, end, neuron, given, surrogate, feedback, grads, lanes, walk, kept, out))
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
     begin: int, end: int, neuron: Any, given: Given, surrogate: Surrogate, feedback: Feedback,
     grads: Any, lanes: Lanes, walk: Walk, keeps: Kept, out: Any,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
     x, state, _ = given
     units, rows, numbers = feedback
     held, decay = lanes
     decay_fraction, history, adjoint, gathered = walk
     trace, spike = history
-    kept, back, edge = keeps
+    kept, back, edge, space = keeps
+    good = True
     stride = spike.shape[0] - 1
     grad_spike, grad_trace = grads
     grad_x, grad_decay = out
@@ -466,7 +495,7 @@ def _backward_lanes(
             if (t + 1) % stride == 0:
                 # one step early: a section needs the trace of the step before it
                 _copied_all(held, kept[(t + 1) // stride])
-            advance(neuron, held, decay, parts(x, t, lo, hi), spike[1, :n], trace, 1, 0, False)
+            advance(neuron, held, decay, parts(x, t, lo, hi), spike[1, :n], trace, 1, 0, False, None)
         for section in range(kept.shape[0] - 1, -1, -1):
             first = section * stride
             last = min(first + stride, steps)
@@ -479,53 +508,26 @@ def _backward_lanes(
             for t in range(max(first - 1, 0), last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
                 row = t - first + 1
-                advance(neuron, held, decay, parts(x, t, lo, hi), spike[row, :n], trace, row, 0, False)
+                advance(neuron, held, decay, parts(x, t, lo, hi), spike[row, :n], trace, row, 0, False, None)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
                 copied(grad_spike[0 if single else t, lo:hi], back[:n])
                 if t < steps - 1:
                     for k in range(len(x)):
-                        _collect(grad_x[k][t + 1, lo:hi], units, rows[k], numbers[k], edge, back[:n])
+                        row = grad_x[k][t + 1, lo:hi]
+                        if rows[k].shape[0] > 0:
+                            good &= add_returned(row, units, rows[k], edge, space, back[:n])
+                        else:
+                            add_returned_uniform(row, units, numbers[k], back[:n])
                 arriving = Arriving(back[:n], grad_trace, t, lo)
                 leaving = Leaving(parts(grad_x, t, lo, hi), gathered)
                 at = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
                 advance_adjoint(neuron, at, surrogate)
             collect(gathered, n, grad_decay, lo)
+    return good
 
 
-@scalar
-def _collect(grad: Floats, units: int, rows: Array, numbers: Floats, edge: Floats, total: Floats) -> None:
-    """Add to `total`, for each unit, what comes back from all that it sends to."""
-    if rows.shape[0] > 0:
-        add_product(grad, units, rows, edge, total, units)
-    else:
-        _collect_uniform(grad, units, numbers, total)
-
-
-@scalar
-def _collect_uniform(grad: Floats, units: int, numbers: Floats, total: Floats) -> None:
-    """As `_collect`, where R is two numbers."""
-    own, others = numbers[0], numbers[1]
-    for lo in range(0, grad.size, units):
-        row, into = grad[lo : lo + units], total[lo : lo + units]
-        shared, more = others * np.float32(_sum(row)), own - others
-        for i in range(units):
-            into[i] += shared + more * row[i]
-
-
-@scalar
-def _sum(row: Floats) -> float:
-    """The sum in float64, in four chains of additions that do not wait for each other; their order is fixed."""
-    a = b = c = d = 0.0
-    whole = row.size // 4 * 4
-    for i in range(0, whole, 4):
-        a, b, c, d = a + row[i], b + row[i + 1], c + row[i + 2], d + row[i + 3]
-    for i in range(whole, row.size):
-        a += row[i]
-    return (a + b) + (c + d)
-
-
-def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats:
+def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats | None:
     """The gradient to R, following the spikes.
 
     Parameters
@@ -539,53 +541,15 @@ def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats:
 
     Returns
     -------
-    ndarray
-        (O, O) float32, C-contiguous, row o belonging to what unit o receives.
+    ndarray or None
+        (O, O) float32, C-contiguous, row o belonging to what unit o receives. None where events do not tell it: if
+        `grad` is not finite, or there are too many units.
     """
-    total = np.zeros((units, units), np.float32)
-    _gather(units, grad[1:].reshape(-1, units), spike[:-1].reshape(-1, units), total, align=16)
-    return time_first(total)
-
-
-@kernel
-def _gather(begin: int, end: int, grad: Floats, spike: Floats, total: Floats) -> None:
-    _gather_frames(
-        begin, end, grad, spike, np.empty((end - begin, FRAMES), np.int32), np.empty(end - begin, np.int64), total
-    )
-
-
-@scalar
-def _gather_frames(
-    begin: int, end: int, grad: Floats, spike: Floats, when: Array, counts: Integers, total: Floats
-) -> None:
-    n = end - begin
-    for first in range(0, len(spike), FRAMES):
-        counts[:] = 0
-        for frame in range(first, min(first + FRAMES, len(spike))):
-            row = spike[frame, begin:end]
-            for j in range(n):
-                when[j, counts[j]] = frame
-                counts[j] += row[j] != 0
-        for j in range(n):
-            whole = counts[j] // 8 * 8
-            for k in range(0, whole, 8):
-                _gather_eight(spike, begin + j, grad, when[j, k : k + 8], total[begin + j])
-            for k in range(whole, counts[j]):
-                size, row, into = spike[when[j, k], begin + j], grad[when[j, k]], total[begin + j]
-                for i in range(into.size):
-                    into[i] += size * row[i]
-
-
-@scalar
-def _gather_eight(spike: Floats, j: int, grad: Floats, when: Array, total: Floats) -> None:
-    a, b, c, d, e, f, g, h = when[0], when[1], when[2], when[3], when[4], when[5], when[6], when[7]
-    sa, sb, sc, sd = spike[a, j], spike[b, j], spike[c, j], spike[d, j]
-    se, sf, sg, sh = spike[e, j], spike[f, j], spike[g, j], spike[h, j]
-    ra, rb, rc, rd, re, rf, rg, rh = grad[a], grad[b], grad[c], grad[d], grad[e], grad[f], grad[g], grad[h]
-    for i in range(total.size):
-        total[i] += ((sa * ra[i] + sb * rb[i]) + (sc * rc[i] + sd * rd[i])) + (
-            (se * re[i] + sf * rf[i]) + (sg * rg[i] + sh * rh[i])
-        )
+    samples = max(len(grad) - 1, 0) * (grad.shape[1] // units)
+    if not events.fits(samples, units, 1):
+        return None
+    found = events.of_rows(spike[:-1].reshape(-1, units))
+    return events.weight_gradient(found, grad[1:].reshape(-1, units))
 
 
 def own_gradient(grad: Floats, spike: Floats) -> float:

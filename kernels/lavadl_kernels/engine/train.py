@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
 
 from lavadl_kernels.engine import _lane_functions
 from lavadl_kernels.engine._arguments import (
@@ -106,7 +105,8 @@ def advance(
     t: int,
     lo: int,
     graded: bool,
-) -> None:
+    largest: Any,
+) -> Any:
     """Take one time step of the lanes of a chunk.
 
     Parameters
@@ -127,14 +127,22 @@ def advance(
         The place in `trace`.
     graded : bool
         Whether a spike carries its value.
+    largest : int32 or None
+        The bits of the largest magnitude so far, in 1/4096; None where nobody asks.
+
+    Returns
+    -------
+    int32 or None
+        `largest` with the inputs of this step, and with its states before a spike acts on them if they are float32;
+        for states of other types a bound to the inputs is enough.  `within` compares it with a bound.
     """
-    _ADVANCE[type(neuron)](neuron, state, decay, x, spike, trace, t, lo, graded)
+    return _ADVANCE[type(neuron)](neuron, state, decay, x, spike, trace, t, lo, graded, largest)
 
 
 @overload(advance, jit_options=HELPER)
 def _advance(
-    neuron: Any, state: Any, decay: Any, x: Any, spike: Any, trace: Any, t: Any, lo: Any, graded: Any
-) -> Callable[..., None]:
+    neuron: Any, state: Any, decay: Any, x: Any, spike: Any, trace: Any, t: Any, lo: Any, graded: Any, largest: Any
+) -> Callable[..., Any]:
     return _ADVANCE[neuron.instance_class]
 
 
@@ -186,14 +194,15 @@ def forward(
     graded: bool = False,
     traces: bool = False,
     keep: bool = False,
+    later: int = 0,
 ) -> Run:
     """Run real inputs through neurons.
 
     Parameters
     ----------
     neuron : NamedTuple
-        Parameters of a family: ``decay`` (P, M) int64, or (P,) for all lanes, and its scalars, all integers
-        of 1/4096.
+        Parameters of a family: ``decay`` (P, M) int64, (P, C) where lane i is of channel ``i % C``, or (P,) for all
+        lanes, and its scalars, all integers of 1/4096.
     x : tuple of ndarray
         One or two (T, M) float32, units of 1.
     state : ndarray
@@ -204,6 +213,9 @@ def forward(
         Whether to return the values that the threshold was compared with.
     keep : bool
         Whether to return the checkpoints that `backward` would otherwise make itself.
+    later : int
+        Steps by which `Run.spike` is shifted, at least 0: no spike arrives in the first of them, and those of the last
+        of them are not returned.
 
     Returns
     -------
@@ -215,12 +227,13 @@ def forward(
         If an input is not finite or has no exact fixed-point value.
     """
     steps, lanes = x[0].shape
-    spike = empty((steps, lanes))
+    room = empty((steps + later, lanes))  # shifted by where the spikes are written
+    room[:later] = 0
+    spike = room[later:]
     trace = empty((len(state), steps, lanes)) if traces else None
-    checkpoints = empty((0, len(state), lanes))
     after = np.empty_like(state)
-
     given = Given(x, state, graded)
+    checkpoints: Array = after
 
     def run(bound: Any, zero: Any) -> bool:
         nonlocal checkpoints
@@ -235,13 +248,14 @@ def forward(
         return _forward(lanes, each, given, bound, zero, Written(spike, values, checkpoints, after))
 
     run_in_narrowest_type(run, neuron, x, state)
-    return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, checkpoints, x)
+    traced = np.empty((0, steps, lanes), np.float32) if trace is None else trace
+    return Run(room[:steps], traced, after, checkpoints, x)
 
 
 def run_in_narrowest_type(run: Callable[[Any, Any], bool], neuron: Any, x: tuple[Floats, ...], state: Integers) -> None:
     """Call ``run(bound, zero)`` with float32 states, which suffice for most networks, else with wider ones.
 
-    For float32 ``run`` returns whether every input and state stayed below `bound`, which `largest_magnitude` tells.
+    For float32 ``run`` returns whether every input and state stayed below `bound`, which `advance` tells.
 
     Parameters
     ----------
@@ -254,11 +268,18 @@ def run_in_narrowest_type(run: Callable[[Any, Any], bool], neuron: Any, x: tuple
     state : ndarray
         (K, M) int64, before the first step, 1/4096.
     """
-    # a threshold that is never reached is compared with, and needs no exact sum
-    numbers = [part for part in neuron if np.ndim(part) or part != NEVER]
-    small = all(np.abs(part).max(initial=0) < FLOAT32_BOUND for part in (state, *numbers))
-    if not (small and run(np.float32(FLOAT32_BOUND), np.float32(0))):
+    if not (all(_is_small(part) for part in (state, *neuron)) and run(np.float32(FLOAT32_BOUND), np.float32(0))):
         run_in_float64_or_int64(run, x, state, *bounds(neuron, state, x[0].shape[0]))
+
+
+def _is_small(part: Any) -> bool:
+    """Tell whether float32 states can be computed with a number, or with the numbers of an array."""
+    if isinstance(part, np.ndarray):
+        if part.size <= 16:  # a reduction takes 2 us, a list of so few 0.5
+            return all(-FLOAT32_BOUND < value < FLOAT32_BOUND for value in part.ravel().tolist())
+        return bool(part.max() < FLOAT32_BOUND and part.min() > -FLOAT32_BOUND)
+    # a threshold that is never reached is compared with, and needs no exact sum
+    return bool(abs(part) < FLOAT32_BOUND or part == NEVER)
 
 
 def per_lane(decay: Integers, lanes: int) -> Integers:
@@ -267,7 +288,7 @@ def per_lane(decay: Integers, lanes: int) -> Integers:
     Parameters
     ----------
     decay : ndarray
-        (P,) or (P, M) int64, 1/4096.
+        (P,), or as it is (P, M) or (P, C), int64, 1/4096.
     lanes : int
         M.
 
@@ -336,7 +357,8 @@ def fetch(decay: Integers, lo: int, hi: int, factor: float, held: Array) -> None
     Parameters
     ----------
     decay : ndarray
-        (P, M) or (P,) int64, 1/4096.
+        (P, M) or (P,) int64, 1/4096; of fewer columns, one for each channel where channels are innermost, lane i has
+        column ``i % columns``.
     lo, hi : int
         The lanes.
     factor : float
@@ -347,7 +369,7 @@ def fetch(decay: Integers, lo: int, hi: int, factor: float, held: Array) -> None
     if decay.ndim == 1:
         held[:] = decay * factor
     else:
-        held[:, : hi - lo] = decay[:, lo:hi] * factor
+        held[:, : hi - lo] = decay[:, np.arange(lo, hi) % decay.shape[1]] * factor
 
 
 @overload(fetch)
@@ -362,10 +384,20 @@ def _fetch(decay: Any, lo: Any, hi: Any, factor: Any, held: Any) -> Callable[...
 
     def each(decay: Any, lo: Any, hi: Any, factor: Any, held: Any) -> None:
         for k in range(decay.shape[0]):
-            for i in range(hi - lo):
-                held[k, i] = decay[k, lo + i] * factor
+            _repeat(decay[k], lo % decay.shape[1], factor, held[k, : hi - lo])
 
     return each
+
+
+@scalar
+def _repeat(values: Integers, first: int, factor: float, held: Array) -> None:
+    done = 0
+    while done < held.size:
+        n = min(values.size - first, held.size - done)
+        for i in range(n):
+            held[done + i] = values[first + i] * factor
+        done += n
+        first = 0
 
 
 @scalar
@@ -429,75 +461,16 @@ def _forward_lanes(
                             checkpoints[t // SEGMENT, k, lo + i] = held[k, i]
                 if not within(largest, bound):
                     return False
-            inputs = rows(x, t, lo, hi)
-            advance(neuron, held, decay, inputs, spike[t, lo:hi], trace, t, lo, graded)
-            largest = largest_magnitude(inputs, held, n, largest)  # now that they are in the cache
+            given_now = rows(x, t, lo, hi)
+            largest = advance(neuron, held, decay, given_now, spike[t, lo:hi], trace, t, lo, graded, largest)
         end_lanes(lanes, lo, hi, after)
     return within(largest, bound)
-
-
-def largest_magnitude(x: tuple[Floats, ...], state: Array, n: int, largest: Any) -> Any:
-    """The bits of the largest magnitude so far, in 1/4096: of inputs, and of states if they are float32.
-
-    For states of other types a bound to the inputs is enough.
-
-    Parameters
-    ----------
-    x : tuple of ndarray
-        (n,) float32 each, units of 1.
-    state : ndarray
-        (K, width) float32, float64 or int64, 1/4096.
-    n : int
-        Lanes that count.
-    largest : int
-        The bits so far.
-    """
-    values = [part * np.float32(4096) for part in x]
-    if state.dtype == np.float32:
-        values += [row[:n] for row in state]
-    return max(largest, *(magnitude(row) for row in values))
-
-
-@overload(largest_magnitude, jit_options=HELPER)
-def _largest_magnitude(x: Any, state: Any, n: Any, largest: Any) -> Callable[..., Any]:
-    single = state.dtype == types.float32
-
-    def look(x: Any, state: Any, n: Any, largest: Any) -> Any:
-        for k in range(len(x)):
-            bits = np.int32(magnitude(x[k]))  # a power of two leaves their order as it is
-            largest = np.int32(max(largest, np.float32(bits.view(np.float32) * np.float32(4096)).view(np.int32)))
-        if single:
-            for k in range(state.shape[0]):
-                largest = np.int32(max(largest, magnitude(state[k, :n])))
-        return largest
-
-    return look
 
 
 @scalar
 def within(bits: Any, bound: Any) -> bool:
     """Tell whether the float32 of these bits is less than `bound`."""
     return bool(np.int32(bits).view(np.float32) < bound)
-
-
-@scalar
-def magnitude(row: Floats) -> Any:
-    """The bits of the largest magnitude in a row of float32 numbers.
-
-    They are integers in the same order, with NaN above all others, so that one comparison catches it too; a maximum of
-    floats would lose it.
-
-    Parameters
-    ----------
-    row : ndarray
-        (n,) float32, of any unit.
-    """
-    prefer_512_bit()
-    largest = np.int32(0)
-    bits = row.view(np.int32)
-    for i in range(bits.size):
-        largest = max(largest, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
-    return largest
 
 
 def rows(parts: tuple[Floats, ...], t: int, lo: int, hi: int) -> tuple[Floats, ...]:
@@ -529,6 +502,7 @@ def backward(
     grad_trace: Floats | None = None,
     graded: bool = False,
     checkpoints: Array | None = None,
+    later: int = 0,
 ) -> Gradients:
     """Gradients of `forward`, recomputing its states from the inputs and the initial states.
 
@@ -546,6 +520,8 @@ def backward(
         (K, T, M) float32, units of 1.
     checkpoints : ndarray, optional
         (S, K, M), 1/4096: `Run.checkpoints` of a run with ``keep``.
+    later : int
+        Argument of `forward`: `grad_spike` is that of the shifted spikes.
 
     Returns
     -------
@@ -561,7 +537,7 @@ def backward(
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = surrogate_of(tau, scale, graded)
     out = Gradients(grad_x, grad_decay)
-    _backward(lanes, neuron, x, checkpoints, zero, surrogate, (grad_spike, grad_trace), out)
+    _backward(lanes, neuron, x, checkpoints, zero, surrogate, (grad_spike, grad_trace, later), out)
     return out
 
 
@@ -572,7 +548,8 @@ def _backward(
     count, width = checkpoints.shape[1], max(1, min(PART, end - begin))
     lanes = room_for_lanes(neuron.decay, count, width, zero)
     walk = walk_of(neuron.decay, count, SEGMENT, width)
-    _backward_lanes(begin, end, neuron, x, checkpoints, surrogate, grads, lanes, walk, out)
+    nothing = np.zeros(width, np.float32)
+    _backward_lanes(begin, end, neuron, x, checkpoints, surrogate, grads, nothing, lanes, walk, out)
 
 
 @jitable
@@ -601,13 +578,13 @@ def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
     begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, surrogate: Surrogate,
-    grads: Any, lanes: Lanes, walk: Walk, out: Any,
+    grads: Any, nothing: Floats, lanes: Lanes, walk: Walk, out: Any,
 ) -> None:  # fmt: skip
     grad_x, grad_decay = out
     held, decay = lanes
     decay_fraction, history, adjoint, gathered = walk
     trace, spike = history
-    grad_spike, grad_trace = grads
+    grad_spike, grad_trace, later = grads
     width, steps, single = held.shape[1], x[0].shape[0], grad_spike.shape[0] == 1
     for lo in range(begin, end, width):
         hi = min(lo + width, end)
@@ -625,10 +602,12 @@ def _backward_lanes(
             for t in range(first, last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
                 row = t - first + 1
-                advance(neuron, held, decay, rows(x, t, lo, hi), spike[row, :n], trace, row, 0, False)
+                advance(neuron, held, decay, rows(x, t, lo, hi), spike[row, :n], trace, row, 0, False, None)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
-                arriving = Arriving(grad_spike[0 if single else t, lo:hi], grad_trace, t, lo)
+                # the spike of a step arrives `later`, if at all
+                arrives = nothing[:n] if t + later >= steps else grad_spike[0 if single else t + later, lo:hi]
+                arriving = Arriving(arrives, grad_trace, t, lo)
                 leaving = Leaving(rows(grad_x, t, lo, hi), gathered)
                 at = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
                 advance_adjoint(neuron, at, surrogate)

@@ -301,6 +301,48 @@ def _write_numbers(bits: Any, base: Any, entry: Array, at: Any) -> Any:
             return following
 
 
+@scalar
+def list_row(flat: Array, here: int, length: int, base: int, common: Any, entry: Array, at: Any) -> tuple[Any, Any]:
+    """List the entries of a row that are not zero: their numbers, plus `base`, from entry[at] on.
+
+    Parameters
+    ----------
+    flat : ndarray
+        (S,) float32: the row is flat[here : here + length].
+    here, length, base : int
+        See `flat` and above.
+    common : float32
+        The value that entries are expected to have.
+    entry : ndarray
+        (E,) integers, with room for `STRETCH` numbers more than the row has entries.
+    at : uint64
+        The first place that is written.
+
+    Returns
+    -------
+    uint64, uint64
+        The place after the last number, and 0 if all entries listed have the value `common`.
+    """
+    other = np.uint64(0)
+    i = 0
+    # a stretch may reach into the next row, but not beyond the last
+    while i < length and here + i + STRETCH <= flat.size:
+        bits = nonzero(flat, here + i, common)
+        if length - i < STRETCH:
+            inside = (np.uint64(1) << np.uint64(length - i)) - np.uint64(1)
+            bits &= inside | inside << np.uint64(STRETCH)
+        other |= bits >> np.uint64(STRETCH)
+        at = _write_numbers(bits & np.uint64(0xFFFFFFFF), np.uint64(base + i), entry, at)
+        i += STRETCH
+    for k in range(i, length):
+        value = flat[here + k]
+        entry[at] = base + k
+        if value != 0:
+            at += np.uint64(1)
+            other |= np.uint64(value != common)
+    return at, other
+
+
 @kernel
 def _scan(
     begin: int,
@@ -324,23 +366,8 @@ def _scan(
         for part in range(together):
             row = first + part * lines
             if row < x.shape[0]:
-                here, base = row * length, part * length
-                i = 0
-                # a stretch may reach into the next row, but not beyond the last
-                while i < length and here + i + STRETCH <= flat.size:
-                    bits = nonzero(flat, here + i, common)
-                    if length - i < STRETCH:
-                        inside = (np.uint64(1) << np.uint64(length - i)) - np.uint64(1)
-                        bits &= inside | inside << np.uint64(STRETCH)
-                    other |= bits >> np.uint64(STRETCH)
-                    at = _write_numbers(bits & np.uint64(0xFFFFFFFF), np.uint64(base + i), entry, at)
-                    i += STRETCH
-                for k in range(i, length):
-                    value = flat[here + k]
-                    entry[at] = base + k
-                    if value != 0:
-                        at += np.uint64(1)
-                        other |= np.uint64(value != common)
+                at, apart = list_row(flat, row * length, length, part * length, common, entry, at)
+                other |= apart
         found[line] = at - np.uint64(where[line])
     return bool(other == 0)
 

@@ -1,8 +1,7 @@
 """Integer synapses, event-driven: weighted sums of the messages that are not zero.
 
-Weights are integers in 1/64, inputs integers (spikes 0 or 1, or graded), sums int64 in
-1/64, added up in 32 bits where those surely suffice.  Each step is independent, so steps run
-in parallel.  Sums are exact in any order.
+Weights are integers in 1/64, inputs integers (spikes 0 or 1, or graded), sums integers in 1/64, added up in 32 bits
+where those surely suffice.  Sums are exact in any order, and each is one thread's own.
 
 Axes are T, C, H, W; convolution is the cross-correlation of the deep-learning field.
 """
@@ -14,20 +13,43 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lavadl_kernels.runtime.array_types import Array, Integers
+from lavadl_kernels.runtime.array_types import Array
+from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.jit import kernel, scalar
 
 Pair = tuple[int, int]  #: height and width
 
+SPAN = 2048  #: sums that a dense synapse adds up at a time: 8 KB, which stay in the first-level cache
+#: sums of a convolution that are added up at a time: 128 KB, which stay in the second-level cache until they are
+#: transposed
+BAND = 1 << 15
+STRETCH = 32  #: inputs that are looked at together: most stretches hold no message
+TILE = 16  #: pixels and channels that are transposed together
 
-def _sum_type(x: Array, weight: Array, axes: int | tuple[int, ...]) -> type:
-    """The fastest type that holds every sum of `weight` over `axes` times values of `x`: int32 or int64."""
-    largest = max(int(x.max(initial=0)), -int(x.min(initial=0)))
-    reach = int(np.abs(weight).sum(axis=axes, dtype=np.int64).max(initial=0))
-    return np.int32 if largest * reach < 2**31 and largest < 2**31 else np.int64
+_SMALL = np.iinfo(np.int16)
 
 
-def dense(x: Array, weight: Array) -> Integers:
+def _magnitude(x: Array) -> int:
+    return max(int(x.max(initial=0)), -int(x.min(initial=0)))
+
+
+def _types(x: Array, weight: Array, axes: int | tuple[int, ...]) -> tuple[type, type]:
+    """The types of sums and of weights: 32 and 16 bits where every sum of `weight` over `axes` surely fits, else 64."""
+    largest, heaviest = _magnitude(x), _magnitude(weight)
+    reach = heaviest * int(np.prod([weight.shape[axis] for axis in np.atleast_1d(axes)]))
+    if largest * reach >= 2**31:  # the bound is coarse, and costs less than the exact one
+        reach = int(np.abs(weight).sum(axis=axes, dtype=np.int64).max(initial=0))
+    fits = largest * reach < 2**31 and largest < 2**31 and heaviest <= _SMALL.max
+    return (np.int32, np.int16) if fits else (np.int64, np.int64)
+
+
+def _messages(x: Array) -> Array:
+    """`x` in one of the types that kernels are compiled for, C-contiguous."""
+    kind = np.uint8 if x.dtype == np.bool_ else x.dtype
+    return np.ascontiguousarray(x, kind if kind in (np.uint8, np.int32) else np.int64)
+
+
+def dense(x: Array, weight: Array, narrow: bool = False, late: int = 0) -> Array:
     """Weighted sums of a dense synapse: z[t, o] = sum_i weight[o, i] x[t, i].
 
     Parameters
@@ -36,21 +58,48 @@ def dense(x: Array, weight: Array) -> Integers:
         (T, I) integers, messages in their own unit.
     weight : ndarray
         (O, I) integers, in 1/64.
+    narrow : bool
+        Whether sums may have 32 bits where all of them surely fit.
+    late : int
+        Rows by which sums come later than their messages; the first are 0, and the last messages count nowhere.
 
     Returns
     -------
     ndarray
-        (T, O) int64, in 1/64 of the messages' unit.
+        (T, O) int64, or int32 with `narrow`, in 1/64 of the messages' unit.
 
     Examples
     --------
     >>> dense(np.array([[1, 0, 1], [0, 0, 2]]), np.array([[64, 32, -64]])).tolist()
     [[0], [-128]]
     """
-    kind = _sum_type(x, weight, 1)
-    z = np.zeros((x.shape[0], weight.shape[0]), kind)
-    _dense(len(x), x, np.ascontiguousarray(weight.T, kind), z)
-    return z.astype(np.int64, copy=False)
+    kind, held = _types(x, weight, 1)
+    rows, outputs = len(x), len(weight)
+    events = _events(_messages(x[: max(rows - late, 0)]), kind)
+    table = empty(weight.shape[::-1], held)
+    _turn(outputs, np.asarray(weight, np.int64), table)
+    z = empty((rows, outputs), kind)
+    _dense(outputs, *events, table, min(late, rows), z)
+    return z if narrow else z.astype(np.int64, copy=False)
+
+
+class _Events(NamedTuple):
+    """The messages of each row that are not 0."""
+
+    start: Array  #: (T + 1,) int64: the first message of each row, and the end of the last's
+    entry: Array  #: (messages,) int32: the input
+    value: Array  #: (messages,) of the type of the sums; none where all messages are 1
+
+
+def _events(x: Array, kind: type) -> _Events:
+    found = np.zeros((len(x), 2), np.int64)
+    _count(len(x), x, found, align=1)
+    start = np.concatenate([[0], np.cumsum(found[:, 0])])
+    spikes = bool((found[:, 0] == found[:, 1]).all())
+    # room for what is written beyond the last
+    events = _Events(start, empty(int(start[-1]) + 1, np.int32), empty(0 if spikes else int(start[-1]) + 1, kind))
+    _list(len(x), x, *events)
+    return events
 
 
 def conv_size(size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> int:
@@ -64,8 +113,16 @@ def conv_transpose_size(size: int, kernel_size: int, stride: int, padding: int, 
 
 
 def conv(
-    x: Array, weight: Array, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1), groups: int = 1
-) -> Integers:
+    x: Array,
+    weight: Array,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+    size: Pair | None = None,
+    narrow: bool = False,
+    late: int = 0,
+) -> Array:
     """Convolution over H and W.
 
     Parameters
@@ -78,27 +135,38 @@ def conv(
         (height, width).
     groups : int
         Channels are split into this many independent groups.
+    size : tuple of int, optional
+        (H', W') of the result; by default that of all windows that lie within the padded input.
+    narrow, late
+        As `dense` takes them.
 
     Returns
     -------
     ndarray
-        (T, O, H', W') int64, in 1/64 of the messages' unit.
+        (T, O, H', W') int64, or int32 with `narrow`, in 1/64 of the messages' unit.
     """
-    meetings = _meetings(x.shape[2:], weight.shape[2:], (stride, padding, dilation), conv_size, _outputs)
-    vectors: Array = weight.transpose(1, 2, 3, 0).astype(_sum_type(x, weight, (1, 2, 3)))
-    return _windowed(x, vectors, meetings, groups)
+    kinds = _types(x, weight, (1, 2, 3))
+    axes = _axes(x.shape[2:], weight.shape[2:], (stride, padding, dilation), size, conv_size, _outputs)
+    return _windowed(x, weight.transpose(1, 2, 3, 0), axes, groups, kinds, narrow, late)
 
 
 def conv_transpose(
-    x: Array, weight: Array, stride: Pair = (1, 1), padding: Pair = (0, 0), dilation: Pair = (1, 1), groups: int = 1
-) -> Integers:
+    x: Array,
+    weight: Array,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
+    narrow: bool = False,
+    late: int = 0,
+) -> Array:
     """Transposed convolution over H and W.
 
     Parameters
     ----------
     weight : ndarray
         (C, O / groups, kh, kw) integers, in 1/64.
-    x, stride, padding, dilation, groups
+    x, stride, padding, dilation, groups, narrow, late
         As `conv` takes them: `x` is (T, C, H, W).
 
     Returns
@@ -107,64 +175,166 @@ def conv_transpose(
         As `conv` returns it.
     """
     channels, out, kh, kw = weight.shape
-    window = stride, padding, dilation
-    meetings = _meetings(x.shape[2:], (kh, kw), window, conv_transpose_size, _outputs_transposed)
+    kinds = _types(x, weight, (0, 2, 3))
+    axes = _axes(x.shape[2:], (kh, kw), (stride, padding, dilation), None, conv_transpose_size, _outputs_transposed)
     # each group's block of weights beside those of the others, as a convolution has them
     spread = weight.reshape(groups, channels // groups, out, kh, kw).transpose(1, 3, 4, 0, 2)
-    vectors: Array = spread.reshape(channels // groups, kh, kw, groups * out).astype(_sum_type(x, weight, (0, 2, 3)))
-    return _windowed(x, vectors, meetings, groups)
+    vectors = spread.reshape(channels // groups, kh, kw, groups * out)
+    return _windowed(x, vectors, axes, groups, kinds, narrow, late)
 
 
-class _Meetings(NamedTuple):
-    """The pairs of an output pixel and a tap of the kernel at which each input pixel meets them."""
+class _Axis(NamedTuple):
+    """The outputs along one axis that each input meets through the taps of the kernel."""
 
-    shape: Pair  #: of the output
-    ends: Array  #: (H * W + 1,) int64: the first pair of each input pixel, and the end of the last's
-    pixel: Array  #: (pairs,) int64: an output pixel
-    tap: Array  #: (pairs,) int64: a tap of the kernel
+    size: int  #: outputs
+    taps: Array  #: (taps,) int64: the taps, in an order in which outputs side by side have taps side by side
+    outputs: Array  #: (inputs, taps) int64, in that order, -1 for none
 
 
-def _meetings(
+def _axes(
     inputs: tuple[int, ...],
     taps: tuple[int, ...],
     window: tuple[Pair, Pair, Pair],
-    size: Callable[..., int],
-    outputs: Callable[..., Array],
-) -> _Meetings:
-    """The pairs for inputs (H, W) and a kernel (kh, kw), given the two functions of the kind of convolution."""
+    size: Pair | None,
+    length: Callable[..., int],
+    outputs: Callable[..., tuple[Array, Array]],
+) -> list[_Axis]:
+    """Both axes for inputs (H, W) and a kernel (kh, kw), given the two functions of the kind of convolution."""
     axes = list(zip(inputs, taps, *window, strict=True))
-    height, width = (size(*axis) for axis in axes)
-    rows, columns = (outputs(length, *axis) for length, axis in zip((height, width), axes, strict=True))
-    inside = (rows >= 0)[:, None, :, None] & (columns >= 0)[None, :, None, :]
-    h, w, p, q = np.nonzero(inside)
-    ends = np.concatenate([[0], np.cumsum(inside.sum(axis=(2, 3)).reshape(-1))])
-    return _Meetings((height, width), ends, rows[h, p] * width + columns[w, q], p * columns.shape[1] + q)
+    sizes = tuple(length(*axis) for axis in axes) if size is None else size
+    return [_Axis(out, *outputs(out, *axis)) for out, axis in zip(sizes, axes, strict=True)]
 
 
-def _outputs(out: int, size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> Array:
-    """(size, kernel_size): the output that each input contributes to through each tap along an axis, -1 for none."""
-    output = np.arange(size)[:, None] + padding - dilation * np.arange(kernel_size)
+def _outputs(out: int, size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> tuple[Array, Array]:
+    """The taps in order, and the outputs of an axis (size, kernel_size): see `_Axis`."""
+    # the taps that an input meets differ by multiples of the stride, and later taps meet earlier outputs
+    taps = np.array(sorted(range(kernel_size), key=lambda tap: (tap * dilation % stride, -tap)), np.int64)
+    output = np.arange(size)[:, None] + padding - dilation * taps
     inside = (output >= 0) & (output % stride == 0) & (output // stride < out)
-    return np.where(inside, output // stride, -1)
+    return taps, np.where(inside, output // stride, -1)
 
 
-def _outputs_transposed(out: int, size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> Array:
+def _outputs_transposed(
+    out: int, size: int, kernel_size: int, stride: int, padding: int, dilation: int
+) -> tuple[Array, Array]:
     """As `_outputs`, of a transposed convolution."""
-    output = np.arange(size)[:, None] * stride - padding + dilation * np.arange(kernel_size)
-    return np.where((output >= 0) & (output < out), output, -1)
+    taps = np.arange(kernel_size)
+    output = np.arange(size)[:, None] * stride - padding + dilation * taps
+    return taps, np.where((output >= 0) & (output < out), output, -1)
 
 
-def _windowed(x: Array, vectors: Array, meetings: _Meetings, groups: int) -> Integers:
+class _Runs(NamedTuple):
+    """Outputs and taps side by side that an input meets along an axis."""
+
+    end: Array  #: (inputs + 1,) int64: the first run of each input, and the end of the last's
+    output: Array  #: (runs,) int64: the first output
+    tap: Array  #: (runs,) int64: the first tap, in the order of the axis
+    length: Array  #: (runs,) int64
+
+
+def _runs(axis: _Axis, together: bool) -> _Runs:
+    """The runs of an axis, of length 1 unless `together`."""
+    source, tap = np.nonzero(axis.outputs >= 0)
+    output = axis.outputs[source, tap]
+    fresh = np.ones(len(source), np.bool_)
+    if together:
+        fresh[1:] = (np.diff(source) != 0) | (np.diff(tap) != 1) | (np.diff(output) != 1)
+    first = np.flatnonzero(fresh)
+    end = np.searchsorted(source[first], np.arange(len(axis.outputs) + 1))
+    return _Runs(end, output[first], tap[first], np.diff(np.append(first, len(source))))
+
+
+class _Bands(NamedTuple):
+    """Rows of outputs that are added up together, and the rows of inputs that meet them."""
+
+    height: int  #: rows of a band
+    first: Array  #: (bands,) int64: the first row of inputs
+    last: Array  #: (bands,) int64: the row behind the last
+
+
+def _bands(axis: _Axis, row: int) -> _Bands:
+    """The bands of an axis, for rows of outputs that hold `row` sums."""
+    height = max(1, min(axis.size, BAND // max(row, 1)))
+    count = -(-axis.size // height)
+    band = np.where(axis.outputs >= 0, axis.outputs // height, count)
+    first, last = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for number in range(count):
+        rows = np.flatnonzero((band == number).any(1))
+        if len(rows):
+            first[number], last[number] = rows[0], rows[-1] + 1
+    return _Bands(height, first, last)
+
+
+def _windowed(
+    x: Array, vectors: Array, axes: list[_Axis], groups: int, kinds: tuple[type, type], narrow: bool, late: int
+) -> Array:
     """Sums (T, O, \\*shape) of `x` (T, C, H, W) times `vectors` (C / groups, kh, kw, O) where they meet."""
-    steps, channels, height, width = x.shape
-    out = vectors.shape[3]
-    shape, *pairs = meetings
-    # channel last: the inner loop adds one weight vector to one pixel
-    z = np.zeros((steps, shape[0] * shape[1] * out), vectors.dtype)
-    pixels = np.ascontiguousarray(x).reshape(steps, channels, height * width)
-    flat = np.ascontiguousarray(vectors).reshape(vectors.shape[0], -1)
-    _scatter(steps, pixels, flat, *pairs, out, groups, z)
-    return np.ascontiguousarray(z.reshape(steps, *shape, out).transpose(0, 3, 1, 2), np.int64)
+    frames, out = len(x), vectors.shape[3]
+    down, across = axes
+    arranged: Array = np.ascontiguousarray(vectors[:, down.taps][:, :, across.taps], kinds[1])
+    messages = _messages(x[: max(frames - late, 0)])
+    # with several groups the channels of an output are not side by side in those of the next
+    runs, bands = _runs(across, groups == 1), _bands(down, across.size * out)
+    z = empty((frames, out, down.size * across.size), kinds[0])
+    z[:late] = 0
+    flat = arranged.reshape(*arranged.shape[:2], -1)
+    count = len(messages) * len(bands.first)
+    _scatter(count, messages, flat, down.outputs, runs, bands, groups, across.size, late, z, align=1)
+    z = z.reshape(frames, out, down.size, across.size)
+    return z if narrow else z.astype(np.int64, copy=False)
+
+
+@kernel
+def _turn(begin: int, end: int, weight: Array, table: Array) -> None:
+    """Write the transpose of some rows of `weight` (O, I) to `table` (I, O), in its type."""
+    for lo in range(begin, end, TILE):
+        hi = min(lo + TILE, end)
+        for i in range(weight.shape[1]):
+            row = table[i, lo:hi]
+            for o in range(row.size):
+                row[o] = weight[lo + o, i]
+
+
+@kernel
+def _count(begin: int, end: int, x: Array, found: Array) -> None:
+    """Count the messages of each row, and those that are 1."""
+    for t in range(begin, end):
+        found[t, 0], found[t, 1] = _counted(x[t])
+
+
+@scalar
+def _counted(row: Array) -> tuple[Any, Any]:
+    some, ones = np.int64(0), np.int64(0)
+    for i in range(row.size):
+        some += np.int64(row[i] != 0)
+        ones += np.int64(row[i] == 1)
+    return some, ones
+
+
+@kernel
+def _list(begin: int, end: int, x: Array, start: Array, entry: Array, value: Array) -> None:
+    """Write the messages of each row to their place."""
+    for t in range(begin, end):
+        row, at, last = x[t], start[t], start[t + 1]
+        for lo in range(0, row.size, STRETCH):
+            if at == last:
+                break
+            hi = min(lo + STRETCH, row.size)
+            if _any(row[lo:hi]):
+                for i in range(lo, hi):
+                    if row[i] != 0:
+                        entry[at] = i
+                        if value.size > 0:
+                            value[at] = row[i]
+                        at += 1
+
+
+@scalar
+def _any(row: Array) -> bool:
+    found = np.int64(0)
+    for i in range(row.size):
+        found |= np.int64(row[i])
+    return bool(found != 0)
 
 
 @scalar
@@ -179,12 +349,22 @@ def _add(row: Array, message: Any, vector: Array) -> None:
 
 
 @kernel
-def _dense(begin: int, end: int, x: Array, weight: Array, z: Array) -> None:
-    for t in range(begin, end):
-        row = z[t]
-        for i in range(x.shape[1]):
-            if x[t, i] != 0:
-                _add(row, np.int64(x[t, i]), weight[i])
+def _dense(begin: int, end: int, start: Array, entry: Array, value: Array, table: Array, late: int, z: Array) -> None:
+    for lo in range(begin, end, SPAN):
+        hi = min(lo + SPAN, end)
+        for t in range(len(z)):
+            row = z[t, lo:hi]
+            _clear(row)
+            if t >= late:
+                for e in range(start[t - late], start[t - late + 1]):
+                    message = np.int64(value[e]) if value.size > 0 else np.int64(1)
+                    _add(row, message, table[entry[e], lo:hi])
+
+
+@scalar
+def _clear(row: Array) -> None:
+    for i in range(row.size):
+        row[i] = 0
 
 
 @kernel
@@ -193,24 +373,64 @@ def _scatter(
     end: int,
     x: Array,
     weight: Array,
-    ends: Array,
-    pixel: Array,
-    tap: Array,
-    outputs: int,
+    rows: Array,
+    runs: _Runs,
+    bands: _Bands,
     groups: int,
+    width: int,
+    late: int,
     z: Array,
 ) -> None:
-    per_group, span = weight.shape[0], outputs // groups
-    for t in range(begin, end):
-        sums = z[t]
+    out, pixels = z.shape[1:]
+    count = len(bands.first)
+    sums = np.empty(bands.height * width * out, z.dtype)
+    for item in range(begin, end):
+        frame, number = item // count, item % count
+        first = number * bands.height * width
+        size = min(bands.height * width, pixels - first)
+        _clear(sums[: size * out])
         for c in range(x.shape[1]):
-            first, row = c // per_group * span, weight[c % per_group]
-            for i in range(x.shape[2]):
-                if x[t, c, i] != 0:
-                    message = np.int64(x[t, c, i])
-                    for k in range(ends[i], ends[i + 1]):
-                        to, of = pixel[k] * outputs + first, tap[k] * outputs + first
-                        _add(sums[to : to + span], message, row[of : of + span])
+            for h in range(bands.first[number], bands.last[number]):
+                _row(x[frame, c, h], c, weight, rows[h], number * bands.height, bands.height, runs, groups, width, sums)
+        _channels_first(sums, out, first, size, z[frame + late])
 
 
-_dense.work = _scatter.work = 16  # each message goes to many neurons, so that smaller inputs are worth a second thread
+@scalar
+def _row(
+    x: Array, c: int, weight: Array, rows: Array, top: int, height: int, runs: _Runs, groups: int, width: int,
+    sums: Array,
+) -> None:  # fmt: skip
+    """Add what a row of inputs of channel `c` sends to the rows of outputs from `top` on."""
+    end, output, tap, length = runs
+    per_group = weight.shape[0]
+    out = sums.size // (height * width)
+    span, vectors, channel = out // groups, weight[c % per_group], c // per_group * (out // groups)
+    for lo in range(0, x.size, STRETCH):
+        hi = min(lo + STRETCH, x.size)
+        if _any(x[lo:hi]):
+            for i in range(lo, hi):
+                if x[i] != 0:
+                    message = np.int64(x[i])
+                    for p in range(rows.size):
+                        row = rows[p] - top
+                        if 0 <= row < height:
+                            for k in range(end[i], end[i + 1]):
+                                to = (row * width + output[k]) * out + channel
+                                of = tap[k] * out + channel
+                                size = span * length[k]
+                                _add(sums[to : to + size], message, vectors[p, of : of + size])
+
+
+@scalar
+def _channels_first(sums: Array, out: int, first: int, size: int, z: Array) -> None:
+    """Write sums of `size` pixels, channel last, to the pixels from `first` on of `z` (O, pixels)."""
+    for lo in range(0, size, TILE):
+        hi = min(lo + TILE, size)
+        for o in range(out):
+            row = z[o, first + lo : first + hi]
+            for i in range(row.size):
+                row[i] = sums[(lo + i) * out + o]
+
+
+#: each message goes to many neurons, so that smaller inputs are worth a second thread
+_dense.work = _scatter.work = 16

@@ -11,17 +11,57 @@ from lavadl_kernels.runtime.buffers import empty, empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
 from lavadl_kernels.runtime.simd import SIDE, transpose_square
 
+SQUARES = (np.dtype(np.float32), np.dtype(np.uint8))  #: types that `transpose_square` takes
 TILE = 64  #: rows and columns of a tile: 16 KB of float32, which fit the L1 cache, in whole cache lines
 
 
 def time_first(x: Array) -> Array:
     """The transpose of `x` (M, T), of any dtype, as a contiguous (T, M) array."""
     y = empty(x.shape[::-1], x.dtype)
-    if x.dtype == np.float32 and x.flags.c_contiguous:
+    if x.dtype in SQUARES and x.flags.c_contiguous:
         _transpose_squares(x.shape[0], x, x.reshape(-1), y, y.reshape(-1))
     else:
         _transpose(x.shape[0], x, y)
     return y
+
+
+def time_last(x: Array) -> Array:
+    """The transpose of `x` (T, M), of any dtype, as a contiguous (M, T) array."""
+    x = np.ascontiguousarray(x)
+    if x.dtype == np.int32:  # its bits are moved, whatever they mean
+        return time_last(x.view(np.float32)).view(np.int32)
+    y = empty(x.shape[::-1], x.dtype)
+    if x.dtype in SQUARES:
+        _transpose_squares_back(x.shape[1], x, x.reshape(-1), y, y.reshape(-1))
+    else:
+        _transpose_back(x.shape[1], x, y)
+    return y
+
+
+@kernel
+def _transpose_squares_back(begin: int, end: int, x: Array, given: Array, y: Array, out: Array) -> None:
+    steps, lanes = x.shape
+    whole = end - (end - begin) % SIDE
+    for lo in range(begin, whole, SIDE):
+        for first in range(0, steps - SIDE + 1, SIDE):
+            transpose_square(given, first * lanes + lo, lanes, out, lo * steps + first, steps)
+        _transpose_tile_back(lo, lo + SIDE, steps - steps % SIDE, steps, x, y)
+    _transpose_tile_back(whole, end, 0, steps, x, y)
+
+
+@kernel
+def _transpose_back(begin: int, end: int, x: Array, y: Array) -> None:
+    for lo in range(begin, end, SIDE):
+        for first in range(0, x.shape[0], TILE):
+            _transpose_tile_back(lo, min(lo + SIDE, end), first, min(first + TILE, x.shape[0]), x, y)
+
+
+@scalar
+def _transpose_tile_back(begin: int, end: int, first: int, last: int, x: Array, y: Array) -> None:
+    for i in range(begin, end):
+        row = y[i, first:last]
+        for t in range(last - first):
+            row[t] = x[first + t, i]
 
 
 @kernel

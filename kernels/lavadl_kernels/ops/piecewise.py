@@ -13,10 +13,11 @@ Arrays are flat: one value per element, in any order.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lavadl_kernels.ops.weights import Grid
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
@@ -74,6 +75,126 @@ def backward(x: Array, z: Array, factors: Array, outside: float, grad: Array) ->
     out = empty_like(x)
     _backward(x.size, x, z, factors, np.float32(outside), grad, out)
     return out
+
+
+class Scaled(NamedTuple):
+    """The argument x of f as a function of an input u: (round(u / step) * step * gain + offset) * factor, float32.
+
+    The rounded number is brought to the bounds of the grid, and is the only one that is.
+    """
+
+    grid: Grid
+    gain: Any
+    offset: Any
+    factor: Any
+
+
+def forward_scaled(u: Array, scaled: Scaled, z: Array, a: Array, slopes: Array) -> Array:
+    """The values f(x(u)).
+
+    Parameters
+    ----------
+    u : ndarray
+        (M,) float32.
+    scaled : Scaled
+        x of u.
+    z, a, slopes : ndarray
+        As for `forward`.
+
+    Returns
+    -------
+    ndarray
+        (M,) float32.
+    """
+    y = empty_like(u)
+    _forward_scaled(u.size, u, scaled, z, a, slopes, y)
+    return y
+
+
+def backward_scaled(u: Array, scaled: Scaled, z: Array, factors: Array, outside: float, grad: Array) -> Array:
+    """Gradients to gain and offset of `scaled`.
+
+    Parameters
+    ----------
+    u, scaled
+        As for `forward_scaled`.
+    z, factors, outside
+        As for `backward`.
+    grad : ndarray
+        (M,) float32, the gradient to the values.
+
+    Returns
+    -------
+    ndarray
+        (2,) float64: to the gain and to the offset.
+    """
+    sums = np.empty((-(-u.size // CHUNK), 2), np.float32)
+    _backward_scaled(len(sums), u, scaled, z, factors, np.float32(outside), grad, sums, align=1)
+    total: Array = sums.sum(axis=0, dtype=np.float64)
+    return total
+
+
+@kernel
+def _forward_scaled(
+    begin: int, end: int, u: Array, scaled: Scaled, z: Array, a: Array, slopes: Array, y: Array
+) -> None:
+    scratch = np.empty(CHUNK, np.float32)
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        row, out = scratch[: hi - lo], y[lo:hi]
+        _rounded(u[lo:hi], scaled.grid, row)
+        _scale(scaled.gain, scaled.offset, scaled.factor, row)
+        _begin(row, z[0], out)
+        for i in range(slopes.size):
+            _piece(row, z[i], a[i], slopes[i], out)
+        _piece(row, z[-1], a[-1], np.float32(0), out)
+
+
+@kernel
+def _backward_scaled(
+    begin: int, end: int, u: Array, scaled: Scaled, z: Array, factors: Array, outside: Any, grad: Array, sums: Array
+) -> None:
+    scratch = np.empty((2, CHUNK), np.float32)
+    for chunk in range(begin, end):
+        lo, hi = chunk * CHUNK, min(chunk * CHUNK + CHUNK, u.size)
+        row, to = scratch[0, : hi - lo], scratch[1, : hi - lo]
+        _rounded(u[lo:hi], scaled.grid, row)
+        _scale(scaled.gain, scaled.offset, scaled.factor, row)
+        to[:] = outside
+        for i in range(factors.size):
+            _factor(row, z[i], factors[i], to)
+        _factor(row, z[-1], outside, to)
+        _multiply(grad[lo:hi], to)
+        _rounded(u[lo:hi], scaled.grid, row)
+        _multiply(to, row)
+        sums[chunk, 0] = _sum(row) * scaled.factor
+        sums[chunk, 1] = _sum(to) * scaled.factor
+
+
+@scalar
+def _rounded(u: Array, grid: Grid, out: Array) -> None:
+    for j in range(u.size):
+        value = np.rint(u[j] * grid.inverse) * grid.step
+        value = grid.low if value < grid.low else value
+        out[j] = grid.high if value > grid.high else value
+
+
+@scalar
+def _scale(gain: Any, offset: Any, factor: Any, out: Array) -> None:
+    for j in range(out.size):
+        out[j] = (out[j] * gain + offset) * factor
+
+
+@scalar
+def _sum(x: Array) -> Any:
+    """The sum of `x`, which is overwritten: by halves, which are loops that vectorise, and round less than one sum."""
+    left = x.size
+    while left > 1:
+        half = (left + 1) // 2
+        for j in range(left - half):
+            x[j] += x[half + j]
+        left = half
+    return x[0]
 
 
 @kernel

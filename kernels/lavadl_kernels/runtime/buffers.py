@@ -3,6 +3,9 @@
 The first touch of a fresh page is a page fault, and costs more than a kernel that fills the page.  Results of `LARGE`
 bytes and more therefore take a buffer that an earlier result of about the size has given back.  An array gives its
 buffer back when neither it nor a view of it is left, a torch tensor over its memory included.
+
+The pool keeps what the program needs: results and unused memory together take little more than results lately took at
+one time, and no buffer is kept that was not used for a while.
 """
 
 from __future__ import annotations
@@ -19,9 +22,12 @@ from numpy.typing import DTypeLike, NDArray
 #: Bytes (1 MB) from which a result comes from the pool. Smaller ones come from glibc, which keeps their memory in the
 #: process: see below.
 LARGE = 1 << 20
-#: Bytes (512 MB) that the pool keeps at most while nothing uses them. A training step that takes more meets fresh pages
-#: again: that of 256 CUBA neurons over 5000 steps and 16 samples takes 678 MB.
-KEEP = 1 << 29
+#: Results from the pool over which "lately" extends, twice as many at most: a training step takes tens to hundreds.
+WINDOW = 1024
+#: Bytes (16 MB) of unused memory that the pool keeps in any case: results of several sizes may follow one another.
+FLOOR = 1 << 24
+#: Bytes of unused memory that the pool keeps at most, a quarter of the machine's: other allocators need theirs.
+CEILING = max(FLOOR, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
 ALIGN = 64  #: arrays begin at a multiple of this many bytes, where a cache line does
 
 # glibc, which torch's own tensors come from, maps a large block by itself and returns it to the system as soon as it is
@@ -33,8 +39,28 @@ np.empty((1 << 25) - (1 << 14), np.uint8)
 #: Buffers just given back. Their last array may die at any moment, in a garbage collection while this very thread
 #: looks through `_free` too: a deque takes them without the lock.
 _given: deque[NDArray[np.uint8]] = deque()
-_free: list[NDArray[np.uint8]] = []  # the one given back last is at the end: its pages are the likeliest to be cached
-_kept = 0
+#: Unused buffers, and the number of results when each was given back. The last one is at the end: its pages are the
+#: likeliest to be cached.
+_free: list[tuple[NDArray[np.uint8], int]] = []
+
+
+class _Use:
+    """The bytes in and out of the pool."""
+
+    kept = 0  #: in `_free`
+    lent = 0  #: in buffers that arrays look at
+    results = 0  #: number of them so far
+    peak = 0  #: the largest `lent` of this window of results
+    before = 0  #: the largest `lent` of the window before
+
+    @property
+    def limit(self) -> int:
+        """The bytes that may be kept: of what was lent at one time and an eighth more, those that are not lent now."""
+        most = max(self.peak, self.before)
+        return min(max(most + most // 8 - self.lent, FLOOR), CEILING)
+
+
+_use = _Use()
 _lock = Lock()
 
 
@@ -59,26 +85,36 @@ def _give_back(block: NDArray[np.uint8]) -> None:
 
 
 def _put_away() -> None:
-    """Move what was given back to the pool, which then shrinks to `KEEP`; the caller holds the lock."""
-    global _kept
+    """Move what was given back to the pool, which then drops what is too old or too much; the caller holds the lock."""
     while _given:
         block = _given.popleft()
-        _free.append(block)
-        _kept += block.size
-    while _kept > KEEP:
-        _kept -= _free.pop(0).size
+        _free.append((block, _use.results))
+        _use.kept += block.size
+        _use.lent -= block.size
+    while _free and (_use.kept > _use.limit or _free[0][1] < _use.results - 2 * WINDOW):
+        _use.kept -= _free.pop(0)[0].size
 
 
 def _take(size: int) -> NDArray[np.uint8]:
     """A buffer of `size` bytes, or up to an eighth more."""
-    global _kept
     with _lock:
         _put_away()
-        for index in range(len(_free) - 1, -1, -1):
-            if size <= _free[index].size <= size + size // 8:
-                block = _free.pop(index)
-                _kept -= block.size
-                return block
+        block = _found(size)
+        _use.lent += block.size
+        _use.results += 1
+        if _use.results % WINDOW == 0:
+            _use.before, _use.peak = _use.peak, 0
+        _use.peak = max(_use.peak, _use.lent)
+    return block
+
+
+def _found(size: int) -> NDArray[np.uint8]:
+    """An unused buffer, taken out of the pool, or a fresh one."""
+    for index in range(len(_free) - 1, -1, -1):
+        if size <= _free[index][0].size <= size + size // 8:
+            block, _ = _free.pop(index)
+            _use.kept -= block.size
+            return block
     return np.empty(size, np.uint8)
 
 

@@ -19,6 +19,7 @@ import re
 import secrets
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,9 +184,11 @@ class KernelCache(caching.FunctionCache):
         The Python function.
     stamp
         The state of the sources that its code was compiled from, beside the function itself.
+    features : sequence of str
+        Features of this processor with which shipped code is not run, see `jit.Kernel`.
     """
 
-    def __init__(self, function: Any, stamp: Any) -> None:
+    def __init__(self, function: Any, stamp: Any, features: Sequence[str] = ()) -> None:
         code = function.__code__
         source = Path(code.co_filename)
         python = f"py{sys.version_info[0]}{sys.version_info[1]}{sys.abiflags}"
@@ -195,6 +198,7 @@ class KernelCache(caching.FunctionCache):
         self._py_func, self._impl = function, _Results(source, code.co_firstlineno)
         self._name = re.sub("[<>]", "", name)
         self._stamp = stamp
+        self._features = features
         self.enable()
 
     @property
@@ -217,7 +221,7 @@ class KernelCache(caching.FunctionCache):
         They were written by a process that Numba's settings made compile for the level.
         """
         level = processor.level()
-        if level is None:
+        if level is None or any(map(processor.has, self._features)):
             return None
         triple, *_ = codegen.magic_tuple()
         folder = CacheFolders((shipped(self._package) / level,), None)
@@ -306,8 +310,8 @@ class _Source:
         self._py_file = file
 
 
-def keep_on_disk(compiled: Any, stamp: Any) -> None:
-    """Keep what is compiled of a function on disk, valid for as long as `stamp` stays the same."""
+def keep_on_disk(compiled: Any, stamp: Any, features: Sequence[str] = ()) -> None:
+    """Keep what is compiled of a function on disk, valid for as long as `stamp` stays the same, as `KernelCache`."""
     # without compilation there is nothing to keep
     if not numba.config.DISABLE_JIT:
-        compiled._cache = KernelCache(compiled.py_func, stamp)
+        compiled._cache = KernelCache(compiled.py_func, stamp, features)

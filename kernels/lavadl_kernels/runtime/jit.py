@@ -184,6 +184,9 @@ class Kernel:
     ----------
     function : callable
         It handles the items from `lo` to `hi`, and returns False where something is wrong with one of them.
+    features : sequence of str
+        Features of processors, by LLVM's names, with which its code is another one.  Where the processor has them, the
+        code that a package comes with is not run: it was compiled for processors of a level, which need not have them.
 
     Notes
     -----
@@ -193,12 +196,13 @@ class Kernel:
 
     work = 1  #: how much an element of the largest array has to do, about, next to one of a neuron's training
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], features: Sequence[str] = ()) -> None:
+        self.features = features
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.python = function
         self.compiled: Any = numba.njit(**OPTIONS)(function)
-        _cache.keep_on_disk(self.compiled, _STAMP)
+        _cache.keep_on_disk(self.compiled, _STAMP, features)
         name = f"{function.__module__}.{function.__qualname__}"
         NOTICE.watch(self.compiled, f"{function.__module__.rpartition('.')[-1]}.{function.__name__}")
         self._launch: Any = numba.njit(**OPTIONS)(_openmp.launcher(name, self.compiled))
@@ -235,3 +239,8 @@ class Kernel:
 
 
 kernel = Kernel
+
+
+def kernel_using(*features: str) -> Callable[[Callable[..., Any]], Kernel]:
+    """Decorate a kernel whose code is another one where the processor has `features`, see `Kernel`."""
+    return partial(Kernel, features=features)

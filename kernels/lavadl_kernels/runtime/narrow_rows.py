@@ -16,20 +16,12 @@ from numba import types
 
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.extending import intrinsic, overload
-from lavadl_kernels.runtime.jit import scalar
 from lavadl_kernels.runtime.simd import _pointers, _vector_at
 
 NARROW = 16  #: entries of a row: a cache line of floats
-LINE = 64  #: bytes of a cache line: rows that begin at one are read in half the time
 TOGETHER = 4  #: sums that run beside each other: an addition takes 3 or 4 cycles, and one or two begin in each
 
 _INTP = ir.IntType(64)
-
-
-@scalar
-def before_line(x: Array) -> Any:
-    """The number of entries of a 1-D array before the first that begins a cache line."""
-    return -(x.ctypes.data // x.itemsize) % (LINE // x.itemsize)
 
 
 def add_narrow_rows(table: Array, index: Array, first: Any, last: Any, out: Array, at: Any) -> None:

@@ -49,6 +49,13 @@ class Rates:
         """The drive (N, ..., 1) of a mean weighted input `z`, (N, ..., 1); norms gather their mean if `gather`."""
         return normed(neuron.norm, z, gather)
 
+    def factors(self, neuron: Any) -> tuple[Tensor | None, ...] | None:
+        """The factors, (1,) or (C,), of the parts of a weighted input whose sum is the drive; None stands for 1.
+
+        None instead of the factors where the drive is something else, as behind a norm.
+        """
+        return (None,) if neuron.norm is None else None
+
     def input_drive(self, neuron: Any, z: Tensor, gather: bool) -> Tensor:
         """The drive (N, ..., 1) of an input block's neurons, for the mean of its input, (N, ..., 1)."""
         return self.drive(neuron, z, gather)
@@ -67,9 +74,19 @@ class Resonant(Rates):
     def drive(self, neuron: Any, z: Any, gather: bool) -> Tensor:
         """The imaginary part of the input, two tensors (N, ..., 1), times the factor."""
         real, imag = (normed(norm, x, gather) for norm, x in zip((neuron.real_norm, neuron.imag_norm), z, strict=True))
-        decays = (neuron.applied_decay(name).detach() / neuron.p_scale for name in ("cos_decay", "sin_decay"))
-        factor = self.weights(torch.complex(*decays))
+        factor = self._factor(neuron)
         return per_channel(factor.real, imag) * imag + per_channel(factor.imag, real) * real
+
+    def _factor(self, neuron: Any) -> Tensor:
+        decays = (neuron.applied_decay(name).detach() / neuron.p_scale for name in ("cos_decay", "sin_decay"))
+        return self.weights(torch.complex(*decays))
+
+    def factors(self, neuron: Any) -> tuple[Tensor | None, ...] | None:
+        """Of the real part the factor's imaginary part, and of the imaginary part its real one."""
+        if neuron.real_norm is not None or neuron.imag_norm is not None:
+            return None
+        factor = self._factor(neuron)
+        return factor.imag, factor.real
 
     def input_drive(self, neuron: Any, z: Tensor, gather: bool) -> Tensor:
         """The drive of a real input, (N, ..., 1)."""

@@ -103,6 +103,10 @@ class AbstractBlock(SpikingBlock):
         self.f.fit()
         self.f.soft_clear()
 
+    def _at_once(self, x: Tensor) -> Tensor | None:
+        """The rates for `x`, (N, ..., 1), of all parts in one function, where there is one."""
+        return None
+
     def _sampled(self, x: Tensor) -> Output:
         """Spikes, of which the rates are kept as samples."""
         neuron: Any = self.neuron
@@ -119,7 +123,13 @@ class AbstractBlock(SpikingBlock):
     def _rate(self, x: Tensor) -> Output:
         """Rates by the curve."""
         neuron: Any = self.neuron
-        z = self._weighted(self._arriving(x))
+        arriving = self._arriving(x)
+        at_once = self._at_once(arriving)
+        if at_once is not None:
+            if self.shape != at_once.shape[1:-1]:
+                self.shape = at_once.shape[1:-1]
+            return self._counted(at_once)
+        z = self._weighted(arriving)
         neuron.observe(z[0] if isinstance(z, tuple) else z)
         rates = neuron.dropped(self.f(self._drive(z, gather=True)))
         self.shape = rates.shape[1:-1]

@@ -9,6 +9,7 @@ from torch import Tensor
 from lavadl_ref import exchange
 from lavadl_ref._assigned import Guarded, Refused
 from lavadl_ref.bootstrap.ann_sampler import AnnSampler
+from lavadl_ref.bootstrap.block import _fused
 from lavadl_ref.bootstrap.block._rates import mean
 from lavadl_ref.bootstrap.block.base import AbstractBlock
 from lavadl_ref.bootstrap.routine import Mode
@@ -34,6 +35,9 @@ class Input(AbstractBlock, synaptic.AbstractInput):
     def _arriving(self, x: Tensor) -> Tensor:
         return x
 
+    def _at_once(self, x: Tensor) -> Tensor | None:
+        return _fused.input_rates(self, x)
+
     def _drive(self, z: Any, gather: bool) -> Tensor:
         return self.rates.input_drive(self.neuron, mean(z), gather)
 
@@ -47,6 +51,9 @@ class Input(AbstractBlock, synaptic.AbstractInput):
 
 class Dense(AbstractBlock, synaptic.AbstractDense):
     """Fully connected neurons, as `slayer.block.cuba.Dense`; arguments as there."""
+
+    def _at_once(self, x: Tensor) -> Tensor | None:
+        return _fused.rates(self, x)
 
 
 class Conv(AbstractBlock, synaptic.AbstractConv):
@@ -74,7 +81,8 @@ class Affine(AbstractBlock, synaptic.AbstractAffine):
 
     def forward(self, x: Tensor, mode: Mode = Mode.ANN) -> Output:
         """Sums (N, out, T) of spikes or rates `x`, (N, ..., T)."""
-        z = self._summed(x)
+        z = None if mode is Mode.SNN or mode is Mode.SAMPLE else _fused.sums(self, x)
+        z = self._summed(x) if z is None else z
         z = self.rates.sums(self.neuron, z) if mode in (Mode.SNN, Mode.SAMPLE) else self.rates.values(z)
         self.shape = z.shape[1:-1]
         return self._counted(z)

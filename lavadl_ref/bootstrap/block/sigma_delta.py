@@ -52,6 +52,9 @@ class SigmaDeltaRates(Rates):
             drive = drive + per_channel(neuron.quantised_bias, drive)
         return drive
 
+    def factors(self, neuron: Any) -> None:
+        """None: the activation is no curve of a sum."""
+
     def input_drive(self, neuron: Any, z: Tensor, gather: bool) -> Tensor:
         """The input, (N, ..., 1)."""
         return z

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import lavadl_kernels
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lavadl_ref.slayer._bridge.centred import Centre, Norm
 from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._bridge.openmp import of_torch
 from lavadl_ref.slayer._overflow import explanation
@@ -36,12 +38,42 @@ from lavadl_ref.slayer._overflow import explanation
 #: memory of this size is not returned to the system, so that nothing is gained by keeping it.
 FEW = 1 << 13
 
+#: Layouts that are remembered: a network has few shapes, and to work one out takes longer than to look it up.
+_REMEMBERED = 512
+
 _jit.set_team(of_torch())
 
 
 def follow_torch() -> None:
     """Run the kernels that follow on as many threads as torch."""
     lavadl_kernels.set_num_threads(torch.get_num_threads())
+
+
+@lru_cache(_REMEMBERED)
+def _in_order(shape: tuple[int, ...], strides: tuple[int, ...], order: tuple[int, ...]) -> bool:
+    """Tell whether a tensor, its axes permuted to `order`, is contiguous."""
+    expected = 1
+    for axis in reversed(order):
+        if shape[axis] != 1 and strides[axis] != expected:
+            return 0 in shape
+        expected *= shape[axis]
+    return True
+
+
+@lru_cache(_REMEMBERED)
+def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    """The permutation that undoes `order`."""
+    return tuple(order.index(axis) for axis in range(len(order)))
+
+
+@lru_cache(_REMEMBERED)
+def _layout(shape: tuple[int, ...], strides: tuple[int, ...]) -> Layout:
+    last = len(shape) - 1
+    layout = Layout.channels_last(shape)
+    channels_first = (last, *range(last))
+    if not _in_order(shape, strides, layout.order) and _in_order(shape, strides, channels_first):
+        return Layout(tuple(shape), channels_first)
+    return layout
 
 
 class Layout(NamedTuple):
@@ -68,6 +100,11 @@ class Layout(NamedTuple):
         return self.shape[:-1]
 
     @property
+    def beside(self) -> int:
+        """Number of lanes of one channel that are beside each other."""
+        return math.prod([self.shape[axis] for axis in self.order[self.order.index(1) + 1 :]])
+
+    @property
     def neurons(self) -> int:
         """Number of lanes, M."""
         return math.prod(self.shape[:-1])
@@ -76,7 +113,7 @@ class Layout(NamedTuple):
         """A (T, M) array as a tensor of the logical shape, sharing its memory."""
         memory = lanes.reshape([self.shape[i] for i in self.order])
         # permuted before torch sees it: torch forbids changing a view that a custom function returns
-        return torch.from_numpy(memory.transpose([self.order.index(i) for i in range(len(self.order))]))
+        return torch.from_numpy(memory.transpose(_inverse(self.order)))
 
     def gradient(self, lanes: NDArray[np.float32], contiguous: bool) -> Tensor:
         """A (T, M) array as the gradient of a tensor, with time innermost if that is `contiguous`.
@@ -96,14 +133,17 @@ class Layout(NamedTuple):
 
     def is_view(self, x: Tensor) -> bool:
         """Tell whether `lanes` of `x` would be a view of its memory and not a copy."""
-        return x.permute(self.order).is_contiguous()
+        return _in_order(x.shape, x.stride(), self.order)
 
     def lanes(self, x: Tensor) -> NDArray[np.float32]:
         """A tensor of the logical shape as a (T, M) array, copied only if its memory is ordered otherwise."""
         x = x.detach()
-        memory = x.permute(self.order)
         steps, lanes = self.shape[-1], self.neurons
-        if not memory.is_contiguous() and x.is_contiguous() and self._plain and x.numel() >= FEW:
+        if self.is_view(x):
+            seen: NDArray[np.float32] = x.numpy().transpose(self.order).reshape(steps, lanes)
+            return seen
+        memory = x.permute(self.order)
+        if x.is_contiguous() and self._plain and x.numel() >= FEW:
             turned: NDArray[np.float32] = transposed(x.view(lanes, steps).numpy())
             return turned
         return memory.contiguous().view(steps, lanes).numpy()
@@ -140,7 +180,7 @@ class Layout(NamedTuple):
         order = self.order[1:]
         full = lanes.reshape([self.shape[i] for i in order])
         if size == 1:
-            return torch.tensor([full.sum()], dtype=torch.float32)
+            return torch.from_numpy(np.array([full.sum()], np.float32))
         axes = tuple(i for i in range(full.ndim) if i != order.index(1))
         return torch.from_numpy(full.sum(axis=axes).astype(np.float32))
 
@@ -174,16 +214,11 @@ def layout_of(x: Tensor, what: str = "neuron input") -> Layout:
         raise TypeError(f"{what} must be float32, got {x.dtype}")
     if x.ndim < 3:
         raise ValueError(f"{what} must have shape (N, C, T) or (N, C, ..., T), got {tuple(x.shape)}")
-    last = x.ndim - 1
-    layout = Layout.channels_last(x.shape)
-    channels_first = (last, *range(last))
-    if not x.permute(layout.order).is_contiguous() and x.permute(channels_first).is_contiguous():
-        return Layout(tuple(x.shape), channels_first)
-    return layout
+    return _layout(x.shape, x.stride())
 
 
 class Setting(NamedTuple):
-    """The arguments of `Neurons` besides tensors."""
+    """The arguments of `neurons` besides tensors."""
 
     family: Family
     constants: tuple[int, ...]  #: the scalars of its parameters, 1/4096
@@ -195,49 +230,100 @@ class Setting(NamedTuple):
     after: bool = True  #: whether to return the states after the last step
     keep: bool = True  #: whether gradients may be asked for; a function cannot see that they are switched off
     layout: Layout | None = None  #: of the inputs, where it was asked for before
+    later: int = 0  #: steps by which spikes are shifted
+    #: whose batch mean is subtracted behind the first integrator, in place of the bias, and its integers per unit
+    norm: tuple[Norm, int] | None = None
+    rows: tuple[NDArray[np.int64], ...] = ()  #: of the family's parameters, (1,) or (C,) each
+
+
+class _Walk(NamedTuple):
+    """A walk of neurons, with what backward needs of it."""
+
+    setting: Setting
+    layout: Layout
+    neuron: Any  #: the parameters of the layer
+    initial: NDArray[np.int64]
+    run: dynamics.Run
+    centre: Centre | None
+
+    def results(self) -> tuple[Tensor, ...]:
+        """Spikes, traces if wanted, and the states after the last step if wanted."""
+        logical, run = self.layout.logical, self.run
+        traces = [logical(trace) for trace in run.trace] if self.setting.traces else []
+        after = [self.layout.logical_state(state) for state in run.state] if self.setting.after else []
+        return logical(run.spike), *traces, *after
+
+
+def _walked(
+    setting: Setting, states: tuple[Tensor | int, ...], inputs: tuple[Tensor, ...], keep: bool, slopes: bool
+) -> _Walk:
+    follow_torch()
+    layout = layout_of(inputs[0]) if setting.layout is None else setting.layout
+    initial = started(states, layout)
+    x = tuple([layout.lanes(part) for part in inputs])
+    rows, centre = setting.rows, None
+    if setting.norm is not None:
+        decay = stacked(rows[:1], layout)
+        centre = Centre(*setting.norm, layout.shape[1], layout.beside, x[0], initial[0], decay, keep, slopes)
+        rows = *rows[:-1], centre.bias
+    neuron = setting.family.parameters(stacked(rows, layout), *setting.constants)
+    try:
+        run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, keep, setting.later)
+    except ValueError as error:
+        raise ValueError(explanation(str(error), x)) from None
+    return _Walk(setting, layout, neuron, initial, run, centre)
+
+
+def neurons(
+    setting: Setting, states: tuple[Tensor | int, ...], inputs: tuple[Tensor, ...], trained: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """Run a family of `lavadl_kernels.neurons` on tensors.
+
+    Takes the states to start from, the inputs, and the tensors that the first of ``setting.rows`` were rounded from,
+    to which their gradients go; without such rows they hold the integers.  Returns spikes, traces if wanted, and the
+    states after the last step if wanted.
+    """
+    if not setting.rows:
+        setting = setting._replace(rows=tuple(integers(tensor) for tensor in trained))
+    # without what autograd costs, which for few neurons is most
+    if not (setting.keep and any(part.requires_grad for part in (*inputs, *trained))):
+        return _walked(setting, states, inputs, False, False).results()
+    found: tuple[Tensor, ...] = Neurons.apply(setting, states, *inputs, *trained)
+    return found
 
 
 class Neurons(TypedFunction):
-    """A family of `lavadl_kernels.neurons` on tensors.
-
-    Takes the states to start from, then the inputs and the rows of parameters: the decays, and the bias where a family
-    has one.  Returns spikes, traces if wanted, and the states after the last step if wanted.
-    """
+    """`neurons` with gradients."""
 
     @staticmethod
     def forward(ctx: Any, setting: Setting, states: tuple[Tensor | int, ...], *tensors: Tensor) -> Any:
-        follow_torch()
         ctx.set_materialize_grads(False)
-        inputs, decays = tensors[: setting.inputs], tensors[setting.inputs :]
-        layout = layout_of(inputs[0]) if setting.layout is None else setting.layout
-        initial = np.stack([start_of(state, layout) for state in states])
-        neuron = setting.family.parameters(parameter_rows(decays, layout), *setting.constants)
-        x = tuple([layout.lanes(part) for part in inputs])
-        keep = setting.keep and any(ctx.needs_input_grad)
-        try:
-            run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, keep)
-        except ValueError as error:
-            raise ValueError(explanation(str(error), x)) from None
+        inputs = tensors[: setting.inputs]
+        wanted = ctx.needs_input_grad[2 + setting.inputs :]
+        walk = _walked(setting, states, inputs, True, any(wanted[:1]))
         # what had to be rearranged is kept as kernels have it
-        views = [layout.is_view(part) for part in inputs]
-        ctx.save_for_backward(*[part for part, same in zip(inputs, views, strict=True) if same], *decays)
-        ctx.own = [None if same else lanes for lanes, same in zip(x, views, strict=True)]
+        views = [walk.layout.is_view(part) for part in inputs]
+        ctx.save_for_backward(*[part for part, same in zip(inputs, views, strict=True) if same])
+        ctx.own = [None if same else lanes for lanes, same in zip(walk.run.x, views, strict=True)]
         ctx.contiguous = [part.is_contiguous() for part in inputs]
-        ctx.run = layout, neuron, initial, run.checkpoints
-        ctx.setting = setting
-        after = [layout.logical_state(state) for state in run.state] if setting.after else []
-        ctx.mark_non_differentiable(*after)
-        return layout.logical(run.spike), *[layout.logical(trace) for trace in run.trace], *after
+        ctx.sizes = [part.numel() for part in tensors[setting.inputs :]]
+        results = walk.results()
+        # neither the spikes, which the next layer holds, nor the inputs, which torch does
+        ctx.setting, ctx.centre = setting, walk.centre
+        ctx.run = walk.layout, walk.neuron, walk.initial, walk.run.checkpoints
+        if setting.after:
+            ctx.mark_non_differentiable(*results[-len(states) :])
+        return results
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         follow_torch()
         setting: Setting = ctx.setting
+        centre: Centre | None = ctx.centre
         layout, neuron, initial, checkpoints = ctx.run
         saved = list(ctx.saved_tensors)
         x = tuple([layout.lanes(saved.pop(0)) if lanes is None else lanes for lanes in ctx.own])
-        decays = saved
         shape = x[0].shape
         grad_spike = np.zeros((1, shape[1]), np.float32) if grads[0] is None else layout.lanes_or_one(grads[0])
         trace_grads = grads[1 : 1 + len(initial)] if setting.traces else ()
@@ -257,12 +343,17 @@ class Neurons(TypedFunction):
             grad_trace,
             setting.graded,
             checkpoints=checkpoints,
+            later=setting.later,
         )
-        to_decays = [
-            layout.per_channel(lanes, decay.numel()) for lanes, decay in zip(result.decay, decays, strict=True)
+        through_mean = None if centre is None else centre.add_gradient(result.x[0])
+        to_trained = [
+            layout.per_channel(result.decay[row], size) if want else None
+            for row, (size, want) in enumerate(zip(ctx.sizes, ctx.needs_input_grad[2 + setting.inputs :], strict=True))
         ]
+        if through_mean is not None and to_trained[0] is not None:
+            to_trained[0] += torch.from_numpy(through_mean).float().sum_to_size(to_trained[0].shape)
         to_inputs = [layout.gradient(part, last) for part, last in zip(result.x, ctx.contiguous, strict=True)]
-        return None, None, *to_inputs, *to_decays
+        return None, None, *to_inputs, *to_trained
 
 
 def integers(parameter: Tensor) -> NDArray[np.int64]:
@@ -272,10 +363,34 @@ def integers(parameter: Tensor) -> NDArray[np.int64]:
 
 def parameter_rows(decays: Sequence[Tensor], layout: Layout) -> NDArray[np.int64]:
     """Decays as kernels take them: one number each that all lanes share, (P,), or rows of lanes, (P, M)."""
-    values = [integers(decay) for decay in decays]
+    return stacked([integers(decay) for decay in decays], layout, whole=True)
+
+
+def stacked(values: Sequence[NDArray[np.int64]], layout: Layout, whole: bool = False) -> NDArray[np.int64]:
+    """Parameters (1,) or (C,) as kernels take them: (P,), rows of lanes (P, M), or unless `whole` of channels (P, C).
+
+    Rows of channels are for lanes whose channels are innermost.
+    """
     if all(value.size == 1 for value in values):
         return np.concatenate(values)
-    return np.stack([layout.per_lane(value) for value in values])
+    channels = layout.shape[1]
+    if whole or layout.beside != 1:
+        return np.stack([layout.per_lane(value) for value in values])
+    rows = np.empty((len(values), channels), np.int64)
+    for row, value in zip(rows, values, strict=True):
+        row[:] = value
+    return rows
+
+
+def started(states: tuple[Tensor | int, ...], layout: Layout) -> NDArray[np.int64]:
+    """The states to start from in lane order, (K, M); integers are those of neurons at rest."""
+    initial = np.zeros((len(states), layout.neurons), np.int64)
+    for row, state in zip(initial, states, strict=True):
+        if not isinstance(state, int):
+            row[:] = layout.state(state)
+        elif state:
+            row[:] = state
+    return initial
 
 
 def start_of(state: Tensor | int, layout: Layout) -> NDArray[np.int64]:

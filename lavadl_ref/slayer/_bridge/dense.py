@@ -124,6 +124,16 @@ def _recorded(weights: Sequence[Tensor]) -> bool:
     return torch.is_grad_enabled() and any(weight.requires_grad for weight in weights)
 
 
+def multiplies(input: Tensor, outputs: int) -> bool:
+    """Tell of a plain `input` whether `sums` surely is the matrix product, without a look at the weights."""
+    n, steps = input.shape[0], input.shape[-1]
+    if pinned() != "auto":
+        return pinned() == "gemm"
+    if outputs < FEWEST_OUTPUTS or n * steps < FEWEST_ROWS or input.numel() * outputs < LEAST_WORK:
+        return True
+    return _Entries(input).density() > FORWARD
+
+
 def _rows(x: Tensor) -> Tensor:
     """(T * N, I) of (N, ..., T), a view where memory has time slowest."""
     return x.movedim(-1, 0).reshape(x.shape[0] * x.shape[-1], math.prod(x.shape[1:-1]))

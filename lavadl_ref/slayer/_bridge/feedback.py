@@ -16,8 +16,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
+from lavadl_ref.slayer._bridge import tiles
 from lavadl_ref.slayer._bridge.autograd import Layout
 from lavadl_ref.slayer._bridge.function import TypedFunction
+from lavadl_ref.slayer._bridge.paths import pinned
 from lavadl_ref.slayer._overflow import explanation
 
 
@@ -149,6 +151,7 @@ class FeedbackNeurons(TypedFunction):
         result = feedback.backward(
             neuron, x, initial, setting.tau, setting.scale, grad_spike, units, fed,
             _stacked(grads[1 : 1 + len(initial)] if setting.traces else (), layout), setting.graded, kind,
+            _on_tiles(layout.shape[0], tensors[:count]),
         )  # fmt: skip
         sent = layout.lanes(spikes)
         wanted = ctx.needs_input_grad[3 + count : 3 + 2 * count]
@@ -169,6 +172,13 @@ def _weights(weight: Tensor, others: float | None) -> feedback.Weights:
     return feedback.Weights(weight.detach().contiguous().numpy())
 
 
+def _on_tiles(samples: int, weights: Sequence[Tensor]) -> bool:
+    """Tell whether gradients go back through `weights` on matrix tiles, where `synapse.path` does not forbid it."""
+    if pinned() == "amx":
+        return tiles.verdict().exact
+    return pinned() == "auto" and tiles.worth(samples, weights) and tiles.verdict().usable
+
+
 def _stacked(grads: Sequence[Tensor | None], layout: Layout) -> NDArray[np.float32] | None:
     """Gradients to traces as one array (K, T, M), None where there are none."""
     if all(grad is None for grad in grads):
@@ -183,4 +193,8 @@ def _weight_gradient(
 ) -> Tensor:
     if weight.uniform:
         return torch.tensor([feedback.own_gradient(gradient, sent)], dtype=torch.float32)
-    return torch.from_numpy(feedback.weight_gradient(gradient, sent, units))
+    found = feedback.weight_gradient(gradient, sent, units)
+    if found is None:
+        to, by = (torch.from_numpy(part).view(-1, units) for part in (gradient[1:], sent[:-1]))
+        return to.t() @ by
+    return torch.from_numpy(found)

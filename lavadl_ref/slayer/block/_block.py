@@ -23,6 +23,7 @@ from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer._precision import FullPrecision
 from lavadl_ref.slayer.block import _saturation
 from lavadl_ref.slayer.neuron.base import Neuron
+from lavadl_ref.slayer.neuron.spiking import Neuron as SpikingNeuron
 from lavadl_ref.slayer.neuron.spiking import Signal
 from lavadl_ref.slayer.utils import _validate, event_rate
 
@@ -252,7 +253,20 @@ class SpikingBlock(Persistent, Block):
 
     def _fire(self, z: Signal) -> Output:
         """The output of the block for the input `z` of its neurons."""
+        if self._walks_through():
+            return self._left(self.neuron.walk(z, 1))
         return self.sent(called(self.neuron, z))
+
+    def _walks_through(self) -> bool:
+        """Tell whether neurons and shift are one walk: nobody asks for spikes before the shift."""
+        return (
+            self.delay_shift
+            and self.delay is None
+            and isinstance(self.neuron, SpikingNeuron)
+            and self.neuron.fires_later()
+            and type(self).sent is SpikingBlock.sent
+            and type(self)._shifted is SpikingBlock._shifted
+        )
 
     def sent(self, spikes: Tensor) -> Output:
         """The output of the block for the spikes (N, ..., T) of its neurons: shifted, delayed, counted."""
@@ -265,7 +279,13 @@ class SpikingBlock(Persistent, Block):
                 x = called(self.delay, spikes, 1)  # both in one pass
             else:
                 x = called(self.delay, self._shifted(spikes))
-        self.shape = x.shape[1:-1]
+        return self._left(x)
+
+    def _left(self, x: Tensor) -> Output:
+        """What leaves the block, with its rate if that is asked for; notes its shape."""
+        shape = x.shape[1:-1]
+        if self.shape != shape:  # modules take long to set an attribute
+            self.shape = shape
         return self._counted(x)
 
 

@@ -100,6 +100,8 @@ class AbstractInput(SpikingBlock):
         """Spikes of `x` (N, C, ..., T)."""
         z = self._scaled(x)
         if self.neuron is not None:
+            if self._walks_through() and not self.neuron.complex:
+                return self._fire(z)
             return self.sent(self.neuron.driven(z) if isinstance(self.neuron, Neuron) else self.neuron(z))
         self.shape = x.shape[1:-1]
         return self._counted(self._shifted(z))

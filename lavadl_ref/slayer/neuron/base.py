@@ -19,7 +19,7 @@ from lavadl_ref.slayer._callers import stack_level
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
 from lavadl_ref.slayer.utils import _validate
-from lavadl_ref.slayer.utils.quantize import held_weights, quantize_within
+from lavadl_ref.slayer.utils.quantize import held_weights, quantize_within, rounds_to
 
 #: Class or factory of a module of `neuron.norm`.
 Norm = Callable[..., torch.nn.Module] | None
@@ -181,6 +181,7 @@ class Neuron(Persistent, LazyShapes):
         """The device of the parameters."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
+    @rounds_to(lambda neuron: neuron._weights)
     def quantize_8bit(self, weight: Tensor, descale: bool = False) -> Tensor:
         """Quantise to what the device's synapses hold: even integers of 1 / w_scale in [-256, 254].
 

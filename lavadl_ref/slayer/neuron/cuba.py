@@ -5,17 +5,20 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from lavadl_kernels.neurons import cuba
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref.slayer._bridge import feedback as _feedback
+from lavadl_ref.slayer._bridge.centred import OutOfRange
 from lavadl_ref.slayer._bridge.spike import LeakyIntegrator
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.neuron import base, spiking
 from lavadl_ref.slayer.neuron._parameters import neuron_params_of
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
-from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT, Signal
+from lavadl_ref.slayer.neuron.spiking import SCALE_RHO_MULT, TAU_RHO_MULT, Signal, postponed
 
 __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
@@ -48,6 +51,7 @@ class Neuron(spiking.Neuron):
             graded_spike,
         )  # fmt: skip
         self._told = False
+        self._held_bias: tuple[Any, NDArray[np.int64]] | None = None
         self._register_decay("current_decay", current_decay)
         self._register_decay("voltage_decay", voltage_decay)
 
@@ -102,30 +106,47 @@ class Neuron(spiking.Neuron):
         """Spikes of a voltage (N, C, ..., T) from `dynamics`, with the surrogate gradient; dropout included."""
         return self._fired(voltage, self._real_level())
 
-    def _spikes(self, input: Signal) -> Tensor:
-        # in one pass where a norm between current and voltage is none, or a bias
-        if not (self.fires and self._norm_is_bias):
-            return self.spike(self.dynamics(input)[1])
-        ((x,), _) = self._parts(input)
-        self._check_fires((x,))
-        return self.dropped(self._run((x,), traces=False, bias=self._bias(x))[0])
+    def _spikes(self, input: Signal, later: int) -> Tensor:
+        # in one walk where a norm between current and voltage is none, or a bias
+        if self.fires and self._norm_is_bias:
+            ((x,), _) = self._parts(input)
+            self._check_fires((x,))
+            return self.dropped(self._run((x,), False, bias=self._normed_bias(x), later=later)[0])
+        if self.fires and self._norm_is_known:
+            ((x,), layout) = self._parts(input)
+            self._check_fires((x,))
+            try:
+                return self.dropped(self._run((x,), False, layout=layout, later=later, norm=self.norm)[0])
+            except OutOfRange:
+                pass
+        return postponed(self.spike(self.dynamics(input)[1]), later)
+
+    @property
+    def _norm_is_known(self) -> bool:
+        """Tell whether the norm subtracts means that integers hold, and no hook waits for it."""
+        norm = self.norm
+        known = type(norm) is MeanOnlyBatchNorm and norm.pre_hook_fx == self.quantize_8bit
+        return known and not watched(norm)
 
     @property
     def _norm_is_bias(self) -> bool:
         """Tell whether the norm, if there is one, is a bias of the voltage that integers hold."""
-        norm = self.norm
-        if norm is None:
-            return True
         # one of the user's own is called, and hooks of any wait for that
-        known = type(norm) is MeanOnlyBatchNorm and norm.pre_hook_fx == self.quantize_8bit
-        return known and not norm.training and not watched(norm)
+        return self.norm is None or (self._norm_is_known and not self.norm.training)
 
-    def _bias(self, x: Tensor) -> Tensor | None:
-        """The norm's part in the voltage, (C,) in 1/4096."""
-        return None if self.norm is None else self.norm.offset(x).detach().flatten() * self.s_scale
+    def _normed_bias(self, x: Tensor) -> NDArray[np.int64] | None:
+        """The norm's part in the voltage, (C,) in 1/4096; it is worked out again when the running mean has changed."""
+        if self.norm is None:
+            return None
+        self.norm.allocate(x.shape[1])
+        known = self.norm.running_mean.numpy().tobytes(), self.norm.pre_hook_fx
+        if self._held_bias is None or self._held_bias[0] != known:
+            offset = self.norm.offset(x).detach().flatten() * self.s_scale
+            self._held_bias = known, offset.to(torch.int64).numpy()
+        return self._held_bias[1]
 
     def _dynamics(self, x: Tensor) -> tuple[Tensor, ...]:
-        bias = self._bias(x)
+        bias = self._normed_bias(x)
         current, voltage = self._run((x,), True, bias=bias)[1]
         return current if self.norm is None else current + self.norm.offset(x), voltage
 
@@ -148,7 +169,7 @@ class Neuron(spiking.Neuron):
             return self._run(parts, False, weights)[0]
         # the norm is behind the current: its mean is a bias of the voltage
         observing = self.training
-        spikes, traces = self._run(parts, observing, weights, self._bias(parts[0]))
+        spikes, traces = self._run(parts, observing, weights, self._normed_bias(parts[0]))
         if observing:
             self.norm.observe(traces[0].detach())
         return spikes

@@ -54,13 +54,19 @@ class Dropout(torch.nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Drop neurons of `input` (N, C, ..., T)."""
-        if not self.training or self.p == 0:
+        keep = self.drawn(tuple(input.shape), input.dtype)
+        if keep is None:
             return input
-        keep = torch.nn.functional.dropout(torch.ones(*input.shape[:-1], 1, dtype=input.dtype), self.p)
         if self.inplace:
             return input.mul_(keep)
         result: Tensor = _Product.apply(input, keep)
         return result
+
+    def drawn(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor | None:
+        """Factors (N, C, ..., 1) for an input of shape (N, C, ..., T), drawn anew; None where nothing is dropped."""
+        if not self.training or self.p == 0:
+            return None
+        return torch.nn.functional.dropout(torch.ones(*shape[:-1], 1, dtype=dtype), self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lavadl_ref.slayer._bridge.batch_mean import batch_mean
 from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer.utils import _validate
@@ -40,7 +41,7 @@ class _Mean(TypedFunction):
     @staticmethod
     def forward(ctx: Any, inp: Tensor) -> Tensor:
         ctx.shape = inp.shape
-        return inp.mean(dim=_axes(inp))
+        return batch_mean(inp)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -141,8 +142,7 @@ class MeanOnlyBatchNorm(LazyShapes):
 
     def _gather(self, mean: Tensor) -> None:
         if self.update:
-            with torch.no_grad():
-                self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean.detach()
+            self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean.detach()
 
     def forward(self, inp: Tensor) -> Tensor:
         """Normalise `inp` (N, C, ..., T); integers and booleans become floats."""

@@ -18,12 +18,14 @@ from lavadl_ref import exchange
 from lavadl_ref._assigned import Constant
 from lavadl_ref.slayer._bounds import bounds_of
 from lavadl_ref.slayer._bridge import feedback as _feedback
-from lavadl_ref.slayer._bridge.autograd import Layout, Neurons, Setting, layout_of
+from lavadl_ref.slayer._bridge.autograd import Layout, Setting, Shift, layout_of, neurons
 from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._bridge.spike import PhaseSpike, Spike
+from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.neuron import _units, base
 from lavadl_ref.slayer.neuron._docstrings import describe_parameters
-from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
+from lavadl_ref.slayer.neuron.dropout import Dropout
+from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 from lavadl_ref.slayer.utils import _validate
 
 #: Factors that make tau_grad = scale_grad = 1 a good start; each family's module has its own.
@@ -69,7 +71,7 @@ class OnDevice:
 
 
 #: Stands for the bias of families that have one, where there is none.
-_NO_BIAS = torch.zeros(1)
+_NO_BIAS = np.zeros(1, np.int64)
 
 
 class Neuron(base.Neuron):
@@ -239,6 +241,21 @@ class Neuron(base.Neuron):
         rounded: Tensor = _Rounded.apply(parameter, self.p_scale)
         return rounded
 
+    def _integer_decay(self, name: str) -> tuple[Tensor, NDArray[np.int64]]:
+        """The decay as kernels take it, and the tensor that its gradient goes to: the parameter, if it is in range."""
+        parameter: Tensor = getattr(self, name)
+        if parameter.numel() == 1 and self._rounds_decays:
+            value = parameter.item()
+            if 0 <= value <= self.p_scale:
+                return parameter, np.array([round(value)])  # ties to even, as `_nearest`
+        applied = self.applied_decay(name)
+        return applied, applied.detach().numpy().astype(np.int64)
+
+    @property
+    def _rounds_decays(self) -> bool:
+        """Tell whether `applied_decay` is the one of this class, which rounds each decay for itself."""
+        return type(self).applied_decay is Neuron.applied_decay
+
     def _finite(self, name: str) -> Tensor:
         """The parameter `name`; infinity would become the largest decay, and NaN anything."""
         parameter: Tensor = getattr(self, name)
@@ -281,6 +298,16 @@ class Neuron(base.Neuron):
         if new:
             self.observe(x)
 
+    def knows(self, shape: tuple[int, ...]) -> bool:
+        """Tell whether `observe` would change nothing for an input (N, *shape, T): states are at rest, values drawn."""
+        if self.shape != shape or self.persistent_state or self._placeholders or self._ranges:
+            return False
+        for name in self._lazy:
+            if self._parameters[name].numel() not in (1, shape[0]):  # type: ignore[union-attr]
+                return False
+        states = [getattr(self, name) for name in self._states]
+        return not any(state is None or state.shape != (1,) for state in states)
+
     def _norms(self) -> tuple[Any, ...]:
         """The norm of each part of the input, None where there is none."""
         return (self.real_norm, self.imag_norm) if self.complex else (self.norm,)
@@ -322,18 +349,22 @@ class Neuron(base.Neuron):
         parts: tuple[Tensor, ...],
         traces: bool,
         weights: tuple[_feedback.Weight, ...] = (),
-        bias: Tensor | None = None,
+        bias: NDArray[np.int64] | None = None,
         layout: Layout | None = None,
+        later: int = 0,
+        norm: MeanOnlyBatchNorm | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Spikes, and the values of the states if `traces`; `layout` is that of `parts`, where it is known."""
+        """Spikes, `later` by so many steps, and the values of the states if `traces`.
+
+        `layout` is that of `parts`, where it is known; `bias` is one number or one for each channel, 1/4096. The
+        batch mean that `norm` subtracts behind the first state is a bias that the run finds.
+        """
         family = self.kernel
         if not self.fires and family.without_adaptation is not None:
             family = family.without_adaptation  # a threshold that is never reached does not adapt
         tau, scale, graded = self._surrogate
         keep, units = self.persistent_state, self._units
-        rows = [self.applied_decay(name) for name in family.decays]
-        if family.bias_at in family.states:
-            rows.append(_NO_BIAS if bias is None else bias)
+        has_bias = family.bias_at in family.states
         if self._rescales:
             tau, scale = units.surrogate(tau, scale, self.by_phase)
             parts, layout = tuple(map(units.up, parts)), None
@@ -341,13 +372,24 @@ class Neuron(base.Neuron):
                 weights = tuple(_feedback.scaled(weight, units.up) for weight in weights)
         constants = tuple([self._scaled_constant(name) for name in family.constants])
         recorded, start = torch.is_grad_enabled(), self._starts(family)
-        setting = Setting(family, constants, tau, scale, graded, traces, len(parts), keep, recorded, layout)
+        centred = None if norm is None else (norm, self.s_scale)
+        setting = Setting(
+            family, constants, tau, scale, graded, traces, len(parts), keep, recorded, layout, later, centred
+        )
         if family.by_phase:
             self._imag_last = start[family.states.index("imag")]
         if weights:
+            rows = [self.applied_decay(name) for name in family.decays]
+            if has_bias:
+                rows.append(torch.from_numpy(_NO_BIAS if bias is None else bias).float())
             spikes, *rest = _feedback.run(setting, start, parts, weights, rows)
         else:
-            spikes, *rest = Neurons.apply(setting, start, *parts, *rows)
+            decays = [self._integer_decay(name) for name in family.decays]
+            integers = [integer for _, integer in decays]
+            if has_bias:
+                integers.append(_NO_BIAS if bias is None else bias)
+            trained = [decay for decay, _ in decays]
+            spikes, *rest = neurons(setting._replace(rows=tuple(integers)), start, parts, trained)
         count = len(family.states)
         if keep:
             for name, state in zip(family.states, rest[-count:], strict=True):
@@ -388,21 +430,37 @@ class Neuron(base.Neuron):
         """
         if feedback is not None:
             return self.recurrent(input, feedback, last)
+        return self._walked(input, 0)
+
+    def fires_later(self) -> bool:
+        """Tell whether `walk` gives, shifted, what a call of this neuron gives: no hook waits for spikes before."""
+        return (
+            type(self).forward is Neuron.forward
+            and not self.persistent_state
+            and (self.drop is None or type(self.drop) is Dropout)
+            and not watched(self)
+        )
+
+    def walk(self, input: Signal, later: int) -> Tensor:
+        """`forward` of `input`, its result (N, C, ..., T) shifted by `later` steps: without hooks, in fewer passes."""
+        return self._walked(input, later)
+
+    def _walked(self, input: Signal, later: int) -> Tensor:
         if self._rescales or not self.fires or self.norm is not None or self.real_norm is not None:
-            return self._spikes(input)
+            return self._spikes(input, later)
         parts, layout = self._parts(input)
         self._check_fires(parts)
-        spikes = self._run(parts, False, layout=layout)[0]
+        spikes = self._run(parts, False, layout=layout, later=later)[0]
         return spikes if self.drop is None else self.dropped(spikes)
 
-    def _spikes(self, input: Signal) -> Tensor:
-        """`forward` where something stands between input and kernel: a norm, or another scale."""
+    def _spikes(self, input: Signal, later: int) -> Tensor:
+        """`_walked` where something stands between input and kernel: a norm, or another scale."""
         parts = self._parts(input)[0]
         self._check_fires(parts)
         if self._apart:
             fired: Tensor = self.spike(*self._run(self._normed(parts), traces=True)[1])
-            return fired
-        return self.dropped(self._run(self._normed(parts), traces=False)[0])
+            return postponed(fired, later)
+        return self.dropped(self._run(self._normed(parts), traces=False, later=later)[0])
 
     def _spikes_of_states(self, *states: Tensor) -> Tensor:
         """Spikes of what `dynamics` returned, each (N, C, ..., T), with the surrogate gradient; dropout included.
@@ -544,6 +602,11 @@ class Adaptive(Neuron):
         super().clamp()
         for name in ("threshold_decay", "refractory_decay"):
             getattr(self, name).data.clamp_(0, self.p_scale)
+
+
+def postponed(spikes: Tensor, later: int) -> Tensor:
+    """`spikes` (N, C, ..., T) by `later` steps, in a pass of its own."""
+    return Shift.apply(spikes, later) if later else spikes
 
 
 def _kind(value: Any) -> str:

@@ -18,13 +18,14 @@ from torch.nn.utils.weight_norm import WeightNorm
 from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._bridge import convolution as _convolution
 from lavadl_ref.slayer._bridge import dense as _dense
+from lavadl_ref.slayer._bridge import weights as _weights
 from lavadl_ref.slayer._bridge.convolution import unframed as unframed
 from lavadl_ref.slayer._bridge.int8 import Geometry
 from lavadl_ref.slayer._bridge.paths import ChosenPath
 from lavadl_ref.slayer._hooks import MAKES_WEIGHT
 from lavadl_ref.slayer._precision import FullPrecision
 from lavadl_ref.slayer.utils import _validate
-from lavadl_ref.slayer.utils.quantize import clipped
+from lavadl_ref.slayer.utils.quantize import Grid, clipped, grid_of
 
 Hook = Callable[..., Tensor]
 Size = int | Sequence[int]
@@ -230,8 +231,42 @@ class GenericLayer(FullPrecision):
     @property
     def hooked_weight(self) -> Tensor:
         """The weight as it is applied."""
+        sources = self.sources()
+        weight: Tensor
+        if sources is not None and sources[1] is not None:
+            weight = _weights.Quantised.apply(*sources) if self._trains else _weights.fresh(*sources)
+            return weight
         weight = self._masked_weight()
         return weight if self._pre_hook_fx is None else self._pre_hook_fx(weight)
+
+    def sources(self) -> tuple[Tensor, Tensor | None, Grid] | None:
+        """The parameters that the applied weight is made of in one pass: weight or direction, length, and the grid.
+
+        None where a mask, pruning, a parametrisation, another weight norm or another quantiser takes part.
+        """
+        parameters = self._parameters
+        g = parameters.get("weight_g")
+        v = parameters.get("weight" if g is None else "weight_v")
+        grid = grid_of(self._pre_hook_fx)
+        if v is None or grid is None or self._mask is not None:
+            return None
+        for hook in self._forward_pre_hooks.values():
+            if isinstance(hook, MAKES_WEIGHT) and type(hook) is not _LengthAndDirection:
+                return None
+        return (v, g, grid) if _weights.covered(v, g, grid) else None
+
+    @property
+    def _trains(self) -> bool:
+        """Tell whether the weight's gradient is recorded."""
+        return torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in self._parameters.values())
+
+    def matrix(self) -> Tensor:
+        """The applied weight as a matrix (O, I); outside of training the last tensor while its values are right."""
+        sources = self.sources()
+        if sources is None or self._trains:
+            _weights.forget(self)
+            return self.hooked_weight.flatten(1)
+        return _weights.kept(self, *sources)
 
     def _beyond(self) -> dict[str, Tensor]:
         """By name, where parameters are beyond what the quantiser gives."""
@@ -373,7 +408,7 @@ def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
     slides = [synapse._slides(input) for synapse in synapses]
     if any(slides):
         return [convolved(input, synapse) for synapse in synapses]
-    weights = [synapse.hooked_weight.flatten(1) for synapse in synapses]
+    weights = [synapse.matrix() for synapse in synapses]
     results, taken = _dense.sums(input, weights)
     for synapse in synapses:
         synapse.taken = taken

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from contextvars import ContextVar
 from enum import IntEnum, unique
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lavadl_kernels.ops import layout
@@ -23,7 +23,9 @@ class MODE(IntEnum):
     FLOOR = 1
 
 
+F = TypeVar("F", bound=Callable[..., Any])
 Bounds = tuple[float, float] | None
+Grid = tuple[float, float, float]  #: step, least and largest value
 
 #: Masks of the values that quantisers called meanwhile have clipped; None while `clipped` does not ask for them.
 _clipping: ContextVar[list[torch.Tensor] | None] = ContextVar("clipping", default=None)
@@ -206,7 +208,7 @@ def quantize_hook_fx(x: torch.Tensor, scale: int = 64, num_bits: int = 8, descal
     return quantized * units if descale else quantized
 
 
-def held_weights(scale: float, num_bits: int = 8) -> tuple[float, float, float]:
+def held_weights(scale: float, num_bits: int = 8) -> Grid:
     """Step, least and largest weight of signed mantissas of `num_bits`, each worth ``2 / scale``.
 
     >>> held_weights(64)
@@ -214,6 +216,24 @@ def held_weights(scale: float, num_bits: int = 8) -> tuple[float, float, float]:
     """
     limit = 2**num_bits
     return 2 / scale, -limit / scale, (limit - 2) / scale
+
+
+def rounds_to(grid: Callable[[Any], Grid]) -> Callable[[F], F]:
+    """Declare of a method that it is `quantize_within` of its argument, on the grid that `grid` tells of the object."""
+
+    def declared(method: F) -> F:
+        vars(method)["rounds_to"] = grid
+        return method
+
+    return declared
+
+
+def grid_of(hook: Any) -> Grid | None:
+    """The grid that a function of weights rounds them to, and does nothing else; None where that is not known."""
+    if hook is quantize_hook_fx:
+        return held_weights(64)
+    grid = getattr(getattr(hook, "__func__", None), "rounds_to", None)
+    return None if grid is None else grid(hook.__self__)
 
 
 def clipped(hook: Any, values: torch.Tensor) -> torch.Tensor:

@@ -75,6 +75,6 @@ def dynamics(
     )
     constants = grid.level("th0", th0), grid.level("th_scale", th_scale)
     setting = _autograd.Setting(adrf_iz.FAMILY, constants, 1, 1, False, True, inputs=2)
-    values: Any = _autograd.Neurons.apply(setting, states, grid.up("real_input"), grid.up("imag_input"), *decays)
+    values: Any = _autograd.neurons(setting, states, (grid.up("real_input"), grid.up("imag_input")), decays)
     real, imag, threshold, refractory = (grid.down(value) for value in values[1:5])
     return real, imag, threshold, refractory

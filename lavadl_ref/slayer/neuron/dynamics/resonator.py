@@ -62,7 +62,7 @@ def dynamics(
     level = grid.level("threshold", threshold) if resets else 0  # type: ignore[arg-type]
     # without a threshold the spikes of `rf` act on nothing
     setting = _autograd.Setting((rf_iz if resets else rf).FAMILY, (level,), 1, 1, False, True, inputs=2)
-    values: Any = _autograd.Neurons.apply(setting, states, grid.up("real_input"), grid.up("imag_input"), *decays)
+    values: Any = _autograd.neurons(setting, states, (grid.up("real_input"), grid.up("imag_input")), decays)
     return grid.down(values[1]), grid.down(values[2])
 
 
