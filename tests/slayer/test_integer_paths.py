@@ -124,7 +124,7 @@ VALUES = {
 )
 @example("spikes", 1.0, (2, 1000, 3, 20), -4.0, False, 0)
 @example("spikes", 1.0, (2, 1000, 3, 20), 127 / 32, True, 0)
-def test_no_input_makes_two_paths_differ(values, density, shape, weight, time_first, seed):
+def test_no_input_makes_two_paths_of_dense_differ(values, density, shape, weight, time_first, seed):
     source = torch.Generator().manual_seed(seed)
     samples, inputs, steps, outputs = shape
     chosen = torch.tensor(VALUES[values])
