@@ -109,7 +109,7 @@ class AnnSampler(torch.nn.Module):
     @property
     def fitted(self) -> bool:
         """True if there is a curve."""
-        return len(self.curve) > 0
+        return self.curve.shape[0] > 0
 
     @derived(_BY_FIT)
     def centers(self) -> Array | None:
@@ -202,10 +202,11 @@ class AnnSampler(torch.nn.Module):
 
     def knots(self) -> Knots:
         """The curve as kernels take it, after the first fit."""
-        version = self.curve._version, self.eps
-        if self._prepared is None or self._prepared[0] is not self.curve or self._prepared[1] != version:
-            self._prepared = self.curve, version, Knots.of(self.curve, self.eps)
-        return self._prepared[2]
+        curve, prepared = self.curve, self._prepared
+        version = curve._version, self.eps
+        if prepared is None or prepared[0] is not curve or prepared[1] != version:
+            prepared = self._prepared = curve, version, Knots.of(curve, self.eps)
+        return prepared[2]
 
     def plot(self, figsize: tuple[float, float] | None = None) -> None:
         """Draw samples, curve and knots into a new Matplotlib figure.

@@ -67,3 +67,17 @@ def test_two_delays_add_up(case, steps):
     x, delays = case
     later = np.abs(delays)
     np.testing.assert_array_equal(delay.forward(x, later + steps), delay.forward(delay.shift(x, steps), later))
+
+
+@given(cases(), st.booleans(), st.booleans())
+def test_kept_spikes_give_the_gradients_of_the_output(case, spikes, one):
+    x, steps = case
+    x = (x > 50).astype(np.float32) if spikes else x
+    steps = steps[:1].repeat(len(steps)) if one else steps
+    y, kept = delay.forward_kept(x, steps[:1] if one and len(steps) else steps)
+    np.testing.assert_array_equal(y, delay.forward(x, steps))
+    np.testing.assert_array_equal(kept, y)
+    assert kept.dtype == (np.uint8 if np.isin(y, [0, 1]).all() else np.float32)
+    g = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
+    for actual, expected in zip(delay.backward(g, kept, steps), delay.backward(g, y, steps), strict=True):
+        np.testing.assert_array_equal(actual, expected)

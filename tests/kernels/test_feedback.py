@@ -279,3 +279,49 @@ def test_the_gradient_of_feedback_weights_is_a_product(rate, units, samples, ste
     assert actual.flags.c_contiguous
     np.testing.assert_allclose(actual, received.T @ sent, rtol=0, atol=1e-5 * max(1, steps * samples) ** 0.5)
     np.testing.assert_allclose(feedback.own_gradient(grad, spike), (received * sent).sum(), rtol=1e-9, atol=1e-9)
+
+
+def through_both(net, grad, weights=None):
+    """Gradients of a `Net` whose feedback is multiplied by vectors, and on matrix tiles."""
+    run = net.forward()
+    weights = tuple(feedback.Weights(weight) for weight in net.weights) if weights is None else weights
+    arguments = net.case.parameters, run.x, net.case.state, 1.0, 0.5, grad, net.weights[0].shape[0], weights, None
+    return [feedback.backward(*arguments, net.case.graded, run.checkpoints.dtype, tiled) for tiled in (False, True)]
+
+
+@pytest.mark.parametrize("name", ["cuba", "rf"])  # of one input and of two: tiles know no more of a family
+@pytest.mark.parametrize(("units", "samples"), [(1, 1), (5, 3), (32, 16), (40, 17), (33, 35), (70, 49)])
+def test_gradients_return_through_tiles_as_through_vectors(name, units, samples):
+    net = sized(FAMILIES[name], units, samples, 4)
+    grad = np.random.default_rng(3).normal(size=net.case.x[0].shape).astype(np.float32)
+    vectors, tiles = through_both(net, grad)
+    for actual, expected in zip((*tiles.x, tiles.decay), (*vectors.x, vectors.decay), strict=True):
+        close(actual, expected.astype(np.float64), 64 * units)
+
+
+def test_tiles_leave_what_they_cannot_hold_to_vectors():
+    net = sized(FAMILIES["cuba"], 5, 3, 4)
+    grad = np.ones(net.case.x[0].shape, np.float32)
+    grad[2, 4] = np.inf
+    fine = Net(net.case, tuple(weight + np.float32(1 / 4096 + 2**-20) for weight in net.weights))
+    for case, arriving in ((net, grad), (fine, np.ones_like(grad))):
+        vectors, tiles = through_both(case, arriving)
+        np.testing.assert_array_equal(tiles.x[0], vectors.x[0])
+        np.testing.assert_array_equal(tiles.decay, vectors.decay)
+
+
+def test_the_number_of_threads_does_not_change_gradients_on_tiles(monkeypatch):
+    monkeypatch.setattr(_jit, "WORTH", 0)
+    net = sized(FAMILIES["cuba"], 33, 35, 4)
+    grad = np.random.default_rng(3).normal(size=net.case.x[0].shape).astype(np.float32)
+    found = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(_jit, "_threads", count)
+        found.append(through_both(net, grad)[1].x[0])
+    assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
+def test_gradients_that_are_not_finite_have_no_events():
+    grad, spike = np.zeros((3, 4), np.float32), np.ones((3, 4), np.float32)
+    grad[1, 2] = np.nan
+    assert feedback.weight_gradient(grad, spike, 2) is None

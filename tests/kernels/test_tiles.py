@@ -8,11 +8,14 @@ import sys
 import textwrap
 
 import lavadl_kernels
+import numba
 import numpy as np
 import pytest
 from lavadl_kernels.ops import tiles
+from lavadl_kernels.ops.product import product
 from lavadl_kernels.runtime import amx
 from lavadl_kernels.runtime import jit as _jit
+from lavadl_kernels.runtime.narrow_rows import NARROW, add_narrow_rows
 from llvmlite import binding
 
 from tests import PATIENCE
@@ -183,6 +186,7 @@ def test_kernels_on_tiles_are_ordinary_python_outside_of_compiled_code():
 COMPILED = """
 import numba, numpy as np
 from lavadl_kernels.ops import tiles
+from lavadl_kernels.ops.product import product
 def kind(dtype, axes): return numba.typeof(np.zeros((1,) * axes, dtype))
 g, right, out, x = kind(np.uint32, 2), kind(np.uint16, 3), kind(np.float32, 2), kind(np.uint8, 2)
 for kernel, arrays in ((tiles._input_gradient, (g, right, out)), (tiles._weight_gradient, (right, x, out))):
@@ -243,3 +247,30 @@ def test_the_question_for_permission_survives_a_system_without_it(monkeypatch):
 
     monkeypatch.setattr(amx.ctypes, "CDLL", no_library)
     assert amx.permitted.__wrapped__() is False
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (0, 5, 4), (5, 0, 4), (5, 4, 0), (70, 300, 100)])
+def test_a_float32_product_agrees_with_float64_on_any_shape(shape, threads):
+    rng = np.random.default_rng(9)
+    rows, depth, columns = shape
+    a, b = gradient(rng, rows, depth), gradient(rng, depth, columns)
+    found = product(a, b)
+    assert error(found, a.astype(np.float64) @ b) < 1e-6
+    assert found.shape == (rows, columns)
+    half = rows // 2
+    assert np.array_equal(product(np.ascontiguousarray(a[half:]), b), found[half:])
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 8, 70])
+def test_narrow_rows_sum_alike_in_compiled_code_and_in_python(count):
+    rng = np.random.default_rng(count)
+    table = gradient(rng, 50 * NARROW)
+    index = rng.integers(0, 50, count + 5).astype(np.uint16)
+    out = gradient(rng, 3 * NARROW)
+    compiled = out.copy()
+    exact = out.astype(np.float64)
+    exact[NARROW : 2 * NARROW] += table.reshape(50, NARROW)[index[2 : 2 + count]].astype(np.float64).sum(0)
+    add_narrow_rows(table, index, 2, 2 + count, out, NARROW)
+    numba.njit(lambda *arguments: add_narrow_rows(*arguments))(table, index, 2, 2 + count, compiled, NARROW)
+    assert np.array_equal(compiled, out)
+    np.testing.assert_allclose(out, exact, rtol=1e-5, atol=1e-4)

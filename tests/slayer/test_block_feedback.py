@@ -4,10 +4,13 @@ import copy
 
 import pytest
 import torch
+from lavadl_kernels.engine import recurrent
 
-from lavadl_ref import exchange
+from lavadl_ref import exchange, slayer
 from lavadl_ref.exchange import Network
 from lavadl_ref.slayer import block as blocks
+from lavadl_ref.slayer._bridge import tiles as _tiles
+from lavadl_ref.slayer._bridge.trial import Verdict
 from lavadl_ref.slayer.auto import SequentialNetwork
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm
 from tests.support.matrix import COMPLEX, FAMILIES, SPIKING, Case
@@ -257,3 +260,27 @@ def test_winners_out_of_range_are_refused(family, winners):
 def test_self_excitation_out_of_range_is_refused(family, excitation):
     with pytest.raises(ValueError, match=f"self_excitation must be 0 to 1, got {excitation}"):
         kwta(family, excitation=excitation)
+
+
+def test_a_pinned_backend_decides_how_gradients_return_through_feedback(monkeypatch):
+    monkeypatch.setattr(_tiles, "verdict", lambda: Verdict(True, 2.0, ""))  # emulated where there are none
+    tiled = []
+    backward = recurrent.backward
+    monkeypatch.setattr(recurrent, "backward", lambda *given: tiled.append(given[-1]) or backward(*given))
+    found = {}
+    for way in ("gemm", "amx", "auto"):
+        torch.manual_seed(0)
+        block = slayer.block.cuba.Recurrent({"threshold": 0.3, "current_decay": 0.5, "voltage_decay": 0.3}, 6, 40)
+        x = (torch.rand(17, 6, 5) < 0.5).float()
+        with slayer.synapse.path(way):
+            block(x)[..., -1].sum().backward()
+        found[way] = block.recurrent_synapse.weight.grad
+    assert tiled == [False, True, False]  # of its own accord only for more work
+    assert found["gemm"].any()
+    torch.testing.assert_close(found["amx"], found["gemm"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_gradient_without_bounds_makes_that_of_feedback_not_a_number():
+    block = slayer.block.cuba.Recurrent({"threshold": 0.3, "current_decay": 0.5, "voltage_decay": 0.3}, 3, 4)
+    (block(torch.ones(2, 3, 5)) * float("inf")).nansum().backward()
+    assert not block.recurrent_synapse.weight.grad.isfinite().all()

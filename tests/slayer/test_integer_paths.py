@@ -237,7 +237,6 @@ def test_bytes_and_tiles_notice_a_change_in_place(path, layout):
 @pytest.mark.usefixtures("bytes_by_themselves")
 def test_dense_spikes_are_multiplied_as_bytes_by_themselves(monkeypatch):
     net = layer(64, 40)
-    # gradients on tiles from a quarter of the density on, as they are four times as fast
     for density, forward, backward in ((0.03, "events", "events"), (0.15, "int8", "amx"), (0.9, "int8", "amx")):
         x = spikes(4, 64, 30, density=density).requires_grad_()
         z = net(x)

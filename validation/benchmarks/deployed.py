@@ -3,6 +3,8 @@
 All three give the same output, which is looked at in the run that is measured.  The time is that of the steps:
 for Lava without start-up, the difference between a long run and a short one.  Lava records nothing but the
 network's output; the reference records all spikes.
+
+Networks of a million neurons run on the reference alone, in nanoseconds for each neuron and step.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,13 +24,14 @@ from numpy.typing import NDArray
 
 from lavadl_ref import exchange
 from lavadl_ref.deployed import reference
-from lavadl_ref.exchange import Dense, Network, Neuron
+from lavadl_ref.exchange import Conv, Dense, Network, Neuron
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run import runtime
-from validation.benchmarks.measure import Ratio, compare_timed
-from validation.benchmarks.results import Column, Part, Row, Settings, ratio_columns, ratio_row
+from validation.benchmarks.measure import Ratio, compare_timed, interleaved, once
+from validation.benchmarks.results import Column, Part, Row, Settings, alone_row, ratio_columns, ratio_row
 from validation.conformance import upstream_tests
 
+PARAMETERS = {"current_decay": 1024, "voltage_decay": 128, "threshold": 80}  #: of the neurons
 SHORT = 10  #: steps of the run that is subtracted
 
 
@@ -50,10 +54,9 @@ class Case:
 def dense(steps: int, lava_steps: int) -> Case:
     """200-256-200 CUBA neurons, fully connected by random even weights, 0.5 % of the inputs spiking."""
     rng = np.random.default_rng(0)
-    parameters = {"current_decay": 1024, "voltage_decay": 128, "threshold": 80}
     sizes = (200, 256, 200)
     layers = [
-        Dense(shape=(after,), weight=2 * rng.integers(-16, 17, (after, before)), neuron=Neuron("CUBA", parameters))
+        Dense(shape=(after,), weight=2 * rng.integers(-16, 17, (after, before)), neuron=Neuron("CUBA", PARAMETERS))
         for before, after in pairwise(sizes)
     ]
     x = (rng.random((sizes[0], steps)) < 0.005).astype(np.int64)
@@ -84,6 +87,40 @@ def tiny(steps: int, lava_steps: int) -> Case:
     return Case(f"tiny.net, a picture, T {steps}", network, x, lava_steps)
 
 
+def large_dense(neurons: int) -> tuple[Network, NDArray[np.int64]]:
+    """16 inputs to so many CUBA neurons, 5 % of the inputs spiking, over 20 steps."""
+    rng = np.random.default_rng(0)
+    weight = 2 * rng.integers(-16, 17, (neurons, 16))
+    layer = Dense(shape=(neurons,), weight=weight, neuron=Neuron("CUBA", PARAMETERS))
+    return Network((layer,)), (rng.random((16, 20)) < 0.05).astype(np.int64)
+
+
+def large_conv(neurons: int) -> tuple[Network, NDArray[np.int64]]:
+    """Two channels to 16 of so many CUBA neurons in all, kernels of 3 x 3, 2 % of the inputs spiking, over 20 steps."""
+    rng = np.random.default_rng(0)
+    side = int((neurons / 16) ** 0.5)
+    layer = Conv(
+        shape=(16, side, side),
+        weight=2 * rng.integers(-16, 40, (16, 2, 3, 3)),
+        padding=(1, 1),
+        neuron=Neuron("CUBA", PARAMETERS),
+    )
+    return Network((layer,)), (rng.random((2, side, side, 20)) < 0.02).astype(np.int64)
+
+
+def large(settings: Settings) -> Iterator[Row]:
+    """The reference alone on large layers."""
+    neurons = 2**10 if settings.quick else 10**6
+    for name, make in (("dense, 16 inputs, 5 % input", large_dense), ("convolution 3 x 3, 2 % input", large_conv)):
+        network, x = make(neurons)
+        run = reference.Network(network)
+        assert run.run(x).output.any()
+        rounds = interleaved((partial(once, partial(run.run, x)),), settings.rounds)
+        row = alone_row(f"{neurons:,} CUBA neurons, {name}", rounds)
+        steps, size = x.shape[-1], network.layers[-1].size
+        yield {**row, "ours": row["ours"] / steps, "each": row["ours"] * 1e6 / steps / size}
+
+
 def rows(settings: Settings) -> Iterator[Row]:
     """All figures in milliseconds per step, one after the other.
 
@@ -92,6 +129,7 @@ def rows(settings: Settings) -> Iterator[Row]:
     ImportError
         If Lava is not installed.
     """
+    yield from large(settings)
     usable, reason = lava_support.available()
     if not usable:
         raise ImportError(reason)
@@ -146,7 +184,10 @@ PART = Part(
     "Deployed networks",
     "The integer reference next to Lava on the same network and input, outputs equal, in milliseconds per step. "
     "Lava records nothing but the network's output; the reference records all spikes. Lava's runtime is timed "
-    "without its start.",
-    ratio_columns("Lava", "ms/step", 4, name=Column("name", "network", "{}")),
+    "without its start. Large layers run on the reference alone, over 20 steps, in nanoseconds a neuron and step.",
+    (
+        *ratio_columns("Lava", "ms/step", 4, name=Column("name", "network", "{}")),
+        Column("each", "ns a neuron and step", "{:.2f}"),
+    ),
     rows,
 )

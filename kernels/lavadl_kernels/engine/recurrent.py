@@ -23,6 +23,7 @@ import numpy as np
 
 from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, Lanes, Leaving, Surrogate, Walk, surrogate_of
 from lavadl_kernels.engine._optional_rows import copied
+from lavadl_kernels.engine._returned import add_returned, add_returned_uniform
 from lavadl_kernels.engine.train import (
     Gradients,
     Run,
@@ -40,13 +41,14 @@ from lavadl_kernels.engine.train import (
 )
 from lavadl_kernels.engine.train import rows as parts
 from lavadl_kernels.fixed_point import real
-from lavadl_kernels.ops import events
+from lavadl_kernels.ops import events, tiles
 from lavadl_kernels.ops.layout import time_first
+from lavadl_kernels.runtime import amx
 from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import jitable
-from lavadl_kernels.runtime.gemm import ROWS, TILE, add_product, packed
-from lavadl_kernels.runtime.jit import kernel, scalar
+from lavadl_kernels.runtime.gemm import ROWS, TILE, packed
+from lavadl_kernels.runtime.jit import kernel, kernel_using, scalar
 from lavadl_kernels.runtime.simd import STRETCH
 
 SAMPLES = 16  #: samples that go through a step together, at most: their states stay in the second-level cache
@@ -70,7 +72,7 @@ class Feedback(NamedTuple):
     """The feedback of a layer, as kernels take it."""
 
     units: int  #: O
-    #: R of each input: transposed to follow spikes, in tiles for the matrix product of backward; (0, 0) for two numbers
+    #: R of each input: transposed to follow spikes, (0, 0) for two numbers; for backward as `engine._returned` takes it
     rows: tuple[Array, ...]
     numbers: Floats  #: (parts, 2), R as two numbers: on the diagonal and beside it
 
@@ -368,6 +370,7 @@ def backward(
     grad_trace: Floats | None = None,
     graded: bool = False,
     kind: Any = np.float64,
+    tiled: bool = False,
 ) -> Gradients:
     """Gradients of `forward`, recomputing its states from the inputs and the initial states.
 
@@ -387,6 +390,8 @@ def backward(
         (K, T, M) float32, units of 1.
     kind : dtype
         That of `Run.checkpoints`, of which there are none: the number type in which states were exact.
+    tiled : bool
+        Whether to multiply by R on matrix tiles (`ops.tiles`), where its numbers fit them; as accurate as without.
 
     Returns
     -------
@@ -404,9 +409,18 @@ def backward(
     if not isinstance(zero, np.float32):  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = surrogate_of(tau, scale, graded)
-    fed_back = Feedback(units, tuple(packed(part.matrix) for part in feedback), _numbers(feedback))
     given, grads, out = Given(x, state, graded), (grad_spike, grad_trace), Gradients(grad_x, grad_decay)
-    _backward(lanes // units, neuron, given, zero, surrogate, fed_back, grads, stride, out, align=1)
+
+    def run(pass_back: Any, pack: Any) -> bool:
+        rows = tuple(pack(part.matrix) for part in feedback)
+        if any(part is None for part in rows):
+            return False
+        fed_back = Feedback(units, rows, _numbers(feedback))
+        return bool(pass_back(lanes // units, neuron, given, zero, surrogate, fed_back, grads, stride, out, align=1))
+
+    if not (tiled and not any(part.uniform for part in feedback) and run(_backward_on_tiles, tiles.packed)):
+        grad_decay[:] = 0  # tiles may have refused a gradient half-way
+        run(_backward, packed)
     return out
 
 
@@ -416,13 +430,30 @@ class Kept(NamedTuple):
     states: Array  #: (S, K, width), the states before every so many steps
     back: Floats  #: (width,), the gradients to the spikes of a step
     edge: Floats  #: (ROWS * TILE,), for `runtime.gemm`
+    space: tiles.Room  #: for `ops.tiles`
 
 
 @kernel
 def _backward(
     begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
     grads: Any, stride: int, out: Any,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
+    return bool(_backward_of_samples(begin, end, neuron, given, zero, surrogate, feedback, grads, stride, out))
+
+
+@kernel_using(*amx.FEATURES)
+def _backward_on_tiles(
+    begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
+    grads: Any, stride: int, out: Any,
+) -> bool:  # fmt: skip
+    return bool(_backward_of_samples(begin, end, neuron, given, zero, surrogate, feedback, grads, stride, out))
+
+
+@scalar
+def _backward_of_samples(
+    begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
+    grads: Any, stride: int, out: Any,
+) -> bool:  # fmt: skip
     steps, count, width = given.x[0].shape[0], given.state.shape[0], _together(end - begin) * feedback.units
     lanes = room_for_lanes(neuron.decay, count, width, zero)
     walk = walk_of(neuron.decay, count, stride, width)
@@ -430,21 +461,23 @@ def _backward(
         np.full((-(-steps // stride), count, width), zero),
         np.empty(width, np.float32),
         np.empty(ROWS * TILE, np.float32),
+        tiles.room(feedback.units),
     )
-    _backward_lanes(begin, end, neuron, given, surrogate, feedback, grads, lanes, walk, kept, out)
+    return bool(_backward_lanes(begin, end, neuron, given, surrogate, feedback, grads, lanes, walk, kept, out))
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
     begin: int, end: int, neuron: Any, given: Given, surrogate: Surrogate, feedback: Feedback,
     grads: Any, lanes: Lanes, walk: Walk, keeps: Kept, out: Any,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
     x, state, _ = given
     units, rows, numbers = feedback
     held, decay = lanes
     decay_fraction, history, adjoint, gathered = walk
     trace, spike = history
-    kept, back, edge = keeps
+    kept, back, edge, space = keeps
+    good = True
     stride = spike.shape[0] - 1
     grad_spike, grad_trace = grads
     grad_x, grad_decay = out
@@ -481,44 +514,17 @@ def _backward_lanes(
                 copied(grad_spike[0 if single else t, lo:hi], back[:n])
                 if t < steps - 1:
                     for k in range(len(x)):
-                        _collect(grad_x[k][t + 1, lo:hi], units, rows[k], numbers[k], edge, back[:n])
+                        row = grad_x[k][t + 1, lo:hi]
+                        if rows[k].shape[0] > 0:
+                            good &= add_returned(row, units, rows[k], edge, space, back[:n])
+                        else:
+                            add_returned_uniform(row, units, numbers[k], back[:n])
                 arriving = Arriving(back[:n], grad_trace, t, lo)
                 leaving = Leaving(parts(grad_x, t, lo, hi), gathered)
                 at = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
                 advance_adjoint(neuron, at, surrogate)
             collect(gathered, n, grad_decay, lo)
-
-
-@scalar
-def _collect(grad: Floats, units: int, rows: Array, numbers: Floats, edge: Floats, total: Floats) -> None:
-    """Add to `total`, for each unit, what comes back from all that it sends to."""
-    if rows.shape[0] > 0:
-        add_product(grad, units, rows, edge, total, units)
-    else:
-        _collect_uniform(grad, units, numbers, total)
-
-
-@scalar
-def _collect_uniform(grad: Floats, units: int, numbers: Floats, total: Floats) -> None:
-    """As `_collect`, where R is two numbers."""
-    own, others = numbers[0], numbers[1]
-    for lo in range(0, grad.size, units):
-        row, into = grad[lo : lo + units], total[lo : lo + units]
-        shared, more = others * np.float32(_sum(row)), own - others
-        for i in range(units):
-            into[i] += shared + more * row[i]
-
-
-@scalar
-def _sum(row: Floats) -> float:
-    """The sum in float64, in four chains of additions that do not wait for each other; their order is fixed."""
-    a = b = c = d = 0.0
-    whole = row.size // 4 * 4
-    for i in range(0, whole, 4):
-        a, b, c, d = a + row[i], b + row[i + 1], c + row[i + 2], d + row[i + 3]
-    for i in range(whole, row.size):
-        a += row[i]
-    return (a + b) + (c + d)
+    return good
 
 
 def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats | None:

@@ -20,15 +20,18 @@ Arrays are time-major (T, M); the channel of a lane is ``lane // inner % C``.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from lavadl_kernels.engine._optional_rows import lane_value, param_row
-from lavadl_kernels.engine.train import fetch, lanes_of, largest_magnitude, within
-from lavadl_kernels.fixed_point import FLOAT32_BOUND, fixed, leak, real
+from lavadl_kernels.engine._optional_rows import lane_value, param_row, widest
+from lavadl_kernels.engine.train import fetch, lanes_of, within
+from lavadl_kernels.fixed_point import FLOAT32_BOUND, fixed, leak, real, steps_begin, steps_end
 from lavadl_kernels.neurons._sigma_delta_rows import spread
 from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
+from lavadl_kernels.runtime.rounding import stay_apart
 
 CHUNK = 2048  #: lanes at a time: their sums stay in the first-level cache, their rows are long enough to stream
 
@@ -94,8 +97,9 @@ def _integrals_of_lanes(
         for t in range(x.shape[0]):
             if slope.size > 0:
                 _sensitivities(rows[0, :n], param_row(fraction, 0, n), rows[1, :n], slope[lo:hi])
-            _integrate(x[t, lo:hi], param_row(whole, 0, n), rows[0, :n], total[lo:hi])
-            largest = largest_magnitude((x[t, lo:hi],), rows[:1], n, largest)
+            mode = steps_begin(rows)
+            largest = _integrate(x[t, lo:hi], param_row(whole, 0, n), rows[0, :n], total[lo:hi], largest)
+            steps_end(rows, mode)
         if not within(largest, bound):
             return False
         _to_units(total[lo:hi])
@@ -114,11 +118,14 @@ def _begin(state: Integers, bound: np.float32, rows: Floats, total: Array) -> bo
 
 
 @scalar
-def _integrate(x: Floats, decay: Floats, value: Floats, total: Array) -> None:
+def _integrate(x: Floats, decay: Floats, value: Floats, total: Array, largest: Any) -> Any:
     prefer_512_bit()
+    stay_apart()
     for i in range(x.size):
         value[i] = leak(value[i], lane_value(decay, i)) + fixed(x[i], value[i])
-        total[i] += np.float64(value[i])
+        largest = widest(widest(largest, x[i] * np.float32(4096)), value[i])
+        total[i] += np.float64(value[i])  # integers: exact however they are rounded
+    return largest
 
 
 @scalar

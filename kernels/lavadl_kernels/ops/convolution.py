@@ -85,11 +85,11 @@ def geometry(
     dilation: tuple[int, int],
 ) -> Geometry:
     """The numbers of a convolution of frames (H, W, C); pairs are (height, width)."""
-    out = [
+    out_height, out_width = (
         (size + 2 * pad - far * (taps - 1) - 1) // step + 1
         for size, taps, step, pad, far in zip(frame[:2], kernel, stride, padding, dilation, strict=True)
-    ]
-    return Geometry(*frame, *out, *kernel, *stride, *padding, *dilation)
+    )
+    return Geometry(*frame, out_height, out_width, *kernel, *stride, *padding, *dilation)
 
 
 def fits(frames: int, g: Geometry) -> bool:
@@ -242,16 +242,19 @@ def _tiling(g: Geometry) -> _Tiling:
     return _Tiling(rows, columns, least_y, least_x, margin_y, margin_x, band, together, *arrays)
 
 
-def by_channel(found: FrameEvents, g: Geometry) -> Lists:
-    """The same events for `weight_gradient`, listed by tile, phase and channel."""
+def by_channel(found: FrameEvents, g: Geometry) -> Lists | None:
+    """The same events for `weight_gradient`, listed by tile, phase and channel; None if a value is not finite.
+
+    Its product with a zero in the margin of a tile would not be 0.
+    """
     t = _tiling(g)
     frames = found.shape[0]
     chunks = -(-frames // t.together) * -(-t.rows // t.band)
     lines = g.stride_y * g.stride_x * g.channels
     start = np.zeros(chunks * lines + 1, np.int32)
     lists = Lists(start, empty(found.entry.size, np.uint16), empty(found.value.size))
-    _sort(chunks, g, t[:8], frames, found.row, found.entry, found.value, *lists, align=1)
-    return lists
+    good = _sort(chunks, g, t[:8], frames, found.row, found.entry, found.value, *lists, align=1)
+    return lists if good and np.isfinite(found.common) else None
 
 
 def weight_gradient(lists: Lists, common: float, g: Geometry, grad: Array) -> Array | None:
@@ -445,8 +448,9 @@ def _sort(
     start_to: Array,
     entry_to: Array,
     value_to: Array,
-) -> None:
-    """List the events of each tile by phase and channel, by a counting sort."""
+) -> bool:
+    """List the events of each tile by phase and channel, by a counting sort; return whether values are finite."""
+    good = True
     rows, columns, _, _, margin_y, margin_x, band, together = tiling
     reciprocal = _reciprocal(g.channels)
     lines = g.stride_y * g.stride_x * g.channels
@@ -482,6 +486,8 @@ def _sort(
                     entry_to[to] = number + w // g.stride_x
                     if value.size:
                         value_to[to] = value[k]
+                        good &= abs(value[k]) < np.float32(np.inf)
+    return good
 
 
 @kernel
@@ -543,7 +549,7 @@ def _add(
                     if first < last:
                         for number in range(tap_start[phase], tap_start[phase + 1]):
                             at = (tap[number] * channels + c) * WIDTH
-                            base = np.int64(tap_base[number]) * WIDTH
+                            base: Any = np.int64(tap_base[number]) * WIDTH
                             if value is None:  # settled at compile time
                                 add_rows(tile, base, entry, first, last, total, at, False, np.float32(1))
                             else:

@@ -10,13 +10,17 @@ Arrays are time-major (T, M); delays are int64 (M,) and may be negative.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lavadl_kernels.runtime.array_types import Array
-from lavadl_kernels.runtime.buffers import empty_like
+from lavadl_kernels.runtime.buffers import empty, empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
 
 CHUNK = 1024  #: lanes at a time: 4 KB of each row, so that a window of as many rows as delays span stays cached
+
+_NOTHING = np.empty((0, 0), np.uint8)  #: in place of what is kept, where nothing is
 
 
 def forward(x: Array, delay: Array) -> Array:
@@ -43,8 +47,34 @@ def forward(x: Array, delay: Array) -> Array:
     if delay.size and delay.min() == delay.max():
         return shift(x, int(delay[0]))
     y = empty_like(x)
-    _shift(delay.size, x, delay, y)
+    _shift(delay.size, x, delay, y, _NOTHING)
     return y
+
+
+def forward_kept(x: Array, delay: Array) -> tuple[Array, Array]:
+    """As `forward`, and what `backward` needs of the result in the least memory.
+
+    Parameters
+    ----------
+    x : ndarray
+        (T, M) float32.
+    delay : ndarray
+        (M,) int64, in steps, or (1,) for all lanes.
+
+    Returns
+    -------
+    y : ndarray
+        (T, M) float32.
+    kept : ndarray
+        (T, M) uint8, or `y` itself where it holds other values than 0 and 1.
+    """
+    y, kept = empty_like(x), empty(x.shape, np.uint8)
+    if delay.size == 1 or (delay.size and delay.min() == delay.max()):
+        far = max(-len(x), min(int(delay[0]), len(x))) * x.shape[1]
+        spikes = _move_kept(x.size, x.reshape(-1), far, y.reshape(-1), kept.reshape(-1))
+    else:
+        spikes = _shift(delay.size, x, delay, y, kept)
+    return y, kept if spikes else y
 
 
 def backward(grad_y: Array, y: Array, delay: Array) -> tuple[Array, Array]:
@@ -52,8 +82,10 @@ def backward(grad_y: Array, y: Array, delay: Array) -> tuple[Array, Array]:
 
     Parameters
     ----------
-    grad_y, y : ndarray
-        (T, M) float32: the incoming gradient, and the result of `forward`.
+    grad_y : ndarray
+        (T, M) float32, the incoming gradient.
+    y : ndarray
+        (T, M) float32, the result of `forward`, or uint8 with the same values.
     delay : ndarray
         (M,) int64, in steps.
 
@@ -88,8 +120,32 @@ def _move(begin: int, end: int, x: Array, far: int, y: Array) -> None:
 
 
 @kernel
-def _shift(begin: int, end: int, x: Array, delay: Array, y: Array) -> None:
-    start = np.empty(CHUNK, np.int64)
+def _move_kept(begin: int, end: int, x: Array, far: int, y: Array, kept: Array) -> bool:
+    odd = np.int32(0)
+    for lo in range(begin, end, CHUNK):
+        hi = min(lo + CHUNK, end)
+        first = max(lo, min(hi, far))
+        last = hi if far >= 0 else max(lo, min(hi, y.size + far))
+        y[lo:first] = 0
+        _copied(x[first - far : last - far], y[first:last])
+        y[last:hi] = 0
+        odd |= _keep(y[lo:hi], kept[lo:hi])
+    return bool(odd == 0)
+
+
+@scalar
+def _keep(row: Array, kept: Array) -> Any:
+    """Write spikes to bytes; not 0 where a value is no spike."""
+    odd = np.int32(0)
+    for i in range(row.size):
+        odd |= np.int32(not (row[i] == 0 or row[i] == 1))
+        kept[i] = np.uint8(row[i] == 1)
+    return odd
+
+
+@kernel
+def _shift(begin: int, end: int, x: Array, delay: Array, y: Array, kept: Array) -> bool:
+    start, odd = np.empty(CHUNK, np.int64), np.int32(0)
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
         d = delay[lo:hi]
@@ -97,12 +153,15 @@ def _shift(begin: int, end: int, x: Array, delay: Array, y: Array) -> None:
         _starts(d, lo, x.shape[1], start)
         for t in range(len(y)):
             _gather(x, t, d, least, most, start, lo, hi, y[t, lo:hi])
+            if kept.size > 0:
+                odd |= _keep(y[t, lo:hi], kept[t, lo:hi])
+    return bool(odd == 0)
 
 
 @kernel
 def _backward(begin: int, end: int, grad_y: Array, y: Array, delay: Array, grad_x: Array, grad_delay: Array) -> None:
     start = np.empty(CHUNK, np.int64)
-    none = np.zeros(CHUNK, np.float32)
+    none = np.zeros(CHUNK, y.dtype)
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
         d = delay[lo:hi]
@@ -118,7 +177,7 @@ def _backward(begin: int, end: int, grad_y: Array, y: Array, delay: Array, grad_
 @scalar
 def _slope(grad_row: Array, row: Array, before: Array, total: Array) -> None:
     for i in range(row.size):
-        total[i] -= np.float64(grad_row[i] * (row[i] - before[i]))
+        total[i] -= np.float64(grad_row[i] * (np.float32(row[i]) - np.float32(before[i])))
 
 
 @scalar

@@ -24,6 +24,7 @@ import numpy as np
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty, empty_like
 from lavadl_kernels.runtime.jit import Kernel, kernel, scalar
+from lavadl_kernels.runtime.narrow_rows import NARROW, add_narrow_rows
 from lavadl_kernels.runtime.simd import (
     BIAS,
     BYTE_ROWS,
@@ -257,7 +258,7 @@ def weight_gradient(events: Events, grad: Array) -> Array | None:
     result = empty((outputs, events.shape[1]))
     start, entry, value = events.by_column
     values, scale = value if value.size else None, np.float32(events.common)
-    blocks = -(-outputs // WIDTH)
+    blocks = -(-outputs // (NARROW if values is None else WIDTH))
     good = _weight_gradient(blocks, start, entry, values, events.place, events.chunks, scale, grad, result, align=1)
     return result if good else None
 
@@ -527,31 +528,28 @@ def _forward(
 
 
 @scalar
-def _tiles(grad: Array, place: Array, lo: int, hi: int, tiles: Array) -> bool:
-    """Copy the outputs lo..hi of a chunk's rows to tiles (blocks, rows * WIDTH); return whether all are finite."""
+def _tile(grad: Array, place: Array, lo: int, hi: int, width: int, tile: Array) -> bool:
+    """Copy the outputs lo..hi of a chunk's rows to a tile (rows * width,); return whether all are finite."""
     beyond = np.int32(0)
     for k in range(place.size):
         if place[k] >= 0:
-            for block in range(-(-(hi - lo) // WIDTH)):
-                first = lo + block * WIDTH
-                row = grad[place[k], first : min(first + WIDTH, hi)]
-                to = tiles[block, k * WIDTH : k * WIDTH + row.size]
-                for o in range(row.size):
-                    to[o] = row[o]
-                    beyond |= np.int32(not (abs(row[o]) < np.float32(np.inf)))
+            row, to = grad[place[k], lo:hi], tile[k * width : k * width + hi - lo]
+            for o in range(row.size):
+                to[o] = row[o]
+                beyond |= np.int32(not (abs(row[o]) < np.float32(np.inf)))
     return bool(beyond == 0)
 
 
 @scalar
-def _unpack(sums: Array, lo: int, scale: Any, result: Array) -> None:
-    """Write the sums (inputs * WIDTH,) of the outputs from `lo` on, times `scale`, as rows of outputs."""
+def _unpack(sums: Array, width: int, scale: Any, result: Array) -> None:
+    """Write the sums (inputs * width,), times `scale`, as rows of outputs (outputs, inputs)."""
     outputs, inputs = result.shape
     for first in range(0, inputs, WIDTH):
         last = min(first + WIDTH, inputs)
-        for o in range(min(WIDTH, outputs - lo)):
-            row = result[lo + o, first:last]
+        for o in range(outputs):
+            row = result[o, first:last]
             for i in range(last - first):
-                row[i] = sums[(first + i) * WIDTH + o] * scale
+                row[i] = sums[(first + i) * width + o] * scale
 
 
 @kernel
@@ -567,27 +565,33 @@ def _weight_gradient(
     grad: Array,
     result: Array,
 ) -> bool:
-    """Write the gradients of blocks of outputs; `value` is None if all events have the same."""
+    """Write the gradients of blocks of outputs; `value` is None if all events have the same.
+
+    Blocks are narrow where rows are only added: their tiles fit the L1 cache, which takes 0.7 to 0.8 of the time. Where
+    rows have factors, each of which is read for all lanes, wide blocks are faster.
+    """
     outputs, inputs = result.shape
     length = place.size // max(chunks, 1)
-    tiles = np.zeros((GROUP, length * WIDTH), np.float32)
-    sums = np.empty((GROUP, inputs * WIDTH), np.float32)
+    width = NARROW if value is None else WIDTH
+    tile = np.zeros(length * width, np.float32)
+    sums = np.empty((GROUP, inputs * width), np.float32)
     good = True
     for group in range(begin, end, GROUP):
         blocks = min(GROUP, end - group)
-        lo, hi = group * WIDTH, min((group + blocks) * WIDTH, outputs)
         sums[:blocks] = 0
         for chunk in range(chunks):
-            good &= _tiles(grad, place[chunk * length : (chunk + 1) * length], lo, hi, tiles)
+            rows = place[chunk * length : (chunk + 1) * length]
             for block in range(blocks):
-                tile, total = tiles[block], sums[block]
+                lo, total = (group + block) * width, sums[block]
+                good &= _tile(grad, rows, lo, min(lo + width, outputs), width, tile)
                 for i in range(inputs):
                     first, last = start[chunk * inputs + i], start[chunk * inputs + i + 1]
                     if first < last:
                         if value is None:  # settled at compile time
-                            add_rows(tile, 0, entry, first, last, total, i * WIDTH, False, np.float32(1))
+                            add_narrow_rows(tile, entry, first, last, total, i * NARROW)
                         else:
                             add_weighted_rows(tile, 0, entry, value, first, last, total, i * WIDTH, False)
         for block in range(blocks):
-            _unpack(sums[block], lo + block * WIDTH, scale, result)
+            lo = (group + block) * width
+            _unpack(sums[block], width, scale, result[lo : min(lo + width, outputs)])
     return good

@@ -13,7 +13,7 @@ that are not finite are refused.  Where the processor has no tiles the results a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from lavadl_kernels.runtime import amx
 from lavadl_kernels.runtime.amx import LANES, ROWS, STATE, TILE, WORDS
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty
+from lavadl_kernels.runtime.extending import jitable
 from lavadl_kernels.runtime.jit import kernel, kernel_using, prefer_512_bit, scalar
 from lavadl_kernels.runtime.simd import transpose_square
 
@@ -158,12 +159,12 @@ def pack_strip(bits: Array, rows: Any, columns: Any, out: Array, line: Array) ->
     rows, columns : int
         The size of the strip.
     out : ndarray
-        (columns / WORDS, rounded up, * LEFT) uint16; zeros where the strip has no numbers.
+        (columns / WORDS, rounded up, * LEFT) uint16; zeros where a tile of the strip ends before it does.
     line : ndarray
         (WORDS,) uint32, scratch.
     """
     beyond = np.uint32(0)
-    for r in range(SIDE):
+    for r in range(-(-rows // ROWS) * ROWS):
         for block in range(-(-columns // WORDS)):
             used, at = min(WORDS, columns - block * WORDS), r * columns + block * WORDS
             first = block * LEFT + r * WORDS
@@ -212,11 +213,12 @@ def multiply_strips(
     start: Any,
     blocks: Any,
     fresh: bool,
+    tall: bool,
     out: Array,
     to: Any,
     row: Any,
 ) -> None:
-    """Multiply a left and a right strip: a block of `SIDE` rows and columns of the result.
+    """Multiply a left and a right strip: a block of `SIDE` columns of the result.
 
     Parameters
     ----------
@@ -234,6 +236,8 @@ def multiply_strips(
         Their length, in blocks of `WORDS`.
     fresh : bool
         Whether to replace the block in `out` instead of adding to it.
+    tall : bool
+        Whether the block has `SIDE` rows, and not `ROWS`.
     out : ndarray
         (S,) float32: the block begins at out[to], its rows `row` entries apart.
     to, row : int
@@ -247,23 +251,26 @@ def multiply_strips(
     else:
         amx.load(state, 0, out, to, row)
         amx.load(state, 1, out, to + LANES, row)
-        amx.load(state, 2, out, to + ROWS * row, row)
-        amx.load(state, 3, out, to + ROWS * row + LANES, row)
+        if tall:
+            amx.load(state, 2, out, to + ROWS * row, row)
+            amx.load(state, 3, out, to + ROWS * row + LANES, row)
     for block in range(blocks):
         amx.load(state, 6, right, start + block * RIGHT, WORDS)
         amx.load(state, 7, right, start + block * RIGHT + TILE, WORDS)
         for term in range(TERMS):
             first = at + block * LEFT + term * 2 * TILE
             amx.load(state, 4, left, first, WORDS)
-            amx.load(state, 5, left, first + TILE, WORDS)
             amx.multiply(state, 0, 4, 6)
             amx.multiply(state, 1, 4, 7)
-            amx.multiply(state, 2, 5, 6)
-            amx.multiply(state, 3, 5, 7)
+            if tall:
+                amx.load(state, 5, left, first + TILE, WORDS)
+                amx.multiply(state, 2, 5, 6)
+                amx.multiply(state, 3, 5, 7)
     amx.store(state, 0, out, to, row)
     amx.store(state, 1, out, to + LANES, row)
-    amx.store(state, 2, out, to + ROWS * row, row)
-    amx.store(state, 3, out, to + ROWS * row + LANES, row)
+    if tall:
+        amx.store(state, 2, out, to + ROWS * row, row)
+        amx.store(state, 3, out, to + ROWS * row + LANES, row)
 
 
 @scalar
@@ -273,15 +280,15 @@ def multiply_into(
 ) -> None:  # fmt: skip
     """`multiply_strips` for a block of `out` (R, N) float32 that may reach beyond its edge; `edge` is scratch."""
     rows, columns = min(SIDE, out.shape[0] - row), min(SIDE, out.shape[1] - column)
-    flat, wide = out.reshape(-1), out.shape[1]
-    if rows == SIDE and columns == SIDE:
-        multiply_strips(state, left, at, right, start, blocks, fresh, flat, row * wide + column, wide)
+    flat, wide, tall = out.reshape(-1), out.shape[1], rows > ROWS
+    if rows % ROWS == 0 and columns == SIDE:
+        multiply_strips(state, left, at, right, start, blocks, fresh, tall, flat, row * wide + column, wide)
         return
     if not fresh:
         for r in range(rows):
             for c in range(columns):
                 edge[r * SIDE + c] = out[row + r, column + c]
-    multiply_strips(state, left, at, right, start, blocks, fresh, edge, 0, SIDE)
+    multiply_strips(state, left, at, right, start, blocks, fresh, tall, edge, 0, SIDE)
     for r in range(rows):
         for c in range(columns):
             out[row + r, column + c] = edge[r * SIDE + c]
@@ -311,28 +318,64 @@ def _pack_right(begin: int, end: int, w: Array, out: Array) -> bool:
     return bool(beyond == 0)
 
 
+class Room(NamedTuple):
+    """The buffers of a product with a right operand of some depth."""
+
+    left: Array  #: (depth / WORDS, rounded up, * LEFT) uint16, from the start of a cache line on
+    edge: Array  #: (SIDE * SIDE,) float32
+    line: Array  #: (WORDS,) uint32
+    state: Array  #: (STATE,) float32
+
+
+@jitable
+def room(depth: int) -> Room:
+    """Buffers, of a thread of its own."""
+    left = np.empty(-(-depth // WORDS) * LEFT + LINE, np.uint16)
+    edge, state = np.zeros(SIDE * SIDE, np.float32), np.empty(STATE, np.float32)
+    return Room(left[_skipped(left) :], edge, np.zeros(WORDS, np.uint32), state)
+
+
+@scalar
+def add_product(bits: Array, depth: Any, right: Array, space: Room, fresh: bool, out: Array) -> bool:
+    """Add a product to `out`, or write it there if `fresh`; return whether all numbers of `bits` are below 2**127.
+
+    Parameters
+    ----------
+    bits : ndarray
+        (R * depth,) uint32, the bits of float32: the left operand row by row.
+    depth : int
+        Its columns.
+    right : ndarray
+        (N / 32, depth / 32, RIGHT) uint16, as `packed` returns it.
+    space : Room
+        For this depth. Tiles are configured in this thread.
+    fresh : bool
+        See above.
+    out : ndarray
+        (R, N) float32, contiguous.
+    """
+    blocks = right.shape[1]
+    size = right.shape[1] * right.shape[2]
+    strips = right.reshape(-1)
+    good = True
+    for row in range(0, out.shape[0], SIDE):
+        used = min(SIDE, out.shape[0] - row)
+        good &= pack_strip(bits[row * depth : (row + used) * depth], used, depth, space.left, space.line)
+        for column in range(0, out.shape[1], SIDE):
+            start = column // SIDE * size
+            multiply_into(space.state, space.left, 0, strips, start, blocks, fresh, out, row, column, space.edge)
+    return good
+
+
 @kernel_using(*amx.FEATURES)
 def _input_gradient(begin: int, end: int, g: Array, right: Array, out: Array) -> bool:
     """Write strips of `SIDE` rows; return False if a number of theirs is too large."""
     rows, depth = g.shape
-    blocks = right.shape[1]
-    size = right.shape[1] * right.shape[2]
-    bits, strips = g.reshape(-1), right.reshape(-1)
-    room = np.empty(blocks * LEFT + LINE, np.uint16)
-    left = room[_skipped(room) :]
-    edge, state = np.zeros(SIDE * SIDE, np.float32), np.empty(STATE, np.float32)
-    line = np.zeros(WORDS, np.uint32)
-    good = True
-    amx.configure(state)
-    for strip in range(begin, end):
-        row = strip * SIDE
-        used = min(SIDE, rows - row)
-        good &= pack_strip(bits[row * depth : (row + used) * depth], used, depth, left, line)
-        for column in range(0, out.shape[1], SIDE):
-            start = column // SIDE * size
-            multiply_into(state, left, 0, strips, start, blocks, True, out, row, column, edge)
+    space, first, last = room(depth), begin * SIDE, min(end * SIDE, rows)
+    amx.configure(space.state)
+    good = add_product(g.reshape(-1)[first * depth : last * depth], depth, right, space, True, out[first:last])
     amx.release()
-    return good
+    return bool(good)
 
 
 @kernel
@@ -368,8 +411,8 @@ def _pack_spikes(x: Array, row: Any, rows: Any, column: Any, out: Array) -> None
 @kernel_using(*amx.FEATURES)
 def _weight_gradient(begin: int, end: int, left: Array, x: Array, out: Array) -> None:
     """Write blocks of `SIDE` columns, panel by panel."""
-    room = np.empty(PANEL // WORDS * RIGHT + LINE, np.uint16)
-    right = room[_skipped(room) :]
+    wide = np.empty(PANEL // WORDS * RIGHT + LINE, np.uint16)
+    right = wide[_skipped(wide) :]
     edge, state = np.zeros(SIDE * SIDE, np.float32), np.empty(STATE, np.float32)
     words = left.reshape(-1)
     amx.configure(state)

@@ -4,8 +4,8 @@ The first touch of a fresh page is a page fault, and costs more than a kernel th
 bytes and more therefore take a buffer that an earlier result of about the size has given back.  An array gives its
 buffer back when neither it nor a view of it is left, a torch tensor over its memory included.
 
-The pool keeps what the program needs: at most as much unused memory as results lately took at one time, and no buffer
-that was not used for a while.
+The pool keeps what the program needs: results and unused memory together take little more than results lately took at
+one time, and no buffer is kept that was not used for a while.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from numpy.typing import DTypeLike, NDArray
 LARGE = 1 << 20
 #: Results from the pool over which "lately" extends, twice as many at most: a training step takes tens to hundreds.
 WINDOW = 1024
-#: Bytes (64 MB) of unused memory that the pool keeps in any case: results of several sizes may follow one another.
-FLOOR = 1 << 26
+#: Bytes (16 MB) of unused memory that the pool keeps in any case: results of several sizes may follow one another.
+FLOOR = 1 << 24
 #: Bytes of unused memory that the pool keeps at most, a quarter of the machine's: other allocators need theirs.
 CEILING = max(FLOOR, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
 ALIGN = 64  #: arrays begin at a multiple of this many bytes, where a cache line does
@@ -55,8 +55,9 @@ class _Use:
 
     @property
     def limit(self) -> int:
-        """The bytes that may be kept."""
-        return min(max(self.peak, self.before, FLOOR), CEILING)
+        """The bytes that may be kept: of what was lent at one time and an eighth more, those that are not lent now."""
+        most = max(self.peak, self.before)
+        return min(max(most + most // 8 - self.lent, FLOOR), CEILING)
 
 
 _use = _Use()

@@ -17,7 +17,7 @@ from lavadl_kernels.ops.piecewise import Scaled
 from lavadl_kernels.runtime.buffers import empty
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as _module
 
 from lavadl_ref.bootstrap.ann_sampler import AnnSampler, Knots, elementwise, in_order
 from lavadl_ref.slayer._bridge import dense as _dense
@@ -120,7 +120,10 @@ class Weights(NamedTuple):
 def _weights_of(synapse: Any, x: Tensor) -> list[Weights] | None:
     """The weights of a dense synapse for which the sums of `x` are matrix products."""
     parts = [synapse.real, synapse.imag] if getattr(synapse, "complex", False) else [synapse]
-    if not all(type(part) is Dense and part.bias is None for part in parts) or not _alone(synapse):
+    for part in parts:
+        if type(part) is not Dense or part._parameters.get("bias") is not None:
+            return None
+    if not _alone(synapse):
         return None
     if checked(x, parts[0]).ndim != 3 or x.dtype is not torch.float32 or not x.is_cpu or parts[0]._slides(x):
         return None
@@ -136,7 +139,13 @@ def _weights_of(synapse: Any, x: Tensor) -> list[Weights] | None:
 
 def _alone(*parts: torch.nn.Module) -> bool:
     """Tell whether nobody waits for the call of one of `parts`, and autocast leaves what is computed as it is."""
-    return not (_has_any_global_hook() or torch.is_autocast_enabled("cpu") or any(map(watched, parts)))
+    hooked: bool = _module._has_any_global_hook()
+    if hooked or torch.is_autocast_enabled("cpu"):
+        return False
+    for part in parts:  # noqa: SIM110
+        if watched(part):
+            return False
+    return True
 
 
 def _fits(neuron: Any, sampler: Any, shape: tuple[int, ...]) -> bool:

@@ -7,7 +7,7 @@ without a norm.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from lavadl_kernels.neurons import _batch_mean
 from lavadl_kernels.neurons.sigma_delta_fused import by_channel
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 
 class Norm(Protocol):
@@ -22,6 +23,22 @@ class Norm(Protocol):
 
     def subtracted(self, mean: Tensor) -> Tensor:
         """The value that is subtracted from an input whose channels have these means, (C,); gathers them."""
+
+
+def through(leaf: Tensor, value: Tensor, grad: Tensor) -> Tensor:
+    """The gradient to `leaf` of a `value` that was computed of it, for the gradient `grad` to that; all (C,)."""
+    node: Any = value.grad_fn
+    if node is None:
+        return grad
+    behind = node.next_functions
+    if len(behind) == 1 and getattr(behind[0][0], "variable", None) is leaf:
+        # one step, as that of a quantiser: torch's engine takes 100 us to be asked
+        call: Any = node.apply if isinstance(node, BackwardCFunction) else node
+        found = call(grad)
+        first: Tensor = found if isinstance(found, Tensor) else found[0]
+        return first
+    (whole,) = torch.autograd.grad(value, leaf, grad, retain_graph=True)
+    return whole
 
 
 class OutOfRange(Exception):
@@ -99,8 +116,7 @@ class Centre:
         leaf, hooked = self._norm
         arrived = self._by_channel(_batch_mean.arrived(grad_x, self._decay))
         grad = torch.from_numpy(-arrived.astype(np.float32))
-        (to_mean,) = torch.autograd.grad(hooked, leaf, grad, retain_graph=True)
-        common: NDArray[np.float32] = to_mean.numpy()
+        common: NDArray[np.float32] = through(leaf, hooked, grad).numpy()
         per_value = (common / self._samples).astype(np.float32)
         _batch_mean.add_common(grad_x, self._decay, per_value, self._inner)
         return None if self._slope is None else self._slope * common

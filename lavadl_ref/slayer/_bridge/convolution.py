@@ -16,6 +16,7 @@ small convolutions, the gradient of the input, and all second derivatives.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,9 @@ class Cost(NamedTuple):
 FORWARD = Cost(6000, 100, 50, 5)  #: spikes and 8-bit weights
 FORWARD_FLOAT = Cost(6000, 120, 185, 10)  #: any weights, or events of different values
 BACKWARD = Cost(3000, 120, 135, 100)  #: the gradient of the weight
+
+PACKED = 115  #: what it costs to pack a weight for 8-bit integers, in the same unit
+MOST_GAIN = 4  #: how much faster than float32 8-bit integers are at best: they are not tried where events do better
 
 #: Multiplications below which nothing is worth a decision, which takes 0.1 ms: so many take 0.3 ms.
 LEAST_WORK = 1 << 24
@@ -105,6 +109,11 @@ class _Work(NamedTuple):
         return self.places * cost.place + listed + self.inputs * self.outputs * cost.weight
 
 
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    height, width = values
+    return height, width
+
+
 def _sample(x: Tensor) -> tuple[float, bool]:
     """About how much of `x` is not zero, and whether that seems to be ones, from stretches all over it."""
     flat = x.view(-1)
@@ -115,16 +124,17 @@ def _sample(x: Tensor) -> tuple[float, bool]:
     return some / flat.numel(), some == ones
 
 
-def _wanted(work: _Work, density: float, spikes: bool) -> str:
+def _wanted(work: _Work, density: float, spikes: bool, recorded: bool) -> str:
     """The backend of forward that promises to be the fastest."""
     costs = {
         "gemm": float(work.float32),
         "events": work.by_events(FORWARD if spikes else FORWARD_FLOAT, density),
     }
-    if spikes and min(costs, key=lambda name: costs[name]) != "events":
+    if spikes and costs["events"] > work.float32 / MOST_GAIN:
         verdict = int8.verdict("convolution")
         if verdict.usable:
-            costs["int8"] = work.float32 / verdict.gain
+            # a weight that is trained is packed anew each time
+            costs["int8"] = work.float32 / verdict.gain + (PACKED * work.inputs * work.outputs if recorded else 0)
     return min(costs, key=lambda name: costs[name])
 
 
@@ -133,8 +143,7 @@ def _made(
 ) -> tuple[Tensor, ChosenPath, FrameEvents | None, Geometry] | None:
     """The sums, how they were made, and the events for backward; None where nothing is better than torch's own."""
     frame = (*input.shape[2:4], input.shape[1])
-    kernel = (weight.shape[2], weight.shape[3])
-    g = kernels.geometry(frame, kernel, steps.stride, steps.padding, steps.dilation)
+    g = kernels.geometry(frame, _pair(weight.shape[2:]), *map(_pair, (steps.stride, steps.padding, steps.dilation)))
     n, guessing = input.shape[0] * input.shape[-1], pinned() == "auto"
     work = _Work(n * g.out_height * g.out_width, g.inputs, len(weight))
     if (guessing and work.float32 < LEAST_WORK) or not kernels.fits(n, g):
@@ -144,7 +153,7 @@ def _made(
     listing = recorded and forward == "events"
     if guessing:
         density, spikes = _sample(x)
-        forward = _wanted(work, density, spikes)
+        forward = _wanted(work, density, spikes, recorded)
         listing = recorded and work.by_events(BACKWARD, density) < work.float32
     _autograd.follow_torch()
     z = density_of_spikes = None
@@ -255,8 +264,10 @@ class _Convolution(TypedFunction):
 
 
 def _to_weight(found: FrameEvents, g: Geometry, grad: Tensor) -> Tensor | None:
-    """The gradient (O, C, kh, kw) of the weight by events, None where `grad` is not finite."""
+    """The gradient (O, C, kh, kw) of the weight by events, None where `grad` or an event is not finite."""
     lists = kernels.by_channel(found, g)
+    if lists is None:
+        return None
     gradient = kernels.weight_gradient(lists, found.common, g, grad.permute(0, 2, 3, 1).numpy())
     return None if gradient is None else torch.from_numpy(gradient)
 

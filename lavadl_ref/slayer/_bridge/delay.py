@@ -36,9 +36,14 @@ class Delay(TypedFunction):
         layout = Layout.of_places(x, "delay input")
         steps = whole_steps(value, sampling_time) + shift
         lanes = layout.lanes(x)
-        same = steps.size and steps.min() == steps.max()
-        y = layout.logical(delay.shift(lanes, int(steps[0])) if same else delay.forward(lanes, layout.per_lane(steps)))
-        ctx.save_for_backward(y, value)
+        each = steps[:1] if steps.size and steps.min() == steps.max() else layout.per_lane(steps)
+        if ctx.needs_input_grad[1]:
+            delayed, kept = delay.forward_kept(lanes, each)
+            y = layout.logical(delayed)
+            # spikes are kept as bytes, a quarter of the memory; other values as they are
+            ctx.save_for_backward(y if kept is delayed else torch.from_numpy(kept), value)
+        else:
+            y = layout.logical(delay.forward(lanes, each))
         ctx.kernel = layout, steps, grad_scale, sampling_time, x.is_contiguous()
         return y
 
@@ -46,11 +51,12 @@ class Delay(TypedFunction):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         follow_torch()
-        y, value = ctx.saved_tensors
         layout, steps, grad_scale, sampling_time, contiguous = ctx.kernel
         grad_y, spread = layout.lanes(grads[0]), layout.per_lane(steps)
         if not ctx.needs_input_grad[1]:
             return layout.gradient(delay.forward(grad_y, -spread), contiguous), None, None, None, None
-        gx, gd = delay.backward(grad_y, layout.lanes(y), spread)
+        y, value = ctx.saved_tensors
+        kept = y.numpy() if y.dtype == torch.uint8 else layout.lanes(y)
+        gx, gd = delay.backward(grad_y, kept, spread)
         to_value = layout.per_channel(gd, value.numel()) * grad_scale / sampling_time
         return layout.gradient(gx, contiguous), to_value, None, None, None

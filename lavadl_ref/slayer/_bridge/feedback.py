@@ -16,8 +16,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
+from lavadl_ref.slayer._bridge import tiles
 from lavadl_ref.slayer._bridge.autograd import Layout
 from lavadl_ref.slayer._bridge.function import TypedFunction
+from lavadl_ref.slayer._bridge.paths import pinned
 from lavadl_ref.slayer._overflow import explanation
 
 
@@ -149,6 +151,7 @@ class FeedbackNeurons(TypedFunction):
         result = feedback.backward(
             neuron, x, initial, setting.tau, setting.scale, grad_spike, units, fed,
             _stacked(grads[1 : 1 + len(initial)] if setting.traces else (), layout), setting.graded, kind,
+            _on_tiles(layout.shape[0], tensors[:count]),
         )  # fmt: skip
         sent = layout.lanes(spikes)
         wanted = ctx.needs_input_grad[3 + count : 3 + 2 * count]
@@ -167,6 +170,13 @@ def _weights(weight: Tensor, others: float | None) -> feedback.Weights:
         uniform: feedback.Weights = feedback.uniform(weight.item(), others)
         return uniform
     return feedback.Weights(weight.detach().contiguous().numpy())
+
+
+def _on_tiles(samples: int, weights: Sequence[Tensor]) -> bool:
+    """Tell whether gradients go back through `weights` on matrix tiles, where `synapse.path` does not forbid it."""
+    if pinned() == "amx":
+        return tiles.verdict().exact
+    return pinned() == "auto" and tiles.worth(samples, weights) and tiles.verdict().usable
 
 
 def _stacked(grads: Sequence[Tensor | None], layout: Layout) -> NDArray[np.float32] | None:

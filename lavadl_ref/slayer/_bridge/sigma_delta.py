@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge.autograd import Layout, follow_torch, layout_of
+from lavadl_ref.slayer._bridge.centred import through
 from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
@@ -210,7 +211,7 @@ class _NeuronFunction(TypedFunction):
 
         def lift(offset: NDArray[np.float64]) -> NDArray[np.float64]:
             leaf, hooked = norm
-            (to_mean,) = torch.autograd.grad(hooked, leaf, -by_channel(offset, channels), retain_graph=True)
+            to_mean = through(leaf, hooked, -by_channel(offset, channels))
             per_value: NDArray[np.float64] = to_mean.double().numpy() * (channels / math.prod(layout.shape))
             return per_value
 

@@ -142,8 +142,7 @@ class MeanOnlyBatchNorm(LazyShapes):
 
     def _gather(self, mean: Tensor) -> None:
         if self.update:
-            with torch.no_grad():
-                self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean.detach()
+            self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean.detach()
 
     def forward(self, inp: Tensor) -> Tensor:
         """Normalise `inp` (N, C, ..., T); integers and booleans become floats."""

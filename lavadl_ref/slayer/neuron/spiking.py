@@ -302,10 +302,11 @@ class Neuron(base.Neuron):
         """Tell whether `observe` would change nothing for an input (N, *shape, T): states are at rest, values drawn."""
         if self.shape != shape or self.persistent_state or self._placeholders or self._ranges:
             return False
-        if not all(getattr(self, name).numel() in (1, shape[0]) for name in self._lazy):
-            return False
+        for name in self._lazy:
+            if self._parameters[name].numel() not in (1, shape[0]):  # type: ignore[union-attr]
+                return False
         states = [getattr(self, name) for name in self._states]
-        return all(state is not None and state.shape == (1,) for state in states)
+        return not any(state is None or state.shape != (1,) for state in states)
 
     def _norms(self) -> tuple[Any, ...]:
         """The norm of each part of the input, None where there is none."""
