@@ -449,7 +449,7 @@ def _backward_on_tiles(
     return bool(_backward_of_samples(begin, end, neuron, given, zero, surrogate, feedback, grads, stride, out))
 
 
-@scalar
+@jitable
 def _backward_of_samples(
     begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
     grads: Any, stride: int, out: Any,

@@ -69,7 +69,7 @@ def input_gradient(g: Array, w: Array, right: Array | None = None) -> Array | No
     w : ndarray
         (K, N) float32, contiguous, of numbers that are bfloat16, as 8-bit weights are.
     right : ndarray, optional
-        `w` as `packed` returns it, (N / 32, K / 32, RIGHT) uint16.
+        (N / 32, K / 32, RIGHT) uint16, `w` as `packed` returns it.
 
     Returns
     -------
