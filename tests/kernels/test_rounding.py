@@ -82,7 +82,7 @@ def test_a_product_rounded_to_nearest_would_give_another_integer():
 
 
 @pytest.mark.parametrize("steps", [1, 40])
-def test_the_rounding_after_steps_is_that_before_them(steps):
+def test_steps_leave_the_rounding_as_it_was(steps):
     """The square of 1 + e is nearer to the float32 above it if e**2 is more than half of 2**-23."""
     a = np.float32(1 + 1.25 * 2**-12)
     above = np.float32(np.float64(a) * np.float64(a))

@@ -36,14 +36,14 @@ from lavadl_kernels.runtime.extending import jitable, overload
 from lavadl_kernels.runtime.hints import distinct_rows, prefetch, prefetch_to_write
 from lavadl_kernels.runtime.jit import HELPER, VIEW, kernel, prefer_512_bit, scalar
 
-#: lanes that forward takes at a time: rows long enough for the memory, as 2048 are to within 7 % and 8192 to 2 %, and
-#: states that share a second-level cache of 256 KB with them
+#: lanes that forward takes at a time: rows long enough for the memory, and states that share a second-level cache of
+#: 256 KB with them. In one sweep 2048 took 7 % longer and 8192 2 %
 CHUNK = 4096
 #: steps from checkpoint to checkpoint: checkpoints then take half a byte an element for each two states, and the
 #: history of a segment stays in the second-level cache
 SEGMENT = 16
-#: lanes that backward takes at a time, for the same reason: 209 KB of history for two states. 512 take 5 % longer, for
-#: shorter rows of memory, 2048 as long
+#: lanes that backward takes at a time, for the same reason: 209 KB of history for two states. In one sweep 512, whose
+#: rows of memory are shorter, took 5 % longer, and so did 2048
 PART = 1024
 
 _ADVANCE: dict[type, Callable[..., Any]] = {}

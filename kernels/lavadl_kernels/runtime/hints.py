@@ -55,8 +55,8 @@ def _overload_prefetch_to_write(row: Any) -> Any:
 def distinct_rows() -> None:
     """Promise that no two arrays that this function is given share memory, unless it writes to neither.
 
-    Without the promise each call compares the ends of all of them before a loop may vectorise: 0.1 us for ten rows,
-    as long as 500 lanes take.
+    Without the promise each call compares the ends of all of them before a loop may vectorise, which for rows of a few
+    hundred lanes takes as long as the loop.
     """
 
 
