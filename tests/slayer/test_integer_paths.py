@@ -296,6 +296,27 @@ def test_what_is_made_of_a_weight_is_kept_until_it_changes():
     assert number not in kept._entries
 
 
+def test_the_oldest_result_of_a_weight_is_dropped_for_another():
+    weight, made = kept.track(torch.ones(3)), []
+    with torch.no_grad():
+        for what in (*range(kept.MOST + 1), kept.MOST, 1, 0):
+            kept.kept(weight, what, lambda _, what=what: made.append(what))
+    assert made == [*range(kept.MOST + 1), 0]
+    assert len(kept._entries[id(weight)].made) == kept.MOST
+
+
+def test_a_convolution_keeps_a_packed_weight_for_each_number_of_frames(monkeypatch):
+    packed, pack = [], int8._pack
+    monkeypatch.setattr(int8, "_pack", lambda *arguments: packed.append(arguments) or pack(*arguments))
+    net = synapse.Conv(4, 5, 3, weight_scale=6.0, weight_norm=True, pre_hook_fx=QUANTISER)
+    with torch.no_grad(), synapse.path("int8"):
+        found = [net(spikes(samples, 4, 6, 6, 3)) for samples in (2, 2, 1, 2)]
+        assert len(packed) == 2
+        net.weight_v.data.neg_()
+        assert torch.equal(net(spikes(2, 4, 6, 6, 3)), -found[0])
+    assert len(packed) == 3
+
+
 @pytest.mark.parametrize("path", ["auto", "events", "int8", "gemm"])
 def test_nothing_is_kept_of_a_parameter_that_changes_without_a_version(path):
     net = synapse.Dense(600, 200)

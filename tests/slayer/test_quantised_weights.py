@@ -1,7 +1,9 @@
 """Weights that kernels make: as torch makes them, from the parameters as they are at the call."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -192,6 +194,26 @@ def test_kept_weights_follow_every_change_of_a_parameter(change, weight_norm):
         after = layer.matrix()
         assert not torch.equal(after, before)
         assert torch.equal(after, layer.hooked_weight.flatten(1))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("change", changes(), ids=lambda f: f.__name__)
+def test_kept_weights_of_a_convolution_follow_every_change(change, size):
+    torch.manual_seed(0)
+    layer = slayer.synapse.Conv(8, 9, size, weight_scale=3.0, weight_norm=True, pre_hook_fx=quantize_hook_fx)
+    with torch.no_grad():
+        before = layer.channels_last()
+        assert layer.channels_last() is before
+        assert before.is_contiguous(memory_format=torch.channels_last)
+        copied, held = before.clone(), weakref.ref(before)
+    change(layer)
+    with torch.no_grad():
+        after = layer.channels_last()
+        assert not torch.equal(after, copied)
+        assert torch.equal(after, layer.hooked_weight.squeeze(-1))
+    del before
+    gc.collect()
+    assert held() is None
 
 
 def test_kept_weights_stay_as_they_are_when_a_parameter_changes():

@@ -12,6 +12,11 @@ from torch import Tensor
 T = TypeVar("T")
 
 
+#: Results that are kept of one weight; the oldest goes for another. A convolution packs its weight anew for every
+#: number of frames, of which sequences of all lengths have any number.
+MOST = 8
+
+
 class _Entry:
     """What was made of one version of a tensor, by what it is."""
 
@@ -58,6 +63,8 @@ def kept(weight: Tensor, what: Hashable, make: Callable[[Tensor], T]) -> T:
         return make(weight)
     key = what, tuple(weight.shape), weight.stride()
     if key not in entry.made:
+        if len(entry.made) >= MOST:
+            del entry.made[next(iter(entry.made))]
         entry.made[key] = make(weight)
     result: T = entry.made[key]
     return result

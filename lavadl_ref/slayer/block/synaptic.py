@@ -88,7 +88,10 @@ class AbstractInput(SpikingBlock):
         if self.weight is not None:
             z = z * hook(self.weight)
         if self.bias is not None:
-            z = z + hook(self.bias)
+            bias = hook(self.bias)
+            # a product is nobody else's: to add in place spares memory of the input's size
+            own = self.weight is not None and bias.numel() == 1 and bias.dtype == z.dtype
+            z = z.add_(bias) if own else z + bias
         return z
 
     def _beyond(self) -> dict[str, Tensor]:

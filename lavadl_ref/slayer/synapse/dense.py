@@ -21,7 +21,7 @@ from lavadl_ref.slayer._bridge import dense as _dense
 from lavadl_ref.slayer._bridge import weights as _weights
 from lavadl_ref.slayer._bridge.convolution import unframed as unframed
 from lavadl_ref.slayer._bridge.int8 import Geometry
-from lavadl_ref.slayer._bridge.kept import kept
+from lavadl_ref.slayer._bridge.kept import kept, track
 from lavadl_ref.slayer._bridge.paths import ChosenPath
 from lavadl_ref.slayer._hooks import MAKES_WEIGHT
 from lavadl_ref.slayer._precision import FullPrecision
@@ -269,6 +269,20 @@ class GenericLayer(FullPrecision):
             return self.hooked_weight.flatten(1)
         return _weights.kept(self, *sources)
 
+    def channels_last(self) -> Tensor:
+        """The applied weight (O, I, kh, kw) as a 2-D convolution reads it fastest; kept as `matrix` is."""
+        sources = self.sources()
+        if sources is None or self._trains:
+            _weights.forget(self)
+            return _channels_last(self.hooked_weight)
+        shape = sources[0].shape[:-1]
+
+        def rearranged(rows: Tensor) -> Tensor:
+            # a tensor of its own: a view would hold the one that it is kept with. What is made of it is kept, too
+            return track(rows.view(shape).clone(memory_format=torch.channels_last))
+
+        return kept(_weights.kept(self, *sources), "channels last", rearranged)
+
     def _beyond(self) -> dict[str, Tensor]:
         """By name, where parameters are beyond what the quantiser gives."""
         return {"weight": clipped(self._pre_hook_fx, self._masked_weight())}
@@ -420,7 +434,7 @@ def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
 
 def convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
     """The weighted sums of `input` (N, C, H, W, T) wherever the weight fits."""
-    weight = kept(synapse.hooked_weight, "channels last", _channels_last)
+    weight = synapse.channels_last()
     check_frames(input, weight.dtype, "convolution input")
     steps = Geometry(**synapse._geometry, groups=synapse.groups)
     result, synapse.taken = _convolution.sums(input, weight, synapse._checked_bias(), steps)
