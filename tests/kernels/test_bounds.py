@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lavadl_kernels.engine import train as dynamics
-from lavadl_kernels.fixed_point import input_bound
+from lavadl_kernels.fixed_point import FLOAT32_BOUND, input_bound
 from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 
@@ -92,3 +92,20 @@ def test_what_could_overflow_is_refused():
     assert run.state[:, 0].tolist() == [us[-1], ws[-1]]
     with pytest.raises(ValueError, match=r"below 2.62e.05 in magnitude over 100000 steps"):
         dynamics.forward(leaky, (x[0] * 1000,), state)
+
+
+@pytest.mark.parametrize("state", [0, FLOAT32_BOUND - 1, FLOAT32_BOUND, -FLOAT32_BOUND, 2**40])
+@pytest.mark.parametrize("lanes", [0, 1, 100])
+def test_the_largest_state_decides_about_the_type_whoever_looks_for_it(state, lanes):
+    neuron = FAMILIES["cuba"].kernel.Cuba(np.array([100, 200, 0]), 64)
+    types = []
+
+    def run(bound, zero):
+        types.append(type(zero))
+        return True
+
+    x, states = (np.zeros((3, lanes), np.float32),), np.full((2, lanes), state)
+    for largest in (None, abs(state)):
+        dynamics.run_in_narrowest_type(run, neuron, x, states, largest)
+    assert types[0] is types[1]
+    assert (types[0] is np.float32) == (abs(state) < FLOAT32_BOUND or lanes == 0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lavadl_ref.slayer import block
+from lavadl_ref.slayer._bridge.autograd import largest_of
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 from tests.support import oracle as naive
 from tests.support.slayer_neurons import make
@@ -160,3 +161,8 @@ def test_graded_feedback_in_chunks_is_the_whole(family, name, norm):
             parts = [layer(part) for part in (x[..., :cut], x[..., cut:])]
             assert torch.equal(torch.cat(parts, -1), whole), cut
     assert whole.max() > 1000
+
+
+def test_the_largest_state_is_known_of_neurons_at_rest_alone():
+    assert largest_of((0, -7, 5)) == 7
+    assert largest_of((0, torch.zeros(2, 3, dtype=torch.int64))) is None

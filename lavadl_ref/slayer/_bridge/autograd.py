@@ -268,7 +268,9 @@ def _walked(
         rows = *rows[:-1], centre.bias
     neuron = setting.family.parameters(stacked(rows, layout), *setting.constants)
     try:
-        run = dynamics.forward(neuron, x, initial, setting.graded, setting.traces, keep, setting.later)
+        run = dynamics.forward(
+            neuron, x, initial, setting.graded, setting.traces, keep, setting.later, largest_of(states)
+        )
     except ValueError as error:
         raise ValueError(explanation(str(error), x)) from None
     return _Walk(setting, layout, neuron, initial, run, centre)
@@ -391,6 +393,12 @@ def started(states: tuple[Tensor | int, ...], layout: Layout) -> NDArray[np.int6
         elif state:
             row[:] = state
     return initial
+
+
+def largest_of(states: tuple[Tensor | int, ...]) -> int | None:
+    """The largest magnitude in the states of neurons at rest; None of others."""
+    sizes = [abs(state) for state in states if isinstance(state, int)]
+    return max(sizes, default=0) if len(sizes) == len(states) else None
 
 
 def start_of(state: Tensor | int, layout: Layout) -> NDArray[np.int64]:
