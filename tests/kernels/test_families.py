@@ -57,6 +57,41 @@ def test_one_row_of_gradients_stands_for_every_step(family):
 
 
 @every
+@few
+@given(st.data())
+def test_the_order_of_memory_changes_no_bit_of_a_walk(family, data):
+    """Input and gradient with time innermost give what they give with time slowest, to the last bit."""
+    case = data.draw(neurons(family))
+    steps = data.draw(st.sampled_from([2, 16, 35]))
+    lanes = data.draw(st.sampled_from([2, 16, 37]))
+    case = replace(
+        case,
+        x=tuple(np.resize(part, (steps, lanes)) for part in case.x),
+        state=np.resize(case.state, (len(case.state), lanes)),
+        decay=np.repeat(case.decay[:, :1], lanes, axis=1),
+    )
+    turned = replace(case, x=tuple(np.asfortranarray(part) for part in case.x))
+    later, grad = data.draw(st.integers(0, steps + 1)), np.random.default_rng(1).normal(size=(steps, lanes))
+    grad = grad.astype(np.float32)
+    expected, run = (one.forward(traces=True, keep=True, later=later) for one in (case, turned))
+    for left, right in zip(run[:-1], expected[:-1], strict=True):
+        np.testing.assert_array_equal(left, right)
+    found = [
+        dynamics.backward(one.parameters, one.x, one.state, 1.0, 0.5, given, graded=one.graded, later=later)
+        for one in (case, turned)
+        for given in (grad, np.asfortranarray(grad), grad[:1].repeat(steps, 0), grad[:1])
+    ]
+    for half in (found[:2], found[4:6]):
+        for gradients in half:
+            for left, right in zip((*gradients.x, gradients.decay), (*found[0].x, found[0].decay), strict=True):
+                np.testing.assert_array_equal(left, right)
+    for gradients in (found[3], found[6], found[7]):
+        for left, right in zip((*gradients.x, gradients.decay), (*found[2].x, found[2].decay), strict=True):
+            np.testing.assert_array_equal(left, right)
+    assert all(part.flags.f_contiguous for part in found[5].x)
+
+
+@every
 @settings(max_examples=8)
 @given(st.data())
 def test_every_family_is_exact_beyond_float64(family, data):

@@ -74,3 +74,27 @@ def test_dropout_within_a_neuron_leaves_the_state():
     assert 0 < kept.sum() < kept.numel()
     assert torch.equal(d[kept], 2 * s[kept])
     assert torch.equal(plain.voltage_state, dropped.voltage_state)
+
+
+@pytest.mark.parametrize("norm", [None, neuron.norm.MeanOnlyBatchNorm])
+@pytest.mark.parametrize("grad", [False, True])
+def test_dropout_within_a_neuron_gives_what_a_call_of_it_gives(norm, grad):
+    """Without hooks dropout writes over the spikes of its neuron; a hook sees them as they were."""
+    results, seen = [], []
+    for hooked in (False, True):
+        drop = neuron.Dropout(0.5)
+        if hooked:
+            drop.register_forward_hook(lambda module, given, result: seen.extend([given[0].clone(), result.clone()]))
+        torch.manual_seed(0)
+        x = (torch.rand(2, 40, 20) - 0.2).requires_grad_(grad)
+        cells = neuron.cuba.Neuron(1.0, 0.3, 0.1, norm=norm, dropout=drop, requires_grad=True)
+        y = cells(x)
+        results.append([y.detach(), torch.rand(1)])
+        if grad:
+            y.backward(torch.rand(y.shape))
+            results[-1] += [x.grad, *(part.grad for part in cells.parameters())]
+    assert all(map(torch.equal, *results))
+    spikes, thinned = seen
+    assert set(spikes.unique().tolist()) == {0, 1}
+    assert set(thinned.unique().tolist()) == {0, 2}
+    assert torch.equal(results[0][0], thinned)

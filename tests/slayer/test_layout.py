@@ -185,6 +185,34 @@ def test_a_change_in_place_before_backward_is_an_error(function):
         y.sum().backward()
 
 
+@pytest.mark.parametrize("family", ["cuba", "rf_iz"])
+@pytest.mark.parametrize("given", [contiguous, channels_last])
+def test_neurons_take_time_innermost_without_a_copy(family, given, monkeypatch):
+    """Spikes and gradients are, to the last bit, those of time-major memory; the gradient lies as the input does."""
+    found, copied = [], []
+    transposed = _autograd.transposed
+    monkeypatch.setattr(_autograd, "transposed", lambda lanes: copied.append(lanes) or transposed(lanes))
+    for arrange in (contiguous, channels_last):
+        params = {"voltage_decay": 0.03, "current_decay": 0.25} if family == "cuba" else {"period": 7, "decay": 0.1}
+        cells = getattr(slayer.neuron, family).Neuron(0.5, **params, requires_grad=True)
+        parts = [arrange(integers((3, 70, 43), seed)).requires_grad_() for seed in range(2 if cells.complex else 1)]
+        spikes = cells(parts if cells.complex else parts[0])
+        spikes.backward(given(integers(spikes.shape, 5)))
+        assert all(part.grad.stride() == part.stride() for part in parts)
+        found.append([spikes.detach(), *(part.grad for part in parts), *(part.grad for part in cells.parameters())])
+    assert 0 < found[0][0].mean() < 1
+    assert all(map(torch.equal, *found))
+    assert copied == []
+
+
+def test_an_input_with_time_innermost_may_not_change_before_backward():
+    x = integers((3, 70, 43)).requires_grad_() * 1
+    y = slayer.neuron.cuba.Neuron(0.5, 0.25, 0.03)(x)
+    x.mul_(0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
 @pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3, 4, 2, 5)])
 def test_the_gradient_of_a_delay_lies_in_memory_as_its_input_does(shape):
     x, gradient = integers(shape).requires_grad_(), integers(shape, 1)

@@ -90,9 +90,10 @@ class AdjointStep(NamedTuple):
 class Given(NamedTuple):
     """The inputs and the start of a run."""
 
-    x: tuple[Floats, ...]  #: (T, M) each, units of 1
+    x: tuple[Floats, ...]  #: (T, M) each, units of 1; (M, T) if `lanes_first`
     state: Integers  #: (K, M), before the first step, 1/4096
     graded: bool  #: whether a spike carries its value
+    lanes_first: bool = False
 
 
 class Lanes(NamedTuple):

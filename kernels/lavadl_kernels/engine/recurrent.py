@@ -198,7 +198,7 @@ def _forward_lanes(
     begin: int, end: int, neuron: Any, given: Given, bound: np.float32, feedback: Feedback,
     lanes: Lanes, firing: Firing, recorded: Recorded,
 ) -> bool:  # fmt: skip
-    x, state, graded = given
+    x, state, graded, _ = given
     units, rows, numbers = feedback
     held, decay = lanes
     spike, trace, after, fed = recorded
@@ -471,7 +471,7 @@ def _backward_lanes(
     begin: int, end: int, neuron: Any, given: Given, surrogate: Surrogate, feedback: Feedback,
     grads: Any, lanes: Lanes, walk: Walk, keeps: Kept, out: Any,
 ) -> bool:  # fmt: skip
-    x, state, _ = given
+    x, state, _, _ = given
     units, rows, numbers = feedback
     held, decay = lanes
     decay_fraction, history, adjoint, gathered = walk

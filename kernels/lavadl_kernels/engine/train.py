@@ -4,9 +4,10 @@ A family gives its scalar `step` in a file of its own, and `advance_adjoint`, th
 one time step.  The rest is here, the same for all: the walk over time and over lanes, the choice of number type, and
 the states that backward needs again.
 
-Arrays are time-major (T, M), M lanes.  Inputs are tuples of such arrays: one, or real and imaginary
-part.  Backward recomputes the states (gradient checkpointing), a segment of time at a time from checkpoints that
-forward left, so that their history stays in the second-level cache.
+Arrays are (T, M), M lanes, with time slowest in memory; inputs and gradients may have it innermost instead, and are
+then transposed on the way (`_tiles`).  Inputs are tuples of such arrays: one, or real and imaginary part.  Backward
+recomputes the states (gradient checkpointing), a segment of time at a time from checkpoints that forward left, so that
+their history stays in the second-level cache.
 """
 
 from __future__ import annotations
@@ -29,18 +30,20 @@ from lavadl_kernels.engine._arguments import (
     surrogate_of,
 )
 from lavadl_kernels.engine._optional_rows import copied
+from lavadl_kernels.engine._tiles import in_memory_order, room_for_tile, room_for_tiles, rows
 from lavadl_kernels.fixed_point import FLOAT32_BOUND, NEVER, real, run_in_float64_or_int64
+from lavadl_kernels.ops.layout import rows_of_steps, steps_of_rows
 from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import jitable, overload
 from lavadl_kernels.runtime.hints import distinct_rows, prefetch, prefetch_to_write
-from lavadl_kernels.runtime.jit import HELPER, VIEW, kernel, prefer_512_bit, scalar
+from lavadl_kernels.runtime.jit import HELPER, kernel, prefer_512_bit, scalar
 
 #: lanes that forward takes at a time: rows long enough for the memory, and states that share a second-level cache of
 #: 256 KB with them. In one sweep 2048 took 7 % longer and 8192 2 %
 CHUNK = 4096
-#: steps from checkpoint to checkpoint: checkpoints then take half a byte an element for each two states, and the
-#: history of a segment stays in the second-level cache
+#: steps from checkpoint to checkpoint, as many as a tile holds: checkpoints then take half a byte an element for each
+#: two states, and the history of a segment stays in the second-level cache
 SEGMENT = 16
 #: lanes that backward takes at a time, for the same reason: 209 KB of history for two states. In one sweep 512, whose
 #: rows of memory are shorter, took 5 % longer, and so did 2048
@@ -211,7 +214,7 @@ def forward(
         Parameters of a family: ``decay`` (P, M) int64, (P, C) where lane i is of channel ``i % C``, or (P,) for all
         lanes, and its scalars, all integers of 1/4096.
     x : tuple of ndarray
-        One or two (T, M) float32, units of 1.
+        One or two (T, M) float32, units of 1, C- or Fortran-contiguous.
     state : ndarray
         (K, M) int64, 1/4096.
     graded : bool
@@ -242,7 +245,8 @@ def forward(
     spike = room[later:]
     trace = empty((len(state), steps, lanes)) if traces else None
     after = np.empty_like(state)
-    given = Given(x, state, graded)
+    memory, lanes_first = in_memory_order(x)
+    given = Given(memory, state, graded, lanes_first)
     checkpoints: Array = after
 
     def run(bound: Any, zero: Any) -> bool:
@@ -317,8 +321,11 @@ def per_lane(decay: Integers, lanes: int) -> Integers:
 
 @kernel
 def _forward(begin: int, end: int, neuron: Any, given: Given, bound: np.float32, zero: Any, written: Written) -> bool:
-    lanes = room_for_lanes(neuron.decay, given.state.shape[0], max(1, min(CHUNK, end - begin)), zero)
-    return bool(_forward_lanes(begin, end, neuron, given, bound, lanes, written))
+    width = max(1, min(CHUNK, end - begin))
+    lanes = room_for_lanes(neuron.decay, given.state.shape[0], width, zero)
+    tiles = room_for_tiles(given.x, given.lanes_first, width)
+    walked = tiles if given.lanes_first else given.x
+    return bool(_forward_lanes(begin, end, neuron, given, bound, lanes, (tiles, walked), written))
 
 
 @jitable
@@ -458,24 +465,29 @@ def end_lanes(lanes: Lanes, lo: int, hi: int, after: Integers) -> None:
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _forward_lanes(
-    begin: int, end: int, neuron: Any, given: Given, bound: np.float32, lanes: Lanes, written: Written
+    begin: int, end: int, neuron: Any, given: Given, bound: np.float32, lanes: Lanes, source: Any, written: Written
 ) -> bool:
-    x, state, graded = given
+    x, state, graded, lanes_first = given
     held, decay = lanes
+    tiles, walked = source  # what is walked over are the tiles, or the inputs
     spike, trace, checkpoints, after = written
-    width, largest = held.shape[1], np.int32(0)
+    width, largest, steps = held.shape[1], np.int32(0), x[0].shape[1 if lanes_first else 0]
     for lo in range(begin, end, width):
         hi = min(lo + width, end)
-        n = hi - lo
+        n, at = hi - lo, 0 if lanes_first else lo
         begin_lanes(neuron, state, lo, hi, lanes)
-        for t in range(x[0].shape[0]):
+        for t in range(steps):
             if t % SEGMENT == 0:
+                if lanes_first:
+                    for k in range(len(x)):
+                        rows_of_steps(x[k], t, min(t + SEGMENT, steps), lo, hi, tiles[k])
                 if checkpoints.shape[0] > 0:
                     for k in range(held.shape[0]):
                         copied(held[k, :n], checkpoints[t // SEGMENT, k, lo:hi])
                 if not within(largest, bound):
                     return False
-            given_now = rows(x, t, lo, hi)
+            now = t % SEGMENT if lanes_first else t
+            given_now = rows(walked, now, at, at + n)
             largest = advance(neuron, held, decay, given_now, spike[t, lo:hi], trace, t, lo, graded, largest)
         end_lanes(lanes, lo, hi, after)
     return within(largest, bound)
@@ -487,22 +499,10 @@ def within(bits: Any, bound: Any) -> bool:
     return bool(np.int32(bits).view(np.float32) < bound)
 
 
-def rows(parts: tuple[Floats, ...], t: int, lo: int, hi: int) -> tuple[Floats, ...]:
-    """Lanes `lo` to `hi` at step `t` of each part of an input, (T, M) float32."""
-    return tuple(part[t, lo:hi] for part in parts)
-
-
-@overload(rows, **VIEW)
-def _rows(parts: Any, t: Any, lo: Any, hi: Any) -> Callable[..., Any]:
-    if len(parts) == 1:
-        return lambda parts, t, lo, hi: (parts[0][t, lo:hi],)
-    return lambda parts, t, lo, hi: (parts[0][t, lo:hi], parts[1][t, lo:hi])
-
-
 class Gradients(NamedTuple):
     """The results of `backward`."""
 
-    x: tuple[Floats, ...]  #: (T, M) for each input
+    x: tuple[Floats, ...]  #: (T, M) for each input, in the order of its memory
     decay: Array  #: (P, M) float64, per lane, per unit of the decay integers
 
 
@@ -529,7 +529,7 @@ def backward(
     tau, scale : float
         Width and height of the surrogate gradient.
     grad_spike : ndarray
-        (T, M) float32, units of 1, or (1, M) if it is the same at every step.
+        (T, M) float32, units of 1, C- or Fortran-contiguous, or (1, M) if it is the same at every step.
     grad_trace : ndarray, optional
         (K, T, M) float32, units of 1.
     checkpoints : ndarray, optional
@@ -541,29 +541,39 @@ def backward(
     -------
     Gradients
     """
-    steps, lanes = x[0].shape
+    lanes = x[0].shape[1]
     if checkpoints is None:
         checkpoints = forward(neuron, x, state, graded, False, keep=True).checkpoints
-    grad_x = tuple(empty((steps, lanes)) for _ in x)
+    x, x_turned = in_memory_order(x)
+    (arriving,), turned = in_memory_order((grad_spike,))
+    grad_x = tuple(empty(part.shape) for part in x)
     grad_decay = np.zeros((len(neuron.decay), lanes), np.float64)
     zero = checkpoints.dtype.type(0)
     if checkpoints.dtype != np.float32:  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = surrogate_of(tau, scale, graded)
+    grads = arriving, grad_trace, later, turned
     out = Gradients(grad_x, grad_decay)
-    _backward(lanes, neuron, x, checkpoints, zero, surrogate, (grad_spike, grad_trace, later), out)
-    return out
+    _backward(lanes, neuron, (x, x_turned), checkpoints, zero, surrogate, grads, out)
+    return out._replace(x=tuple([part.T for part in grad_x])) if x_turned else out
 
 
 @kernel
 def _backward(
-    begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, zero: Any, surrogate: Surrogate, grads: Any, out: Any
-) -> None:
+    begin: int, end: int, neuron: Any, given: Any, checkpoints: Array, zero: Any, surrogate: Surrogate, grads: Any,
+    out: Any,
+) -> None:  # fmt: skip
+    x, turned = given
     count, width = checkpoints.shape[1], max(1, min(PART, end - begin))
     lanes = room_for_lanes(neuron.decay, count, width, zero)
     walk = walk_of(neuron.decay, count, SEGMENT, width)
     nothing = np.zeros(width, np.float32)
-    _backward_lanes(begin, end, neuron, x, checkpoints, surrogate, grads, nothing, lanes, walk, out)
+    spike_turned = grads[3]
+    tiles = room_for_tiles(x, turned, width), room_for_tile(spike_turned, width), room_for_tiles(x, turned, width)
+    walked = (
+        tiles[0] if turned else x, tiles[1] if spike_turned else grads[0], tiles[2] if turned else out.x,
+    )  # fmt: skip
+    _backward_lanes(begin, end, neuron, x, checkpoints, surrogate, grads, nothing, lanes, walk, (tiles, walked), out)
 
 
 @jitable
@@ -592,17 +602,20 @@ def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
     begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, surrogate: Surrogate,
-    grads: Any, nothing: Floats, lanes: Lanes, walk: Walk, out: Any,
+    grads: Any, nothing: Floats, lanes: Lanes, walk: Walk, source: Any, out: Any,
 ) -> None:  # fmt: skip
     grad_x, grad_decay = out
     held, decay = lanes
     decay_fraction, history, adjoint, gathered = walk
     trace, spike = history
-    grad_spike, grad_trace, later = grads
-    width, steps, single = held.shape[1], x[0].shape[0], grad_spike.shape[0] == 1
+    grad_spike, grad_trace, later, spike_turned = grads
+    (x_tiles, spike_tile, grad_tiles), (x_rows, spike_rows, grad_rows) = source  # rows of the tiles, or of the arrays
+    turned = x_tiles[0].shape[0] > 0
+    width, steps = held.shape[1], x[0].shape[1 if turned else 0]
+    single = not spike_turned and grad_spike.shape[0] == 1
     for lo in range(begin, end, width):
         hi = min(lo + width, end)
-        n = hi - lo
+        n, at_x, at_spike = hi - lo, 0 if turned else lo, 0 if spike_turned else lo
         adjoint[:] = 0
         fetch(neuron.decay, lo, hi, 1, decay)
         fetch(neuron.decay, lo, hi, 1 / 4096, decay_fraction)
@@ -611,25 +624,40 @@ def _backward_lanes(
             last = min(first + SEGMENT, steps)
             for k in range(held.shape[0]):
                 _resume(checkpoints[segment, k, lo:hi], held[k, :n], trace[k, 0, :n])
+            if turned:
+                for k in range(len(x)):
+                    rows_of_steps(x[k], first, last, lo, hi, x_tiles[k])
+            if spike_turned:
+                rows_of_steps(grad_spike, first + later, min(last + later, steps), lo, hi, spike_tile)
             for t in range(first, last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
-                row = t - first + 1
+                now = t - first + 1
                 # what the way back needs, while this way is bound by its arithmetic; and there the inputs of the next
-                prefetch(grad_spike[0 if single else min(t + later, steps - 1), lo:hi])
-                for k in range(len(x)):
-                    prefetch_to_write(grad_x[k][t, lo:hi])
-                advance(neuron, held, decay, rows(x, t, lo, hi), spike[row, :n], trace, row, 0, False, None)
+                if not spike_turned:
+                    prefetch(grad_spike[0 if single else min(t + later, steps - 1), lo:hi])
+                if not turned:
+                    for k in range(len(x)):
+                        prefetch_to_write(grad_x[k][t, lo:hi])
+                step = t - first if turned else t
+                given_now = rows(x_rows, step, at_x, at_x + n)
+                advance(neuron, held, decay, given_now, spike[now, :n], trace, now, 0, False, None)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
-                if t >= SEGMENT:
+                if t >= SEGMENT and not turned:
                     for k in range(len(x)):
                         prefetch(x[k][t - SEGMENT, lo:hi])
                 # the spike of a step arrives `later`, if at all
-                arrives = nothing[:n] if t + later >= steps else grad_spike[0 if single else t + later, lo:hi]
+                # a tile begins at the step that arrives at the first one of the segment
+                step = t - first if spike_turned else 0 if single else t + later
+                arrives = nothing[:n] if t + later >= steps else spike_rows[step, at_spike : at_spike + n]
                 arriving = Arriving(arrives, grad_trace, t, lo)
-                leaving = Leaving(rows(grad_x, t, lo, hi), gathered)
+                now = t - first if turned else t
+                leaving = Leaving(rows(grad_rows, now, at_x, at_x + n), gathered)
                 at = AdjointStep(decay_fraction, history, t - first + 1, arriving, adjoint, leaving)
                 advance_adjoint(neuron, at, surrogate)
+            if turned:
+                for k in range(len(x)):
+                    steps_of_rows(grad_tiles[k], first, last, lo, hi, grad_x[k])
             collect(gathered, n, grad_decay, lo)
 
 

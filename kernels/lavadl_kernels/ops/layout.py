@@ -93,6 +93,57 @@ def _transpose(begin: int, end: int, x: Array, y: Array) -> None:
             _transpose_tile(lo, hi, first, min(first + TILE, steps), x, y)
 
 
+@scalar
+def rows_of_steps(x: Array, first: int, last: int, lo: int, hi: int, tile: Array) -> None:
+    """Write steps `first` to `last`, at most `SIDE`, of lanes `lo` to `hi` to the rows of a tile.
+
+    Parameters
+    ----------
+    x : ndarray
+        (M, T) float32, C-contiguous.
+    first, last, lo, hi : int
+        The steps and the lanes.
+    tile : ndarray
+        (S, width) float32, C-contiguous, S = `SIDE`: row i becomes step ``first + i``, column k lane ``lo + k``;
+        what is beyond the steps and the lanes is undefined.
+    """
+    steps, width = x.shape[1], tile.shape[1]
+    given, out = x.reshape(-1), tile.reshape(-1)
+    whole = lo + (hi - lo) // SIDE * SIDE
+    # a square may reach beyond the last step, into the next lanes, but not beyond the array
+    while whole > lo and (whole - 1) * steps + first + SIDE > x.size:
+        whole -= SIDE
+    if first < last:
+        for i in range(lo, whole, SIDE):
+            transpose_square(given, i * steps + first, steps, out, i - lo, width)
+    for t in range(first, last):
+        for i in range(whole, hi):
+            tile[t - first, i - lo] = x[i, t]
+
+
+@scalar
+def steps_of_rows(tile: Array, first: int, last: int, lo: int, hi: int, x: Array) -> None:
+    """Write the rows of a tile to steps `first` to `last` of lanes `lo` to `hi`: the inverse of `rows_of_steps`.
+
+    Parameters
+    ----------
+    tile : ndarray
+        (S, width) float32, C-contiguous.
+    first, last, lo, hi : int
+        The steps and the lanes.
+    x : ndarray
+        (M, T) float32, C-contiguous; written.
+    """
+    steps, width = x.shape[1], tile.shape[1]
+    given, out = tile.reshape(-1), x.reshape(-1)
+    whole = lo + (hi - lo) // SIDE * SIDE if last - first == SIDE else lo
+    for i in range(lo, whole, SIDE):
+        transpose_square(given, i - lo, width, out, i * steps + first, steps)
+    for i in range(whole, hi):
+        for t in range(first, last):
+            x[i, t] = tile[t - first, i - lo]
+
+
 def quantised_frames(x: Array, step: float, low: float, high: float) -> Array:
     """Frames on a grid, in the layout that blocks hand on: the forward pass of an input block in one pass over memory.
 

@@ -121,6 +121,8 @@ class Layout(NamedTuple):
         torch copies a gradient that is ordered otherwise than its leaf, in several times the time.
         """
         if contiguous and self._plain and self.shape[-1] > 1:
+            if lanes.T.flags.c_contiguous:
+                return torch.from_numpy(lanes.T).view(self.shape)
             if lanes.size < FEW:
                 return self.logical(lanes).contiguous()
             return torch.from_numpy(transposed(lanes)).view(self.shape)
@@ -148,10 +150,20 @@ class Layout(NamedTuple):
             return turned
         return memory.contiguous().view(steps, lanes).numpy()
 
-    def lanes_or_one(self, x: Tensor) -> NDArray[np.float32]:
-        """As `lanes`; (1, M) of a tensor that is expanded over time, as the gradient of a sum or mean is."""
+    def turns(self, x: Tensor) -> bool:
+        """Tell whether `lanes` of `x` would be the transpose of its memory, of which `either` is a view."""
+        return self._plain and x.is_contiguous() and x.numel() >= FEW and not self.is_view(x)
+
+    def either(self, x: Tensor) -> NDArray[np.float32]:
+        """As `lanes`, with time innermost in memory where `x` has it so, in the order of lanes."""
+        if self.turns(x):
+            return x.detach().view(self.neurons, self.shape[-1]).numpy().T
+        return self.lanes(x)
+
+    def lanes_or_one(self, x: Tensor, either: bool = False) -> NDArray[np.float32]:
+        """As `lanes`, or `either`; (1, M) of a tensor that is expanded over time, as the gradient of a sum is."""
         if x.stride(-1) != 0 or x.shape[-1] <= 1:
-            return self.lanes(x)
+            return self.either(x) if either else self.lanes(x)
         step = x.detach()[..., 0].permute(self.order[1:])
         return step.reshape(1, -1).contiguous().numpy()
 
@@ -260,7 +272,9 @@ def _walked(
     follow_torch()
     layout = layout_of(inputs[0]) if setting.layout is None else setting.layout
     initial = started(states, layout)
-    x = tuple([layout.lanes(part) for part in inputs])
+    # a norm looks at all lanes of a step
+    seen = layout.either if setting.norm is None else layout.lanes
+    x = tuple([seen(part) for part in inputs])
     rows, centre = setting.rows, None
     if setting.norm is not None:
         decay = stacked(rows[:1], layout)
@@ -304,7 +318,10 @@ class Neurons(TypedFunction):
         wanted = ctx.needs_input_grad[2 + setting.inputs :]
         walk = _walked(setting, states, inputs, True, any(wanted[:1]))
         # what had to be rearranged is kept as kernels have it
-        views = [walk.layout.is_view(part) for part in inputs]
+        views = [
+            walk.layout.is_view(part) or not lanes.flags.c_contiguous
+            for part, lanes in zip(inputs, walk.run.x, strict=True)
+        ]
         ctx.save_for_backward(*[part for part, same in zip(inputs, views, strict=True) if same])
         ctx.own = [None if same else lanes for lanes, same in zip(walk.run.x, views, strict=True)]
         ctx.contiguous = [part.is_contiguous() for part in inputs]
@@ -325,9 +342,9 @@ class Neurons(TypedFunction):
         centre: Centre | None = ctx.centre
         layout, neuron, initial, checkpoints = ctx.run
         saved = list(ctx.saved_tensors)
-        x = tuple([layout.lanes(saved.pop(0)) if lanes is None else lanes for lanes in ctx.own])
+        x = tuple([layout.either(saved.pop(0)) if lanes is None else lanes for lanes in ctx.own])
         shape = x[0].shape
-        grad_spike = np.zeros((1, shape[1]), np.float32) if grads[0] is None else layout.lanes_or_one(grads[0])
+        grad_spike = np.zeros((1, shape[1]), np.float32) if grads[0] is None else layout.lanes_or_one(grads[0], True)
         trace_grads = grads[1 : 1 + len(initial)] if setting.traces else ()
         grad_trace = None
         if any(grad is not None for grad in trace_grads):

@@ -111,12 +111,12 @@ class Neuron(spiking.Neuron):
         if self.fires and self._norm_is_bias:
             ((x,), _) = self._parts(input)
             self._check_fires((x,))
-            return self.dropped(self._run((x,), False, bias=self._normed_bias(x), later=later)[0])
+            return self._thinned(self._run((x,), False, bias=self._normed_bias(x), later=later)[0])
         if self.fires and self._norm_is_known:
             ((x,), layout) = self._parts(input)
             self._check_fires((x,))
             try:
-                return self.dropped(self._run((x,), False, layout=layout, later=later, norm=self.norm)[0])
+                return self._thinned(self._run((x,), False, layout=layout, later=later, norm=self.norm)[0])
             except OutOfRange:
                 pass
         return postponed(self.spike(self.dynamics(input)[1]), later)

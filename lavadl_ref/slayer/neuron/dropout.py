@@ -26,6 +26,21 @@ class _Product(TypedFunction):
         return _Product.apply(grads[0], keep), None
 
 
+class _Within(TypedFunction):
+    """`_Product` in the memory of `input`."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, keep: Tensor) -> Tensor:
+        ctx.save_for_backward(keep)
+        ctx.mark_dirty(input)
+        return input.mul_(keep)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (keep,) = ctx.saved_tensors
+        return _Product.apply(grads[0], keep), None
+
+
 class Dropout(torch.nn.Module):
     """Silence a random set of neurons for the whole duration of a sample.
 
@@ -60,6 +75,14 @@ class Dropout(torch.nn.Module):
         if self.inplace:
             return input.mul_(keep)
         result: Tensor = _Product.apply(input, keep)
+        return result
+
+    def of_own(self, input: Tensor) -> Tensor:
+        """As a call, in the memory of `input` (N, C, ..., T), which nobody else may hold; without hooks."""
+        keep = self.drawn(tuple(input.shape), input.dtype)
+        if keep is None:
+            return input
+        result: Tensor = _Within.apply(input, keep)
         return result
 
     def drawn(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor | None:

@@ -451,7 +451,14 @@ class Neuron(base.Neuron):
         parts, layout = self._parts(input)
         self._check_fires(parts)
         spikes = self._run(parts, False, layout=layout, later=later)[0]
-        return spikes if self.drop is None else self.dropped(spikes)
+        return spikes if self.drop is None else self._thinned(spikes)
+
+    def _thinned(self, spikes: Tensor) -> Tensor:
+        """`dropped` of `spikes` that nobody else holds: in their memory, unless a hook looks at them there."""
+        drop = self.drop
+        if type(drop) is Dropout and type(self).dropped is base.Neuron.dropped and not watched(drop):
+            return drop.of_own(spikes)
+        return self.dropped(spikes)
 
     def _spikes(self, input: Signal, later: int) -> Tensor:
         """`_walked` where something stands between input and kernel: a norm, or another scale."""
