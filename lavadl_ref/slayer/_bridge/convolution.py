@@ -126,8 +126,9 @@ def _sample(x: Tensor) -> tuple[float, bool]:
     if flat.numel() > 2 * SAMPLES * SAMPLE:
         apart = flat.numel() // SAMPLES
         flat = flat[: SAMPLES * apart].view(SAMPLES, apart)[:, :SAMPLE]
-    some, ones = torch.count_nonzero(flat).item(), torch.count_nonzero(flat == 1).item()
-    return some / flat.numel(), some == ones
+    values = flat.numpy()
+    some, ones = (int(np.count_nonzero(found)) for found in (values != 0, values == 1))
+    return some / values.size, some == ones
 
 
 def _wanted(work: _Work, density: float, spikes: bool, recorded: bool) -> str:
