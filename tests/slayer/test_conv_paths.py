@@ -464,3 +464,13 @@ def test_more_events_than_allowed_are_refused():
     found = kernels.of_frames(x)
     assert kernels.forward(found, g, table, 5, most=17) is None
     assert kernels.forward(found, g, table, 5, most=18)[0, 1, 1, 0] == 18
+
+
+def test_the_sample_of_a_picture_counts_what_is_not_zero_and_ones():
+    x = (torch.rand(2, 5, 6, 7) < 0.3).float()
+    x[0, 0, 0, :2] = torch.tensor([-0.0, 1.0])
+    part = torch.count_nonzero(x).item() / x.numel()
+    assert _convolution._sample(x) == (part, True)
+    for other in (float("nan"), 2.0):
+        x[0, 0, 0, 1] = other
+        assert _convolution._sample(x) == (part, False)

@@ -329,3 +329,14 @@ def test_a_network_gives_the_same_by_either_path(family):
     assert torch.equal(y, other)
     for a, b in zip(gradients, other_gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 50), (300, 700, 1)])
+def test_the_estimated_density_counts_what_is_not_zero(shape):
+    x = spikes(*shape)
+    x[0, :4, 0] = torch.tensor([-0.0, float("nan"), float("inf"), -3.0])
+    flat = x.movedim(-1, 0).flatten() if shape[-1] == 1 else x.flatten()
+    if flat.numel() > 2 * _dense.SAMPLES * _dense.SAMPLE:
+        apart = flat.numel() // _dense.SAMPLES
+        flat = flat[: apart * _dense.SAMPLES].view(_dense.SAMPLES, apart)[:, : _dense.SAMPLE]
+    assert _dense._Entries(x).density() == torch.count_nonzero(flat).item() / flat.numel()

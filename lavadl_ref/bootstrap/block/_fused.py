@@ -94,7 +94,8 @@ def input_rates(block: Any, x: Tensor) -> Tensor | None:
     grid, factors = grid_of(hook), block.rates.factors(neuron)
     if grid is None or hook != neuron.quantize_8bit or factors is None:
         return None
-    gain, offset = _nearest(block.weight, 1.0, grid), _nearest(block.bias, 0.0, grid)
+    weight, bias = block.weight, block.bias  # a module looks long for what it has
+    gain, offset = _nearest(weight, 1.0, grid), _nearest(bias, 0.0, grid)
     if gain is None or offset is None or not (factors[0] is None or factors[0].numel() == 1):
         return None
     factor = 1.0 if factors[0] is None else factors[0].item()
@@ -103,8 +104,8 @@ def input_rates(block: Any, x: Tensor) -> Tensor | None:
     # a picture is rearranged as the neuron does it; to round again changes nothing
     u = x.detach() if x.ndim == 3 else neuron.quantized_input(x.detach())
     result: Tensor
-    if torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (block.weight, block.bias)):
-        result = _InputRates.apply(u, scaled, knots, (gain[1], offset[1]), block.weight, block.bias)
+    if torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (weight, bias)):
+        result = _InputRates.apply(u, scaled, knots, (gain[1], offset[1]), weight, bias)
     else:
         result = elementwise(partial(knots.scaled_values, scaled), u)
     return result if neuron.drop is None else neuron.dropped(result)

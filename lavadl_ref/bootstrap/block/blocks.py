@@ -84,8 +84,7 @@ class Affine(AbstractBlock, synaptic.AbstractAffine):
         z = None if mode is Mode.SNN or mode is Mode.SAMPLE else _fused.sums(self, x)
         z = self._summed(x) if z is None else z
         z = self.rates.sums(self.neuron, z) if mode in (Mode.SNN, Mode.SAMPLE) else self.rates.values(z)
-        self.shape = z.shape[1:-1]
-        return self._counted(z)
+        return self._left(z)
 
     def deployed(self, x: Tensor) -> Output:
         """The values, (N, out, T), that the layer in the file is read at, for `x`, (N, ..., T)."""

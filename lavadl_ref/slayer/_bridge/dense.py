@@ -80,7 +80,8 @@ class _Entries:
         if flat.numel() > 2 * SAMPLES * SAMPLE:
             apart = flat.numel() // SAMPLES
             flat = flat[: SAMPLES * apart].view(SAMPLES, apart)[:, :SAMPLE]
-        return torch.count_nonzero(flat).item() / flat.numel()
+        # NumPy counts booleans several times as fast as torch counts what is not zero
+        return int(np.count_nonzero(flat.numpy() != 0)) / flat.numel()
 
     def listable(self) -> bool:
         """Tell whether `listed` can be called."""

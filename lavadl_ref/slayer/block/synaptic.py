@@ -15,11 +15,18 @@ from lavadl_ref.slayer.block._block import Output, SpikingBlock, SynapticBlock
 from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.synapse.layer import Hook, Size
 from lavadl_ref.slayer.utils import _validate
-from lavadl_ref.slayer.utils.quantize import clipped
+from lavadl_ref.slayer.utils.quantize import clipped, grid_of
 
 
 def _same(x: Tensor, **options: Any) -> Tensor:
     return x
+
+
+def _overwrites(z: Tensor, one: Tensor) -> bool:
+    """Tell whether `z`, (N, ..., T), can hold its product or sum with `one` number: nothing is recorded of either."""
+    return (
+        one.numel() == 1 and one.ndim < z.ndim and one.dtype is z.dtype and not (z.requires_grad or one.requires_grad)
+    )
 
 
 class AbstractInput(SpikingBlock):
@@ -85,13 +92,15 @@ class AbstractInput(SpikingBlock):
         # a bound method is made at each access: equal, but not the same
         eight_bits = isinstance(self.neuron, Neuron) and hook == self.neuron.quantize_8bit
         z = self.neuron.quantized_input(x) if eight_bits else hook(x)
-        if self.weight is not None:
-            z = z * hook(self.weight)
-        if self.bias is not None:
-            bias = hook(self.bias)
-            # a product is nobody else's: to add in place spares memory of the input's size
-            own = self.weight is not None and bias.numel() == 1 and bias.dtype == z.dtype
-            z = z.add_(bias) if own else z + bias
+        # a quantiser of the user's may return its argument, or a tensor that it keeps
+        own = eight_bits and grid_of(hook) is not None and type(self.neuron).quantized_input is Neuron.quantized_input
+        weight, bias = self.weight, self.bias
+        if weight is not None:
+            gain = hook(weight)
+            z = z.mul_(gain) if own and _overwrites(z, gain) else z * gain
+        if bias is not None:
+            offset = hook(bias)
+            z = z.add_(offset) if own and _overwrites(z, offset) else z + offset
         return z
 
     def _beyond(self) -> dict[str, Tensor]:
