@@ -82,7 +82,7 @@ def outcome(**changes):
         ({"folder": None}, "compiled 3 kernels, in 2 s: not kept"),
     ],
 )
-def test_the_command_tells_what_it_made_and_where(monkeypatch, changes, said):
+def test_the_command_tells_the_number_of_kernels_and_their_folder(monkeypatch, changes, said):
     found = outcome(**{name: value for name, value in changes.items() if name != "folder"})
     if "folder" in changes:
         found.folder = None

@@ -143,6 +143,11 @@ def _scale_to_zero(state: Any, decay_fraction: Any) -> Any:
 def steps_begin(state: Array) -> int:
     """Prepare steps of float32 states: their products are to be rounded toward zero. Other types need nothing.
 
+    Parameters
+    ----------
+    state : ndarray
+        Of any shape, float32, float64 or int64, 1/4096: the states, of which only the type counts.
+
     Returns
     -------
     int
@@ -159,7 +164,15 @@ def _steps_begin(state: Any) -> Any:
 
 
 def steps_end(state: Array, mode: int) -> None:
-    """Return to the rounding before `steps_begin`, which returned `mode`."""
+    """Return to the rounding before `steps_begin`.
+
+    Parameters
+    ----------
+    state : ndarray
+        As `steps_begin` took it: of any shape, float32, float64 or int64, 1/4096.
+    mode : int
+        What it returned.
+    """
 
 
 @overload(steps_end)

@@ -23,7 +23,7 @@ def weighted_sums(layer: Layer, x: Array) -> tuple[Integers, ...]:
 
 
 def narrow_sums(layer: Layer, x: Array) -> tuple[Array, ...]:
-    """As `weighted_sums`, int32 where these surely hold all sums; what has no synapse keeps its type."""
+    """As `weighted_sums` of `x` (T, B, \\*shape), int32 where that surely holds all; without a synapse `x` itself."""
     if isinstance(layer, Average):
         return (x.reshape(*x.shape[:2], layer.size, -1).sum(-1, dtype=np.int64),)
     if not isinstance(layer, (Dense, Kernel)):

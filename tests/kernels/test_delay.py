@@ -1,6 +1,7 @@
 """Delay against the oracle; its gradients are the opposite shift and the slope in time."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,15 +70,23 @@ def test_two_delays_add_up(case, steps):
     np.testing.assert_array_equal(delay.forward(x, later + steps), delay.forward(delay.shift(x, steps), later))
 
 
-@given(cases(), st.booleans(), st.booleans())
-def test_kept_spikes_give_the_gradients_of_the_output(case, spikes, one):
+@given(cases(), st.sampled_from([None, 1, 1 / 0.95]), st.booleans())
+def test_kept_spikes_give_the_gradients_of_the_output(case, value, one):
     x, steps = case
-    x = (x > 50).astype(np.float32) if spikes else x
+    x = x if value is None else np.where(x > 50, np.float32(value), np.float32(0))
     steps = steps[:1].repeat(len(steps)) if one else steps
-    y, kept = delay.forward_kept(x, steps[:1] if one and len(steps) else steps)
+    y, kept, size = delay.forward_kept(x, steps[:1] if one and len(steps) else steps)
     np.testing.assert_array_equal(y, delay.forward(x, steps))
-    np.testing.assert_array_equal(kept, y)
-    assert kept.dtype == (np.uint8 if np.isin(y, [0, 1]).all() else np.float32)
+    np.testing.assert_array_equal(kept * np.float32(size), y)
+    assert value is None or kept.dtype == np.uint8
     g = np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
-    for actual, expected in zip(delay.backward(g, kept, steps), delay.backward(g, y, steps), strict=True):
+    for actual, expected in zip(delay.backward(g, kept, steps, size), delay.backward(g, y, steps), strict=True):
         np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("other", [1, np.nan, np.inf])
+def test_values_that_are_no_spikes_are_kept_as_they_are(other):
+    x = np.array([[0, other], [0 if other == np.inf else 2, other]], np.float32)
+    y, kept, size = delay.forward_kept(x, np.array([0]))
+    assert kept is y
+    assert size == 1

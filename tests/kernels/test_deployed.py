@@ -72,7 +72,7 @@ def test_the_profiles_agree_until_a_width_matters(kind, data):
 
 @every
 @given(st.data())
-def test_lanes_that_step_together_equal_lanes_one_by_one(kind, data):
+def test_lanes_move_together_as_they_do_one_by_one(kind, data):
     case = data.draw(deployments(kind))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deployed, "TOGETHER", False)
@@ -82,7 +82,7 @@ def test_lanes_that_step_together_equal_lanes_one_by_one(kind, data):
 
 @every
 @pytest.mark.parametrize("beyond", [False, True])
-def test_lanes_step_together_until_a_number_leaves_its_width(kind, beyond):
+def test_lanes_move_together_until_a_number_leaves_its_width(kind, beyond):
     case = build(kind, np.zeros((2, 1, 3)))
     count = len(case.state)
     decay, after, message = np.zeros((5, 3), np.int32), np.full((count, 3), 9, np.int32), np.full(3, 9)
@@ -100,7 +100,7 @@ def test_lanes_step_together_until_a_number_leaves_its_width(kind, beyond):
 
 
 @every
-def test_values_that_all_lanes_share_are_given_once(kind):
+def test_lanes_may_share_their_values(kind):
     """Bias, rest and, where there are decays, these."""
     case = uniform(kind, 7, 9, 4)
     case.bias[:], case.rest[:] = 3000, 50

@@ -214,7 +214,7 @@ def test_a_processor_that_llvm_does_not_know_has_no_level(unset, monkeypatch):
     assert (processor.level(), processor.features()) == (None, frozenset())
 
 
-def test_code_for_a_level_uses_the_features_of_that_level(unset, monkeypatch):
+def test_compiled_code_has_the_features_of_its_level_alone(unset, monkeypatch):
     of(processor.LEVELS["x86-64-v4"] | {"avx512vnni"}, monkeypatch)
     assert processor.has("avx512vnni")
     for level, features in processor.LEVELS.items():

@@ -134,7 +134,7 @@ def convolutions(draw):
 
 
 @given(convolutions(), st.floats(0, 1), st.booleans())
-def test_no_input_makes_two_paths_differ(case, density, graded):
+def test_two_paths_of_a_convolution_differ_for_no_input(case, density, graded):
     (n, channels, outputs, height, width, steps), options, seed = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_convolution, "LEAST_WORK", 0)
@@ -308,7 +308,7 @@ def test_the_path_of_a_convolution_is_told():
     copy.deepcopy(net)(x)
 
 
-def test_a_dense_synapse_that_slides_takes_events():
+def test_a_sliding_dense_synapse_takes_events():
     torch.manual_seed(1)
     net = synapse.Dense((3, 2, 5), 33, weight_scale=6, pre_hook_fx=QUANTISER)
     x = spikes(2, 5, 6, 7, 4)

@@ -124,7 +124,7 @@ VALUES = {
 )
 @example("spikes", 1.0, (2, 1000, 3, 20), -4.0, False, 0)
 @example("spikes", 1.0, (2, 1000, 3, 20), 127 / 32, True, 0)
-def test_no_input_makes_two_paths_differ(values, density, shape, weight, time_first, seed):
+def test_no_input_makes_two_paths_of_dense_differ(values, density, shape, weight, time_first, seed):
     source = torch.Generator().manual_seed(seed)
     samples, inputs, steps, outputs = shape
     chosen = torch.tensor(VALUES[values])
@@ -263,7 +263,7 @@ def test_dense_spikes_are_multiplied_as_bytes_by_themselves(monkeypatch):
 @pytest.mark.usefixtures("bytes_by_themselves")
 def test_a_weight_for_few_rows_is_packed_once_it_has_come_twice(monkeypatch):
     monkeypatch.setattr(int8, "limits", lambda: int8.Limits(1000, 0.1))
-    weight = (torch.randint(-128, 128, (40, 64)) / 32).requires_grad_()
+    weight = kept.track((torch.randint(-128, 128, (40, 64)) / 32).requires_grad_())
     x = spikes(2, 64, 30, density=0.9)
     taken = []
     with torch.no_grad():
@@ -275,7 +275,7 @@ def test_a_weight_for_few_rows_is_packed_once_it_has_come_twice(monkeypatch):
 
 
 def test_what_is_made_of_a_weight_is_kept_until_it_changes():
-    weight, made = torch.ones(3, 4, 1), []
+    weight, made = kept.track(torch.ones(3, 4, 1)), []
 
     def make(given):
         made.append(given.sum().item())
@@ -294,6 +294,18 @@ def test_what_is_made_of_a_weight_is_kept_until_it_changes():
     del weight
     gc.collect()
     assert number not in kept._entries
+
+
+@pytest.mark.parametrize("path", ["auto", "events", "int8", "gemm"])
+def test_nothing_is_kept_of_a_parameter_that_changes_without_a_version(path):
+    net = synapse.Dense(600, 200)
+    net.weight.data = torch.randint(-128, 128, net.weight.shape) / 32
+    x = spikes(2, 600, 100, density=0.1)
+    with torch.no_grad(), synapse.path(path):
+        before = net(x)
+        assert torch.equal(net(x), before)
+        net.weight.data.neg_()
+        assert torch.equal(net(x), -before)
 
 
 def test_inference_mode_keeps_nothing_and_computes_the_same():

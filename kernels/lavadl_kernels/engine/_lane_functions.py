@@ -40,9 +40,9 @@ import numpy as np
 
 from lavadl_kernels.engine._optional_rows import lane_value, maybe_row, param_row, store, widest
 from lavadl_kernels.fixed_point import as_type_of, fixed, real, steps_begin, steps_end, wrap32
+from lavadl_kernels.runtime.hints import distinct_rows
 from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
 from lavadl_kernels.runtime.rounding import stay_apart
-from lavadl_kernels.runtime.simd import distinct_rows
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ from lavadl_kernels.neurons._family import Family
 from lavadl_kernels.neurons._leaky_integrator import CHUNK, kept
 from lavadl_kernels.neurons._surrogate import Through, to_value
 from lavadl_kernels.runtime.array_types import Array, Bools, Floats, Integers
+from lavadl_kernels.runtime.hints import distinct_rows
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
-from lavadl_kernels.runtime.simd import distinct_rows
 
 
 class Parameters(NamedTuple):

@@ -31,8 +31,9 @@ from lavadl_kernels.fixed_point import NEVER, as_type_of, chain_gain, fixed, lea
 from lavadl_kernels.neurons._surrogate import Through, to_value
 from lavadl_kernels.runtime.array_types import Array, Bools, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty_like
+from lavadl_kernels.runtime.hints import distinct_rows
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
-from lavadl_kernels.runtime.simd import distinct_rows, multiply_add
+from lavadl_kernels.runtime.simd import multiply_add
 
 CHUNK = 512  #: lanes per task: their states stay in the first-level cache
 

@@ -30,8 +30,9 @@ from lavadl_kernels.fixed_point import clip24, scale_to_zero, wrap32
 from lavadl_kernels.neurons._family import Family
 from lavadl_kernels.neurons._surrogate import to_parts
 from lavadl_kernels.runtime.array_types import Integers
+from lavadl_kernels.runtime.hints import distinct_rows
 from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
-from lavadl_kernels.runtime.simd import distinct_rows, multiply_add
+from lavadl_kernels.runtime.simd import multiply_add
 
 #: States and decays of a resonator without adaptation, in the order of their rows, and the inputs of all resonators.
 STATES = ("real", "imag")

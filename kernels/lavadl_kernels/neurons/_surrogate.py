@@ -29,8 +29,9 @@ from lavadl_kernels.engine._arguments import Surrogate, surrogate_of
 from lavadl_kernels.engine._optional_rows import add, lane_value, subtract
 from lavadl_kernels.runtime.array_types import Floats
 from lavadl_kernels.runtime.extending import overload
+from lavadl_kernels.runtime.hints import distinct_rows
 from lavadl_kernels.runtime.jit import inlined, kernel, prefer_512_bit, scalar
-from lavadl_kernels.runtime.simd import distinct_rows, multiply_add
+from lavadl_kernels.runtime.simd import multiply_add
 
 
 @inlined

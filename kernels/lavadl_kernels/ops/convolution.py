@@ -341,40 +341,36 @@ def _grain(begin: int, end: int, value: Array, out: Array) -> bool:
 
 
 @scalar
-def _copy(
-    entry: Array, value: Array | None, first: Any, last: Any, offset: Any, to: Array, factor: Array, at: Any
-) -> Any:
-    """Copy part of a list and add `offset` to its numbers; return the place after the last."""
-    for k in range(last - first):
-        to[at + k] = np.int64(entry[first + k]) + offset
-        if value is not None:
-            factor[at + k] = value[first + k]
-    return at + last - first
+def _windows(
+    g: Any, place: Array, entry: Array, value: Array | None, line: int, to: Array, factor: Array, ends: Array
+) -> None:
+    """List the events in the windows of a row of the output, by number of weight; write where each window's end.
 
-
-@scalar
-def _window(
-    g: Any, place: Array, entry: Array, value: Array | None, f: int, y: int, x: int, to: Array, factor: Array, at: Any
-) -> Any:
-    """List the events in the window whose first corner is (y, x), by number of weight; return the place after."""
-    for ky in range(g.kernel_y):
-        h = y + ky * g.dilation_y
-        if 0 <= h < g.height:
-            line = (f * g.height + h) * g.width
-            if g.dilation_x == 1:
-                lo, hi = max(x, 0), min(x + g.kernel_x, g.width)
-                if lo < hi:
-                    offset = (ky * g.kernel_x - x) * g.channels
-                    first, last = np.int64(place[line + lo]), np.int64(place[line + hi])
-                    at = _copy(entry, value, first, last, offset, to, factor, at)
-            else:
-                for kx in range(g.kernel_x):
+    All windows in one call: to call takes as long as to list a window of few events.
+    """
+    f, y = line // g.out_height, line % g.out_height * g.stride_y - g.padding_y
+    at: Any = 0
+    for ox in range(g.out_width):
+        x = ox * g.stride_x - g.padding_x
+        for ky in range(g.kernel_y):
+            h = y + ky * g.dilation_y
+            if 0 <= h < g.height:
+                row = (f * g.height + h) * g.width
+                # places beside each other have their lists behind each other
+                beside = g.kernel_x if g.dilation_x == 1 else 1
+                for kx in range(0, g.kernel_x, beside):
                     w = x + kx * g.dilation_x
-                    if 0 <= w < g.width:
+                    lo, hi = max(w, 0), min(w + beside, g.width)
+                    if lo < hi:
                         offset = (ky * g.kernel_x + kx - w) * g.channels
-                        first, last = np.int64(place[line + w]), np.int64(place[line + w + 1])
-                        at = _copy(entry, value, first, last, offset, to, factor, at)
-    return at
+                        first = np.int64(place[row + lo])
+                        count = np.int64(place[row + hi]) - first
+                        for k in range(count):
+                            to[at + k] = np.int64(entry[first + k]) + offset
+                            if value is not None:
+                                factor[at + k] = value[first + k]
+                        at += count
+        ends[ox + 1] = at
 
 
 @kernel
@@ -398,10 +394,8 @@ def _forward(
     factor = np.empty(0 if value is None else listed.size, np.float32)
     ends = np.zeros(g.out_width + 1, np.int64)
     for line in range(begin, end):
-        f, oy = line // g.out_height, line % g.out_height
+        _windows(g, place, entry, value, line, listed, factor, ends)
         for ox in range(g.out_width):
-            y, x = oy * g.stride_y - g.padding_y, ox * g.stride_x - g.padding_x
-            ends[ox + 1] = _window(g, place, entry, value, f, y, x, listed, factor, ends[ox])
             if ends[ox + 1] - ends[ox] > most:
                 return False
         for block in range(-(-outputs // WIDTH)):

@@ -47,11 +47,11 @@ def forward(x: Array, delay: Array) -> Array:
     if delay.size and delay.min() == delay.max():
         return shift(x, int(delay[0]))
     y = empty_like(x)
-    _shift(delay.size, x, delay, y, _NOTHING)
+    _shift(delay.size, x, delay, y, _NOTHING, np.float32(1))
     return y
 
 
-def forward_kept(x: Array, delay: Array) -> tuple[Array, Array]:
+def forward_kept(x: Array, delay: Array) -> tuple[Array, Array, float]:
     """As `forward`, and what `backward` needs of the result in the least memory.
 
     Parameters
@@ -66,18 +66,24 @@ def forward_kept(x: Array, delay: Array) -> tuple[Array, Array]:
     y : ndarray
         (T, M) float32.
     kept : ndarray
-        (T, M) uint8, or `y` itself where it holds other values than 0 and 1.
+        (T, M) uint8, or `y` itself where it holds other values than 0 and one more, as spikes behind a dropout do.
+    size : float
+        What `kept` is to be multiplied by: that value, or 1.
     """
     y, kept = empty_like(x), empty(x.shape, np.uint8)
+    size = np.zeros(1, np.float32)
+    _first.compiled(0, x.size, x.reshape(-1), size)
     if delay.size == 1 or (delay.size and delay.min() == delay.max()):
         far = max(-len(x), min(int(delay[0]), len(x))) * x.shape[1]
-        spikes = _move_kept(x.size, x.reshape(-1), far, y.reshape(-1), kept.reshape(-1))
+        spikes = _move_kept(x.size, x.reshape(-1), far, y.reshape(-1), kept.reshape(-1), size[0])
     else:
-        spikes = _shift(delay.size, x, delay, y, kept)
-    return y, kept if spikes else y
+        spikes = _shift(delay.size, x, delay, y, kept, size[0])
+    if spikes and np.isfinite(size[0]):  # 0 times infinity is no 0
+        return y, kept, float(size[0])
+    return y, y, 1.0
 
 
-def backward(grad_y: Array, y: Array, delay: Array) -> tuple[Array, Array]:
+def backward(grad_y: Array, y: Array, delay: Array, size: float = 1) -> tuple[Array, Array]:
     """Gradients of `forward`.
 
     Parameters
@@ -85,9 +91,11 @@ def backward(grad_y: Array, y: Array, delay: Array) -> tuple[Array, Array]:
     grad_y : ndarray
         (T, M) float32, the incoming gradient.
     y : ndarray
-        (T, M) float32, the result of `forward`, or uint8 with the same values.
+        (T, M) float32, the result of `forward`, or what `forward_kept` kept of it.
     delay : ndarray
         (M,) int64, in steps.
+    size : float
+        What `y` is to be multiplied by.
 
     Returns
     -------
@@ -98,7 +106,7 @@ def backward(grad_y: Array, y: Array, delay: Array) -> tuple[Array, Array]:
     """
     grad_x = empty_like(grad_y)
     grad_delay = np.zeros(delay.shape, np.float64)
-    _backward(delay.size, grad_y, y, -delay, grad_x, grad_delay)
+    _backward(delay.size, grad_y, y, -delay, np.float32(size), grad_x, grad_delay)
     return grad_x, grad_delay
 
 
@@ -120,7 +128,16 @@ def _move(begin: int, end: int, x: Array, far: int, y: Array) -> None:
 
 
 @kernel
-def _move_kept(begin: int, end: int, x: Array, far: int, y: Array, kept: Array) -> bool:
+def _first(begin: int, end: int, x: Array, found: Array) -> None:
+    """Write the first value that is not 0, if there is one."""
+    for i in range(begin, end):
+        if x[i] != 0:
+            found[0] = x[i]
+            break
+
+
+@kernel
+def _move_kept(begin: int, end: int, x: Array, far: int, y: Array, kept: Array, size: Any) -> bool:
     odd = np.int32(0)
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
@@ -129,22 +146,22 @@ def _move_kept(begin: int, end: int, x: Array, far: int, y: Array, kept: Array) 
         y[lo:first] = 0
         _copied(x[first - far : last - far], y[first:last])
         y[last:hi] = 0
-        odd |= _keep(y[lo:hi], kept[lo:hi])
+        odd |= _keep(y[lo:hi], kept[lo:hi], size)
     return bool(odd == 0)
 
 
 @scalar
-def _keep(row: Array, kept: Array) -> Any:
-    """Write spikes to bytes; not 0 where a value is no spike."""
+def _keep(row: Array, kept: Array, size: Any) -> Any:
+    """Write spikes to bytes; not 0 where a value is neither 0 nor `size`."""
     odd = np.int32(0)
     for i in range(row.size):
-        odd |= np.int32(not (row[i] == 0 or row[i] == 1))
-        kept[i] = np.uint8(row[i] == 1)
+        odd |= np.int32(not (row[i] == 0 or row[i] == size))
+        kept[i] = np.uint8(row[i] == size)
     return odd
 
 
 @kernel
-def _shift(begin: int, end: int, x: Array, delay: Array, y: Array, kept: Array) -> bool:
+def _shift(begin: int, end: int, x: Array, delay: Array, y: Array, kept: Array, size: Any) -> bool:
     start, odd = np.empty(CHUNK, np.int64), np.int32(0)
     for lo in range(begin, end, CHUNK):
         hi = min(lo + CHUNK, end)
@@ -154,12 +171,14 @@ def _shift(begin: int, end: int, x: Array, delay: Array, y: Array, kept: Array) 
         for t in range(len(y)):
             _gather(x, t, d, least, most, start, lo, hi, y[t, lo:hi])
             if kept.size > 0:
-                odd |= _keep(y[t, lo:hi], kept[t, lo:hi])
+                odd |= _keep(y[t, lo:hi], kept[t, lo:hi], size)
     return bool(odd == 0)
 
 
 @kernel
-def _backward(begin: int, end: int, grad_y: Array, y: Array, delay: Array, grad_x: Array, grad_delay: Array) -> None:
+def _backward(
+    begin: int, end: int, grad_y: Array, y: Array, delay: Array, size: Any, grad_x: Array, grad_delay: Array
+) -> None:
     start = np.empty(CHUNK, np.int64)
     none = np.zeros(CHUNK, y.dtype)
     for lo in range(begin, end, CHUNK):
@@ -169,15 +188,16 @@ def _backward(begin: int, end: int, grad_y: Array, y: Array, delay: Array, grad_
         _starts(d, lo, y.shape[1], start)
         before = none[: hi - lo]
         for t in range(len(y)):
-            _slope(grad_y[t, lo:hi], y[t, lo:hi], before, grad_delay[lo:hi])
+            _slope(grad_y[t, lo:hi], y[t, lo:hi], before, size, grad_delay[lo:hi])
             before = y[t, lo:hi]
             _gather(grad_y, t, d, least, most, start, lo, hi, grad_x[t, lo:hi])
 
 
 @scalar
-def _slope(grad_row: Array, row: Array, before: Array, total: Array) -> None:
+def _slope(grad_row: Array, row: Array, before: Array, size: Any, total: Array) -> None:
     for i in range(row.size):
-        total[i] -= np.float64(grad_row[i] * (np.float32(row[i]) - np.float32(before[i])))
+        change = np.float32(row[i]) * size - np.float32(before[i]) * size  # exact: each is 0 or one of the values
+        total[i] -= np.float64(grad_row[i] * change)
 
 
 @scalar

@@ -417,26 +417,32 @@ def _transpose(
     entry_to: Array,
     value_to: Array,
 ) -> None:
-    """List the events of each chunk by entry, by a counting sort."""
-    following = np.empty(others, np.int64)
+    """List the events of each chunk by entry, by a counting sort.
+
+    Places are unsigned: Numba asks of a signed one whether it counts from the end, and takes 1.6 times as long.
+    """
+    following = np.empty(others, np.uint32)
     for chunk in range(begin, end):
         following[:] = 0
         first, last = start[chunk * lines], start[(chunk + 1) * lines]
-        for k in range(first, last):
-            following[entry[k]] += 1
-        at = np.int64(first)
+        listed, to_entry = entry[first:last], entry_to[first:last]
+        for k in range(listed.size):
+            following[listed[k]] += np.uint32(1)
+        at = np.uint32(0)
         for other in range(others):
             count = following[other]
             following[other] = at
             at += count
-            start_to[chunk * others + other + 1] = at
+            start_to[chunk * others + other + 1] = first + at
         for line in range(lines):
-            for k in range(start[chunk * lines + line], start[chunk * lines + line + 1]):
-                to = following[entry[k]]
-                following[entry[k]] = to + 1
-                entry_to[to] = line
+            begun, ended = start[chunk * lines + line] - first, start[chunk * lines + line + 1] - first
+            row, number = listed[begun:ended], np.uint16(line)
+            for k in range(row.size):
+                to = following[row[k]]
+                following[row[k]] = to + np.uint32(1)
+                to_entry[to] = number
                 if value.size:
-                    value_to[to] = value[k]
+                    value_to[first + np.int64(to)] = value[first + begun + k]
 
 
 @kernel

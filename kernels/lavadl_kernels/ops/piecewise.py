@@ -98,8 +98,10 @@ def forward_scaled(u: Array, scaled: Scaled, z: Array, a: Array, slopes: Array) 
         (M,) float32.
     scaled : Scaled
         x of u.
-    z, a, slopes : ndarray
-        As for `forward`.
+    z, a : ndarray
+        (K,) float32, the knots, K >= 2.
+    slopes : ndarray
+        (K - 1,) float32.
 
     Returns
     -------
@@ -116,10 +118,16 @@ def backward_scaled(u: Array, scaled: Scaled, z: Array, factors: Array, outside:
 
     Parameters
     ----------
-    u, scaled
-        As for `forward_scaled`.
-    z, factors, outside
-        As for `backward`.
+    u : ndarray
+        (M,) float32.
+    scaled : Scaled
+        x of u.
+    z : ndarray
+        (K,) float32.
+    factors : ndarray
+        (K - 1,) float32, one for each piece.
+    outside : float
+        The factor below the first knot and above the last.
     grad : ndarray
         (M,) float32, the gradient to the values.
 

@@ -76,7 +76,7 @@ def release() -> None:
 
 
 def zero(state: Array, tile: int) -> None:
-    """Set a tile to zeros."""
+    """Set a tile to zeros; `state` is (STATE,) float32."""
     for i in range(ROWS * LANES):
         state[tile * ROWS * LANES + i] = 0
 
@@ -105,7 +105,7 @@ def load(state: Array, tile: int, memory: Array, at: Any, row: Any) -> None:
 
 
 def store(state: Array, tile: int, memory: Array, at: Any, row: Any) -> None:
-    """Copy a tile to memory; parameters as `load`."""
+    """Copy a tile to memory, (S,) float32 or uint16; `state` is (STATE,) float32, the rest as for `load`."""
     words, size = memory.view(np.uint16), memory.itemsize // 2
     registers = state.view(np.uint16)
     for r in range(ROWS):

@@ -56,7 +56,7 @@ def _digest(*parts: bytes) -> bytes:
 
 
 def _sealed(stamp: Any, content: Any) -> bytes:
-    data = _digest(repr(stamp).encode()) + serialize.dumps(content)
+    data: bytes = _digest(repr(stamp).encode()) + serialize.dumps(content)
     return _MAGIC + _digest(data) + data
 
 

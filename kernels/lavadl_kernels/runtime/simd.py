@@ -156,32 +156,6 @@ def _overload_multiply_add(a: Any, b: Any, c: Any) -> Any:
     return lambda a, b, c: _multiply_add(a, b, c)
 
 
-def distinct_rows() -> None:
-    """Promise that no two arrays that this function is given share memory, unless it writes to neither.
-
-    Without the promise each call compares the ends of all of them before a loop may vectorise: 0.1 us for ten rows,
-    as long as 500 lanes take.
-    """
-
-
-@intrinsic
-def _distinct_rows(typing_context: Any) -> Any:
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-        for argument in builder.function.args:
-            if isinstance(argument.type, ir.PointerType) and isinstance(
-                argument.type.pointee, (ir.FloatType, ir.DoubleType)
-            ):
-                argument.add_attribute("noalias")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@overload(distinct_rows, inline="always")
-def _overload_distinct_rows() -> Any:
-    return lambda: _distinct_rows()
-
-
 def _pointers(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, *which: int) -> list[ir.Value]:
     """The addresses of the data of those arguments that `which` numbers, all of them arrays."""
     return [context.make_array(signature.args[i])(context, builder, args[i]).data for i in which]

@@ -7,7 +7,7 @@ something is asked for that is not computed here, the functions return None, and
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,6 +30,8 @@ from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.neuron import Dropout, spiking
 from lavadl_ref.slayer.synapse.dense import Dense, checked
 from lavadl_ref.slayer.utils.quantize import Grid, grid_of
+
+_hooked_globally: Callable[[], bool] = _module._has_any_global_hook
 
 
 class Behind(NamedTuple):
@@ -139,8 +141,7 @@ def _weights_of(synapse: Any, x: Tensor) -> list[Weights] | None:
 
 def _alone(*parts: torch.nn.Module) -> bool:
     """Tell whether nobody waits for the call of one of `parts`, and autocast leaves what is computed as it is."""
-    hooked: bool = _module._has_any_global_hook()
-    if hooked or torch.is_autocast_enabled("cpu"):
+    if _hooked_globally() or torch.is_autocast_enabled("cpu"):
         return False
     for part in parts:  # noqa: SIM110
         if watched(part):

@@ -27,13 +27,15 @@ from lavadl_kernels.ops import events
 from lavadl_kernels.ops.convolution import FrameEvents, Geometry
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.simd import BIAS, WIDTH
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._bridge import int8
-from lavadl_ref.slayer._bridge.dense import SAMPLE, SAMPLES, version_of
+from lavadl_ref.slayer._bridge.dense import version_of
 from lavadl_ref.slayer._bridge.function import TypedFunction
+from lavadl_ref.slayer._bridge.kept import kept
 from lavadl_ref.slayer._bridge.paths import ChosenPath, pinned
 
 
@@ -41,17 +43,21 @@ class Cost(NamedTuple):
     """What events cost, in multiplications of a float32 convolution, measured with AVX-512 on one thread."""
 
     place: int  #: each place of the output: to look for its window, or to copy its gradient
-    event: int  #: each event of a window: to list it
+    event: int  #: each event of a window: to search for it, to list it, and to look at its value
     block: int  #: the same, for each `WIDTH` outputs
     weight: int  #: each weight
 
 
-FORWARD = Cost(6000, 100, 50, 5)  #: spikes and 8-bit weights
-FORWARD_FLOAT = Cost(6000, 120, 185, 10)  #: any weights, or events of different values
-BACKWARD = Cost(3000, 120, 135, 100)  #: the gradient of the weight
+FORWARD = Cost(6000, 150, 50, 5)  #: spikes and 8-bit weights
+FORWARD_FLOAT = Cost(6000, 350, 185, 10)  #: any weights, or events of different values
+BACKWARD = Cost(3000, 200, 135, 100)  #: the gradient of the weight
 
 PACKED = 115  #: what it costs to pack a weight for 8-bit integers, in the same unit
+LEAST_INPUTS = 128  #: weights of an output for 8-bit integers: with 27, to convert the input takes the gain
 MOST_GAIN = 4  #: how much faster than float32 8-bit integers are at best: they are not tried where events do better
+
+SAMPLES = 64  #: stretches of the input that are looked at for an estimate of its density
+SAMPLE = 128  #: entries of a stretch: with 1024, to look took 0.3 ms, a sixth of a small convolution
 
 #: Multiplications below which nothing is worth a decision, which takes 0.1 ms: so many take 0.3 ms.
 LEAST_WORK = 1 << 24
@@ -130,7 +136,7 @@ def _wanted(work: _Work, density: float, spikes: bool, recorded: bool) -> str:
         "gemm": float(work.float32),
         "events": work.by_events(FORWARD if spikes else FORWARD_FLOAT, density),
     }
-    if spikes and costs["events"] > work.float32 / MOST_GAIN:
+    if spikes and work.inputs >= LEAST_INPUTS and costs["events"] > work.float32 / MOST_GAIN:
         verdict = int8.verdict("convolution")
         if verdict.usable:
             # a weight that is trained is packed anew each time
@@ -164,7 +170,7 @@ def _made(
             z, density_of_spikes = int8.convolution(packed.bytes, ready, steps), packed.density
     table = None
     if forward == "events":
-        table = events.table(weight.detach().permute(0, 2, 3, 1).reshape(len(weight), -1).contiguous().numpy())
+        table = kept(weight, "events", _table)
         if table is not None and guessing and table.dtype != np.uint8:
             table = None
     if not listing and z is None and table is None:
@@ -182,7 +188,12 @@ def _made(
     return unframed(z, input.shape[0], input.shape[-1]), taken, found if listing else None, g
 
 
-def _by_events(found: FrameEvents, g: Geometry, table: Any, weight: Tensor, exactly: bool) -> Tensor | None:
+def _table(weight: Tensor) -> NDArray[Any] | None:
+    """A weight (O, C, kh, kw) as events read it."""
+    return events.table(weight.detach().permute(0, 2, 3, 1).reshape(len(weight), -1).contiguous().numpy())
+
+
+def _by_events(found: FrameEvents, g: Geometry, table: NDArray[Any], weight: Tensor, exactly: bool) -> Tensor | None:
     """The sums (F, O, H', W') by events, None where `exactly` is asked for and one may not be exact."""
     most = 1 << 30
     if exactly:

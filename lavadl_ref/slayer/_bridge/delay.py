@@ -38,7 +38,7 @@ class Delay(TypedFunction):
         lanes = layout.lanes(x)
         each = steps[:1] if steps.size and steps.min() == steps.max() else layout.per_lane(steps)
         if ctx.needs_input_grad[1]:
-            delayed, kept = delay.forward_kept(lanes, each)
+            delayed, kept, ctx.size = delay.forward_kept(lanes, each)
             y = layout.logical(delayed)
             # spikes are kept as bytes, a quarter of the memory; other values as they are
             ctx.save_for_backward(y if kept is delayed else torch.from_numpy(kept), value)
@@ -57,6 +57,6 @@ class Delay(TypedFunction):
             return layout.gradient(delay.forward(grad_y, -spread), contiguous), None, None, None, None
         y, value = ctx.saved_tensors
         kept = y.numpy() if y.dtype == torch.uint8 else layout.lanes(y)
-        gx, gd = delay.backward(grad_y, kept, spread)
+        gx, gd = delay.backward(grad_y, kept, spread, ctx.size)
         to_value = layout.per_channel(gd, value.numel()) * grad_scale / sampling_time
         return layout.gradient(gx, contiguous), to_value, None, None, None

@@ -25,8 +25,20 @@ class _Entry:
 _entries: dict[int, _Entry] = {}
 
 
+def track(weight: Tensor) -> Tensor:
+    """Let results made of `weight`, any tensor, be kept, and return it.
+
+    A parameter is none to track: its version does not tell of changes through ``.data``, NumPy or shared memory. Who
+    tracks a tensor sees to it that it changes in no such way.
+    """
+    if not weight.is_inference():
+        number = id(weight)
+        _entries[number] = _Entry(weight, lambda gone: _drop(number, gone))
+    return weight
+
+
 def kept(weight: Tensor, what: Hashable, make: Callable[[Tensor], T]) -> T:
-    """``make(weight)``, from the last time if the weight has not changed since.
+    """``make(weight)``, from the last time if the weight is tracked and has not changed since.
 
     Parameters
     ----------
@@ -65,11 +77,10 @@ def _entry(weight: Tensor) -> _Entry | None:
     base = weight if weight._base is None else weight._base
     if base.numel() != weight.numel() or base.data_ptr() != weight.data_ptr():
         return None
-    number = id(base)
-    entry = _entries.get(number)
-    if entry is None or entry.of() is not base or entry.version != base._version:
-        entry = _entries[number] = _Entry(base, lambda gone: _drop(number, gone))
-    return entry
+    entry = _entries.get(id(base))
+    if entry is None or entry.of() is not base:
+        return None
+    return entry if entry.version == base._version else _entries.get(id(track(base)))
 
 
 def _drop(number: int, gone: Any) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from lavadl_ref.slayer._bridge.autograd import follow_torch
 from lavadl_ref.slayer._bridge.function import TypedFunction
+from lavadl_ref.slayer._bridge.kept import track
 from lavadl_ref.slayer.utils.quantize import Grid, quantize_within
 
 
@@ -131,8 +132,7 @@ def kept(owner: torch.nn.Module, v: Tensor, g: Tensor | None, grid: Grid) -> Ten
         same_mode = before.is_inference() == torch.is_inference_mode_enabled()
         if same_mode and kernels.equals(rows, kernel_grid(grid), known, before.numpy()):
             return before
-    q = torch.from_numpy(make(v, g, grid).q)
-    _kept[owner] = q
+    q = _kept[owner] = track(torch.from_numpy(make(v, g, grid).q))
     return q
 
 

@@ -21,6 +21,7 @@ from lavadl_ref.slayer._bridge import dense as _dense
 from lavadl_ref.slayer._bridge import weights as _weights
 from lavadl_ref.slayer._bridge.convolution import unframed as unframed
 from lavadl_ref.slayer._bridge.int8 import Geometry
+from lavadl_ref.slayer._bridge.kept import kept
 from lavadl_ref.slayer._bridge.paths import ChosenPath
 from lavadl_ref.slayer._hooks import MAKES_WEIGHT
 from lavadl_ref.slayer._precision import FullPrecision
@@ -419,8 +420,13 @@ def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
 
 def convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
     """The weighted sums of `input` (N, C, H, W, T) wherever the weight fits."""
-    weight = synapse.hooked_weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
+    weight = kept(synapse.hooked_weight, "channels last", _channels_last)
     check_frames(input, weight.dtype, "convolution input")
     steps = Geometry(**synapse._geometry, groups=synapse.groups)
     result, synapse.taken = _convolution.sums(input, weight, synapse._checked_bias(), steps)
     return result
+
+
+def _channels_last(weight: Tensor) -> Tensor:
+    """A weight (O, I, kh, kw, 1) as a 2-D convolution reads it fastest."""
+    return weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
