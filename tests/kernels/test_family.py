@@ -98,11 +98,11 @@ def test_a_family_of_one_state_takes_feedback_as_the_neuron_that_it_is(registere
     x, two, one = pair(False)
     known, new = as_cuba(12)
     matrix = recurrent.Weights((np.arange(16).reshape(4, 4) / 64 - 0.1).astype(np.float32))
-    runs = [recurrent.forward(n, (x,), state, 4, (matrix,)) for n, state in ((known, two), (new, one))]
+    runs = [recurrent.forward(n, (x,), state, 4, (matrix,), keep=True) for n, state in ((known, two), (new, one))]
     np.testing.assert_array_equal(runs[1].spike, runs[0].spike)
     found = [
-        recurrent.backward(n, run.x, state, 1.0, 0.5, np.ones_like(x), 4, (matrix,))
-        for n, state, run in zip((known, new), (two, one), runs, strict=True)
+        recurrent.backward(n, run.x, run.checkpoints, 1.0, 0.5, np.ones_like(x), 4, (matrix,))
+        for n, run in zip((known, new), runs, strict=True)
     ]
     np.testing.assert_array_equal(found[1].x[0], found[0].x[0])
 

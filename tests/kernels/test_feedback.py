@@ -85,7 +85,6 @@ def test_no_weights_are_no_feedback(family, data):
     expected = dynamics.backward(case.parameters, case.x, case.state, 1.0, 1.0, grad, None, case.graded)
     for a, e in zip(actual.x, expected.x, strict=True):
         np.testing.assert_array_equal(a, e)
-    # gathered over other stretches of time
     close(actual.decay, expected.decay, len(grad))
 
 
@@ -188,7 +187,7 @@ def stepped(net):
     return np.array(spikes), [np.concatenate(part) for part in zip(*fed, strict=True)], state
 
 
-SIZES = [(1, 1, 1), (1, 33, 5), (5, 1, 4), (5, 33, 1), (8, 16, 2), (65, 17, 7), (513, 3, 4)]
+SIZES = [(1, 1, 1), (1, 33, 5), (5, 1, 4), (5, 33, 1), (5, 3, 50), (8, 16, 2), (65, 17, 7), (513, 3, 4)]
 
 
 @every
@@ -219,6 +218,31 @@ def test_feedback_of_any_size_equals_its_steps(family, units, samples, steps, mo
     plain = dynamics.backward(net.case.parameters, run.x, net.case.state, 1.0, 0.5, back.astype(np.float32))
     for actual, expected in zip((*gradient.x, gradient.decay), (*plain.x, plain.decay), strict=True):
         close(actual, expected.astype(np.float64), 8 * units * steps)
+
+
+@every
+@pytest.mark.parametrize("graded", [False, True], ids=["binary", "graded"])
+@pytest.mark.parametrize("steps", [1, 2, 16, 33])
+def test_feedback_sends_later_what_it_would_have_sent(family, graded, steps):
+    net = sized(family, 5, 3, steps, graded)
+    now, later = net.forward(), net.forward(later=1)
+    assert steps == 1 or now.spike[:-1].any()
+    assert not later.spike[0].any()
+    np.testing.assert_array_equal(later.spike[1:], now.spike[:-1])
+    np.testing.assert_array_equal(later.checkpoints, now.checkpoints)
+    np.testing.assert_array_equal(later.state, now.state)
+    grad = np.random.default_rng(3).normal(size=now.spike.shape).astype(np.float32)
+    for arrives in (grad, grad[:1]):  # the second the same at every step
+        before = np.concatenate([np.broadcast_to(arrives, grad.shape)[1:], np.zeros_like(grad[:1])])
+        expected = net.backward(now.x, 1.0, 0.5, before)
+        actual = net.backward(later.x, 1.0, 0.5, arrives, later=1)
+        for a, e in zip((*actual.x, actual.decay), (*expected.x, expected.decay), strict=True):
+            np.testing.assert_array_equal(a, e)
+    for part in expected.x:
+        known = feedback.weight_gradient(part, now.spike, 5), feedback.own_gradient(part, now.spike)
+        found = feedback.weight_gradient(part, later.spike, 5, 1), feedback.own_gradient(part, later.spike, 1)
+        np.testing.assert_array_equal(found[0], known[0])
+        assert found[1] == known[1]
 
 
 def test_feedback_runs_without_samples():
@@ -285,8 +309,8 @@ def through_both(net, grad, weights=None):
     """Gradients of a `Net` whose feedback is multiplied by vectors, and on matrix tiles."""
     run = net.forward()
     weights = tuple(feedback.Weights(weight) for weight in net.weights) if weights is None else weights
-    arguments = net.case.parameters, run.x, net.case.state, 1.0, 0.5, grad, net.weights[0].shape[0], weights, None
-    return [feedback.backward(*arguments, net.case.graded, run.checkpoints.dtype, tiled) for tiled in (False, True)]
+    arguments = net.case.parameters, run.x, run.checkpoints, 1.0, 0.5, grad, net.weights[0].shape[0], weights, None
+    return [feedback.backward(*arguments, net.case.graded, 0, tiled) for tiled in (False, True)]
 
 
 @pytest.mark.parametrize("name", ["cuba", "rf"])  # of one input and of two: tiles know no more of a family

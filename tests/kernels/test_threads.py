@@ -78,8 +78,9 @@ def family(name, units):
     weights = tuple(rng.normal(size=(this.parts, units, units)).astype(np.float32)) if units else ()
     if units:
         matrices = tuple(feedback.Weights(weight) for weight in weights)
-        run = feedback.forward(parameters, x, state, units, matrices, False, True)
-        gradients = feedback.backward(parameters, run.x, state, 1.0, 0.5, grad[0], units, matrices, grad[1:])
+        run = feedback.forward(parameters, x, state, units, matrices, traces=True, keep=True)
+        began = run.checkpoints
+        gradients = feedback.backward(parameters, run.x, began, 1.0, 0.5, grad[0], units, matrices, grad[1:])
     else:
         run = train.forward(parameters, x, state, traces=True, keep=True)
         gradients = train.backward(parameters, run.x, state, 1.0, 0.5, grad[0], grad[1:])

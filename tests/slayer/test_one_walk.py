@@ -174,7 +174,7 @@ def test_the_gradient_through_the_mean_is_that_of_the_unrolled_model(shape, grad
 # -- the shift --------------------------------------------------------------------------------------
 
 
-CASES = [case for case in matrix.cases(states=False) if case.block not in ("Recurrent", "KWTA", "Affine", "Output")]
+CASES = [case for case in matrix.cases(states=False) if case.block not in ("Affine", "Output")]
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.family != "sigma_delta"], ids=str)
@@ -233,12 +233,53 @@ def test_a_shift_is_a_pass_of_its_own_only_where_something_asks_for_it(monkeypat
     assert made == [1, 1, 1]
 
 
-def test_dropout_behind_a_walk_silences_the_same_neurons():
+def test_a_shift_behind_feedback_is_a_pass_of_its_own_only_where_something_asks_for_it(monkeypatch):
+    made = counted(monkeypatch)
+    params = {"threshold": 0.3, "current_decay": 0.5, "voltage_decay": 0.1}
+    x = signal((2, 3, 9))
+    plain = slayer.block.cuba.Recurrent(params, 3, 4)
+    plain(x)
+    assert made == []
+    watch(plain.recurrent_synapse)
+    plain(x)
+    assert made == [1]
+    slayer.block.cuba.Recurrent({**params, "persistent_state": True}, 3, 4)(x)
+    assert made == [1, 1]
+
+    class Own(cuba.Neuron):
+        def recurrent(self, input, weight, last=None):
+            return super().recurrent(input, weight, last)
+
+    other = slayer.block.cuba.KWTA(params, 3, 4, 2)
+    other.neuron = Own(**params)
+    other(x)
+    assert made == [1, 1, 1]
+
+
+@pytest.mark.parametrize("family", ["cuba", "alif"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_mean_behind_feedback_is_the_same_with_a_shift_in_the_walk(family, training):
+    results = []
+    for together in (True, False):
+        case = matrix.Case(family, "Recurrent", "dense")
+        block = case.build(norm=MeanOnlyBatchNorm, delay_shift=True).train(training)
+        if not together:
+            watch(block.neuron)
+        y = [block(case.input(seed)) for seed in range(2)]
+        results.append([*y, block.neuron.norm.running_mean])
+    for actual, expected in zip(*results, strict=True):
+        assert torch.equal(actual, expected)
+    assert results[0][1].any()
+    assert bool(results[0][2].any()) == training
+
+
+@pytest.mark.parametrize("kind", ["Dense", "Recurrent"])
+def test_dropout_behind_a_walk_silences_the_same_neurons(kind):
     results = []
     for together in (True, False):
         torch.manual_seed(3)
         params = {"threshold": 0.1, "current_decay": 0.5, "voltage_decay": 0.1, "dropout": slayer.neuron.Dropout(0.4)}
-        block = slayer.block.cuba.Dense(params, 12, 30, weight_scale=3)
+        block = getattr(slayer.block.cuba, kind)(params, 12, 30, weight_scale=3)
         if not together:
             watch(block.neuron)
         torch.manual_seed(4)

@@ -25,6 +25,7 @@ from lavadl_kernels.engine._arguments import AdjointStep, Arriving, Given, Lanes
 from lavadl_kernels.engine._optional_rows import copied
 from lavadl_kernels.engine._returned import add_returned, add_returned_uniform
 from lavadl_kernels.engine.train import (
+    SEGMENT,
     Gradients,
     Run,
     advance,
@@ -82,6 +83,7 @@ class Recorded(NamedTuple):
 
     spike: Floats  #: (T, M)
     trace: Floats | None  #: (K, T, M)
+    checkpoints: Array  #: (S, K, M), or (0, K, M)
     after: Integers  #: (K, M)
     fed: tuple[Floats, ...]  #: (T, M) each, the inputs with the feedback in them
 
@@ -107,6 +109,8 @@ def forward(
     feedback: tuple[Weights, ...],
     graded: bool = False,
     traces: bool = False,
+    keep: bool = False,
+    later: int = 0,
 ) -> Run:
     """Run real inputs through recurrent neurons.
 
@@ -114,6 +118,10 @@ def forward(
     ----------
     neuron, x, graded, traces
         Arguments of `train.forward`.
+    keep : bool
+        Whether to return the checkpoints, which `backward` needs.
+    later : int
+        Steps by which `Run.spike` is shifted, 0 or 1: feedback takes one step, whether what leaves is shifted or not.
     state : ndarray
         (K, M) int64, before the first step, 1/4096.
     units : int
@@ -133,29 +141,32 @@ def forward(
         If an input, or a sum with what is fed back, is not finite or has no exact fixed-point value.
     """
     steps, lanes = x[0].shape
-    spike = empty((steps, lanes))
+    room = empty((steps + later, lanes))  # shifted by where the spikes are written
+    room[:later] = 0
+    spike = room[later:]
     trace = empty((len(state), steps, lanes)) if traces else None
+    checkpoints: Array = np.empty((0, len(state), lanes), np.float32)
     after = np.empty_like(state)
     fed = tuple(empty((steps, lanes)) for _ in x)
     rows = tuple(part.matrix if part.uniform else time_first(part.matrix) for part in feedback)
 
     fed_back, given = Feedback(units, rows, _numbers(feedback)), Given(x, state, graded)
-    kind: type = np.float64
 
     def run(bound: Any, zero: Any) -> bool:
-        nonlocal kind
+        nonlocal checkpoints
         narrow = isinstance(zero, np.float32)
         kind = np.float32 if narrow else np.float64
+        checkpoints = empty((-(-steps // SEGMENT) if keep else 0, len(state), lanes), kind)
         each, values = neuron, trace
         if not narrow:  # wider types are rare: one compiled function for shared decays and others, traces or none
             each = neuron._replace(decay=per_lane(neuron.decay, lanes))
             values = empty((len(state), steps, lanes)) if trace is None else trace
-        recorded = Recorded(spike, values, after, fed)
+        recorded = Recorded(spike, values, checkpoints, after, fed)
         return _forward(lanes // units, each, given, bound, zero, fed_back, recorded, align=1)
 
     run_in_narrowest_type(run, neuron, x, state)
-    nothing: Array = np.empty((0, len(state), lanes), kind)
-    return Run(spike, np.empty((0, steps, lanes), np.float32) if trace is None else trace, after, nothing, fed)
+    traced = np.empty((0, steps, lanes), np.float32) if trace is None else trace
+    return Run(room[:steps], traced, after, checkpoints, fed)
 
 
 def _numbers(feedback: tuple[Weights, ...]) -> Floats:
@@ -201,12 +212,16 @@ def _forward_lanes(
     x, state, graded, _ = given
     units, rows, numbers = feedback
     held, decay = lanes
-    spike, trace, after, fed = recorded
+    spike, trace, checkpoints, after, fed = recorded
     together, largest = firing.counts.size, np.int32(0)
     for first in range(begin, end, together):
         lo, hi = first * units, min(first + together, end) * units
         begin_lanes(neuron, state, lo, hi, lanes)
         for t in range(x[0].shape[0]):
+            if t % SEGMENT == 0 and checkpoints.shape[0] > 0:
+                for k in range(held.shape[0]):
+                    for i in range(hi - lo):
+                        checkpoints[t // SEGMENT, k, lo + i] = held[k, i]
             for k in range(len(x)):
                 copied(x[k][t, lo:hi], fed[k][t, lo:hi])
             if t > 0 and _list(spike[t - 1, lo:hi], units, firing):
@@ -251,12 +266,6 @@ def _begun(
     firing = _firing_of(end - begin, units)
     if _list(last[lo:hi], units, firing):
         _send(last[lo:hi], units, rows, numbers[0], firing, graded, total[lo:hi])
-
-
-@scalar
-def _copied_all(states: Array, to: Array) -> None:
-    for k in range(states.shape[0]):
-        copied(states[k], to[k])
 
 
 @scalar
@@ -361,7 +370,7 @@ def _on_grid(value: Any) -> bool:
 def backward(
     neuron: Any,
     x: tuple[Floats, ...],
-    state: Integers,
+    checkpoints: Array,
     tau: float,
     scale: float,
     grad_spike: Floats,
@@ -369,27 +378,27 @@ def backward(
     feedback: tuple[Weights, ...],
     grad_trace: Floats | None = None,
     graded: bool = False,
-    kind: Any = np.float64,
+    later: int = 0,
     tiled: bool = False,
 ) -> Gradients:
-    """Gradients of `forward`, recomputing its states from the inputs and the initial states.
+    """Gradients of `forward`, recomputing its states from the inputs and its checkpoints.
 
     Parameters
     ----------
     neuron, units, feedback, graded
         Arguments of `forward`.
-    state : ndarray
-        (K, M) int64, as `forward` took it, 1/4096.
     x : tuple of ndarray
         (T, M) float32 each, units of 1: the inputs with the feedback in them, `Run.x`.
+    checkpoints : ndarray
+        (S, K, M), 1/4096: `Run.checkpoints` of a run with ``keep``.
     tau, scale : float
         Width and height of the surrogate gradient.
     grad_spike : ndarray
         (T, M) float32, units of 1, or (1, M) if it is the same at every step.
     grad_trace : ndarray, optional
         (K, T, M) float32, units of 1.
-    kind : dtype
-        That of `Run.checkpoints`, of which there are none: the number type in which states were exact.
+    later : int
+        Argument of `forward`: `grad_spike` is that of the shifted spikes.
     tiled : bool
         Whether to multiply by R on matrix tiles (`ops.tiles`), where its numbers fit them; as accurate as without.
 
@@ -402,21 +411,18 @@ def backward(
     steps, lanes = x[0].shape
     grad_x = tuple(empty((steps, lanes)) for _ in x)
     grad_decay = np.zeros((len(neuron.decay), lanes))
-    # states are kept at every so many steps, and those between are computed again while they are walked back: with
-    # about the square root of the steps both are few
-    stride = max(1, round((2 * steps) ** 0.5))
-    zero = np.dtype(kind).type(0)
+    zero = checkpoints.dtype.type(0)
     if not isinstance(zero, np.float32):  # wider types are rare: one compiled function for shared decays and others
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = surrogate_of(tau, scale, graded)
-    given, grads, out = Given(x, state, graded), (grad_spike, grad_trace), Gradients(grad_x, grad_decay)
+    grads, out = (grad_spike, grad_trace, later), Gradients(grad_x, grad_decay)
 
     def run(pass_back: Any, pack: Any) -> bool:
         rows = tuple(pack(part.matrix) for part in feedback)
         if any(part is None for part in rows):
             return False
         fed_back = Feedback(units, rows, _numbers(feedback))
-        return bool(pass_back(lanes // units, neuron, given, zero, surrogate, fed_back, grads, stride, out, align=1))
+        return bool(pass_back(lanes // units, neuron, x, checkpoints, zero, surrogate, fed_back, grads, out, align=1))
 
     if not (tiled and not any(part.uniform for part in feedback) and run(_backward_on_tiles, tiles.packed)):
         grad_decay[:] = 0  # tiles may have refused a gradient half-way
@@ -427,7 +433,6 @@ def backward(
 class Kept(NamedTuple):
     """The buffers of backward for the samples that it walks at a time, beside `Walk`."""
 
-    states: Array  #: (S, K, width), the states before every so many steps
     back: Floats  #: (width,), the gradients to the spikes of a step
     edge: Floats  #: (ROWS * TILE,), for `runtime.gemm`
     space: tiles.Room  #: for `ops.tiles`
@@ -435,51 +440,44 @@ class Kept(NamedTuple):
 
 @kernel
 def _backward(
-    begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
-    grads: Any, stride: int, out: Any,
+    begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, zero: Any, surrogate: Surrogate,
+    feedback: Feedback, grads: Any, out: Any,
 ) -> bool:  # fmt: skip
-    return bool(_backward_of_samples(begin, end, neuron, given, zero, surrogate, feedback, grads, stride, out))
+    return bool(_backward_of_samples(begin, end, neuron, x, checkpoints, zero, surrogate, feedback, grads, out))
 
 
 @kernel_using(*amx.FEATURES)
 def _backward_on_tiles(
-    begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
-    grads: Any, stride: int, out: Any,
+    begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, zero: Any, surrogate: Surrogate,
+    feedback: Feedback, grads: Any, out: Any,
 ) -> bool:  # fmt: skip
-    return bool(_backward_of_samples(begin, end, neuron, given, zero, surrogate, feedback, grads, stride, out))
+    return bool(_backward_of_samples(begin, end, neuron, x, checkpoints, zero, surrogate, feedback, grads, out))
 
 
 @jitable
 def _backward_of_samples(
-    begin: int, end: int, neuron: Any, given: Given, zero: Any, surrogate: Surrogate, feedback: Feedback,
-    grads: Any, stride: int, out: Any,
+    begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, zero: Any, surrogate: Surrogate,
+    feedback: Feedback, grads: Any, out: Any,
 ) -> bool:  # fmt: skip
-    steps, count, width = given.x[0].shape[0], given.state.shape[0], _together(end - begin) * feedback.units
+    count, width = checkpoints.shape[1], _together(end - begin) * feedback.units
     lanes = room_for_lanes(neuron.decay, count, width, zero)
-    walk = walk_of(neuron.decay, count, stride, width)
-    kept = Kept(
-        np.full((-(-steps // stride), count, width), zero),
-        np.empty(width, np.float32),
-        np.empty(ROWS * TILE, np.float32),
-        tiles.room(feedback.units),
-    )
-    return bool(_backward_lanes(begin, end, neuron, given, surrogate, feedback, grads, lanes, walk, kept, out))
+    walk = walk_of(neuron.decay, count, SEGMENT, width)
+    kept = Kept(np.empty(width, np.float32), np.empty(ROWS * TILE, np.float32), tiles.room(feedback.units))
+    return bool(_backward_lanes(begin, end, neuron, x, checkpoints, surrogate, feedback, grads, lanes, walk, kept, out))
 
 
 @scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
 def _backward_lanes(
-    begin: int, end: int, neuron: Any, given: Given, surrogate: Surrogate, feedback: Feedback,
-    grads: Any, lanes: Lanes, walk: Walk, keeps: Kept, out: Any,
+    begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, surrogate: Surrogate, feedback: Feedback,
+    grads: Any, lanes: Lanes, walk: Walk, kept: Kept, out: Any,
 ) -> bool:  # fmt: skip
-    x, state, _, _ = given
     units, rows, numbers = feedback
     held, decay = lanes
     decay_fraction, history, adjoint, gathered = walk
     trace, spike = history
-    kept, back, edge, space = keeps
+    back, edge, space = kept
     good = True
-    stride = spike.shape[0] - 1
-    grad_spike, grad_trace = grads
+    grad_spike, grad_trace, later = grads
     grad_x, grad_decay = out
     steps, single = x[0].shape[0], grad_spike.shape[0] == 1
     together = back.size // units
@@ -487,31 +485,25 @@ def _backward_lanes(
         lo, hi = begun * units, min(begun + together, end) * units
         n = hi - lo
         adjoint[:] = 0
-        begin_lanes(neuron, state, lo, hi, lanes)
+        fetch(neuron.decay, lo, hi, 1, decay)
         fetch(neuron.decay, lo, hi, 1 / 4096, decay_fraction)
-        for t in range(steps - 1):
-            if t == 0:
-                _copied_all(held, kept[0])
-            if (t + 1) % stride == 0:
-                # one step early: a section needs the trace of the step before it
-                _copied_all(held, kept[(t + 1) // stride])
-            advance(neuron, held, decay, parts(x, t, lo, hi), spike[1, :n], trace, 1, 0, False, None)
-        for section in range(kept.shape[0] - 1, -1, -1):
-            first = section * stride
-            last = min(first + stride, steps)
-            if steps > 1:
-                _copied_all(kept[section], held)
+        for segment in range(checkpoints.shape[0] - 1, -1, -1):
+            first = segment * SEGMENT
+            last = min(first + SEGMENT, steps)
             for k in range(held.shape[0]):
                 for i in range(n):
+                    held[k, i] = checkpoints[segment, k, lo + i]
                     trace[k, 0, i] = real(held[k, i])
-            spike[0, :n] = 0
-            for t in range(max(first - 1, 0), last):
+            for t in range(first, last):
                 # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
                 row = t - first + 1
                 advance(neuron, held, decay, parts(x, t, lo, hi), spike[row, :n], trace, row, 0, False, None)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
-                copied(grad_spike[0 if single else t, lo:hi], back[:n])
+                if t + later < steps:  # the spike of a step arrives `later`, if at all
+                    copied(grad_spike[0 if single else t + later, lo:hi], back[:n])
+                else:
+                    back[:n] = 0
                 if t < steps - 1:
                     for k in range(len(x)):
                         row = grad_x[k][t + 1, lo:hi]
@@ -527,7 +519,7 @@ def _backward_lanes(
     return good
 
 
-def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats | None:
+def weight_gradient(grad: Floats, spike: Floats, units: int, later: int = 0) -> Floats | None:
     """The gradient to R, following the spikes.
 
     Parameters
@@ -535,9 +527,11 @@ def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats | None:
     grad : ndarray
         (T, M) float32, units of 1: the gradient to an input from `backward`.
     spike : ndarray
-        (T, M) float32, units of 1, as they were sent.
+        (T, M) float32, units of 1, as they were sent: `Run.spike`.
     units : int
         O, the units of a sample.
+    later : int
+        Argument of `forward`: steps by which `spike` is shifted.
 
     Returns
     -------
@@ -548,24 +542,29 @@ def weight_gradient(grad: Floats, spike: Floats, units: int) -> Floats | None:
     samples = max(len(grad) - 1, 0) * (grad.shape[1] // units)
     if not events.fits(samples, units, 1):
         return None
-    found = events.of_rows(spike[:-1].reshape(-1, units))
+    found = events.of_rows(heard(spike, later).reshape(-1, units))
     return events.weight_gradient(found, grad[1:].reshape(-1, units))
 
 
-def own_gradient(grad: Floats, spike: Floats) -> float:
+def heard(spike: Floats, later: int) -> Floats:
+    """The spikes (T - 1, M) that reach the second step and those behind it, of `Run.spike` of `forward`."""
+    return spike[later : max(len(spike) - 1 + later, 0)]
+
+
+def own_gradient(grad: Floats, spike: Floats, later: int = 0) -> float:
     """The gradient to the diagonal of R as one number: the trace of `weight_gradient`.
 
     Parameters
     ----------
-    grad, spike : ndarray
-        (T, M) float32, units of 1: as `weight_gradient` takes them.
+    grad, spike, later
+        Arguments of `weight_gradient`.
 
     Returns
     -------
     float
     """
     sums = np.zeros(len(grad))
-    _meet(len(grad) - 1, grad[1:], spike[:-1], sums, align=1)
+    _meet(len(grad) - 1, grad[1:], heard(spike, later), sums, align=1)
     return float(sums.sum())
 
 

@@ -14,6 +14,7 @@ from numba.core import cgutils
 
 from lavadl_kernels.runtime import processor
 from lavadl_kernels.runtime.array_types import Array
+from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import intrinsic, overload
 from lavadl_kernels.runtime.jit import scalar
 from lavadl_kernels.runtime.simd import _pointers, _splat, _summing, _vector_at
@@ -30,10 +31,13 @@ _INTP = ir.IntType(64)
 def packed(matrix: Array) -> Array:
     """A matrix (K, C) float32 as `add_product` reads it: (C / TILE, K, TILE), with columns of zeros at the end."""
     depth, columns = matrix.shape
-    blocks = -(-columns // TILE)
-    wide = np.zeros((depth, blocks * TILE), np.float32)
-    wide[:, :columns] = matrix
-    return np.ascontiguousarray(wide.reshape(depth, blocks, TILE).transpose(1, 0, 2))
+    whole, left = divmod(columns, TILE)
+    tiles = empty((whole + (left > 0), depth, TILE))
+    tiles[:whole] = matrix[:, : columns - left].reshape(depth, whole, TILE).transpose(1, 0, 2)
+    if left:
+        tiles[whole, :, :left] = matrix[:, columns - left :]
+        tiles[whole, :, left:] = 0
+    return tiles
 
 
 def _tile(rows: int) -> Any:

@@ -123,7 +123,9 @@ class FeedbackNeurons(TypedFunction):
         fed = tuple(_weights(weight, other) for weight, other in zip(weights, others, strict=True))
         units = layout.shape[1]
         try:
-            result = feedback.forward(neuron, x, initial, units, fed, setting.graded, setting.traces)
+            result = feedback.forward(
+                neuron, x, initial, units, fed, setting.graded, setting.traces, setting.keep, setting.later
+            )
         except ValueError as error:
 
             def alone() -> None:
@@ -132,7 +134,7 @@ class FeedbackNeurons(TypedFunction):
             raise ValueError(explanation(str(error), x, alone)) from None
         spikes = layout.logical(result.spike)
         ctx.save_for_backward(*weights, *decays, spikes)
-        ctx.run = layout, neuron, initial, fed, result.x, result.checkpoints.dtype
+        ctx.run = layout, neuron, fed, result.x, result.checkpoints
         ctx.setting = setting
         after = tuple(layout.logical_state(state) for state in result.state) if setting.after else ()
         ctx.mark_non_differentiable(*after)
@@ -143,20 +145,20 @@ class FeedbackNeurons(TypedFunction):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         _autograd.follow_torch()
         setting: _autograd.Setting = ctx.setting
-        layout, neuron, initial, fed, x, kind = ctx.run
+        layout, neuron, fed, x, checkpoints = ctx.run
         *tensors, spikes = ctx.saved_tensors
         count, units = setting.inputs, layout.shape[1]
         decays = tensors[count:]
         grad_spike = np.zeros((1, x[0].shape[1]), np.float32) if grads[0] is None else layout.lanes_or_one(grads[0])
         result = feedback.backward(
-            neuron, x, initial, setting.tau, setting.scale, grad_spike, units, fed,
-            _stacked(grads[1 : 1 + len(initial)] if setting.traces else (), layout), setting.graded, kind,
-            _on_tiles(layout.shape[0], tensors[:count]),
+            neuron, x, checkpoints, setting.tau, setting.scale, grad_spike, units, fed,
+            _stacked(grads[1 : 1 + checkpoints.shape[1]] if setting.traces else (), layout), setting.graded,
+            setting.later, _on_tiles(layout.shape[0], tensors[:count]),
         )  # fmt: skip
         sent = layout.lanes(spikes)
         wanted = ctx.needs_input_grad[3 + count : 3 + 2 * count]
         to_weights = [
-            _weight_gradient(part, gradient, sent, units) if want else None
+            _weight_gradient(part, gradient, sent, units, setting.later) if want else None
             for part, gradient, want in zip(fed, result.x, wanted, strict=True)
         ]
         to_decays = [
@@ -189,12 +191,12 @@ def _stacked(grads: Sequence[Tensor | None], layout: Layout) -> NDArray[np.float
 
 
 def _weight_gradient(
-    weight: feedback.Weights, gradient: NDArray[np.float32], sent: NDArray[np.float32], units: int
+    weight: feedback.Weights, gradient: NDArray[np.float32], sent: NDArray[np.float32], units: int, later: int
 ) -> Tensor:
     if weight.uniform:
-        return torch.tensor([feedback.own_gradient(gradient, sent)], dtype=torch.float32)
-    found = feedback.weight_gradient(gradient, sent, units)
+        return torch.tensor([feedback.own_gradient(gradient, sent, later)], dtype=torch.float32)
+    found = feedback.weight_gradient(gradient, sent, units, later)
     if found is None:
-        to, by = (torch.from_numpy(part).view(-1, units) for part in (gradient[1:], sent[:-1]))
+        to, by = (torch.from_numpy(part).view(-1, units) for part in (gradient[1:], feedback.heard(sent, later)))
         return to.t() @ by
     return torch.from_numpy(found)

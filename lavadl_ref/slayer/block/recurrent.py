@@ -123,6 +123,8 @@ class FeedbackBlock(SpikingBlock):
     def _feed_back(self, z: Any, weight: Any, synapse: Any = None) -> Output:
         """The output of the block for weighted sums `z` and feedback `weight`, which is that of `synapse`."""
         neuron = self.neuron
+        if self._walks_through() and type(neuron).recurrent is spiking.Neuron.recurrent and not watched(synapse):
+            return self._left(neuron.walk(z, 1, weight))
         last = self.spike_state if self._persists else None
         some = z[0] if isinstance(z, tuple) else z
         if last is not None and last.shape != some.shape[:-1]:

@@ -162,14 +162,14 @@ class Neuron(spiking.Neuron):
             )
 
     def _fed_back(
-        self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None
+        self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None, later: int
     ) -> Tensor:
         parts = self._with_last(parts, weights, last)
         if self.norm is None:
-            return self._run(parts, False, weights)[0]
+            return self._run(parts, False, weights, later=later)[0]
         # the norm is behind the current: its mean is a bias of the voltage
         observing = self.training
-        spikes, traces = self._run(parts, observing, weights, self._normed_bias(parts[0]))
+        spikes, traces = self._run(parts, observing, weights, self._normed_bias(parts[0]), later=later)
         if observing:
             self.norm.observe(traces[0].detach())
         return spikes

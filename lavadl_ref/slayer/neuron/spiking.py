@@ -441,8 +441,18 @@ class Neuron(base.Neuron):
             and not watched(self)
         )
 
-    def walk(self, input: Signal, later: int) -> Tensor:
-        """`forward` of `input`, its result (N, C, ..., T) shifted by `later` steps: without hooks, in fewer passes."""
+    def walk(
+        self,
+        input: Signal,
+        later: int,
+        feedback: _feedback.Weight | tuple[_feedback.Weight, _feedback.Weight] | None = None,
+    ) -> Tensor:
+        """`forward` of `input`, its result (N, C, ..., T) shifted by `later` steps: without hooks, in fewer passes.
+
+        With `feedback`, what `recurrent` gives, shifted and with dropout.
+        """
+        if feedback is not None:
+            return self.dropped(self._fed_back(*self._with_feedback(input, feedback), None, later))
         return self._walked(input, later)
 
     def _walked(self, input: Signal, later: int) -> Tensor:
@@ -512,6 +522,12 @@ class Neuron(base.Neuron):
         A norm subtracts its running mean, in training too, because the mean over a run is not known
         while it feeds back; in training it gathers the mean after the run.
         """
+        return self._fed_back(*self._with_feedback(input, weight), last, 0)
+
+    def _with_feedback(
+        self, input: Signal, weight: _feedback.Weight | tuple[_feedback.Weight, _feedback.Weight]
+    ) -> tuple[tuple[Tensor, ...], tuple[_feedback.Weight, ...]]:
+        """Arguments of `recurrent` as tuples, those weights that are tensors as matrices."""
         parts = self._parts(input)[0]
         self._check_fires(parts)
         if self._apart:
@@ -528,7 +544,7 @@ class Neuron(base.Neuron):
                     f"feedback among {units} neurons must have weights ({units}, {units}) and input (N, {units}, T), "
                     f"got {shape} and {tuple(parts[0].shape)}"
                 )
-        return self._fed_back(parts, weights, last)
+        return parts, weights
 
     def _with_last(
         self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None
@@ -546,17 +562,21 @@ class Neuron(base.Neuron):
         return tuple(map(units.down, first))
 
     def _fed_back(
-        self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None
+        self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...], last: Tensor | None, later: int
     ) -> Tensor:
+        """Spikes, `later` by so many steps, 0 or 1."""
         norms = self._norms()
         shifted = tuple(x if norm is None else x + norm.offset(x) for x, norm in zip(parts, norms, strict=True))
-        spikes = self._run(self._with_last(shifted, weights, last), False, weights)[0]
-        if self.training and any(norm is not None for norm in norms):
+        gathers = self.training and any(norm is not None for norm in norms)
+        # a mean is gathered over what was received, which unshifted spikes tell
+        inside = 0 if gathers else later
+        spikes = self._run(self._with_last(shifted, weights, last), False, weights, later=inside)[0]
+        if gathers:
             with torch.no_grad():
                 for x, w, norm in zip(self._with_last(parts, weights, last), weights, norms, strict=True):
                     if norm is not None:
                         norm.observe(x + _received(w, spikes))
-        return spikes
+        return postponed(spikes, later - inside)
 
     def _real_level(self) -> Tensor:
         """The smallest float32 value that fires: the threshold, or the next above it where equality does not."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from lavadl_kernels.engine import recurrent as feedback
+from lavadl_kernels.engine import train
 
 from tests.support.checks.gradients import close, doubles, gradients, unrolled_step
 from tests.support.kernel_cases import Neurons
@@ -28,17 +29,21 @@ class Net:
     def dense(self):
         return tuple(feedback.Weights(weight) for weight in self.weights)
 
-    def forward(self, traces=False, weights=None):
+    def forward(self, traces=False, weights=None, later=0):
         case = self.case
         return feedback.forward(
-            case.parameters, case.x, case.state, self.units, weights or self.dense, case.graded, traces,
+            case.parameters, case.x, case.state, self.units, weights or self.dense, case.graded, traces, True, later,
         )  # fmt: skip
 
-    def backward(self, x, tau, scale, grad_spike, grad_trace=None, weights=None):
+    def checkpoints(self, x):
+        """The states at which backward begins, of a run of neurons apart with the feedback in `x`."""
+        return train.forward(self.case.parameters, x, self.case.state, keep=True).checkpoints
+
+    def backward(self, x, tau, scale, grad_spike, grad_trace=None, weights=None, later=0):
         case = self.case
         return feedback.backward(
-            case.parameters, x, case.state, tau, scale, grad_spike, self.units, weights or self.dense, grad_trace,
-            case.graded,
+            case.parameters, x, self.checkpoints(x), tau, scale, grad_spike, self.units, weights or self.dense,
+            grad_trace, case.graded, later,
         )  # fmt: skip
 
     def with_weight(self, weight):
@@ -72,6 +77,9 @@ def check_forward(net):
     np.testing.assert_array_equal(run.spike, spikes.astype(np.float32))
     np.testing.assert_array_equal(run.trace, (traces / 4096).astype(np.float32))
     np.testing.assert_array_equal(run.state, after)
+    apart = net.checkpoints(run.x)
+    assert run.checkpoints.dtype == apart.dtype
+    np.testing.assert_array_equal(run.checkpoints, apart)
     for actual, expected in zip(run.x, fed, strict=True):
         np.testing.assert_array_equal(actual, expected)
     np.testing.assert_array_equal(net.forward().spike, run.spike)
