@@ -196,7 +196,7 @@ def first_step(kernels, cache):
 def test_a_first_step_with_shipped_kernels_compiles_nothing_and_has_the_same_bits(tmp_path):
     copy = tmp_path / "installed" / "lavadl_kernels"
     shutil.copytree(Path(lavadl_kernels.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    only = ("cuba: training", "cuba: the reference", "synapses: events")
+    only = ("cuba: training", "cuba: the reference", "synapses: events", "synapses: int8")
     built = warm.build(cache_folders.shipped(copy), LEVEL, only)
     assert (built.failures, built.notes) == ([], [])
     assert built.files > 10

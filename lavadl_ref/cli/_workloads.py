@@ -94,11 +94,11 @@ def _made(blocks: Any, name: str, *arguments: Any, **options: Any) -> Iterator[A
 
 
 def _training(blocks: Any) -> None:
-    """training: dense layers with weight norm and delays, shared parameters."""
+    """training: dense layers with weight norm and delays and without, shared parameters."""
     for trains in (True, False):
         neuron = _neuron(blocks, requires_grad=trains)
-        dense = partial(blocks.Dense, neuron, weight_norm=True)
-        _step(torch.nn.Sequential(dense(UNITS, UNITS, delay=True), dense(UNITS, 5)), _spikes(UNITS))
+        normed = blocks.Dense(neuron, UNITS, UNITS, weight_norm=True, delay=True)
+        _step(torch.nn.Sequential(normed, blocks.Dense(neuron, UNITS, 5)), _spikes(UNITS))
 
 
 def _per_channel(blocks: Any) -> None:
