@@ -169,6 +169,7 @@ def _backend(name: Any) -> None:
     with suppress(NotImplementedError, RuntimeError), slayer.synapse.path(name):
         for blocks, x in (
             (slayer.block.cuba.Dense(neuron, 256, 128, weight_norm=True), _spikes(256)),
+            (slayer.block.cuba.Dense(neuron, 256, 128), _spikes(256)),
             (slayer.block.cuba.Conv(neuron, 32, 64, 3, weight_norm=True), _spikes(32, 6, 6)),
         ):
             _step(blocks, x * (torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) < 0.1))
