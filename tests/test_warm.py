@@ -180,7 +180,7 @@ print(json.dumps([len(recorder.buffer), digest.hexdigest(), [str(one.message) fo
 
 
 def first_step(kernels, cache):
-    """Whether a new process compiled anything, the digest of what it computed, and its warnings."""
+    """The number of compilations in a new process, the digest of what it computed, and its warnings."""
     path = os.pathsep.join([str(kernels), str(ROOT)])
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
@@ -213,7 +213,7 @@ def test_a_first_step_with_shipped_kernels_compiles_nothing_and_has_the_same_bit
 
 
 def hook(monkeypatch, folder):
-    """What the wheel's build is told for a folder of kernels."""
+    """The wheel's build data for a folder of kernels."""
     stub = types.ModuleType("interface")
     stub.BuildHookInterface = object
     monkeypatch.setitem(sys.modules, "hatchling.builders.hooks.plugin.interface", stub)

@@ -145,7 +145,7 @@ def _run(
 
 
 def _answers(names: list[str], workers: int | None, settings: dict[str, str]) -> Iterable[tuple[str, int, Any, str]]:
-    """What processes say about jobs, in the order in which they end."""
+    """The reports of processes about jobs, in the order in which they end."""
     count = max(1, min(workers or min(os.cpu_count() or 1, 8), len(names)))
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     for name in names:

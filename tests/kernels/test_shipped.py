@@ -34,7 +34,7 @@ RESULT = "[[1.0, 0.0], [1.0, 1.0], [1.0, 1.0]]"
 
 
 def run(package, cache, **settings):
-    """Whether a new process compiled anything, whether it loaded anything, and its standard error."""
+    """Tell whether a new process compiled anything, whether it loaded anything, and its standard error."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         env={**os.environ, "PYTHONPATH": str(package.parent), "NUMBA_CACHE_DIR": str(cache), **settings},
@@ -147,13 +147,14 @@ def kernels():
 
 
 def test_kernels_on_matrix_tiles_name_the_features_that_change_their_code():
-    """What is compiled for a level emulates tiles: where the processor has them it must be compiled again."""
+    """Code that is compiled for a level emulates tiles: where the processor has them it must be compiled again."""
     found = kernels()
     assert len(found) > 30
     using = {name for name, kernel in found.items() if "amx" in kernel.python.__code__.co_names}
     assert using
-    assert {name for name, kernel in found.items() if kernel.features} == using
-    for name in using:
+    declared = {name for name, kernel in found.items() if kernel.features}
+    assert using <= declared  # others use tiles through the functions that they call
+    for name in declared:
         assert set(found[name].features) == set(amx.FEATURES)
         assert not set(amx.FEATURES) & processor.LEVELS["x86-64-v4"]
 

@@ -35,7 +35,7 @@ _hooked_globally: Callable[[], bool] = _module._has_any_global_hook
 
 
 class Behind(NamedTuple):
-    """What follows weighted sums."""
+    """The parts that follow weighted sums."""
 
     factors: tuple[Tensor | None, ...] = (None,)  #: of each synapse's sums in the drive, (1,) or (C,); None for 1
     knots: Knots | None = None  #: of the curve; None for bare sums

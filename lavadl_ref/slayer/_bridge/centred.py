@@ -46,7 +46,7 @@ class OutOfRange(Exception):
 
 
 class Centre:
-    """What a norm in training subtracts from leaky integrals.
+    """The mean that a norm in training subtracts from leaky integrals.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ from lavadl_ref.slayer._bridge.paths import ChosenPath, pinned
 
 
 class Cost(NamedTuple):
-    """What events cost, in multiplications of a float32 convolution, measured with AVX-512 on one thread."""
+    """The cost of events, in multiplications of a float32 convolution, measured with AVX-512 on one thread."""
 
     place: int  #: each place of the output: to look for its window, or to copy its gradient
     event: int  #: each event of a window: to search for it, to list it, and to look at its value
@@ -109,7 +109,7 @@ class _Work(NamedTuple):
         return self.places * self.inputs * self.outputs
 
     def by_events(self, cost: Cost, density: float) -> float:
-        """What it costs by events, in the same unit."""
+        """The cost by events, in the same unit."""
         blocks = -(-self.outputs // WIDTH)
         listed = self.places * self.inputs * density * (cost.event + blocks * cost.block)
         return self.places * cost.place + listed + self.inputs * self.outputs * cost.weight
@@ -209,7 +209,7 @@ def _by_events(found: FrameEvents, g: Geometry, table: NDArray[Any], weight: Ten
 
 
 def _most(largest: float, unit: float) -> int:
-    """How many terms of at most `largest`, all multiples of `unit`, float32 sums exactly in any order."""
+    """The number of terms of at most `largest`, all multiples of `unit`, that float32 sums exactly in any order."""
     return int(min(kernels.EXACT * unit / largest, 1 << 30)) if largest > 0 else 1 << 30
 
 

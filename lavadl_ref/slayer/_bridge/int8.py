@@ -343,7 +343,7 @@ _DENSITIES = (0.1, 0.3)
 
 
 def _gain(operation: Operation) -> float:
-    """How many times faster than float32 the operation is, the packing of the weight not counted."""
+    """The factor by which the operation is faster than float32, the packing of the weight not counted."""
     trial = _TIMED[operation]
     x, weight = trial.operands()
     ready = trial.ready(weight)

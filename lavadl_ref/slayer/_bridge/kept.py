@@ -18,7 +18,7 @@ MOST = 8
 
 
 class _Entry:
-    """What was made of one version of a tensor, by what it is."""
+    """The results that were made of one version of a tensor, by their names."""
 
     def __init__(self, of: Tensor, drop: Callable[[Any], object]) -> None:
         self.of = weakref.ref(of, drop)

@@ -282,7 +282,7 @@ class SpikingBlock(Persistent, Block):
         return self._left(x)
 
     def _left(self, x: Tensor) -> Output:
-        """What leaves the block, with its rate if that is asked for; notes its shape."""
+        """The output of the block, with its rate if that is asked for; notes its shape."""
         shape = x.shape[1:-1]
         if self.shape != shape:  # modules take long to set an attribute
             self.shape = shape
