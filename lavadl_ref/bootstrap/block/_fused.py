@@ -87,8 +87,6 @@ def sums(block: Any, x: Tensor) -> Tensor | None:
 
 def input_rates(block: Any, x: Tensor) -> Tensor | None:
     """Rates (N, ..., 1) of an input block for `x`, (N, ..., 1)."""
-    if torch.is_grad_enabled():  # the sums to gain and offset did not repeat their bits after a resume
-        return None
     neuron, hook = block.neuron, block.pre_hook_fx
     plain = isinstance(x, Tensor) and x.dtype is torch.float32 and x.is_cpu and x.ndim >= 3 and not x.requires_grad
     if not plain or x.shape[-1] != 1 or not _fits(neuron, block.f, tuple(x.shape[1:-1])):
