@@ -89,7 +89,12 @@ def input_rates(block: Any, x: Tensor) -> Tensor | None:
     """Rates (N, ..., 1) of an input block for `x`, (N, ..., 1)."""
     neuron, hook = block.neuron, block.pre_hook_fx
     plain = isinstance(x, Tensor) and x.dtype is torch.float32 and x.is_cpu and x.ndim >= 3 and not x.requires_grad
-    if not plain or x.shape[-1] != 1 or not _fits(neuron, block.f, tuple(x.shape[1:-1])):
+    if not plain or x.shape[-1] != 1:
+        return None
+    if isinstance(neuron, spiking.Neuron) and neuron.shape is None:
+        # otherwise the first step after a resume would take the parts, whose sums to gain and offset round differently
+        neuron.observe(x)
+    if not _fits(neuron, block.f, tuple(x.shape[1:-1])):
         return None
     grid, factors = grid_of(hook), block.rates.factors(neuron)
     if grid is None or hook != neuron.quantize_8bit or factors is None:
