@@ -64,8 +64,8 @@ types: $(READY)
 validate: $(WITH_UPSTREAM)
 	@$(PYTEST) validation
 
-# `make bench PEERS=1` also compares with other libraries, BEFORE=../before with another checkout. What was measured stays in .benchmarks; the page is
-# written when all of it was measured in full.
+# `make bench PEERS=1` also compares with other libraries, BEFORE=../before with another checkout. What was measured
+# stays in .benchmarks; the page is written when all of it was measured in full.
 bench: $(WITH_UPSTREAM) $(if $(PEERS),$(WITH_PEERS))
 	@$(BIN)/python -m validation.benchmarks --json .benchmarks/results.json $(if $(BEFORE),--before $(BEFORE))
 	@$(if $(PEERS),$(PEERS_VENV)/bin/python -m validation.benchmarks --only peers --json .benchmarks/peers.json)

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from lavadl_kernels.ops import events
-from lavadl_kernels.runtime import jit as _jit
 from lavadl_kernels.runtime import simd
 from lavadl_kernels.runtime.simd import (
     BIAS,
@@ -21,6 +20,7 @@ from lavadl_kernels.runtime.simd import (
 )
 
 from tests.support.checks.events import check, dense, exact, mantissas, sparse
+from tests.support.teams import team_of
 
 densities = st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0])
 CHUNK = events.CHUNK
@@ -28,16 +28,10 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @pytest.fixture(params=[1, 2])
-def threads(request, monkeypatch):
+def threads(request):
     """One thread, and two even where the machine has one and the arrays are small."""
-    monkeypatch.setattr(_jit, "WORTH", 0)
-    monkeypatch.setattr(events, "WORTH", 0)
-    monkeypatch.setattr(_jit, "PROCESSORS", 2)
-    before = lavadl_kernels.get_num_threads()
-    lavadl_kernels.set_num_threads(request.param)
-    yield request.param
-    monkeypatch.undo()
-    lavadl_kernels.set_num_threads(before)
+    with team_of(request.param):
+        yield request.param
 
 
 @given(seeds, densities, st.integers(1, 5), st.integers(1, 70), st.integers(2, 70), st.integers(1, 9), st.booleans())

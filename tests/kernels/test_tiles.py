@@ -19,21 +19,17 @@ from lavadl_kernels.runtime.narrow_rows import NARROW, add_narrow_rows
 from llvmlite import binding
 
 from tests import PATIENCE
+from tests.support.teams import team_of
 
 #: Rows, depth and columns: whole blocks, ragged edges on every side, and several panels of a weight gradient.
 SHAPES = [(32, 32, 32), (1, 1, 1), (33, 70, 50), (64, 31, 65), (5, 130, 3), (300, 40, 33), (513, 33, 20)]
 
 
 @pytest.fixture(params=[1, 2])
-def threads(request, monkeypatch):
+def threads(request):
     """One thread, and two even where the machine has one and the arrays are small."""
-    monkeypatch.setattr(_jit, "WORTH", 0)
-    monkeypatch.setattr(_jit, "PROCESSORS", 2)
-    before = lavadl_kernels.get_num_threads()
-    lavadl_kernels.set_num_threads(request.param)
-    yield request.param
-    monkeypatch.undo()
-    lavadl_kernels.set_num_threads(before)
+    with team_of(request.param):
+        yield request.param
 
 
 def gradient(rng, *shape):

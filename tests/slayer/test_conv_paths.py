@@ -3,7 +3,6 @@
 import copy
 import gc
 
-import lavadl_kernels
 import numpy as np
 import pytest
 import torch
@@ -12,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lavadl_kernels.ops import convolution as kernels
 from lavadl_kernels.ops import events
-from lavadl_kernels.runtime import jit as _jit
 
 from lavadl_ref.slayer import block, neuron, synapse
 from lavadl_ref.slayer._bridge import convolution as _convolution
 from lavadl_ref.slayer._bridge import int8
+from tests.support.teams import team_of
 
 QUANTISER = neuron.cuba.Neuron(1.0, 0.5, 0.5).quantize_8bit
 PATHS = ("events", "int8", "gemm", "auto")
@@ -239,19 +238,16 @@ def test_integers_are_taken_where_they_are_pinned():
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_events_of_a_convolution_do_not_depend_on_threads(threads, monkeypatch):
+def test_the_events_of_a_convolution_do_not_depend_on_threads(threads):
     net, x = layer(20, 70, 3, stride=2, padding=1), spikes(4, 20, 16, 16, 10)
     expected = results(net, x, "events")
-    monkeypatch.setattr(_jit, "WORTH", 0)
-    monkeypatch.setattr(_jit, "PROCESSORS", 2)
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads)  # which kernels follow
     try:
-        z, _, gw = results(net, x, "events")
+        with team_of(threads):
+            z, _, gw = results(net, x, "events")
     finally:
         torch.set_num_threads(before)
-        monkeypatch.undo()
-        lavadl_kernels.set_num_threads(before)
     assert torch.equal(z, expected[0])
     assert torch.equal(gw, expected[2])
 

@@ -3,13 +3,12 @@
 import copy
 import gc
 
-import lavadl_kernels
 import pytest
 import torch
-from lavadl_kernels.runtime import jit as _jit
 
 from lavadl_ref.slayer import block, neuron, synapse
 from lavadl_ref.slayer._bridge import dense as _dense
+from tests.support.teams import team_of
 
 QUANTISER = neuron.cuba.Neuron(1.0, 0.5, 0.5).quantize_8bit
 PATHS = ("events", "gemm", "auto")
@@ -126,19 +125,16 @@ def test_both_paths_agree_up_to_rounding_where_sums_are_not_exact(p, hook):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_events_path_does_not_depend_on_threads(threads, monkeypatch):
+def test_the_events_path_does_not_depend_on_threads(threads):
     net, x = layer(300, 200), spikes(4, 300, 60)
     expected = results(net, x, "events")
-    monkeypatch.setattr(_jit, "WORTH", 0)
-    monkeypatch.setattr(_jit, "PROCESSORS", 2)
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads)  # which kernels follow
     try:
-        z, _, gw = results(net, x, "events")
+        with team_of(threads):
+            z, _, gw = results(net, x, "events")
     finally:
         torch.set_num_threads(before)
-        monkeypatch.undo()
-        lavadl_kernels.set_num_threads(before)
     assert torch.equal(z, expected[0])
     assert torch.equal(gw, expected[2])
 

@@ -42,7 +42,7 @@ def through(leaf: Tensor, value: Tensor, grad: Tensor) -> Tensor:
 
 
 class OutOfRange(Exception):
-    """The values are for a norm of its own: float32, which it takes and gives, may round them."""
+    """The values are for the parts one after the other: the walk cannot tell that it would give the same."""
 
 
 class Centre:

@@ -33,7 +33,7 @@ from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge import autograd as _autograd
 from lavadl_ref.slayer._bridge import int8
-from lavadl_ref.slayer._bridge.dense import version_of
+from lavadl_ref.slayer._bridge.dense import stretches, version_of
 from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._bridge.kept import kept
 from lavadl_ref.slayer._bridge.paths import ChosenPath, pinned
@@ -56,8 +56,9 @@ PACKED = 115  #: what it costs to pack a weight for 8-bit integers, in the same 
 LEAST_INPUTS = 128  #: weights of an output for 8-bit integers: with 27, to convert the input takes the gain
 MOST_GAIN = 4  #: how much faster than float32 8-bit integers are at best: they are not tried where events do better
 
-SAMPLES = 64  #: stretches of the input that are looked at for an estimate of its density
-SAMPLE = 128  #: entries of a stretch: with 1024, to look took 0.3 ms, a sixth of a small convolution
+#: entries of a stretch that is looked at for an estimate of the density: with 1024, to look took 0.3 ms, a sixth of a
+#: small convolution
+SAMPLE = 128
 
 #: Multiplications below which nothing is worth a decision, which takes 0.1 ms: so many take 0.3 ms.
 LEAST_WORK = 1 << 24
@@ -122,12 +123,9 @@ def _pair(values: Sequence[int]) -> tuple[int, int]:
 
 def _sample(x: Tensor) -> tuple[float, bool]:
     """About how much of `x` is not zero, and whether that seems to be ones, from stretches all over it."""
-    flat = x.numpy().reshape(-1)  # NumPy is quicker than torch over so few entries
-    if flat.size > 2 * SAMPLES * SAMPLE:
-        apart = flat.size // SAMPLES
-        flat = flat[: SAMPLES * apart].reshape(SAMPLES, apart)[:, :SAMPLE]
-    some, ones = np.count_nonzero(flat != 0), np.count_nonzero(flat == 1)
-    return some / flat.size, some == ones
+    seen = stretches(x, SAMPLE)
+    some, ones = np.count_nonzero(seen != 0), np.count_nonzero(seen == 1)
+    return some / seen.size, some == ones
 
 
 def _wanted(work: _Work, density: float, spikes: bool, recorded: bool) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lavadl_ref.slayer._bridge.autograd import Layout, follow_torch, layout_of
-from lavadl_ref.slayer._bridge.centred import through
+from lavadl_ref.slayer._bridge.centred import OutOfRange, through
 from lavadl_ref.slayer._bridge.function import TypedFunction
 from lavadl_ref.slayer._lazy import LazyShapes
 from lavadl_ref.slayer._persistent import Persistent
@@ -110,10 +110,6 @@ class Setting(NamedTuple):
     shift: Tensor | None = None  #: (1,) or (C,), added to the sum
     norm: MeanOnlyBatchNorm | None = None  #: whose batch mean is subtracted
     sums: bool = True  #: whether the input holds changes to be summed, or the sum itself
-
-
-class OutOfRange(Exception):
-    """The values are for the functions above, one after the other: they have no bound of their own, and say why not."""
 
 
 class _Run(NamedTuple):

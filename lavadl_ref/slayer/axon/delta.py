@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lavadl_ref._assigned import Fixed
-from lavadl_ref.slayer._bridge.sigma_delta import DeltaFunction, OutOfRange, Setting, Stateful, messages
+from lavadl_ref.slayer._bridge.centred import OutOfRange
+from lavadl_ref.slayer._bridge.sigma_delta import DeltaFunction, Setting, Stateful, messages
 from lavadl_ref.slayer.utils import _validate
 
 #: One number, the (min, max) of a range, or an array with one number per channel.

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from lavadl_ref._assigned import Constant
 from lavadl_ref.slayer._bridge.autograd import layout_of
-from lavadl_ref.slayer._bridge.sigma_delta import OutOfRange, Setting, Stateful, messages
+from lavadl_ref.slayer._bridge.centred import OutOfRange
+from lavadl_ref.slayer._bridge.sigma_delta import Setting, Stateful, messages
 from lavadl_ref.slayer._hooks import watched
 from lavadl_ref.slayer.axon.delta import Delta, Threshold
 from lavadl_ref.slayer.dendrite import Sigma
