@@ -2,6 +2,7 @@
 
 import copy
 import gc
+from itertools import product
 
 import numpy as np
 import pytest
@@ -110,6 +111,25 @@ def test_all_paths_of_a_convolution_agree(shape, options, graded, density):
         if path == "events":
             assert (net.taken.forward, net.taken.backward) == (path, path)
             assert net.taken.density == torch.count_nonzero(x).item() / x.numel()
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("stride", [(1, 1), (1, 2), (3, 1)])
+def test_sums_are_right_where_an_axis_has_length_1(path, channels, outputs, stride):
+    """Strides of such an axis mean nothing, and a library may take one order of memory for another."""
+    for kernel_size in ((1, 1), (1, 3), (3, 1), (3, 2), (12, 12)):
+        net = layer(channels, outputs, kernel_size, stride=stride)
+        for layout, left in product(LAYOUTS, [(0, 0), (0, 1), (2, 0)]):
+            size = [k + more for k, more in zip(kernel_size, left, strict=True)]
+            x = laid_out(spikes(2, channels, *size, 4, density=0.4), layout)
+            with torch.no_grad(), synapse.path(path):
+                evaluated = [net(x) for _ in range(2)]
+            expected = in_float64(net, x)
+            for z in evaluated:
+                assert torch.equal(z.double(), expected[0])
+            equal(results(net, x, path), expected)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

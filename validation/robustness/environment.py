@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import lavadl_kernels
+from lavadl_kernels.runtime.cache import SUFFIX
 from lavadl_kernels.runtime.compile_notice import TEXT
 
 import lavadl_ref
@@ -188,7 +189,7 @@ def _full_stdout(setting: Setting, stack: ExitStack) -> None:
 
 
 def _kernels(package: Path) -> list[Path]:
-    return sorted(package.rglob("*.nbc"))
+    return sorted(package.rglob(f"*{SUFFIX}"))
 
 
 def _forget(package: Path) -> None:

@@ -162,7 +162,9 @@ class Geometry(NamedTuple):
 
 
 def convolution_weight(weight: Tensor, frames: Sequence[int], geometry: Geometry) -> Weight | None:
-    """A weight (O, C / groups, kh, kw) float32 for `convolution`; None if it is not of 8 bits.
+    """A weight (O, C / groups, kh, kw) float32 for `convolution`; None if it is not of 8 bits, or of one channel.
+
+    With one channel torch 2.13 returns wrong sums where the output has width 1.
 
     Parameters
     ----------
@@ -182,6 +184,8 @@ def convolution_weight(weight: Tensor, frames: Sequence[int], geometry: Geometry
         )
         return packed
 
+    if weight.shape[1] == 1:
+        return None
     key = (tuple(frames), *map(tuple, geometry[:3]), geometry.groups)
     return kept(weight, key, lambda given: _pack(given, pack))
 

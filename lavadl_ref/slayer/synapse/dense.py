@@ -279,7 +279,7 @@ class GenericLayer(FullPrecision):
 
         def rearranged(rows: Tensor) -> Tensor:
             # a tensor of its own: a view would hold the one that it is kept with. What is made of it is kept, too
-            return track(rows.view(shape).clone(memory_format=torch.channels_last))
+            return track(_channels_last(rows.view(*shape, 1).clone()))
 
         return kept(_weights.kept(self, *sources), "channels last", rearranged)
 
@@ -443,4 +443,8 @@ def convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
 
 def _channels_last(weight: Tensor) -> Tensor:
     """A weight (O, I, kh, kw, 1) as a 2-D convolution reads it fastest."""
+    if weight.shape[1] == 1:
+        # Both orders of memory are the same, but for the strides of the axis of length 1. With those of channels last
+        # and an output of width 1, torch 2.13 returns wrong sums.
+        return weight.flatten(1).view(weight.shape[:-1])
     return weight.squeeze(-1).contiguous(memory_format=torch.channels_last)
