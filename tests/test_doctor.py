@@ -19,7 +19,6 @@ import lavadl_ref
 from lavadl_ref.cli import doctor
 from lavadl_ref.deployed import reference
 from lavadl_ref.netx import lava_support
-from lavadl_ref.slayer._bridge import int8, tiles
 from tests import PATIENCE
 
 NAMES = [
@@ -84,6 +83,9 @@ def test_what_is_there_is_fine(found):
 
 
 def test_each_way_to_multiply_is_told_with_its_gain_or_the_reason_against_it(found):
+    pytest.importorskip("torch")
+    from lavadl_ref.slayer._bridge import int8, tiles
+
     verdicts = int8.verdict("linear"), int8.verdict("convolution"), tiles.verdict()
     for name, verdict in zip(doctor.MATRIX_HARDWARE, verdicts, strict=True):
         expected = "times as fast as float32" if verdict.usable else f"not used: {verdict.reason}"

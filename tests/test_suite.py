@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -230,3 +232,22 @@ def test_a_page_that_names_a_missing_test_is_seen():
     assert missing(page, trees) == ["tests/test_b.py"]
     page = "`tests/test_a.py::test_nothing_is_read` and `test_nothing_is_read`"
     assert missing(page, trees) == ["tests/test_a.py::test_nothing_is_read", "test_nothing_is_read"]
+
+
+def test_every_file_that_runs_without_torch_is_imported_without_it():
+    """Pytest collects a file that it is given by name, whatever it is told to ignore."""
+    named = [
+        word
+        for line in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+        if line.startswith(("leg ", "short="))
+        for word in re.findall(r"tests/[\w/{},*]+(?:\.py)?", line)
+    ]
+    expanded = subprocess.run(
+        ["bash", "-c", f"printf '%s\\n' {' '.join(named)}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    files = [name for name in expanded.stdout.split() if name.endswith(".py")]
+    assert "tests/test_doctor.py" in files
+    needing = subprocess.run(
+        [sys.executable, ".ci/needs_torch.py", *files], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert needing.stdout.split() == []
