@@ -40,6 +40,20 @@ def test_no_figure_is_left_open():
     assert not re.search(r"@[A-Z]+@", README.read_text())
 
 
+def _rows(text: str) -> list[tuple[str, ...]]:
+    """The first five cells of each row of the tables in a Markdown text."""
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [tuple(cell.strip() for cell in row[:5]) for row in rows]
+
+
+def test_every_speed_in_the_table_is_the_one_that_was_measured():
+    _, _, behind = README.read_text().partition("## How fast")
+    quoted = _rows(behind.partition("\n## ")[0])
+    measured = set(_rows((README.parent / "docs" / "benchmarks.md").read_text()))
+    assert len(quoted) > 20
+    assert [row for row in quoted if row not in measured] == []
+
+
 def test_every_link_of_the_readme_has_a_target():
     for target in re.findall(r"\]\((?!http)([^)#]+)", README.read_text()):
         assert (README.parent / target).exists(), target
