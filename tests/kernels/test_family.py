@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import pytest
 from lavadl_kernels import FAMILIES, Family
-from lavadl_kernels.engine import deployed, recurrent, train
+from lavadl_kernels.engine import deployed, eligibility, recurrent, train
 from lavadl_kernels.fixed_point import as_type_of, leak, saturate24
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import cuba, register
@@ -35,6 +35,11 @@ def adjoint(neuron, at, surrogate):
     leaky_integrator.adjoint(at, True)
 
 
+@scalar
+def tangent(d_states, d_inputs, d_decays, before, decays):
+    return (leaky_integrator.kept(d_states[0], decays[0]) + d_inputs[0] - before[0] * d_decays[0],)
+
+
 class OneState(NamedTuple):
     decay: Any
     threshold: int
@@ -47,6 +52,7 @@ ONE_STATE = Family(
     states=("voltage",),
     decays=("voltage_decay",),
     advance_adjoint=adjoint,
+    tangent=tangent,
     carried="voltage",
     resets=("voltage",),
 )
@@ -92,6 +98,22 @@ def test_a_family_of_one_state_trains_as_the_neuron_that_it_is(registered, grade
     np.testing.assert_array_equal(actual.x[0], expected.x[0])
     np.testing.assert_array_equal(actual.decay[0], expected.decay[1])
     assert actual.decay.any()
+
+
+def test_a_family_of_one_state_has_the_traces_of_the_neuron_that_it_is(registered):
+    x, two, one = pair(False)
+    known, new = as_cuba(12)
+    slope = np.random.default_rng(2).normal(size=(2, *x.shape)).astype(np.float32)
+    expected, actual = (
+        eligibility.of_inputs(neuron, x, eligibility.at_rest(neuron, 12), True)[1][-1] for neuron in (known, new)
+    )
+    np.testing.assert_array_equal(actual, expected)
+    expected, actual = (
+        eligibility.of_decays(neuron, (x,), state, eligibility.decays_at_rest(neuron, 12), given).grad[-1]
+        for neuron, state, given in ((known, two, slope * np.float32([[[0]], [[1]]])), (new, one, slope[1:]))
+    )
+    np.testing.assert_array_equal(actual, expected)
+    assert actual.any()
 
 
 def test_a_family_of_one_state_takes_feedback_as_the_neuron_that_it_is(registered):
@@ -177,6 +199,8 @@ def not_compared(voltage, a, voltage_decay, threshold, loihi):
         ("parameters", {"parameters": LateDefault}),
         ("integrators", {"integrators": 2}),
         ("advance_adjoint", {"advance_adjoint": step}),
+        ("tangent", {"tangent": step}),
+        ("spike_tangent", {"spike_tangent": step}),
         ("states", {"without_adaptation": cuba.FAMILY}),
         ("step", {"step": None}),
         ("step", {"step": without_loihi}),

@@ -7,7 +7,7 @@ A family writes its update once, as scalars::
 `compared` are the values of the last states before the spike acted on them, for those states that a spike changes.
 Three functions are made of it: `trained` walks the lanes of a chunk through one step of training, `deployed` takes one
 lane through one step with the device's widths and without, and `deployed_within` walks the lanes of a chunk through a
-deployed step in which no width matters.
+deployed step in which no width matters.  `traced` and `traced_decays` do the same for the `tangent` of `step`.
 
 They are made as source text: each state, row and constant is a variable of its own in compiled code, which has no loop
 over them, and written out there would be one copy for each number of states and inputs.  For CUBA the loop of
@@ -43,6 +43,8 @@ from lavadl_kernels.fixed_point import as_type_of, fixed, real, steps_begin, ste
 from lavadl_kernels.runtime.hints import distinct_rows
 from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
 from lavadl_kernels.runtime.rounding import stay_apart
+
+TINY = 2.0**-100  #: the magnitude below which a trace counts as 0: beyond it come numbers that take long to compute
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,103 @@ def advance(neuron, state, decay, x, spike, trace, t, lo, graded, largest):
     return found
 """
     return _made(f"step of {shape.family}", source, "advance", lanes=lanes)
+
+
+def traced(tangent: Callable[..., Any], shape: Shape, decays: int) -> Callable[..., Any]:
+    """The `advance` of `engine.eligibility`: the derivatives to a weight through one step of the lanes of a chunk."""
+    k, p = range(shape.states), range(decays)
+    zero = "np.float32(0)"
+    drives = ["x[i]", zero][: shape.inputs]
+    given = [f"d{j}[i]" for j in k], drives, [zero] * decays, [zero] * shape.states
+    arguments = [*map(_tuple, given), _tuple(f"lane_value(row{j}, i)" for j in p)]
+    source = f"""
+def lanes({_joined([*(f"d{j}" for j in k), *(f"row{j}" for j in p), "x"])}):
+    prefer_512_bit()
+    distinct_rows()
+    bits = np.int32(0)
+    for i in range(x.size):
+        {"".join(f"new{j}, " for j in k)} = tangent({_joined(arguments)})
+        {_lines([f"new{j} = new{j} if abs(new{j}) >= np.float32({TINY!r}) else {zero}" for j in k], 8)}
+        {_lines([f"bits |= np.int32(new{j} != 0)" for j in k], 8)}
+        {_lines([f"d{j}[i] = new{j}" for j in k], 8)}
+    return bits != 0
+"""
+    lanes = scalar(_made(f"traces of {shape.family}", source, "lanes", tangent=tangent))
+    source = f"""
+def advance(neuron, decay_fraction, trace, x):
+    n = x.size
+    return lanes(
+        {_joined(f"trace[{j}, :n]" for j in k)}, {_joined(f"param_row(decay_fraction, {j}, n)" for j in p)}, x
+    )
+"""
+    return _made(f"trace of {shape.family}", source, "advance", lanes=lanes)
+
+
+def traced_decays(
+    tangent: Callable[..., Any],
+    spike_tangent: Callable[..., Any] | None,
+    shape: Shape,
+    decays: int,
+    rests: tuple[str, ...],
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The `advance_decays` and `after_spikes` of `engine.eligibility`."""
+    k, p = range(shape.states), range(decays)
+    zero, one, unit = "np.float32(0)", "np.float32(1)", "np.float32(1 / 4096)"
+    before = [f"np.float32(state{j}[i] - rest{j}) * {unit}" for j in k]
+    lines = []
+    for q in p:
+        which = [one if j == q else zero for j in p]
+        states, inputs = [f"d{q}_{j}[i]" for j in k], [zero] * shape.inputs
+        given = states, inputs, which, [f"before{j}" for j in k], [f"row{j}_" for j in p]
+        lines.append(f"{''.join(f'new{j}, ' for j in k)} = tangent({_joined(map(_tuple, given))})")
+        lines += [f"d{q}_{j}[i] = new{j}" for j in k]
+        lines.append(f"total{q}[i] += " + " + ".join(f"np.float64(new{j} * slope{j}[i])" for j in k))
+    each = [f"d{q}_{j}" for q in p for j in k]
+    taken = [*each, *(f"state{j}" for j in k), *(f"rest{j}" for j in k), *(f"row{j}" for j in p)]
+    taken += [*(f"slope{j}" for j in k), *(f"total{q}" for q in p)]
+    source = f"""
+def lanes({_joined(taken)}):
+    prefer_512_bit()
+    distinct_rows()
+    for i in range(total0.size):
+        {_lines([f"before{j} = {value}" for j, value in enumerate(before)], 8)}
+        {_lines([f"row{j}_ = lane_value(row{j}, i)" for j in p], 8)}
+        {_lines(lines, 8)}
+"""
+    lanes = scalar(_made(f"traces of the decays of {shape.family}", source, "lanes", tangent=tangent))
+    held = [f"trace[{q}, {j}, :n]" for q in p for j in k]
+    constants = [f"as_type_of(neuron.{name}, state)" if name else "as_type_of(0, state)" for name in rests]
+    source = f"""
+def advance(neuron, decay_fraction, state, trace, slope, t, lo, total):
+    n = total.shape[1]
+    lanes(
+        {_joined(held)}, {_joined(f"state[{j}, :n]" for j in k)},
+        {_joined(constants)},
+        {_joined(f"param_row(decay_fraction, {j}, n)" for j in p)},
+        {_joined(f"slope[{j}, t, lo : lo + n]" for j in k)}, {_joined(f"total[{q}]" for q in p)},
+    )
+"""
+    advance = _made(f"trace of the decays of {shape.family}", source, "advance", lanes=lanes)
+    if spike_tangent is None:
+        return advance, _made(f"spikes of {shape.family}", "def after(neuron, trace, spike):\n    pass\n", "after")
+    lines = []
+    for q in p:
+        lines.append(f"{_joined(f'new{j}' for j in k)} = spike_tangent({_tuple(f'd{q}_{j}[i]' for j in k)})")
+        lines += [f"d{q}_{j}[i] = new{j} if spike[i] != 0 else d{q}_{j}[i]" for j in k]
+    source = f"""
+def lanes({_joined([*each, "spike"])}):
+    prefer_512_bit()
+    distinct_rows()
+    for i in range(spike.size):
+        {_lines(lines, 8)}
+"""
+    spikes = scalar(_made(f"spikes in the traces of {shape.family}", source, "lanes", spike_tangent=spike_tangent))
+    source = f"""
+def after(neuron, trace, spike):
+    n = spike.size
+    spikes({_joined(held)}, spike)
+"""
+    return advance, _made(f"spikes of {shape.family}", source, "after", spikes=spikes)
 
 
 def deployed(step: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
@@ -255,6 +354,10 @@ def _same_without_widths(shape: Shape, free: str, inputs: Iterable[str]) -> str:
 
 def _joined(parts: Iterable[str]) -> str:
     return ", ".join(parts)
+
+
+def _tuple(parts: Iterable[str]) -> str:
+    return f"({''.join(f'{part}, ' for part in parts)})"
 
 
 def _arguments_of(owner: str, names: Iterable[str]) -> str:

@@ -54,6 +54,7 @@ def adapted(
     parameters: type,
     step: Callable[..., Any],
     advance_adjoint: Callable[..., Any],
+    tangent: Callable[..., Any],
     **changed: Any,
 ) -> Family:
     """Describe the neuron of `family` with an adaptive threshold, and without a reset.
@@ -62,7 +63,7 @@ def adapted(
     ----------
     family : Family
         The neuron without adaptation.
-    name, parameters, step, advance_adjoint
+    name, parameters, step, advance_adjoint, tangent
         Rows of the record that the new family has of its own.
     **changed
         Other rows in which it differs.
@@ -73,6 +74,8 @@ def adapted(
         parameters=parameters,
         step=step,
         advance_adjoint=advance_adjoint,
+        tangent=tangent,
+        spike_tangent=fire_tangent,
         states=(*family.states, "threshold", "refractory"),
         decays=(*family.decays, "threshold_decay", "refractory_decay"),
         constants=(*family.constants, "threshold_step"),
@@ -88,6 +91,22 @@ def adapted(
 def relax(th: Any, r: Any, threshold_decay: Any, refractory_decay: Any, threshold: Any) -> Any:
     """Threshold and refractory state that this step's value is compared with."""
     return leak(th - threshold, threshold_decay) + threshold, leak(r, refractory_decay)
+
+
+@scalar
+def relax_tangent(d_states: Any, d_decays: Any, before: Any, decays: Any) -> tuple[Any, Any]:
+    """The derivatives of threshold and refractory state after `relax`: what `Family.tangent` returns of them."""
+    return (
+        kept(d_states[2], decays[2]) - before[2] * d_decays[2],
+        kept(d_states[3], decays[3]) - before[3] * d_decays[3],
+    )
+
+
+@scalar
+def fire_tangent(d_states: Any) -> tuple[Any, Any, Any, Any]:
+    """The derivatives of the states after a spike, for those before it: `Family.spike_tangent`."""
+    da, db, dth, dr = d_states
+    return da, db, dth, dr + (dth + dth)
 
 
 @scalar

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lavadl_kernels.engine import deployed, train
+from lavadl_kernels.engine import deployed, eligibility, train
 from lavadl_kernels.engine._lane_functions import Shape
 from lavadl_kernels.fixed_point import chain_gain
 from lavadl_kernels.runtime.array_types import Integers
@@ -40,6 +40,12 @@ class Family:
     inputs: tuple[str, ...] = ("input",)  #: names of the synaptic inputs of `step`: one, or real and imaginary part
     #: the adjoint of one step over lanes, see `engine.train.advance_adjoint`; None where a family trains otherwise
     advance_adjoint: Callable[..., Any] | None = None
+    #: the derivative of one step with rounding, spike and reset as constants, in units of 1: it takes tuples, the
+    #: derivatives of the states before the step, of the inputs and of the decays, then the states before the step,
+    #: those of `rest` less their rest, and the decays, and returns the derivatives of the states before a spike acts
+    tangent: Callable[..., Any] | None = None
+    #: what a spike makes of these derivatives, where its action on a state depends on another state
+    spike_tangent: Callable[..., Any] | None = None
     integrators: int = 1  #: leaky integrators in a chain between the input and the value that is compared
     #: of the decays and a number of steps: how many times inputs and initial states, whichever is larger, the states
     #: can come to; by default that of a chain of `integrators`, whose decays are the first rows
@@ -130,6 +136,8 @@ class Family:
         return 0 if self.state_bound is None else int(self.state_bound(neuron, state, steps))
 
 
+_TANGENT = ("d_states", "d_inputs", "d_decays", "before", "decays")
+
 #: Every family by its name in a ``.net`` file; `register` adds to it.
 FAMILIES: dict[str, Family] = {}
 
@@ -157,6 +165,9 @@ def register(family: Family) -> Family:
                     part.advance_adjoint,
                     train.Bounds(part.input_gain, part.largest_by_itself),
                 )
+                if part.tangent is not None:
+                    rests = tuple(part.rest.get(state, "") for state in part.states)
+                    eligibility.declare(part.parameters, part.tangent, part.spike_tangent, shape, part.decays, rests)
     FAMILIES[family.name] = family
     return family
 
@@ -201,6 +212,11 @@ def _checked(family: Family) -> Shape:
         if family.advance_adjoint is not None:
             names = tuple(inspect.signature(family.advance_adjoint).parameters)
             must(names == ("neuron", "at", "surrogate"), "advance_adjoint", "take neuron, at and surrogate", names)
+            for row, taking in (("tangent", _TANGENT), ("spike_tangent", _TANGENT[:1])):
+                given = getattr(family, row)
+                if given is not None:
+                    names = tuple(inspect.signature(given).parameters)
+                    must(names == taking, row, f"take {', '.join(taking)}", names)
         if family.gain is None:
             possible = range(1, len(family.decays) + 1)
             must(family.integrators in possible, "integrators", "be from 1 to the number of decays", family.integrators)

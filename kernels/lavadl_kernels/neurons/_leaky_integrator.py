@@ -200,6 +200,14 @@ def kept(gradient: Any, decay_fraction: Any) -> Any:
 
 
 @scalar
+def chain_tangent(d_states: Any, d_inputs: Any, d_decays: Any, before: Any, decays: Any) -> tuple[Any, Any]:
+    """The derivatives of two integrators in a chain after a step: `Family.tangent` of these two states."""
+    du = kept(d_states[0], decays[0]) + (d_inputs[0] - before[0] * d_decays[0])
+    dv = kept(d_states[1], decays[1]) + (du - before[1] * d_decays[1])
+    return du, dv
+
+
+@scalar
 def _adjoint(
     decay: Any,
     before: tuple[Floats, Floats],

@@ -54,6 +54,7 @@ def resonating(
         decays=DECAYS,
         inputs=INPUTS,
         advance_adjoint=advance_adjoint,
+        tangent=tangent,
         gain=gain,
         width=24,
         **rows,
@@ -101,6 +102,17 @@ def gain(decay: Integers, steps: int) -> float:
     grown = math.exp(min(steps * math.log(rho), 64))
     total = grown + (grown - 1) / (rho - 1)
     return total if total < 2.0**36 else math.inf
+
+
+@scalar
+def tangent(d_states: Any, d_inputs: Any, d_decays: Any, before: Any, decays: Any) -> tuple[Any, Any]:
+    """The derivatives of both parts after a step of `rotate`: `Family.tangent` of these two states."""
+    (re, im), (sin, cos), (d_sin, d_cos) = before[:2], decays[:2], d_decays[:2]
+    to_re, to_im = d_inputs[0] + (d_cos * re - d_sin * im), d_inputs[1] + (d_sin * re + d_cos * im)
+    return (
+        multiply_add(cos, d_states[0], multiply_add(-sin, d_states[1], to_re)),
+        multiply_add(cos, d_states[1], multiply_add(sin, d_states[0], to_im)),
+    )
 
 
 @scalar

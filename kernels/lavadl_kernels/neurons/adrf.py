@@ -67,6 +67,14 @@ def _advance_adjoint(neuron: Adrf, at: AdjointStep, surrogate: Surrogate) -> Non
     resonator.adjoint(None, at, resonator.NO_RESET)
 
 
+@scalar
+def tangent(d_states: Any, d_inputs: Any, d_decays: Any, before: Any, decays: Any) -> Any:
+    """The derivatives of the states after a step: `Family.tangent`."""
+    first, second = resonator.tangent(d_states, d_inputs, d_decays, before, decays)
+    third, fourth = adaptation.relax_tangent(d_states, d_decays, before, decays)
+    return first, second, third, fourth
+
+
 class Adrf(adaptation.Parameters):
     """Parameters of a layer of ADRF neurons."""
 
@@ -74,4 +82,4 @@ class Adrf(adaptation.Parameters):
 
 
 Parameters = Adrf
-FAMILY = register(adaptation.adapted(rf.FAMILY, "ADRF_PHASE", Adrf, step, _advance_adjoint))
+FAMILY = register(adaptation.adapted(rf.FAMILY, "ADRF_PHASE", Adrf, step, _advance_adjoint, tangent))

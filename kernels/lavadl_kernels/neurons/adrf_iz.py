@@ -24,6 +24,7 @@ from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf_iz
 from lavadl_kernels.neurons._family import register
 from lavadl_kernels.neurons._surrogate import ThroughImaginary, part_slopes
+from lavadl_kernels.neurons.adrf import tangent
 from lavadl_kernels.runtime.jit import scalar
 
 
@@ -55,4 +56,4 @@ class AdrfIz(adaptation.Parameters):
 
 
 Parameters = AdrfIz
-FAMILY = register(adaptation.adapted(rf_iz.FAMILY, "ADRF_IZHIKEVICH", AdrfIz, step, _advance_adjoint))
+FAMILY = register(adaptation.adapted(rf_iz.FAMILY, "ADRF_IZHIKEVICH", AdrfIz, step, _advance_adjoint, tangent))

@@ -78,6 +78,14 @@ def _advance_adjoint(neuron: Alif, at: AdjointStep, surrogate: Surrogate) -> Non
     leaky_integrator.chain_adjoint(None, at, False)
 
 
+@scalar
+def _tangent(d_states: Any, d_inputs: Any, d_decays: Any, before: Any, decays: Any) -> Any:
+    """The derivatives of the states after a step: `Family.tangent`."""
+    first, second = leaky_integrator.chain_tangent(d_states, d_inputs, d_decays, before, decays)
+    third, fourth = adaptation.relax_tangent(d_states, d_decays, before, decays)
+    return first, second, third, fourth
+
+
 class Alif(adaptation.Parameters):
     """Parameters of a layer of ALIF neurons."""
 
@@ -86,5 +94,7 @@ class Alif(adaptation.Parameters):
 
 Parameters = Alif
 FAMILY = register(
-    adaptation.adapted(cuba.FAMILY, "ALIF", Alif, step, _advance_adjoint, spikes_at_equality=True, bias_at="input")
+    adaptation.adapted(
+        cuba.FAMILY, "ALIF", Alif, step, _advance_adjoint, _tangent, spikes_at_equality=True, bias_at="input"
+    )
 )

@@ -114,6 +114,7 @@ FAMILY = register(
         states=("current", "voltage"),
         decays=("current_decay", "voltage_decay"),
         advance_adjoint=_advance_adjoint,
+        tangent=leaky_integrator.chain_tangent,
         integrators=2,
         state_bound=_from_bias,
         carried="voltage",
