@@ -165,7 +165,7 @@ def test_traces_do_not_depend_on_the_number_of_threads(family):
         np.testing.assert_array_equal(left, right)
 
 
-def test_what_has_died_away_is_zero_and_takes_no_steps():
+def test_what_has_died_away_is_zero():
     neuron = cuba.Cuba(np.array([4000, 3000, 0]), 4096)
     x = np.zeros((200, 3), np.float32)
     x[0] = 1
