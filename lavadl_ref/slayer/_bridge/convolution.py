@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from lavadl_kernels.ops import convolution as kernels
 from lavadl_kernels.ops import events
 from lavadl_kernels.ops.convolution import FrameEvents, Geometry
+from lavadl_kernels.ops.product import product
 from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.simd import BIAS, WIDTH
 from numpy.typing import NDArray
@@ -295,3 +296,49 @@ def _by_torch(
         grad, x, weight, None, steps.stride, steps.padding, steps.dilation, False, [0, 0], 1, wanted
     )
     return to_input, to_weight
+
+
+#: Places of an unfolded input in `weight_gradient`, times their weights: a few MB at a time.
+UNFOLDED = 1 << 21
+
+
+def weight_gradient(input: Tensor, grad: Tensor, kernel: tuple[int, int], steps: int8.Geometry) -> Tensor:
+    """The gradient (O, C / groups, kh, kw) of a weight whose sums of `input` have the gradient `grad`.
+
+    Parameters
+    ----------
+    input : Tensor
+        Frames (F, C, H, W) float32.
+    grad : Tensor
+        Frames (F, O, H', W') float32.
+    kernel : tuple of int
+        (kh, kw).
+    steps : Geometry
+
+    Notes
+    -----
+    By events where the input is sparse, else as a product of the unfolded input. The bits do not depend on the number
+    of threads, as those of torch's convolution do.
+    """
+    _autograd.follow_torch()
+    groups = steps.groups
+    if groups > 1:
+        pairs = zip(input.chunk(groups, 1), grad.chunk(groups, 1), strict=True)
+        return torch.cat([weight_gradient(x, g, kernel, steps._replace(groups=1)) for x, g in pairs])
+    x = input.detach().permute(0, 2, 3, 1).contiguous()
+    stride, padding, dilation = map(_pair, (steps.stride, steps.padding, steps.dilation))
+    g = kernels.geometry((*input.shape[2:4], input.shape[1]), kernel, stride, padding, dilation)
+    work = _Work(len(x) * g.out_height * g.out_width, g.inputs, grad.shape[1])
+    if work.float32 >= LEAST_WORK and kernels.fits(len(x), g):
+        density, _ = _sample(x)
+        if work.by_events(BACKWARD, density) < work.float32:
+            found = _to_weight(kernels.of_frames(x.numpy()), g, grad.contiguous(memory_format=torch.channels_last))
+            if found is not None:
+                return found
+    total = np.zeros((grad.shape[1], g.inputs), np.float32)
+    together = max(1, UNFOLDED // max(1, g.inputs * g.out_height * g.out_width))
+    for some, to in zip(input.detach().split(together), grad.split(together), strict=True):
+        unfolded = F.unfold(some, kernel, dilation, padding, stride)
+        rows = unfolded.transpose(1, 2).reshape(-1, g.inputs).contiguous().numpy()
+        total += product(to.transpose(0, 1).reshape(len(total), -1).contiguous().numpy(), rows)
+    return torch.from_numpy(total).view(len(total), input.shape[1], *kernel)

@@ -346,3 +346,18 @@ def _to_weight(found: events.Events, grad: Tensor, taken: ChosenPath) -> Tensor:
     # infinity times zero is not zero
     taken.backward = "gemm"
     return grad.t() @ torch.from_numpy(events.matrix(found))
+
+
+def weight_gradient(input: Tensor, grad: Tensor) -> Tensor:
+    """The gradient (O, I) of a weight whose sums of `input` (N, ..., T) have the gradient `grad` (N, O, T).
+
+    By events where `input` is sparse, else as a product; the bits do not depend on the number of threads.
+    """
+    _autograd.follow_torch()
+    entries, rows = _Entries(input), _rows(grad).contiguous()
+    work = input.numel() * rows.shape[1]
+    if len(rows) >= FEWEST_ROWS and work >= LEAST_WORK and entries.listable() and entries.density() <= BACKWARD:
+        gradient = events.weight_gradient(entries.listed(True), rows.numpy())
+        if gradient is not None:
+            return torch.from_numpy(gradient)
+    return torch.from_numpy(product(rows.t().contiguous().numpy(), entries.rows().numpy()))

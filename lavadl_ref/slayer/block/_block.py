@@ -336,7 +336,12 @@ class SynapticBlock(SpikingBlock):
             self.synapse.mask = self.mask
             self.mask = self.synapse.mask
 
+    def sums(self, x: Tensor) -> Signal:
+        """The input of the neurons for spikes `x` (N, ..., T) of the block before, without feedback."""
+        self._link()
+        z: Signal = called(self.synapse, x)
+        return z
+
     def forward(self, x: Tensor) -> Output:
         """Spikes (N, ..., T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
-        self._link()
-        return self._fire(called(self.synapse, x))
+        return self._fire(self.sums(x))

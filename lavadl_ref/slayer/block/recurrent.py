@@ -240,14 +240,22 @@ class AbstractRecurrent(FeedbackBlock):
         self._trains_feedback = value
         self.recurrent_synapse.requires_grad_(value)
 
-    def forward(self, x: Tensor) -> Output:
-        """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
+    def sums(self, x: Tensor) -> Any:
+        """The input of the neurons for spikes `x` (N, ..., T) of the block before, without what they feed back."""
         z, synapse = self._biased(self.input_synapse(x)), self.recurrent_synapse
         if not isinstance(z, tuple):
-            return self._feed_back(_with_bias(z, synapse), synapse.hooked_weight.flatten(1), synapse)
-        pairs = zip(z, (synapse.real, synapse.imag), strict=True)
-        z = tuple(_with_bias(part, own) for part, own in pairs)
-        return self._feed_back(z, tuple(weight.flatten(1) for weight in synapse.hooked_weight), synapse)
+            return _with_bias(z, synapse)
+        return tuple(_with_bias(part, own) for part, own in zip(z, (synapse.real, synapse.imag), strict=True))
+
+    @property
+    def fed_back(self) -> _feedback.Weight | tuple[_feedback.Weight, ...]:
+        """R as the neurons take it."""
+        weight = self.recurrent_synapse.hooked_weight
+        return tuple(part.flatten(1) for part in weight) if isinstance(weight, tuple) else weight.flatten(1)
+
+    def forward(self, x: Tensor) -> Output:
+        """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
+        return self._feed_back(self.sums(x), self.fed_back, self.recurrent_synapse)
 
 
 class AbstractKWTA(FeedbackBlock):
@@ -353,12 +361,21 @@ class AbstractKWTA(FeedbackBlock):
         fraction = (self.num_neurons - 2 * self.num_winners) / self.num_neurons
         return torch.tensor([self.neuron.threshold * fraction / self.neuron.w_scale])
 
-    def forward(self, x: Tensor) -> Output:
-        """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
-        z, r = self._with_constant(self._biased(self.synapse(x)), self.offset), self._uniform
-        if not isinstance(z, tuple):
-            return self._feed_back(z, r)
+    def sums(self, x: Tensor) -> Any:
+        """The input of the neurons for spikes `x` (N, ..., T) of the block before, without what they feed back."""
+        return self._with_constant(self._biased(self.synapse(x)), self.offset)
+
+    @property
+    def fed_back(self) -> _feedback.Weight | tuple[_feedback.Weight, ...]:
+        """R as the neurons take it."""
+        r = self._uniform
+        if not self.neuron.complex:
+            return r
         silent = _feedback.Uniform(torch.zeros(1), 0.0)
         weights = [silent, silent]
         weights[self.neuron.fires_on] = r
-        return self._feed_back(z, tuple(weights))
+        return tuple(weights)
+
+    def forward(self, x: Tensor) -> Output:
+        """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
+        return self._feed_back(self.sums(x), self.fed_back)

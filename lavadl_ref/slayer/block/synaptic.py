@@ -81,8 +81,8 @@ class AbstractInput(SpikingBlock):
     def input_shape(self, value: torch.Size | None) -> None:
         self.shape = value
 
-    def _scaled(self, x: Tensor) -> Tensor:
-        """The input of the neurons."""
+    def _hooked_input(self, x: Tensor) -> tuple[Tensor, bool]:
+        """q(x), and whether nobody else holds it."""
         _validate.tensor(x, "input of an Input block", 3, "(N, C, ..., T)")
         if isinstance(self.neuron, Neuron) and x.is_floating_point() and x.dtype != torch.float32:
             raise TypeError(f"input of an Input block must be float32, or whole numbers, got {x.dtype}")
@@ -94,7 +94,12 @@ class AbstractInput(SpikingBlock):
         z = self.neuron.quantized_input(x) if eight_bits else hook(x)
         # a quantiser of the user's may return its argument, or a tensor that it keeps
         own = eight_bits and grid_of(hook) is not None and type(self.neuron).quantized_input is Neuron.quantized_input
-        weight, bias = self.weight, self.bias
+        return z, own
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        """The input of the neurons."""
+        z, own = self._hooked_input(x)
+        hook, weight, bias = self.pre_hook_fx, self.weight, self.bias
         if weight is not None:
             gain = hook(weight)
             z = z.mul_(gain) if own and _overwrites(z, gain) else z * gain

@@ -34,7 +34,7 @@ class Neuron(AdaptiveResonant):
 
         The imaginary part before the first step is the one that `dynamics` started from.
         """
-        return self._crossed(real, imag, threshold + refractory)
+        return self._spikes_of_states(real, imag, threshold, refractory)
 
 
 neuron_params = neuron_params_of(__name__, adrf.FAMILY.name, period_and_decay)

@@ -150,6 +150,15 @@ class Neuron(spiking.Neuron):
         current, voltage = self._run((x,), True, bias=bias)[1]
         return current if self.norm is None else current + self.norm.offset(x), voltage
 
+    def _with_states(
+        self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        if not self._norm_is_bias:
+            values = self.dynamics(parts[0])
+            return self.compared(*values), values
+        spikes, (current, voltage) = self._run(parts, True, weights, self._normed_bias(parts[0]))
+        return spikes, (current if self.norm is None else current + self.norm.offset(parts[0]), voltage)
+
     def _warn_rounded(self) -> None:
         if not self._told:
             self._told = True

@@ -149,6 +149,30 @@ class MeanOnlyBatchNorm(LazyShapes):
         inp = _signal(inp)
         return _less(inp, self._hooked(self._mean(inp)))
 
+    @property
+    def divisor(self) -> float:
+        """The number that evaluation divides by."""
+        return 1.0
+
+    def undone(self, normed: Tensor) -> Tensor:
+        """The input (N, C, ..., T) that evaluation makes `normed` of."""
+        return normed * self.divisor - self.offset(normed)
+
+    def take_in(self, mean: Tensor, variance: Tensor, values: int) -> None:
+        """Gather the statistics of a batch that is not there as a whole.
+
+        Parameters
+        ----------
+        mean : Tensor
+            (C,), of each channel.
+        variance : Tensor
+            (1,), of all channels about their one mean, divided by the number of values.
+        values : int
+            How many values of a channel there were.
+        """
+        self._allocate(mean.numel())
+        self._gather(mean)
+
     def subtracted(self, mean: Tensor) -> Tensor:
         """The value that `forward` subtracts in training from an input whose channels have these means, (C,)."""
         self._allocate(mean.numel())
@@ -228,6 +252,21 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
         """The exponent that evaluation divides by, (1,), within its bits."""
         return self._exponent(self.running_var)
 
+    @property
+    def divisor(self) -> float:
+        return float(self.std(self.running_var))
+
+    def take_in(self, mean: Tensor, variance: Tensor, values: int) -> None:
+        super().take_in(mean, variance, values)
+        self._gather_variance(variance, values)
+
+    def _gather_variance(self, var: Tensor, samples: float) -> None:
+        if self.update:
+            # n / (n + 1) as Lava-DL has it; the unbiased estimate would be n / (n - 1)
+            gathered = var.detach() * samples / (samples + 1)
+            with torch.no_grad():
+                self.running_var = (1 - self.momentum) * self.running_var + self.momentum * gathered
+
     def forward(self, inp: Tensor) -> Tensor:
         """Normalise `inp` (N, C, ..., T); integers and booleans become floats."""
         inp = _signal(inp)
@@ -236,11 +275,6 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
         var = self.running_var
         if self.training:
             var = inp.var(unbiased=False).reshape(1)
-            if self.update:
-                samples = inp.numel() / inp.shape[1]
-                # n / (n + 1) as Lava-DL has it; the unbiased estimate would be n / (n - 1)
-                gathered = var.detach() * samples / (samples + 1)
-                with torch.no_grad():
-                    self.running_var = (1 - self.momentum) * self.running_var + self.momentum * gathered
+            self._gather_variance(var, inp.numel() / inp.shape[1])
         # a power of two: the division is exact, and the exponent has no gradient
         return centred / self.std(var.detach())

@@ -34,7 +34,7 @@ class Neuron(Resonant):
 
         The imaginary part before the first step is the one that `dynamics` started from.
         """
-        return self._crossed(real, imag, self._real_level())
+        return self._spikes_of_states(real, imag)
 
 
 neuron_params = neuron_params_of(__name__, rf.FAMILY.name, period_and_decay)

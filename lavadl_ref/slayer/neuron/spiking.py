@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -484,13 +485,8 @@ class Neuron(base.Neuron):
 
         The imaginary part before the first step is the one that `dynamics` started from.
         """
-        family, values = self.kernel, dict(zip(self.kernel.states, states, strict=True))
-        level = self._real_level()
-        if family.adaptive:
-            level = values["threshold"] + values["refractory"]
-        if family.by_phase:
-            return self._crossed(values["real"], values["imag"], level)
-        return self._fired(values[family.carried], level)
+        self._check_fires(states[:1])
+        return self.dropped(self.compared(*states))
 
     spike: Any = _spikes_of_states
 
@@ -578,6 +574,44 @@ class Neuron(base.Neuron):
                         norm.observe(x + _received(w, spikes))
         return postponed(spikes, later - inside)
 
+    def run_with_states(
+        self,
+        input: Signal,
+        feedback: _feedback.Weight | tuple[_feedback.Weight, _feedback.Weight] | None = None,
+        last: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Spikes of `input` as `forward` gives them, without dropout, and the values of the states as `dynamics` does.
+
+        Norms subtract what they subtract in evaluation, and gather nothing; gradients are not recorded.
+        """
+        with torch.no_grad(), _evaluating(self._norms()):
+            if feedback is None:
+                return self._with_states(self._parts(input)[0], ())
+            parts, weights = self._with_feedback(input, feedback)
+            return self._with_states(self._with_last(parts, weights, last), weights)
+
+    def _with_states(
+        self, parts: tuple[Tensor, ...], weights: tuple[_feedback.Weight, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        spikes, values = self._run(self._normed(parts), True, weights)
+        return (self.compared(*values), values) if self._apart else (spikes, values)
+
+    def compared(self, *states: Any) -> Tensor:
+        """Spikes of what `dynamics` returned, each (N, C, ..., T), with the surrogate gradient, without dropout."""
+        family, values = self.kernel, dict(zip(self.kernel.states, states, strict=True))
+        level = self._real_level()
+        if family.adaptive:
+            level = values["threshold"] + values["refractory"]
+        tau, scale, graded = self._surrogate
+        spikes: Tensor
+        if not family.by_phase:
+            spikes = Spike.apply(values[family.carried], level, tau, scale, graded, 1)
+        else:
+            before, imag = self._imag_last, values["imag"]
+            first = torch.zeros_like(imag[..., 0]) if isinstance(before, int) else before / self.s_scale
+            spikes = PhaseSpike.apply(values["real"], imag, level, tau, scale, graded, first, 1)
+        return spikes
+
     def _real_level(self) -> Tensor:
         """The smallest float32 value that fires: the threshold, or the next above it where equality does not."""
         level = np.float32(self.threshold)
@@ -588,14 +622,6 @@ class Neuron(base.Neuron):
         self._check_fires((value,))
         tau, scale, graded = self._surrogate
         return self.dropped(Spike.apply(value, level, tau, scale, graded, 1))
-
-    def _crossed(self, real: Tensor, imag: Tensor, level: Tensor) -> Tensor:
-        """Spikes where `imag` comes from below zero while `real` >= `level`."""
-        self._check_fires((real,))
-        before = self._imag_last
-        first = torch.zeros_like(imag[..., 0]) if isinstance(before, int) else before / self.s_scale
-        tau, scale, graded = self._surrogate
-        return self.dropped(PhaseSpike.apply(real, imag, level, tau, scale, graded, first, 1))
 
     def _check_fires(self, parts: tuple[Tensor, ...]) -> None:
         if not self.fires:
@@ -612,6 +638,19 @@ class Neuron(base.Neuron):
             if name in self._asked:
                 values[name] = self._cx(name) / self.p_scale
         return values
+
+
+@contextmanager
+def _evaluating(norms: tuple[Any, ...]) -> Iterator[None]:
+    """Let norms subtract what they subtract in evaluation."""
+    training = [norm for norm in norms if norm is not None and norm.training]
+    for norm in training:
+        norm.training = False
+    try:
+        yield
+    finally:
+        for norm in training:
+            norm.training = True
 
 
 class Adaptive(Neuron):

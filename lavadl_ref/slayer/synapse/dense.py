@@ -283,6 +283,13 @@ class GenericLayer(FullPrecision):
 
         return kept(_weights.kept(self, *sources), "channels last", rearranged)
 
+    def weight_gradient(self, input: Tensor, grad: Tensor) -> Tensor:
+        """The gradient to `hooked_weight`, in its shape, from the gradient `grad` (N, O, ..., T) to the sums of `input`.
+
+        The bits do not depend on the number of threads.
+        """
+        raise NotImplementedError
+
     def _beyond(self) -> dict[str, Tensor]:
         """By name, where parameters are beyond what the quantiser gives."""
         return {"weight": clipped(self._pre_hook_fx, self._masked_weight())}
@@ -409,6 +416,11 @@ class Dense(GenericLayer, torch.nn.Conv3d):
             f"(N, {math.prod(expected)}, T), got {tuple(input.shape)}"
         )
 
+    def weight_gradient(self, input: Tensor, grad: Tensor) -> Tensor:
+        if self._slides(input):
+            return of_frames(self, input, grad)
+        return _dense.weight_gradient(input, grad.flatten(1, -2)).view(self.shape)
+
     def forward(self, input: Tensor) -> Tensor:
         """Weighted sums of `input` (N, I, T) or (N, C, H, W, T): (N, O, T) or (N, O, 1, 1, T).
 
@@ -439,6 +451,13 @@ def convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
     steps = Geometry(**synapse._geometry, groups=synapse.groups)
     result, synapse.taken = _convolution.sums(input, weight, synapse._checked_bias(), steps)
     return result
+
+
+def of_frames(synapse: GenericLayer, input: Tensor, grad: Tensor) -> Tensor:
+    """`weight_gradient` of a synapse that moves over frames, in the shape of its weight."""
+    steps, kernel = Geometry(**synapse._geometry, groups=synapse.groups), synapse.kernel_size[:2]
+    x, g = _convolution.frames(input), _convolution.frames(grad)
+    return _convolution.weight_gradient(x, g, kernel, steps).unsqueeze(-1)
 
 
 def _channels_last(weight: Tensor) -> Tensor:

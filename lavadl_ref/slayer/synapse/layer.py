@@ -17,7 +17,7 @@ from lavadl_ref.slayer.synapse.dense import GenericLayer as GenericLayer
 from lavadl_ref.slayer.synapse.dense import Hook as Hook
 from lavadl_ref.slayer.synapse.dense import Size as Size
 from lavadl_ref.slayer.synapse.dense import checked as checked
-from lavadl_ref.slayer.synapse.dense import convolved, frames, initial_factor, sizes, unframed
+from lavadl_ref.slayer.synapse.dense import convolved, frames, initial_factor, of_frames, sizes, unframed
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -110,6 +110,9 @@ class Conv(_Kernel, torch.nn.Conv3d):
     torch.Size([4, 3, 6, 6, 10])
     """
 
+    def weight_gradient(self, input: Tensor, grad: Tensor) -> Tensor:
+        return of_frames(self, input, grad)
+
     def forward(self, input: Tensor) -> Tensor:
         """Convolve `input` (N, C, H, W, T)."""
         self._check_channels(input)
@@ -124,6 +127,9 @@ class ConvTranspose(_Kernel, torch.nn.ConvTranspose3d):
     >>> ConvTranspose(2, 3, 3)(torch.ones(4, 2, 8, 8, 10)).shape
     torch.Size([4, 3, 10, 10, 10])
     """
+
+    def weight_gradient(self, input: Tensor, grad: Tensor) -> Tensor:
+        return of_frames(self, grad, input)  # of the convolution that it transposes
 
     def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
         """Convolve `input` (N, C, H, W, T) the transposed way; the output has the size that follows."""
@@ -193,13 +199,8 @@ class Pool(_Window, torch.nn.Conv3d):
     [4.0, 2.0, 2.0, 1.0]
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Pool `input` (N, C, H, W, T)."""
-        self._check_frames(input)
-        weight = self.hooked_weight.squeeze(-1)
-        x = frames(input, weight.dtype, "pooling input")
-        channels = x.shape[1]
-        weight, bias = weight.expand(channels, -1, -1, -1), self._bias_per_channel(channels)
+    def _extended(self, x: Tensor) -> Tensor:
+        """Frames (F, C, H, W) with zeros behind, so that the last window is whole."""
         extra = []
         for axis in (1, 0):
             extent, padding, stride = x.shape[2 + axis], self.padding[axis], self.stride[axis]
@@ -208,8 +209,20 @@ class Pool(_Window, torch.nn.Conv3d):
             if last >= extent + padding:
                 last -= stride  # a window that holds nothing of the frame
             extra += [0, max(last + span - extent - 2 * padding, 0)]
-        if any(extra):
-            x = F.pad(x, extra)
+        return F.pad(x, extra) if any(extra) else x
+
+    def weight_gradient(self, input: Tensor, grad: Tensor) -> Tensor:
+        x = _as_samples(input)
+        whole = self._extended(frames(x, x.dtype, "pooling input"))
+        return of_frames(self, unframed(whole, x.shape[0], x.shape[-1]), _as_samples(grad))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pool `input` (N, C, H, W, T)."""
+        self._check_frames(input)
+        weight = self.hooked_weight.squeeze(-1)
+        x = self._extended(frames(input, weight.dtype, "pooling input"))
+        channels = x.shape[1]
+        weight, bias = weight.expand(channels, -1, -1, -1), self._bias_per_channel(channels)
         y = F.conv2d(x, weight, bias, groups=channels, **self._geometry)
         return unframed(y, input.shape[0], input.shape[-1])
 
@@ -223,6 +236,9 @@ class Unpool(_Window, torch.nn.ConvTranspose3d):
     torch.Size([4, 2, 16, 16, 10])
     """
 
+    def weight_gradient(self, input: Tensor, grad: Tensor) -> Tensor:
+        return of_frames(self, _as_samples(grad), _as_samples(input))  # of the pooling that it transposes
+
     def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
         """Unpool `input` (N, C, H, W, T)."""
         self._check_frames(input)
@@ -232,3 +248,8 @@ class Unpool(_Window, torch.nn.ConvTranspose3d):
         weight, bias = weight.expand(channels, -1, -1, -1), self._bias_per_channel(channels)
         y = F.conv_transpose2d(x, weight, bias, groups=channels, **self._geometry)
         return unframed(y, input.shape[0], input.shape[-1])
+
+
+def _as_samples(x: Tensor) -> Tensor:
+    """(N, C, H, W, T) as (N * C, 1, H, W, T): every channel has the same weight."""
+    return x.flatten(0, 1).unsqueeze(1)

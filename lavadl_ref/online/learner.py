@@ -1,0 +1,389 @@
+"""The learner: a network of slayer's blocks that learns while a signal passes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lavadl_ref.online import _gathered
+from lavadl_ref.online._layer import Layer, Stretch, layer_of
+from lavadl_ref.slayer.utils import _validate
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+#: Steps over which gradients are computed at once, unless an update comes before.
+WINDOW = 16
+
+
+class Learner(torch.nn.Module):
+    """Train a network step by step, in memory that does not grow with the length of the signal.
+
+    Every `every` steps the gradient of the loss at these steps is passed to the optimiser.  Spikes are those that the
+    blocks compute themselves.  The gradient to a weight takes its input of all earlier steps into account, by a trace;
+    what of the rest is left out depends on the rule:
+
+    - ``"local"`` (DECOLLE): each layer is read out by a fixed random matrix, and learns from the loss of what is read.
+      Nothing passes between layers.
+    - ``"spatial"`` (OTTT, SLTT): the gradient of the loss at a step passes down through the layers at that step; what
+      passed through the memory of a higher layer is left out.
+    - ``"random"`` (direct feedback alignment): the error of the output reaches each layer by a fixed random matrix.
+
+    Parameters
+    ----------
+    net : Module or sequence of Module
+        Blocks of slayer, one after the other, or a module with such a sequence as its ``blocks``.
+    loss : callable
+        Takes the output (S, C, ...) and the target, (S,) or (S, C, ...), of S samples, steps of a window being samples
+        to it, and returns the mean of their losses: `torch.nn.functional.cross_entropy`, for instance.
+    optimizer : torch.optim.Optimizer
+        Of the network's parameters.
+    rule : str
+        ``"spatial"``, ``"local"`` or ``"random"``.
+    every : int, optional
+        Steps between two updates; if not given, there is one at the end of each sample.
+    classes : int, optional
+        Number of outputs of a readout; needed by ``"local"``.
+
+    Attributes
+    ----------
+    matrices : torch.nn.ParameterDict
+        The fixed random matrices by the number of the layer, float32: of ``"local"`` (classes, M), of ``"random"``
+        (M, outputs), M being the neurons of the layer.  They are drawn at the first input.
+
+    Raises
+    ------
+    TypeError
+        If a block, its neurons or its dropout cannot learn so, or the loss looks at whole samples.
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> from lavadl_ref import slayer
+    >>> neuron = {"threshold": 1.0, "current_decay": 0.5, "voltage_decay": 0.1}
+    >>> net = torch.nn.Sequential(slayer.block.cuba.Dense(neuron, 3, 8), slayer.block.cuba.Affine(neuron, 8, 2))
+    >>> optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    >>> learner = Learner(net, torch.nn.functional.cross_entropy, optimizer, every=5)
+    >>> input, label = torch.ones(4, 3, 20), torch.tensor([0, 1, 1, 0])
+    >>> learner.learn(input, label).shape
+    torch.Size([4, 2, 20])
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        loss: Loss,
+        optimizer: torch.optim.Optimizer,
+        rule: str = "spatial",
+        every: int | None = None,
+        classes: int | None = None,
+    ) -> None:
+        super().__init__()
+        if rule not in RULES:
+            raise ValueError(f"rule must be one of {', '.join(map(repr, RULES))}, got {rule!r}")
+        if type(loss).__module__.startswith("lavadl_ref.slayer.loss"):
+            raise TypeError(
+                f"loss must be a function of the output and the target at one step, got {type(loss).__name__}, which "
+                "looks at whole samples: take one of torch.nn.functional, such as cross_entropy"
+            )
+        if getattr(loss, "reduction", "mean") != "mean":
+            raise ValueError(f"loss must be the mean over its samples, got reduction={loss.reduction!r}")  # type: ignore[attr-defined]
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
+        self.every = None if every is None else _validate.integer(every, "every", 1)
+        self.classes = None if classes is None else _validate.integer(classes, "classes", 1)
+        if rule == "local" and classes is None:
+            raise ValueError("classes must be the number of outputs of the readouts for the rule 'local', got None")
+        self.net = net if isinstance(net, torch.nn.Module) else torch.nn.ModuleList(net)
+        self.loss, self.optimizer, self.rule = loss, optimizer, rule
+        self.matrices = torch.nn.ParameterDict()
+        blocks: Any = getattr(self.net, "blocks", self.net)
+        self._layers = [layer_of(block) for block in blocks]
+        if not self._layers:
+            raise ValueError("net must have at least one block, got none")
+        self.reset()
+
+    # -- state --------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Bring the neurons to rest, and forget traces and gradients that no update has taken yet."""
+        for layer in self._layers:
+            layer.reset()
+            for one in layer.gathered:
+                one.sum = None
+        self._step = 0  #: steps so far
+        self._since = 0  #: steps since the last update
+        self._learned = 0  #: of these, steps with a target
+        self._open = 0  #: steps since the last window
+        self._seen: list[tuple[Tensor | None, list[Tensor]]] = []  #: targets and what they are compared with
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """All that `reset` forgets; part of the state dict."""
+        return {
+            "layers": [layer.state() for layer in self._layers],
+            "gathered": [[one.sum for one in layer.gathered] for layer in self._layers],
+            "counts": (self._step, self._since, self._learned, self._open),
+            "seen": self._seen,
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_extra_state` returned."""
+        for layer, held, sums in zip(self._layers, state["layers"], state["gathered"], strict=True):
+            layer.restore(held)
+            for one, gathered in zip(layer.gathered, sums, strict=True):
+                one.sum = gathered
+        self._step, self._since, self._learned, self._open = state["counts"]
+        self._seen = list(state["seen"])
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        for key, value in state_dict.items():
+            if key.startswith(f"{prefix}matrices."):
+                self.matrices[key.removeprefix(f"{prefix}matrices.")] = _fixed(torch.zeros_like(value))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    # -- use ----------------------------------------------------------------------------------
+
+    def learn(self, input: Tensor, target: Tensor) -> Tensor:
+        """Learn from a batch of samples, from rest to the last step.
+
+        Parameters
+        ----------
+        input : Tensor
+            (N, C, ..., T) float32.
+        target : Tensor
+            Labels, (N,) or at each step (N, T), whole numbers; or values, (N, C, ...) or at each step (N, C, ..., T),
+            floating-point.
+
+        Returns
+        -------
+        Tensor
+            (N, C, ..., T), what the loss compared with the target: the output of the network, of the rule ``"local"``
+            the last layer's readout.
+        """
+        self.reset()
+        output = self.stream(input, target)
+        self.update()
+        return output
+
+    def stream(self, input: Tensor, target: Tensor | None = None) -> Tensor:
+        """Go on with a signal from where it ended, and learn from these steps where there is a target.
+
+        Results do not depend on the pieces that a signal comes in.  An update comes when `every` steps have passed.
+
+        Parameters
+        ----------
+        input, target
+            As `learn` takes them.
+
+        Returns
+        -------
+        Tensor
+            As of `learn`.
+        """
+        _validate.tensor(input, "input of a learner", 3, "(N, C, ..., T)")
+        targets = None if target is None else _over_time(target, input.shape[0], input.shape[-1])
+        outputs, t, steps = [], 0, input.shape[-1]
+        while t < steps:
+            n = min(steps - t, WINDOW - self._open)
+            if self.every is not None:
+                n = min(n, self.every - self._since)
+            piece = input[..., t : t + n]
+            outputs.append(self._forward(piece, None if targets is None else targets[..., t : t + n]))
+            t += n
+            if self._open == WINDOW or self._since == self.every:
+                self._close()
+            if self._since == self.every:
+                self.update()
+        return torch.cat(outputs, dim=-1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The output for `input` (N, C, ..., T) from rest, as `learn` returns it, without learning.
+
+        A signal that `stream` is in the middle of goes on as if there had been none.
+        """
+        held = self.get_extra_state()
+        self.reset()
+        with torch.no_grad():
+            x, found = input, None
+            for number, layer in enumerate(self._layers):
+                sent, x = layer.forward(x, False)
+                found = self._read(number, layer, sent) if self.rule == "local" else x
+        self.set_extra_state(held)
+        assert found is not None
+        return found
+
+    def update(self) -> None:
+        """Pass the gradient that was gathered since the last update to the optimiser."""
+        self._close()
+        if self._learned:
+            self.optimizer.zero_grad(set_to_none=True)
+            _gathered.send_back([one for layer in self._layers for one in layer.gathered], 1 / self._learned)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        for layer in self._layers:
+            layer.gather_norms()
+        self._since = self._learned = 0
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _forward(self, x: Tensor, target: Tensor | None) -> Tensor:
+        """The output of the steps that follow, which are within one window."""
+        n, compared = x.shape[-1], []
+        for number, layer in enumerate(self._layers):
+            sent, x = layer.forward(x, self.training)
+            if self.rule == "local" and self._is_read(number, layer):
+                compared.append(self._read(number, layer, sent))
+        if self.rule != "local":
+            compared.append(x)
+        self._seen.append((target, compared))
+        self._step += n
+        self._since += n
+        self._open += n
+        return compared[-1]
+
+    def _is_read(self, number: int, layer: Layer) -> bool:
+        return layer.learns or number == len(self._layers) - 1
+
+    def _read(self, number: int, layer: Layer, sent: Tensor) -> Tensor:
+        """What is compared with the target of a layer that learns locally, (N, classes, T)."""
+        if layer.reads_out:
+            return sent
+        matrix = self._matrix(number, (self.classes or 1, sent.shape[1:-1].numel()), sent.shape[1:-1].numel())
+        return torch.einsum("om,nmt->not", matrix, sent.flatten(1, -2))
+
+    def _matrix(self, number: int, shape: tuple[int, int], inputs: int) -> Tensor:
+        key = str(number)
+        if key not in self.matrices:
+            bound = inputs**-0.5
+            self.matrices[key] = _fixed((2 * torch.rand(shape) - 1) * bound)
+        found: Tensor = self.matrices[key]
+        if tuple(found.shape) != shape:
+            raise ValueError(f"matrix {key} of a learner must have the shape {shape}, got {tuple(found.shape)}")
+        return found.detach()
+
+    def _close(self) -> None:
+        """Gather the gradients of the steps since the last window."""
+        if not self._open:
+            return
+        begin = self._step - self._open
+        given = [i for i, (target, _) in enumerate(self._seen) if target is not None]
+        if given:
+            gradients = self._errors()
+            RULES[self.rule](self, begin, gradients)
+        lag = 0
+        for layer in reversed(self._layers):
+            lag += 0 if self.rule == "local" else layer.lag
+            layer.close(max(0, self._step - lag))
+        self._seen, self._open = [], 0
+
+    def _errors(self) -> list[Tensor]:
+        """The gradients of the loss to what is compared, each (N, C, ..., T) over the window, 0 without a target."""
+        found = []
+        targets = [target for target, _ in self._seen if target is not None]
+        steps = sum(target.shape[-1] for target in targets)
+        target = _folded(torch.cat(targets, dim=-1))
+        for number in range(len(self._seen[0][1])):
+            pieces = [compared[number] for _, compared in self._seen]
+            known = [piece for piece, (given, _) in zip(pieces, self._seen, strict=True) if given is not None]
+            y = torch.cat(known, dim=-1).detach()
+            leaf = _folded(y).requires_grad_()
+            with torch.enable_grad():
+                loss = self.loss(leaf, target)
+            if not isinstance(loss, Tensor) or loss.numel() != 1:
+                raise TypeError(f"loss must return one number, got {loss!r}")
+            (slope,) = torch.autograd.grad(loss, leaf)
+            slope = (slope * steps).unflatten(0, (steps, -1)).movedim(0, -1)
+            if len(known) < len(pieces):
+                slope = _spread(slope, pieces, [given is not None for given, _ in self._seen])
+            found.append(slope)
+        self._learned += steps
+        return found
+
+    def _local(self, begin: int, errors: list[Tensor]) -> None:
+        remaining = list(errors)
+        for number, layer in enumerate(self._layers):
+            if not self._is_read(number, layer):
+                continue
+            error = remaining.pop(0)
+            if not layer.learns:
+                continue
+            if not layer.reads_out:
+                matrix = self.matrices[str(number)].detach()
+                shape = layer.sent_shape
+                error = torch.einsum("om,not->nmt", matrix, error).unflatten(1, shape)
+            layer.learn(Stretch(begin, error), False)
+
+    def _spatial(self, begin: int, errors: list[Tensor]) -> None:
+        first = next((i for i, layer in enumerate(self._layers) if layer.learns), len(self._layers))
+        g: Stretch | None = Stretch(begin, errors[0])
+        for number in range(len(self._layers) - 1, first - 1, -1):
+            layer = self._layers[number]
+            sent = None if g is None else layer.sent(g)
+            if sent is None:
+                return
+            g = layer.learn(sent, number > first)
+
+    def _random(self, begin: int, errors: list[Tensor]) -> None:
+        error, lag = errors[0], 0
+        outputs = error.shape[1:-1].numel()
+        for number in range(len(self._layers) - 1, -1, -1):
+            layer = self._layers[number]
+            g = Stretch(begin, error)
+            if number < len(self._layers) - 1 and layer.learns:
+                start = max(0, begin - lag)
+                shape = layer.sent_shape
+                matrix = self._matrix(number, (shape.numel(), outputs), outputs)
+                back = torch.einsum("mo,not->nmt", matrix, error.flatten(1, -2)).unflatten(1, shape)
+                back = back[..., start - (begin - lag) :]
+                g = Stretch(start, back)
+            if layer.learns and g.gradient.shape[-1]:
+                sent = layer.sent(g)
+                if sent is not None:
+                    layer.learn(sent, False)
+            lag += layer.lag
+
+
+#: The functions that gather the gradients of a window, by the name of the rule.
+RULES: dict[str, Callable[[Learner, int, list[Tensor]], None]] = {
+    "spatial": Learner._spatial,
+    "local": Learner._local,
+    "random": Learner._random,
+}
+
+
+def _fixed(matrix: Tensor) -> torch.nn.Parameter:
+    """A matrix that is saved with the learner and not trained."""
+    return torch.nn.Parameter(matrix, requires_grad=False)
+
+
+def _over_time(target: Tensor, samples: int, steps: int) -> Tensor:
+    """A target with a value at each step: time is the last axis."""
+    _validate.tensor(target, "target", 1)
+    whole = not target.is_floating_point()
+    lasting = target.ndim == 1 if whole else target.shape[-1] != steps or target.ndim < 3
+    if lasting:
+        target = target.unsqueeze(-1).expand(*target.shape, steps)
+    if target.shape[0] != samples or target.shape[-1] != steps:
+        raise ValueError(
+            f"target must have the axes (N,) or (N, T) of labels, (N, C) or (N, C, T) of values, for {samples} samples "
+            f"of {steps} steps, got {tuple(target.shape)} {target.dtype}"
+        )
+    return target
+
+
+def _folded(x: Tensor) -> Tensor:
+    """(N, ..., T) as (T * N, ...): steps are samples."""
+    return x.movedim(-1, 0).flatten(0, 1)
+
+
+def _spread(slope: Tensor, pieces: Sequence[Tensor], given: Sequence[bool]) -> Tensor:
+    """A gradient to the pieces with a target as one to all pieces, 0 where there is none."""
+    parts, t = [], 0
+    for piece, known in zip(pieces, given, strict=True):
+        n = piece.shape[-1]
+        parts.append(slope[..., t : t + n] if known else torch.zeros_like(piece))
+        t += n if known else 0
+    return torch.cat(parts, dim=-1)
