@@ -283,7 +283,9 @@ class Decays:
         self.neuron = neuron
         self.family = OfFamily(neuron)._family
         self.rows = [_decay(neuron, name) for name in self.family.decays]
-        self.gathered = [row for row, name in zip(self.rows, self.family.decays, strict=True) if name in _trained(neuron)]
+        self.gathered = [
+            row for row, name in zip(self.rows, self.family.decays, strict=True) if name in _trained(neuron)
+        ]
         self.reset()
 
     def reset(self) -> None:

@@ -260,7 +260,9 @@ class NeuronLayer(Layer):
         self.close(g.start)
         if start < self._begin:
             late = self._begin - start
-            return self.learn(Stretch(g.start + late, g.gradient[..., late:]), wanted) if g.stop > g.start + late else None
+            return (
+                self.learn(Stretch(g.start + late, g.gradient[..., late:]), wanted) if g.stop > g.start + late else None
+            )
         if start < g.start:
             gradient = torch.cat([torch.zeros_like(gradient[..., :1]), gradient], dim=-1)
         slopes = self.cell.slopes(start, g.stop, gradient)

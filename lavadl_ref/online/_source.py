@@ -62,15 +62,16 @@ def constant(part: int, value: Callable[[], Tensor]) -> Weighted:
     """What is added at each step, one number or one for each channel: the weight of an input that is always 1."""
 
     def gradient(ones: Tensor, g: Tensor) -> Tensor:
-        channels = (g * ones.reshape(*[1] * (g.ndim - 1), -1)).sum([0, *range(2, g.ndim)])
-        return channels if value().numel() > 1 else channels.sum().reshape(1)
+        # in double: sums of float32 would depend on the number of threads
+        channels = (g.double() * ones.reshape(*[1] * (g.ndim - 1), -1)).sum([0, *range(2, g.ndim)])
+        return (channels if value().numel() > 1 else channels.sum().reshape(1)).float()
 
     return Weighted(part, Gathered(lambda: value().reshape(-1)), gradient)
 
 
 def factor(part: int, value: Callable[[], Tensor]) -> Weighted:
     """One number that every input is multiplied by."""
-    return Weighted(part, Gathered(value), lambda x, g: (x * g).sum().reshape(1))
+    return Weighted(part, Gathered(value), lambda x, g: (x.double() * g).sum().reshape(1).float())
 
 
 def input_gradient(synapse: Any, parts: list[Any], shape: torch.Size) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from lavadl_kernels.ops.product import product
 from torch import Tensor
 
 from lavadl_ref.online import _gathered
@@ -49,6 +50,8 @@ class Learner(torch.nn.Module):
 
     Attributes
     ----------
+    output : Tensor or None
+        (N, C, ..., T), what left the last block at the steps of the last call of `stream` or `learn`.
     matrices : torch.nn.ParameterDict
         The fixed random matrices by the number of the layer, float32: of ``"local"`` (classes, M), of ``"random"``
         (M, outputs), M being the neurons of the layer.  They are drawn at the first input.
@@ -100,6 +103,7 @@ class Learner(torch.nn.Module):
         self.net = net if isinstance(net, torch.nn.Module) else torch.nn.ModuleList(net)
         self.loss, self.optimizer, self.rule = loss, optimizer, rule
         self.matrices = torch.nn.ParameterDict()
+        self.output: Tensor | None = None
         blocks: Any = getattr(self.net, "blocks", self.net)
         self._layers = [layer_of(block) for block in blocks]
         if not self._layers:
@@ -137,6 +141,11 @@ class Learner(torch.nn.Module):
                 one.sum = gathered
         self._step, self._since, self._learned, self._open = state["counts"]
         self._seen = list(state["seen"])
+
+    def __reduce__(self) -> Any:
+        made_of = self.net, self.loss, self.optimizer, self.rule, self.every, self.classes
+        matrices = {key: value.detach() for key, value in self.matrices.items()}
+        return _made_again, (made_of, matrices, self.training, self.get_extra_state())
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         for key, value in state_dict.items():
@@ -185,18 +194,21 @@ class Learner(torch.nn.Module):
         """
         _validate.tensor(input, "input of a learner", 3, "(N, C, ..., T)")
         targets = None if target is None else _over_time(target, input.shape[0], input.shape[-1])
-        outputs, t, steps = [], 0, input.shape[-1]
+        outputs, left, t, steps = [], [], 0, input.shape[-1]
         while t < steps:
             n = min(steps - t, WINDOW - self._open)
             if self.every is not None:
                 n = min(n, self.every - self._since)
             piece = input[..., t : t + n]
-            outputs.append(self._forward(piece, None if targets is None else targets[..., t : t + n]))
+            compared, sent = self._forward(piece, None if targets is None else targets[..., t : t + n])
+            outputs.append(compared)
+            left.append(sent)
             t += n
             if self._open == WINDOW or self._since == self.every:
                 self._close()
             if self._since == self.every:
                 self.update()
+        self.output = torch.cat(left, dim=-1)
         return torch.cat(outputs, dim=-1)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -229,8 +241,8 @@ class Learner(torch.nn.Module):
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _forward(self, x: Tensor, target: Tensor | None) -> Tensor:
-        """The output of the steps that follow, which are within one window."""
+    def _forward(self, x: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What is compared with the target, and what leaves the last block, at the next steps, within one window."""
         n, compared = x.shape[-1], []
         for number, layer in enumerate(self._layers):
             sent, x = layer.forward(x, self.training)
@@ -242,7 +254,7 @@ class Learner(torch.nn.Module):
         self._step += n
         self._since += n
         self._open += n
-        return compared[-1]
+        return compared[-1], x
 
     def _is_read(self, number: int, layer: Layer) -> bool:
         return layer.learns or number == len(self._layers) - 1
@@ -252,7 +264,7 @@ class Learner(torch.nn.Module):
         if layer.reads_out:
             return sent
         matrix = self._matrix(number, (self.classes or 1, sent.shape[1:-1].numel()), sent.shape[1:-1].numel())
-        return torch.einsum("om,nmt->not", matrix, sent.flatten(1, -2))
+        return _times(matrix, sent.flatten(1, -2))
 
     def _matrix(self, number: int, shape: tuple[int, int], inputs: int) -> Tensor:
         key = str(number)
@@ -313,7 +325,7 @@ class Learner(torch.nn.Module):
             if not layer.reads_out:
                 matrix = self.matrices[str(number)].detach()
                 shape = layer.sent_shape
-                error = torch.einsum("om,not->nmt", matrix, error).unflatten(1, shape)
+                error = _times(matrix.t(), error).unflatten(1, shape)
             layer.learn(Stretch(begin, error), False)
 
     def _spatial(self, begin: int, errors: list[Tensor]) -> None:
@@ -336,7 +348,7 @@ class Learner(torch.nn.Module):
                 start = max(0, begin - lag)
                 shape = layer.sent_shape
                 matrix = self._matrix(number, (shape.numel(), outputs), outputs)
-                back = torch.einsum("mo,not->nmt", matrix, error.flatten(1, -2)).unflatten(1, shape)
+                back = _times(matrix, error.flatten(1, -2)).unflatten(1, shape)
                 back = back[..., start - (begin - lag) :]
                 g = Stretch(start, back)
             if layer.learns and g.gradient.shape[-1]:
@@ -354,9 +366,26 @@ RULES: dict[str, Callable[[Learner, int, list[Tensor]], None]] = {
 }
 
 
+def _times(matrix: Tensor, x: Tensor) -> Tensor:
+    """A matrix (O, M) times (N, M, T): (N, O, T). The bits depend neither on the number of threads nor on T."""
+    n, width, steps = x.shape
+    rows = x.detach().permute(2, 0, 1).reshape(steps * n, width).contiguous()
+    found = torch.from_numpy(product(rows.numpy(), matrix.t().contiguous().numpy()))
+    return found.view(steps, n, len(matrix)).permute(1, 2, 0)
+
+
 def _fixed(matrix: Tensor) -> torch.nn.Parameter:
     """A matrix that is saved with the learner and not trained."""
     return torch.nn.Parameter(matrix, requires_grad=False)
+
+
+def _made_again(made_of: Any, matrices: dict[str, Tensor], training: bool, state: dict[str, Any]) -> Learner:
+    """A learner of what another was made of, in the same state."""
+    learner = Learner(*made_of)
+    learner.matrices.update({key: _fixed(value) for key, value in matrices.items()})
+    learner.train(training)
+    learner.set_extra_state(state)
+    return learner
 
 
 def _over_time(target: Tensor, samples: int, steps: int) -> Tensor:
