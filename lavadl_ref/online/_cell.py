@@ -20,9 +20,10 @@ from torch import Tensor
 from lavadl_ref.online._filter import Filter, OfFamily, Sum
 from lavadl_ref.online._gathered import Gathered
 from lavadl_ref.online._line import Line, zeros
-from lavadl_ref.slayer._bridge.autograd import Layout, integers, started, stacked
+from lavadl_ref.slayer._bridge.autograd import Layout, integers, stacked, started
+from lavadl_ref.slayer._bridge.sigma_delta import DeltaFunction
 from lavadl_ref.slayer._persistent import Persistent
-from lavadl_ref.slayer.axon import Delay
+from lavadl_ref.slayer.axon import Delay, Delta
 from lavadl_ref.slayer.neuron import sigma_delta, spiking
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 
@@ -283,9 +284,8 @@ class Decays:
         self.neuron = neuron
         self.family = OfFamily(neuron)._family
         self.rows = [_decay(neuron, name) for name in self.family.decays]
-        self.gathered = [
-            row for row, name in zip(self.rows, self.family.decays, strict=True) if name in _trained(neuron)
-        ]
+        trained = _trained(neuron)
+        self.gathered = [row for row, name in zip(self.rows, self.family.decays, strict=True) if name in trained]
         self.reset()
 
     def reset(self) -> None:
@@ -367,7 +367,94 @@ class Decays:
         self.states, self.trace = [None if part is None else part.numpy().copy() for part in state["arrays"]]
 
 
-class SigmaDelta(_Normed):
+class Thresholds:
+    """The gradients to the thresholds of sigma-delta neurons.
+
+    The states from which a window begins are carried along with it, behind those of the run.
+    """
+
+    def __init__(self, delta: Delta) -> None:
+        self.delta = delta
+        self.levels = Gathered(delta._levels)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that a sample leaves behind."""
+        self.line = Line()
+        self.states: list[Tensor | None] = [None] * len(self.delta._states)
+
+    def _messages(self, start: int, stop: int, levels: Tensor) -> tuple[Tensor, ...]:
+        delta, values = self.delta, self.line.between(start, stop)
+        constants = delta.scale, delta.cum_error, delta.tau_grad, delta.scale_grad
+        found: tuple[Tensor, ...] = DeltaFunction.apply(values, levels, *self.states, *constants)
+        return found
+
+    def add(self, start: int, stop: int, g: Tensor) -> None:
+        """Gather the gradients of a window from that to its messages."""
+        levels = self.delta._levels().detach().requires_grad_()
+        with torch.enable_grad():
+            message = self._messages(start, stop, levels)[0]
+        self.levels.add(torch.autograd.grad(message, levels, g)[0])
+
+    def close(self, start: int) -> None:
+        """Move on to the window that begins at the step `start`."""
+        if start > self.line.begin:
+            with torch.no_grad():
+                self.states = list(self._messages(self.line.begin, start, self.delta._levels())[1:])
+            self.line.forget(start)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` takes."""
+        return {"line": self.line.state(), "states": list(self.states)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.line.restore(state["line"])
+        self.states = list(state["states"])
+
+
+class _Encoding(_Normed):
+    """A cell whose messages are the changes of a value, where it `encodes`."""
+
+    def __init__(self, norms: tuple[Any, ...], delta: Delta, encodes: bool = True) -> None:
+        super().__init__(norms)
+        self.delta, self.encodes, self.lead = delta, encodes, int(encodes)
+        self.thresholds = Thresholds(delta) if encodes and delta.threshold.requires_grad else None
+        if self.thresholds is not None:
+            self.gathered = [self.thresholds.levels]
+
+    def _encoded(self, value: Tensor) -> Tensor:
+        """The messages of a value (N, C, ..., T)."""
+        if self.thresholds is not None:
+            self.thresholds.line.append(value)
+        messages: Tensor = self.delta(value)
+        return messages
+
+    def slopes(self, start: int, stop: int, g: Tensor) -> Slopes:
+        if self.thresholds is not None:
+            self.thresholds.add(start, stop, g)
+        return super().slopes(start, stop, g)
+
+    def close(self, start: int) -> None:
+        if self.thresholds is not None:
+            self.thresholds.close(start)
+
+    def reset(self) -> None:
+        super().reset()
+        if self.thresholds is not None:
+            self.thresholds.reset()
+
+    def state(self) -> dict[str, Any]:
+        thresholds = None if self.thresholds is None else self.thresholds.state()
+        return {**super().state(), "thresholds": thresholds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        if self.thresholds is not None:
+            self.thresholds.restore(state["thresholds"])
+
+
+class SigmaDelta(_Encoding):
     """Sigma-delta neurons: the changes of an activation of the sum of the changes that they receive.
 
     Parameters
@@ -378,18 +465,13 @@ class SigmaDelta(_Normed):
     """
 
     def __init__(self, neuron: sigma_delta.Neuron, read: bool = False) -> None:
-        super().__init__((neuron.norm,))
-        if neuron.delta.threshold.requires_grad and not read:
-            raise ValueError(
-                "thresholds of sigma-delta neurons must be frozen while a network learns step by step, got one that "
-                "is trained: call threshold.requires_grad_(False), or train offline"
-            )
-        self.neuron, self.encodes, self.lead = neuron, not read, int(not read)
+        super().__init__((neuron.norm,), neuron.delta, not read)
+        self.neuron = neuron
         self.filter = Sum()
         self.line = Line()
         self._bias = Gathered(lambda: neuron.quantised_bias)
         if neuron.bias_is_set and neuron.bias.requires_grad:
-            self.gathered = [self._bias]
+            self.gathered = [*self.gathered, self._bias]
 
     def run(self, z: Signal, feedback: Any, last: Tensor | None) -> Tensor:
         neuron = self.neuron
@@ -398,7 +480,7 @@ class SigmaDelta(_Normed):
             if self._gathers:
                 self._seen[0].add(sums)
             self.line.append(sums)
-            return neuron.delta(value) if self.encodes else value
+            return self._encoded(value) if self.encodes else value
 
     def _of_value(self, start: int, stop: int, g: Tensor, gathering: bool) -> list[Any]:
         neuron, sums = self.neuron, self.line.between(start, stop).detach().requires_grad_()
@@ -408,7 +490,7 @@ class SigmaDelta(_Normed):
             if neuron.bias_is_set:
                 bias = neuron.quantised_bias.detach().requires_grad_()
                 value = value + bias.reshape(-1, *[1] * (value.ndim - 2))
-                wanted += [bias] if gathering and self.gathered else []
+                wanted += [bias] if gathering and self._bias in self.gathered else []
             value = neuron.activation(value)
         found = torch.autograd.grad(value, wanted, g)
         for gradient in found[1:]:
@@ -416,6 +498,7 @@ class SigmaDelta(_Normed):
         return [found[0]]
 
     def close(self, start: int) -> None:
+        super().close(start)
         self.line.forget(start)
 
     def reset(self) -> None:
@@ -430,20 +513,18 @@ class SigmaDelta(_Normed):
         self.line.restore(state["line"])
 
 
-class Changes(Cell):
+class Changes(_Encoding):
     """The changes of the network's own input, which sigma-delta neurons of an Input block send."""
 
-    encodes, lead = True, 1
-
     def __init__(self, neuron: sigma_delta.Neuron) -> None:
-        super().__init__()
+        super().__init__((), neuron.delta)
         self.neuron = neuron
 
     def run(self, z: Signal, feedback: Any, last: Tensor | None) -> Tensor:
         x = parts_of(z)[0]
         self.neuron.observe(x)
         with torch.no_grad():
-            return self.neuron.delta(x)
+            return self._encoded(x)
 
 
 class Summed(Cell):

@@ -260,9 +260,8 @@ class NeuronLayer(Layer):
         self.close(g.start)
         if start < self._begin:
             late = self._begin - start
-            return (
-                self.learn(Stretch(g.start + late, g.gradient[..., late:]), wanted) if g.stop > g.start + late else None
-            )
+            rest = Stretch(g.start + late, g.gradient[..., late:])
+            return self.learn(rest, wanted) if rest.gradient.shape[-1] else None
         if start < g.start:
             gradient = torch.cat([torch.zeros_like(gradient[..., :1]), gradient], dim=-1)
         slopes = self.cell.slopes(start, g.stop, gradient)
@@ -345,6 +344,8 @@ class InputLayer(NeuronLayer):
 
     def _to_input(self, parts: list[Any]) -> Tensor:
         block, g = self.block, parts[0]
+        if g is None:  # resonators of which the imaginary part alone is compared: the real one comes to it a step later
+            return torch.zeros_like(next(part for part in parts if part is not None))
         gain = 1.0 if block.weight is None else block.pre_hook_fx(block.weight).detach()
         return g * gain
 

@@ -15,9 +15,6 @@ from lavadl_ref.slayer.utils import _validate
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-#: Steps over which gradients are computed at once, unless an update comes before.
-WINDOW = 16
-
 
 class Learner(torch.nn.Module):
     """Train a network step by step, in memory that does not grow with the length of the signal.
@@ -47,6 +44,8 @@ class Learner(torch.nn.Module):
         Steps between two updates; if not given, there is one at the end of each sample.
     classes : int, optional
         Number of outputs of a readout; needed by ``"local"``.
+    window : int
+        Most steps whose gradients are computed at once: memory grows with it, and time per step falls.
 
     Attributes
     ----------
@@ -83,6 +82,7 @@ class Learner(torch.nn.Module):
         rule: str = "spatial",
         every: int | None = None,
         classes: int | None = None,
+        window: int = 16,
     ) -> None:
         super().__init__()
         if rule not in RULES:
@@ -98,6 +98,7 @@ class Learner(torch.nn.Module):
             raise TypeError(f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}")
         self.every = None if every is None else _validate.integer(every, "every", 1)
         self.classes = None if classes is None else _validate.integer(classes, "classes", 1)
+        self.window = _validate.integer(window, "window", 1)
         if rule == "local" and classes is None:
             raise ValueError("classes must be the number of outputs of the readouts for the rule 'local', got None")
         self.net = net if isinstance(net, torch.nn.Module) else torch.nn.ModuleList(net)
@@ -143,7 +144,7 @@ class Learner(torch.nn.Module):
         self._seen = list(state["seen"])
 
     def __reduce__(self) -> Any:
-        made_of = self.net, self.loss, self.optimizer, self.rule, self.every, self.classes
+        made_of = self.net, self.loss, self.optimizer, self.rule, self.every, self.classes, self.window
         matrices = {key: value.detach() for key, value in self.matrices.items()}
         return _made_again, (made_of, matrices, self.training, self.get_extra_state())
 
@@ -196,7 +197,7 @@ class Learner(torch.nn.Module):
         targets = None if target is None else _over_time(target, input.shape[0], input.shape[-1])
         outputs, left, t, steps = [], [], 0, input.shape[-1]
         while t < steps:
-            n = min(steps - t, WINDOW - self._open)
+            n = min(steps - t, self.window - self._open)
             if self.every is not None:
                 n = min(n, self.every - self._since)
             piece = input[..., t : t + n]
@@ -204,7 +205,7 @@ class Learner(torch.nn.Module):
             outputs.append(compared)
             left.append(sent)
             t += n
-            if self._open == WINDOW or self._since == self.every:
+            if self._open == self.window or self._since == self.every:
                 self._close()
             if self._since == self.every:
                 self.update()

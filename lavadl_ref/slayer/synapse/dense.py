@@ -284,7 +284,7 @@ class GenericLayer(FullPrecision):
         return kept(_weights.kept(self, *sources), "channels last", rearranged)
 
     def weight_gradient(self, input: Tensor, grad: Tensor) -> Tensor:
-        """The gradient to `hooked_weight`, in its shape, from the gradient `grad` (N, O, ..., T) to the sums of `input`.
+        """The gradient to `hooked_weight`, in its shape, from that to the sums of `input`, `grad` (N, O, ..., T).
 
         The bits do not depend on the number of threads.
         """
