@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lavadl_kernels.engine import eligibility, train
 from lavadl_kernels.ops import delay
 from lavadl_kernels.runtime import cache as _cache
 from lavadl_kernels.runtime import cache_folders as _folders
@@ -370,6 +371,7 @@ def test_a_missing_temporary_folder_is_passed_over(home, monkeypatch):
 
 SCRIPT = """
 import numpy as np
+from lavadl_kernels.engine import eligibility, train
 from lavadl_kernels.ops import delay
 assert delay.forward(np.ones((3, 2), np.float32), np.array([0, 1])).tolist() == [[1, 0], [1, 1], [1, 1]]
 print(delay._shift.compiled.stats.cache_misses.total(), delay._shift.compiled.stats.cache_path)
@@ -408,3 +410,44 @@ def test_kernels_use_this_cache():
     for compiled in (delay._shift.compiled, delay._shift._launch):
         assert isinstance(compiled._cache, _cache.KernelCache)
     delay._shift.compiled.recompile()  # forgets nothing on disk
+
+
+#: Runs the families that are named, in this order, and prints the number of spikes of each.
+RUN = """
+import sys
+import numpy as np
+from lavadl_kernels.engine import train
+from lavadl_kernels.neurons import FAMILIES
+
+x = tuple(np.random.default_rng(0).normal(size=(24, 12)).astype(np.float32) for _ in range(2))
+for name in sys.argv[1:]:
+    layer = FAMILIES[name].parameters(np.array([500, 3500]), 2048)
+    print(int(train.forward(layer, x, np.zeros((2, 12), np.int64), traces=True).spike.sum()))
+"""
+
+
+def test_code_that_two_processes_compiled_is_not_mixed_up_by_a_third(tmp_path):
+    """Two families have helpers of one name, one count and one type in processes that do the same up to them."""
+
+    def spikes(*names):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", RUN, *names],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return [int(line) for line in done.stdout.split()]
+
+    first, second = spikes("RF_PHASE"), spikes("RF_IZHIKEVICH")
+    assert first != second
+    assert spikes("RF_PHASE", "RF_IZHIKEVICH") == first + second
+    assert spikes("RF_IZHIKEVICH", "RF_PHASE") == second + first
+
+
+def test_functions_that_are_made_for_families_bear_names_of_their_own():
+    made = []
+    for table in (train._ADVANCE, eligibility._ADVANCE, eligibility._ADVANCE_DECAYS, eligibility._AFTER_SPIKES):
+        for function in table.values():
+            inner = [value for key, value in function.__globals__.items() if key in ("lanes", "spikes")]
+            made += [function.__qualname__, *(getattr(one, "py_func", one).__qualname__ for one in inner)]
+    assert len(made) > 40
+    assert len(made) == len(set(made))

@@ -396,4 +396,7 @@ def _made(title: str, source: str, name: str, **names: Any) -> Callable[..., Any
     }
     exec(compile(source, file, "exec"), scope)
     made: Callable[..., Any] = scope[name]
+    # Machine code that several processes keep is told apart by names, types, and a count within each process: two
+    # families' functions of one name, compiled by two processes, would be one to a third
+    made.__qualname__ = f"{title}.{name}"
     return made
