@@ -270,7 +270,7 @@ class NeuronLayer(Layer):
             return None
         parts = self.cell.filter.at_once(slopes.at_once)
         scaled = [None if part is None else part * self.cell.factor(p) for p, part in enumerate(parts)]
-        found = self._to_input(scaled)
+        found = self._to_input(start, scaled)
         return Stretch(g.start, found[..., g.start - start :])
 
     def _gather(self, start: int, stop: int, slopes: list[Any]) -> None:
@@ -288,8 +288,8 @@ class NeuronLayer(Layer):
         for source in self.sources:
             source.learn(start, stop, slopes, at_input, self.cell.factor)
 
-    def _to_input(self, parts: list[Any]) -> Tensor:
-        """The gradient to the input of the block from those to its weighted sums."""
+    def _to_input(self, start: int, parts: list[Any]) -> Tensor:
+        """The gradient to the input of the block, from the step `start` on, from those to its weighted sums."""
         synapse = self.block.input_synapse if hasattr(self.block, "input_synapse") else self.block.synapse
         length = next(part.shape[-1] for part in parts if part is not None)
         shape = torch.Size((*self._in[:-1], length))
@@ -331,23 +331,44 @@ class InputLayer(NeuronLayer):
     """An Input block: its gain and offset weigh every input alike."""
 
     def __init__(self, block: Any, cell: _cell.Cell) -> None:
-        self._hook = block.pre_hook_fx
+        self.given = Line()  #: the input before its quantiser
         inputs = [] if block.weight is None else [_source.factor(0, lambda: block.pre_hook_fx(block.weight))]
         biases = [] if block.bias is None else [_source.constant(0, lambda: block.pre_hook_fx(block.bias))]
         super().__init__(block, cell, inputs, biases)
 
     def _weighted(self, x: Tensor) -> tuple[Tensor, Any]:
+        self.given.append(x)
         z = self.block._scaled(x)
         if self.cell.filter.complex:
             z = z, torch.zeros_like(z)
         return self.block._hooked_input(x)[0], z
 
-    def _to_input(self, parts: list[Any]) -> Tensor:
-        block, g = self.block, parts[0]
-        if g is None:  # resonators of which the imaginary part alone is compared: the real one comes to it a step later
-            return torch.zeros_like(next(part for part in parts if part is not None))
-        gain = 1.0 if block.weight is None else block.pre_hook_fx(block.weight).detach()
-        return g * gain
+    def _to_input(self, start: int, parts: list[Any]) -> Tensor:
+        some = next(part for part in parts if part is not None)
+        if parts[0] is None:  # resonators of which the imaginary part is compared: the real one turns into it later
+            return torch.zeros_like(some)
+        block, hook = self.block, self.block.pre_hook_fx
+        gain = 1.0 if block.weight is None else hook(block.weight).detach()
+        x = self.given.between(start, start + some.shape[-1]).clone().requires_grad_()
+        with torch.enable_grad():
+            y = block._hooked_input(x)[0]
+        (found,) = torch.autograd.grad(y, x, parts[0] * gain)
+        return found
+
+    def close(self, start: int) -> None:
+        super().close(start)
+        self.given.forget(self._begin)
+
+    def reset(self) -> None:
+        super().reset()
+        self.given = Line()
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "given": self.given.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.given.restore(state["given"])
 
 
 def _cell_of(block: Any) -> _cell.Cell:

@@ -109,11 +109,18 @@ def gradients(net):
 
 
 def assert_close(found, expected, rtol=2e-5):
-    """Assert that gradients differ by no more than the rounding of sums of float32."""
+    """Assert that gradients differ by no more than the rounding of sums of float32.
+
+    What is a number for a whole layer is a sum of terms of either sign, of the size of the gradients to other weights
+    of its block.
+    """
     for name, values in expected.items():
-        if not values.any():
-            assert name not in found or not found[name].any(), name
-            continue
-        scale = float(values.abs().max())
-        assert name in found, name
-        assert float((found[name] - values).abs().max()) <= rtol * scale, (name, found[name], values)
+        beside = [v for other, v in expected.items() if other.split(".")[0] == name.split(".")[0] and v.numel() == 1]
+        alike = [values, *beside] if values.numel() == 1 and "decay" not in name else [values]
+        scale = max(float(v.abs().max()) for v in alike)
+        given = found.get(name, torch.zeros_like(values))
+        assert float((given - values).abs().max()) <= rtol * scale * (10 if len(alike) > 1 else 1), (
+            name,
+            given,
+            values,
+        )
