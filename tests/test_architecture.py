@@ -73,6 +73,7 @@ LINES = {
         ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer", "lavadl_ref._assigned"),
         ("lava",),
     ),
+    "lavadl_ref.decolle": (("lavadl_kernels", "lavadl_ref.slayer"), ("lava",)),
     "lavadl_ref.datasets": (
         ("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate", "lavadl_ref._files"),
         ("lava", "h5py"),

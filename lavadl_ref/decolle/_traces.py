@@ -113,9 +113,7 @@ class _Traces:
         (of_real, of_real_turned), (turned, of_imag) = synapse.forward(real), synapse.forward(imag)
         return [(of_real - of_imag, of_real_turned + turned)]
 
-    def _missing_of_decays(
-        self, parameters: Any, sums: tuple[Tensor, ...], corrects: bool
-    ) -> list[tuple[Tensor, ...]]:
+    def _missing_of_decays(self, parameters: Any, sums: tuple[Tensor, ...], corrects: bool) -> list[tuple[Tensor, ...]]:
         """The decays times the derivatives to them that are left of the steps before; carries these on."""
         ratio = self.neuron.s_scale / STATE_ONE
         inputs = tuple(_rows(z) * np.float32(ratio) for z in sums)

@@ -33,8 +33,8 @@ class DECOLLELoss(torch.nn.Module):
     reg : float
         Weight of the regulariser, at least 0.
     reduction : str
-        ``"mean"`` or ``"sum"``, which `loss_fn` is given too. With ``"mean"`` the sum over the steps is divided by their
-        number, but that over the layers is not.
+        ``"mean"`` or ``"sum"``, which `loss_fn` is given too. With ``"mean"`` the sum over the steps is divided by
+        their number, but that over the layers is not.
 
     Raises
     ------
@@ -95,8 +95,8 @@ class DECOLLELoss(torch.nn.Module):
         shape = layers[0].shape
         for readout in layers:
             if readout.ndim != 3 or readout.shape != shape or not shape[-1]:
-                given = ", ".join(str(tuple(each.shape)) for each in layers)
-                raise ValueError(f"readouts of DECOLLELoss must have one shape (N, classes, T), T at least 1, got {given}")
+                shapes = ", ".join(str(tuple(each.shape)) for each in layers)
+                raise ValueError(f"readouts of DECOLLELoss must have one shape (N, classes, T), T > 0, got {shapes}")
         wanted = self._of_steps(target, layers[0])
         terms = [
             self.loss_fn(at_step, now)
@@ -126,8 +126,8 @@ class DECOLLELoss(torch.nn.Module):
         if given.shape == (samples, classes):
             given = given.unsqueeze(-1).expand(readout.shape)
         if given.shape == readout.shape:
-            alone = isinstance(self.loss_fn, _OF_INDICES_ALONE)
-            return (given.argmax(1) if alone else given.to(readout.dtype)).unbind(-1)
+            values = given.to(readout.dtype)
+            return (values.argmax(1) if isinstance(self.loss_fn, _OF_INDICES_ALONE) else values).unbind(-1)
         raise ValueError(
             f"target of DECOLLELoss must have shape ({samples},), ({samples}, {classes}) or ({samples}, {classes}, "
             f"{steps}), got {tuple(given.shape)}"

@@ -26,17 +26,19 @@ class _Layers(NamedTuple):
 class DECOLLEAssistant(Assistant):
     """The steps that train, test and validate a network with a readout of each layer, and record loss and accuracy.
 
-    The network has the blocks in ``net.blocks`` and two methods. ``net(x)`` runs `x` (N, ..., T) on from the states that
-    its neurons have and returns ``spikes, readouts, voltages, counts``, each a list over layers: (N, C, ..., T),
-    (N, classes, T), (N, C, ..., T), and a number (counts may also be one tensor). ``net.init_state(input)`` sets the
+    The network has its blocks in ``net.blocks``, and two methods. ``net(x)`` runs `x` (N, ..., T) on from the states
+    that its neurons have, and returns ``spikes, readouts, voltages, counts``, each a list over layers: (N, C, ..., T),
+    (N, classes, T), (N, C, ..., T), and a number; counts may also be one tensor. ``net.init_state(input)`` sets the
     neurons to rest and returns the part of `input` to learn from: all, or what follows a burn-in that it has run.
 
-    In mode ``"online"`` the network runs one step of the input at a time, and the optimizer follows the gradient of that
-    step's loss. The derivative of a voltage to the weights in front of it includes all steps since `init_state`, burn-in
-    included: it is carried forward, in memory that does not grow with time. Between layers a gradient goes back within a
-    step only; usually none does, where spikes are detached on their way to the next layer. Blocks that are trained need
-    spiking neurons with ``persistent_state=True``, decays that their neurons share, and neither norm nor feedback nor a
-    trained bias; decays are trained too, but not those of adaptive neurons. Other blocks are refused.
+    In mode ``"online"`` the network runs one step of the input at a time, and the optimizer follows the gradient of
+    that step's loss. The derivative of a voltage to the weights in front of it includes all steps since `init_state`,
+    those of a burn-in too: it is carried forward, in memory that does not grow with time. From layer to layer a
+    gradient goes back within a step only; none does where spikes are detached on their way to the next layer.
+
+    Online, a block that is trained needs a synapse and spiking neurons with ``persistent_state=True`` and decays that
+    they share, and neither a norm nor feedback nor a trained bias; decays are trained too, but not those of adaptive
+    neurons. Other blocks are refused.
 
     In mode ``"batch"`` the network runs once over the input, and the optimizer follows the gradient of the whole loss.
 
@@ -45,8 +47,8 @@ class DECOLLEAssistant(Assistant):
     net : torch.nn.Module
         The network, as above.
     error : callable
-        ``error(readouts, voltages, target)`` must return a scalar loss, as `decolle.loss.DECOLLELoss` does. If `error`
-        has an attribute ``reduction == "sum"``, the loss counts as the sum over samples and steps, otherwise as the mean.
+        ``error(readouts, voltages, target)`` must return a scalar loss, as `decolle.loss.DECOLLELoss` does. If it has
+        an attribute ``reduction == "sum"``, the loss counts as the sum over samples and steps, otherwise as the mean.
     optimizer : torch.optim.Optimizer
         The optimizer of the parameters of `net`.
     stats : LearningStats, optional
@@ -128,8 +130,8 @@ class DECOLLEAssistant(Assistant):
         Returns
         -------
         torch.Tensor or tuple
-            The last readout (N, classes, T) without gradient, T being the steps behind the burn-in; or (readout, counts)
-            if `count_log` is True: the counts of the layers, in mode ``"online"`` their mean over the steps.
+            The last readout (N, classes, T) without gradient, T being the steps behind the burn-in. If `count_log` is
+            True (readout, counts): those of the layers as one tensor, in mode ``"online"`` their mean over the steps.
 
         Raises
         ------
@@ -240,5 +242,5 @@ def _labels(target: torch.Tensor) -> torch.Tensor:
     """Class indices (N,) of a target; (N, T) where the class changes in time."""
     if target.ndim < 2:
         return target
-    labels = target.argmax(1)
+    labels = target.float().argmax(1)  # torch has none of booleans
     return labels[:, 0] if labels.ndim == 2 and bool((labels == labels[:, :1]).all()) else labels
