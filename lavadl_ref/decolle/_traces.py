@@ -19,6 +19,7 @@ from lavadl_kernels.fixed_point import STATE_ONE
 from lavadl_kernels.runtime.array_types import Floats, Integers
 from torch import Tensor
 
+from lavadl_ref.slayer.block.recurrent import FeedbackBlock
 from lavadl_ref.slayer.neuron import spiking
 
 
@@ -51,9 +52,9 @@ def _check(block: Any, name: str) -> None:
             raise ValueError(f"{name} must {what} for training_mode 'online', got {got}; 'batch' takes any")
 
     neuron, synapse = getattr(block, "neuron", None), getattr(block, "synapse", None)
+    must(not isinstance(block, FeedbackBlock), "have no feedback", type(block).__name__)
     must(isinstance(neuron, spiking.Neuron), "have spiking neurons", type(neuron).__name__)
     must(isinstance(synapse, torch.nn.Module), "have a synapse", type(synapse).__name__)
-    must(not hasattr(block, "recurrent_synapse"), "have no feedback", type(block).__name__)
     assert isinstance(neuron, spiking.Neuron) and isinstance(synapse, torch.nn.Module)
     must(neuron.persistent_state, "have neurons with persistent_state=True", neuron.persistent_state)
     must(neuron.shared_param, "have decays that all its neurons share (shared_param=True)", neuron.shared_param)

@@ -15,7 +15,7 @@ MODES = ("online", "batch")
 
 
 class _Layers(NamedTuple):
-    """What a network returns: lists over layers, and the counts as one tensor."""
+    """The result of a network: lists over layers, and the counts as one tensor."""
 
     spikes: Any
     readouts: Any
@@ -195,7 +195,7 @@ class DECOLLEAssistant(Assistant):
         return begun, target
 
     def _layers(self, x: torch.Tensor) -> _Layers:
-        """What the network returns for `x` (N, ..., T), after a look at it."""
+        """The checked result of the network for `x` (N, ..., T)."""
         result = self.net(x)
         if not isinstance(result, (tuple, list)) or len(result) != len(_Layers._fields):
             given = f"{len(result)} values" if isinstance(result, (tuple, list)) else type(result).__name__
@@ -208,6 +208,8 @@ class DECOLLEAssistant(Assistant):
         if not readouts or readouts[-1].ndim != 3:
             shapes = [tuple(each.shape) for each in readouts]
             raise ValueError(f"readouts of net must have shape (N, classes, T), one a layer, got {shapes}")
+        if not isinstance(counts, (torch.Tensor, tuple, list)):
+            raise ValueError(f"counts of net must be a tensor or a list of numbers, got {_validate.shown(counts)}")
         if not isinstance(counts, torch.Tensor):
             counts = torch.tensor([_validate.number(each, "counts of net") for each in counts])
         return _Layers(spikes, readouts, voltages, counts.detach().float())
@@ -232,7 +234,8 @@ def _of_steps(target: torch.Tensor, steps: int) -> list[torch.Tensor]:
 
 def _event_rate(spikes: Any) -> torch.Tensor:
     """The sum over layers of the mean magnitude of `spikes`, with a gradient."""
-    rate = torch.stack([each.abs().mean() for each in spikes]).sum()
+    layers = [_validate.floating(each, "spikes of net", 3, "(N, C, ..., T)") for each in spikes]
+    rate = torch.stack([each.abs().mean() for each in layers]).sum()
     if not rate.requires_grad:
         raise ValueError("spikes of net must have a gradient where lam is given, got spikes that are detached")
     return rate

@@ -194,6 +194,7 @@ READOUT = torch.zeros(4, 3, 1, requires_grad=True)
         (Returning(([], READOUT, [READOUT], [])), r"readouts of net must be a list of tensors \(N, classes, T\), got"),
         (Returning(([], [], [], [])), r"readouts of net must have shape \(N, classes, T\), one a layer, got \[\]"),
         (Returning(([], [READOUT[..., 0]], [READOUT], [])), r"one a layer, got \[\(4, 3\)\]"),
+        (Returning(([], [READOUT], [READOUT], None)), "counts of net must be a tensor or a list of numbers, got None"),
         (Returning(None, lambda x: None), r"init_state of net must return the input \(4, 6, 12\) without .* NoneType"),
         (Returning(None, lambda x: x[..., :0]), r"at least one step, got \(4, 6, 0\)"),
     ],

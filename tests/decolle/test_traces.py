@@ -181,8 +181,9 @@ def _sigma_delta():
         ),
         (
             lambda: slayer.block.cuba.Recurrent(parameters("cuba"), 6, 8),
-            "must have .* for training_mode 'online'",
+            "must have no feedback for training_mode 'online', got Recurrent",
         ),
+        (lambda: slayer.block.cuba.KWTA(parameters("cuba"), 6, 8, 2), "must have no feedback .* got KWTA"),
     ],
 )
 def test_a_block_whose_trace_is_not_carried_is_refused(make, message):
