@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MADE_OF_TORCH = ("torch", "lavadl_ref.slayer", "lavadl_ref.bootstrap", "lavadl_ref.datasets")
+MADE_OF_TORCH = ("torch", "lavadl_ref.slayer", "lavadl_ref.bootstrap", "lavadl_ref.decolle", "lavadl_ref.datasets")
 
 
 def imported(path: Path) -> set[str]:

@@ -1,8 +1,8 @@
 """Scripts written for Lava-DL run on this package without a change.
 
-After `install`, ``lava.lib.dl.slayer``, ``lava.lib.dl.netx``, ``lava.lib.dl.bootstrap`` and every module below them
-are names of this package's modules of the same path: the same objects, not copies. What this package has no
-module for raises an ImportError that says so; nothing comes from an installed lava-dl unnoticed.
+After `install`, ``lava.lib.dl.slayer``, ``lava.lib.dl.netx``, ``lava.lib.dl.bootstrap``, ``lava.lib.dl.decolle`` and
+every module below them are names of this package's modules of the same path: the same objects, not copies. What this
+package has no module for raises an ImportError that says so; nothing comes from an installed lava-dl unnoticed.
 
 Lava-DL's documentation imports five things from where lava-nc does not have them: ``lava.magma.run_configs`` and
 ``lava.magma.run_conditions``, which are in ``lava.magma.core``, and ``InputLoader``, ``BiasWriter`` and
@@ -38,8 +38,8 @@ _OURS = "lavadl_ref"
 _ABOVE = ("lava", "lava.lib")
 #: The first import of one of these prepares lava-nc; every import of its modules passes through one of them.
 _LAVA = ("lava.magma", "lava.proc")
-#: The parts of lava-dl, directly in `_ROOT`.
-_PARTS = ("bootstrap", "netx", "slayer")
+#: The parts of lava-dl and of its plugin, directly in `_ROOT`.
+_PARTS = ("bootstrap", "decolle", "netx", "slayer")
 #: Names that Lava-DL's documentation imports from lava-nc, and the module and its attribute that they get.
 _ELSEWHERE: dict[str, tuple[str, str | None]] = {
     "lava.magma.run_conditions": ("lava.magma.core.run_conditions", None),

@@ -77,6 +77,7 @@ LINES = {
         ("lavadl_kernels", "lavadl_ref.slayer"),
         ("lava", "h5py"),
     ),
+    "lavadl_ref.decolle": (("lavadl_kernels", "lavadl_ref.slayer"), ("lava",)),
     "lavadl_ref.datasets": (
         ("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate", "lavadl_ref._files"),
         ("lava", "h5py"),

@@ -280,7 +280,7 @@ ABSENT = """
         "lava.lib.dl.netx.absent": "has no lavadl_ref.netx.absent for lava.lib.dl.netx.absent",
         "lava.lib.dl.slayer.absent.deeper": "has no lavadl_ref.slayer.absent",
         "lava.lib.dl.slayer.jitconfig": "no CUDA code to configure",
-        "lava.lib.dl.exchange": "lava-dl has bootstrap, netx, slayer, but no lava.lib.dl.exchange",
+        "lava.lib.dl.exchange": "lava-dl has bootstrap, decolle, netx, slayer, but no lava.lib.dl.exchange",
     }.items():
         try:
             importlib.import_module(name)
@@ -318,6 +318,21 @@ def test_the_bootstrap_of_lava_dl_is_ours():
         assert bootstrap is lavadl_ref.bootstrap
         assert bootstrap.routine.Mode is Mode
         assert issubclass(Dense, AbstractBlock)
+        """,
+    )
+
+
+def test_the_decolle_plugin_of_lava_dl_is_ours():
+    run(
+        INSTALL,
+        """
+        import lava.lib.dl.decolle as decolle
+        from lava.lib.dl.decolle.loss import DECOLLELoss
+        from lava.lib.dl.decolle.utils import DECOLLEAssistant
+        import lavadl_ref.decolle
+        assert decolle is lavadl_ref.decolle
+        assert decolle.loss.DECOLLELoss is DECOLLELoss
+        assert decolle.utils.DECOLLEAssistant is DECOLLEAssistant
         """,
     )
 

@@ -205,3 +205,92 @@ EARLY = """
 @pytest.mark.skipif(not lava_support.available()[0], reason="lava-nc is not installed")
 def test_a_network_that_starts_otherwise_than_lava_dls_says_so_once(tmp_path):
     run(EARLY, tmp_path)
+
+
+LOCAL = """
+    import torch
+    import lava.lib.dl.slayer as slayer
+    from lava.lib.dl.decolle.loss import DECOLLELoss
+    from lava.lib.dl.decolle.utils import DECOLLEAssistant
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            neuron_params = {
+                'threshold': 0.5, 'current_decay': 0.25, 'voltage_decay': 0.1, 'tau_grad': 0.3, 'scale_grad': 3,
+                'requires_grad': False, 'persistent_state': True,
+            }
+            self.blocks = torch.nn.ModuleList([
+                slayer.block.cuba.Dense(neuron_params, 12, 32),
+                slayer.block.cuba.Dense(neuron_params, 32, 24),
+            ])
+            self.readout_layers = torch.nn.ModuleList([
+                torch.nn.Linear(block.synapse.out_channels, 3, bias=False) for block in self.blocks
+            ])
+            for readout in self.readout_layers:
+                for parameter in readout.parameters():
+                    parameter.requires_grad = False
+
+        def forward(self, spike):
+            spikes, readouts, voltages, count = [], [], [], []
+            for block, linear in zip(self.blocks, self.readout_layers):
+                z = block.synapse(spike.detach())
+                current, voltage = block.neuron.dynamics(z)
+                spike = block.neuron.spike(voltage)
+                spikes.append(spike)
+                voltages.append(voltage)
+                readouts.append(linear(spike.permute(0, 2, 1)).permute(0, 2, 1))
+                count.append(torch.mean(spike).item())
+            return spikes, readouts, voltages, torch.FloatTensor(count).reshape((1, -1))
+
+        def init_state(self, input, burn_in=5):
+            with torch.no_grad():
+                for block in self.blocks:
+                    block.neuron.current_state[:] = 0
+                    block.neuron.voltage_state[:] = 0
+                self.forward(input[..., :burn_in])
+            return input[..., burn_in:]
+
+    def rows(seed, samples):
+        # a group of four inputs is busy 8 steps before the next: which comes first tells the class
+        generator = torch.Generator().manual_seed(seed)
+        label = torch.arange(samples) % 3
+        start = (torch.arange(12) // 4 + label[:, None]) % 3 * 8
+        time = torch.arange(30)
+        rate = torch.where((time >= start[..., None]) & (time < start[..., None] + 14), 0.5, 0.05)
+        return (torch.rand(rate.shape, generator=generator) < rate).float(), label
+
+    torch.set_num_threads(1)  # a step is short: where the processors are busy, threads wait for each other
+    accuracies = {}
+    for mode, epochs, lr in (('online', 4, 0.004), ('batch', 20, 0.04)):
+        torch.manual_seed(3)
+        net = Network()
+        optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=lr)
+        stats = slayer.utils.LearningStats()
+        assistant = DECOLLEAssistant(
+            net, DECOLLELoss(torch.nn.CrossEntropyLoss, reg=0.01), optimizer, stats,
+            classifier=slayer.classifier.Rate.predict, count_log=True, training_mode=mode,
+        )
+        input, label = rows(0, 60)
+        held_out, truth = rows(1, 60)
+        untrained = assistant.test(held_out, truth)[0]
+        assert (untrained.mean(-1).argmax(1) == truth).float().mean() < 0.6
+        stats.testing.reset()
+        for epoch in range(epochs):
+            output, count = assistant.train(input, label)
+            output, count = assistant.valid(held_out, truth)
+            output, count = assistant.test(held_out, torch.eye(3)[truth])
+            header = ['Event rate: ' + ', '.join(f'{c.item():.4f}' for c in count.flatten())]
+            stats.print(epoch, header=header)
+            stats.update()
+        assert output.shape == (60, 3, 25)
+        torch.testing.assert_close(stats.testing.loss_log, stats.validation.loss_log, rtol=1e-5, atol=0)
+        assert stats.training.loss_log[-1] < stats.training.loss_log[0]
+        accuracies[mode] = stats.testing.accuracy_log[-1]
+    print(accuracies)
+    assert min(accuracies.values()) > 0.8, accuracies
+"""
+
+
+def test_a_script_of_the_decolle_plugin_learns(tmp_path):
+    run(LOCAL, tmp_path)

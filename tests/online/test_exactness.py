@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lavadl_ref import online, slayer
+from lavadl_ref import online
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 from tests.support import matrix
 from tests.support.checks.online import Watching, assert_close, back, fired, gradients, left, spatial

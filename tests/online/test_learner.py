@@ -23,8 +23,8 @@ def made(*blocks, seed=0):
     return torch.nn.ModuleList(make() for make in blocks)
 
 
-def dense(inputs=6, outputs=5, **neuron):
-    return lambda: cuba.Dense({**NEURON, **neuron}, inputs, outputs, weight_scale=4)
+def dense(inputs=6, outputs=5, delay=False, **neuron):
+    return lambda: cuba.Dense({**NEURON, **neuron}, inputs, outputs, weight_scale=4, delay=delay)
 
 
 def spikes(samples=4, inputs=6, steps=20, seed=1):
@@ -286,7 +286,7 @@ def test_decays_of_too_many_distinct_values_are_refused(monkeypatch):
     monkeypatch.setattr("lavadl_ref.online._source.MOST_BYTES", 1000)
     neuron = {"current_decay": (0.1, 0.9), "voltage_decay": (0.1, 0.9), "shared_param": False}
     net = made(dense(outputs=20, **neuron))
-    with pytest.raises(ValueError, match="decays must have few distinct values, .* got 20, with which they take"):
+    with pytest.raises(ValueError, match=r"decays must have few distinct values, .* got 20, with which they take"):
         learner_of(net).learn(spikes(), labels())
 
 
@@ -296,7 +296,7 @@ def test_decays_of_too_many_distinct_values_are_refused(monkeypatch):
 def test_a_learner_goes_on_from_its_state_dict_in_the_middle_of_a_sample():
     x, target = spikes(steps=40), labels()
     net = made(
-        lambda: cuba.Dense({**NEURON, "dropout": Dropout(0.3), "norm": MeanOnlyBatchNorm, "requires_grad": True}, 6, 8, 4, delay=True),
+        dense(6, 8, True, dropout=Dropout(0.3), norm=MeanOnlyBatchNorm, requires_grad=True),
         lambda: cuba.Recurrent(NEURON, 8, 5, weight_scale=4),
     )  # fmt: skip
     with torch.no_grad():
@@ -308,7 +308,7 @@ def test_a_learner_goes_on_from_its_state_dict_in_the_middle_of_a_sample():
     file.seek(0)
     held, of_optimizer = torch.load(file, weights_only=True)
     other = made(
-        lambda: cuba.Dense({**NEURON, "dropout": Dropout(0.3), "norm": MeanOnlyBatchNorm, "requires_grad": True}, 6, 8, 4, delay=True),
+        dense(6, 8, True, dropout=Dropout(0.3), norm=MeanOnlyBatchNorm, requires_grad=True),
         lambda: cuba.Recurrent(NEURON, 8, 5, weight_scale=4),
         seed=9,
     )  # fmt: skip

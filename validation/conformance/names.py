@@ -121,6 +121,8 @@ By introspection of lava-dl 0.6.0 and of this package, these were compared:
   assigned, or assigning it raises an error that says what to do;
 - {value} values of these attributes after construction: numbers, words and tuples.
 
+`decolle` has the names of the plugin lava-dl-decolle, which is not compared.
+
 That a name is here does not mean that it does the same in every detail: [errata.md](errata.md) has the differences, and
 a row for each exception in this table.
 """

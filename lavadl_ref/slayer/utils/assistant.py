@@ -65,21 +65,22 @@ class Assistant:
     def __init__(
         self,
         net: torch.nn.Module,
-        error: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        error: Callable[..., torch.Tensor],
         optimizer: torch.optim.Optimizer,
         stats: LearningStats | None = None,
         classifier: Callable[[torch.Tensor], torch.Tensor] | None = None,
         count_log: bool = False,
         lam: float | None = None,
     ) -> None:
+        name = type(self).__name__
         if not isinstance(net, torch.nn.Module):
-            raise TypeError(f"net of Assistant must be a torch.nn.Module, got {type(net).__name__}")
+            raise TypeError(f"net of {name} must be a torch.nn.Module, got {type(net).__name__}")
         if not callable(error):
-            raise TypeError(f"error of Assistant must be callable, got {error!r}")
+            raise TypeError(f"error of {name} must be callable, got {error!r}")
         if classifier is not None and not callable(classifier):
-            raise TypeError(f"classifier of Assistant must be callable or None, got {classifier!r}")
+            raise TypeError(f"classifier of {name} must be callable or None, got {classifier!r}")
         if getattr(error, "reduction", None) == "none":
-            raise ValueError("error of Assistant must return one value, got one with reduction 'none'")
+            raise ValueError(f"error of {name} must return one value, got one with reduction 'none'")
         self.net = net
         self.error = error
         self.optimizer = optimizer
@@ -87,7 +88,7 @@ class Assistant:
         self.classifier = classifier
         self.count_log = count_log
         self._device: torch.device | None = None
-        self.lam = None if lam is None else _validate.number(lam, "lam of Assistant")
+        self.lam = None if lam is None else _validate.number(lam, f"lam of {name}")
 
     @property
     def device(self) -> torch.device:
@@ -187,11 +188,12 @@ class Assistant:
         by_name = dict(zip(names, parts, strict=True))
         return by_name["output"], by_name.get("net_loss"), by_name.get("count")
 
-    def _loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        loss = self.error(output, target)
+    def _loss(self, *arguments: Any) -> torch.Tensor:
+        """The result of `error`, which has to be one value."""
+        loss = self.error(*arguments)
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
-            raise ValueError(f"error of Assistant must return one value, got {shape}")
+            raise ValueError(f"error of {type(self).__name__} must return one value, got {shape}")
         return loss
 
     def _log(self, stat: LearningStat | None, loss: torch.Tensor, output: torch.Tensor, target: torch.Tensor) -> None:
