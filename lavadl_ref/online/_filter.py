@@ -101,7 +101,7 @@ class OfFamily(Filter):
     def rows(self) -> tuple[NDArray[np.int64], ...]:
         """The rows of the family's parameters, (1,) or (C,) each."""
         family = self._family
-        rows = [self._neuron.applied_decay(name).detach().numpy().astype(np.int64) for name in family.decays]
+        rows = [self._neuron._integer_decay(name)[1] for name in family.decays]
         return tuple(rows + [np.zeros(1, np.int64)] * (len(family.rows) - len(family.decays)))
 
     def _layer(self, rows: NDArray[np.int64]) -> Any:

@@ -28,11 +28,8 @@ class Gathered:
             return self.value().requires_grad
 
     def add(self, gradient: Tensor) -> None:
-        """Add what a window of steps contributes, in the shape of the value."""
-        if self.sum is None:
-            self.sum = gradient.clone()
-        else:
-            self.sum += gradient
+        """Add what a window of steps contributes, a tensor of its own in the shape of the value."""
+        self.sum = gradient if self.sum is None else self.sum.add_(gradient)
 
 
 def send_back(gathered: Sequence[Gathered], scale: float) -> None:

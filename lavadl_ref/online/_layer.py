@@ -237,15 +237,16 @@ class NeuronLayer(Layer):
 
     def sent(self, g: Stretch) -> Stretch | None:
         least, longest = self._delays()
-        if not longest:
-            return g
+        if self.delay is None:  # a shift alone
+            start = max(0, g.start - longest)
+            rest = Stretch(start, g.gradient[..., start - (g.start - longest) :])
+            return rest if rest.gradient.shape[-1] else None
         begin, start, stop = g.start - longest - 1, max(0, g.start - longest), g.stop - least
         if stop <= start:
             return None
         # the gradient to a delay looks at one step more than what leaves the block in these steps
         line = self.spikes.between(begin, g.stop).detach().requires_grad_()
-        trained = self.delay is not None and self.delay.delay.requires_grad
-        wanted = [line, self.delay.delay] if self.delay is not None and trained else [line]
+        wanted = [line, self.delay.delay] if self.delay.delay.requires_grad else [line]
         with torch.enable_grad():
             y = self._delayed(line)[..., longest + 1 :]
         found = torch.autograd.grad(y, wanted, g.gradient)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,26 +75,9 @@ def factor(part: int, value: Callable[[], Tensor]) -> Weighted:
 
 def input_gradient(synapse: Any, parts: list[Any], shape: torch.Size) -> Tensor:
     """The gradient (N, C, ..., T) to the input of a synapse from those to its sums, None for 0."""
-    with _frozen(synapse), torch.enable_grad():
-        # the map is linear: a silent input is the least work
-        x = torch.zeros([shape[-1], *shape[:-1]]).movedim(0, -1).requires_grad_()
-        z = synapse(x)
-    some = [pair for pair in zip(z if isinstance(z, tuple) else (z,), parts, strict=True) if pair[1] is not None]
-    (found,) = torch.autograd.grad([sums for sums, _ in some], x, [g for _, g in some])
-    return found
-
-
-@contextmanager
-def _frozen(synapse: torch.nn.Module) -> Iterator[None]:
-    """Record no gradients of the synapse's own, which would be computed though nobody asks for them."""
-    trained = [parameter for parameter in synapse.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
+    own: list[GenericLayer] = [synapse.real, synapse.imag] if synapse.complex else [synapse]
+    some = [one.input_gradient(g, shape) for one, g in zip(own, parts, strict=True) if g is not None]
+    return sum(some[1:], some[0])
 
 
 class Source:

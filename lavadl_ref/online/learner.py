@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lavadl_ref.online import _gathered
 from lavadl_ref.online._layer import Layer, Stretch, layer_of
+from lavadl_ref.slayer._bridge.autograd import time_first
 from lavadl_ref.slayer.utils import _validate
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -195,6 +196,7 @@ class Learner(torch.nn.Module):
         """
         _validate.tensor(input, "input of a learner", 3, "(N, C, ..., T)")
         targets = None if target is None else _over_time(target, input.shape[0], input.shape[-1])
+        input = time_first(input)  # once: pieces of it are then whole in memory
         outputs, left, t, steps = [], [], 0, input.shape[-1]
         while t < steps:
             n = min(steps - t, self.window - self._open)

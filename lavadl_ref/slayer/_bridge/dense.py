@@ -361,3 +361,10 @@ def weight_gradient(input: Tensor, grad: Tensor) -> Tensor:
         if gradient is not None:
             return torch.from_numpy(gradient)
     return torch.from_numpy(product(rows.t().contiguous().numpy(), entries.rows().numpy()))
+
+
+def input_gradient(grad: Tensor, weight: Tensor) -> Tensor:
+    """The gradient (N, I, T) to an input whose sums by `weight` (O, I) have the gradient `grad` (N, O, T)."""
+    _autograd.follow_torch()
+    found = product(_rows(grad).contiguous().numpy(), weight.detach().contiguous().numpy())
+    return Layout.channels_last((grad.shape[0], weight.shape[1], grad.shape[-1])).logical(found)

@@ -290,6 +290,24 @@ class GenericLayer(FullPrecision):
         """
         raise NotImplementedError
 
+    def input_gradient(self, grad: Tensor, shape: torch.Size) -> Tensor:
+        """The gradient to an input of the shape (N, C, ..., T) from that to its sums, `grad` (N, O, ..., T).
+
+        The weight counts as a constant.
+        """
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        try:
+            with torch.enable_grad():
+                # the map is linear: a silent input is the least work
+                x = torch.zeros([shape[-1], *shape[:-1]]).movedim(0, -1).requires_grad_()
+                z = self(x)
+        finally:
+            for parameter in trained:
+                parameter.requires_grad_(True)
+        return torch.autograd.grad(z, x, grad)[0]
+
     def _beyond(self) -> dict[str, Tensor]:
         """By name, where parameters are beyond what the quantiser gives."""
         return {"weight": clipped(self._pre_hook_fx, self._masked_weight())}
@@ -337,7 +355,9 @@ class GenericLayer(FullPrecision):
     @property
     def shape(self) -> torch.Size:
         """Shape of the weight."""
-        return self.weight.shape
+        # a weight that is split into length and direction would be made for it
+        direction = self._parameters.get("weight_v")
+        return self.weight.shape if direction is None else direction.shape
 
 
 class Dense(GenericLayer, torch.nn.Conv3d):
@@ -420,6 +440,13 @@ class Dense(GenericLayer, torch.nn.Conv3d):
         if self._slides(input):
             return of_frames(self, input, grad)
         return _dense.weight_gradient(input, grad.flatten(1, -2)).view(self.shape)
+
+    def input_gradient(self, grad: Tensor, shape: torch.Size) -> Tensor:
+        if grad.shape[2:-1].numel() != 1 or math.prod(shape[1:-1]) != math.prod(self.shape[1:]):
+            return super().input_gradient(grad, shape)
+        with torch.no_grad():
+            found = _dense.input_gradient(grad.flatten(1, -2), self.matrix())
+        return found.unflatten(1, shape[1:-1])
 
     def forward(self, input: Tensor) -> Tensor:
         """Weighted sums of `input` (N, I, T) or (N, C, H, W, T): (N, O, T) or (N, O, 1, 1, T).
