@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,26 @@ from validation.benchmarks.results import Column, Part, Row, Settings, ratio_row
 
 RULES = ("local", "spatial")  #: that are measured
 EVERY = 16  #: steps between two updates
-STEPS = 50  #: of the samples in which each step has an update
-LENGTHS = (1_000, 20_000)  #: of the recordings whose memory is compared
-LONG = 200_000  #: steps of the longest recording
-PIECE = 1_000  #: steps of a recording that are there at once
-QUICK = {"steps": 3, "lengths": (8, 32), "long": 64, "piece": 8}
+#: What is trained of the network, by whether it is the whole recipe.
+TRAINED = {False: "weights", True: "weights, decays and delays"}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of steps."""
+
+    each: int  #: of the samples in which each step has an update
+    lengths: tuple[int, int]  #: of the recordings whose memory is compared
+    long: int  #: of the longest recording
+    piece: int  #: of a recording that are there at once
+
+
+FULL, SMALL = Sizes(50, (1_000, 20_000), 200_000, 1_000), Sizes(3, (8, 32), 64, 8)
+
+
+def sizes(quick: bool) -> Sizes:
+    """The sizes of a measurement, or those that only show that it runs."""
+    return SMALL if quick else FULL
 
 
 def labels_of(samples: int) -> Tensor:
@@ -71,14 +87,13 @@ def per_step(job: Job, steps: int) -> Timed:
 
 def each_step(settings: Settings) -> Iterator[Row]:
     """An update at every step, next to the loop on lava-dl's blocks."""
-    steps = QUICK["steps"] if settings.quick else STEPS
-    assert isinstance(steps, int)
+    steps = sizes(settings.quick).each
     for rule in RULES:
         learner, loop, x = beside_lava_dl(settings.quick, rule, steps)
         labels = labels_of(x.shape[0])
-        whole = learner_of(workloads.nmnist(lavadl_ref.slayer, settings.quick), rule, 1)
+        all_of_it = learner_of(workloads.nmnist(lavadl_ref.slayer, settings.quick), rule, 1)
         theirs = per_step(partial(loop.learn, x, labels), steps)
-        for who, what in ((learner, "weights"), (whole, "weights, decays and delays")):
+        for who, what in zip((learner, all_of_it), TRAINED.values(), strict=True):
             name = f"{shapes(x)}, {rule}: update at every step, of {what}"
             ours = per_step(partial(who.learn, x, labels), steps)
             found = compare_timed(name, ours, theirs, settings.rounds)
@@ -92,12 +107,10 @@ def shapes(x: Tensor) -> str:
 
 def beside_offline(settings: Settings) -> Iterator[Row]:
     """A pass over samples, next to SLAYER's step of the same network and samples."""
-    for whole, what in ((False, "weights"), (True, "weights, decays and delays")):
+    for whole, what in TRAINED.items():
         for rule in RULES:
             for every in (None, EVERY):
-                online, offline = (
-                    workloads.nmnist(lavadl_ref.slayer, settings.quick, whole=whole) for _ in range(2)
-                )
+                online, offline = (workloads.nmnist(lavadl_ref.slayer, settings.quick, whole=whole) for _ in range(2))
                 learn = partial(learner_of(online, rule, every).learn, online.x, labels_of(online.x.shape[0]))
                 when = "at the end" if every is None else f"every {every} steps"
                 name = f"{shapes(online.x)}, {rule}: update {when}, of {what}"
@@ -118,9 +131,8 @@ def recording(steps: int, piece: int) -> Iterator[Tensor]:
 
 def passes(kind: str, rule: str, steps: int, quick: bool) -> tuple[Callable[[], object], Callable[[], object]]:
     """A small pass, after which all code is loaded, and the one over so many steps that is measured."""
-    piece = QUICK["piece"] if quick else PIECE
-    assert isinstance(piece, int)
-    net = workloads.nmnist_net(lavadl_ref.slayer, 16 if quick else 512)
+    piece = sizes(quick).piece
+    net = workloads.nmnist_net(lavadl_ref.slayer, quick)
     label = labels_of(1)
     first = next(recording(2 * EVERY, 2 * EVERY))
     with torch.no_grad():
@@ -166,17 +178,19 @@ def extra(kind: str, rule: str, steps: int, quick: bool) -> dict[str, float]:
 
 
 def apart(settings: Settings, kind: str, rule: str, steps: int) -> dict[str, float]:
-    """`extra` in a process of its own: the median of each figure."""
+    """`extra` in a process of its own: the median of each figure; at tiny sizes in this one, but for the longest."""
     options = (["quick"] if settings.quick else []) + [f"threads={settings.threads}"]
-    times = 1 if settings.quick or steps >= LONG else min(3, settings.rounds)
+    longest = steps == sizes(settings.quick).long
+    if settings.quick and not longest:
+        return extra(kind, rule, steps, True)
+    times = 1 if longest else min(3, settings.rounds)
     runs = [json.loads(child("online", kind, rule, str(steps), *options, timeout=7200)) for _ in range(times)]
     return {key: sorted(run[key] for run in runs)[times // 2] for key in ("mb", "seconds")}
 
 
 def memory(settings: Settings) -> Iterator[Row]:
     """The memory of a pass for two lengths, next to SLAYER's; memory and time of a long recording."""
-    lengths, long = (QUICK["lengths"], QUICK["long"]) if settings.quick else (LENGTHS, LONG)
-    assert isinstance(lengths, tuple) and isinstance(long, int)
+    lengths, long = sizes(settings.quick).lengths, sizes(settings.quick).long
     offline = [apart(settings, "slayer", "-", steps)["mb"] for steps in lengths]
     for rule in RULES:
         for kind, how in (("pieces", "in pieces"), ("whole", "as one tensor")):
@@ -195,7 +209,7 @@ def memory(settings: Settings) -> Iterator[Row]:
                     "pairs": [times, times],
                     "growth": [ours / max(first, 0.1), theirs / max(offline[0], 0.1)],
                 }
-    for rule in RULES:
+    for rule in RULES[-1:] if settings.quick else RULES:
         found = apart(settings, "pieces", rule, long)
         for what, key, unit in (("memory", "mb", "MB"), ("time", "seconds", "s")):
             name = f"N-MNIST-like, batch 1, T {long:,}, {rule}, input in pieces: {what}"
@@ -220,7 +234,7 @@ def rows(settings: Settings) -> Iterator[Row]:
 #: The columns of this part and of its relative with other libraries.
 COLUMNS = (
     Column("name", "workload", "{}"),
-    Column("beside", "next to", "{}", 24),
+    Column("beside", "next to", "{}", 23),
     Column("ours", "ours"),
     Column("theirs", "theirs"),
     Column("unit", "unit", "{}"),
@@ -237,11 +251,11 @@ PART = Part(
     "`spatial`). It calls the blocks for one step at a time, carries the traces in torch, and trains weights alone, "
     "without delays and dropout, which lava-dl cannot apply to single steps; where ours trains more, the loop does "
     "not. A pass with an update every 16 steps, or one at the end, is held against one step of SLAYER, forward, loss, "
-    "backward and Adam, of the same network and samples: \"cost\" is the time of the pass by that of the step. Memory "
+    'backward and Adam, of the same network and samples: "cost" is the time of the pass by that of the step. Memory '
     f"is that of one pass with an update every {EVERY} steps above that of the built network, each in a process of its "
     "own; what SLAYER, or ours where it takes all of it as one tensor, is given is there before and does not count. "
-    f"In pieces, {PIECE:,} steps of the recording are there at once. \"Growth\" is the memory, ours and SLAYER's, in "
-    f"terms of that for {LENGTHS[0]:,} steps.",
+    f'In pieces, {FULL.piece:,} steps of the recording are there at once. "Growth" is the memory, ours and SLAYER\'s, in '
+    f"terms of that for {FULL.lengths[0]:,} steps.",
     (*COLUMNS, Column("cost", "cost"), Column("growth", "growth", "{0[0]:.2f}, {0[1]:.1f}")),
     rows,
 )

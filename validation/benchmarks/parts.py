@@ -12,6 +12,7 @@ from validation.benchmarks import (
     networks,
     neurons,
     online,
+    ottt,
     peers,
     rates,
     slopes,
@@ -24,6 +25,6 @@ PARTS: dict[str, Part] = {
     part.name: part
     for part in (
         *(limits.PART, neurons.PART, networks.PART, rates.PART, online.PART, detection.PART, backends.PART),
-        *(peers.PART, memory.PART, threads.PART, slopes.PART, start.PART, deployed.PART, against.PART),
+        *(peers.PART, ottt.PART, memory.PART, threads.PART, slopes.PART, start.PART, deployed.PART, against.PART),
     )
 }
