@@ -151,8 +151,8 @@ def passes(kind: str, rule: str, steps: int, quick: bool) -> tuple[Callable[[], 
         return partial(job, first, idle), partial(job, x, optimizer)
 
     def made(by: torch.optim.Optimizer) -> Learner:
-        whole = workloads.Workload("", net, first, functional.cross_entropy, by)
-        return learner_of(whole, rule, EVERY)
+        net.train()
+        return Learner(net, functional.cross_entropy, by, rule, EVERY, classes=workloads.CLASSES)
 
     learner = made(optimizer)
     if kind == "whole":
@@ -254,8 +254,8 @@ PART = Part(
     'backward and Adam, of the same network and samples: "cost" is the time of the pass by that of the step. Memory '
     f"is that of one pass with an update every {EVERY} steps above that of the built network, each in a process of its "
     "own; what SLAYER, or ours where it takes all of it as one tensor, is given is there before and does not count. "
-    f'In pieces, {FULL.piece:,} steps of the recording are there at once. "Growth" is the memory, ours and SLAYER\'s, in '
-    f"terms of that for {FULL.lengths[0]:,} steps.",
+    f'In pieces, {FULL.piece:,} steps of the recording are there at once. "Growth" is the memory, ours and SLAYER\'s, '
+    f"in terms of that for {FULL.lengths[0]:,} steps.",
     (*COLUMNS, Column("cost", "cost"), Column("growth", "growth", "{0[0]:.2f}, {0[1]:.1f}")),
     rows,
 )

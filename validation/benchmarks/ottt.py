@@ -1,7 +1,7 @@
 """Online learning next to SpikingJelly: an update at every step of a network of the N-MNIST shapes.
 
-The other side is the library's own OTTT: its neurons, its sequence of layers and its training loop.  Its neurons are LIF
-with one float state; its first layer learns from the spikes of the step alone, without a trace of its input.
+The other side is the library's own OTTT: its neurons, its sequence of layers and its training loop.  Its neurons are
+LIF with one float state; its first layer learns from the spikes of the step alone, without a trace of its input.
 """
 
 from __future__ import annotations
