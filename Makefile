@@ -68,7 +68,8 @@ validate: $(WITH_UPSTREAM)
 # stays in .benchmarks; the page is written when all of it was measured in full.
 bench: $(WITH_UPSTREAM) $(if $(PEERS),$(WITH_PEERS))
 	@$(BIN)/python -m validation.benchmarks --json .benchmarks/results.json $(if $(BEFORE),--before $(BEFORE))
-	@$(if $(PEERS),$(PEERS_VENV)/bin/python -m validation.benchmarks --only peers --json .benchmarks/peers.json)
+	@$(if $(PEERS),$(PEERS_VENV)/bin/python -m validation.benchmarks --only peers --only online_peers \
+	    --json .benchmarks/peers.json)
 	@$(BIN)/python -m validation.benchmarks --out docs/benchmarks.md \
 	    .benchmarks/results.json $(if $(PEERS),.benchmarks/peers.json)
 

@@ -68,8 +68,10 @@ def draw(folder: Path, tables: dict[str, Table]) -> dict[str, list[str]]:
     for part, plot in {
         "neurons": _bars,
         "networks": _bars,
+        "online": _speeds,
         "detection": _bars,
         "peers": _bars,
+        "online_peers": _speeds,
         "against": _bars,
         "threads": _threads,
         "slopes": _slopes,
@@ -112,6 +114,11 @@ def _bars(rows: list[Row]) -> Any:
     axis.axvline(10, color=_ORANGE, linewidth=0.8, linestyle=":")
     axis.set_xlabel("times faster (bars: ratio of medians; lines: smallest and largest pair)")
     return figure
+
+
+def _speeds(rows: list[Row]) -> Any:
+    """As `_bars`, of times and not of memory."""
+    return _bars([{**row, "name": f"{row['name']}, next to {row['beside']}"} for row in rows if "ms" in row["unit"]])
 
 
 def _threads(rows: list[Row]) -> Any:

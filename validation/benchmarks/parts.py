@@ -11,6 +11,8 @@ from validation.benchmarks import (
     memory,
     networks,
     neurons,
+    online,
+    ottt,
     peers,
     rates,
     slopes,
@@ -22,7 +24,7 @@ from validation.benchmarks.results import Part
 PARTS: dict[str, Part] = {
     part.name: part
     for part in (
-        *(limits.PART, neurons.PART, networks.PART, rates.PART, detection.PART, backends.PART, peers.PART),
-        *(memory.PART, threads.PART, slopes.PART, start.PART, deployed.PART, against.PART),
+        *(limits.PART, neurons.PART, networks.PART, rates.PART, online.PART, detection.PART, backends.PART),
+        *(peers.PART, ottt.PART, memory.PART, threads.PART, slopes.PART, start.PART, deployed.PART, against.PART),
     )
 }

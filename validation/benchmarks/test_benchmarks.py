@@ -12,7 +12,7 @@ from validation.benchmarks.measure import Rounds
 from validation.benchmarks.parts import PARTS
 
 OWN = ["limits", "slopes", "backends"]  #: parts that need nothing but this package
-BESIDE = ["neurons", "networks", "detection", "threads"]  #: parts that need lava-dl
+BESIDE = ["neurons", "networks", "online", "detection", "threads"]  #: parts that need lava-dl
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def check(parts, folder):
         for row in table.rows:
             assert PARTS[name].cells(row)[0] in text
             assert row["name"] in shown
-        if name in ("neurons", "networks", "detection", "threads", "slopes"):
+        if name in ("neurons", "networks", "online", "detection", "threads", "slopes"):
             assert f"(page/{name}.svg)" in text
             assert (folder / "page" / f"{name}.svg").stat().st_size > 1000
 

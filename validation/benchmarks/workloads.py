@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 CLASSES = 10
+INPUTS = 34 * 34 * 2  #: of N-MNIST: two polarities of each pixel
 
 
 @dataclass
@@ -68,21 +69,34 @@ NMNIST: dict[str, Any] = {
 }
 
 
-def nmnist(slayer: ModuleType, quick: bool, density: float = 0.05) -> Workload:
-    """2312-512-512-10 with weight norm, delays and dropout, random input."""
-    batch, width, steps = (1, 16, 8) if quick else (32, 512, 300)
+def width(quick: bool) -> int:
+    """The width of the N-MNIST network."""
+    return 16 if quick else 512
+
+
+def nmnist_net(slayer: ModuleType, quick: bool, whole: bool = True) -> torch.nn.Sequential:
+    """2312-512-512-10 with weight norm; with delays, dropout and trained decays where it is the `whole` recipe."""
     torch.manual_seed(0)
-    params = {**NMNIST, "dropout": slayer.neuron.Dropout(p=0.05)}
-    dense = slayer.block.cuba.Dense
-    net = torch.nn.Sequential(
-        dense(params, 34 * 34 * 2, width, weight_norm=True, delay=True),
-        dense(params, width, width, weight_norm=True, delay=True),
-        dense(params, width, CLASSES, weight_norm=True),
+    params: dict[str, Any] = {**NMNIST, "requires_grad": whole}
+    options: dict[str, Any] = {"weight_norm": True, "delay_shift": whole}
+    if whole:
+        params["dropout"] = slayer.neuron.Dropout(p=0.05)
+    dense, hidden = slayer.block.cuba.Dense, width(quick)
+    return torch.nn.Sequential(
+        dense(params, INPUTS, hidden, delay=whole, **options),
+        dense(params, hidden, hidden, delay=whole, **options),
+        dense(params, hidden, CLASSES, **options),
     )
+
+
+def nmnist(slayer: ModuleType, quick: bool, density: float = 0.05, whole: bool = True) -> Workload:
+    """2312-512-512-10 with weight norm, random input; with what `nmnist_net` adds where it is the `whole` recipe."""
+    batch, steps = (1, 8) if quick else (32, 300)
+    net = nmnist_net(slayer, quick, whole)
     error = slayer.loss.SpikeRate(true_rate=0.2, false_rate=0.03, reduction="sum")
     labels = torch.arange(batch) % CLASSES
-    x = spikes((batch, 34 * 34 * 2, steps), density)
-    name = f"N-MNIST-like 2312-{width}-{width}-10, T {steps}, {density:.0%} input"
+    x = spikes((batch, INPUTS, steps), density)
+    name = f"N-MNIST-like 2312-{width(quick)}-{width(quick)}-10, T {steps}, {density:.0%} input"
     return made(name, net, x, lambda out: error(out, labels))
 
 
