@@ -14,7 +14,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from lavadl_ref import bootstrap, slayer
+from lavadl_ref import bootstrap, online, slayer
 from lavadl_ref.slayer._bridge import paths
 from lavadl_ref.slayer.block import describe
 from lavadl_ref.slayer.neuron import norm
@@ -54,7 +54,7 @@ def jobs() -> dict[str, Job]:
     for name in slayer.block.__all__:
         blocks = getattr(slayer.block, name)
         if hasattr(blocks, "family"):
-            for job in (_training, _per_channel, _feedback, _normed, _space, _deployed):
+            for job in (_training, _per_channel, _feedback, _normed, _space, _deployed, _online):
                 found[f"{name}: {str(job.__doc__).partition(':')[0]}"] = partial(job, blocks)
     found["synapses: delays and filters"] = _signals
     for name in get_args(paths.Backend):
@@ -148,6 +148,17 @@ def _deployed(blocks: Any) -> None:
     verify(network, steps=STEPS, lava=False)
     verify(network, steps=STEPS, lava=False, reset_interval=10)
     trained([blocks.Conv(neuron, 2, 4, 3).eval(), blocks.Pool(neuron, 2).eval()], _spikes(2, 6, 6))
+
+
+def _online(blocks: Any) -> None:
+    """learning step by step: at every step and window by window, decays trained and frozen."""
+    for trains in (True, False):
+        neuron = _neuron(blocks, requires_grad=trains)
+        for every in (1, None):
+            net = torch.nn.ModuleList([blocks.Dense(neuron, UNITS, UNITS, delay=True), blocks.Affine(neuron, UNITS, 5)])
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+            learner = online.Learner(net, torch.nn.functional.cross_entropy, optimizer, every=every)
+            learner.learn(_spikes(UNITS), torch.zeros(SAMPLES, dtype=torch.int64))
 
 
 def _signals() -> None:
