@@ -61,7 +61,8 @@ class PyLearningBlockModel(PyLoihiProcessModel):
         sent = self.learner.output[0, ..., 0]
         self.s_out.send(to_integers(sent, self.units[1], f"messages of a {type(self.block).__name__} block"))
         if self.held.size:
-            self.parameters = self.held = bits(self.block)
+            self.held = bits(self.block)
+            self.parameters = self.held.copy()  # Lava sets a Var in place
         if self.path is not None:
             self._record(sent, read[0, :, 0])
 
