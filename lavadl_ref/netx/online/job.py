@@ -23,6 +23,7 @@ from lavadl_ref.netx.online.process import LearningBlock
 from lavadl_ref.netx.run import inprocess, runtime
 from lavadl_ref.netx.run.job import Watch
 from lavadl_ref.online import Learner
+from lavadl_ref.slayer import axon
 from lavadl_ref.slayer.utils import _validate
 
 
@@ -82,7 +83,8 @@ class Job:
         self._labels()
         values.to_integers(x, self._unit(), "input")
         if not self.reset:
-            batches = {layer._in[0] for layer in self.learner._layers if getattr(layer, "_in", None)}
+            shapes = [getattr(layer, "_in", None) for layer in self.learner._layers]
+            batches = {shape[0] for shape in shapes if shape is not None}
             if batches - {1}:
                 raise ValueError(f"learner must be in the middle of one signal to go on with, got {batches.pop()}")
 
@@ -121,7 +123,7 @@ class Job:
         return whole.reshape(1, -1).numpy().astype(np.int32)
 
     def task(self) -> Task:
-        """The network taken apart, for whoever makes Lava's processes of it; draws matrices that are still missing."""
+        """The network taken apart, for whoever makes Lava's processes of it; draws what is still to be drawn."""
         self.check()
         learner, units = self.learner, [self._unit()]
         for layer in learner._layers:
@@ -129,9 +131,7 @@ class Job:
         probe = copy.deepcopy(learner)
         probe.reset()
         probe.stream(torch.zeros(1, *self.input.shape[1:-1], 1))
-        for key, matrix in probe.matrices.items():
-            if key not in learner.matrices:
-                learner.matrices[key] = matrix
+        _take_drawn(learner, probe)
         try:
             parts = [pickle.dumps(part) for part in _taken_apart(learner)]
         except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -265,7 +265,8 @@ def run(
     ValueError
         If its rule is not ``"local"``, it has dropout in training, or an argument is malformed.
     LavaUnavailable, LavaTimeout, LavaRunError
-        As of `lavadl_ref.netx.runtime.run`.  The learner is as it was before, missing matrices drawn.
+        As of `lavadl_ref.netx.runtime.run`.  The learner is as it was before, but for matrices and delays that were
+        still to be drawn.
 
     Examples
     --------
@@ -307,6 +308,16 @@ def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
 
 
 # -- a learner and its parts ----------------------------------------------------------------------
+
+
+def _take_drawn(learner: Learner, probe: Learner) -> None:
+    """Give a learner the matrices and delays that were drawn at the first input of its copy `probe`."""
+    for key, matrix in probe.matrices.items():
+        if key not in learner.matrices:
+            learner.matrices[key] = matrix
+    for one, drawn in zip(learner.net.modules(), probe.net.modules(), strict=True):
+        if isinstance(one, axon.Delay) and isinstance(drawn, axon.Delay) and one._undrawn("delay"):
+            one._fill("delay", drawn.delay.detach().clone())
 
 
 def _taken_apart(learner: Learner) -> list[Learner]:

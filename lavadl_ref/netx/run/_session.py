@@ -38,7 +38,7 @@ from lavadl_ref.netx.run._channels import (
     in_order,
     models_found_once,
 )
-from lavadl_ref.netx.run.job import LavaRunError, LavaTimeout
+from lavadl_ref.netx.run.errors import LavaRunError, LavaTimeout
 
 _Phase = LoihiPyRuntimeService.Phase
 _SPIKING, _HOST = int(_Phase.SPK[0]), int(_Phase.HOST[0])

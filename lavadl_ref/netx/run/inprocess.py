@@ -26,7 +26,8 @@ from lava.magma.core.process.process import ProcessServer  # noqa: E402
 from lava.magma.core.process.variable import VarServer  # noqa: E402
 
 from lavadl_ref.netx.run._session import Session, one_at_a_time, quiet  # noqa: E402
-from lavadl_ref.netx.run.job import RECORDS, Job, LavaRunError, Records, Task  # noqa: E402
+from lavadl_ref.netx.run.errors import LavaRunError  # noqa: E402
+from lavadl_ref.netx.run.job import RECORDS, Job, Records, Task  # noqa: E402
 
 __all__ = ["Session", "run"]
 

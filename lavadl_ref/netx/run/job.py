@@ -22,14 +22,6 @@ RECORDS = ("spikes", "states")
 States = dict[str, NDArray[np.int32]]  #: by name
 
 
-class LavaRunError(RuntimeError):
-    """A network failed on Lava."""
-
-
-class LavaTimeout(LavaRunError, TimeoutError):
-    """A network did not finish in the time it was given."""
-
-
 class Watch(Protocol):
     """The supervision of Lava's processes in the child that runs them."""
 

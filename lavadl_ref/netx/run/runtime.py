@@ -26,7 +26,8 @@ from lavadl_ref._arguments import positive
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run._worker import how_it_ended
-from lavadl_ref.netx.run.job import RECORDS, Job, LavaRunError, LavaTimeout, Records, Task
+from lavadl_ref.netx.run.errors import LavaRunError, LavaTimeout
+from lavadl_ref.netx.run.job import RECORDS, Job, Records, Task
 
 __all__ = ["RECORDS", "Job", "LavaRunError", "LavaTimeout", "Records", "run", "run_all"]
 
