@@ -94,6 +94,16 @@ LINES = {
         ),
         ("torch",),
     ),
+    "lavadl_ref.netx.online": (
+        (
+            "lavadl_ref.exchange",
+            "lavadl_ref.netx",
+            "lavadl_ref.online",
+            "lavadl_ref.slayer",
+            "lavadl_ref._ending",
+        ),
+        (),
+    ),
     "lavadl_ref.testing": (
         ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._arguments", "lavadl_ref._ending"),
         ("torch", "lava"),

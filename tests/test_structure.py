@@ -20,9 +20,9 @@ STOREYS = {
     "lavadl_ref.netx": (
         (
             *("lava_support", "plan", "processes", "blocks", "hdf5", "io", "run"),
-            *("runtime", "inprocess", "utils", "sequential_modules", "modules"),
+            *("runtime", "inprocess", "utils", "sequential_modules", "modules", "online"),
         ),
-        16,
+        18,
     ),
 }
 

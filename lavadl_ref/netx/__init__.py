@@ -17,7 +17,8 @@ if lava_support.available()[0]:
     lava_support.enable()
 
 _MODULES = (
-    "blocks", "hdf5", "inprocess", "io", "modules", "plan", "processes", "runtime", "sequential_modules", "utils"
+    "blocks", "hdf5", "inprocess", "io", "modules", "online", "plan", "processes", "runtime", "sequential_modules",
+    "utils",
 )  # fmt: skip
 
 

@@ -19,54 +19,17 @@ from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.plan.process_spec import UnsupportedLayer
 from lavadl_ref.netx.run import runtime
 from tests import PATIENCE
+from tests.support.lava_traces import assert_nothing_left, traces
 from tests.support.netx_cases import CASES
 from tests.support.oracle.netx import network
 from tests.support.waiting import until, wait_for_actors
+
+__all__ = ["traces"]
 
 pytestmark = pytest.mark.lava
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = CASES["dense"]
-
-
-@pytest.fixture
-def traces(monkeypatch):
-    """Process ids of sessions and names of segments that runs of this test made."""
-    children, segments = [], []
-    popen, remove = subprocess.Popen, _ending._remove_folder
-
-    def noting_popen(*args, **options):
-        child = popen(*args, **options)
-        children.append(child.pid)
-        return child
-
-    def noting_remove(place):
-        noted = place / _ending.SEGMENTS
-        segments.extend(noted.read_text().split() if noted.exists() else [])
-        remove(place)
-
-    monkeypatch.setattr(_ending.subprocess, "Popen", noting_popen)
-    monkeypatch.setattr(_ending, "_remove_folder", noting_remove)
-    return children, segments
-
-
-def alive(session):
-    """Living processes of one process session."""
-    found = []
-    for process in psutil.process_iter(["status"]):
-        try:
-            if os.getsid(process.pid) == session and process.info["status"] != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except ProcessLookupError:
-            continue
-    return found
-
-
-def assert_nothing_left(children, segments):
-    assert children
-    assert segments
-    assert [pid for child in children for pid in alive(child)] == []
-    assert [name for name in segments if (_ending.SHARED_MEMORY / name).exists()] == []
 
 
 def test_a_run_leaves_nothing_after_success(traces):

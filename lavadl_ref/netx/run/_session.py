@@ -38,7 +38,7 @@ from lavadl_ref.netx.run._channels import (
     in_order,
     models_found_once,
 )
-from lavadl_ref.netx.run.job import LavaRunError, LavaTimeout
+from lavadl_ref.netx.run.errors import LavaRunError, LavaTimeout
 
 _Phase = LoihiPyRuntimeService.Phase
 _SPIKING, _HOST = int(_Phase.SPK[0]), int(_Phase.HOST[0])
@@ -49,7 +49,7 @@ one_at_a_time = threading.RLock()
 class Session:
     """A network of Lava processes, compiled and built by Lava, whose steps are taken in this process.
 
-    Meanwhile it is the processes' runtime: ``Var.get`` works, and so does ``process.run``.
+    Meanwhile it is the processes' runtime: ``Var.get`` works, and so do ``Var.set`` of arrays and ``process.run``.
 
     Parameters
     ----------
@@ -158,10 +158,29 @@ class Session:
         array = np.array(value)
         return array[idx] if idx else array
 
+    def set_var(self, var_id: int, value: NDArray[Any], idx: Any = None) -> None:
+        """Set a variable that is an array, as Lava's ``Var.set`` expects it: (\\*shape) of the variable.
+
+        Raises
+        ------
+        TypeError
+            If the variable is no array.
+        """
+        model, name = self._place(var_id)
+        held = getattr(model, name)
+        if not isinstance(held, np.ndarray) or idx:
+            raise TypeError(f"variable {name} must be an array, set as a whole, got {type(held).__name__}")
+        held[...] = value
+        model.on_var_update()
+
     def _value(self, var_id: int) -> Any:
+        return getattr(*self._place(var_id))
+
+    def _place(self, var_id: int) -> tuple[Any, str]:
+        """The model that has a variable, and its name there."""
         for model in self._models.values():
             if var_id in model.var_id_to_var_map:
-                return getattr(model, model.var_id_to_var_map[var_id])
+                return model, model.var_id_to_var_map[var_id]
         raise ValueError(f"variable {var_id} is not of {self.name}")
 
     def _build(self, executable: Any) -> None:

@@ -13,6 +13,8 @@ import threading
 import time
 import traceback
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import shared_memory
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ def main(place: Path, parent: int) -> int:
         records = []
         for index, job in enumerate(pickle.loads((place / "jobs.pkl").read_bytes())):
             (place / "progress").write_text(str(index))
-            records.append(_run(job, place / f"{index}", watch))
+            records.append(job.on_runtime(place / f"{index}", watch))
         partial = place / "records.partial"
         partial.write_bytes(pickle.dumps(records))
         partial.rename(place / "records.pkl")
@@ -67,14 +69,29 @@ class _Watch:
         multiprocessing.process.BaseProcess.start = start  # type: ignore[method-assign, assignment]
         threading.Thread(target=self._look_often, daemon=True).start()
 
-    def starts(self, names: dict[int, str]) -> None:
-        """Watch the processes of a network, called by their ids in Lava."""
-        self._children.clear()
-        self._names, self._ending = names, False
+    @contextmanager
+    def running(self, process: Any, layers: Sequence[Any]) -> Iterator[Callable[[int], None]]:
+        """Give a function that runs a network for so many steps on Lava's runtime, and watch its processes.
 
-    def ends(self) -> None:
-        """Expect the process that holds Lava's shared memory to end: the network has run."""
-        self._ending = True
+        Parameters
+        ----------
+        process : AbstractProcess
+            Any process of the network.
+        layers : sequence of AbstractProcess
+            The processes that are called by their numbers in messages.
+        """
+        from lava.magma.core.run_conditions import RunSteps
+        from lava.magma.core.run_configs import Loihi2SimCfg
+
+        config = Loihi2SimCfg(select_tag="fixed_pt")
+        self._children.clear()
+        self._names, self._ending = _names(layers), False
+        process.create_runtime(run_cfg=config)
+        try:
+            yield lambda steps: process.run(condition=RunSteps(num_steps=steps), run_cfg=config)
+        finally:
+            self._ending = True  # the process that holds Lava's shared memory may end now
+            process.stop()
 
     def look(self) -> None:
         """Write down the process that was killed."""
@@ -175,60 +192,12 @@ def _note_failures(path: Path) -> None:
     multiprocessing.process.BaseProcess.run = run  # type: ignore[method-assign]
 
 
-def _run(job: Any, prefix: Path, watch: _Watch) -> Any:
-    from lavadl_ref.netx.hdf5 import Network  # isort: skip - makes Lava importable
-    from lava.magma.core.run_conditions import RunSteps
-    from lava.magma.core.run_configs import Loihi2SimCfg
-    from lava.proc.io.source import RingBuffer
-
-    from lavadl_ref.netx.hdf5.layers import states_now
-    from lavadl_ref.netx.processes import Recorder
-    from lavadl_ref.netx.run.job import Records, time_last
-
-    net = Network(job.net_config, **job.arguments)
-    source = RingBuffer(data=job.frames(net.inp.shape))
-    source.s_out.connect(net.inp)
-
-    def record(port: Any, name: str) -> Recorder:
-        recorder = Recorder(shape=port.shape, path=prefix.with_suffix("." + name), steps=job.steps)
-        port.connect(recorder.s_in)
-        return recorder
-
-    output = record(net.out, "output")
-    spikes: list[Recorder | None] = [
-        record(layer.neuron.s_out, f"spikes{i}") if layer.neuron is not None and "spikes" in job.record else None
-        for i, layer in enumerate(net.layers)
-    ]
-    config = Loihi2SimCfg(select_tag="fixed_pt")
-    watch.starts(_names(net))
-    net.create_runtime(run_cfg=config)
-    began = time.perf_counter()
-    try:
-        between = job.run_in_parts(
-            lambda steps: net.run(condition=RunSteps(num_steps=steps), run_cfg=config),
-            lambda index: dict(states_now(net.layers[index])),
-        )
-        seconds = time.perf_counter() - began
-        final = [dict(states_now(layer)) if "states" in job.record else {} for layer in net.layers]
-    finally:
-        watch.ends()
-        net.stop()
-    return Records(
-        output=time_last(output.read()),
-        spikes=[None if recorder is None else time_last(recorder.read()) for recorder in spikes],
-        states=final,
-        states_at=between,
-        table=str(net),
-        seconds=seconds,
-    )
-
-
-def _names(net: Any) -> dict[int, str]:
+def _names(layers: Sequence[Any]) -> dict[int, str]:
     """Names of a network's processes in messages, by their ids in Lava."""
     from lava.magma.core.process.process import ProcessServer
 
     names = {process.id: type(process).__name__ for process in ProcessServer().processes}
-    for index, layer in enumerate(net.layers):
+    for index, layer in enumerate(layers):
         inside = [layer]
         while inside:
             process = inside.pop()

@@ -8,14 +8,12 @@ computes after the other, each as soon as its messages are there.
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lavadl_ref._arguments import integers, positive
@@ -26,11 +24,10 @@ lava_support.enable()  # raises an error with the command to type where Lava is 
 
 from lava.magma.core.process.process import ProcessServer  # noqa: E402
 from lava.magma.core.process.variable import VarServer  # noqa: E402
-from lava.proc.io.sink import RingBuffer as Sink  # noqa: E402
-from lava.proc.io.source import RingBuffer as Source  # noqa: E402
 
 from lavadl_ref.netx.run._session import Session, one_at_a_time, quiet  # noqa: E402
-from lavadl_ref.netx.run.job import RECORDS, Job, LavaRunError, Records, time_last  # noqa: E402
+from lavadl_ref.netx.run.errors import LavaRunError  # noqa: E402
+from lavadl_ref.netx.run.job import RECORDS, Job, Records, Task  # noqa: E402
 
 __all__ = ["Session", "run"]
 
@@ -63,6 +60,7 @@ def run(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from lavadl_ref.exchange import Dense, Network, Neuron
     >>> neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 10})
     >>> network = Network((Dense(shape=(2,), weight=np.array([[8, 4], [-8, 6]]), neuron=neuron),))
@@ -73,41 +71,34 @@ def run(
     [630, -915]
     """
     job = Job(net_config, integers("inputs", inputs), steps, record, states_at, network_arguments)
-    job.check()
+    records: Records = supervised(job, timeout)
+    return records
+
+
+def supervised(task: Task, timeout: float) -> Any:
+    """The result of a task that runs in this process.
+
+    Parameters
+    ----------
+    task : Task
+        The network.
+    timeout : float
+        Seconds.
+
+    Raises
+    ------
+    LavaTimeout, LavaRunError, ValueError
+        As `run`.
+    """
+    task.check()
     positive("timeout", timeout)
     with one_at_a_time, quiet(), _registers_kept():
         try:
-            return _run(job, timeout)
+            return task.in_process(timeout)
         except LavaRunError:
             raise
         except Exception as error:
-            raise LavaRunError(f"{job.name} failed on Lava\n{traceback.format_exc()}") from error
-
-
-def _run(job: Job, timeout: float) -> Records:
-    from lavadl_ref.netx.hdf5 import Network
-    from lavadl_ref.netx.hdf5.layers import states_now
-
-    net = Network(job.net_config, **job.arguments)
-    source = Source(data=job.frames(net.inp.shape))
-    source.s_out.connect(net.inp)
-    sink = Sink(shape=net.out.shape, buffer=job.steps)
-    net.out.connect(sink.a_in)
-    session = Session(net, name=job.name, timeout=timeout)
-    neurons = [layer.neuron for layer in net.layers]
-    spikes = [session.record(x.s_out) if x is not None and "spikes" in job.record else None for x in neurons]
-    began = time.perf_counter()
-    between = job.run_in_parts(session.run, lambda index: dict(states_now(net.layers[index])))
-    seconds = time.perf_counter() - began
-    final = [dict(states_now(layer)) if "states" in job.record else {} for layer in net.layers]
-    return Records(
-        output=time_last(np.moveaxis(session.var(sink.data), -1, 0)),
-        spikes=[None if messages is None else time_last(np.stack(messages)) for messages in spikes],
-        states=final,
-        states_at=between,
-        table=str(net),
-        seconds=seconds,
-    )
+            raise LavaRunError(f"{task.name} failed on Lava\n{traceback.format_exc()}") from error
 
 
 @contextmanager

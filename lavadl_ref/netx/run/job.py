@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +22,31 @@ RECORDS = ("spikes", "states")
 States = dict[str, NDArray[np.int32]]  #: by name
 
 
-class LavaRunError(RuntimeError):
-    """A network failed on Lava."""
+class Watch(Protocol):
+    """The supervision of Lava's processes in the child that runs them."""
+
+    def running(self, process: Any, layers: Sequence[Any]) -> AbstractContextManager[Callable[[int], None]]:
+        """Give a function that runs the network of `process` for so many steps; `layers` are called by number."""
 
 
-class LavaTimeout(LavaRunError, TimeoutError):
-    """A network did not finish in the time it was given."""
+class Task(Protocol):
+    """A network to run once, on Lava's runtime or in this process."""
+
+    @property
+    def name(self) -> str:
+        """The name of the network in messages."""
+
+    def check(self) -> None:
+        """Raise unless it is well-formed."""
+
+    def portable(self) -> Task:
+        """The task as the child can unpickle it from its own folder."""
+
+    def on_runtime(self, prefix: Path, watch: Watch) -> Any:
+        """Run it in the child; names of files that it makes begin with `prefix`."""
+
+    def in_process(self, timeout: float) -> Any:
+        """Run it in this process within `timeout` seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +115,86 @@ class Job:
                 raise ValueError(f"states_at must name one of {len(plans)} layers, with neurons, got layer {layer}")
             if step >= self.steps:
                 raise ValueError(f"states_at must name a step of a run of {self.steps} steps, got step {step}")
+
+    def portable(self) -> Job:
+        """The job as the child can unpickle it from its own folder."""
+        config = self.net_config
+        if isinstance(config, describe.Network):
+            # Read-only mappings do not pickle.
+            layers = tuple(
+                replace(x, neuron=x.neuron and describe.Neuron(x.neuron.type, dict(x.neuron.parameters)))
+                for x in config.layers
+            )
+            config = describe.Network(layers, dict(config.simulation))
+        else:
+            config = str(Path(config).absolute())
+        return replace(self, net_config=config, inputs=np.asarray(self.inputs), arguments=dict(self.arguments))
+
+    def on_runtime(self, prefix: Path, watch: Watch) -> Records:
+        """Run the network on Lava's runtime, in the child; names of files that it makes begin with `prefix`."""
+        net, states_now = self._network()
+        from lavadl_ref.netx.processes import Recorder
+
+        def record(port: Any, name: str) -> Recorder:
+            recorder = Recorder(shape=port.shape, path=prefix.with_suffix("." + name), steps=self.steps)
+            port.connect(recorder.s_in)
+            return recorder
+
+        output = record(net.out, "output")
+        spikes: list[Recorder | None] = [
+            record(layer.neuron.s_out, f"spikes{i}") if layer.neuron is not None and "spikes" in self.record else None
+            for i, layer in enumerate(net.layers)
+        ]
+        with watch.running(net, net.layers) as run:
+            began = time.perf_counter()
+            between = self.run_in_parts(run, lambda index: dict(states_now(net.layers[index])))
+            seconds = time.perf_counter() - began
+            final = [dict(states_now(layer)) if "states" in self.record else {} for layer in net.layers]
+        return Records(
+            output=time_last(output.read()),
+            spikes=[None if recorder is None else time_last(recorder.read()) for recorder in spikes],
+            states=final,
+            states_at=between,
+            table=str(net),
+            seconds=seconds,
+        )
+
+    def in_process(self, timeout: float) -> Records:
+        """Run the network in this process within `timeout` seconds."""
+        net, states_now = self._network()
+        from lava.proc.io.sink import RingBuffer as Sink
+
+        from lavadl_ref.netx.run._session import Session
+
+        sink = Sink(shape=net.out.shape, buffer=self.steps)
+        net.out.connect(sink.a_in)
+        session = Session(net, name=self.name, timeout=timeout)
+        neurons = [layer.neuron for layer in net.layers]
+        spikes = [session.record(x.s_out) if x is not None and "spikes" in self.record else None for x in neurons]
+        began = time.perf_counter()
+        between = self.run_in_parts(session.run, lambda index: dict(states_now(net.layers[index])))
+        seconds = time.perf_counter() - began
+        final = [dict(states_now(layer)) if "states" in self.record else {} for layer in net.layers]
+        return Records(
+            output=time_last(np.moveaxis(session.var(sink.data), -1, 0)),
+            spikes=[None if messages is None else time_last(np.stack(messages)) for messages in spikes],
+            states=final,
+            states_at=between,
+            table=str(net),
+            seconds=seconds,
+        )
+
+    def _network(self) -> tuple[Any, Callable[[Any], Any]]:
+        """The network, fed with the input, and the function that reads the states of a layer."""
+        from lavadl_ref.netx.hdf5 import Network  # isort: skip - makes Lava importable
+        from lava.proc.io.source import RingBuffer
+
+        from lavadl_ref.netx.hdf5.layers import states_now
+
+        net = Network(self.net_config, **self.arguments)
+        source = RingBuffer(data=self.frames(net.inp.shape))
+        source.s_out.connect(net.inp)
+        return net, states_now
 
     def frames(self, shape: tuple[int, ...]) -> NDArray[np.int32]:
         """The input as Lava's source takes it: (W, H, C, T) or (N, T) of this shape, exactly `steps` long."""

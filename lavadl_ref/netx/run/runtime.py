@@ -15,12 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from lavadl_ref import _ending
@@ -28,7 +26,8 @@ from lavadl_ref._arguments import positive
 from lavadl_ref.exchange import describe
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.run._worker import how_it_ended
-from lavadl_ref.netx.run.job import RECORDS, Job, LavaRunError, LavaTimeout, Records
+from lavadl_ref.netx.run.errors import LavaRunError, LavaTimeout
+from lavadl_ref.netx.run.job import RECORDS, Job, Records, Task
 
 __all__ = ["RECORDS", "Job", "LavaRunError", "LavaTimeout", "Records", "run", "run_all"]
 
@@ -69,6 +68,7 @@ def run(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from lavadl_ref.exchange import Dense, Network, Neuron
     >>> neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 10})
     >>> network = Network((Dense(shape=(2,), weight=np.array([[8, 4], [-8, 6]]), neuron=neuron),))
@@ -103,19 +103,38 @@ def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
     ValueError
         If a job is malformed or an argument does not fit its network.
     """
+    records: list[Records] = supervised(jobs, timeout)
+    return records
+
+
+def supervised(tasks: Sequence[Task], timeout: float) -> list[Any]:
+    """The results of tasks that run one after the other in one child process.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        The networks.
+    timeout : float
+        Seconds for all of them, start-up included.
+
+    Raises
+    ------
+    LavaUnavailable, LavaTimeout, LavaRunError, ValueError
+        As `run_all`.
+    """
     usable, reason = lava_support.available()
     if not usable:
         raise lava_support.LavaUnavailable(reason)
-    if not jobs:
+    if not tasks:
         return []
-    for job in jobs:
-        job.check()
+    for task in tasks:
+        task.check()
     positive("timeout", timeout)
     with _ending.unwound_by_signals(), _ending.temporary_folder(_short()) as folder:
         place = folder.path
-        (place / "jobs.pkl").write_bytes(pickle.dumps([_portable(job) for job in jobs]))
-        _supervise(folder, jobs, timeout)
-        records: list[Records] = pickle.loads((place / "records.pkl").read_bytes())
+        (place / "jobs.pkl").write_bytes(pickle.dumps([task.portable() for task in tasks]))
+        _supervise(folder, tasks, timeout)
+        records: list[Any] = pickle.loads((place / "records.pkl").read_bytes())
         return records
 
 
@@ -124,22 +143,7 @@ def _short() -> str | None:
     return None if len(tempfile.gettempdir()) <= NAME_LIMIT else "/tmp"
 
 
-def _portable(job: Job) -> Job:
-    """The job as the child can unpickle it from its own folder."""
-    config = job.net_config
-    if isinstance(config, describe.Network):
-        # Read-only mappings do not pickle.
-        layers = tuple(
-            replace(x, neuron=x.neuron and describe.Neuron(x.neuron.type, dict(x.neuron.parameters)))
-            for x in config.layers
-        )
-        config = describe.Network(layers, dict(config.simulation))
-    else:
-        config = str(Path(config).absolute())
-    return replace(job, net_config=config, inputs=np.asarray(job.inputs), arguments=dict(job.arguments))
-
-
-def _supervise(folder: _ending.Folder, jobs: Sequence[Job], timeout: float) -> None:
+def _supervise(folder: _ending.Folder, jobs: Sequence[Task], timeout: float) -> None:
     """Start the child and wait for it; no trace of it is left."""
     place = folder.path
     environment = {**os.environ, "TMPDIR": str(place)}
@@ -163,7 +167,7 @@ def _supervise(folder: _ending.Folder, jobs: Sequence[Job], timeout: float) -> N
             raise LavaRunError(_message(place, jobs, f"failed on Lava: the process that runs it {ended}"))
 
 
-def _message(place: Path, jobs: Sequence[Job], what: str, details: str = "log") -> str:
+def _message(place: Path, jobs: Sequence[Task], what: str, details: str = "log") -> str:
     progress = place / "progress"
     index = int(progress.read_text() or 0) if progress.exists() else 0
     name = jobs[index].name if len(jobs) == 1 else f"job {index}, {jobs[index].name},"
