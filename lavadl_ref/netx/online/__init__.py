@@ -21,27 +21,7 @@ compute with.  The Var ``parameters`` of a process does the same within a run, f
 put together by hand.  After an error, a timeout or a signal the learner is as it was before, and no process, file or
 shared memory is left, as for `lavadl_ref.netx.runtime`.
 
-**On a Loihi 2.**  These processes run on the CPU.  Of what they hold, public documents place the following on a chip:
-
-- *Integer weights, neurons, spikes*: on the neuro cores, as for any exported network.  Neurons are microcode, and
-  spikes carry integers [1]_; so a neuron could also compute its surrogate slope, as a few comparisons or a table.
-- *Traces and a third factor*: the learning engine updates weights by sums of products of traces, at the end of an
-  epoch of several steps [2]_; Loihi 2 adds a third factor that is graded and addressed to single synapses, and traces
-  of the postsynaptic neuron that its microcode computes [3]_.  The error that a layer's matrix sends back to a neuron,
-  times its slope, could be such a factor.  Lava's fixed-point model of this engine holds weights and two tags of a
-  synapse in 8 bits and a sign and traces in 7 bits (``lava.magma.core.learning.constants``).
-- *Random matrices*: fixed integer weights of a second set of synapses, quantised.
-- *float32 weights and the state of Adam*: not on the neuro cores.  They could stay with the embedded processors, which
-  run C code for management and input and output [1]_, or with the host, who writes the integer weights after an update.
-- *A gradient of each synapse, summed in full precision over the steps between updates*: no such memory is documented.
-  A tag of 8 bits is the nearest thing; rules that need no more learn on the chip [4]_.
-
-So on a chip this is a rule with coarser numbers, and none of the results here say how well that one learns.
-
-.. [1] https://open-neuromorphic.org/neuromorphic-computing/hardware/loihi-2-intel/
-.. [2] https://lava-nc.org/lava/notebooks/in_depth/tutorial09_custom_learning_rules.html
-.. [3] https://lava-nc.org/lava/notebooks/in_depth/three_factor_learning/tutorial01_Reward_Modulated_STDP.html
-.. [4] https://arxiv.org/abs/2511.01553
+What of it a Loihi 2 could hold is in ``docs/online.md``.
 """
 
 from lavadl_ref.netx import lava_support

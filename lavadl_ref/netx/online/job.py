@@ -333,6 +333,7 @@ def _taken_apart(learner: Learner) -> list[Learner]:
             "local",
             learner.every,
             learner.classes,
+            learner.window,
         )
         if str(number) in learner.matrices:
             part.matrices["0"] = learner.matrices[str(number)]
