@@ -59,7 +59,7 @@ class Cell:
         return ()
 
     def run(self, z: Signal, feedback: Any, last: Tensor | None) -> Tensor:
-        """What leaves the neurons, (N, C, ..., T), for the weighted input of the steps that follow."""
+        """The output of the neurons, (N, C, ..., T), for the weighted input of the steps that follow."""
         return parts_of(z)[self.part]
 
     def factor(self, part: int) -> float:
@@ -88,7 +88,7 @@ class Cell:
         """Forget all that a sample leaves behind."""
 
     def state(self) -> dict[str, Any]:
-        """What `restore` takes."""
+        """All that `restore` takes."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -356,7 +356,7 @@ class Decays:
                 line.forget(start)
 
     def state(self) -> dict[str, Any]:
-        """What `restore` takes."""
+        """All that `restore` takes."""
         arrays = [None if part is None else torch.from_numpy(part.copy()) for part in (self.states, self.trace)]
         return {"lines": [line.state() for line in self.lines], "arrays": arrays}
 
@@ -404,7 +404,7 @@ class Thresholds:
             self.line.forget(start)
 
     def state(self) -> dict[str, Any]:
-        """What `restore` takes."""
+        """All that `restore` takes."""
         return {"line": self.line.state(), "states": list(self.states)}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ class Layer:
         return []
 
     def forward(self, x: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-        """What leaves its neurons, and what leaves the block: (N, C, ..., T) for the steps `x` that follow."""
+        """The outputs of its neurons and of the block, (N, C, ..., T), for the steps `x` that follow."""
         with torch.no_grad():
             y = self.block(x)
         y = y[0] if isinstance(y, tuple) else y
@@ -92,7 +92,7 @@ class Layer:
         """Forget all that a sample leaves behind."""
 
     def state(self) -> dict[str, Any]:
-        """What `restore` takes."""
+        """All that `restore` takes."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -210,7 +210,7 @@ class NeuronLayer(Layer):
         return shift + int(steps.min()), shift + int(steps.max())
 
     def _later(self, sent: Tensor) -> Tensor:
-        """What leaves the block: shifted and delayed."""
+        """The output of the block: that of its neurons, shifted and delayed."""
         self.spikes.append(sent)
         before, self.steps = self.steps, self.steps + sent.shape[-1]
         _, longest = self._delays()

@@ -52,7 +52,7 @@ class Line:
             self.begin = before
 
     def state(self) -> tuple[int, Tensor | None]:
-        """What `restore` takes."""
+        """All that `restore` takes."""
         return self.begin, self.values
 
     def restore(self, state: tuple[int, Tensor | None]) -> None:

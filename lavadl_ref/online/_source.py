@@ -21,7 +21,7 @@ MOST_BYTES = 1 << 30
 
 
 class Weighted:
-    """What an input is multiplied by: a parameter, or what is made of some.
+    """A factor of an input: a parameter, or a value that is made of some.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def biases_of(synapse: Any) -> list[Weighted]:
 
 
 def constant(part: int, value: Callable[[], Tensor]) -> Weighted:
-    """What is added at each step, one number or one for each channel: the weight of an input that is always 1."""
+    """A summand of each step, one number or one for each channel: the weight of an input that is always 1."""
 
     def gradient(ones: Tensor, g: Tensor) -> Tensor:
         # in double: sums of float32 would depend on the number of threads
@@ -186,7 +186,7 @@ class Source:
         self.line.forget(start)
 
     def state(self) -> dict[str, Any]:
-        """What `restore` takes."""
+        """All that `restore` takes."""
         traces = None if self.traces is None else [torch.from_numpy(trace.copy()) for trace in self.traces]
         return {"line": self.line.state(), "traces": traces}
 

@@ -173,6 +173,11 @@ class Learner(torch.nn.Module):
         Tensor
             (N, C, ..., T), what the loss compared with the target: the output of the network, of the rule ``"local"``
             the last layer's readout.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `stream`.
         """
         self.reset()
         output = self.stream(input, target)
@@ -186,13 +191,22 @@ class Learner(torch.nn.Module):
 
         Parameters
         ----------
-        input, target
-            As `learn` takes them.
+        input : Tensor
+            (N, C, ..., T) float32, spikes, messages or values, as the first block takes them.
+        target : Tensor, optional
+            Labels, (N,) or (N, T), or values, (N, C, ...) or (N, C, ..., T), as `learn` takes them.
 
         Returns
         -------
         Tensor
-            As of `learn`.
+            (N, C, ..., T), as of `learn`.
+
+        Raises
+        ------
+        TypeError
+            If the input is not a tensor as the first block takes it, or the loss returns no number.
+        ValueError
+            If the target has another form, or traces would take too much memory.
         """
         _validate.tensor(input, "input of a learner", 3, "(N, C, ..., T)")
         targets = None if target is None else _over_time(target, input.shape[0], input.shape[-1])
@@ -245,7 +259,7 @@ class Learner(torch.nn.Module):
     # -- inside -------------------------------------------------------------------------------
 
     def _forward(self, x: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What is compared with the target, and what leaves the last block, at the next steps, within one window."""
+        """The values that the loss sees, and the output of the last block, at the next steps, within one window."""
         n, compared = x.shape[-1], []
         for number, layer in enumerate(self._layers):
             sent, x = layer.forward(x, self.training)
@@ -263,7 +277,7 @@ class Learner(torch.nn.Module):
         return layer.learns or number == len(self._layers) - 1
 
     def _read(self, number: int, layer: Layer, sent: Tensor) -> Tensor:
-        """What is compared with the target of a layer that learns locally, (N, classes, T)."""
+        """The values that the loss of a layer that learns locally sees, (N, classes, T)."""
         if layer.reads_out:
             return sent
         matrix = self._matrix(number, (self.classes or 1, sent.shape[1:-1].numel()), sent.shape[1:-1].numel())

@@ -426,7 +426,7 @@ for name in sys.argv[1:]:
 """
 
 
-def test_code_that_two_processes_compiled_is_not_mixed_up_by_a_third(tmp_path):
+def test_a_third_process_keeps_apart_what_two_have_compiled(tmp_path):
     """Two families have helpers of one name, one count and one type in processes that do the same up to them."""
 
     def spikes(*names):

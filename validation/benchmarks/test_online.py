@@ -9,7 +9,7 @@ from lavadl_ref import slayer
 from tests.support import upstream
 from validation.benchmarks import online, ottt, workloads
 from validation.benchmarks.results import Settings
-from validation.benchmarks.test_workloads import check
+from validation.benchmarks.silence import check
 
 STEPS = 30
 

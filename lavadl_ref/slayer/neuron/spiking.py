@@ -580,9 +580,23 @@ class Neuron(base.Neuron):
         feedback: _feedback.Weight | tuple[_feedback.Weight, _feedback.Weight] | None = None,
         last: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Spikes of `input` as `forward` gives them, without dropout, and the values of the states as `dynamics` does.
+        """Spikes as `forward` gives them, without dropout, and the values of the states as `dynamics` does.
 
         Norms subtract what they subtract in evaluation, and gather nothing; gradients are not recorded.
+
+        Parameters
+        ----------
+        input : Tensor or (Tensor, Tensor)
+            float32 (N, C, T) or (N, C, H, W, T), as `dynamics` takes it.
+        feedback, last : optional
+            As `weight` (O, O) and `last` (N, O, ...) of `recurrent`.
+
+        Returns
+        -------
+        spikes : Tensor
+            Shape of `input`.
+        states : tuple of Tensor
+            Shape of `input`, one for each state of the family.
         """
         with torch.no_grad(), _evaluating(self._norms()):
             if feedback is None:

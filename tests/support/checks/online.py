@@ -38,7 +38,7 @@ def bare(block):
 
 
 def fired(block, x):
-    """What leaves the neurons, (N, ..., T), with a graph to the block's parameters; feedback counts as data."""
+    """The output of the neurons, (N, ..., T), with a graph to the block's parameters; feedback counts as data."""
     if not isinstance(block, recurrent.FeedbackBlock):
         return bare(block)(x)
     neuron, z, weight = block.neuron, block.sums(x), block.fed_back
@@ -53,7 +53,7 @@ def fired(block, x):
 
 
 def left(block, spikes):
-    """What leaves the block for what leaves its neurons, with a graph to both and to delays."""
+    """The output of the block for that of its neurons, with a graph to both and to delays."""
     if getattr(block, "neuron", None) is None or not hasattr(block, "sent"):
         return spikes
     return block.sent(spikes)
