@@ -239,7 +239,10 @@ class Learner(torch.nn.Module):
             x, found = input, None
             for number, layer in enumerate(self._layers):
                 sent, x = layer.forward(x, False)
-                found = self._read(number, layer, sent) if self.rule == "local" else x
+                if self.rule != "local":
+                    found = x
+                elif self._is_read(number, layer):
+                    found = self._read(number, layer, sent)
         self.set_extra_state(held)
         assert found is not None
         return found
