@@ -72,12 +72,12 @@ def flat(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def network(width: int) -> torch.nn.Sequential:
-    """Two layers of CUBA neurons, and a block that is read out: its voltages are the logits of the ten digits."""
+    """A layer of CUBA neurons, and a block that is read out: its voltages are the logits of the ten digits."""
     neuron = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.03, "tau_grad": 0.1, "scale_grad": 1}
+    readout = {"threshold": 1.25, "current_decay": 1, "voltage_decay": 0.1}
     return torch.nn.Sequential(
         slayer.block.cuba.Dense(neuron, PIXELS, width),
-        slayer.block.cuba.Dense(neuron, width, width),
-        slayer.block.cuba.Affine(neuron, width, 10),
+        slayer.block.cuba.Affine(readout, width, 10),
     )
 
 
@@ -113,7 +113,7 @@ class OnlineAssistant(slayer.utils.Assistant):
         return output
 
 
-def assistant(rule: str, seed: int, width: int, lr: float = 3e-3, every: int | None = None) -> slayer.utils.Assistant:
+def assistant(rule: str, seed: int, width: int, lr: float = 1e-3, every: int | None = None) -> slayer.utils.Assistant:
     """An assistant that trains the network by `rule`. The first weights depend on the seed only."""
     torch.manual_seed(seed)
     net = network(width)

@@ -18,7 +18,7 @@ asked = options(__file__, __doc__, epochs=(8, 1))
 # It is that of [online_digits](online_digits.md), trained by the rule `local`.
 
 # %%
-width = 32 if asked.small else 128
+width = 32 if asked.small else 256
 count = 64 if asked.small else 1437
 data, test = recordings(asked, True, count), recordings(asked, False, count)
 deployed = assistant("local", asked.seed, width)
