@@ -73,7 +73,7 @@ with progress("measuring") as update:
 # SLAYER's memory grows with the length of the signal. That of a learner does not, but for its input and its output.
 
 # %%
-table = Table(title=f"{asked.epochs} epochs, {len(seeds)} seeds, {len(data)} recordings", title_justify="left")
+table = Table(title=f"epochs: {asked.epochs}, seeds: {len(seeds)}, recordings: {len(data)}", title_justify="left")
 for heading in ("trained by", "accuracy, mean", "of each seed", "s an epoch"):
     table.add_column(heading, justify="left" if heading == "trained by" else "right")
 for times in plays:
