@@ -121,6 +121,36 @@ def test_the_tutorial_on_dynamics_shows_every_family(run, out):
         assert name in said
 
 
+def test_the_tutorial_on_rules_compares_them(run, out):
+    found, said = run("online_digits", "--small", "--seeds", 2, "--out", out / "rules")
+    assert found["compared"].exact
+    assert found["deployed"].exact
+    assert_all_speak(found["compared"], found["deployed"])
+    for way in found["ways"]:
+        assert way in said
+        assert [len(values) for values in found["accuracy"][way]] == [found["asked"].epochs] * 2
+    assert (out / "rules" / "rules.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_tutorial_on_rules_goes_on_after_its_end(run, tmp_path):
+    whole, _ = run("online_digits", "--small", "--epochs", 2, "--out", tmp_path / "whole")
+    run("online_digits", "--small", "--epochs", 1, "--out", tmp_path / "parts")
+    parts, _ = run("online_digits", "--small", "--epochs", 2, "--out", tmp_path / "parts", "--resume")
+    assert parts["accuracy"] == whole["accuracy"]
+    files = [found["asked"].path.read_bytes() for found in (whole, parts)]
+    assert files[0] == files[1]
+
+
+def test_in_the_tutorial_on_drift_only_the_learning_network_changes(run, out):
+    found, said = run("online_drift", "--small", "--out", out / "drift")
+    assert "goes on learning: turned test digits" in said
+    first = found["deployed"].net.net.state_dict()
+    for way, learns in found["ways"].items():
+        after = found["after"][way].net.state_dict()
+        assert all(torch.equal(first[key], after[key]) for key in first) != learns
+    assert (out / "drift" / "drift.png").read_bytes().startswith(b"\x89PNG")
+
+
 @needs_lava
 @pytest.mark.parametrize("name", ["oxford", "pilotnet_sdnn", "pilotnet_lif"])
 def test_the_tutorials_on_inference_are_exact(run, out, name):

@@ -45,6 +45,7 @@ class Options:
     small: bool  #: settings that take seconds
     net: Path  #: a trained network, for a tutorial that only runs it
     family: str = ""  #: family of the neurons, if there is a choice
+    seeds: int = 1  #: number of trainings, the first with `seed`, each of the others with the seed that follows
 
     @property
     def path(self) -> Path:
@@ -65,6 +66,7 @@ def options(
     net: str = "",
     data_has_net: bool = False,
     families: Sequence[str] = (),
+    seeds: bool = False,
     arguments: Sequence[str] | None = None,
 ) -> Options:
     """Read the command line, make the folder for the output, and seed torch.
@@ -91,6 +93,8 @@ def options(
         True if the folder of ``--data`` holds a network that takes the place of ``--net``.
     families : sequence of str
         Families of neurons to choose from, the first by default. Each then has an output folder of its own.
+    seeds : bool
+        True if the tutorial may train with several seeds.
     arguments : sequence of str, optional
         The command line; by default that of the program.
     """
@@ -118,6 +122,10 @@ def options(
         parser.add_argument(
             "--family", choices=families, default=families[0], help=f"family of the neurons (default: {families[0]})"
         )
+    if seeds:
+        parser.add_argument(
+            "--seeds", type=_at_least(1), default=1, help="number of seeds, counted from --seed (default: 1)"
+        )
     asked = vars(parser.parse_args(arguments))
     family = asked.get("family", "")
     written = asked["out"] / family
@@ -134,6 +142,7 @@ def options(
         small=asked["small"],
         net=asked.get("net") or written.parent / net / f"{net}.net",
         family=family,
+        seeds=asked.get("seeds", 1),
     )
     if data_has_net and found.data is not None:
         found.net = found.data / "network.net"

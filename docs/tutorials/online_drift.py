@@ -1,0 +1,101 @@
+"""A camera that is turned while the network runs: one network goes on learning, the other is frozen.
+
+Both are the same network, trained on upright digits before a simulated event camera by the rule `local`. Then the
+digits come as one stream, a recording after the other, and the neurons never return to rest. In the stream the camera
+is turned by 90 degrees.
+"""
+
+# %%
+import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
+import torch
+from _common import figure, options, progress, save, show
+from _online import MILLISECONDS, STEPS, answers, assistant, flat, recordings, trained
+
+asked = options(__file__, __doc__, epochs=(8, 1))
+
+# %% [markdown]
+# ## The network that is deployed
+# It is that of [online_digits](online_digits.md), trained by the rule `local`.
+
+# %%
+width = 32 if asked.small else 256
+count = 64 if asked.small else 1437
+data, test = recordings(asked, True, count), recordings(asked, False, count)
+deployed = assistant("local", asked.seed, width)
+stats = trained(asked, deployed, data, test, "local")
+
+# %% [markdown]
+# ## The stream
+# The upright digits are those that the training did not see. The turned ones are those of the training, in recordings
+# with other movements. So the network has seen no recording of the stream before.
+
+
+# %%
+def turned(spikes):
+    """Recordings of a camera that is turned by 90 degrees."""
+    return spikes.rot90(1, (2, 3))
+
+
+again = recordings(asked, True, count, copies=2)
+spikes = torch.cat([test.tensors[0], turned(again.tensors[0])])
+labels = torch.cat([test.tensors[1], again.tensors[1]])
+turn = len(test)
+
+# %% [markdown]
+# ## Running
+# There is one update at the end of each recording. The answer to a recording is thus that of a network that has not
+# learned from it yet. The frozen network is the same without labels: then nothing is learned.
+
+
+# %%
+def run(title, learns):
+    """The answers to the recordings of the stream, (N,), and the network after it."""
+    going_on = assistant("local", asked.seed, width, lr=RATE, every=STEPS)
+    going_on.net.load_state_dict(deployed.net.state_dict())
+    found = torch.empty_like(labels)
+    with progress(title) as update:
+        for number, label in enumerate(labels.split(1)):
+            x, _ = flat((spikes[number : number + 1], label))
+            found[number] = answers(going_on.net.stream(x, label if learns else None))
+            update(number + 1, len(labels), "")
+    return found, going_on.net
+
+
+RATE = 3e-4  # of learning: each update has only one recording, where one of the training has a batch
+ways = {"goes on learning": True, "frozen": False}
+right, after = {}, {}
+for way, learns in ways.items():
+    found, after[way] = run(way, learns)
+    right[way] = 100 * (found == labels).float()
+
+# %% [markdown]
+# ## Accuracy over time
+# A point is the mean over the last 50 recordings, which take 15 s.
+
+# %%
+last = min(50, turn)
+drawn, axes = figure(1, size=(8, 3.2))
+for way, values in right.items():
+    mean = values.unfold(0, last, 1).mean(1)
+    time = torch.arange(last, len(values) + 1) * STEPS * MILLISECONDS / 1000
+    axes[0, 0].plot(time.numpy(), mean.numpy(), label=way)
+axes[0, 0].axvline(turn * STEPS * MILLISECONDS / 1000, color="black", linestyle=":", label="the camera is turned")
+axes[0, 0].set(title=f"accuracy over the last {last} recordings", xlabel="s", ylabel="%", ylim=(0, 101))
+axes[0, 0].legend()
+save(asked, drawn, "drift")
+
+
+def accuracy(network, shown):
+    """The accuracy on the test digits, each from rest, without learning."""
+    x, wanted = flat((shown, test.tensors[1]))
+    return 100 * (answers(network(x)) == wanted).float().mean().item()
+
+
+rows = {"recordings": f"{turn} upright, then {len(labels) - turn} turned"}
+for way, values in right.items():
+    rows[f"{way}: upright"] = f"{values[:turn].mean():.1f} %"
+    rows[f"{way}: first {last} after the turn"] = f"{values[turn : turn + last].mean():.1f} %"
+    rows[f"{way}: last {4 * last}"] = f"{values[-4 * last :].mean():.1f} %"
+    rows[f"{way}: turned test digits"] = f"{accuracy(after[way], turned(test.tensors[0])):.1f} %"
+    rows[f"{way}: upright test digits"] = f"{accuracy(after[way], test.tensors[0]):.1f} %"
+show(asked, rows)
