@@ -210,13 +210,14 @@ class Learner(torch.nn.Module):
         """
         _validate.tensor(input, "input of a learner", 3, "(N, C, ..., T)")
         targets = None if target is None else _over_time(target, input.shape[0], input.shape[-1])
-        input = time_first(input)  # once: pieces of it are then whole in memory
         outputs, left, t, steps = [], [], 0, input.shape[-1]
         while t < steps:
             n = min(steps - t, self.window - self._open)
             if self.every is not None:
                 n = min(n, self.every - self._since)
             piece = input[..., t : t + n]
+            if input.stride(-1) == 1 and n > 1:  # time is innermost: a copy of few steps is cheaper than their strides
+                piece = time_first(piece.contiguous())
             compared, sent = self._forward(piece, None if targets is None else targets[..., t : t + n])
             outputs.append(compared)
             left.append(sent)
