@@ -13,7 +13,10 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MADE_OF_TORCH = ("torch", "lavadl_ref.slayer", "lavadl_ref.bootstrap", "lavadl_ref.decolle", "lavadl_ref.datasets")
+MADE_OF_TORCH = (
+    "torch", "lavadl_ref.slayer", "lavadl_ref.bootstrap", "lavadl_ref.decolle", "lavadl_ref.online",
+    "lavadl_ref.netx.online", "lavadl_ref.datasets",
+)  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:

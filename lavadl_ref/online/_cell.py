@@ -170,7 +170,7 @@ class Spiking(_Normed):
         self.neuron, self.read = neuron, read
         self.filter = OfFamily(neuron)
         self.lines = [Line() for _ in self.filter._family.states]
-        self.decays = Decays(neuron) if neuron.requires_grad and _trained(neuron) else None
+        self.decays = Decays(neuron) if _trained(neuron) else None
         if self.decays is not None:
             self.gathered = self.decays.gathered
             if neuron.kernel.bias_at in neuron.kernel.states and type(neuron.norm) is WgtScaleBatchNorm:
@@ -321,7 +321,8 @@ class Decays:
         neuron, family = self.neuron, self.family
         rows = [integers(neuron.applied_decay(name)) for name in family.decays]
         if len(family.rows) > len(rows):
-            bias = neuron._normed_bias(zeros((*layout.shape[:-1], 1)))
+            behind_state = neuron.kernel.bias_at in neuron.kernel.states
+            bias = neuron._normed_bias(zeros((*layout.shape[:-1], 1))) if behind_state else None
             rows.append(np.zeros(1, np.int64) if bias is None else bias)
         constants = (neuron._scaled_constant(name) for name in family.constants)
         return family.parameters(stacked(rows, layout, whole=True), *constants)

@@ -111,16 +111,14 @@ def gradients(net):
 def assert_close(found, expected, rtol=2e-5):
     """Assert that gradients differ by no more than the rounding of sums of float32.
 
-    What is a number for a whole layer is a sum of terms of either sign, of the size of the gradients to other weights
-    of its block.
+    A gradient to one number of a whole layer is a sum of terms of either sign, of the size of the gradients to other
+    such numbers of its block.
     """
     for name, values in expected.items():
         beside = [v for other, v in expected.items() if other.split(".")[0] == name.split(".")[0] and v.numel() == 1]
-        alike = [values, *beside] if values.numel() == 1 and "decay" not in name else [values]
+        alone = values.numel() == 1
+        alike = [values, *beside] if alone and "decay" not in name else [values]
         scale = max(float(v.abs().max()) for v in alike)
         given = found.get(name, torch.zeros_like(values))
-        assert float((given - values).abs().max()) <= rtol * scale * (10 if len(alike) > 1 else 1), (
-            name,
-            given,
-            values,
-        )
+        largest = float((given - values).abs().max())
+        assert largest <= rtol * scale * (10 if alone else 1), (name, given, values)
