@@ -46,10 +46,9 @@ class Filter:
         """The trace (K, M) after the steps of `x` (T, M)."""
         raise NotImplementedError
 
-    def adjoint(self, slopes: list[Floats | None], layout: Layout) -> tuple[Floats, ...]:
-        """The gradient to each part of the weighted input, (T, M), from those to the states that it moves."""
-        assert slopes[0] is not None
-        return (slopes[0],)
+    def adjoint(self, slopes: list[Floats | None], layout: Layout) -> tuple[Floats | None, ...]:
+        """The gradient to each part of the weighted input, (T, M) or None for 0, from those to the states."""
+        return tuple(slopes)
 
     def carried(self, group: Group, slopes: list[Floats | None]) -> list[Floats]:
         """The gradient to each element of the trace before the window, (M,) for each state."""
@@ -72,7 +71,7 @@ class Sum(Filter):
         _, after = sigma_delta.sigma_forward(np.ascontiguousarray(x), trace[0].astype(np.float64))
         return after.astype(np.float32)[None]
 
-    def adjoint(self, slopes: list[Floats | None], layout: Layout) -> tuple[Floats, ...]:
+    def adjoint(self, slopes: list[Floats | None], layout: Layout) -> tuple[Floats | None, ...]:
         assert slopes[0] is not None
         back: Floats = sigma_delta.sigma_backward(np.ascontiguousarray(slopes[0]))
         return (back,)
@@ -121,7 +120,7 @@ class OfFamily(Filter):
         whole[: self.states] = trace
         return eligibility.of_inputs(group.neuron, x, whole)[0][: self.states]
 
-    def adjoint(self, slopes: list[Floats | None], layout: Layout) -> tuple[Floats, ...]:
+    def adjoint(self, slopes: list[Floats | None], layout: Layout) -> tuple[Floats | None, ...]:
         family = self._family
         shape = layout.shape[-1], layout.neurons
         states = np.zeros((len(family.states), shape[1]), np.int64)

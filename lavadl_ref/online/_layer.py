@@ -165,6 +165,11 @@ class NeuronLayer(Layer):
 
     def forward(self, x: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         block, steps = self.block, x.shape[-1]
+        if self.steps and x.shape[:-1] != self._in[:-1]:
+            raise ValueError(
+                f"input of the {type(block).__name__} block must go on with the shape {(*self._in[:-1], 'T')} of the "
+                f"signal so far, got {tuple(x.shape)}: call reset() before another signal"
+            )
         self._in = x.shape
         with torch.no_grad():
             data, z = self._weighted(x)
@@ -277,15 +282,13 @@ class NeuronLayer(Layer):
     def _gather(self, start: int, stop: int, slopes: list[Any]) -> None:
         if not any(source.weights for source in self.sources):
             return
-        at_input: tuple[Tensor, ...] = ()
+        at_input: tuple[Tensor | None, ...] = ()
         if stop - start > 1 or not self.cell.filter.states:
             some = next(slope for slope in slopes if slope is not None)
             layout = Layout.channels_last(some.shape)
             lanes = [None if slope is None else layout.lanes(slope) for slope in slopes]
             back = self.cell.filter.adjoint(lanes, layout)
-            at_input = tuple(layout.logical(part) for part in back)
-            if not self.cell.filter.states:  # a part that nothing reads has no gradient
-                at_input = (at_input[0],) * (self.cell.part + 1)
+            at_input = tuple(None if part is None else layout.logical(part) for part in back)
         for source in self.sources:
             source.learn(start, stop, slopes, at_input, self.cell.factor)
 

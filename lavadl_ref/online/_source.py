@@ -105,7 +105,7 @@ class Source:
         if self.weights:
             self.line.append(x)
 
-    def learn(self, start: int, stop: int, slopes: list[Any], at_input: tuple[Tensor, ...], factors: Any) -> None:
+    def learn(self, start: int, stop: int, slopes: list[Any], at_input: tuple[Any, ...], factors: Any) -> None:
         """Gather the gradients of a window.
 
         Parameters
@@ -115,7 +115,7 @@ class Source:
         slopes : list
             The gradients (N, O, ..., T) to the states of the layer, None for 0.
         at_input : tuple of Tensor
-            The same to each part of the weighted input, as far as this window goes.
+            The same to each part of the weighted input, as far as this window goes; None for 0.
         factors : callable
             The factor of each part.
         """
@@ -125,7 +125,9 @@ class Source:
         short = stop - start == 1 and self.filter.states > 0
         if not short:
             for weight in self.weights:
-                weight.gathered.add(weight.gradient(x, at_input[weight.part] * factors(weight.part)))
+                g = at_input[weight.part]
+                if g is not None:
+                    weight.gathered.add(weight.gradient(x, g * factors(weight.part)))
         if not self.filter.states:
             return
         out = next(slope.shape for slope in slopes if slope is not None)

@@ -56,6 +56,10 @@ class Learner(torch.nn.Module):
         The fixed random matrices by the number of the layer, float32: of ``"local"`` (classes, M), of ``"random"``
         (M, outputs), M being the neurons of the layer.  They are drawn at the first input.
 
+    Notes
+    -----
+    What is trained is looked at when the learner is made: freeze parameters before.
+
     Raises
     ------
     TypeError
@@ -132,7 +136,7 @@ class Learner(torch.nn.Module):
             "layers": [layer.state() for layer in self._layers],
             "gathered": [[one.sum for one in layer.gathered] for layer in self._layers],
             "counts": (self._step, self._since, self._learned, self._open),
-            "seen": self._seen,
+            "seen": list(self._seen),
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:

@@ -231,6 +231,20 @@ def test_a_network_of_all_kinds_learns_is_exported_and_verified(tmp_path):
     assert verify.trained(net.eval(), x).exact
 
 
+@pytest.mark.parametrize("family", ["cuba", "rf"])
+def test_a_readout_without_dynamics_is_a_weighted_sum(family):
+    neuron = NEURON if family == "cuba" else {"threshold": 1.0, "period": 8, "decay": 0.1}
+    net = made(lambda: getattr(slayer.block, family).Affine(neuron, 6, 3, dynamics=False))
+    optimizer, x, target = Watching(net), spikes(), labels()
+    for window in (1, 7):
+        learner_of(net, "spatial", optimizer, window=window).learn(x, target)
+    y = net[0](x)
+    torch.stack([cross_entropy(y[..., t], target) for t in range(20)]).mean().backward()
+    expected = gradients(net)
+    for found in optimizer.seen:
+        assert_close(found, expected)
+
+
 # -- refusals -------------------------------------------------------------------------------------
 
 
@@ -280,6 +294,16 @@ def test_targets_of_another_form_are_refused():
     for target in (labels(3), torch.zeros(4, 7, dtype=torch.int64), torch.zeros(3, 3)):
         with pytest.raises(ValueError, match="target must have the axes"):
             learner_of(net).learn(spikes(), target)
+
+
+def test_a_signal_that_goes_on_in_another_shape_is_refused():
+    net = made(dense())
+    learner = learner_of(net)
+    learner.stream(spikes())
+    with pytest.raises(ValueError, match=r"must go on with the shape \(4, 6, 'T'\) of the signal so far"):
+        learner.stream(spikes(3))
+    learner.reset()
+    learner.stream(spikes(3))
 
 
 def test_decays_of_too_many_distinct_values_are_refused(monkeypatch):
