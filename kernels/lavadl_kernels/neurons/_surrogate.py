@@ -30,7 +30,7 @@ from lavadl_kernels.engine._optional_rows import add, lane_value, subtract
 from lavadl_kernels.runtime.array_types import Floats
 from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.hints import distinct_rows
-from lavadl_kernels.runtime.jit import inlined, kernel, prefer_512_bit, scalar
+from lavadl_kernels.runtime.jit import INLINED, inlined, kernel, prefer_512_bit, scalar
 from lavadl_kernels.runtime.simd import multiply_add
 
 
@@ -133,7 +133,7 @@ def to_value(way: Through | None, passed: Floats, i: int) -> Any:
     return passed[i] if way is None else _slope(*way, i)
 
 
-@overload(to_value, inline="always")
+@overload(to_value, jit_options=INLINED)
 def _to_value(way: Any, passed: Any, i: Any) -> Callable[..., Any]:
     if isinstance(way, types.NoneType):
         return lambda way, passed, i: passed[i]
@@ -149,7 +149,7 @@ def to_parts(way: ThroughImaginary | ThroughPhase | None, passed: tuple[Floats, 
     return np.float32(0), _slope(*way, i)
 
 
-@overload(to_parts, inline="always")
+@overload(to_parts, jit_options=INLINED)
 def _to_parts(way: Any, passed: Any, i: Any) -> Callable[..., Any]:
     if isinstance(way, types.NoneType):
         return lambda way, passed, i: (passed[0][i], passed[1][i])

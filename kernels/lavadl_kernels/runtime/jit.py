@@ -39,6 +39,9 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": Fa
 #: count the references to each array it is given: these are atomic additions, which cost more than a row of lanes.
 HELPER: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
 
+#: As `HELPER`, of what LLVM has to inline however long it is.
+INLINED: dict[str, Any] = {**HELPER, "forceinline": True}
+
 #: Options of an overload that returns a view of an array it is given: to make a view is to count a reference, which
 #: needs Numba's runtime. Numba inlines the function into its caller.
 VIEW: dict[str, Any] = {"inline": "always", "jit_options": {"_nrt": True}}
@@ -138,8 +141,8 @@ def scalar(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """As `scalar`, inlined by Numba: for the few functions that LLVM finds too long and loops must vectorise over."""
-    return jitable(function, inline="always")
+    """As `scalar`, for the few functions that LLVM finds too long to inline and loops must vectorise over."""
+    return jitable(function, **INLINED)
 
 
 def prefer_512_bit() -> None:
