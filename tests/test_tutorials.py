@@ -141,6 +141,7 @@ def test_the_tutorial_on_rules_goes_on_after_its_end(run, tmp_path):
     assert files[0] == files[1]
 
 
+@needs_lava
 def test_the_tutorial_on_drift_changes_only_the_learning_network(run, out):
     found, said = run("online_drift", "--small", "--out", out / "drift")
     assert "goes on learning: turned test digits" in said

@@ -256,13 +256,18 @@ def _silence(quiet: set[int]) -> str:
     return f"layers {', '.join(most)} and {last} sent nothing" if most else f"layer {last} sent nothing"
 
 
-def on_lava(options: Options, network: Any, inputs: np.ndarray, steps: int, **arguments: Any) -> Any:
-    """The `netx` ``Records`` of a run on Lava's runtime, or with ``--small`` on its process models in this process."""
+def needs_lava() -> None:
+    """End the program with the command to type where Lava is missing."""
     from lavadl_ref.netx import lava_support
 
     usable, why = lava_support.available()
     if not usable:
         sys.exit(why)
+
+
+def on_lava(options: Options, network: Any, inputs: np.ndarray, steps: int, **arguments: Any) -> Any:
+    """The `netx` ``Records`` of a run on Lava's runtime, or with ``--small`` on its process models in this process."""
+    needs_lava()
     from lavadl_ref.netx import inprocess, runtime
 
     run = inprocess.run if options.small else runtime.run

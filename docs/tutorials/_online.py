@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,10 +24,11 @@ SIDE = 17  #: rows and columns, after each square of 2x2 pixels of the sensor ha
 PIXELS = 2 * SIDE * SIDE  #: with both polarities
 BATCH = 32
 SLOWER = (6,)  #: epochs before which the learning rate is divided by 10/3
+COST = 0.03  #: of a spike where each layer learns by itself: without it half of the neurons spike at each step
 SLAYER = "slayer"  #: the name of training by back-propagation through time, next to the rules of a learner
 
 
-def recordings(options: Options, train: bool, count: int, copies: int = 1) -> TensorDataset:
+def recordings(options: Options, train: bool, count: int, numbers: Sequence[int] = (1,)) -> TensorDataset:
     """Digits before the simulated camera: spikes, bool (N, 2, 17, 17, STEPS), and labels.
 
     The spikes are kept in the output folder.
@@ -39,10 +40,16 @@ def recordings(options: Options, train: bool, count: int, copies: int = 1) -> Te
     train : bool
         Whether they are those for training.
     count : int
-        The most of them.
-    copies : int
-        Number of the recording of each digit.  Recordings of a digit differ in path, size and angle.
+        The most digits.
+    numbers : sequence of int
+        Numbers of the recordings of each digit, from 1.  Recordings of a digit differ in path, size and angle.
     """
+    found = [_recording(options, train, count, number) for number in numbers]
+    return TensorDataset(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def _recording(options: Options, train: bool, count: int, copies: int) -> tuple[Tensor, Tensor]:
+    """The last of `copies` recordings of each digit."""
     data = datasets.MovingDigits(train, copies, sampling_time=MILLISECONDS, steps=STEPS, seed=options.seed)
     first = len(data) * (copies - 1) // copies
     places = range(first, min(first + count, len(data)))
@@ -58,7 +65,7 @@ def recordings(options: Options, train: bool, count: int, copies: int = 1) -> Te
         np.save(part, spikes)
         part.replace(path)  # so that an interruption leaves no file that is cut short
     labels = torch.tensor([data.label(place) for place in places])
-    return TensorDataset(torch.from_numpy(np.load(path)), labels)
+    return torch.from_numpy(np.load(path)), labels
 
 
 def _pooled(spikes: Tensor) -> Tensor:
@@ -113,7 +120,7 @@ class OnlineAssistant(slayer.utils.Assistant):
         return output
 
 
-def assistant(rule: str, seed: int, width: int, lr: float = 1e-3, every: int | None = None) -> slayer.utils.Assistant:
+def assistant(rule: str, seed: int, width: int, lr: float = 3e-3, every: int | None = None) -> slayer.utils.Assistant:
     """An assistant that trains the network by `rule`. The first weights depend on the seed only."""
     torch.manual_seed(seed)
     net = network(width)
@@ -121,7 +128,8 @@ def assistant(rule: str, seed: int, width: int, lr: float = 1e-3, every: int | N
     stats = slayer.utils.LearningStats()
     if rule == SLAYER:
         return slayer.utils.Assistant(net, error, optimizer, stats, answers)
-    return OnlineAssistant(online.Learner(net, step_error, optimizer, rule, every, 10), stats)
+    penalty = online.Firing(COST) if rule == "local" else None
+    return OnlineAssistant(online.Learner(net, step_error, optimizer, rule, every, 10, penalty=penalty), stats)
 
 
 def trained(

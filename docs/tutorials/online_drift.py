@@ -8,10 +8,12 @@ is turned by 90 degrees.
 # %%
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
-from _common import figure, options, progress, save, show
+from _common import figure, needs_lava, options, progress, save, show
 from _online import MILLISECONDS, STEPS, answers, assistant, flat, recordings, trained
 
 asked = options(__file__, __doc__, epochs=(8, 1))
+needs_lava()
+from lavadl_ref.netx import online as netx_online  # noqa: E402 - it can be imported only where Lava is there
 
 # %% [markdown]
 # ## The network that is deployed
@@ -20,7 +22,7 @@ asked = options(__file__, __doc__, epochs=(8, 1))
 # %%
 width = 32 if asked.small else 256
 count = 64 if asked.small else 1437
-data, test = recordings(asked, True, count), recordings(asked, False, count)
+data, test = recordings(asked, True, count, (1, 2)), recordings(asked, False, count)
 deployed = assistant("local", asked.seed, width)
 stats = trained(asked, deployed, data, test, "local")
 
@@ -36,32 +38,37 @@ def turned(spikes):
     return spikes.rot90(1, (2, 3))
 
 
-again = recordings(asked, True, count, copies=2)
+again = recordings(asked, True, count, (3,))
 spikes = torch.cat([test.tensors[0], turned(again.tensors[0])])
 labels = torch.cat([test.tensors[1], again.tensors[1]])
 turn = len(test)
 
 # %% [markdown]
-# ## Running
-# There is one update at the end of each recording. The answer to a recording is thus that of a network that has not
-# learned from it yet. The frozen network is the same without labels: then nothing is learned.
+# ## Running on Lava
+# Each block is a process of Lava that learns while it runs: labels come through a port, and nothing but spikes passes
+# from one process to the next. There is one update at the end of each recording. The answer to a recording is thus that
+# of a network that has not learned from it yet. The frozen network is the same without labels: then nothing is learned.
 
 
 # %%
 def run(title, learns):
     """The answers to the recordings of the stream, (N,), and the network after it."""
-    going_on = assistant("local", asked.seed, width, lr=RATE, every=STEPS)
-    going_on.net.load_state_dict(deployed.net.state_dict())
-    found = torch.empty_like(labels)
+    going_on = assistant("local", asked.seed, width, lr=RATE, every=STEPS).net
+    going_on.load_state_dict(deployed.net.state_dict())
+    found = []
     with progress(title) as update:
-        for number, label in enumerate(labels.split(1)):
-            x, _ = flat((spikes[number : number + 1], label))
-            found[number] = answers(going_on.net.stream(x, label if learns else None))
-            update(number + 1, len(labels), "")
-    return found, going_on.net
+        for some, wanted in zip(spikes.split(PIECE), labels.split(PIECE), strict=True):
+            x, _ = flat((some, wanted))
+            records = netx_online.run(
+                going_on, x, wanted if learns else None, reset=False, in_process=asked.small, timeout=3600
+            )
+            found.append(records.predictions)
+            update(sum(map(len, found)), len(labels), "")
+    return torch.cat(found), going_on
 
 
 RATE = 3e-4  # of learning: each update has only one recording, where one of the training has a batch
+PIECE = 200  # recordings that Lava runs at a time; what the network learns does not depend on it
 ways = {"goes on learning": True, "frozen": False}
 right, after = {}, {}
 for way, learns in ways.items():

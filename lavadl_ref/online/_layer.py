@@ -82,6 +82,9 @@ class Layer:
         (found,) = torch.autograd.grad(y[0] if isinstance(y, tuple) else y, x, g.gradient)
         return Stretch(g.start, found)
 
+    def charge(self, cost: Tensor) -> None:
+        """Add the gradient of a penalty to what leaves the neurons, for the steps that follow."""
+
     def close(self, start: int) -> None:
         """Forget what a gradient to what leaves the neurons from the step `start` on does not reach back to."""
 
@@ -100,7 +103,7 @@ class Layer:
 
 
 #: Attributes of a layer that are saved as they are.
-HELD = ("neurons", "last", "keep", "steps", "_begin")
+HELD = ("neurons", "last", "keep", "steps", "_begin", "_paid")
 
 
 class NeuronLayer(Layer):
@@ -156,8 +159,10 @@ class NeuronLayer(Layer):
         self.last: Tensor | None = None
         self.keep: Tensor | None = None
         self.spikes = Line()
+        self.costs = Line()  #: gradients of a penalty to the spikes, where there is one
         self.steps = 0
         self._begin = 0  #: the step before which traces are
+        self._paid = 0  #: the step before which the gradient of a penalty was added
         self._in: Any = None
         self._out: Any = None
 
@@ -260,7 +265,6 @@ class NeuronLayer(Layer):
         return Stretch(start, found[0][..., start - begin : stop - begin])
 
     def learn(self, g: Stretch, wanted: bool) -> Stretch | None:
-        gradient = g.gradient if self.keep is None else g.gradient * self.keep
         start = max(0, g.start - self.cell.lead)
         # where an update has changed delays, windows overlap or leave a gap
         self.close(g.start)
@@ -268,6 +272,9 @@ class NeuronLayer(Layer):
             late = self._begin - start
             rest = Stretch(g.start + late, g.gradient[..., late:])
             return self.learn(rest, wanted) if rest.gradient.shape[-1] else None
+        gradient = self._charged(g)
+        if self.keep is not None:
+            gradient = gradient * self.keep
         if start < g.start:
             gradient = torch.cat([torch.zeros_like(gradient[..., :1]), gradient], dim=-1)
         slopes = self.cell.slopes(start, g.stop, gradient)
@@ -278,6 +285,16 @@ class NeuronLayer(Layer):
         scaled = [None if part is None else part * self.cell.factor(p) for p, part in enumerate(parts)]
         found = self._to_input(start, scaled)
         return Stretch(g.start, found[..., g.start - start :])
+
+    def _charged(self, g: Stretch) -> Tensor:
+        """The gradient with that of the penalty, once at each step: where delays differ, windows overlap."""
+        begin = max(g.start, self._paid)
+        if self.costs.values is None or begin >= g.stop:
+            return g.gradient
+        self._paid = g.stop
+        found = g.gradient.clone()
+        found[..., begin - g.start :] += self.costs.between(begin, g.stop)
+        return found
 
     def _gather(self, start: int, stop: int, slopes: list[Any]) -> None:
         if not any(source.weights for source in self.sources):
@@ -299,10 +316,14 @@ class NeuronLayer(Layer):
         shape = torch.Size((*self._in[:-1], length))
         return _source.input_gradient(synapse, parts + [None] * (1 + synapse.complex - len(parts)), shape)
 
+    def charge(self, cost: Tensor) -> None:
+        self.costs.append(cost)
+
     def close(self, start: int) -> None:
         begin = max(0, start - self.cell.lead)
         # the gradient to a delay looks at one step more
         self.spikes.forget(min(start, self.steps - self.lag) - 1)
+        self.costs.forget(start)
         if begin > self._begin:
             self._begin = begin
             for source in self.sources:
@@ -317,6 +338,7 @@ class NeuronLayer(Layer):
             "cell": self.cell.state(),
             "sources": [source.state() for source in self.sources],
             "spikes": self.spikes.state(),
+            "costs": self.costs.state(),
             "shapes": [None if shape is None else tuple(shape) for shape in (self._in, self._out)],
             **{name: getattr(self, name) for name in HELD},
         }
@@ -326,6 +348,7 @@ class NeuronLayer(Layer):
         for source, held in zip(self.sources, state["sources"], strict=True):
             source.restore(held)
         self.spikes.restore(state["spikes"])
+        self.costs.restore(state["costs"])
         self._in, self._out = [None if shape is None else torch.Size(shape) for shape in state["shapes"]]
         for name in HELD:
             setattr(self, name, state[name])

@@ -15,6 +15,12 @@ from lavadl_ref.slayer._bridge.autograd import time_first
 from lavadl_ref.slayer.utils import _validate
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Penalty = Callable[[Tensor], Tensor]
+
+
+#: Size of the elements of a readout's matrix, uniform up to READOUT / sqrt(M) for M neurons: the variance of what is
+#: read is then 1 where 3 % of the neurons spike. With less of it the rates of the layer rise until spikes say little.
+READOUT = 10.0
 
 
 class Learner(torch.nn.Module):
@@ -47,6 +53,10 @@ class Learner(torch.nn.Module):
         Number of outputs of a readout; needed by ``"local"``.
     window : int
         Most steps whose gradients are computed at once: memory grows with it, and time per step falls.
+    penalty : callable, optional
+        Takes what leaves the neurons of a layer (S, C, ...) at S samples, steps of a window being samples to it, and
+        returns the mean of their costs, such as that of `Firing`.  It is added to the loss of each layer that learns,
+        but for one that is read out.
 
     Attributes
     ----------
@@ -54,7 +64,8 @@ class Learner(torch.nn.Module):
         (N, C, ..., T), what left the last block at the steps of the last call of `stream` or `learn`.
     matrices : torch.nn.ParameterDict
         The fixed random matrices by the number of the layer, float32: of ``"local"`` (classes, M), of ``"random"``
-        (M, outputs), M being the neurons of the layer.  They are drawn at the first input.
+        (M, outputs), M being the neurons of the layer.  They are drawn at the first input, uniform in both directions
+        up to 10 / sqrt(M) and 1 / sqrt(outputs).
 
     Notes
     -----
@@ -88,6 +99,7 @@ class Learner(torch.nn.Module):
         every: int | None = None,
         classes: int | None = None,
         window: int = 16,
+        penalty: Penalty | None = None,
     ) -> None:
         super().__init__()
         if rule not in RULES:
@@ -108,6 +120,7 @@ class Learner(torch.nn.Module):
             raise ValueError("classes must be the number of outputs of the readouts for the rule 'local', got None")
         self.net = net if isinstance(net, torch.nn.Module) else torch.nn.ModuleList(net)
         self.loss, self.optimizer, self.rule = loss, optimizer, rule
+        self._penalty = penalty
         self.matrices = torch.nn.ParameterDict()
         self.output: Tensor | None = None
         blocks: Any = getattr(self.net, "blocks", self.net)
@@ -115,6 +128,11 @@ class Learner(torch.nn.Module):
         if not self._layers:
             raise ValueError("net must have at least one block, got none")
         self.reset()
+
+    @property
+    def penalty(self) -> Penalty | None:
+        """The cost of what leaves the neurons of a layer that was asked for; it cannot be set later."""
+        return self._penalty
 
     # -- state --------------------------------------------------------------------------------
 
@@ -128,15 +146,18 @@ class Learner(torch.nn.Module):
         self._since = 0  #: steps since the last update
         self._learned = 0  #: of these, steps with a target
         self._open = 0  #: steps since the last window
+        self._labelled = 0  #: the step behind the last with a target
         self._seen: list[tuple[Tensor | None, list[Tensor]]] = []  #: targets and what they are compared with
+        self._sent: list[list[Tensor]] = []  #: what left the neurons of all layers, for a penalty
 
     def get_extra_state(self) -> dict[str, Any]:
         """All that `reset` forgets; part of the state dict."""
         return {
             "layers": [layer.state() for layer in self._layers],
             "gathered": [[one.sum for one in layer.gathered] for layer in self._layers],
-            "counts": (self._step, self._since, self._learned, self._open),
+            "counts": (self._step, self._since, self._learned, self._open, self._labelled),
             "seen": list(self._seen),
+            "sent": list(self._sent),
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
@@ -145,11 +166,11 @@ class Learner(torch.nn.Module):
             layer.restore(held)
             for one, gathered in zip(layer.gathered, sums, strict=True):
                 one.sum = gathered
-        self._step, self._since, self._learned, self._open = state["counts"]
-        self._seen = list(state["seen"])
+        self._step, self._since, self._learned, self._open, self._labelled = state["counts"]
+        self._seen, self._sent = list(state["seen"]), list(state["sent"])
 
     def __reduce__(self) -> Any:
-        made_of = self.net, self.loss, self.optimizer, self.rule, self.every, self.classes, self.window
+        made_of = self.net, self.loss, self.optimizer, self.rule, self.every, self.classes, self.window, self.penalty
         matrices = {key: value.detach() for key, value in self.matrices.items()}
         return _made_again, (made_of, matrices, self.training, self.get_extra_state())
 
@@ -268,15 +289,20 @@ class Learner(torch.nn.Module):
 
     def _forward(self, x: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
         """The values that the loss sees, and the output of the last block, at the next steps, within one window."""
-        n, compared = x.shape[-1], []
+        n, compared, sent_by = x.shape[-1], [], []
         for number, layer in enumerate(self._layers):
             sent, x = layer.forward(x, self.training)
+            sent_by.append(sent)
             if self.rule == "local" and self._is_read(number, layer):
                 compared.append(self._read(number, layer, sent))
         if self.rule != "local":
             compared.append(x)
         self._seen.append((target, compared))
+        if self.penalty is not None:
+            self._sent.append(sent_by)
         self._step += n
+        if target is not None:
+            self._labelled = self._step
         self._since += n
         self._open += n
         return compared[-1], x
@@ -288,13 +314,14 @@ class Learner(torch.nn.Module):
         """The values that the loss of a layer that learns locally sees, (N, classes, T)."""
         if layer.reads_out:
             return sent
-        matrix = self._matrix(number, (self.classes or 1, sent.shape[1:-1].numel()), sent.shape[1:-1].numel())
+        neurons = sent.shape[1:-1].numel()
+        matrix = self._matrix(number, (self.classes or 1, neurons), neurons, READOUT)
         return _times(matrix, sent.flatten(1, -2))
 
-    def _matrix(self, number: int, shape: tuple[int, int], inputs: int) -> Tensor:
+    def _matrix(self, number: int, shape: tuple[int, int], inputs: int, size: float = 1.0) -> Tensor:
         key = str(number)
         if key not in self.matrices:
-            bound = inputs**-0.5
+            bound = size * inputs**-0.5
             self.matrices[key] = _fixed((2 * torch.rand(shape) - 1) * bound)
         found: Tensor = self.matrices[key]
         if tuple(found.shape) != shape:
@@ -306,38 +333,47 @@ class Learner(torch.nn.Module):
         if not self._open:
             return
         begin = self._step - self._open
-        given = [i for i, (target, _) in enumerate(self._seen) if target is not None]
-        if given:
-            gradients = self._errors()
-            RULES[self.rule](self, begin, gradients)
+        self._charge()
+        lag = sum(layer.lag for layer in self._layers) if self._sent and self.rule != "local" else 0
+        if begin - lag < self._labelled:
+            RULES[self.rule](self, begin, self._errors())
         lag = 0
         for layer in reversed(self._layers):
             lag += 0 if self.rule == "local" else layer.lag
             layer.close(max(0, self._step - lag))
-        self._seen, self._open = [], 0
+        self._seen, self._sent, self._open = [], [], 0
 
     def _errors(self) -> list[Tensor]:
         """The gradients of the loss to what is compared, each (N, C, ..., T) over the window, 0 without a target."""
-        found = []
         targets = [target for target, _ in self._seen if target is not None]
-        steps = sum(target.shape[-1] for target in targets)
-        target = _folded(torch.cat(targets, dim=-1))
-        for number in range(len(self._seen[0][1])):
-            pieces = [compared[number] for _, compared in self._seen]
-            known = [piece for piece, (given, _) in zip(pieces, self._seen, strict=True) if given is not None]
-            y = torch.cat(known, dim=-1).detach()
-            leaf = _folded(y).requires_grad_()
-            with torch.enable_grad():
-                loss = self.loss(leaf, target)
-            if not isinstance(loss, Tensor) or loss.numel() != 1:
-                raise TypeError(f"loss must return one number, got {loss!r}")
-            (slope,) = torch.autograd.grad(loss, leaf)
-            slope = (slope * steps).unflatten(0, (steps, -1)).movedim(0, -1)
-            if len(known) < len(pieces):
-                slope = _spread(slope, pieces, [given is not None for given, _ in self._seen])
-            found.append(slope)
-        self._learned += steps
-        return found
+        self._learned += sum(target.shape[-1] for target in targets)
+        target = _folded(torch.cat(targets, dim=-1)) if targets else None
+        return [
+            self._slope("loss", [compared[number] for _, compared in self._seen], target)
+            for number in range(len(self._seen[0][1]))
+        ]
+
+    def _charge(self) -> None:
+        """Give the layers that learn the gradients of the penalty at the steps since the last window."""
+        for number, layer in enumerate(self._layers if self._sent else []):
+            if layer.learns and not layer.reads_out:
+                layer.charge(self._slope("penalty", [sent[number] for sent in self._sent]))
+
+    def _slope(self, name: str, pieces: list[Tensor], *target: Tensor | None) -> Tensor:
+        """The gradient of the loss or the penalty to the pieces of a window, 0 where there is no target."""
+        given = [wanted is not None for wanted, _ in self._seen]
+        if not any(given):
+            return torch.zeros_like(torch.cat(pieces, dim=-1))
+        y = torch.cat([piece for piece, known in zip(pieces, given, strict=True) if known], dim=-1).detach()
+        steps = y.shape[-1]
+        leaf = _folded(y).requires_grad_()
+        with torch.enable_grad():
+            cost = getattr(self, name)(leaf, *target)
+        if not isinstance(cost, Tensor) or cost.numel() != 1:
+            raise TypeError(f"{name} must return one number, got {cost!r}")
+        (slope,) = torch.autograd.grad(cost, leaf)
+        slope = (slope * steps).unflatten(0, (steps, -1)).movedim(0, -1)
+        return slope if all(given) else _spread(slope, pieces, given)
 
     def _local(self, begin: int, errors: list[Tensor]) -> None:
         remaining = list(errors)

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lavadl_ref import audit, slayer, verify
-from lavadl_ref.online import Learner
+from lavadl_ref.online import Firing, Learner
 from lavadl_ref.slayer.block import describe
 from tests import PATIENCE
 from tests.support.lava import USABLE, WHY
@@ -133,10 +133,11 @@ def test_a_second_run_and_the_trainer_go_on_where_a_run_has_ended():
     assert same(state(trained), state(expected))
 
 
-def test_a_signal_with_labels_at_some_steps_goes_on_through_runs():
+@pytest.mark.parametrize("penalty", [None, Firing(0.1)])
+def test_a_signal_with_labels_at_some_steps_goes_on_through_runs(penalty):
     x, _ = samples(2)
     labels = torch.tensor([[0, -1, 2, 2, -1, -1, -1, 1, 1, -1], [-1] * 6 + [2] * 4])
-    trained, expected = dense(every=7), dense(every=7)
+    trained, expected = dense(every=7, penalty=penalty), dense(every=7, penalty=penalty)
     torch.manual_seed(3)
     for t, label in enumerate(labels.flatten()):
         target = None if label < 0 else label[None]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lavadl_ref import online
 from lavadl_ref.slayer.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 from tests.support import matrix
-from tests.support.checks.online import Watching, assert_close, back, fired, gradients, left, spatial
+from tests.support.checks.online import Watching, assert_close, back, fired, gradients, left, same_step, spatial
 
 T = matrix.T
 LENGTHS = (1, 2, 7, T)
@@ -145,6 +145,44 @@ def test_random_learning_sends_the_error_back_through_fixed_matrices(case):
     assert_close(found, gradients(net))
 
 
+def cost(sent):
+    """Of a kind of which each neuron has its own slope."""
+    flat = sent.flatten(1)
+    return (flat * flat * torch.linspace(0.1, 1.0, flat.shape[1])).sum(1).mean()
+
+
+@pytest.mark.parametrize("rule", ["local", "spatial", "random"])
+@pytest.mark.parametrize("case", [c for c in CASES if c.family in ("cuba", "rf_iz") and not c.per_channel], ids=str)
+def test_a_penalty_adds_its_gradient_to_that_of_the_loss(case, rule):
+    net, x = network(case, delays=rule != "random")
+    target = torch.arange(len(x)) % 3
+    plain = learned(net, x, target, rule, 7)[1]
+    found = [learned(net, x, target, rule, length, penalty=cost) for length in LENGTHS]
+    layers, lag, passed = found[0][2]._layers, 0, None
+    for number in reversed(range(len(net))):
+        lag += layers[number]._delays()[0] if rule != "local" else 0
+        with torch.no_grad():
+            given = left(net[0], fired(net[0], x)) if number else x
+        spikes = fired(net[number], given)
+        leaf = spikes.detach().requires_grad_()
+        g = torch.zeros_like(leaf)
+        if layers[number].learns and not layers[number].reads_out:
+            # the signal ends before what is sent in its last steps arrives at the output
+            steps = range(leaf.shape[-1] - lag)
+            (g,) = torch.autograd.grad(sum(cost(leaf[..., t]) for t in steps) / leaf.shape[-1], leaf)
+        if passed is not None:
+            g = g + back((leaf, left(net[number], leaf)), passed)
+        if spikes.requires_grad:
+            spikes.backward(g)
+        if number and rule == "spatial":  # the penalty is part of the loss of its step
+            passed = same_step(net[number], given, g)
+    expected = gradients(net)
+    for name, values in plain.items():
+        expected[name] = values + expected.get(name, 0)
+    for _, gradient, _ in found:
+        assert_close(gradient, expected)
+
+
 @pytest.mark.parametrize("norm", [MeanOnlyBatchNorm, WgtScaleBatchNorm])
 @pytest.mark.parametrize(
     "case",
@@ -172,6 +210,7 @@ def test_pieces_and_threads_change_no_bit(data):
     case = data.draw(st.sampled_from([c for c in CASES if c.block in ("Dense", "Conv", "Recurrent", "KWTA")]))
     rule = data.draw(st.sampled_from(["spatial", "local", "random"]))
     every, window = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    penalty = data.draw(st.sampled_from([None, cost]))
     cuts = sorted(data.draw(st.lists(st.integers(1, T - 1), unique=True, max_size=4)))
     net, x = network(case)
     target = torch.arange(len(x)) % 3
@@ -183,7 +222,7 @@ def test_pieces_and_threads_change_no_bit(data):
             twin = copy.deepcopy(net)
             optimizer = torch.optim.Adam([p for p in twin.parameters() if p.requires_grad], lr=0.01)
             torch.manual_seed(5)
-            learner = online.Learner(twin, cross_entropy, optimizer, rule, every, 3, window)
+            learner = online.Learner(twin, cross_entropy, optimizer, rule, every, 3, window, penalty)
             for piece in x.split(pieces, dim=-1):
                 learner.stream(piece, target)
                 learner = copy.deepcopy(learner) if again else learner

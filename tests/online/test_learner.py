@@ -120,6 +120,48 @@ def test_nothing_is_learned_where_there_is_no_target():
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
 
 
+# -- penalties ------------------------------------------------------------------------------------
+
+
+def test_a_cost_of_firing_counts_spikes_and_pulls_at_silent_neurons_too():
+    sent = torch.tensor([[[1.0, 0.0]], [[0.5, -0.25]]], requires_grad=True)
+    cost = online.Firing(0.5)(sent)
+    cost.backward()
+    assert cost.item() == 0.5 * (1 + 0.5 + 0.25) / 2
+    assert sent.grad.tolist() == [[[0.25, 0.25]], [[0.25, -0.25]]]
+
+
+@pytest.mark.parametrize("cost", [-0.1, float("nan"), float("inf")])
+def test_a_cost_of_firing_is_a_number_from_0(cost):
+    with pytest.raises(ValueError, match="cost of a spike must be finite and at least 0, got"):
+        online.Firing(cost)
+
+
+@pytest.mark.parametrize("rule", ["spatial", "local", "random"])
+def test_a_penalty_lowers_rates(rule):
+    rates = []
+    for penalty in (None, online.Firing(0.3)):
+        net = made(dense(outputs=40), dense(40, 3))
+        learner = learner_of(net, rule, torch.optim.Adam(net.parameters(), lr=0.05), penalty=penalty)
+        for seed in range(20):
+            learner.learn(spikes(seed=seed), labels())
+        with torch.no_grad():
+            rates.append(net[0](spikes(seed=99)).mean())
+    assert rates[1] < 0.7 * rates[0]
+
+
+def test_a_penalty_that_returns_no_number_is_refused():
+    with pytest.raises(TypeError, match="penalty must return one number"):
+        learner_of(made(dense()), penalty=lambda sent: sent).learn(spikes(), labels())
+
+
+def test_a_penalty_cannot_be_set_later():
+    learner = learner_of(made(dense()), penalty=online.Firing(0.1))
+    with pytest.raises(AttributeError):
+        learner.penalty = None
+    assert learner.penalty.cost == 0.1
+
+
 # -- options of blocks ----------------------------------------------------------------------------
 
 

@@ -27,8 +27,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that may take long come first, so that no worker is left with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+    """Tests that may take long come first, the longest of them first, so that no worker is left with one at the end."""
+
+    def seconds(item):
+        mark = item.get_closest_marker("timeout")
+        return mark.args[0] if mark is not None else 0
+
+    items.sort(key=seconds, reverse=True)
 
 
 @pytest.fixture(scope="session")

@@ -334,13 +334,17 @@ def _taken_apart(learner: Learner) -> list[Learner]:
             learner.every,
             learner.classes,
             learner.window,
+            learner.penalty,
         )
         if str(number) in learner.matrices:
             part.matrices["0"] = learner.matrices[str(number)]
         place = sum(read[:number])
         seen = [(target, [compared[place]]) for target, compared in held["seen"]] if read[number] else []
+        sent = [[one[number]] for one in held["sent"]]
         layers, gathered = [held["layers"][number]], [held["gathered"][number]]
-        part.set_extra_state({"layers": layers, "gathered": gathered, "counts": held["counts"], "seen": seen})
+        part.set_extra_state(
+            {"layers": layers, "gathered": gathered, "counts": held["counts"], "seen": seen, "sent": sent}
+        )
         part.training = learner.training  # `train` would change the blocks
         parts.append(part)
     return parts
@@ -375,6 +379,7 @@ def _put_together(learner: Learner, parts: Sequence[Learner]) -> None:
         "gathered": [state["gathered"][0] for state in held],
         "counts": held[-1]["counts"],
         "seen": [(piece[0][0], [compared for _, (compared,) in piece]) for piece in pieces],
+        "sent": [[sent for (sent,) in step] for step in zip(*(state["sent"] for state in held), strict=True)],
     })  # fmt: skip
 
 
