@@ -38,10 +38,10 @@ def turned(spikes):
     return spikes.rot90(1, (2, 3))
 
 
-again = recordings(asked, True, count, (3,))
-spikes = torch.cat([test.tensors[0], turned(again.tensors[0])])
-labels = torch.cat([test.tensors[1], again.tensors[1]])
-turn = len(test)
+turn, rest = (12, 24) if asked.small else (len(test), count)
+again = recordings(asked, True, rest, (3,))
+spikes = torch.cat([test.tensors[0][:turn], turned(again.tensors[0])])
+labels = torch.cat([test.tensors[1][:turn], again.tensors[1]])
 
 # %% [markdown]
 # ## Running on Lava
@@ -67,7 +67,7 @@ def run(title, learns):
     return torch.cat(found), going_on
 
 
-RATE = 3e-4  # of learning: each update has only one recording, where one of the training has a batch
+RATE = 1e-3  # of learning: each update has only one recording, where one of the training has a batch
 PIECE = 200  # recordings that Lava runs at a time; what the network learns does not depend on it
 ways = {"goes on learning": True, "frozen": False}
 right, after = {}, {}

@@ -52,7 +52,8 @@ class Learner(torch.nn.Module):
     classes : int, optional
         Number of outputs of a readout; needed by ``"local"``.
     window : int
-        Most steps whose gradients are computed at once: memory grows with it, and time per step falls.
+        Most steps whose gradients are computed at once: memory grows with it, and time per step falls.  A layer of
+        some hundred neurons takes half the time with 64 as with 16.
     penalty : callable, optional
         Takes what leaves the neurons of a layer (S, C, ...) at S samples, steps of a window being samples to it, and
         returns the mean of their costs, such as that of `Firing`.  It is added to the loss of each layer that learns,
