@@ -178,12 +178,15 @@ def extra(kind: str, rule: str, steps: int, quick: bool) -> dict[str, float]:
 
 
 def apart(settings: Settings, kind: str, rule: str, steps: int) -> dict[str, float]:
-    """`extra` in a process of its own: the median of each figure; at tiny sizes in this one, but for the longest."""
+    """`extra` in a process of its own: the median of each figure; at tiny sizes in this one, but for the longest.
+
+    A pass over a long recording takes a minute and more, and its memory hardly varies: it is run once.
+    """
     options = (["quick"] if settings.quick else []) + [f"threads={settings.threads}"]
     longest = steps == sizes(settings.quick).long
     if settings.quick and not longest:
         return extra(kind, rule, steps, True)
-    times = 1 if longest else min(3, settings.rounds)
+    times = min(3, settings.rounds) if steps == sizes(settings.quick).lengths[0] else 1
     runs = [json.loads(child("online", kind, rule, str(steps), *options, timeout=7200)) for _ in range(times)]
     return {key: sorted(run[key] for run in runs)[times // 2] for key in ("mb", "seconds")}
 
@@ -209,7 +212,7 @@ def memory(settings: Settings) -> Iterator[Row]:
                     "pairs": [times, times],
                     "growth": [ours / max(first, 0.1), theirs / max(offline[0], 0.1)],
                 }
-    for rule in RULES[-1:] if settings.quick else RULES:
+    for rule in RULES[-1:]:
         found = apart(settings, "pieces", rule, long)
         for what, key, unit in (("memory", "mb", "MB"), ("time", "seconds", "s")):
             name = f"N-MNIST-like, batch 1, T {long:,}, {rule}, input in pieces: {what}"
