@@ -45,7 +45,7 @@ class Sizes:
     piece: int  #: of a recording that are there at once
 
 
-FULL, SMALL = Sizes(50, (1_000, 20_000), 200_000, 1_000), Sizes(3, (8, 32), 64, 8)
+FULL, SMALL = Sizes(50, (1_000, 20_000), 200_000, 100), Sizes(3, (8, 32), 64, 8)
 
 
 def sizes(quick: bool) -> Sizes:
