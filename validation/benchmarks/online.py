@@ -58,9 +58,18 @@ def labels_of(samples: int) -> Tensor:
     return torch.arange(samples) % workloads.CLASSES
 
 
+def gently(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """An optimizer for an update at every step: at the rate of one a sample layers fall silent within a pass."""
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-4
+    return optimizer
+
+
 def learner_of(job: workloads.Workload, rule: str, every: int | None) -> Learner:
     """A learner of a workload's network, with the workload's optimizer."""
     job.net.train()
+    if every == 1:
+        gently(job.optimizer)
     return Learner(job.net, functional.cross_entropy, job.optimizer, rule, every, classes=workloads.CLASSES)
 
 
@@ -77,7 +86,7 @@ def beside_lava_dl(quick: bool, rule: str, steps: int) -> tuple[Learner, stepwis
     learner(x[..., :1])  # readouts are drawn at the first input
     matrices = [learner.matrices[key].detach() for key in sorted(learner.matrices)]
     blocks: Any = other.net
-    return learner, stepwise.Stepwise(list(blocks), other.optimizer, rule, matrices), x
+    return learner, stepwise.Stepwise(list(blocks), gently(other.optimizer), rule, matrices), x
 
 
 def per_step(job: Job, steps: int) -> Timed:
