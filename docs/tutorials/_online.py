@@ -24,7 +24,7 @@ SIDE = 17  #: rows and columns, after each square of 2x2 pixels of the sensor ha
 PIXELS = 2 * SIDE * SIDE  #: with both polarities
 BATCH = 32
 SLOWER = (6,)  #: epochs before which the learning rate is divided by 10/3
-COST = 0.03  #: of a spike where each layer learns by itself: without it half of the neurons spike at each step
+COST = 0.03  #: of a spike where each layer learns by itself: without it a third of the neurons spike at each step
 SLAYER = "slayer"  #: the name of training by back-propagation through time, next to the rules of a learner
 
 
