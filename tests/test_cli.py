@@ -28,7 +28,7 @@ from tests import PATIENCE
 from tests.support.waiting import until, wait_for_actors
 
 USABLE, WHY = lava_support.available()
-COMMANDS = ["demo", "verify", "inspect", "audit", "doctor", "vectors", "fuzz", "warm"]
+COMMANDS = ["demo", "verify", "inspect", "audit", "prove", "doctor", "vectors", "fuzz", "warm"]
 CUBA = Neuron("CUBA", {"threshold": 120, "current_decay": 1000, "voltage_decay": np.array([300, 0, 4096, 55, 9])})
 SHARED = Neuron("CUBA", {"threshold": 90, "current_decay": 4096, "voltage_decay": 300})
 SCALED = Neuron("CUBA", {**SHARED.parameters, "weight_exp": 1})

@@ -47,6 +47,11 @@ WEIGHT_ONE = 1 << WEIGHT_BITS  #: one unit of weight, bias or threshold mantissa
 DECAY_BITS = 12
 DECAY_ONE = 1 << DECAY_BITS  #: a decay of 1: the state is forgotten at once
 STATE_LIMIT = 1 << 23  #: magnitude that the device's signed 24-bit states do not reach
+#: The least and the largest number that a width of the device leaves as it is: `clip24`, `wrap24` (the current), and
+#: `wrap32` where a magnitude is taken too.
+CLIPPED24 = (1 - STATE_LIMIT, STATE_LIMIT - 1)
+FOLDED24 = (1 - STATE_LIMIT, STATE_LIMIT)
+WRAPPED32 = (1 - (1 << 31), (1 << 31) - 1)
 #: float32 holds integers below 2**24: states below this bound, and sums of four of them within a step, are exact
 FLOAT32_BOUND = 1 << 22
 NEVER = (1 << 62) - 1  #: a threshold that no state reaches

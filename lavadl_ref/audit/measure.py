@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,8 @@ from lavadl_ref.exchange import Dense, Flatten, Input, Kernel, Layer, Network, R
 Integers = NDArray[np.int64]
 Array = NDArray[Any]
 
-NARROW = (1 << 23) - 1  # of 24 bits, which saturate at both ends
 WIDE = (1 << 31) - 1
 DELAY_LIMIT = 63  # of Lava's synapses
-CURRENT = "current"  #: the one state that wraps, and so holds 2**23 but not its negative
-NARROW_STATES = frozenset({CURRENT, "voltage", "real", "imag"})  #: of 24 bits; Lava's processes have 32 for the others
 
 
 def free_bits(low: int, high: int, smallest: int, largest: int) -> int | None:
@@ -77,7 +74,9 @@ def constants(layer: Layer) -> Iterator[HeadRoom]:
     yield from head_room("delay", 0, DELAY_LIMIT, layer.delay)
 
 
-def layers(network: Network, x: Array, run: Run) -> Iterator[tuple[tuple[HeadRoom, ...], Work | None]]:
+def layers(
+    network: Network, x: Array, run: Run, resets: Sequence[NDArray[np.bool_]] | None = None
+) -> Iterator[tuple[tuple[HeadRoom, ...], Work | None]]:
     """Head-room of the sums and states of each layer, and its work.
 
     Parameters
@@ -88,10 +87,14 @@ def layers(network: Network, x: Array, run: Run) -> Iterator[tuple[tuple[HeadRoo
         Its input, (\\*shape, T).
     run : Run
         Without widths, everything recorded.
+    resets : sequence of ndarray, optional
+        For each layer (T,) bool, the steps before which its neurons went to rest, see `reference.Network.resets`; none
+        by default.
     """
     arriving = np.moveaxis(x, -1, 0)[:, None]
     incoming = deployment.incoming_bits(network.layers)
-    for layer, ran, bits in zip(network.layers, run.layers, incoming, strict=True):
+    never = [np.zeros(x.shape[-1], np.bool_)] * len(network.layers)
+    for layer, ran, bits, reset in zip(network.layers, run.layers, incoming, resets or never, strict=True):
         if isinstance(layer, Flatten):
             arriving = arriving.reshape(*arriving.shape[:2], layer.size)
             yield (), None
@@ -108,11 +111,11 @@ def layers(network: Network, x: Array, run: Run) -> Iterator[tuple[tuple[HeadRoo
         if isinstance(layer, (Dense, Kernel)):
             half = 1 << (deployment.sum_bits(layer) - 1)
             found += head_room("weighted sum", -half, half - 1, *sums)
-        for name in deployment.states_of(layer):
+        record = deployment.record_of(layer)
+        limits = {} if record is None else {name: record.limit(name) for name in record.states}
+        for name, limit in limits.items():
             values = np.moveaxis(getattr(ran, name), -1, 0)[:, None]
-            limit = NARROW if name in NARROW_STATES else WIDE
-            low, high = (-limit, limit + 1) if name == CURRENT else (-limit, limit)
-            found += head_room(name, low, high, values, _before_reset(layer, bits, name, ran, sums))
+            found += head_room(name, *limit, values, _before_reset(layer, bits, name, ran, sums, reset))
         yield tuple(found), _work(layer, arriving, sent)
         arriving = reference.delayed(layer, sent)
 
@@ -130,7 +133,9 @@ def _totals(layer: Layer, incoming: int, arriving: Array, sent: Array) -> tuple[
     )
 
 
-def _before_reset(layer: Layer, incoming: int, name: str, ran: LayerRun, sums: tuple[Integers, ...]) -> Integers | None:
+def _before_reset(
+    layer: Layer, incoming: int, name: str, ran: LayerRun, sums: tuple[Integers, ...], reset: NDArray[np.bool_]
+) -> Integers | None:
     """Values of a state where a spike set it back, as they were before; None for states that stay.
 
     A graded spike carries such a value. So every step of the run is taken once more by graded neurons: each from the
@@ -146,7 +151,8 @@ def _before_reset(layer: Layer, incoming: int, name: str, ran: LayerRun, sums: t
     lanes = steps * layer.size
     state = made.rest.copy()
     for row, kept in zip(state, made.states, strict=True):
-        row[layer.size :] = _time_first(getattr(ran, kept))[:-1].reshape(-1)
+        before = row.reshape(steps, layer.size)
+        before[1:] = np.where(reset[1:, None], before[1:], _time_first(getattr(ran, kept))[:-1].reshape(steps - 1, -1))
     total = [np.ascontiguousarray(part).reshape(1, lanes) for part in sums]
     # an input layer drives the real part alone
     total += [np.zeros((1, lanes), np.int64)] * (len(made.bias) - len(total))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lavadl_ref.cli.doctor import Finding
     from lavadl_ref.exchange import Network, Neuron
+    from lavadl_ref.proof import Proof
     from lavadl_ref.verify import Report
 
 
@@ -108,6 +109,26 @@ def damage(report: Any) -> Table:
     table.add_section()
     all_counts = (str(sum(counts[name] for counts in report.counts.values())) for name in found)
     table.row("all", *all_counts, f"{report.largest.megabytes:.0f}", f"{report.slowest.seconds:.3f}")
+    return table
+
+
+STYLES = {"proved": "green", "open": "yellow", "exceeded": "red"}  #: of the verdicts of a proof
+
+
+def proof(title: str, found: Proof) -> Table:
+    """Each number of each layer, the range that is proved of it, and the width of the device."""
+    columns = ("layer", "type", "number", "proved range", "width of the device", "free bits", "verdict", "met")
+    table = PlainTable(title, columns, right=("layer", "free bits"))
+    for layer in found.layers:
+        for index, bound in enumerate(layer.bounds):
+            name = (str(layer.position), layer.family or layer.kind) if index == 0 else ("", "")
+            free = "-" if bound.free is None else str(bound.free)
+            verdict = Text(bound.verdict, style=STYLES[bound.verdict])
+            met = "" if bound.met is None else f"{bound.met[0]:,} to {bound.met[1]:,}"
+            if bound.witness is not None:
+                met += f"; leaves it at step {bound.witness.step}, neuron {bound.witness.neuron}"
+            ends = " to ".join("no end" if end is None else f"{end:,}" for end in (bound.smallest, bound.largest))
+            table.row(*name, bound.quantity, ends, f"{bound.low:,} to {bound.high:,}", free, verdict, met)
     return table
 
 

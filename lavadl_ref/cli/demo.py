@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lavadl_ref import exchange, slayer
 from lavadl_ref.exchange import atomic
+from lavadl_ref.proof import Proof, prove
 from lavadl_ref.slayer.block import cuba, describe
 from lavadl_ref.verify import Report, trained, verify
 
@@ -48,6 +49,7 @@ class Outcome:
     training: Report | None = None  #: the trained blocks against the reference run of the file
     deployed: Report | None = None  #: the file as a stream of samples: reference, slayer and Lava
     deployed_accuracy: dict[str, float] = field(default_factory=dict)  #: on the deployed samples, by path
+    proof: Proof | None = None  #: of the file, for spikes and its reset interval
     inputs: NDArray[np.int64] | None = None  #: the deployed samples, (N, 64, STEPS)
 
     @property
@@ -228,6 +230,7 @@ def run(
     start = len(net)  # the last layer's first window begins here
     windows = outcome.deployed.run.output[:, start : start + samples * period].reshape(CLASSES, samples, period)
     rates = {"slayer": outcome.training.run.output.sum(-1), "deployed": windows.sum(-1).T}
+    outcome.proof = prove(path, reset_interval=period, reset_offset=1)
     outcome.deployed_accuracy = {name: float((rate.argmax(1) == labels).mean()) for name, rate in rates.items()}
     return outcome
 

@@ -213,6 +213,7 @@ def demo(
         _show(f"as deployed: the same digits as one stream of {deployed.steps} steps with resets", deployed)
         rates = ", ".join(f"{name} {value:.2%}" for name, value in outcome.deployed_accuracy.items())
         _say(f"accuracy on these digits: {rates}")
+        _say(f"widths of the device: {outcome.proof}")
         _say(f"as trained, {_speeds(training)}; as deployed, {_speeds(deployed)}")
         _say(f"wrote {outcome.path} and {picture}")
         if lava and "lava" in deployed.skipped:
@@ -351,6 +352,82 @@ def audit(
                 _say(f"not {name}: {reason}")
         for beyond in found.exceeded:
             _say(f"width: {beyond}")
+
+
+OPEN = 4  #: exit status of `prove`: a bound lies beyond a width, and no input was found that leaves it
+
+
+@app.command(
+    epilog="Example: lavadl-ref prove digits.net --input graded 0 3 --reset-interval 32",
+    context_settings={"ignore_unknown_options": True},  # the ends of a range may be negative
+)
+def prove(
+    file: File,
+    ends: Annotated[list[int] | None, typer.Argument(metavar="[LO HI]", help="Range of graded input or bias.")] = None,
+    input: Annotated[
+        str,
+        typer.Option(
+            metavar="binary | graded LO HI | bias LO HI",
+            help="The inputs it is proved for: spikes, integers within a range at each step, or pictures that stay.",
+        ),
+    ] = "binary",
+    steps: Annotated[int | None, typer.Option(min=1, help="Most steps of a run: any number if not given.")] = None,
+    reset_interval: Annotated[int | None, typer.Option(min=1, help="Steps between resets of the neurons.")] = None,
+    reset_offset: Annotated[int, typer.Option(min=0, help="When the first reset happens.")] = 0,
+    tries: Annotated[
+        int | None, typer.Option(min=0, help="Inputs to run in search of one that leaves a width: 64 if not given.")
+    ] = None,
+    witness: Annotated[
+        str | None, typer.Option(metavar="FILE.npy", help="Where to write the first input that leaves a width.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Prove that no input makes a sum, state or message leave the width of the device, in a run of any length.
+
+    The exit status is 0 where all is proved, 1 where an input was found that leaves a width, and 4 where a bound lies
+    beyond a width and no such input was found.
+    """
+    with _plain_errors():
+        from lavadl_ref import proof
+        from lavadl_ref.cli import _tables
+
+        path = _local(file)
+        target = None if witness is None else _local(witness)
+        domain = _domain(input, ends or [])
+        with _bar("proving") as progress:
+            found = proof.prove(
+                path,
+                domain,
+                steps,
+                reset_interval,
+                reset_offset,
+                proof.TRIES if tries is None else tries,
+                progress,
+            )
+        if target is not None:
+            written = proof.write_witness(target, found)
+        if json:
+            console.print_json(data=found.as_dict())
+        else:
+            console.print(_tables.proof(file, found))
+            for layer in found.layers:
+                for line in layer.advice:
+                    _say(f"layer {layer.position}: {line}")
+            _say(str(found))
+            if target is not None:
+                _say(f"wrote {target}" if written else f"{target} is not written: no input leaves a width")
+        if found.verdict != proof.PROVED:
+            raise typer.Exit(DIFFERENT if found.verdict == proof.EXCEEDED else OPEN)
+
+
+def _domain(kind: str, ends: list[int]) -> Any:
+    """The domain that the arguments of `prove` name."""
+    from lavadl_ref.proof import Domain
+
+    if len(ends) != (0 if kind == "binary" else 2):
+        wanted = "no range" if kind == "binary" else "two integers, LO HI, behind it"
+        raise ValueError(f"--input {kind} must have {wanted}, got {len(ends)}")
+    return Domain(kind, *ends)
 
 
 @app.command(epilog="Example: lavadl-ref doctor")

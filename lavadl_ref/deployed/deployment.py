@@ -300,7 +300,7 @@ def deploy(
         constants = {name: int(neuron[name]) * WEIGHT_ONE for name in record.constants}
         exponents = _exponents(neuron)[:parts]
         named: dict[str, Any] = {}
-        if record.bias_at in record.states:
+        if record.bias_at_state:
             # the bias is added behind the input: the neuron adds it itself, and divides by the exponent there
             decay.append(own * WEIGHT_ONE)
             if "exponent" in _fields_of(record):

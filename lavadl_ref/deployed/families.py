@@ -63,7 +63,7 @@ def check_family(row: exchange.Family, record: Family) -> None:
         ("parameters that the kernels take", sorted(used & numbers), sorted(used)),
         ("required parameters", sorted(demanded), sorted(used & demanded)),
         ("complex_input", row.complex_input, record.complex),
-        ("bias_at_input", row.bias_at_input, record.bias_at not in record.states),
+        ("bias_at_input", row.bias_at_input, not record.bias_at_state),
     ):
         if of_row != of_record:
             raise ValueError(

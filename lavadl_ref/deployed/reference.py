@@ -243,7 +243,7 @@ class Network:
         offset = None if bias is None else self._input_bias(bias)
         runs: list[LayerRun] = []
         exceeded: list[Exceeded] = []
-        index = 0
+        resets = self.resets(x.shape[0])
         before: tuple[int, ...] = ()
         shown: Array | None = None  # what leaves the last layer, as the caller sees it
         for i, (layer, start) in enumerate(zip(self.layers, self._starts, strict=True)):
@@ -264,8 +264,7 @@ class Network:
                 kind, shown = x.dtype, _outside(x, batched) if kept else None
                 runs.append(LayerRun(layer, weighted=shown))
             else:
-                resets = self._resets(x.shape[0], index)
-                x, states, beyond = self._neurons(i, sums, start, resets, offset, kept)
+                x, states, beyond = self._neurons(i, sums, start, resets[i], offset, kept)
                 seen = {name: _outside(value, batched) for name, value in states.items()}
                 kind, shown = x.dtype, _outside(x, batched) if "spikes" in kept else None
                 runs.append(LayerRun(layer, shown, states=seen))
@@ -273,8 +272,6 @@ class Network:
                 x, shown = late, shown if late is x else None
             if beyond is not None:
                 exceeded.append(Exceeded(position, *beyond))
-            if not isinstance(layer, Input) or layer.neuron is not None:
-                index += 1
         unit = deployment.message_unit(self.layers[-1], self._incoming[-1], before, self.spike_exp)
         output = _outside(x, batched, np.int64) if shown is None else shown.astype(np.int64)
         return Run(output, tuple(runs), tuple(exceeded), unit)
@@ -348,6 +345,15 @@ class Network:
             where = tuple(int(i) for i in np.unravel_index(lane % layer.size, layer.shape))
             beyond = where, int(first[lane]), int((first >= 0).sum())
         return message.reshape(shape), states, beyond
+
+    def resets(self, steps: int) -> tuple[NDArray[np.bool_], ...]:
+        """For each layer (steps,) bool: before which steps its neurons go to rest; False throughout for one without."""
+        found, index = [], 0
+        for layer in self.layers:
+            process = not isinstance(layer, Flatten) and (not isinstance(layer, Input) or layer.neuron is not None)
+            found.append(self._resets(steps, index) if process else np.zeros(steps, np.bool_))
+            index += process
+        return tuple(found)
 
     def _resets(self, steps: int, index: int) -> NDArray[np.bool_]:
         if self.reset_interval is None:

@@ -173,7 +173,7 @@ class Spiking(_Normed):
         self.decays = Decays(neuron) if _trained(neuron) else None
         if self.decays is not None:
             self.gathered = self.decays.gathered
-            if neuron.kernel.bias_at in neuron.kernel.states and type(neuron.norm) is WgtScaleBatchNorm:
+            if neuron.kernel.bias_at_state and type(neuron.norm) is WgtScaleBatchNorm:
                 raise ValueError(
                     "decays must not be trained behind a WgtScaleBatchNorm that stands between two states, got "
                     f"requires_grad=True for {neuron.family} neurons: use MeanOnlyBatchNorm, or freeze the decays"
@@ -214,7 +214,7 @@ class Spiking(_Normed):
 
     def _look(self, received: tuple[Tensor, ...], values: tuple[Tensor, ...]) -> None:
         """Show the norms what they stand behind."""
-        behind_state = self.neuron.kernel.bias_at in self.neuron.kernel.states
+        behind_state = self.neuron.kernel.bias_at_state
         seen = (self.norms[0].undone(values[0]),) if behind_state else received
         shown = [part for part, norm in zip(seen, self.norms, strict=True) if norm is not None]
         for one, part in zip(self._seen, shown, strict=True):
@@ -304,7 +304,7 @@ class Decays:
     def append(self, received: tuple[Tensor, ...]) -> None:
         """Add the weighted input of the steps that follow, with what was fed back, before the norm."""
         neuron = self.neuron
-        if neuron.kernel.bias_at in neuron.kernel.states:
+        if neuron.kernel.bias_at_state:
             normed = received
         else:
             with torch.no_grad(), spiking._evaluating(neuron._norms()):
@@ -321,7 +321,7 @@ class Decays:
         neuron, family = self.neuron, self.family
         rows = [integers(neuron.applied_decay(name)) for name in family.decays]
         if len(family.rows) > len(rows):
-            behind_state = neuron.kernel.bias_at in neuron.kernel.states
+            behind_state = neuron.kernel.bias_at_state
             bias = neuron._normed_bias(zeros((*layout.shape[:-1], 1))) if behind_state else None
             rows.append(np.zeros(1, np.int64) if bias is None else bias)
         constants = (neuron._scaled_constant(name) for name in family.constants)

@@ -34,6 +34,7 @@ from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, par
 from lavadl_kernels.fixed_point import as_type_of, fixed, leak, leaky_gain, run_in_float64_or_int64, wrap32
 from lavadl_kernels.neurons._family import Family
 from lavadl_kernels.neurons._leaky_integrator import CHUNK, kept
+from lavadl_kernels.neurons._reach import Drive, Range, Reach, adaptive, within
 from lavadl_kernels.neurons._surrogate import Through, to_value
 from lavadl_kernels.runtime.array_types import Array, Bools, Floats, Integers
 from lavadl_kernels.runtime.hints import distinct_rows
@@ -149,6 +150,26 @@ def state_bound(neuron: Any, state: Integers, steps: int) -> int:
         Number of steps.
     """
     return _growth(state[-2:], neuron.decay[-2:], (int(neuron.threshold), int(neuron.threshold_step)), steps)
+
+
+def reach(states: dict[str, Range], compared: str, neuron: Any, drive: Drive) -> Reach:
+    """The ranges of a neuron with an adaptive threshold, given those of its other states.
+
+    Parameters
+    ----------
+    states : dict
+        The ranges of the other states by their names, in the order of the record.
+    compared : str
+        The one of them that is compared with the threshold.
+    neuron : NamedTuple
+        Parameters of the family.
+    drive : Drive
+        What acts on the neurons.
+    """
+    levels = int(neuron.threshold), int(neuron.threshold_step)
+    th, r, fires = adaptive(states[compared], neuron.decay[-2:], *levels, drive.steps)
+    value = within(0, states[compared].high)
+    return Reach({**states, "threshold": th, "refractory": r}, {}, value, fires)
 
 
 def _growth(state: Integers, decay: Any, constants: tuple[int, int], steps: int) -> int:

@@ -14,7 +14,8 @@ from typing import Any
 
 from lavadl_kernels.engine import deployed, eligibility, train
 from lavadl_kernels.engine._lane_functions import Shape
-from lavadl_kernels.fixed_point import chain_gain
+from lavadl_kernels.fixed_point import WRAPPED32, chain_gain
+from lavadl_kernels.neurons._reach import Drive, Reach
 from lavadl_kernels.runtime.array_types import Integers
 
 
@@ -65,6 +66,12 @@ class Family:
     room: int = 0
     #: of parameters: whether `room` holds for them; by default it always does
     has_room: Callable[[Any], bool] | None = None
+    #: the least and largest number of each state that the device's widths leave as it is; by default those of 32 bits,
+    #: without the most negative one, which has no magnitude
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    #: of parameters and a `_reach.Drive`: the ranges of all numbers of the neurons, a `_reach.Reach`; None where
+    #: nothing is proved of the family
+    reach: Callable[[Any, Drive], Reach] | None = None
     bias_at: str = "input"  #: the state that the bias of a ``.net`` file is added to, or "input"
     rest: Mapping[str, str] = field(default_factory=dict)  #: states that are not 0 at rest, and the constant they equal
     without_adaptation: Family | None = None  #: the family with the same first states and no adaptive threshold
@@ -82,6 +89,11 @@ class Family:
         return len(self.inputs) == 2
 
     @property
+    def bias_at_state(self) -> bool:
+        """True if the bias of a ``.net`` file acts on a state, behind the input."""
+        return self.bias_at in self.states
+
+    @property
     def sends_messages(self) -> bool:
         """True if `step` gives the integer that is sent instead of a spike."""
         return not self.carried
@@ -97,7 +109,7 @@ class Family:
         fields = _fields(self.parameters)
         if "decay" not in fields:
             return ()
-        return self.decays if self.bias_at == "input" else (*self.decays, "bias")
+        return (*self.decays, "bias") if self.bias_at_state else self.decays
 
     @property
     def step_parameters(self) -> tuple[str, ...]:
@@ -108,6 +120,10 @@ class Family:
     def defaults(self) -> Mapping[str, Any]:
         """Parameters of deployed neurons alone, and the value that says that there is nothing of the kind."""
         return getattr(self.parameters, "_field_defaults", {})
+
+    def limit(self, state: str) -> tuple[int, int]:
+        """The least and the largest number of a state that the device's widths leave as it is."""
+        return self.limits.get(state, WRAPPED32)
 
     def input_gain(self, decay: Integers, steps: int) -> float:
         """The factor by which states can exceed inputs and initial states, whichever is larger.

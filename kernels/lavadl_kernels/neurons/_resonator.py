@@ -26,8 +26,9 @@ import numpy as np
 
 from lavadl_kernels.engine._arguments import AdjointStep
 from lavadl_kernels.engine._optional_rows import add, lane_value, maybe_row, param_row
-from lavadl_kernels.fixed_point import clip24, scale_to_zero, wrap32
+from lavadl_kernels.fixed_point import CLIPPED24, clip24, scale_to_zero, wrap32
 from lavadl_kernels.neurons._family import Family
+from lavadl_kernels.neurons._reach import Drive, Range, rotating
 from lavadl_kernels.neurons._surrogate import to_parts
 from lavadl_kernels.runtime.array_types import Integers
 from lavadl_kernels.runtime.hints import distinct_rows
@@ -57,6 +58,7 @@ def resonating(
         tangent=tangent,
         gain=gain,
         width=24,
+        limits=dict.fromkeys(STATES, CLIPPED24),
         **rows,
     )
 
@@ -102,6 +104,13 @@ def gain(decay: Integers, steps: int) -> float:
     grown = math.exp(min(steps * math.log(rho), 64))
     total = grown + (grown - 1) / (rho - 1)
     return total if total < 2.0**36 else math.inf
+
+
+def parts_reach(neuron: Any, drive: Drive, reset: int | None = None) -> dict[str, Range]:
+    """The ranges of both parts, by their names; `reset` as `_reach.rotating` takes it."""
+    real, imag = drive.inputs
+    re, im = rotating(neuron.decay, real, imag, drive.steps, reset)
+    return dict(zip(STATES, (re, im), strict=True))
 
 
 @scalar

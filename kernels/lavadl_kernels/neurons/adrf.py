@@ -23,6 +23,7 @@ from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf
 from lavadl_kernels.neurons._family import register
+from lavadl_kernels.neurons._reach import Drive, Reach
 from lavadl_kernels.neurons._surrogate import ThroughPhase, part_slopes
 from lavadl_kernels.runtime.jit import scalar
 
@@ -81,5 +82,10 @@ class Adrf(adaptation.Parameters):
     __slots__ = ()
 
 
+def _reach(neuron: Adrf, drive: Drive) -> Reach:
+    """The ranges of all states: `Family.reach`."""
+    return adaptation.reach(resonator.parts_reach(neuron, drive), "real", neuron, drive)
+
+
 Parameters = Adrf
-FAMILY = register(adaptation.adapted(rf.FAMILY, "ADRF_PHASE", Adrf, step, _advance_adjoint, tangent))
+FAMILY = register(adaptation.adapted(rf.FAMILY, "ADRF_PHASE", Adrf, step, _advance_adjoint, tangent, reach=_reach))

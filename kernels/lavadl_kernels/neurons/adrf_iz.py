@@ -23,6 +23,7 @@ from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons import rf_iz
 from lavadl_kernels.neurons._family import register
+from lavadl_kernels.neurons._reach import Drive, Reach
 from lavadl_kernels.neurons._surrogate import ThroughImaginary, part_slopes
 from lavadl_kernels.neurons.adrf import tangent
 from lavadl_kernels.runtime.jit import scalar
@@ -55,5 +56,12 @@ class AdrfIz(adaptation.Parameters):
     __slots__ = ()
 
 
+def _reach(neuron: AdrfIz, drive: Drive) -> Reach:
+    """The ranges of all states: `Family.reach`."""
+    return adaptation.reach(resonator.parts_reach(neuron, drive), "imag", neuron, drive)
+
+
 Parameters = AdrfIz
-FAMILY = register(adaptation.adapted(rf_iz.FAMILY, "ADRF_IZHIKEVICH", AdrfIz, step, _advance_adjoint, tangent))
+FAMILY = register(
+    adaptation.adapted(rf_iz.FAMILY, "ADRF_IZHIKEVICH", AdrfIz, step, _advance_adjoint, tangent, reach=_reach)
+)

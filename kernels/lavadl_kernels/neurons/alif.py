@@ -30,6 +30,7 @@ from lavadl_kernels.neurons import _adaptation as adaptation
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import cuba
 from lavadl_kernels.neurons._family import register
+from lavadl_kernels.neurons._reach import Drive, Reach, leaky
 from lavadl_kernels.neurons._surrogate import Through
 from lavadl_kernels.runtime.jit import scalar
 
@@ -92,9 +93,24 @@ class Alif(adaptation.Parameters):
     __slots__ = ()
 
 
+def _reach(neuron: Alif, drive: Drive) -> Reach:
+    """The ranges of all states: `Family.reach`."""
+    current = leaky(neuron.decay[0], drive.inputs[0], drive.steps)
+    voltage = leaky(neuron.decay[1], current, drive.steps)
+    return adaptation.reach({"current": current, "voltage": voltage}, "voltage", neuron, drive)
+
+
 Parameters = Alif
 FAMILY = register(
     adaptation.adapted(
-        cuba.FAMILY, "ALIF", Alif, step, _advance_adjoint, _tangent, spikes_at_equality=True, bias_at="input"
+        cuba.FAMILY,
+        "ALIF",
+        Alif,
+        step,
+        _advance_adjoint,
+        _tangent,
+        reach=_reach,
+        spikes_at_equality=True,
+        bias_at="input",
     )
 )

@@ -31,9 +31,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
-from lavadl_kernels.fixed_point import as_type_of, leak, leaky_gain, saturate24, scale_by_power_of_two, wrap24
+from lavadl_kernels.fixed_point import (
+    CLIPPED24,
+    FOLDED24,
+    as_type_of,
+    leak,
+    leaky_gain,
+    saturate24,
+    scale_by_power_of_two,
+    wrap24,
+)
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons._family import Family, register
+from lavadl_kernels.neurons._reach import Drive, Reach, leaky, plus, reset_above, scaled, within
 from lavadl_kernels.neurons._surrogate import Through
 from lavadl_kernels.runtime.array_types import Array, Integers
 from lavadl_kernels.runtime.jit import scalar
@@ -105,6 +115,15 @@ def _from_bias(neuron: Cuba, state: Integers, steps: int) -> int:
     return math.ceil(leaky_gain(neuron.decay[1], steps)) * int(np.abs(neuron.decay[2]).max(initial=0))
 
 
+def _reach(neuron: Cuba, drive: Drive) -> Reach:
+    """The ranges of current and voltage: `Family.reach`."""
+    current = leaky(neuron.decay[0], drive.inputs[0], drive.steps)
+    into_voltage = scaled(plus(current, drive.bias), -neuron.exponent)
+    free = leaky(neuron.decay[1], into_voltage, drive.steps)
+    voltage, fires = reset_above(free, into_voltage, neuron.decay[1], neuron.threshold)
+    return Reach({"current": current, "voltage": voltage}, {}, within(0, voltage.high), fires)
+
+
 Parameters = Cuba
 FAMILY = register(
     Family(
@@ -120,6 +139,8 @@ FAMILY = register(
         carried="voltage",
         resets=("voltage",),
         width=24,
+        limits={"current": FOLDED24, "voltage": CLIPPED24},
+        reach=_reach,
         bias_at="voltage",
     )
 )

@@ -21,6 +21,7 @@ import numpy as np
 from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons._family import register
+from lavadl_kernels.neurons._reach import Drive, Reach, within
 from lavadl_kernels.neurons._surrogate import ThroughPhase
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
@@ -66,5 +67,14 @@ class Rf(NamedTuple):
     threshold: int
 
 
+def _reach(neuron: Rf, drive: Drive) -> Reach:
+    """The ranges of both parts: `Family.reach`."""
+    states = resonator.parts_reach(neuron, drive)
+    high = states["real"].high
+    return Reach(states, {}, within(0, high), high >= neuron.threshold)
+
+
 Parameters = Rf
-FAMILY = register(resonator.resonating("RF_PHASE", Rf, step, _advance_adjoint, by_phase=True, carried="real"))
+FAMILY = register(
+    resonator.resonating("RF_PHASE", Rf, step, _advance_adjoint, reach=_reach, by_phase=True, carried="real")
+)

@@ -24,6 +24,7 @@ from lavadl_kernels.engine._arguments import AdjointStep, Surrogate
 from lavadl_kernels.fixed_point import as_type_of
 from lavadl_kernels.neurons import _resonator as resonator
 from lavadl_kernels.neurons._family import register
+from lavadl_kernels.neurons._reach import Drive, Reach, within
 from lavadl_kernels.neurons._surrogate import ThroughImaginary
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.jit import scalar
@@ -63,9 +64,23 @@ class RfIz(NamedTuple):
     threshold: int
 
 
+def _reach(neuron: RfIz, drive: Drive) -> Reach:
+    """The ranges of both parts: `Family.reach`."""
+    states = resonator.parts_reach(neuron, drive, neuron.threshold - 1)
+    high = states["imag"].high
+    return Reach(states, {}, within(0, high), high >= neuron.threshold)
+
+
 Parameters = RfIz
 FAMILY = register(
     resonator.resonating(
-        "RF_IZHIKEVICH", RfIz, step, _advance_adjoint, spikes_at_equality=True, carried="imag", resets=resonator.STATES
+        "RF_IZHIKEVICH",
+        RfIz,
+        step,
+        _advance_adjoint,
+        reach=_reach,
+        spikes_at_equality=True,
+        carried="imag",
+        resets=resonator.STATES,
     )
 )

@@ -48,6 +48,7 @@ from numba import types
 from lavadl_kernels.fixed_point import wrap32
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons._family import Family, register
+from lavadl_kernels.neurons._reach import Drive, Reach, encoded, plus, scaled, within
 from lavadl_kernels.neurons._surrogate import exp_negative
 from lavadl_kernels.runtime.array_types import Array, Floats, Integers
 from lavadl_kernels.runtime.buffers import empty_like
@@ -429,6 +430,31 @@ class Sigma(NamedTuple):
     bias: Integers  #: (M,), in the unit of the sum
 
 
+def _reach(neuron: SigmaDelta, drive: Drive) -> Reach:
+    """The ranges of the sum and of what is sent of it: `Family.reach`."""
+    up = max(-neuron.exponent, 0)
+    value = scaled(plus(drive.total, drive.bias), up)
+    activation = within(0, value.high) if neuron.relu else value
+    cut = CUT + max(neuron.exponent, 0)
+    sent = encoded(activation, neuron.threshold, neuron.cum_error, cut, drive.granularity << up, drive.steps)
+    states = {"sigma": drive.total, "activation": activation, **sent.states}
+    # what is rectified has to fit its width before
+    return sent._replace(states=states, between={"before rectifying": value, **sent.between})
+
+
+def _delta_reach(neuron: Delta, drive: Drive) -> Reach:
+    """The ranges of the input and of what is sent of it: `Family.reach`."""
+    activation = drive.inputs[0]
+    sent = encoded(activation, neuron.threshold, neuron.cum_error, CUT, drive.granularity, drive.steps)
+    return sent._replace(states={"activation": activation, **sent.states})
+
+
+def _sigma_reach(neuron: Sigma, drive: Drive) -> Reach:
+    """The ranges of the sum and of what is sent, the sum with the bias: `Family.reach`."""
+    value = plus(drive.total, drive.bias)
+    return Reach({"sigma": drive.total}, {}, value, value.largest > 0)
+
+
 def _has_room(neuron: Any) -> bool:
     """Tell whether the bias fits in `ROOM` bits, and nothing is multiplied before it is rectified."""
     fits = bool(np.abs(neuron.bias).max(initial=0) < 1 << ROOM - 1)
@@ -444,7 +470,10 @@ FAMILY = register(
         bias_at="sigma",
         room=ROOM,
         has_room=_has_room,
-        as_input=Family("SDNN", Delta, delta_step, STATES[1:], room=ROOM),
-        as_output=Family("SDNN", Sigma, sigma_step, STATES[:1], constants=(), room=ROOM, has_room=_has_room),
+        reach=_reach,
+        as_input=Family("SDNN", Delta, delta_step, STATES[1:], room=ROOM, reach=_delta_reach),
+        as_output=Family(
+            "SDNN", Sigma, sigma_step, STATES[:1], constants=(), room=ROOM, has_room=_has_room, reach=_sigma_reach
+        ),
     )
 )

@@ -161,7 +161,7 @@ def _sum(*arrays: Arrays) -> Arrays:
 
 def _behind_current(module: Any) -> bool:
     """Tell whether a bias of the file acts on the voltage and not on what the neurons receive."""
-    return isinstance(module, SpikingNeuron) and module.kernel.bias_at in module.kernel.states
+    return isinstance(module, SpikingNeuron) and module.kernel.bias_at_state
 
 
 def _received(block: SpikingBlock, synapse: Any) -> Arrays:

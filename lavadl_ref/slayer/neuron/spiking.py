@@ -365,7 +365,7 @@ class Neuron(base.Neuron):
             family = family.without_adaptation  # a threshold that is never reached does not adapt
         tau, scale, graded = self._surrogate
         keep, units = self.persistent_state, self._units
-        has_bias = family.bias_at in family.states
+        has_bias = family.bias_at_state
         if self._rescales:
             tau, scale = units.surrogate(tau, scale, self.by_phase)
             parts, layout = tuple(map(units.up, parts)), None

@@ -68,7 +68,7 @@ class Options:
 def _bias_behind_input(family: str) -> bool:
     """Tell whether the bias acts on a state, so that a layer with feedback can have another one at the input."""
     record = neurons.family(family)
-    return record.bias_at in record.states
+    return record.bias_at_state
 
 
 @dataclass(frozen=True)
