@@ -125,9 +125,13 @@ def _check_wraps(found: Comparison, x: Array, widths: tuple[int, ...]) -> bool:
         for path, wrap in WRAPS.items():
             out.fill(UNWRITTEN)
             wrap(x, bits, out)
-            if not found.equal(path, out, wanted, lambda i, bits=bits: f"{x[i]}, {bits} bits,"):  # type: ignore[misc]
+            if not found.equal(path, out, wanted, _to_bits(x, bits)):
                 return False
     return True
+
+
+def _to_bits(x: Array, bits: int) -> Callable[[int], str]:
+    return lambda i: f"{x[i]}, {bits} bits,"
 
 
 def edges() -> Array:
@@ -151,7 +155,7 @@ def _check_edges(found: Comparison) -> None:
     _check_wraps(found, x, tuple(range(1, 62)))
     for bits in WRAPPED:
         got = np.array([fp.wrap(int(one), bits) for one in x])
-        found.equal("wrap, Python", got, exact_wrap(x, bits), lambda i, bits=bits: f"{x[i]}, {bits} bits,")  # type: ignore[misc]
+        found.equal("wrap, Python", got, exact_wrap(x, bits), _to_bits(x, bits))
 
 
 WIDTH = Part(
