@@ -29,21 +29,22 @@ PEERS_PIP := $(PEERS_VENV)/bin/python -m pip --disable-pip-version-check --no-in
 WITH_PEERS := $(PEERS_VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types validate bench docs warm wheel clean
+.PHONY: help demo test check lint types validate exhaustive bench docs warm wheel clean
 
 # Targets share .venv and use every core already: -j changes nothing.
 .NOTPARALLEL:
 
 help:
-	@echo 'make demo      train on digits, export, run on Lava, compare every layer'
-	@echo 'make test      the tests'
-	@echo 'make check     ruff, mypy and the tests'
-	@echo 'make validate  agreement of all paths, and with lava-dl where it installs'
-	@echo 'make bench     speed next to lava-dl; PEERS=1: and other libraries; writes docs/benchmarks.md'
-	@echo 'make docs      the pages of docs/ that are made by what the tests run over; docs/compatibility.md needs lava-dl'
-	@echo 'make warm      compile the kernels of common uses, so that nothing waits for them later'
-	@echo 'make wheel     a wheel in dist that carries compiled kernels, for this Python'
-	@echo 'make clean     remove .venv and everything generated'
+	@echo 'make demo        train on digits, export, run on Lava, compare every layer'
+	@echo 'make test        the tests'
+	@echo 'make check       ruff, mypy and the tests'
+	@echo 'make validate    agreement of all paths, and with lava-dl where it installs'
+	@echo 'make exhaustive  the arithmetic of the kernels over all states: minutes; writes docs/exhaustive.md'
+	@echo 'make bench       speed next to lava-dl; PEERS=1: and other libraries; writes docs/benchmarks.md'
+	@echo 'make docs        the pages of docs/ that are made by what the tests run over; docs/compatibility.md needs lava-dl'
+	@echo 'make warm        compile the kernels of common uses, so that nothing waits for them later'
+	@echo 'make wheel       a wheel in dist that carries compiled kernels, for this Python'
+	@echo 'make clean       remove .venv and everything generated'
 
 demo: $(READY)
 	@$(BIN)/lavadl-ref demo
@@ -63,6 +64,10 @@ types: $(READY)
 # writes docs/equivalence.md where it is out of date, and fails then
 validate: $(WITH_UPSTREAM)
 	@$(PYTEST) validation
+
+# goes on where it was interrupted
+exhaustive: $(READY)
+	@$(BIN)/python -m validation.exhaustive --page docs/exhaustive.md
 
 # `make bench PEERS=1` also compares with other libraries, BEFORE=../before with another checkout. What was measured
 # stays in .benchmarks; the page is written when all of it was measured in full.
@@ -89,7 +94,8 @@ wheel: $(READY)
 	@ls -sh dist
 
 clean:
-	rm -rf $(VENV) $(VENV)-* $(PEERS_VENV) build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-* $(PEERS_VENV) build dist .benchmarks .exhaustive .hypothesis \
+	    .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes first, so that what TORCH says is what is installed. lava-nc goes last and without its

@@ -108,7 +108,7 @@ def mantissas(x: Array, at: int, out: Array, to: int) -> np.uint64:
     Returns
     -------
     uint64
-        Bit i is set where x[at + i] * 32 is no integer from -128 to 127; the byte then stands for 0.
+        Bit i is set where x[at + i] * 32 is no integer from -128 to 127; the byte then has no meaning.
     """
     beyond = 0
     for i in range(WIDTH):

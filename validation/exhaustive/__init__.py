@@ -1,0 +1,1 @@
+"""The arithmetic of the kernels over all states of their domains."""
