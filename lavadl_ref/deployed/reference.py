@@ -192,6 +192,27 @@ class Network:
         """Descriptions of the layers that run."""
         return self.description.layers
 
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """For each layer the step before which it rests."""
+        return self._starts
+
+    @property
+    def incoming(self) -> tuple[int, ...]:
+        """For each layer the fractional bits of what it receives."""
+        return self._incoming
+
+    @property
+    def reset_phases(self) -> tuple[int | None, ...]:
+        """For each layer the step before which it goes to rest, as (step + 1) modulo the interval; None for never."""
+        phases: list[int | None] = []
+        index = 0  # of the layers that become processes
+        for layer in self.layers:
+            resets = self.reset_interval if layer.neuron is not None else None
+            phases.append(None if resets is None else (self.reset_offset + 1 + index) % resets)
+            index += not isinstance(layer, Flatten) and (not isinstance(layer, Input) or layer.neuron is not None)
+        return tuple(phases)
+
     def run(
         self,
         spikes: ArrayLike | None = None,
@@ -243,7 +264,6 @@ class Network:
         offset = None if bias is None else self._input_bias(bias)
         runs: list[LayerRun] = []
         exceeded: list[Exceeded] = []
-        index = 0
         before: tuple[int, ...] = ()
         shown: Array | None = None  # what leaves the last layer, as the caller sees it
         for i, (layer, start) in enumerate(zip(self.layers, self._starts, strict=True)):
@@ -264,7 +284,7 @@ class Network:
                 kind, shown = x.dtype, _outside(x, batched) if kept else None
                 runs.append(LayerRun(layer, weighted=shown))
             else:
-                resets = self._resets(x.shape[0], index)
+                resets = self._resets(x.shape[0], self.reset_phases[i])
                 x, states, beyond = self._neurons(i, sums, start, resets, offset, kept)
                 seen = {name: _outside(value, batched) for name, value in states.items()}
                 kind, shown = x.dtype, _outside(x, batched) if "spikes" in kept else None
@@ -273,8 +293,6 @@ class Network:
                 x, shown = late, shown if late is x else None
             if beyond is not None:
                 exceeded.append(Exceeded(position, *beyond))
-            if not isinstance(layer, Input) or layer.neuron is not None:
-                index += 1
         unit = deployment.message_unit(self.layers[-1], self._incoming[-1], before, self.spike_exp)
         output = _outside(x, batched, np.int64) if shown is None else shown.astype(np.int64)
         return Run(output, tuple(runs), tuple(exceeded), unit)
@@ -349,10 +367,9 @@ class Network:
             beyond = where, int(first[lane]), int((first >= 0).sum())
         return message.reshape(shape), states, beyond
 
-    def _resets(self, steps: int, index: int) -> NDArray[np.bool_]:
+    def _resets(self, steps: int, phase: int | None) -> NDArray[np.bool_]:
         if self.reset_interval is None:
             return np.zeros(steps, np.bool_)
-        phase = (self.reset_offset + 1 + index) % self.reset_interval
         due: NDArray[np.bool_] = (np.arange(1, steps + 1) % self.reset_interval) == phase
         return due
 
