@@ -11,7 +11,7 @@ from lavadl_ref.port.translate import comment_of, folded
 
 @dataclass(frozen=True)
 class Facts:
-    """What the files say of a network as a whole."""
+    """The facts of a whole network that its files state."""
 
     summary: str  #: its layers
     table: str  #: the room and the work

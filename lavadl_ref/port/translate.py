@@ -198,6 +198,8 @@ class Translator:
         Untranslatable
             If it does something that has no translation.
         """
+        if not isinstance(function, FunctionType):
+            raise Untranslatable(f"what is called must be a function of Python, got {function!r}")
         key = (function, tuple(map(_signature, arguments)))
         if key not in self._known:
             if function in self._open:
@@ -268,11 +270,9 @@ def pass_on(values: Sequence[Value]) -> list[Expression]:
 class _Body:
     """The translation of one function."""
 
-    def __init__(self, translator: Translator, function: Callable[..., Any], arguments: Sequence[Value]) -> None:
+    def __init__(self, translator: Translator, function: FunctionType, arguments: Sequence[Value]) -> None:
         self.translator = translator
         self.function = function
-        if not isinstance(function, FunctionType):
-            raise Untranslatable(f"{getattr(function, '__name__', function)!s} must be a function of Python, got none")
         try:
             source = textwrap.dedent(inspect.getsource(function))
         except (OSError, TypeError):

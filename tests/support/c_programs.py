@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -85,18 +84,14 @@ def differences(
 
 def exported(folder: Path, network: exchange.Network, inputs: np.ndarray, **options: object) -> port.Sizes:
     """The network as C in `folder`; the shape of the input is that of `inputs`, (\\*shape, T)."""
-    shape = inputs.shape[:-1] if port_needs_shape(network) else None
-    return port.export(network, folder, input_shape=shape, **options)
+    return port.export(network, folder, input_shape=open_shape(network, inputs), **options)
 
 
-def port_needs_shape(network: exchange.Network) -> bool:
-    """Tell whether the network leaves the shape of its input open."""
-    return network.input_shape is None
+def open_shape(network: exchange.Network, inputs: np.ndarray) -> tuple[int, ...] | None:
+    """The shape of `inputs`, (\\*shape, T), where the network leaves that of its input open."""
+    return inputs.shape[:-1] if network.input_shape is None else None
 
 
 def emulator(machine: str) -> str | None:
     """The program that runs programs for `machine`, None where it is not installed."""
     return shutil.which(f"qemu-{machine}") or shutil.which(f"qemu-{machine}-static")
-
-
-ENVIRONMENT = {**os.environ, "LC_ALL": "C"}
