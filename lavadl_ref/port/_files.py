@@ -196,6 +196,9 @@ def program(name: str, codes: Sequence[LayerCode], facts: Facts) -> str:
         f"""\
 static void show_{kind}(const char *label, const {kind} *values, uint32_t count)
 {{
+    if (strncmp(label, wanted, strlen(wanted)) != 0) {{
+        return;
+    }}
     printf("%s", label);
     for (uint32_t i = 0; i < count; i++) {{
         printf(" %ld", (long)values[i]);
@@ -227,7 +230,8 @@ static void show_{kind}(const char *label, const {kind} *values, uint32_t count)
     return f"""\
 /* Runs the network on text. Standard input has {capital}_INPUTS integers for each step, standard output a
  * line of {capital}_OUTPUTS integers. The word `reset` sets the neurons to rest, `init` begins again.
- * With the argument `trace`, a line for each state and for what each layer sends follows each step.{word} */
+ * With the argument `trace`, a line for each state and for what each layer sends follows each step;
+ * `trace NAME` has those whose names begin so.{word} */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,6 +242,7 @@ static void show_{kind}(const char *label, const {kind} *values, uint32_t count)
 static struct {name} net;
 static int32_t in[{capital}_INPUTS];
 static int32_t out[{capital}_OUTPUTS];
+static const char *wanted = ""; /* with what the names of traced arrays begin */
 {bias}
 {writers}static void trace(const struct {name} *net)
 {{
@@ -261,9 +266,12 @@ int main(int argc, char **argv)
     const int traces = argc > 1 && strcmp(argv[1], "trace") == 0;
     char word[32];
     uint32_t count = 0;
-    if (argc > 2 || (argc == 2 && !traces)) {{
-        fprintf(stderr, "usage: %s [trace] < steps\\n", argv[0]);
+    if (argc > 3 || (argc > 1 && !traces)) {{
+        fprintf(stderr, "usage: %s [trace [NAME]] < steps\\n", argv[0]);
         return 2;
+    }}
+    if (argc == 3) {{
+        wanted = argv[2];
     }}
     {name}_init(&net);
     while (scanf("%31s", word) == 1) {{

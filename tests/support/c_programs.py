@@ -68,18 +68,24 @@ def expected(network: exchange.Network, inputs: np.ndarray, **options: object) -
     return {name: values.reshape(-1, inputs.shape[-1]).astype(np.int64) for name, values in found.items()}
 
 
-def differences(
-    network: exchange.Network, inputs: np.ndarray, program: Path | Sequence[str], **options: object
-) -> list[str]:
-    """The names of the arrays in which a program differs from the reference, with the first step that does."""
-    wanted = expected(network, inputs, **options)
-    given = dict(traces(said(program, steps(inputs), "trace"), inputs.shape[-1]))
+def differing(wanted: dict[str, np.ndarray], given: dict[str, np.ndarray]) -> list[str]:
+    """The names of the arrays (values, T) that are not equal, with the first step at which they differ."""
     found = [f"{name}: not there" for name in wanted.keys() ^ given.keys()]
     for name in wanted.keys() & given.keys():
-        if not np.array_equal(wanted[name], given[name]):
+        if wanted[name].shape != given[name].shape:
+            found.append(f"{name}: {given[name].shape} instead of {wanted[name].shape}")
+        elif not np.array_equal(wanted[name], given[name]):
             step = int(np.flatnonzero((wanted[name] != given[name]).any(0))[0])
             found.append(f"{name} at step {step}")
     return sorted(found)
+
+
+def differences(
+    network: exchange.Network, inputs: np.ndarray, program: Path | Sequence[str], **options: object
+) -> list[str]:
+    """As `differing`, of a program and the reference, for inputs (\\*shape, T)."""
+    given = dict(traces(said(program, steps(inputs), "trace"), inputs.shape[-1]))
+    return differing(expected(network, inputs, **options), given)
 
 
 def exported(folder: Path, network: exchange.Network, inputs: np.ndarray, **options: object) -> port.Sizes:
