@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -22,11 +23,19 @@ def compiled(
     folder: Path, names: Sequence[str] = ("network",), compiler: str = "", flags: Sequence[str] = ("-O1",)
 ) -> Path:
     """The program of `main.c` and the networks `names` in `folder`, compiled without a warning."""
-    program = folder / "program"
-    command = [compiler or COMPILERS[0], *WARNINGS, *flags, "main.c", *(f"{name}.c" for name in names)]
-    done = subprocess.run([*command, "-o", str(program)], cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+    return _made(folder, "program", ("main", *names), compiler, flags)
+
+
+def library(folder: Path, names: Sequence[str], flags: Sequence[str]) -> ctypes.CDLL:
+    """The functions of some files in `folder`, in this process."""
+    return ctypes.CDLL(str(_made(folder, "library.so", names, "", ("-shared", "-fPIC", *flags))))
+
+
+def _made(folder: Path, to: str, names: Sequence[str], compiler: str, flags: Sequence[str]) -> Path:
+    command = [compiler or COMPILERS[0], *WARNINGS, *flags, *(f"{name}.c" for name in names), "-o", to]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
-    return program
+    return folder / to
 
 
 def said(program: Path | Sequence[str], text: str, *arguments: str) -> str:
