@@ -511,14 +511,13 @@ def _window_operations(layer: Kernel, source: Signal, rows: Rows) -> int:
     """Products of a step in which each input sends a message."""
     met = []
     for n, (inputs, outputs, taps) in enumerate(zip(source.shape[1:], layer.shape[1:], layer.kernel_size, strict=True)):
-        place, tap = np.arange(inputs)[:, None], np.arange(taps)[None]
-        if isinstance(layer, (ConvTranspose, Unpool)):
-            output = place * layer.stride[n] + tap * layer.dilation[n] - layer.padding[n]
-            fits = (output >= 0) & (output < outputs)
-        else:
-            output = place + layer.padding[n] - tap * layer.dilation[n]
-            fits = (output >= 0) & (output % layer.stride[n] == 0) & (output // layer.stride[n] < outputs)
-        met.append(fits.sum(0))
+        stride = layer.stride[n]
+        first = np.arange(taps) * layer.dilation[n] - layer.padding[n]
+        # through each tap, place q * stride + first of one side meets place q of the other
+        strided, plain = (inputs, outputs) if isinstance(layer, (ConvTranspose, Unpool)) else (outputs, inputs)
+        low = np.maximum(-(first // stride), 0)
+        high = np.minimum((plain - 1 - first) // stride, strided - 1)
+        met.append(np.maximum(high - low + 1, 0))
     times = np.outer(*met).reshape(-1)
     channels = source.shape[0]
     if isinstance(layer, (Pool, Unpool)):
