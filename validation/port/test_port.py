@@ -82,7 +82,7 @@ def shown(folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize("position", LAYERS)
-def test_every_layer_that_a_chip_recorded_is_given_by_the_c_program(folder, shown, position):
+def test_the_c_program_gives_every_layer_of_a_recording_on_a_chip(folder, shown, position):
     """Every spike and state; where a neuron spikes, the chip shows the voltage 128 instead of 0."""
     program, text = shown
     kind = "conv" if position < 6 else "dense"
@@ -97,7 +97,7 @@ def test_every_layer_that_a_chip_recorded_is_given_by_the_c_program(folder, show
     assert spikes.any()
 
 
-def test_the_output_that_a_chip_recorded_is_given_by_the_c_program(folder, tmp_path):
+def test_the_c_program_gives_the_output_of_a_recording_on_a_chip(folder, tmp_path):
     """The layers behind the input, driven by the spikes that were recorded of it; reset every 16 steps."""
     x = load(folder, "input-s")
     whole = exchange.read(folder / "network.net")
