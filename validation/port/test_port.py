@@ -39,7 +39,7 @@ def test_files_as_c_programs_agree_with_the_reference(data, compared, name):
     compared("C", "reference", found.integers)
 
 
-def test_the_command_tells_what_it_compared(capsys):
+def test_the_command_says_how_many_integers_it_compares(capsys):
     assert command.main(["--networks", "2", "--first", "3", "--jobs", "1", "--no-files"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("2 networks, ")
