@@ -113,6 +113,14 @@ static void {self.function}(uint32_t *sums, uint32_t row, uint32_t message)
     }}
 }}
 """
+        if self.columns == 1:
+            return f"""\
+/* The only weight of a row. */
+static void {self.function}(uint32_t *sums, uint32_t row, uint32_t message)
+{{
+    sums[0] += message * (uint32_t){self.name}_weight[row];
+}}
+"""
         return f"""\
 /* sums[column] += message * weight, for all weights of a row. */
 static void {self.function}(uint32_t *sums, uint32_t row, uint32_t message)

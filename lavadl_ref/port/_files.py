@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from lavadl_ref.port._layers import LayerCode, Signal
 from lavadl_ref.port.translate import comment_of, folded
@@ -138,15 +139,15 @@ def _functions(name: str, codes: Sequence[LayerCode], buffered: bool, output: Si
     if late:
         lines.append("    /* last layers first: each takes what the layer before it sent one step earlier */\n")
     reads_input = buffered
-    for code in order:
-        outside = ", in" if "const int32_t *in" in code.functions[-1] else ""
-        reads_input = reads_input or bool(outside)
-        call = f"step_{code.name}(net{outside});\n"
-        # without neurons a layer hands on its sums, and its bias alone waits
-        if code.start > 0 and code.rests:
-            lines += [f"    if (net->step >= {code.start}u) {{\n", f"        {call}", "    }\n"]
-        else:
-            lines.append(f"    {call}")
+    # without neurons a layer hands on its sums, and its bias alone waits
+    for start, group in groupby(order, lambda code: code.start if code.rests else 0):
+        pad = "        " if start else "    "
+        lines += [f"    if (net->step >= {start}u) {{\n"] if start else []
+        for code in group:
+            outside = ", in" if "const int32_t *in" in code.functions[-1] else ""
+            reads_input = reads_input or bool(outside)
+            lines.append(f"{pad}step_{code.name}(net{outside});\n")
+        lines += ["    }\n"] if start else []
     if buffered:
         lines.append("    memcpy(net->input, in, sizeof net->input);\n")
     lines += [
@@ -209,10 +210,7 @@ static void show_{kind}(const char *label, const {kind} *values, uint32_t count)
 """
         for kind in sorted({member.type for _, member in shown})
     )
-    traced = (
-        "".join(f'    show_{member.type}("{label}", net->{label}, {member.size});\n' for label, member in shown)
-        or "    (void)net;\n"
-    )
+    traced = "".join(f'    show_{member.type}("{label}", net.{label}, {member.size});\n' for label, member in shown)
     bias, biased, word = "", "", ""
     if facts.driven is not None:
         word = "\n * The word `bias` and an integer for each neuron of the input layer drive it from then on."
@@ -244,7 +242,7 @@ static int32_t in[{capital}_INPUTS];
 static int32_t out[{capital}_OUTPUTS];
 static const char *wanted = ""; /* with what the names of traced arrays begin */
 {bias}
-{writers}static void trace(const struct {name} *net)
+{writers}static void trace(void)
 {{
 {traced}}}
 
@@ -290,7 +288,7 @@ int main(int argc, char **argv)
             }}
             printf("\\n");
             if (traces) {{
-                trace(&net);
+                trace();
             }}
         }}
     }}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from lavadl_kernels.fixed_point import WEIGHT_ONE, scale_by_power_of_two, wrap, wrap32
+from lavadl_kernels.fixed_point import STATE_BITS, WEIGHT_ONE, scale_by_power_of_two, wrap, wrap32
 from lavadl_kernels.neurons import Family
 from numpy.typing import NDArray
 
@@ -206,8 +206,8 @@ class Writer:
         kernel_h, kernel_w = layer.kernel_size
         transposed = isinstance(layer, (ConvTranspose, Unpool))
         shared = isinstance(layer, (Pool, Unpool))
-        group = "channel" if per_group == 1 else f"channel / {per_group}u"
-        base = f"({group}) * {span * below * beside}u" if groups > 1 else "0u"
+        group = "channel" if per_group == 1 else f"(channel / {per_group}u)"
+        base = f"{group} * {span * below * beside}u + " if groups > 1 else ""
         row = "" if shared else f"channel * {kernel_h * kernel_w}u + "
         lines = [
             f"    for (uint32_t channel = 0; channel < {channels}u; channel++) {{\n",
@@ -240,7 +240,7 @@ class Writer:
             lines += [f"{pad}    continue;\n", f"{pad}}}\n"]
         lines += [
             f"{pad}const uint32_t row = {row}(uint32_t)(ky * {kernel_w} + kx);\n",
-            f"{pad}const uint32_t first = {base} + (uint32_t)(y * {beside} + x);\n",
+            f"{pad}const uint32_t first = {base}(uint32_t)(y * {beside} + x);\n",
         ]
         for part, suffix in zip(rows, _PARTS, strict=False):
             lines.append(f"{pad}{part.function}(net->sums{suffix} + first, row, message);\n")
@@ -304,7 +304,7 @@ class Writer:
         made = deployment.deploy(layer, incoming, spike_exp=self.spike_exp, shared=True)
         code.states = made.states
         code.rests = True
-        unit = "1/4096" if not deployment.sends_changes(layer.neuron) else f"1/2^{12 + self.spike_exp}"
+        unit = _unit(layer, self.spike_exp)
         code.members += [Member("int32_t", identifier(s), layer.size, f"after a step, in {unit}") for s in made.states]
         driven = self.input_bias and isinstance(layer, Input)
         if driven:
@@ -388,11 +388,12 @@ class Writer:
         offset = "" if bias.zero else f" + {bias.text()}"
         if self.input_bias and isinstance(layer, Input) and record.bias_at not in record.states:
             offset = " + layer->bias[i]"
-        scaled = f"{value}{offset}" if up == 0 else self.helper(scale_by_power_of_two, f"{value}{offset}", up)
+        total = name.replace("input", "sum")
+        lines = [f"        const int64_t {total} = {value}{offset};\n"]
+        scaled = total if up == 0 else self.helper(scale_by_power_of_two, total, up)
         # nothing that a synapse of 32 bits gives can leave them without a bias or a factor
-        total = scaled if up == 0 and not offset else self.helper(wrap32, scaled)
-        comment = f"        /* sum{' + bias' if offset else ''}, times 2^{up} */\n"
-        return [comment, f"        const int64_t {name} = {total};\n"], bias
+        scaled = scaled if up == 0 and not offset else self.helper(wrap32, scaled)
+        return [*lines, f"        const int64_t {name} = {scaled}; /* in {_unit(layer, self.spike_exp)} */\n"], bias
 
     def _parameter(
         self, code: LayerCode, layer: Layer, record: Family, made: deployment.Deployment, name: str
@@ -455,7 +456,7 @@ class Writer:
             f"    {sent.type} *ring = layer->ring;\n",
             f"    for (uint32_t channel = 0; channel < {channels}u; channel++) {{\n",
             f"        const uint32_t delay = {table.name}[channel];\n",
-            f"        {sent.type} *const slot = ring + layer->at[channel] * {inner}u;\n",
+            f"        {sent.type} *const slot = ring + (uint32_t)layer->at[channel] * {inner}u;\n",
             f"        const {sent.type} *const now = layer->sent + channel * {inner}u;\n",
             f"        {sent.type} *const arrived = layer->arrived + channel * {inner}u;\n",
             "        if (delay == 0) {\n",
@@ -468,6 +469,11 @@ class Writer:
             f"        ring += delay * {inner}u;\n",
             "    }\n",
         ]
+
+
+def _unit(layer: Layer, spike_exp: int) -> str:
+    """The unit of a layer's states."""
+    return f"1/2^{STATE_BITS + spike_exp}" if deployment.sends_changes(layer.neuron) else "1/4096"
 
 
 def _plain(name: str) -> str:

@@ -35,7 +35,7 @@ def runs(network):
     seed=st.integers(0, 9),
     largest=st.sampled_from([1, 100, 2**31 - 1]),
 )
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_networks_at_the_limits_of_the_format_give_the_same_integers_in_c(
     network, time_base, reset_interval, seed, largest
 ):
