@@ -94,8 +94,8 @@ PRIMITIVES: Mapping[str, str] = {
 /* The signed 32-bit integer congruent to value modulo 2^32. */
 static int64_t wrap32(int64_t value)
 {
-    const uint32_t low = (uint32_t)value;
-    return low <= INT32_MAX ? (int64_t)low : (int64_t)low - (int64_t)UINT32_MAX - 1;
+    /* turning the sign bit over adds 2^31 modulo 2^32, which is taken off again */
+    return (int64_t)((uint32_t)value ^ UINT32_C(0x80000000)) - INT64_C(0x80000000);
 }
 """,
     "shift_left": """\
@@ -626,7 +626,23 @@ class _Body:
             tests.append(test)
         return self._joined("||" if ends else "&&", tests) if tests else Known(not ends)
 
+    def _quotient(self, node: ast.IfExp) -> Expression | None:
+        """The quotient by a power of two that `node` states, rounded toward zero as C rounds; None for another."""
+        shift = node.orelse
+        if not (isinstance(shift, ast.BinOp) and isinstance(shift.op, ast.RShift)):
+            return None
+        value, bits = ast.unparse(shift.left), shift.right
+        if not (isinstance(shift.left, ast.Name) and isinstance(bits, ast.Constant) and isinstance(bits.value, int)):
+            return None
+        stated = f"-(-{value} >> {bits.value}) if {value} < 0 else {value} >> {bits.value}"
+        if ast.unparse(node) != stated:
+            return None
+        return Expression(f"{self.expression(self.value(shift.left), node).text} / {2**bits.value}", _RANKS["*"])
+
     def _ifexp(self, node: ast.IfExp) -> Value:
+        quotient = self._quotient(node)
+        if quotient is not None:
+            return quotient
         test = self.value(node.test)
         if isinstance(test, Known):
             return self.value(node.body if test.value else node.orelse)

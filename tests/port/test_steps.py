@@ -123,6 +123,18 @@ def test_what_python_knows_becomes_numbers_of_c():
     assert "    result.second = 1;\n" in text
 
 
+def quotient(a, b):
+    """A function."""
+    a = -(-a >> 7) if a < 0 else a >> 7
+    return a - (-(-b >> 7) if a < 0 else b >> 7)
+
+
+def test_a_quotient_that_python_rounds_toward_zero_is_that_of_c():
+    text = Translator().function(quotient, [Expression("a"), Expression("b")]).text
+    assert "    a = a / 128;\n" in text
+    assert "a < 0 ? -shift_right(-b, 7) : shift_right(b, 7)" in text
+
+
 def loops(a):
     """A function."""
     while a > 3:
