@@ -71,14 +71,12 @@ class Rows:
         In front of the names of its arrays.
     matrix : ndarray
         (rows, columns) integers, 1/64.
-    stride : int
-        Sums between those of two columns that are side by side.
     comment : str
         What a row is.
     """
 
-    def __init__(self, name: str, matrix: Integers, stride: int, comment: str) -> None:
-        self.name, self.stride = name, stride
+    def __init__(self, name: str, matrix: Integers, comment: str) -> None:
+        self.name = name
         self.rows, self.columns = matrix.shape
         row, column = np.nonzero(matrix)
         starts = np.searchsorted(row, np.arange(self.rows + 1))
@@ -101,7 +99,6 @@ class Rows:
     def text(self) -> str:
         """The function that adds a row."""
         kind = self.tables[-1].type
-        place = "" if self.stride == 1 else f" * {self.stride}u"
         if self.sparse:
             start, target = (f"{self.name}_{what}" for what in ("start", "target"))
             return f"""\
@@ -109,7 +106,7 @@ class Rows:
 static void {self.function}(uint32_t *sums, uint32_t row, uint32_t message)
 {{
     for (uint32_t k = {start}[row]; k < {start}[row + 1]; k++) {{
-        sums[{_wide(self, target)}{place}] += message * (uint32_t){self.name}_weight[k];
+        sums[{target}[k]] += message * (uint32_t){self.name}_weight[k];
     }}
 }}
 """
@@ -127,15 +124,10 @@ static void {self.function}(uint32_t *sums, uint32_t row, uint32_t message)
 {{
     const {kind} *weight = {self.name}_weight + row * {self.columns}u;
     for (uint32_t column = 0; column < {self.columns}u; column++) {{
-        sums[column{place}] += message * (uint32_t)weight[column];
+        sums[column] += message * (uint32_t)weight[column];
     }}
 }}
 """
-
-
-def _wide(rows: Rows, target: str) -> str:
-    """The target as a number of 32 bits where it is multiplied, which a short ``int`` might not hold."""
-    return f"{target}[k]" if rows.stride == 1 else f"(uint32_t){target}[k]"
 
 
 def _bytes(tables: Sequence[Table]) -> int:

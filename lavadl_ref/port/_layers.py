@@ -168,7 +168,7 @@ class Writer:
         if isinstance(layer, Recurrent):
             feedback = [weight for weight in (layer.weight_rec, layer.weight_rec_imag) if weight is not None]
             rows = [
-                self._rows(code, f"{code.name}_feedback{part}", np.asarray(weight, np.int64).T, 1, "is of one neuron")
+                self._rows(code, f"{code.name}_feedback{part}", np.asarray(weight, np.int64).T, "is of one neuron")
                 for weight, part in zip(feedback, _PARTS, strict=False)
             ]
             lines.append("    /* what the layer itself sent one step earlier */\n")
@@ -176,8 +176,8 @@ class Writer:
             code.operations += sum(int(part.counts.sum()) for part in rows)
         return lines
 
-    def _rows(self, code: LayerCode, name: str, matrix: Integers, stride: int, comment: str) -> Rows:
-        rows = Rows(name, matrix, stride, comment)
+    def _rows(self, code: LayerCode, name: str, matrix: Integers, comment: str) -> Rows:
+        rows = Rows(name, matrix, comment)
         code.tables += rows.tables
         code.functions.append(rows.text())
         return rows
@@ -207,7 +207,8 @@ class Writer:
         transposed = isinstance(layer, (ConvTranspose, Unpool))
         shared = isinstance(layer, (Pool, Unpool))
         group = "channel" if per_group == 1 else f"(channel / {per_group}u)"
-        base = f"{group} * {span * below * beside}u + " if groups > 1 else ""
+        # sums of a pixel are beside each other: a row is added to them in one go
+        base = f" + {group} * {span}u" if groups > 1 else ""
         row = "" if shared else f"channel * {kernel_h * kernel_w}u + "
         lines = [
             f"    for (uint32_t channel = 0; channel < {channels}u; channel++) {{\n",
@@ -240,7 +241,7 @@ class Writer:
             lines += [f"{pad}    continue;\n", f"{pad}}}\n"]
         lines += [
             f"{pad}const uint32_t row = {row}(uint32_t)(ky * {kernel_w} + kx);\n",
-            f"{pad}const uint32_t first = {base}(uint32_t)(y * {beside} + x);\n",
+            f"{pad}const uint32_t first = (uint32_t)(y * {beside} + x) * {layer.shape[0]}u{base};\n",
         ]
         for part, suffix in zip(rows, _PARTS, strict=False):
             lines.append(f"{pad}{part.function}(net->sums{suffix} + first, row, message);\n")
@@ -266,7 +267,7 @@ class Writer:
     def _bare(self, code: LayerCode, layer: Layer, incoming: int) -> list[str]:
         """Weighted sums that leave the network as they are."""
         code.members.append(Member("int32_t", "sent", layer.size, f"weighted sums in 1/2^{6 + incoming}"))
-        value = self.folded("net->sums[i]", deployment.sum_bits(layer))
+        value = self.folded(f"net->sums[{_place(layer)}]", deployment.sum_bits(layer))
         given = getattr(layer, "bias", None)
         if given is None or not np.any(given):
             kept = f"        layer->sent[i] = (int32_t){value};\n"
@@ -285,12 +286,13 @@ class Writer:
     @staticmethod
     def _lanes(layer: Layer, parameters: Sequence[Parameter], lines: Sequence[str]) -> list[str]:
         """A loop over all neurons, with the channel of each where a parameter asks for it."""
-        if not any(parameter.by_channel for parameter in parameters):
+        if _place(layer) == "i" and not any(parameter.by_channel for parameter in parameters):
             return [f"    for (uint32_t i = 0; i < {layer.size}u; i++) {{\n", *lines, "    }\n"]
         inner = layer.size // layer.shape[0]
         return [
             f"    for (uint32_t channel = 0; channel < {layer.shape[0]}u; channel++) {{\n",
-            f"        for (uint32_t i = channel * {inner}u; i < (channel + 1) * {inner}u; i++) {{\n",
+            f"        for (uint32_t pixel = 0; pixel < {inner}u; pixel++) {{\n",
+            f"            const uint32_t i = channel * {inner}u + pixel;\n",
             *(f"    {line}" for line in lines),
             "        }\n",
             "    }\n",
@@ -384,7 +386,7 @@ class Writer:
         if isinstance(layer, Input):
             value = f"(int64_t){source.array}[i]"
         else:
-            value = self.folded(f"net->sums{_PARTS[part]}[i]", made.bits)
+            value = self.folded(f"net->sums{_PARTS[part]}[{_place(layer)}]", made.bits)
         offset = "" if bias.zero else f" + {bias.text()}"
         if self.input_bias and isinstance(layer, Input) and record.bias_at not in record.states:
             offset = " + layer->bias[i]"
@@ -471,6 +473,12 @@ class Writer:
         ]
 
 
+def _place(layer: Layer) -> str:
+    """The sum of neuron i: those of windows have the channel as their last axis."""
+    windows = isinstance(layer, Kernel) and layer.shape[0] > 1 and layer.size > layer.shape[0]
+    return f"pixel * {layer.shape[0]}u + channel" if windows else "i"
+
+
 def _unit(layer: Layer, spike_exp: int) -> str:
     """The unit of a layer's states."""
     return f"1/2^{STATE_BITS + spike_exp}" if deployment.sends_changes(layer.neuron) else "1/4096"
@@ -493,24 +501,20 @@ def _lanes_of(layer: Layer, values: Any) -> Integers:
     return np.broadcast_to(array, layer.shape).reshape(-1)
 
 
-def _as_rows(layer: Any, weight: Integers) -> tuple[Integers, int, str]:
-    """The rows of weights that a message is multiplied with, the stride of their columns, and what a row is."""
+def _as_rows(layer: Any, weight: Integers) -> tuple[Integers, str]:
+    """The rows of weights that a message is multiplied with, and what a row is."""
     weight = np.asarray(weight, np.int64)
     if isinstance(layer, Dense):
-        return weight.T, 1, "is of one input"
-    pixels = layer.shape[1] * layer.shape[2]
+        return weight.T, "is of one input"
     taps = weight.shape[2] * weight.shape[3]
     if isinstance(layer, Conv):
         outputs, per_group = weight.shape[:2]
         grouped = weight.reshape(layer.groups, outputs // layer.groups, per_group, taps)
-        return grouped.transpose(0, 2, 3, 1).reshape(-1, outputs // layer.groups), pixels, "is of a channel and a tap"
+        return grouped.transpose(0, 2, 3, 1).reshape(-1, outputs // layer.groups), "is of a channel and a tap"
     if isinstance(layer, ConvTranspose):
-        return (
-            weight.reshape(*weight.shape[:2], taps).transpose(0, 2, 1).reshape(-1, weight.shape[1]),
-            pixels,
-            "is of a channel and a tap",
-        )
-    return weight.reshape(taps, 1), pixels, "is of a tap"
+        rows = weight.reshape(*weight.shape[:2], taps).transpose(0, 2, 1).reshape(-1, weight.shape[1])
+        return rows, "is of a channel and a tap"
+    return weight.reshape(taps, 1), "is of a tap"
 
 
 def _window_operations(layer: Kernel, source: Signal, rows: Rows) -> int:
