@@ -144,7 +144,7 @@ def sources(
     if input_shape is not None:
         shape = tuple(whole("input_shape", extent, 1) for extent in input_shape)
         network = replace(network, stated_input_shape=shape)
-        exchange.check(network)
+    exchange.check(network)  # a description that is not legal could make C that writes past its arrays
     run = reference.Network(
         network, reset_interval=reset_interval, reset_offset=reset_offset, time_base=time_base, spike_exp=spike_exp
     )

@@ -30,8 +30,8 @@ def header(name: str, codes: Sequence[LayerCode], source: Signal, output: Signal
     structures = []
     for code in codes:
         arrays = "".join(f"    {m.type} {m.name}[{m.size}]; /* {m.comment} */\n" for m in code.members)
-        structures.append(f"struct {name}_{code.structure} {{\n{arrays}}};\n")
-    members = [f"    struct {name}_{code.structure} {code.name};\n" for code in codes]
+        structures.append(f"struct {name}_{code.name} {{\n{arrays}}};\n")
+    members = [f"    struct {name}_{code.name} {code.name};\n" for code in codes]
     if buffered:
         members.insert(0, f"    int32_t input[{source.size}]; /* what arrived one step earlier */\n")
     for part, size in zip(("", "_imag"), facts.sums, strict=True):
@@ -191,7 +191,7 @@ def program(name: str, codes: Sequence[LayerCode], facts: Facts) -> str:
     shown = []
     for code in codes:
         for member in code.members:
-            if member.name in ("sent", *map(str, code.states)):
+            if member.name in ("sent", *code.states):
                 shown.append((f"{code.name}.{member.name}", member))
     writers = "".join(
         f"""\

@@ -70,16 +70,6 @@ class LayerCode:
     states: tuple[str, ...] = ()
     signal: Signal = field(default_factory=lambda: Signal("", "", ()))  #: what leaves it
 
-    @property
-    def structure(self) -> str:
-        """Name of the structure of its state, without that of the network."""
-        return self.name
-
-
-def layer_name(position: int, layer: Layer) -> str:
-    """The name of a layer in C."""
-    return f"layer_{position}_{layer.kind}"
-
 
 class Writer:
     """Writes the layers of one network.
@@ -114,7 +104,7 @@ class Writer:
         self, position: int, layer: Layer, source: Signal, incoming: int, start: int, phase: int | None
     ) -> LayerCode:
         """The code of a layer that receives `source`, messages of `incoming` fractional bits."""
-        code = LayerCode(position, layer, layer_name(position, layer), start=start, phase=phase)
+        code = LayerCode(position, layer, f"layer_{position}_{layer.kind}", start=start, phase=phase)
         body: list[str] = []
         synapse = isinstance(layer, (Dense, Kernel))
         if synapse:
@@ -132,7 +122,7 @@ class Writer:
             body += self._delay(code, layer, sent)
         # what arrives from outside is looked at in the step in which it arrives
         outside = "" if source.array.startswith("net->") else ", const int32_t *in"
-        own = f"    struct {self.network}_{code.structure} *layer = &net->{code.name};\n"
+        own = f"    struct {self.network}_{code.name} *layer = &net->{code.name};\n"
         title = self._title(layer, source, code)
         code.functions.append(
             f"{title}static void step_{code.name}(struct {self.network} *net{outside})\n{{\n{own}{''.join(body)}}}\n"
@@ -304,10 +294,10 @@ class Writer:
         assert record is not None
         assert layer.neuron is not None
         made = deployment.deploy(layer, incoming, spike_exp=self.spike_exp, shared=True)
-        code.states = made.states
+        code.states = tuple(map(_state, made.states))
         code.rests = True
         unit = _unit(layer, self.spike_exp)
-        code.members += [Member("int32_t", identifier(s), layer.size, f"after a step, in {unit}") for s in made.states]
+        code.members += [Member("int32_t", _state(s), layer.size, f"after a step, in {unit}") for s in made.states]
         driven = self.input_bias and isinstance(layer, Input)
         if driven:
             code.members.append(Member("int32_t", "bias", layer.size, "a constant input, in 1/64"))
@@ -317,11 +307,11 @@ class Writer:
         parameters: list[Parameter] = []
         lines: list[str] = []
         inputs: list[str] = []
-        for n, name in enumerate(record.inputs):
+        for n in range(len(record.inputs)):
             text, bias = self._input(code, layer, source, made, n)
             parameters += [bias] if bias is not None else []
             lines += text
-            inputs.append("input" if len(record.inputs) == 1 else name)
+            inputs.append(_input_name(record, n))
         given = []
         for name in record.step_parameters:
             if driven and name == "bias":
@@ -334,9 +324,9 @@ class Writer:
             else:
                 given.append(parameter)
         step = self._step(record, made)
-        arguments = ", ".join([*(f"layer->{identifier(s)}[i]" for s in made.states), *inputs, *given])
+        arguments = ", ".join([*(f"layer->{_state(s)}[i]" for s in made.states), *inputs, *given])
         lines.append(f"        const struct {step.name}_result next = {step.name}({arguments});\n")
-        lines += [f"        layer->{identifier(s)}[i] = (int32_t)next.{identifier(s)};\n" for s in made.states]
+        lines += [f"        layer->{_state(s)}[i] = (int32_t)next.{identifier(s)};\n" for s in made.states]
         if record.sends_messages:
             lines.append("        layer->sent[i] = (int32_t)next.message;\n")
         elif made.graded:
@@ -376,7 +366,7 @@ class Writer:
         """The lines that bring a sum and its bias to the scale of the neurons."""
         record = deployment.record_of(layer)
         assert record is not None
-        name = "input" if len(record.inputs) == 1 else record.inputs[part]
+        name = _input_name(record, part)
         if isinstance(layer, Input) and part:
             return [f"        const int64_t {name} = 0; /* what arrives drives the real part */\n"], None
         up = int(made.up[part])
@@ -420,7 +410,7 @@ class Writer:
         lines = []
         for state, values in zip(made.states, made.rest, strict=True):
             rest = np.unique(values)
-            name = identifier(state)
+            name = _state(state)
             if len(rest) != 1 or not -(2**31) <= rest[0] < 2**31:
                 raise Untranslatable(
                     f"layer {code.position} ({layer.kind}) must rest at one integer of 32 bits, got {rest.tolist()[:3]}"
@@ -434,7 +424,7 @@ class Writer:
                     "    }\n",
                 ]
         code.functions.append(
-            f"static void rest_{code.name}(struct {self.network}_{code.structure} *layer)\n{{\n{''.join(lines)}}}\n"
+            f"static void rest_{code.name}(struct {self.network}_{code.name} *layer)\n{{\n{''.join(lines)}}}\n"
         )
 
     def _delay(self, code: LayerCode, layer: Layer, sent: Member) -> list[str]:
@@ -471,6 +461,16 @@ class Writer:
             f"        ring += delay * {inner}u;\n",
             "    }\n",
         ]
+
+
+def _state(name: str) -> str:
+    """The array of a state in the structure of a layer, which has some arrays of other names."""
+    return f"{name}_" if name in ("sent", "arrived", "ring", "at", "bias") else identifier(name)
+
+
+def _input_name(record: Family, part: int) -> str:
+    """The variable of an input of a neuron."""
+    return "input" if len(record.inputs) == 1 else ("real_input", "imag_input")[part]
 
 
 def _place(layer: Layer) -> str:

@@ -361,6 +361,23 @@ def test_a_family_whose_step_c_cannot_have_is_named(monkeypatch):
         port.sources(small())
 
 
+@COMPILED
+def test_states_may_have_the_names_of_other_arrays(monkeypatch, tmp_path):
+    record = replace(kernels.FAMILIES["CUBA"], states=("sent", "int"), carried="int", resets=("int",), bias_at="int")
+    monkeypatch.setitem(kernels.FAMILIES, "CUBA", record)
+    monkeypatch.setattr("lavadl_ref.deployed.families.check_family", lambda row, record: None)
+    port.export(small(), tmp_path)
+    given = c_programs.said(c_programs.compiled(tmp_path), c_programs.steps(spikes(6, 9)), "trace", "layer_0_dense.")
+    names = {line.split()[0] for line in given.splitlines() if line.startswith("layer")}
+    assert names == {f"layer_0_dense.{name}" for name in ("sent_", "int_", "sent")}
+
+
+def test_a_description_that_is_not_legal_is_refused():
+    layers = small().layers[0], Dense(shape=(4,), weight=random(4, 6), neuron=CUBA)
+    with pytest.raises(exchange.ExchangeError, match=r"^layer 1: weight: must have shape \(4, 5\), got \(4, 6\)"):
+        port.sources(Network(layers))
+
+
 def test_networks_that_feed_back_and_flatten_are_named_by_position():
     network = Network(
         (
