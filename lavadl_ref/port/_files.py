@@ -55,6 +55,10 @@ def header(name: str, codes: Sequence[LayerCode], source: Signal, output: Signal
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
 /* Integers that a step takes: {facts.input}. */
 #define {capital}_INPUTS UINT32_C({source.size})
 
@@ -75,6 +79,10 @@ void {name}_step(struct {name} *net, const int32_t *in, int32_t *out);
 /* Set the neurons of all layers to rest. Messages that are on their way stay on it. */
 void {name}_reset(struct {name} *net);
 {_bias_declared(name, facts)}
+#ifdef __cplusplus
+}}
+#endif
+
 #endif
 """
 

@@ -296,8 +296,9 @@ class Writer:
         made = deployment.deploy(layer, incoming, spike_exp=self.spike_exp, shared=True)
         code.states = tuple(map(_state, made.states))
         code.rests = True
-        unit = _unit(layer, self.spike_exp)
-        code.members += [Member("int32_t", _state(s), layer.size, f"after a step, in {unit}") for s in made.states]
+        for state in made.states:
+            unit = _unit(layer, self.spike_exp, behind=state != record.bias_at)
+            code.members.append(Member("int32_t", _state(state), layer.size, f"after a step, in {unit}"))
         driven = self.input_bias and isinstance(layer, Input)
         if driven:
             code.members.append(Member("int32_t", "bias", layer.size, "a constant input, in 1/64"))
@@ -479,9 +480,13 @@ def _place(layer: Layer) -> str:
     return f"pixel * {layer.shape[0]}u + channel" if windows else "i"
 
 
-def _unit(layer: Layer, spike_exp: int) -> str:
-    """The unit of a layer's states."""
-    return f"1/2^{STATE_BITS + spike_exp}" if deployment.sends_changes(layer.neuron) else "1/4096"
+def _unit(layer: Layer, spike_exp: int, behind: bool = False) -> str:
+    """The unit of a layer's states; `behind` a sum that is divided by a power of two it is finer."""
+    if not deployment.sends_changes(layer.neuron):
+        return "1/4096"
+    assert layer.neuron is not None
+    finer = max(int(layer.neuron.parameters.get("weight_exp") or 0), 0) if behind else 0
+    return f"1/2^{STATE_BITS + spike_exp + finer}"
 
 
 def _plain(name: str) -> str:

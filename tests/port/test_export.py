@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 
@@ -82,7 +83,9 @@ def test_the_network_needs_integers_and_two_headers_alone(seed):
     text = re.sub(r"/\*.*?\*/", "", network_code(seed), flags=re.DOTALL)
     assert set(re.findall(r"#include (\S+)", text)) == {'"network.h"', "<string.h>"}
     words = set(re.findall(r"[A-Za-z_]\w*", text))
-    assert words.isdisjoint({"float", "double", "malloc", "calloc", "free", "goto", "define", "printf", "int8"})
+    assert words.isdisjoint(
+        {"float", "double", "malloc", "calloc", "free", "goto", "define", "ifdef", "printf", "int8"}
+    )
     assert {word for word in words if word.startswith("mem")} <= {"memset", "memcpy"}
 
 
@@ -182,6 +185,31 @@ def test_instances_and_networks_share_nothing(tmp_path):
     wanted = np.concatenate([run.run(x).output, run.run(1 - x).output])
     assert wanted.any()
     assert [list(map(int, line.split())) for line in lines] == wanted.T.tolist()
+
+
+@COMPILED
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_a_program_in_another_language_can_call_the_network(tmp_path):
+    """The functions keep their names in C++, which a sketch of Arduino is written in."""
+    port.export(small(), tmp_path)
+    (tmp_path / "main.cpp").write_text(
+        '#include <cstdio>\n#include "network.h"\nstatic network net;\n'
+        'int main() { network_init(&net); std::printf("%d", (int)NETWORK_INPUTS); }\n'
+    )
+    compiler = c_programs.COMPILERS[0]
+    subprocess.run([compiler, "-std=c99", "-c", "network.c"], cwd=tmp_path, check=True, timeout=PATIENCE)
+    command = ["g++", "-Wall", "-Wextra", "-Werror", "main.cpp", "network.o", "-o", "program"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=PATIENCE)
+    assert c_programs.said(tmp_path / "program", "") == "6"
+
+
+def test_the_units_of_states_are_told():
+    sums = {"activation": "relu", "threshold": 6, "weight_exp": 3}
+    layer = Dense(shape=(4,), weight=random(4, 6), neuron=Neuron("SDNN", sums))
+    header = port.sources(Network((layer,)), spike_exp=5)[1]["network.h"]
+    assert "int32_t sigma[4]; /* after a step, in 1/2^17 */" in header
+    assert "int32_t residue[4]; /* after a step, in 1/2^20 */" in header
+    assert "int32_t voltage[5]; /* after a step, in 1/4096 */" in port.sources(small())[1]["network.h"]
 
 
 @COMPILED
