@@ -217,13 +217,16 @@ class Writer:
         ):
             stride, padding, dilation = layer.stride[n], layer.padding[n], layer.dilation[n]
             tap = name if dilation == 1 else f"{dilation} * {name}"
-            lines.append(f"{pad}for (int32_t {name} = 0; {name} < {taps}; {name}++) {{\n")
+            # without dilation every so manieth tap meets an output, and those between are not looked at
+            skips = not transposed and dilation == 1 and stride > 1
+            begin, move = (f"({axis} + {padding}) % {stride}", f"{name} += {stride}") if skips else ("0", f"{name}++")
+            lines.append(f"{pad}for (int32_t {name} = {begin}; {name} < {taps}; {move}) {{\n")
             pad += "    "
             if transposed:
                 lines.append(f"{pad}const int32_t {place} = {axis} * {stride} + {tap} - {padding};\n")
                 lines.append(f"{pad}if ({place} < 0 || {place} >= {extent}) {{\n")
             else:
-                strided = "" if stride == 1 else f" || {place}_at % {stride} != 0"
+                strided = "" if stride == 1 or skips else f" || {place}_at % {stride} != 0"
                 lines.append(f"{pad}const int32_t {place}_at = {axis} + {padding} - {tap};\n")
                 place_of = f"{place}_at" if stride == 1 else f"{place}_at / {stride}"
                 lines.append(f"{pad}const int32_t {place} = {place_of};\n")

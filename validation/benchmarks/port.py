@@ -1,6 +1,6 @@
 """Networks as C, next to the reference run of the same file: both give the same output, which is looked at.
 
-The C is compiled with ``-O2`` for this processor and called for all steps at once; it records nothing.  The reference
+The C is compiled with ``-O3`` for this processor and called for all steps at once; it records nothing.  The reference
 records all spikes.  A microcontroller is another machine: what these figures tell is that nothing in the C is wasted.
 """
 
@@ -55,7 +55,7 @@ def as_c(network: exchange.Network, folder: Path) -> Callable[[np.ndarray], np.n
     """The network as a function of inputs (T, inputs) int32 that gives outputs (T, outputs) int32."""
     port.export(network, folder)
     (folder / "run.c").write_text(RUN)
-    library = c_programs.library(folder, ("run", "network"), ("-O2", "-march=native"))
+    library = c_programs.library(folder, ("run", "network"), ("-O3", "-march=native"))
     outputs = network.layers[-1].size
 
     def run(x: np.ndarray) -> np.ndarray:
@@ -114,7 +114,7 @@ def measured(case: Case, folder: Path, rounds: int) -> Row:
 PART = Part(
     "port",
     "Networks as C",
-    "The C that `lavadl-ref export-c` writes, compiled with -O2 for this processor, next to the integer reference on "
+    "The C that `lavadl-ref export-c` writes, compiled with -O3 for this processor, next to the integer reference on "
     "the same network and input, outputs equal, in milliseconds per step on one thread.",
     ratio_columns("reference", "ms/step", 4, name=Column("name", "network", "{}")),
     rows,
