@@ -25,6 +25,7 @@ from lavadl_ref import exchange, reference, verify
 from lavadl_ref.slayer import auto, synapse
 from lavadl_ref.slayer.block import _family as block_families
 from lavadl_ref.testing import vectors
+from tests.support import c_programs
 from tests.support.oracle import unrolled
 from tests.support.tree import ROOT
 
@@ -181,6 +182,15 @@ def test_the_reference_runs_a_new_family_as_its_formula_says(network):
     assert (run.output == [fired for fired, _ in found]).all()
     assert run.output.any()
     assert (run.layers[0].voltage == [voltage for _, voltage in found]).all()
+
+
+@pytest.mark.skipif(not c_programs.COMPILERS, reason=c_programs.NO_COMPILER)
+def test_a_new_family_becomes_c_that_gives_its_integers(network, tmp_path):
+    x = spikes((8, 40))
+    c_programs.exported(tmp_path, network, x, reset_interval=13)
+    assert "lif_step(" in (tmp_path / "network.c").read_text()
+    program = c_programs.compiled(tmp_path)
+    assert c_programs.differences(network, x, program, reset_interval=13) == []
 
 
 def test_a_new_family_runs_on_lava_in_an_exact_process(network):

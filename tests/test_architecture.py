@@ -46,6 +46,13 @@ LINES = {
         ),
         ("torch", "lava"),
     ),
+    "lavadl_ref.port": (
+        (
+            *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployed.deployment"),
+            *("lavadl_ref.deployed.reference", "lavadl_ref.reference", "lavadl_ref._arguments"),
+        ),
+        ("torch", "lava"),
+    ),
     "lavadl_ref.audit": (
         (
             *(

@@ -28,7 +28,7 @@ from tests import PATIENCE
 from tests.support.waiting import until, wait_for_actors
 
 USABLE, WHY = lava_support.available()
-COMMANDS = ["demo", "verify", "inspect", "audit", "prove", "doctor", "vectors", "fuzz", "warm"]
+COMMANDS = ["demo", "verify", "inspect", "audit", "prove", "doctor", "vectors", "export-c", "fuzz", "warm"]
 CUBA = Neuron("CUBA", {"threshold": 120, "current_decay": 1000, "voltage_decay": np.array([300, 0, 4096, 55, 9])})
 SHARED = Neuron("CUBA", {"threshold": 90, "current_decay": 4096, "voltage_decay": 300})
 SCALED = Neuron("CUBA", {**SHARED.parameters, "weight_exp": 1})
@@ -85,7 +85,7 @@ def test_the_examples_of_the_help_are_understood(command, monkeypatch, tmp_path,
     """Every option they name exists: only the file is missing."""
     monkeypatch.chdir(tmp_path)
     words = run(command, "--help").stdout.rpartition("Example: lavadl-ref ")[2].split("\n")[0].split()
-    if command in ("verify", "inspect"):
+    if command in ("verify", "inspect", "export-c"):
         assert_refused(run(*words), "digits.net")
     else:
         assert run(*words, "--help").exit_code == 0

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lavadl_ref import _cost, audit, exchange, verify
+from lavadl_ref import _cost, audit, exchange, port, verify
 from lavadl_ref.cli import _tables
 from lavadl_ref.cli import main as cli
 from lavadl_ref.exchange import Average, Flatten, Input, Network, Neuron
 from lavadl_ref.exchange.describe import Conv, ConvTranspose, Dense, Pool, Unpool
+from lavadl_ref.exchange.geometry import smallest_input
 from lavadl_ref.netx import lava_support
 from lavadl_ref.netx.plan.network import Options, check_size, plan
 from lavadl_ref.netx.run import runtime
@@ -88,6 +89,19 @@ def test_a_run_of_huge_geometry_is_refused_before_it_takes_memory(name, peak):
     for run in (verify.verify, audit.audit):
         with pytest.raises(ValueError, match=r"^64 steps of input of shape .* would take about .* MB of memory, more"):
             run(described)
+    assert peak() < 5
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_c_of_huge_geometry_is_refused_before_it_takes_memory(name, peak):
+    described = network(name)
+    first = described.layers[0]
+    options = {"input_shape": smallest_input(first)} if described.input_shape is None else {}
+    if name == "pools past the edge":  # whose input alone is large, and not larger than C may hold
+        assert port.sizes(described, **options).ram < 2**20
+        return
+    with pytest.raises(ValueError, match=r"^net_config must take at most 67,108,864 bytes of state in C, got at least"):
+        port.sizes(described, **options)
     assert peak() < 5
 
 

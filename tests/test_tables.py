@@ -19,6 +19,7 @@ from lavadl_ref.cli import _tables, doctor
 from lavadl_ref.cli import main as cli
 from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Dense, Network, Neuron
+from lavadl_ref.port import LayerSize, Sizes
 from lavadl_ref.verify.report import Comparison, LayerResult, Report
 
 STRANGE = ["[red]x[/]", "[lava]", "[/]", "[link=file:///x]x[/link]", ":smile:", r"\[bold]x", "[", "x]", "a" * 90]
@@ -76,6 +77,7 @@ TABLES = {
     "layers": lambda t: ([_tables.layers(t, Network((LAYER,)), {0: t})], 2),
     "neurons": lambda t: ([_tables.neurons(parametrised(t))], 1),
     "findings": lambda t: ([_tables.findings([doctor.Finding(t, t, True), doctor.Finding(t, t, False, t)])], 4),
+    "sizes": lambda t: ([_tables.sizes(t, Sizes((LayerSize(t, 1, t, 2, 3, 4),), 5))], 2),
     "damage": lambda t: ([_tables.damage(damaged(t))], 1),
     "audit": lambda t: (tables.tables(t, audited(t)), 10),
 }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lavadl_ref.cli.doctor import Finding
     from lavadl_ref.exchange import Network, Neuron
+    from lavadl_ref.port import Sizes
     from lavadl_ref.proof import Proof
     from lavadl_ref.verify import Report
 
@@ -56,6 +57,14 @@ def paths(title: str, report: Report) -> Table:
             comparison = result.paths.get(path)
             cells.append("-" if comparison is None else f"{comparison} ({comparison.compared:,} integers)")
         table.row(*cells)
+    return table
+
+
+def sizes(title: str, found: Sizes) -> Table:
+    """The flash, the RAM and the work a step that each layer of a file takes as C."""
+    table = PlainTable(title, found.columns, right=found.columns[2:])
+    for row in found.rows:
+        table.row(*row)
     return table
 
 

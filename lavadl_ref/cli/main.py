@@ -536,6 +536,63 @@ def vectors(
             raise typer.Exit(DIFFERENT)
 
 
+@app.command("export-c", epilog="Example: lavadl-ref export-c digits.net out/digits --name digits")
+def export_c(
+    file: File,
+    out: Annotated[str | None, typer.Argument(metavar="[FOLDER]", help="Folder to write the C files to.")] = None,
+    sizes: Annotated[bool, typer.Option("--sizes", help="Write nothing, show only what it takes.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the files, and prefix of the functions: network if not given.")
+    ] = None,
+    reset_interval: Annotated[int | None, typer.Option(min=1, help="Steps between resets of the neurons.")] = None,
+    reset_offset: Annotated[
+        int | None, typer.Option(min=0, help="Phase of the resets, as Lava counts it; with --reset-interval.")
+    ] = None,
+    time_base: Annotated[str | None, typer.Option(help="When biases begin to act: slayer or lava.")] = None,
+    spike_exp: Annotated[int | None, typer.Option(help="Scale of sigma-delta messages, 2**(6 + it): 6.")] = None,
+    input_shape: Annotated[
+        str | None, typer.Option(metavar="C,H,W", help="Shape of the input, where the file leaves it open.")
+    ] = None,
+    input_bias: Annotated[
+        bool, typer.Option("--input-bias", help="Let a constant drive the input layer: a function NAME_bias sets it.")
+    ] = False,
+) -> None:
+    """Write a file as portable C that gives the same integers, and show the flash, RAM and work that it takes.
+
+    docs/microcontroller.md describes the files. Flash and RAM are bytes, work is that of a step in which all send.
+    """
+    with _plain_errors():
+        from lavadl_ref import port as job
+        from lavadl_ref.cli import _tables
+
+        if sizes == (out is not None):
+            raise ValueError("export-c needs either a folder or --sizes, got " + ("both" if sizes else "neither"))
+        if reset_offset is not None and reset_interval is None:
+            raise ValueError("--reset-offset needs --reset-interval, got it alone")
+        given = {"reset_offset": reset_offset, "time_base": time_base, "spike_exp": spike_exp}
+        options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+        options.update(reset_interval=reset_interval, input_bias=input_bias)
+        if input_shape is not None:
+            options["input_shape"] = _shape(input_shape)
+        path = _local(file)
+        if out is None:
+            if name is not None:
+                raise ValueError("--name needs a folder, got --sizes")
+            found = job.sizes(path, **options)
+        else:
+            found = job.export(path, _local(out), name=name or "network", **options)
+        console.print(_tables.sizes(file, found))
+        if out is not None:
+            _say(f"wrote {name or 'network'}.h, {name or 'network'}.c, main.c and Makefile to {out}")
+
+
+def _shape(text: str) -> list[int]:
+    """The numbers of an option such as 2,34,34."""
+    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9}){0,2}", text):
+        raise ValueError(f"--input-shape must be C,H,W or N, got {text}")
+    return [int(extent) for extent in text.split(",")]
+
+
 @app.command(epilog="Example: lavadl-ref fuzz --files 10000 --seed 0")
 def fuzz(
     files: Annotated[

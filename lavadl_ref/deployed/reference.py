@@ -192,6 +192,27 @@ class Network:
         """Descriptions of the layers that run."""
         return self.description.layers
 
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """For each layer the step before which it rests."""
+        return self._starts
+
+    @property
+    def incoming(self) -> tuple[int, ...]:
+        """For each layer the fractional bits of what it receives."""
+        return self._incoming
+
+    @property
+    def reset_phases(self) -> tuple[int | None, ...]:
+        """For each layer the step before which it goes to rest, as (step + 1) modulo the interval; None for never."""
+        phases: list[int | None] = []
+        index = 0  # of the layers that become processes
+        for layer in self.layers:
+            resets = self.reset_interval if layer.neuron is not None else None
+            phases.append(None if resets is None else (self.reset_offset + 1 + index) % resets)
+            index += not isinstance(layer, Flatten) and (not isinstance(layer, Input) or layer.neuron is not None)
+        return tuple(phases)
+
     def run(
         self,
         spikes: ArrayLike | None = None,
@@ -348,17 +369,11 @@ class Network:
 
     def resets(self, steps: int) -> tuple[NDArray[np.bool_], ...]:
         """For each layer (steps,) bool: before which steps its neurons go to rest; False throughout for one without."""
-        found, index = [], 0
-        for layer in self.layers:
-            process = not isinstance(layer, Flatten) and (not isinstance(layer, Input) or layer.neuron is not None)
-            found.append(self._resets(steps, index) if process else np.zeros(steps, np.bool_))
-            index += process
-        return tuple(found)
+        return tuple(self._resets(steps, phase) for phase in self.reset_phases)
 
-    def _resets(self, steps: int, index: int) -> NDArray[np.bool_]:
+    def _resets(self, steps: int, phase: int | None) -> NDArray[np.bool_]:
         if self.reset_interval is None:
             return np.zeros(steps, np.bool_)
-        phase = (self.reset_offset + 1 + index) % self.reset_interval
         due: NDArray[np.bool_] = (np.arange(1, steps + 1) % self.reset_interval) == phase
         return due
 

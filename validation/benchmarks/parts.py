@@ -14,6 +14,7 @@ from validation.benchmarks import (
     online,
     ottt,
     peers,
+    port,
     rates,
     slopes,
     start,
@@ -25,6 +26,7 @@ PARTS: dict[str, Part] = {
     part.name: part
     for part in (
         *(limits.PART, neurons.PART, networks.PART, rates.PART, online.PART, detection.PART, backends.PART),
-        *(peers.PART, ottt.PART, memory.PART, threads.PART, slopes.PART, start.PART, deployed.PART, against.PART),
+        *(peers.PART, ottt.PART, memory.PART, threads.PART, slopes.PART, start.PART, deployed.PART, port.PART),
+        against.PART,
     )
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.support import upstream
+from tests.support import c_programs, upstream
 from validation.benchmarks import __main__ as program
 from validation.benchmarks import backends, limits, measure, page, results
 from validation.benchmarks.measure import Rounds
@@ -48,6 +48,11 @@ def check(parts, folder):
 
 def test_the_parts_of_this_package_are_measured_alone(tmp_path):
     check(OWN, tmp_path)
+
+
+@pytest.mark.skipif(not c_programs.COMPILERS, reason=c_programs.NO_COMPILER)
+def test_networks_as_c_are_measured_beside_the_reference(tmp_path):
+    check(["port"], tmp_path)
 
 
 @pytest.mark.upstream

@@ -1,0 +1,1 @@
+"""Networks as C programs, beside the reference and beside what a chip recorded."""
