@@ -55,6 +55,27 @@ def room(found, position):
 # -- head-room ----------------------------------------------------------------------------------
 
 
+def test_proved_ranges_stand_beside_what_was_met():
+    neuron = Neuron("CUBA", {"current_decay": 1024, "voltage_decay": 128, "threshold": 80})
+    still = Neuron("CUBA", {"current_decay": 4096, "voltage_decay": 0, "threshold": 2**18 - 1})
+    layers = (
+        Dense(shape=(1,), weight=np.array([[32, -16]]), neuron=neuron),
+        Dense(shape=(1,), weight=np.array([[6]]), neuron=still),
+    )
+    found = audit(Network(layers), steps=40)
+    proved = [{room.quantity: room.proved for room in layer.head_room} for layer in found.layers]
+    assert proved[0]["weighted sum"] == (-16, 32)
+    assert proved[0]["voltage"] == (-130945, 13149)
+    assert proved[1]["voltage"][0] == 0
+    assert proved[0]["threshold"] is None
+    for layer in found.layers:
+        for room in layer.head_room:
+            if room.proved is not None:
+                low, high = room.proved
+                assert low is None or low <= room.smallest
+                assert high is None or room.largest <= high
+
+
 @pytest.mark.parametrize(
     ("low", "high", "smallest", "largest", "free"),
     [

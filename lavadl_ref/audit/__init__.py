@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from lavadl_ref.audit.report import (
     Work,
 )
 from lavadl_ref.deployed import reference
+from lavadl_ref.deployed.bounds import Domain, Setting, network_reach
 from lavadl_ref.exchange import Input, Kernel, Layer, Network
 from lavadl_ref.netx.plan.network import Options, plan
 from lavadl_ref.verify.inputs import chosen_input, input_shape
@@ -107,7 +108,8 @@ def audit(
     measured, unmeasured = None, None
     try:
         deployed = reference.Network(network)
-        measured = _measure(deployed, *chosen_input(deployed, inputs, steps, seed, rate, megabytes, wide=True))
+        x, random = chosen_input(deployed, inputs, steps, seed, rate, megabytes, wide=True)
+        measured = _measure(deployed, x, random)
     except (NotImplementedError, OutOfReach) as error:
         unmeasured = str(error)
     layers = tuple(
@@ -157,7 +159,17 @@ def _measure(deployed: reference.Network, x: NDArray[Any], random: str | None) -
         free = reference.Network(network, profile="slayer").run(x, record=reference.RECORDABLE)
         found = list(measure.layers(network, x, free))
     outside = None if isinstance(network.layers[0], Input) else Work(x[..., 0].size, measure.events(x.T), 0.0, 0)
-    return _Measured([room for room, _ in found], work, outside, tuple(map(str, run.exceeded)), x.shape[-1], random)
+    return _Measured(_with_bounds(network, x, found), work, outside, tuple(map(str, run.exceeded)), x.shape[-1], random)
+
+
+def _with_bounds(network: Network, x: NDArray[Any], found: list[Any]) -> list[tuple[HeadRoom, ...]]:
+    """The head-room of each layer with what is proved of it, for all inputs in the range of `x`."""
+    domain = Domain("graded", min(int(x.min()), 0), max(int(x.max()), 0))
+    reaches = network_reach(network.layers, x.shape[:-1], Setting(domain))
+    return [
+        tuple(replace(room, proved=reach.quantities[room.quantity].ends) for room in rooms)
+        for (rooms, _), reach in zip(found, reaches, strict=True)
+    ]
 
 
 def _totals(work: list[Work | None]) -> Totals:

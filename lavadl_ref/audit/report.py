@@ -25,6 +25,9 @@ class HeadRoom:
     smallest: int  #: met
     largest: int  #: met
     free: int | None  #: bits by which all values may still be shifted left, negative where they do not fit; None: all 0
+    #: what no input within the range of this run's leaves, over any number of steps, None for no such end; of the
+    #: constants of a file, and where nothing is proved, None
+    proved: tuple[int | None, int | None] | None = None
 
 
 @dataclass(frozen=True)

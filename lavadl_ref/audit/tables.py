@@ -43,9 +43,10 @@ def _layers(title: str, audit: Audit) -> Table:
 
 
 def _head_room(audit: Audit) -> Table:
-    columns = ("layer", "quantity", "fits", "met", "bits free")
+    columns = ("layer", "quantity", "fits", "met", "bits free", "proved")
     right = set(columns) - {"quantity"}
-    table = PlainTable("head-room: bits that are free above the largest integer met", columns, right)
+    title = "head-room: bits free above the largest integer met; proved for all input in the range of this run's"
+    table = PlainTable(title, columns, right)
     for layer in audit.layers:
         for room in layer.head_room:
             lacking = room.free is not None and room.free < 0
@@ -56,6 +57,7 @@ def _head_room(audit: Audit) -> Table:
                 f"{room.low}..{room.high}",
                 f"{room.smallest}..{room.largest}",
                 free,
+                "-" if room.proved is None else "..".join("no end" if e is None else str(e) for e in room.proved),
             )
     return table
 

@@ -102,6 +102,12 @@ class Quantity:
         """The largest number of any lane, `UNBOUNDED` for no end."""
         return int(self.range.high.max(initial=0))
 
+    @property
+    def ends(self) -> tuple[int | None, int | None]:
+        """The least and the largest number; None for no end."""
+        low, high = self.smallest, self.largest
+        return None if low <= -UNBOUNDED else low, None if high >= UNBOUNDED else high
+
 
 @dataclass(frozen=True, eq=False)
 class LayerReach:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from lavadl_kernels.neurons._reach import UNBOUNDED
 
 from lavadl_ref._arguments import described, whole
 from lavadl_ref.audit.measure import free_bits
@@ -150,7 +149,7 @@ def _bound(position: int, name: str, layer: Layer, reach: LayerReach, found: Sea
     quantity = reach.quantities[name]
     witness, met = found.witnesses.get((position, name)), found.met.get((position, name))
     verdict = PROVED if quantity.fits else OPEN if witness is None else EXCEEDED
-    ends = _end(quantity.smallest), _end(quantity.largest)
+    ends = quantity.ends
     free = None if None in ends else free_bits(quantity.low, quantity.high, quantity.smallest, quantity.largest)
     return Bound(
         name,
@@ -163,10 +162,6 @@ def _bound(position: int, name: str, layer: Layer, reach: LayerReach, found: Sea
         None if quantity.fits else met,
         witness,
     )
-
-
-def _end(value: int) -> int | None:
-    return None if abs(value) >= UNBOUNDED else value
 
 
 def _widest(quantity: Quantity, layer: Layer) -> tuple[int, ...]:

@@ -1,10 +1,12 @@
 """The proof of a network: its verdicts, witnesses that are replayed, advice that holds, and the command."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from lavadl_kernels import FAMILIES
 from typer.testing import CliRunner
 
 from lavadl_ref import exchange
@@ -14,6 +16,7 @@ from lavadl_ref.deployed.weighted_sums import weighted_sums
 from lavadl_ref.exchange import Conv, ConvTranspose, Dense, Input, Network, Neuron, Pool, Unpool
 from lavadl_ref.proof import EXCEEDED, OPEN, PROVED, Domain, prove
 from lavadl_ref.proof.pull_back import pull_back
+from tests.support.tree import ROOT
 
 NEVER = (2**18 - 1) * 64  #: the threshold of neurons that are read out, on the scale of voltages
 STILL = {"current_decay": 4096, "voltage_decay": 0, "threshold": 2**18 - 1}
@@ -254,3 +257,21 @@ def test_every_number_of_a_network_that_cannot_run_is_refused(tmp_path):
     late = Neuron("SDNN", {"activation": "tanh", "threshold": 3})
     with pytest.raises(NotImplementedError, match="activation"):
         prove(dense([[1, 1]], late))
+
+
+def test_the_page_of_proofs_shows_what_its_example_prints(capsys):
+    text = (ROOT / "docs" / "proof.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(compile(block, "docs/proof.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "proved for graded -3 to 2 input over any number of steps"
+    assert said[0] in block
+    assert said[1] == "weighted sum -128 112 24"
+
+
+def test_a_family_without_a_row_of_bounds_is_open(monkeypatch):
+    record = FAMILIES["CUBA"]
+    monkeypatch.setitem(FAMILIES, "CUBA", replace(record, reach=None))
+    found = prove(dense([[32, -16]], SMALL), tries=2)
+    assert bound(found, "weighted sum").verdict == PROVED
+    assert (bound(found, "voltage").verdict, bound(found, "voltage").largest) == (OPEN, None)

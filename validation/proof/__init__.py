@@ -1,0 +1,1 @@
+"""Proved ranges next to what adversarial inputs reach: ``python -m validation.proof``."""
