@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from lavadl_kernels.fixed_point import DECAY_ONE
 from numpy.typing import NDArray
 
+from lavadl_ref._cost import MEGABYTES
 from lavadl_ref._reach import OutOfReach
 from lavadl_ref.audit import measure
 from lavadl_ref.deployed import deployment, reference
@@ -30,7 +32,7 @@ Key = tuple[int, str]  #: position of a layer, and one of its quantities
 
 LONGEST = 4096  #: steps of an input that is searched with, unless the domain has fewer
 ELEMENTS = 1 << 23  #: neurons times steps of a run of the search
-STRETCHED = 1 << 29  #: the same of one that only repeats an input on which a number grows without end
+SUM, MESSAGE = 4, 1  #: bytes that a neuron takes for each step of a run that records nothing
 SHARES = (1.0, 0.5, 0.2, 0.05)  #: of neurons that send the largest message at a step, in random inputs
 
 
@@ -98,6 +100,14 @@ class Search:
         return max(1, min(self.setting.steps or LONGEST, LONGEST, ELEMENTS // self._neurons))
 
     @property
+    def _most_steps(self) -> int:
+        """The steps of the longest run that only repeats an input: what its largest layer leaves room for."""
+        sizes = [math.prod(self.shape), *(layer.size for layer in self.deployed.layers)]
+        largest = max(before * MESSAGE + size * (SUM + MESSAGE) for before, size in pairwise(sizes))
+        room = int(MEGABYTES * 1e6) // largest
+        return room if self.setting.steps is None else min(room, self.setting.steps)
+
+    @property
     def _neurons(self) -> int:
         return math.prod(self.shape) + sum(layer.size for layer in self.deployed.layers)
 
@@ -158,8 +168,7 @@ class Search:
             if best is not x or value <= 0 or key not in self.wanted:
                 continue
             times = limit // value + 2  # what it begins with may not grow
-            most = min(self.setting.steps or STRETCHED, STRETCHED // self._neurons)
-            if 1 < times <= most // steps:
+            if 1 < times <= self._most_steps // steps:
                 longer = np.tile(x, times)
                 given: dict[str, Any] = {"spikes": longer}
                 if self.constant:
