@@ -9,9 +9,9 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from tests.support.plugin import data, pytest_collection_modifyitems
+from tests.support.plugin import data, pytest_collection_modifyitems, pytest_runtest_logfinish
 
-__all__ = ["data", "pytest_collection_modifyitems"]
+__all__ = ["data", "pytest_collection_modifyitems", "pytest_runtest_logfinish"]
 
 
 @pytest.fixture

@@ -14,14 +14,6 @@ from lavadl_kernels.runtime.buffers import ALIGN, LARGE, empty, empty_like
 SIZE = LARGE // 4 + 5
 
 
-@pytest.fixture(autouse=True, scope="module")
-def others_left_out():
-    """The collector skips what other tests have left, many compiled kernels."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def nothing_kept():
     gc.collect()

@@ -5,6 +5,7 @@ The `conftest` files of tests and validation import it.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -26,6 +27,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.pop("LINES", None)
 
 
+EACH = 20  #: tests after which the garbage collector forgets
+_tests = 0
+
+
 def pytest_collection_modifyitems(items):
     """Tests that may take long come first, the longest of them first, so that no worker is left with one at the end."""
 
@@ -34,6 +39,19 @@ def pytest_collection_modifyitems(items):
         return mark.args[0] if mark is not None else 0
 
     items.sort(key=seconds, reverse=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish():
+    """The garbage collector forgets what has been alive so far, above all compiled kernels.
+
+    A worker comes to hold so many objects that `gc.collect`, which some tests and tutorials call, takes seconds.
+    """
+    global _tests
+    _tests += 1
+    if _tests % EACH == 0:
+        gc.collect()  # only through what is new since the last time
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
