@@ -53,11 +53,19 @@ LINES = {
         ),
         ("torch", "lava"),
     ),
+    "lavadl_ref.proof": (
+        (
+            *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployed", "lavadl_ref.audit", "lavadl_ref.verify"),
+            *("lavadl_ref._reach", "lavadl_ref._cost", "lavadl_ref._arguments"),
+        ),
+        ("torch", "lava"),
+    ),
     "lavadl_ref.audit": (
         (
             *(
                 "lavadl_kernels",
                 "lavadl_ref.exchange",
+                "lavadl_ref.deployed.bounds",
                 "lavadl_ref.deployed.deployment",
                 "lavadl_ref.deployed.weighted_sums",
             ),

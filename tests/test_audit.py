@@ -309,7 +309,7 @@ def test_the_audit_shows_its_tables(file, tmp_path):
     assert result.exit_code == 0, result.stderr
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in result.stdout.splitlines()]
     assert ["0", "dense", "2", "CUBA", "-", "Dense + LIF", "loads"] in rows
-    assert ["0", "weight", "-256..254", "-20..10", "3"] in rows
+    assert ["0", "weight", "-256..254", "-20..10", "3", "-"] in rows
     assert ["-", "outside", "-", "3", "1.50", "0.00", "0"] in rows
     assert ["1", "dense", "1", "1", "0.25", "0.50", "2"] in rows
     assert ["all", "", "", "6", "2.25", "3.50", "8"] in rows

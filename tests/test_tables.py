@@ -20,6 +20,7 @@ from lavadl_ref.cli import main as cli
 from lavadl_ref.deployed import reference
 from lavadl_ref.exchange import Dense, Network, Neuron
 from lavadl_ref.port import LayerSize, Sizes
+from lavadl_ref.proof import Bound, LayerProof, Proof
 from lavadl_ref.verify.report import Comparison, LayerResult, Report
 
 STRANGE = ["[red]x[/]", "[lava]", "[/]", "[link=file:///x]x[/link]", ":smile:", r"\[bold]x", "[", "x]", "a" * 90]
@@ -71,12 +72,18 @@ def damaged(text):
     )
 
 
+def proved(text):
+    bound = Bound(text, -1, 1, -1, None, None, "open", (0,), (0, 1))
+    return Proof(text, None, None, (LayerProof(0, text, (4,), text, (bound,)),))
+
+
 #: Every table there is, with a text wherever there is one, and how often it has to be found.
 TABLES = {
     "paths": lambda t: ([_tables.paths(t, compared(t))], 3),
     "layers": lambda t: ([_tables.layers(t, Network((LAYER,)), {0: t})], 2),
     "neurons": lambda t: ([_tables.neurons(parametrised(t))], 1),
     "findings": lambda t: ([_tables.findings([doctor.Finding(t, t, True), doctor.Finding(t, t, False, t)])], 4),
+    "proof": lambda t: ([_tables.proof(t, proved(t))], 3),
     "sizes": lambda t: ([_tables.sizes(t, Sizes((LayerSize(t, 1, t, 2, 3, 4),), 5))], 2),
     "damage": lambda t: ([_tables.damage(damaged(t))], 1),
     "audit": lambda t: (tables.tables(t, audited(t)), 10),

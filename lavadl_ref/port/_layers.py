@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lavadl_ref.deployed import deployment
 from lavadl_ref.exchange import Average, Conv, ConvTranspose, Dense, Input, Kernel, Layer, Pool, Recurrent, Unpool
 from lavadl_ref.port._constants import BYTES, Parameter, Rows, Table, literal64, smallest_type
-from lavadl_ref.port.translate import Expression, Function, Known, Translator, Untranslatable, identifier, literal
+from lavadl_ref.port.translate import Expression, Known, Translated, Translator, Untranslatable, identifier, literal
 
 Integers = NDArray[np.int64]
 _PARTS = ("", "_imag")  # of what has a real and an imaginary part
@@ -342,7 +342,7 @@ class Writer:
         self._rest(code, layer, made)
         return self._lanes(layer, parameters, lines)
 
-    def _step(self, record: Family, made: deployment.Deployment) -> Function:
+    def _step(self, record: Family, made: deployment.Deployment) -> Translated:
         """The translated `step` of a family."""
         fields = made.neuron._asdict()
         names = (*record.states, *record.inputs)

@@ -62,14 +62,14 @@ class Result:
     """A call of a function that returns a structure."""
 
     text: str
-    function: Function
+    function: Translated
 
 
 Value = Union[Expression, Known, Result, "tuple[Value, ...]"]
 
 
 @dataclass(frozen=True)
-class Function:
+class Translated:
     """A translated function."""
 
     name: str
@@ -164,9 +164,9 @@ class Translator:
 
     taken: set[str] = field(default_factory=lambda: {"clear"})  #: names that are no longer free
     told: set[str] = field(default_factory=set)  #: modules whose recurrence a comment has
-    functions: list[Function] = field(default_factory=list)
+    functions: list[Translated] = field(default_factory=list)
     primitives: dict[str, None] = field(default_factory=dict)  #: those that are called
-    _known: dict[tuple[Any, ...], Function] = field(default_factory=dict)
+    _known: dict[tuple[Any, ...], Translated] = field(default_factory=dict)
     _open: list[Any] = field(default_factory=list)
 
     def function(
@@ -177,7 +177,7 @@ class Translator:
         name: str | None = None,
         fields: Sequence[str] = (),
         comment: str | None = None,
-    ) -> Function:
+    ) -> Translated:
         """The translation of `function` for arguments like these, made at the first call.
 
         Parameters
@@ -313,7 +313,7 @@ class _Body:
 
     # -- statements ---------------------------------------------------------------------------------
 
-    def translate(self, name: str, fields: Sequence[str], comment: str | None) -> Function:
+    def translate(self, name: str, fields: Sequence[str], comment: str | None) -> Translated:
         """The function, under `name`."""
         if not self.block(self.tree.body, 1):
             raise self.refuse(self.tree, "it must end with return")
@@ -346,7 +346,7 @@ class _Body:
         unused = "".join(f"    (void){name};\n" for name, _ in self.parameters if name not in self.used)
         body = "\n".join(self.lines)
         text = folded(f"{structure}{head}static {kind} {name}({arguments})\n{{\n{unused}{body}\n}}\n")
-        return Function(name, text, tuple(fields), truths)
+        return Translated(name, text, tuple(fields), truths)
 
     def _fields(self, returned: Sequence[tuple[Value, ...]]) -> tuple[str, ...]:
         """Names of results: those of the variables that are returned, where they have one."""

@@ -149,7 +149,7 @@ def test_advice_holds_and_is_the_least_that_does(network):
     assert prove(network, steps=steps + 1, tries=0).verdict == OPEN
 
 
-def test_advice_says_so_where_nothing_helps():
+def test_an_empty_list_of_advice_is_said():
     neuron = Neuron("CUBA", {**STILL, "weight_exp": -16})
     found = prove(dense([[100_000, 100]], neuron), tries=0)
     said = "no change of weights, one parameter, or the number of steps by itself makes it hold"

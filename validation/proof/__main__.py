@@ -15,19 +15,10 @@ import lavadl_kernels
 from lavadl_ref import exchange, proof
 from lavadl_ref.cli.doctor import versions
 from validation.conformance import upstream_tests
-from validation.proof.soundness import DEEPEST, INPUTS, STEPS, Found, attack
+from validation.proof.soundness import DEEPEST, INPUTS, STEPS, Found, attacked
 
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 50  #: networks after which a process tells how far it is
-
-
-def attacked(seeds: range) -> Found:
-    """The outcome of these networks."""
-    lavadl_kernels.set_num_threads(1)
-    found = Found()
-    for seed in seeds:
-        attack(seed, found)
-    return found
 
 
 def files() -> Iterator[tuple[str, Path]]:
@@ -115,7 +106,7 @@ def main(arguments: list[str] | None = None, show: Callable[[str], object] = pri
     found = Found()
     chunks = [range(at, min(at + CHUNK, wanted.networks)) for at in range(0, wanted.networks, CHUNK)]
     attacked(range(1))  # kernels are compiled before processes ask for them
-    with ProcessPoolExecutor(wanted.jobs) as pool:
+    with ProcessPoolExecutor(wanted.jobs) as pool:  # a forked child has one thread
         for done in as_completed([pool.submit(attacked, chunk) for chunk in chunks]):
             found.update(done.result())
             if sys.stderr.isatty():

@@ -12,7 +12,8 @@ def test_adversarial_inputs_leave_no_range():
     assert found.numbers > 1000
     assert found.left == []
     assert len({family for family, _ in found.shares}) == 7
-    assert all(0 < share <= 1 for share, _ in found.tightness().values())
+    assert all(0 <= share <= 1 for share, _ in found.tightness().values())
+    assert all(share > 0.3 for (_, depth), (share, _) in found.tightness().items() if depth == 0)
 
 
 def test_the_page_has_what_was_found(monkeypatch, tmp_path):
