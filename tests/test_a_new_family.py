@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from tests.support.tree import ROOT
 PAGE = ROOT / "docs" / "adding_a_neuron.md"
 CODE = re.compile(r"```python\n# lif/(\w+)\.py\n(.*?)```", re.DOTALL)
 TABLES = (kernels.FAMILIES, exchange.FAMILIES, block_families.FAMILIES)
+KEPT: dict[str, Any] = {}  #: the folder, modules and rows of the family, between two uses of `lif`
 THRESHOLD, DECAY = 32, 819  #: of the layers below: 0.5 in 1/64, 0.2 in 1/4096
 
 
@@ -60,25 +62,32 @@ def simulated(inputs: np.ndarray, decay: int, threshold: int, v: int = 0) -> tup
 @pytest.fixture(scope="module")
 def lif(tmp_path_factory) -> Iterator[SimpleNamespace]:
     """The modules of the page, imported from a folder of their own for as long as the tests here run."""
-    folder = tmp_path_factory.mktemp("family")
-    package = folder / "lif"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    for name, code in parts().items():
-        (package / f"{name}.py").write_text(code)
+    # a worker may come back to this file: classes of parameters are known by their names for good, and are made once
+    if not KEPT:
+        folder = tmp_path_factory.mktemp("family")
+        package = folder / "lif"
+        package.mkdir()
+        (package / "__init__.py").write_text("")
+        for name, code in parts().items():
+            (package / f"{name}.py").write_text(code)
+        KEPT["folder"] = folder
+    folder = KEPT["folder"]
     sys.path.insert(0, str(folder))
     # a cache of its own: the code of the page has no place in that of the package
     before, config.CACHE_DIR = config.CACHE_DIR, str(folder / "cache")
     try:
+        sys.modules.update(KEPT.get("modules", {}))
+        for table, row in zip(TABLES, KEPT.get("rows", ()), strict=False):
+            table["LIF"] = row
         names = ("kernel", "row", "neuron", "blocks")
         yield SimpleNamespace(**{name: importlib.import_module(f"lif.{name}") for name in names})
     finally:
         config.CACHE_DIR = before
         sys.path.remove(str(folder))
-        for name in [name for name in sys.modules if name.partition(".")[0] == "lif"]:
+        modules = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "lif"}
+        KEPT.update(modules=modules, rows=[table.pop("LIF", None) for table in TABLES])
+        for name in modules:
             del sys.modules[name]
-        for table in TABLES:
-            table.pop("LIF", None)
 
 
 @pytest.fixture
