@@ -28,7 +28,7 @@ def files() -> Iterator[tuple[str, Path]]:
             yield from ((str(path.relative_to(place)), path) for path in sorted(place.rglob("*.net")))
 
 
-def rows() -> Iterator[list[str]]:
+def rows(tries: int = proof.TRIES) -> Iterator[list[str]]:
     """A row for each real file and setting: name, neurons, verdict, seconds, and the layers that are not proved."""
     for name, path in files():
         with warnings.catch_warnings():
@@ -37,7 +37,7 @@ def rows() -> Iterator[list[str]]:
         for interval in (None, 32):
             begun = time.perf_counter()
             try:
-                found = proof.prove(network, reset_interval=interval)
+                found = proof.prove(network, reset_interval=interval, tries=tries)
             except NotImplementedError as error:
                 yield [name, "", f"cannot run: {error}", "", ""]
                 break
@@ -100,6 +100,9 @@ def main(arguments: list[str] | None = None, show: Callable[[str], object] = pri
     parser = argparse.ArgumentParser(prog="python -m validation.proof", description=__doc__)
     parser.add_argument("--networks", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=lavadl_kernels.get_num_threads(), help="processes")
+    parser.add_argument(
+        "--tries", type=int, default=proof.TRIES, help="inputs of a search for a witness, of real files"
+    )
     parser.add_argument("--page", type=Path, help="write this page")
     wanted = parser.parse_args(arguments)
     begun = time.perf_counter()
@@ -117,11 +120,11 @@ def main(arguments: list[str] | None = None, show: Callable[[str], object] = pri
     for (family, depth), (share, count) in found.tightness().items():
         show(f"{family:<16} {depth} layers below: median share {share:.2f} of {count:,} bounds")
     real = []
-    for row in rows():
+    for row in rows(wanted.tries):
         real.append(row)
         show("  ".join(row))
     if wanted.page:
-        command = f"python -m validation.proof --networks {wanted.networks} --page {wanted.page}"
+        command = f"python -m validation.proof --networks {wanted.networks} --tries {wanted.tries} --page {wanted.page}"
         wanted.page.write_text(page(found, time.perf_counter() - begun, command, real), encoding="utf-8")
         show(f"wrote {wanted.page}")
     return 1 if found.left else 0
