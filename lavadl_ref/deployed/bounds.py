@@ -188,14 +188,18 @@ def _entering(first: Layer, shape: tuple[int, ...], setting: Setting) -> Sent:
         if deployment.sends_changes(first.neuron):
             raise ValueError("domain must be graded for an input layer that sends changes, got a bias")
         low, high = 0, 0
-    elif driven and domain.kind == "binary":
-        assert isinstance(first, Input)
-        ends = int(first.bias), int(first.weight) + int(first.bias)
-        low, high = min(ends), max(ends)
     else:
-        low, high = domain.low, domain.high
+        low, high = ends_of(domain, first)
     size = math.prod(shape)
     return Sent(within(np.full(size, low), np.full(size, high)), None)
+
+
+def ends_of(domain: Domain, first: Layer) -> tuple[int, int]:
+    """The least and the largest integer of a domain, as `reference.Network.run` takes them for this first layer."""
+    if domain.kind == "binary" and isinstance(first, Input) and first.neuron is not None:
+        ends = int(first.bias), int(first.weight) + int(first.bias)
+        return min(ends), max(ends)
+    return domain.low, domain.high
 
 
 def layer_reach(layer: Layer, bits: int, shape: tuple[int, ...], arriving: Sent, setting: Setting) -> LayerReach:
@@ -475,4 +479,4 @@ def _lowest_bit(values: Any) -> int:
     return found & -found or UNBOUNDED
 
 
-__all__ = ["KINDS", "Domain", "LayerReach", "Quantity", "Sent", "Setting", "layer_reach", "network_reach"]
+__all__ = ["KINDS", "Domain", "LayerReach", "Quantity", "Sent", "Setting", "ends_of", "layer_reach", "network_reach"]

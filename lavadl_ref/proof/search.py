@@ -21,7 +21,7 @@ from lavadl_ref._cost import MEGABYTES
 from lavadl_ref._reach import OutOfReach
 from lavadl_ref.audit import measure
 from lavadl_ref.deployed import deployment, reference
-from lavadl_ref.deployed.bounds import LayerReach, Setting
+from lavadl_ref.deployed.bounds import LayerReach, Setting, ends_of
 from lavadl_ref.exchange import Input
 from lavadl_ref.proof.pull_back import pull_back
 from lavadl_ref.proof.report import Witness
@@ -86,13 +86,8 @@ class Search:
 
     @property
     def ends(self) -> tuple[int, int]:
-        """The least and the largest integer that enters, 0 among those between."""
-        low, high = self.setting.domain.low, self.setting.domain.high
-        first = self.deployed.layers[0]
-        if self.setting.domain.kind == "binary" and isinstance(first, Input) and first.neuron is not None:
-            offset, gain = int(first.bias), int(first.weight)
-            return min(offset, offset + gain), max(offset, offset + gain)
-        return low, high
+        """The least and the largest integer that enters."""
+        return ends_of(self.setting.domain, self.deployed.layers[0])
 
     @property
     def longest(self) -> int:
