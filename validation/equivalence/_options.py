@@ -53,6 +53,12 @@ def _bias(block: Any) -> None:
     block.neuron.set_bias((torch.arange(block.shape[0]) - 1) / 16)
 
 
+def _input_bias(block: Any) -> None:
+    synapse = getattr(block, "input_synapse", None) or block.synapse
+    for part in (synapse.real, synapse.imag) if synapse.complex else (synapse,):
+        part.bias.data = (torch.arange(part.out_channels) % 3 - 1) / 16 + 0.003
+
+
 _MEAN = {"norm": MeanOnlyBatchNorm}
 _SCALE = {"norm": WgtScaleBatchNorm}
 
@@ -69,6 +75,10 @@ OPTIONS: dict[str, Option] = {
     "fine": Option("scale up", "`WgtScaleBatchNorm`: a bias, a negative weight exponent", params=_SCALE, exponent=-1),
     "coarse": Option("scale down", "`WgtScaleBatchNorm`: a bias, a positive exponent", params=_SCALE, exponent=1),
     "graded": Option("graded", "`graded_spike=True`", params={"graded_spike": True}, then=_calm),
+    "input_bias": Option(
+        "input bias", "`input_bias=True`: a bias of the weighted sums",
+        arguments={"input_bias": True}, then=_input_bias,
+    ),
     "weight_norm": Option("weight norm", "`weight_norm=True`", arguments={"weight_norm": True}, described=False),
     "dropout": Option("dropout", "`Dropout(0.5)`, evaluated", params={"dropout": neuron.Dropout(0.5)}, described=False),
     "reset": Option(
@@ -97,7 +107,7 @@ OPTIONS: dict[str, Option] = {
 GROUPS: dict[str, tuple[str, ...]] = {
     "Parameters and state": ("plain", "channels", "persistent", "weight_norm", "dropout"),
     "Time": ("delay", "shift", "reset", "base"),
-    "Values": ("mean", "fine", "coarse", "graded"),
+    "Values": ("mean", "fine", "coarse", "graded", "input_bias"),
     "The network": ("sparse", "cut", "mixed"),
     "Sigma-delta": ("cum_error", "set_bias", "identity", "spike_exp"),
 }
@@ -130,7 +140,11 @@ REFUSALS = (
     Refusal(
         TypeError, _NO_ARGUMENT, [name for name in _NEURONS if not BLOCKS[name].delays], options=["delay"],
     ),
+    Refusal(
+        TypeError, _NO_ARGUMENT, ["Input", "Pool", "Unpool", "Output"], options=["input_bias"],
+    ),
     Refusal(ValueError, "needs neurons that spike", ["Recurrent", "KWTA"], ["sigma_delta"]),
+    Refusal(ValueError, "input_bias must be False", list(BLOCKS), ["sigma_delta"], ["input_bias"]),
     Refusal(TypeError, _NO_ARGUMENT, list(BLOCKS), ["sigma_delta"], ["graded"]),
     Refusal(UnsupportedLayer, "averages over bins of time", ["TimeDecimation"]),
     Refusal(ValueError, "an input block with a norm cannot be exported", ["Input"], options=_NORMS[:3]),

@@ -128,6 +128,7 @@ _CONDITIONS: tuple[tuple[str, str, str], ...] = (
     ("parameters per channel", "Dense", "channels"),
     ("bias from the layer's start", "Dense", "mean"),
     ("bias from step 0", "Dense", "base"),
+    ("bias of the weighted sums", "Dense", "input_bias"),
     ("weight exponent", "Dense", "coarse"),
     ("graded spikes", "Dense", "graded"),
     ("resets", "Dense", "reset"),
@@ -140,13 +141,13 @@ _CONDITIONS: tuple[tuple[str, str, str], ...] = (
 
 
 def _processes(found: Cells) -> list[str]:
-    lines = ["## Processes on Lava", "", "Of the neurons; * marks those of this package, the others are Lava's.", ""]
+    lines = ["## Processes on Lava", "", "Processes of the neurons; * marks those of this package.", ""]
     lines += _head(["condition", *(f"`{family}`" for family in FAMILIES)])
     for title, block, option in _CONDITIONS:
         ones = [found[family, block, option] for family in FAMILIES]
         lines.append(_row([title, *(_named(one, lambda plans: plans[0].neuron) for one in ones)]))
     lines.append(_row(["behind another family", *(_behind(found, family) for family in FAMILIES)]))
-    lines += ["", "Of the synapses, of which resonators have two, for real and imaginary weights:", ""]
+    lines += ["", "Processes of the synapses; resonators have two, for real and imaginary weights:", ""]
     lines += _head(["block", "plain", "`sparse_fc_layer`"])
     for block in BLOCKS:
         marks = [_named(found[f, block, "plain"], _synapse) for f in FAMILIES]
@@ -199,23 +200,23 @@ def _behind(found: Cells, family: str) -> str:
 _INTRODUCTION = """\
 # Equivalence
 
-Made by `python -m validation.equivalence.matrix docs/equivalence.md`, which fails where paths differ.
+`python -m validation.equivalence.matrix docs/equivalence.md` generates this page, and fails if implementations differ.
 
-Each of the {cells} cells (family, block, option) is a network of slayer's blocks: the block, and beside it a `Dense`
-one, so that time shows. It has run in training mode, sends something now and then, and is compared over {steps} steps.
-`=` means that these give the same integers:
+Each of the {cells} cells (family, block, option) is a network of slayer's blocks: the block and a `Dense` block next to
+it, so that errors in timing show. The network has run in training mode, sends messages, and is compared over {steps}
+steps. `=` means that all of these give the same integers:
 
-- **naive**: the oracle in plain Python (`tests/support/oracle/network.py`), every message and every state at every
+- **naive**: the oracle in plain Python (`tests/support/oracle/network.py`): every message and every state at every
   step;
 - **kernel** and **slayer**: the trained blocks in memory, which run on the training kernels, and the blocks rebuilt
-  from the file, every message at every step;
+  from the file: every message at every step;
 - **reference**: the file on the deployed kernels, with which the others are compared;
-- **Lava**: the processes made from the file, every message at every step and every state at the end.
+- **Lava**: the processes made from the file: every message at every step and every state at the end.
 
-A number behind `=` is a reason why one path is not compared or why the option changes nothing; `–` says that the cell
-does not exist, for the reason given: the error that is raised. {equal} cells are `=`; {compared} integers are
-compared, those of equal files and inputs once. Options of `Flatten`, `Average` and `TimeDecimation`, which have no
-neurons, are those of the block in front of them.
+A number after `=` refers to the reason why one implementation is not compared or why the option changes nothing. `–`
+means that the cell does not exist; its reason is the error that is raised. {equal} cells are `=`; {compared} integers
+are compared, counting equal files and inputs once. For `Flatten`, `Average` and `TimeDecimation`, which have no
+neurons, the options are those of the block before them.
 """
 
 

@@ -3,77 +3,41 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
-from lavadl_ref import _ending
 from lavadl_ref.exchange import FAMILIES, LAYERS, Network
+from lavadl_ref.testing import _networks
+from lavadl_ref.testing._choices import Seeded
 from lavadl_ref.testing._kinds import PLAIN, may_have
+from lavadl_ref.testing._layers import Options
 
 LAYOUTS = ("as written", "newest", "packed")
 MIXED = 16  #: networks of any layers
+EXTENT = 5  #: the largest of an axis
 
 
 def networks(seed: int) -> list[Network]:
-    """One network for each family and kind of layer, and some of any; the same for the same `seed`.
+    """One network for each family and kind of layer, and some of any; the same for the same `seed`."""
+    choose = Seeded(np.random.default_rng([seed, MIXED]))
 
-    Raises
-    ------
-    ImportError
-        If Hypothesis is not installed.
-    """
-    from lavadl_ref.testing import strategies
+    def drawn(families: Sequence[str], kinds: Sequence[str], most: int) -> Network:
+        options = Options(tuple(families), tuple(kinds), most, EXTENT, extreme=True, plain=True, graded=True)
+        return _networks.network(choose, options)
 
     found = []
     for kind in (kind for kind in LAYERS if kind not in PLAIN):
-        for family in FAMILIES:
-            if may_have(kind, family):
-                found += _drawn(strategies.networks(family, kind, max_layers=2), 1, seed)
+        found += [drawn([family], [kind], 2) for family in FAMILIES if may_have(kind, family)]
     for kind in PLAIN:
-        found += _drawn(strategies.networks(kinds=("conv", kind), max_layers=3), 2, seed)
-    return found + _drawn(strategies.networks(), MIXED, seed)
-
-
-@contextmanager
-def _folder_of_its_own() -> Iterator[None]:
-    """Keep Hypothesis from making its folder in the current one."""
-    from hypothesis import configuration
-
-    with _ending.temporary_folder() as folder:
-        configuration.set_hypothesis_home_dir(folder.path)
-        try:
-            yield
-        finally:
-            configuration.set_hypothesis_home_dir(None)  # back to what the environment says
-
-
-def _drawn(source: Any, count: int, seed: int) -> list[Network]:
-    """`count` examples of a strategy, its simplest left out."""
-    import hypothesis
-
-    found: list[Network] = []
-
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=count + 1,
-        database=None,
-        derandomize=False,
-        deadline=None,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    @hypothesis.given(source)
-    def collect(network: Network) -> None:
-        found.append(network)
-
-    with _folder_of_its_own():
-        collect()
-    return found[-count:]
+        having: list[Network] = []
+        while len(having) < 2:
+            made = drawn(tuple(FAMILIES), ("conv", kind), 3)
+            having += [made] * any(layer.kind == kind for layer in made.layers)
+        found += having
+    return found + [drawn(tuple(FAMILIES), tuple(LAYERS), 5) for _ in range(MIXED)]
 
 
 def laid_out(path: Path, layout: str) -> bytes:

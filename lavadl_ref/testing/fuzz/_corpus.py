@@ -12,7 +12,7 @@ import numpy as np
 from lavadl_ref import exchange
 from lavadl_ref.testing import _damage
 from lavadl_ref.testing._choices import Choices, Seeded
-from lavadl_ref.testing.fuzz import _bases, _bombs
+from lavadl_ref.testing.fuzz import _bases, _bombs, _graphs
 
 _STRIDE = 15_485_863  #: a prime, more than there are words and values
 
@@ -33,6 +33,13 @@ DAMAGES: Mapping[str, Damage] = {
     "endless heap": _bombs.endless_heap,
     "user block": _bombs.user_block,
     "other format": _bombs.other_format,
+}
+#: Of a ``.net`` file alone: they know where its layers are.
+_OF_LAYERS = ("link cycle", "shared data", "shared chunks", "huge geometry", "many keys")
+#: Every way of damaging a ``.nir`` file.
+GRAPH_DAMAGES: Mapping[str, Damage] = {
+    **{name: damage for name, damage in DAMAGES.items() if name not in _OF_LAYERS},
+    **{name: partial(_damage.applied, edit, numbers) for name, (edit, numbers) in _graphs.EDITS.items()},
 }
 #: Kinds drawn more often than the others, and how many times: what they do depends most on the place that they hit.
 OFTEN = {"bytes": 8, "word": 8, "stretch": 6, "truncation": 3, "shift": 3, "value": 3, "type or shape": 3}
@@ -89,31 +96,57 @@ class Corpus:
         Kinds of damage, keys of `DAMAGES`; by default all, some more often than others.
     """
 
+    damages = DAMAGES
+
     def __init__(self, folder: Path, seed: int, damages: Sequence[str] | None = None) -> None:
         self._seed = seed
-        self._bases = []
-        for index, network in enumerate(_bases.networks(seed)):
-            self._bases.append(folder / f"base-{index}.net")
-            exchange.write(self._bases[-1], network)
-        exchange.write(folder / _bombs.OTHER, network)
-        self._names = list(damages or (name for name in DAMAGES for _ in range(OFTEN.get(name, 1))))
+        self._bases = self._written(folder)
+        exchange.write(folder / _bombs.OTHER, _bases.networks(seed)[-1])
+        self._names = list(damages or (name for name in self.damages for _ in range(OFTEN.get(name, 1))))
         self._laid_out = lru_cache(None)(_bases.laid_out)
+
+    def _written(self, folder: Path) -> list[tuple[Path, Path]]:
+        """Whole files, each with the ``.net`` file of the same network."""
+        paths = []
+        for index, network in enumerate(_bases.networks(self._seed)):
+            paths.append(folder / f"base-{index}.net")
+            exchange.write(paths[-1], network)
+        return [(path, path) for path in paths]
 
     def file(self, index: int) -> tuple[str, Path, bytes]:
         """The damage of file `index`, the file it was made from, and its content."""
         choose = Seeded(np.random.default_rng([self._seed, index]))
-        base, name = choose.one(self._bases), choose.one(self._names)
-        whole = self._laid_out(base, choose.one(_bases.LAYOUTS))
-        return name, base, DAMAGES[name](choose, whole)
+        (path, base), name = choose.one(self._bases), choose.one(self._names)
+        whole = self._laid_out(path, choose.one(_bases.LAYOUTS))
+        return name, base, self.damages[name](choose, whole)
 
 
-def corrupted(index: int, seed: int = 0) -> bytes:
-    """Content of file `index` of a run with `seed`, to inspect it.
+class Graphs(Corpus):
+    """The corrupted ``.nir`` files of a seed, of which every other one was without integers of this package.
+
+    Parameters
+    ----------
+    folder, seed, damages
+        As of `Corpus`; kinds are keys of `GRAPH_DAMAGES`.
 
     Raises
     ------
     ImportError
-        If Hypothesis is not installed.
+        If the package nir is not installed.
     """
+
+    damages = GRAPH_DAMAGES
+
+    @property
+    def whole(self) -> Path:
+        """A file that is compared with its integers by a run: the kernels of that are loaded once a process."""
+        return next(path for path, _ in self._bases if path.name.startswith("bare"))
+
+    def _written(self, folder: Path) -> list[tuple[Path, Path]]:
+        return _graphs.bases(folder, self._seed)
+
+
+def corrupted(index: int, seed: int = 0) -> bytes:
+    """Content of file `index` of a run with `seed`, to inspect it."""
     with tempfile.TemporaryDirectory() as folder:
         return Corpus(Path(folder), seed).file(index)[2]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lavadl_ref.testing.fuzz._corpus import Corpus, Words
-from lavadl_ref.testing.fuzz._report import SURVIVED, Outcome
+from lavadl_ref.testing.fuzz._outcomes import SURVIVED
+from lavadl_ref.testing.fuzz._report import Outcome
 from lavadl_ref.testing.vectors.dialogue import Dialogue, DialogueError
 
 STARTING = 600.0  #: seconds that a process may take to start, which count for no file

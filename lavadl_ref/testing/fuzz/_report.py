@@ -6,13 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from lavadl_ref.testing.fuzz._corpus import DAMAGES
+from lavadl_ref.testing.fuzz._corpus import DAMAGES, GRAPH_DAMAGES
+from lavadl_ref.testing.fuzz._outcomes import FAILURES
 
-SURVIVED = ("refused", "same")  #: outcomes that are none of `FAILURES`
-#: Outcomes that must not happen: another network is returned; the process ends; no answer in time; more memory or more
-#: time of the processor than allowed; another exception than `ExchangeError`; an error that is not one line naming the
-#: file.
-FAILURES = ("different", "crash", "hang", "memory", "slow", "exception", "bad message")
+_KINDS = list(dict.fromkeys((*DAMAGES, *GRAPH_DAMAGES)))
 
 
 @dataclass(frozen=True)
@@ -20,7 +17,7 @@ class Outcome:
     """The outcome of reading one file."""
 
     index: int  #: of the file, from 0
-    damage: str  #: key of `DAMAGES`
+    damage: str  #: key of `DAMAGES` or `GRAPH_DAMAGES`
     outcome: str  #: one of `SURVIVED` or `FAILURES`
     message: str  #: the error, or how the process ended
     seconds: float  #: of the processor, to read it; of the clock if there was no answer
@@ -46,7 +43,7 @@ class Report:
     @property
     def counts(self) -> dict[str, Counter[str]]:
         """The number of times that each outcome was found, for each damage."""
-        found: dict[str, Counter[str]] = {name: Counter() for name in DAMAGES}
+        found: dict[str, Counter[str]] = {name: Counter() for name in _KINDS}
         for one in self.outcomes:
             found[one.damage][one.outcome] += 1
         return {name: counter for name, counter in found.items() if counter}
@@ -58,7 +55,7 @@ class Report:
         for one in self.outcomes:
             megabytes, seconds = found.get(one.damage, (0.0, 0.0))
             found[one.damage] = max(megabytes, one.megabytes), max(seconds, one.seconds)
-        return {name: found[name] for name in sorted(found, key=list(DAMAGES).index)}
+        return {name: found[name] for name in sorted(found, key=_KINDS.index)}
 
     @property
     def largest(self) -> Outcome:

@@ -1,0 +1,1 @@
+"""Graphs of NIR next to the frameworks that read and write them."""
