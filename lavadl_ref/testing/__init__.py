@@ -1,6 +1,6 @@
-"""For those who test against this package, or port its kernels elsewhere.
+"""Tools for testing against this package, and for porting its kernels.
 
-`strategies` draws neurons, spike trains, networks and ``.net`` files, whole and damaged, with
-Hypothesis.  `vectors` writes golden vectors of every neuron family and compares another
-implementation with them.  Needs neither torch nor Lava.
+`strategies` draws neurons, spike trains, networks and ``.net`` files, intact and damaged, with Hypothesis. `vectors`
+writes golden vectors of every neuron family and compares another implementation with them. Both need neither torch nor
+Lava.
 """

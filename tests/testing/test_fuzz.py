@@ -36,7 +36,7 @@ def test_the_reader_survives(report):
     assert [found.index for found in report.outcomes] == list(range(FILES))
     assert sum(sum(counts.values()) for counts in report.counts.values()) == FILES
     assert len(report.counts) == len(fuzz.DAMAGES)
-    assert {name for counts in report.counts.values() for name in counts} == set(fuzz.SURVIVED)
+    assert {name for counts in report.counts.values() for name in counts} == set(fuzz.SURVIVED) - {fuzz.LEGAL}
     assert 30 < report.slowest.megabytes <= report.largest.megabytes < 300
 
 
@@ -131,7 +131,7 @@ def test_the_fuzzer_replaces_words(tmp_path):
     found = fuzz.run(FILES, words=True, seconds=PATIENCE, timeout=PATIENCE)
     assert [str(failure) for failure in found.failures] == []
     assert set(found.counts) == {"word"}
-    assert set(found.counts["word"]) == set(fuzz.SURVIVED)
+    assert set(found.counts["word"]) == set(fuzz.SURVIVED) - {fuzz.LEGAL}
 
 
 def test_each_word_is_replaced_by_each_number(tmp_path):
@@ -156,6 +156,47 @@ def test_nothing_is_left_in_the_current_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_reader_of_graphs_survives():
+    pytest.importorskip("nir", reason="needs the package nir")
+    kinds = ["bytes", "attribute", *(name for name in fuzz.GRAPH_DAMAGES if name not in fuzz.DAMAGES)]
+    found = fuzz.run(60, seed=1, graphs=True, damages=kinds, seconds=PATIENCE, timeout=PATIENCE)
+    assert [str(failure) for failure in found.failures] == []
+    assert set(found.counts) == set(kinds)
+    assert {name for counts in found.counts.values() for name in counts} == set(fuzz.SURVIVED)
+
+
+def test_every_damage_of_graphs_changes_the_file(tmp_path):
+    pytest.importorskip("nir", reason="needs the package nir")
+    corpus = fuzz.Graphs(tmp_path, seed=1)
+    wholes = [path.read_bytes() for path, _ in corpus._bases[:4]]
+    assert {path.name.partition("-")[0] for path, _ in corpus._bases} == {"base", "bare"}
+    for name in set(fuzz.GRAPH_DAMAGES) - set(fuzz.DAMAGES):
+        damage = fuzz.GRAPH_DAMAGES[name]
+        made = [damage(fuzz.Seeded(np.random.default_rng(seed)), whole) for seed, whole in enumerate(wholes)]
+        assert any(data != whole for data, whole in zip(made, wholes, strict=True)), name
+    assert corpus.file(5)[2] == corpus.file(5)[2]
+
+
+def test_a_bad_reader_of_graphs_is_seen():
+    pytest.importorskip("nir", reason="needs the package nir")
+    found = fuzz.run(
+        2,
+        graphs=True,
+        workers=1,
+        timeout=PATIENCE,
+        seconds=PATIENCE,
+        reader="tests.support.bad_readers:another_network",
+    )
+    assert {one.outcome for one in found.outcomes} == {"different"}
+
+
+def test_words_of_graphs_are_refused():
+    with pytest.raises(ValueError, match=r"^words must be of \.net files, got words together with graphs$"):
+        fuzz.run(1, words=True, graphs=True, seconds=PATIENCE, timeout=PATIENCE)
+    with pytest.raises(ValueError, match=r"^damages must be among .*, got 'shared data'$"):
+        fuzz.run(1, graphs=True, damages=["shared data"], seconds=PATIENCE, timeout=PATIENCE)
+
+
 def run(*arguments):
     return CliRunner(env={"COLUMNS": "300", "NO_COLOR": "1"}).invoke(cli.app, ["fuzz", *map(str, arguments)])
 
@@ -165,6 +206,13 @@ def test_the_fuzz_command_tells_its_files_and_seed():
     assert (result.exit_code, result.stderr) == (0, "")
     assert "20 files, seed 4" in result.stdout
     assert result.stdout.splitlines()[-1] == "no failures"
+
+
+def test_the_fuzz_command_reads_graphs():
+    pytest.importorskip("nir", reason="needs the package nir")
+    result = run("--nir", "--files", 3, "--damage", "other edges", "--seconds", PATIENCE)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "other edges" in result.stdout
 
 
 def test_the_fuzz_command_reports_too_little_memory():

@@ -53,10 +53,11 @@ def deployed_neuron(case, lane):
     given = {key: values[lane] for key, values in case.parameters.items()}
     if case.family == "SDNN":
         threshold, bias = np.array([given["threshold"]]), np.array([given["bias"]])
-        return sigma_delta.SigmaDelta(threshold, bias, bool(given["relu"]), bool(given["cum_error"]))
+        switches = bool(given["relu"]), bool(given["cum_error"])
+        return sigma_delta.SigmaDelta(threshold, bias, *switches, given["exponent"])
     kernel = SPIKING[case.family]
     rows = [given[key] for key in (*kernel.FAMILY.decays, *("bias",) * (case.family == "CUBA"))]
-    scalars = [given[key] for key in ("threshold", "threshold_step") if key in given]
+    scalars = [given[key] for key in ("threshold", "threshold_step", "exponent") if key in given]
     return kernel.Parameters(np.array([rows], np.int64).T, *scalars)
 
 

@@ -128,7 +128,8 @@ def test_optional_parts_are_drawn():
     has(lambda layer: layer.delay_shift is not None)
     has(lambda layer: layer.bias is not None and layer.bias.min() == -(2**31), kinds=["dense", "conv"])
     has(lambda layer: layer.bias_imag is not None, kinds="conv")
-    has(lambda layer: layer.input_bias is not None, kinds="dense_rec")
+    for kind in ("dense", "dense_rec", "conv", "convT"):
+        has(lambda layer: layer.input_bias is not None and layer.bias is None, kinds=kind)
     has(lambda layer: layer.weight_rec_imag is not None, kinds="dense_rec")
     has(lambda layer: layer.groups > 1 and layer.dilation == (2, 1) and layer.padding[0] == 2, kinds="conv")
     has(lambda layer: layer.neuron is None, kinds="dense")
@@ -289,7 +290,7 @@ def test_a_missing_hypothesis_is_one_clear_error():
     code = "import sys; sys.modules['hypothesis'] = None; import lavadl_ref.testing.strategies"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stderr.strip().splitlines()[-1] == (
-        "ImportError: lavadl_ref.testing.strategies needs Hypothesis: pip install 'hypothesis>=6.100'"
+        'ImportError: lavadl_ref.testing.strategies needs Hypothesis: pip install "lavadl-ref[testing]"'
     )
 
 

@@ -1,19 +1,21 @@
-"""Hypothesis strategies: neurons, spike trains, whole networks, and ``.net`` files, whole and damaged.
+"""Hypothesis strategies: neurons, spike trains, whole networks, and ``.net`` files, intact and damaged.
 
-Everything is legal in the sense of `lavadl_ref.exchange.check` and walks the tables of
-`lavadl_ref.exchange`, so that a new family, field or kind of layer is drawn as soon as it is
-there.  What is drawn has the form in which `lavadl_ref.exchange.read` returns it: every field of a
-neuron is present.  Examples shrink to fewer, smaller layers and to zeros.
+All examples are legal in the sense of `lavadl_ref.exchange.check`, and are drawn from the tables of
+`lavadl_ref.exchange`, so that a new family, field or kind of layer is included automatically. They have the form in
+which `lavadl_ref.exchange.read` returns them: every field of a neuron is present. Examples shrink to fewer, smaller
+layers and to zeros.
 
 Needs Hypothesis, an optional dependency.
 """
 
 from __future__ import annotations
 
+from lavadl_ref import _extras
+
 try:
     import hypothesis
 except ImportError as error:
-    raise ImportError("lavadl_ref.testing.strategies needs Hypothesis: pip install 'hypothesis>=6.100'") from error
+    raise ImportError(f"lavadl_ref.testing.strategies needs Hypothesis: {_extras.advice('testing')}") from error
 
 from lavadl_ref.testing.strategies._net_files import corrupted_net_files, net_files
 from lavadl_ref.testing.strategies._networks import networks

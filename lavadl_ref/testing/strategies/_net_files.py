@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hypothesis import strategies as st
 
@@ -14,6 +11,7 @@ from lavadl_ref import exchange
 from lavadl_ref.exchange import Network
 from lavadl_ref.testing import _damage
 from lavadl_ref.testing.strategies._networks import networks
+from lavadl_ref.testing.strategies._values import Drawn
 
 
 def net_files(source: st.SearchStrategy[Network] | None = None) -> st.SearchStrategy[bytes]:
@@ -68,24 +66,11 @@ def corrupted_net_files(source: st.SearchStrategy[Network] | None = None) -> st.
     return net_files(source).flatmap(_damaged)
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """Choices of Hypothesis, which can shrink."""
-
-    draw: st.DrawFn
-
-    def integer(self, low: int, high: int) -> int:
-        return self.draw(st.integers(low, high))
-
-    def one(self, options: Sequence[Any]) -> Any:
-        return self.draw(st.sampled_from(options))
-
-
 @st.composite
 def _damaged(draw: st.DrawFn, data: bytes) -> bytes:
     # twice as often where a change surely matters
     kinds = (_damage.edited, _damage.edited, _damage.flipped, _damage.overwritten, _damage.truncated)
-    return draw(st.sampled_from(kinds))(_Drawn(draw), data)
+    return draw(st.sampled_from(kinds))(Drawn(draw), data)
 
 
 def _content(network: Network) -> bytes:

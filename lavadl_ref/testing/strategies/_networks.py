@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from lavadl_ref.exchange import FAMILIES, LAYERS, Kernel, Layer, Network
+from lavadl_ref.exchange import FAMILIES, LAYERS, Layer, Network
+from lavadl_ref.testing import _networks
 from lavadl_ref.testing._kinds import PLAIN
+from lavadl_ref.testing._layers import Options
 from lavadl_ref.testing._names import known
-from lavadl_ref.testing.strategies._layers import Maker, Options
-from lavadl_ref.testing.strategies._values import GRADED
-
-#: Kinds of layers to draw from, the simplest first, those that keep three axes twice as often. The list is the same
-#: wherever a layer stands, so that a choice means the same kind and Hypothesis can leave out the layers before it.
-KINDS = ("dense", "flatten", *(kind for kind, cls in LAYERS.items() for _ in range(1 + issubclass(cls, Kernel))))
+from lavadl_ref.testing._neurons import GRADED
+from lavadl_ref.testing.strategies._values import Drawn
 
 
 def networks(
@@ -65,7 +62,7 @@ def networks(
     Examples
     --------
     >>> from hypothesis import find, settings
-    >>> stable = settings(deadline=None, database=None, derandomize=True)
+    >>> stable = settings(max_examples=1000, deadline=None, database=None, derandomize=True)
     >>> network = find(networks("CUBA", "dense"), lambda network: len(network.layers) == 2, settings=stable)
     >>> [layer.kind for layer in network.layers], network.input_shape
     (['dense', 'dense'], (1,))
@@ -93,20 +90,7 @@ def networks(
 @st.composite
 def network(draw: st.DrawFn, options: Options) -> Network:
     """Layers that fit one another, now and then with the legacy simulation numbers."""
-    extent = st.integers(1, options.max_extent)
-    shapes: list[st.SearchStrategy[tuple[int, ...]]] = [
-        st.tuples(*[extent] * rank) for rank in (1, 3, 3) if options.following((1,) * rank, True)
-    ]
-    taken = shape = draw(st.one_of(shapes))
-    layers: list[Layer] = []
-    more = True
-    while more and (kinds := options.following(shape, not layers)):
-        found, more = draw(_layer(options, shape, tuple(kinds), len(layers) + 1 < options.max_layers))
-        layers.append(found)
-        shape = found.shape
-    simulation = draw(st.sampled_from([{}, {"Ts": 1, "tSample": 64}])) if options.extreme else {}
-    drawn = Network(tuple(layers), simulation)
-    return drawn if drawn.input_shape else replace(drawn, stated_input_shape=taken)
+    return _networks.network(Drawn(draw), options, lambda *given: draw(_layer(options, *given)))
 
 
 @st.composite
@@ -114,6 +98,4 @@ def _layer(
     draw: st.DrawFn, options: Options, shape: tuple[int, ...], kinds: tuple[str, ...], room: bool
 ) -> tuple[Layer, bool]:
     """A layer, and whether another follows: drawn as one, so that Hypothesis can leave out a layer as a whole."""
-    more = room and draw(st.integers(0, 3)) > 0
-    kind = draw(st.sampled_from(KINDS).filter(kinds.__contains__))
-    return Maker(draw, options, kind, last=not more).layer(shape), more
+    return _networks.layer(Drawn(draw), options, shape, kinds, room)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -10,14 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import DTypeLike, NDArray
 
-from lavadl_ref.exchange import FAMILIES, Field, Neuron
-from lavadl_ref.exchange.families import DECAY_ONE
+from lavadl_ref.exchange import FAMILIES, Neuron
+from lavadl_ref.testing import _neurons
+from lavadl_ref.testing._choices import edges
 from lavadl_ref.testing._names import known
 
 FULL = 512  #: values of a spike train up to which each one is drawn by itself, which takes Hypothesis long
-USUAL_THRESHOLD = 512  #: 8 in units of 1/64: what unit weights reach within some steps
-ACTIVATIONS = ("identity", "relu")  #: those that deployed neurons have
-GRADED = "graded_spike"  #: the field by which a neuron sends the value that it compares
 CACHED = 1024  #: strategies that are kept, because Hypothesis takes long to inspect a new one
 
 
@@ -26,8 +26,7 @@ def integers(low: int, high: int, usual: tuple[int, int], extreme: bool) -> st.S
     """Integers of the usual range; if `extreme`, also the edges of the legal one and what lies between."""
     if not extreme:
         return st.integers(*usual)
-    edges = sorted({n for n in (0, 1, low, low + 1, high - 1, high) if low <= n <= high}, key=abs)
-    return st.one_of(st.integers(*usual), st.sampled_from(edges), st.integers(low, high))
+    return st.one_of(st.integers(*usual), st.sampled_from(edges(low, high)), st.integers(low, high))
 
 
 @lru_cache(CACHED)
@@ -36,33 +35,38 @@ def array(shape: int | tuple[int, ...], elements: st.SearchStrategy[int]) -> st.
     return arrays(np.int64, shape, elements=elements)
 
 
-@lru_cache(CACHED)
-def _value(field: Field, channels: int, extreme: bool) -> st.SearchStrategy[Any]:
-    """A legal value of a neuron's field."""
-    if field.sparse and not extreme:
-        return st.just(field.default)
-    if field.kind == "bool":
-        return st.booleans()
-    if field.kind == "str":
-        return st.sampled_from(ACTIVATIONS)
-    bound = DECAY_ONE if field.high <= DECAY_ONE else USUAL_THRESHOLD
-    number = integers(field.low, field.high, (max(field.low, -bound), min(field.high, bound)), extreme)
-    if field.per_channel and channels > 1:
-        return st.one_of(number, array(channels, number))
-    return number
+@dataclass(frozen=True)
+class Drawn:
+    """Choices of Hypothesis, which can shrink."""
+
+    draw: st.DrawFn
+
+    def integer(self, low: int, high: int) -> int:
+        return self.draw(st.integers(low, high))
+
+    def one(self, options: Sequence[Any]) -> Any:
+        return self.draw(st.sampled_from(options))
+
+    def flag(self) -> bool:
+        return self.draw(st.booleans())
+
+    def among(self, options: Sequence[Any], allowed: Sequence[Any]) -> Any:
+        # not from a list of its own: a choice then means the same wherever it is made
+        return self.draw(st.sampled_from(options).filter(allowed.__contains__))
+
+    def number(self, low: int, high: int, usual: tuple[int, int], extreme: bool) -> int:
+        return self.draw(integers(low, high, usual, extreme))
+
+    def numbers(
+        self, shape: int | tuple[int, ...], low: int, high: int, usual: tuple[int, int], extreme: bool
+    ) -> NDArray[np.int64]:
+        return self.draw(array(shape, integers(low, high, usual, extreme)))
 
 
 @st.composite
-def neuron(draw: st.DrawFn, family: str, channels: int, extreme: bool, graded: bool = True) -> Neuron:
-    """Neurons of `family` with every field; without graded spikes unless `graded`."""
-    fields = FAMILIES[family].fields
-    values = {field.name: draw(_value(field, channels, extreme)) for field in fields if graded or field.name != GRADED}
-    if not graded and len(values) < len(fields):
-        values[GRADED] = False
-    # Neurons that only sum need neither threshold nor activation.
-    if values.get("sigma_output") and draw(st.booleans()):
-        values |= {field.name: None for field in fields if not field.required and field.default is None}
-    return Neuron(family, values)
+def neuron(draw: st.DrawFn, family: str, channels: int, extreme: bool) -> Neuron:
+    """Neurons of `family` with every field."""
+    return _neurons.neuron(Drawn(draw), family, channels, extreme)
 
 
 def neurons(family: str | None = None, channels: int = 1, *, extreme: bool = True) -> st.SearchStrategy[Neuron]:

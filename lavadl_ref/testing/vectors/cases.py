@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lavadl_ref.testing._names import known
 from lavadl_ref.testing.vectors.definitions import DEFINITIONS, Result, Values
-from lavadl_ref.testing.vectors.recipes import RECIPES, Lane, Recipe
+from lavadl_ref.testing.vectors.recipes import RECIPES, Ahead, Lane, Recipe
 
 WIDTHS = ("slayer", "loihi")
 EXACT = 2**50  #: no value of a case reaches this, so that its product with a decay of 13 bits fits into 64 bits
@@ -82,7 +82,9 @@ def cases(families: str | Iterable[str] | None = None, widths: str | Iterable[st
     """
     chosen = known(families, DEFINITIONS, "family"), known(widths, WIDTHS, "widths")
     return (
-        _record(family, recipe, width) for family, recipe, width in itertools.product(chosen[0], RECIPES, chosen[1])
+        _record(family, recipe, width)
+        for family, recipe, width in itertools.product(chosen[0], RECIPES, chosen[1])
+        if not recipe.needs or recipe.needs in DEFINITIONS[family].parameters
     )
 
 
@@ -118,12 +120,7 @@ def _record(family: str, recipe: Recipe, widths: str) -> Case:
 def _run(lane: Lane, recipe: Recipe, steps: int, loihi: bool) -> Iterator[Moment]:
     definition, state = lane.definition, lane.state
     for t in range(steps):
-
-        def lacking(state: Values = state) -> dict[str, int]:
-            after = definition.advance(state, lane.nothing(), lane.parameters, loihi)
-            return definition.lacking(state, after.values, lane.parameters)
-
-        inputs = recipe.feed(lane, t, lacking)
+        inputs = recipe.feed(lane, t, Ahead(lane, state, loihi))
         result = definition.advance(state, inputs, lane.parameters, loihi)
         yield inputs, result
         state = result.state

@@ -1,16 +1,21 @@
-"""Comparing another implementation of the neurons with the golden cases, integer by integer."""
+"""Comparison of another implementation of the neurons with the golden cases, integer by integer."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lavadl_ref.testing.vectors.cases import Case, Rows, cases
+from lavadl_ref._arguments import brief
+from lavadl_ref.testing.vectors.cases import Case, Rows
 from lavadl_ref.testing.vectors.dialogue import Dialogue, DialogueError
+from lavadl_ref.testing.vectors.suite import suite
+from lavadl_ref.testing.vectors.text import SUITE, Script, script
 
 VERSION = 1  #: of the files and of the protocol
+_INTEGER = re.compile(r"-?[0-9]{1,30}")
 
 
 @dataclass(frozen=True)
@@ -63,30 +68,42 @@ def check(
     families: str | Iterable[str] | None = None,
     widths: str | Iterable[str] | None = None,
     timeout: float = 10.0,
+    *,
+    levels: int | Iterable[int] = 1,
+    version: int = SUITE,
+    text: bool = False,
 ) -> Report:
     """Run the golden cases through another program and compare every integer.
 
-    The program reads one JSON object from each line of its standard input and writes one
-    line with a JSON object for each; ``docs/porting.md`` has both.
+    The program reads one JSON object from each line of its standard input and answers each with one line containing a
+    JSON object; ``docs/porting.md`` describes both. With `text` it reads and writes plain text instead, which
+    ``docs/rtl.md`` describes, and keeps its own states from piece to piece.
 
     Parameters
     ----------
     command : str or sequence of str
-        The program and its arguments; run directly, not by a shell.
+        The program and its arguments, which is run directly, not by a shell.
     families, widths : str or iterable of str, optional
-        The cases to run, as in `cases`.
+        The cases to run, as in `suite`.
     timeout : float
         Seconds that one answer may take.
+    levels : int or iterable of int
+        1 neurons, 2 layers, 3 networks.
+    version : int
+        Of the suite: there is 1.
+    text : bool
+        If True, use plain text; it is the only form for layers and networks.
 
     Returns
     -------
     Report
-        A program that does not start, hangs, ends early or answers in another form is a failure in the report.
+        A program that does not start, hangs, ends early or answers in another form counts as a failure in the report.
 
     Raises
     ------
     ValueError
-        If a family or width is unknown, `command` is empty or `timeout` not positive.
+        If a family, width, level or version is unknown, `command` is empty or `timeout` not positive; or if layers or
+        networks are asked for without `text`.
 
     Examples
     --------
@@ -94,9 +111,13 @@ def check(
 
     >>> report = check("cat", "CUBA", "slayer", timeout=600.0)
     >>> report.exact, report.equal, report.total
-    (False, 0, 7)
+    (False, 0, 10)
     """
-    wanted = list(cases(families, widths))
+    wanted = list(suite(levels, families, widths, version))
+    if not isinstance(text, bool):
+        raise TypeError(f"text must be a bool, got {brief(text)}")
+    if not text and not all(isinstance(case, Case) for case in wanted):
+        raise ValueError("text must be true for levels 2 and 3, got false (--text)")
     equal = integers = 0
     divergences: list[Divergence] = []
     failure = None
@@ -104,7 +125,11 @@ def check(
         with Dialogue(command, timeout) as dialogue:
             for case in wanted:
                 try:
-                    count, divergence = _compare(dialogue, case)
+                    if text:
+                        count, divergence = _compare_text(dialogue, script(case))
+                    else:
+                        assert isinstance(case, Case)
+                        count, divergence = _compare(dialogue, case)
                 except (DialogueError, AnswerError) as error:
                     failure = f"{case.label}: {error}"
                     break
@@ -116,6 +141,47 @@ def check(
     except DialogueError as error:
         failure = str(error)
     return Report(len(wanted), equal, integers, tuple(divergences), failure)
+
+
+def _compare_text(dialogue: Dialogue, told: Script) -> tuple[int, Divergence | None]:
+    """As `_compare`, in plain text: the program keeps its states, which are told before the first piece alone."""
+    begin, compared, head = 0, 0, told.head()
+    for steps, piece in told.pieces():
+        lines = dialogue.ask((head + piece)[:-1], steps).split("\n")
+        head, expected = "", {name: rows[begin : begin + steps] for name, rows in told.answer.items()}
+        found: dict[str, Rows] = {name: [] for name in told.answer}
+        for t, line in enumerate(lines):
+            numbers = _numbers(line, begin + t, sum(len(rows[0]) for rows in expected.values()))
+            place = 0
+            for name, rows in expected.items():
+                found[name].append(numbers[place : place + len(rows[0])])
+                place += len(rows[0])
+        compared += sum(len(row) for rows in expected.values() for row in rows)
+        # what is sent is compared last: it follows from the states
+        sent, *states = expected
+        ordered = {name: expected[name] for name in (*states, sent)}
+        divergence = _first(told.label, begin, ordered, found)
+        if divergence is not None:
+            return compared, divergence
+        begin += steps
+    return compared, None
+
+
+def _numbers(line: str, step: int, count: int) -> list[int]:
+    """The integers of a line of an answer.
+
+    Raises
+    ------
+    AnswerError
+        If it does not hold exactly so many integers.
+    """
+    words = line.split()
+    wrong = next((word for word in words if not _INTEGER.fullmatch(word)), None)
+    if wrong is not None:
+        raise AnswerError(f"the line of step {step} must hold integers, got {wrong[:40]!r}")
+    if len(words) != count:
+        raise AnswerError(f"the line of step {step} must hold {count} integers, got {len(words)}")
+    return [int(word) for word in words]
 
 
 def _compare(dialogue: Dialogue, case: Case) -> tuple[int, Divergence | None]:
@@ -147,7 +213,7 @@ def _compare(dialogue: Dialogue, case: Case) -> tuple[int, Divergence | None]:
 
 def _first(label: str, begin: int, expected: dict[str, Rows], found: dict[str, Rows]) -> Divergence | None:
     """The earliest difference; of those at one step the one computed first, states before the spike."""
-    steps = len(expected["spike"])
+    steps = len(next(iter(expected.values())))
     for t in range(steps):
         for name, rows in expected.items():
             for lane, (wanted, given) in enumerate(zip(rows[t], found[name][t], strict=True)):

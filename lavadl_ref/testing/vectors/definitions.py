@@ -51,14 +51,14 @@ class Definition:
 
     @cached_property
     def parameters(self) -> Mapping[str, int]:
-        """Names of the parameters, in the order of `step`, but for those that vectors leave at their default."""
-        names = [name for name in self.family.step_parameters if name not in self.family.defaults]
-        return {name: self._unit(name) for name in names}
+        """Names of the parameters, in the order of `step`."""
+        return {name: self._unit(name) for name in self.family.step_parameters}
 
     def _unit(self, name: str) -> int:
         if name in self.family.decays:
             return DECAY_ONE
-        return 1 if _is_switch(self.family.parameters, name) else self.one
+        plain = name in self.family.defaults or _is_switch(self.family.parameters, name)
+        return 1 if plain else self.one
 
     @cached_property
     def compared(self) -> Mapping[str, int]:
@@ -72,15 +72,14 @@ class Definition:
         rest = self.family.rest
         return {name: parameters[rest[name]] if name in rest else 0 for name in self.states}
 
+    def arguments(self, state: Values, inputs: Values, parameters: Values) -> tuple[int, ...]:
+        """The arguments of `step` in front of `loihi`."""
+        given = ((self.states, state), (self.inputs, inputs), (self.parameters, parameters))
+        return tuple(values[name] for names, values in given for name in names)
+
     def advance(self, state: Values, inputs: Values, parameters: Values, loihi: bool) -> Result:
         """One step of one neuron."""
-        given = {**self.family.defaults, **parameters}
-        found = self.family.step(
-            *(state[name] for name in self.states),
-            *(inputs[name] for name in self.inputs),
-            *(given[name] for name in self.family.step_parameters),
-            loihi,
-        )
+        found = self.family.step(*self.arguments(state, inputs, parameters), loihi)
         count = len(self.states)
         values = [int(value) for value in found]
         return Result(

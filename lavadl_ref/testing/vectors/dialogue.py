@@ -6,13 +6,13 @@ import contextlib
 import os
 import selectors
 import shlex
-import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from lavadl_ref import _ending
 from lavadl_ref._arguments import brief, positive
 
 LINE_LIMIT = 2**20  #: bytes of an answer: no case has as many
@@ -65,6 +65,8 @@ class Dialogue:
 
     def __init__(self, command: str | Sequence[str], timeout: float) -> None:
         words = _words(command)
+        if os.name != "posix":
+            raise DialogueError(f"cannot run {shlex.join(words)}: this system does not tell which pipes are ready")
         self._timeout = positive("timeout", timeout)
         self._received = bytearray()
         self._tail, self._written = bytearray(), 0  # to its standard error
@@ -97,8 +99,8 @@ class Dialogue:
     ) -> None:
         self.close()
 
-    def ask(self, line: str) -> str:
-        """Send `line` and return the line that comes back, both without their ends.
+    def ask(self, line: str, answers: int = 1) -> str:
+        """Send `line` and return the line, or so many lines, that come back, both without their ends.
 
         Raises
         ------
@@ -137,8 +139,9 @@ class Dialogue:
                     if not outgoing:
                         selector.unregister(self._stdin)
                 if self._stdout in ready:
-                    found = self._receive()
-                    end = found if end < 0 else end
+                    self._receive()
+                if end < 0:
+                    end = self._end_of(answers)
         answer = bytes(self._received[:end])
         del self._received[: end + 1]
         try:
@@ -151,7 +154,7 @@ class Dialogue:
         self._stdin.close()
         self._ended(min(1.0, self._timeout))
         # the process has not been waited for, so that no other group can have its number yet
-        os.killpg(self._process.pid, signal.SIGKILL)
+        _ending.kill_group(self._process)
         self._process.wait()
         self._stdout.close()
         self._stderr.close()
@@ -183,16 +186,23 @@ class Dialogue:
         except BrokenPipeError:
             raise DialogueError(self._told(self._ending())) from None
 
-    def _receive(self) -> int:
-        """Read what has come; the position at which the first line ends, or -1."""
+    def _receive(self) -> None:
+        """Read what has come."""
         data = os.read(self._stdout.fileno(), 65536)
         if not data:
             raise DialogueError(self._told(self._ending()))
-        before = len(self._received)
         self._received += data
         if len(self._received) > LINE_LIMIT:
             raise DialogueError(self._told(f"the answer must be at most {LINE_LIMIT:,} bytes long, got more"))
-        return self._received.find(b"\n", before)
+
+    def _end_of(self, lines: int) -> int:
+        """The position at which the last of so many lines ends, or -1."""
+        if self._received.count(b"\n") < lines:
+            return -1
+        end = -1
+        for _ in range(lines):
+            end = self._received.find(b"\n", end + 1)
+        return end
 
     def _ending(self) -> str:
         found = self._ended(1.0)

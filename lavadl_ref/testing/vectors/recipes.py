@@ -12,9 +12,12 @@ from lavadl_kernels.fixed_point import DECAY_ONE, STATE_ONE, WEIGHT_ONE
 
 from lavadl_ref.exchange import FAMILIES
 from lavadl_ref.exchange.families import THRESHOLD_LIMIT
-from lavadl_ref.testing.vectors.definitions import DEFINITIONS, Definition
+from lavadl_ref.testing.vectors.definitions import DEFINITIONS, Definition, Values
 
 EDGE_LANES = 49
+EXPONENTS = (-16, -5, -1, 0, 1, 2, 7, 16)
+#: Numbers at and next to the ends of the device's widths, and where its fold of the current ends.
+ENDS = [sign * (end + d) for end in (2**23, 2**24, 3 * 2**23, 2**31, 2**32) for d in (-1, 0, 1, 2) for sign in (1, -1)]
 BEYOND = [sign * (edge + d) for edge in (2**22, 2**23, 2**24, 3 * 2**23, 2**30) for d in (-1, 0, 1) for sign in (1, -1)]
 BEYOND += [2**31 - 1, -(2**31), 0, 1, -1]
 
@@ -55,6 +58,8 @@ class Lane:
         return states
 
     def _usual(self, name: str) -> int:
+        if name in self.definition.family.defaults:
+            return int(self.definition.family.defaults[name])
         one = self.definition.parameters[name]
         if one == 1:
             return self.random.randint(0, 1)
@@ -89,7 +94,38 @@ class Lane:
         return dict.fromkeys(self.definition.inputs, 0)
 
 
-Feed = Callable[[Lane, int, Callable[[], dict[str, int]]], dict[str, int]]  # lane, step, what is lacking: the inputs
+@dataclass(frozen=True)
+class Ahead:
+    """The step that is about to be taken, as it would be without input."""
+
+    lane: Lane
+    state: Values  #: before it
+    loihi: bool
+
+    def lacking(self) -> dict[str, int]:
+        """The inputs that bring the compared value exactly to the threshold."""
+        return self.lane.definition.lacking(self.state, self._idle(self.loihi), self.lane.parameters)
+
+    def missing(self, t: int, to: int) -> dict[str, int]:
+        """The inputs that bring a state to the number `to`, if it had no width: each state in turn."""
+        definition, after = self.lane.definition, self._idle(False)
+        names = list(definition.inputs)
+        if len(names) > 1:
+            return {name: to - after[state] for name, state in zip(names, definition.states, strict=False)}
+        if definition.family.sends_messages:
+            change = after["activation"] - self.state["activation"] + self.state["residue"]
+            return {names[0]: to - (change, after["sigma"])[t % 2]}
+        states = [name for name in definition.states if name not in definition.family.rest]
+        state = states[t % 2 % len(states)]
+        return {names[0]: to - after.get(f"{state}_before_reset", after[state])}
+
+    def _idle(self, loihi: bool) -> dict[str, int]:
+        """Everything that the step gives without input."""
+        lane = self.lane
+        return lane.definition.advance(self.state, lane.nothing(), lane.parameters, loihi).values
+
+
+Feed = Callable[[Lane, int, Ahead], dict[str, int]]  # lane, step: the inputs
 
 
 @dataclass(frozen=True)
@@ -102,6 +138,7 @@ class Recipe:
     chunks: tuple[int, ...]
     prepare: Callable[[Lane, int], None]  #: changes parameters and state of a lane, by its index
     feed: Feed
+    needs: str = ""  #: the parameter without which a family has no such case
 
 
 def _shaken(lane: Lane, index: int) -> None:
@@ -137,15 +174,56 @@ def _free(lane: Lane, index: int) -> None:
     lane.state = lane.definition.at_rest(lane.parameters)
 
 
-def _aimed(lane: Lane, t: int, lacking: Callable[[], dict[str, int]]) -> dict[str, int]:
+def _scaled(lane: Lane, index: int) -> None:
+    """Exponents of both signs, and thresholds that what they leave of an input can reach."""
+    lane.parameters |= {"exponent": EXPONENTS[index % len(EXPONENTS)], "threshold": lane.random.randint(1, 2**14)}
+    lane.state = lane.definition.at_rest(lane.parameters)
+
+
+def _tiny(lane: Lane, index: int) -> None:
+    """States of a few units, and parameters next to their limits."""
+    for name, (low, high) in lane.decays.items():
+        lane.parameters[name] = lane.random.choice(sorted({low, low + 1, -1 if low < 0 else 0, 1, high - 1, high}))
+    for name in ("threshold", "threshold_step", "bias"):
+        if name in lane.parameters:
+            lane.parameters[name] = lane.random.choice((0, 1, 2, 100))
+    if "exponent" in lane.parameters:
+        lane.parameters["exponent"] = EXPONENTS[index % len(EXPONENTS)]
+    lane.state = lane.definition.at_rest(lane.parameters)
+    for name in lane.used:
+        lane.state[name] += lane.random.randint(-2, 2)
+    if index % 4 == 0 and "error" in lane.used:  # an error that nothing adds to, though nothing has to be reached
+        lane.parameters |= {"threshold": 0, "bias": 0}
+        lane.state = {**lane.definition.at_rest(lane.parameters), "error": lane.random.randint(1, 9)}
+
+
+def _at_widths(lane: Lane, index: int) -> None:
+    """Thresholds, biases and adaptive states that let numbers come to the ends of 24 and 32 bits and stay."""
+    family, grain = lane.definition.family, lane.definition.parameters["threshold"] // WEIGHT_ONE
+    if index % 3 == 0:
+        lane.parameters["threshold"] = min(THRESHOLD_LIMIT * grain, 2**31 - grain)
+    elif index % 3 == 1 and "bias" in lane.parameters:
+        lane.parameters["bias"] = lane.random.choice((-1, 1)) * 2**26
+    lane.state = lane.definition.at_rest(lane.parameters)
+    if index % 3 == 2 and family.adaptive:
+        lane.parameters |= {"threshold_decay": 0, "refractory_decay": 0}
+        lane.state["threshold"] = lane.random.choice((2**31 - 1, 2**31 - 2, 2**31 - 2**10))
+        lane.state["refractory"] = -lane.state["threshold"] - 2**20
+        if family.by_phase:
+            lane.state[family.states[1]] = -1
+    if "error" in lane.used:
+        lane.state["error"] = index
+
+
+def _aimed(lane: Lane, t: int, ahead: Ahead) -> dict[str, int]:
     """One unit below the threshold, at it and one above; a phase goes from just below 0 to 0 meanwhile."""
-    needed = lacking()
+    needed = ahead.lacking()
     offsets = dict(zip(needed, (t % 3 - 1, t % 2 - 1), strict=False))
     others = lane.weighted(-60, 200)
     return {name: needed[name] + offsets[name] if name in needed else others[name] for name in others}
 
 
-def _wide(lane: Lane, t: int, lacking: Callable[[], dict[str, int]]) -> dict[str, int]:
+def _wide(lane: Lane, t: int, ahead: Ahead) -> dict[str, int]:
     """Inputs at and beyond the widths of the chip, now and then none."""
     return {name: lane.random.choice(BEYOND) for name in lane.definition.inputs} if t % 3 < 2 else lane.nothing()
 
@@ -154,20 +232,39 @@ def _untouched(lane: Lane, index: int) -> None:
     """Usual parameters, from rest."""
 
 
-def _busy(lane: Lane, t: int, lacking: Callable[[], dict[str, int]]) -> dict[str, int]:
+def _busy(lane: Lane, t: int, ahead: Ahead) -> dict[str, int]:
     return lane.weighted(-60, 200)
 
 
-def _odd(lane: Lane, t: int, lacking: Callable[[], dict[str, int]]) -> dict[str, int]:
+def _odd(lane: Lane, t: int, ahead: Ahead) -> dict[str, int]:
     return lane.any(-4999, 99) if t % 3 == 0 else lane.nothing()
 
 
-def _dense(lane: Lane, t: int, lacking: Callable[[], dict[str, int]]) -> dict[str, int]:
+def _dense(lane: Lane, t: int, ahead: Ahead) -> dict[str, int]:
     return lane.any(-(2**14), 2**15)
 
 
-def _faint(lane: Lane, t: int, lacking: Callable[[], dict[str, int]]) -> dict[str, int]:
+def _to_ends(lane: Lane, t: int, ahead: Ahead) -> dict[str, int]:
+    """Inputs that bring a state to the end of a width; where a part has none left, at the end themselves."""
+    if t % 4 == 3:
+        return {name: lane.random.choice(ENDS) for name in lane.definition.inputs}
+    # -2**31 has no magnitude in 32 bits; 2**23 makes a neuron spike whose threshold is negative
+    first = -(2**31) if lane.definition.family.sends_messages else 2**23
+    return ahead.missing(t, lane.random.choice(ENDS) if t else first)
+
+
+def _by_exponent(lane: Lane, t: int, ahead: Ahead) -> dict[str, int]:
+    size = 2 ** (12 + max(lane.parameters["exponent"], 0))
+    return lane.any(-size, 2 * size)
+
+
+def _faint(lane: Lane, t: int, ahead: Ahead) -> dict[str, int]:
     return lane.any(-2, 2)
+
+
+def _still(lane: Lane, t: int, ahead: Ahead) -> dict[str, int]:
+    """Nothing at first."""
+    return lane.any(-2, 2) if t else lane.nothing()
 
 
 RECIPES = (
@@ -178,4 +275,7 @@ RECIPES = (
     Recipe("edges", "parameters at and next to their limits", EDGE_LANES, (20,), _at_edges, _dense),
     Recipe("zero-threshold", "thresholds of 0", 6, (20,), _free, _faint),
     Recipe("wide", "values at and beyond 24 and 32 bits", 24, (18,), _shaken, _wide),
+    Recipe("units", "numbers of a few units: what is rounded to 0", 24, (20,), _tiny, _still),
+    Recipe("limits", "numbers that come exactly to the ends of 24 and 32 bits", 24, (24,), _at_widths, _to_ends),
+    Recipe("exponents", "exponents of a norm", 16, (24,), _scaled, _by_exponent, needs="exponent"),
 )

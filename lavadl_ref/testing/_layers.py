@@ -1,4 +1,4 @@
-"""Drawing one layer, from the tables of the ``.net`` format."""
+"""The choice of one layer, from the tables of the ``.net`` format."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
-from lavadl_kernels import neurons
 from numpy.typing import NDArray
 
 from lavadl_ref.exchange import (
@@ -28,8 +26,9 @@ from lavadl_ref.exchange import (
     Unpool,
     layout,
 )
+from lavadl_ref.testing._choices import Parts
 from lavadl_ref.testing._kinds import PLAIN, may_have
-from lavadl_ref.testing.strategies._values import array, integers, neuron
+from lavadl_ref.testing._neurons import neuron
 
 USUAL_BIAS = 256  #: 4 in units of 1/64
 USUAL_DELAY = 62  #: the longest that Lava-DL takes from a file
@@ -65,23 +64,17 @@ class Options:
         return opening if first and opening else fits
 
 
-def _bias_behind_input(family: str) -> bool:
-    """Tell whether the bias acts on a state, so that a layer with feedback can have another one at the input."""
-    record = neurons.family(family)
-    return record.bias_at_state
-
-
 @dataclass(frozen=True)
 class Maker:
-    """One layer of a kind, drawn part by part."""
+    """One layer of a kind, chosen part by part."""
 
-    draw: st.DrawFn
+    choose: Parts
     options: Options
     kind: str
     last: bool
 
     def layer(self, shape: tuple[int, ...]) -> Layer:
-        """Draw a layer that takes input of this shape, (C, H, W) or (N,)."""
+        """Choose a layer that takes input of this shape, (C, H, W) or (N,)."""
         size = int(np.prod(shape))
         cls = LAYERS[self.kind]
         if cls is Input:
@@ -97,16 +90,16 @@ class Maker:
         return self._dense(cls, size)
 
     def _one(self, choices: Sequence[Any]) -> Any:
-        return self.draw(st.sampled_from(choices))
+        return self.choose.one(choices)
 
     def _flag(self) -> bool:
-        return self.draw(st.booleans())
+        return self.choose.flag()
 
     def _integer(self, low: int, high: int, usual: tuple[int, int]) -> int:
-        return self.draw(integers(low, high, usual, self.options.extreme))
+        return self.choose.number(low, high, usual, self.options.extreme)
 
     def _integers(self, shape: int | tuple[int, ...], low: int, high: int, usual: tuple[int, int]) -> NDArray[np.int64]:
-        return self.draw(array(shape, integers(low, high, usual, self.options.extreme)))
+        return self.choose.numbers(shape, low, high, usual, self.options.extreme)
 
     def _weights(self, shape: tuple[int, ...]) -> NDArray[np.int64]:
         if self.options.extreme:
@@ -121,7 +114,7 @@ class Maker:
         """Neuron and delay, and the shift where it is not the family's own."""
         family = self._one(self.options.families_of(self.kind))
         values: dict[str, Any] = {
-            "neuron": self.draw(neuron(family, channels, self.options.extreme, self.options.graded))
+            "neuron": neuron(self.choose, family, channels, self.options.extreme, self.options.graded)
         }
         if self._flag():
             values["delay_shift"] = not FAMILIES[family].delay_shift
@@ -136,28 +129,33 @@ class Maker:
         if found is not None and FAMILIES[found.type].complex_input:
             values[f"{name}_imag"] = make()
 
+    def _input_bias(self, values: dict[str, Any], outputs: int) -> None:
+        """Add a bias of the weighted sum, if the neurons can have one beside their own."""
+        found = values.get("neuron")
+        if found is not None and FAMILIES[found.type].takes_input_bias and self._flag():
+            values["input_bias"] = self._biases(outputs)
+
     def _input(self, shape: tuple[int, ...]) -> Input:
         weight = self._integer(layout.WEIGHT_LOW, layout.WEIGHT_HIGH, (-256, 254))
         bias = self._integer(-layout.BIAS_LIMIT, layout.BIAS_LIMIT - 1, (-USUAL_BIAS, USUAL_BIAS))
         return Input(shape=shape, weight=weight, bias=bias, **self._neurons(shape[0]))
 
     def _dense(self, cls: type[Layer], inputs: int) -> Layer:
-        outputs = self.draw(st.integers(1, self.options.max_extent))
+        outputs = self.choose.integer(1, self.options.max_extent)
         bare = self.options.plain and cls is Dense and self.last and self._flag()
         values: dict[str, Any] = {} if bare else self._neurons(outputs)
         self._parts(values, "weight", lambda: self._weights((outputs, inputs)))
         if self._flag():
             self._parts(values, "bias", lambda: self._biases(outputs))
+        self._input_bias(values, outputs)
         if issubclass(cls, Recurrent):
             self._parts(values, "weight_rec", lambda: self._weights((outputs, outputs)))
-            if _bias_behind_input(values["neuron"].type) and self._flag():
-                values["input_bias"] = self._biases(outputs)
         return cls(shape=(outputs,), **values)
 
     def _kernel(self, cls: type[Kernel], shape: tuple[int, ...]) -> Kernel:
         pooling = issubclass(cls, (Pool, Unpool))
         groups = 1 if pooling else self._one([g for g in (1, 2, 3) if shape[0] % g == 0])
-        outputs = shape[0] if pooling else groups * self.draw(st.integers(1, 2))
+        outputs = shape[0] if pooling else groups * self.choose.integer(1, 2)
         past = cls is Pool and self._flag()
         axes = [self._window(cls, extent, past) for extent in shape[1:]]
         if any(out is None for *_, out in axes):
@@ -169,8 +167,10 @@ class Maker:
         }.get(cls, (1, 1, *size))
         values = self._neurons(outputs)
         self._parts(values, "weight", lambda: self._weights(weight))
-        if not pooling and self._flag():
-            self._parts(values, "bias", lambda: self._biases(outputs))
+        if not pooling:
+            if self._flag():
+                self._parts(values, "bias", lambda: self._biases(outputs))
+            self._input_bias(values, outputs)
         values |= {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         return cls(shape=(outputs, *extents), **values)
 
@@ -181,7 +181,7 @@ class Maker:
         None is left where the layer would have no extent or one larger than wanted.
         """
         kernel, stride, padding, dilation = (
-            self.draw(st.integers(low, high)) for low, high in ((1, 3), (1, 3), (0, 2), (1, 2))
+            self.choose.integer(low, high) for low, high in ((1, 3), (1, 3), (0, 2), (1, 2))
         )
         reach = dilation * (kernel - 1)
         if issubclass(cls, (ConvTranspose, Unpool)):
