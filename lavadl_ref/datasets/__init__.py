@@ -1,8 +1,10 @@
-"""Data of Lava-DL's tutorials: readers of files that the user has, and stand-ins for those who have none.
+"""Data of tutorials and other data sets: readers of files that the user has, and stand-ins for those who have none.
 
 ==================== =================================================================================
 reader               reads
 ==================== =================================================================================
+`DVSGesture`         DVS-Gesture's recordings in AEDAT 3.1
+`Heidelberg`         the HDF5 files of SHD and SSC
 `Oxford`             the spike trains of the Oxford regression, ``input.bs1`` and ``output.bs1``
 `MNIST`              MNIST's IDX files, plain or ``.gz``
 `NMNIST`             N-MNIST's event files
@@ -28,7 +30,9 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "DVSGesture": "gesture",
     "Digits": "digits",
+    "Heidelberg": "heidelberg",
     "MNIST": "mnist",
     "MovingDigits": "moving_digits",
     "NMNIST": "nmnist",
@@ -45,6 +49,7 @@ __all__ = sorted(_HOMES)
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        importlib.import_module("lavadl_ref._needs_torch")
         return getattr(importlib.import_module(f"lavadl_ref.datasets.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'lavadl_ref.datasets' has no attribute {name!r}")
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lavadl_ref import _extras
 from lavadl_ref.datasets._pictures import LabelledPictures, tents
 from lavadl_ref.slayer.io._room import room
 from lavadl_ref.slayer.utils import _validate
@@ -15,6 +16,7 @@ SIZE = 8  #: pixels on a side, as recorded
 
 def split(train: bool, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """One part of the digits: pictures (N, 8, 8) in [0, 1], labels (N,), and their numbers in scikit-learn's list."""
+    _extras.require("demo", "`Digits`", "sklearn")
     from sklearn.datasets import load_digits
 
     found = load_digits()

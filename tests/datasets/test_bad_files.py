@@ -85,7 +85,7 @@ def test_something_else_is_refused(tmp_path, name, kind):
     reader = READERS[name]
     path = tmp_path / reader.name
     path.write_bytes(ANYTHING[kind])
-    if kind == "empty" and reader.prefix and name != "events":
+    if kind == "empty" and reader.prefix and name not in ("events", "AEDAT 3.1", "AEDAT 4.0", "gestures"):
         assert not any(attempt(reader, path)[0])
     else:
         refused(reader, path)
@@ -125,12 +125,13 @@ def test_a_file_cut_short_is_refused_or_the_beginning(tmp_path, name):
     path = tmp_path / reader.name
     path.write_bytes(reader.good)
     whole = reader.read(path)
-    for length in range(len(reader.good)):
+    for length in range(0, len(reader.good), 1 + len(reader.good) // 2000):
         path.write_bytes(reader.good[:length])
         found, said = attempt(reader, path)
         if reader.prefix and not said:
             # columns, or rows, that begin as those of the whole; the last number of a text may be cut
-            rows = zip(found, whole, strict=False) if name != "angles" else [(found[:-1], whole[: len(found[:-1])])]
+            cut = name in ("angles", "gestures")
+            rows = [(found[:-1], whole[: len(found[:-1])])] if cut else zip(found, whole, strict=False)
             assert all(part == full if not isinstance(part, list) else part == full[: len(part)] for part, full in rows)
         else:
             # what is missing may mean nothing, such as the end of a picture's last chunk

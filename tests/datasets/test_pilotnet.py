@@ -100,5 +100,5 @@ def test_the_extra_is_named_where_pillow_is_missing(tmp_path, monkeypatch):
     drive(tmp_path)
     for name in ("PIL", "PIL.Image"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=r"pip install 'lavadl-ref\[pictures\]'"):
+    with pytest.raises(ImportError, match=r'pip install "lavadl-ref\[pictures\]"'):
         PilotNet(tmp_path)

@@ -6,7 +6,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from lavadl_ref import _files
+from lavadl_ref import _extras, _files
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,7 +26,7 @@ def pillow(module: str = "Image") -> Any:
     try:
         return importlib.import_module(f"PIL.{module}")
     except ImportError as error:
-        raise ImportError("pictures need Pillow: pip install 'lavadl-ref[pictures]'") from error
+        raise ImportError(f"pictures need Pillow: {_extras.advice('pictures')}") from error
 
 
 def picture(path: str | os.PathLike[str], what: str) -> Image:

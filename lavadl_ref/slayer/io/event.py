@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lavadl_ref import _extras
 from lavadl_ref._assigned import derived
 from lavadl_ref.slayer.io import _columns, _grid
 from lavadl_ref.slayer.io._room import room
@@ -259,6 +260,7 @@ class Event:
         TypeError, ValueError
             `frame_rate` is no positive number; a column assigned later is not valid.
         """
+        _extras.require("plot", "an animation of events")
         from lavadl_ref.slayer.io import _plot
 
         _plot.show(self.anim(fig, frame_rate, pre_compute_frames, repeat))
@@ -286,6 +288,7 @@ class Event:
         TypeError, ValueError
             As for `show`.
         """
+        _extras.require("plot", "an animation of events")
         from lavadl_ref.slayer.io import _plot
 
         frame_rate = _validate.positive(frame_rate, "frame_rate")

@@ -1,0 +1,1 @@
+"""Tests of `lavadl_ref.encode`."""
