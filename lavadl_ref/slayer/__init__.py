@@ -3,7 +3,11 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import lavadl_ref._needs_torch
 from lavadl_ref.slayer import auto, axon, block, classifier, dendrite, io, loss, neuron, spike, synapse, utils
+from lavadl_ref.slayer._record import Recorded, Recording, record
+from lavadl_ref.slayer._summary import LayerSummary, Summary, summary
+from lavadl_ref.slayer._work import LOIHI1, EnergyModel, WorkMeter, measure_work
 from lavadl_ref.slayer.block._saturation import SaturationWarning
 
 if TYPE_CHECKING:
@@ -11,7 +15,14 @@ if TYPE_CHECKING:
     from lavadl_ref.slayer import object_detection as object_detection
 
 __all__ = [
+    "LOIHI1",
+    "EnergyModel",
+    "LayerSummary",
+    "Recorded",
+    "Recording",
     "SaturationWarning",
+    "Summary",
+    "WorkMeter",
     "auto",
     "axon",
     "block",
@@ -19,9 +30,12 @@ __all__ = [
     "dendrite",
     "io",
     "loss",
+    "measure_work",
     "neuron",
     "obd",
+    "record",
     "spike",
+    "summary",
     "synapse",
     "utils",
 ]

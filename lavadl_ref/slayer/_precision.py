@@ -1,4 +1,4 @@
-"""Full precision under autocast: what is computed in integers has no meaning in bfloat16."""
+"""Exceptions from torch's modes: under autocast all is float32 here, and `torch.compile` calls it uncompiled."""
 
 from __future__ import annotations
 
@@ -7,16 +7,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_compiling = getattr(torch.compiler, "is_compiling", lambda: False)  # torch 2.1 may be without
+
 
 class FullPrecision(torch.nn.Module):
-    """A module that computes in float32 also where autocast is on, as torch's own functions that need it do."""
+    """A module that computes in float32 also where autocast is on, as torch's own functions that need it do.
+
+    What is computed in integers has no meaning in bfloat16. `torch.compile` leaves such a module alone, with one graph
+    break: kernels are compiled already, and tracing what leads to them would take minutes.
+    """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if _compiling():
+            from lavadl_ref.slayer import _eagerly
+
+            return _eagerly.call(self._called, *args, **kwargs)
+        return self._called(*args, **kwargs)
+
+    def _called(self, *args: Any, **kwargs: Any) -> Any:
         if not torch.is_autocast_enabled("cpu"):
-            return super().__call__(*args, **kwargs)
+            return torch.nn.Module.__call__(self, *args, **kwargs)
         with torch.autocast("cpu", enabled=False):
-            return super().__call__(
-                *map(_in_float32, args), **{name: _in_float32(value) for name, value in kwargs.items()}
+            return torch.nn.Module.__call__(
+                self, *map(_in_float32, args), **{name: _in_float32(value) for name, value in kwargs.items()}
             )
 
 

@@ -69,7 +69,7 @@ def _lacking(layer: exchange.Layer) -> str | None:
     """The property of `layer` that no block of slayer has, None if they have all."""
     neuron, plain = layer.neuron, type(layer) is exchange.Dense
     if neuron is None:
-        bare = isinstance(layer, (exchange.Dense, exchange.Kernel)) and not (plain and layer.bias is None)
+        bare = isinstance(layer, _SYNAPTIC) and not plain
         return "has no neurons: slayer has no block for that" if bare else None
     row = missing(neuron.type)
     if row is not None:
@@ -94,32 +94,42 @@ def _synaptic(
 ) -> Any:
     """The block for `layer`, still with weights of its own."""
     neuron = layer.neuron
+    constant: dict[str, Any] = {"input_bias": _constant(layer) is not None}
     if neuron is None:
         assert isinstance(layer, exchange.Dense)
         bare = {"threshold": 1, "current_decay": 0.0, "voltage_decay": 0.0}
-        return block.cuba.Affine(bare, *_sizes(layer, before), dynamics=False, count_log=count_log)
+        return block.cuba.Affine(bare, *_sizes(layer, before), dynamics=False, count_log=count_log, **constant)
     blocks = family_of(neuron.type)
     params = _params(layer, persistent)
     shift: dict[str, Any] = {"delay": layer.delay is not None, "delay_shift": layer.shifts, "count_log": count_log}
     if isinstance(layer, exchange.Dense):
         sizes = _sizes(layer, before)
         if isinstance(layer, exchange.Recurrent):
-            return blocks.block("Recurrent")(params, *sizes, **shift)
+            return blocks.block("Recurrent")(params, *sizes, **shift, **constant)
         if neuron.parameters.get("sigma_output"):
             return blocks.block("Output")(params, *sizes, count_log=count_log)
         if exchange.never_fires(neuron):
-            return blocks.block("Affine")(params, *sizes, count_log=count_log)
-        return blocks.block("Dense")(params, *sizes, **shift)
+            return blocks.block("Affine")(params, *sizes, count_log=count_log, **constant)
+        return blocks.block("Dense")(params, *sizes, **shift, **constant)
     window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
     channels, per_group = layer.weight.shape[:2]
+    grouped = {"groups": layer.groups, **shift, **constant}
     if isinstance(layer, exchange.Conv):
-        return blocks.block("Conv")(params, per_group * layer.groups, channels, *window, groups=layer.groups, **shift)
+        return blocks.block("Conv")(params, per_group * layer.groups, channels, *window, **grouped)
     if isinstance(layer, exchange.ConvTranspose):
-        return blocks.block("ConvT")(params, channels, per_group * layer.groups, *window, groups=layer.groups, **shift)
+        return blocks.block("ConvT")(params, channels, per_group * layer.groups, *window, **grouped)
     if isinstance(layer, exchange.Pool):
         sized = type("Pool", (_Sized, blocks.block("Pool")), {"size": layer.shape[1:], "__module__": blocks.module})
         return sized(params, *window, **shift)
     return blocks.block("Unpool")(params, *window, **shift)
+
+
+def _constant(layer: exchange.Dense | exchange.Kernel) -> Any:
+    """The constant of the weighted sums, (C,) in 1/64, that no norm gives; None for none.
+
+    A layer without neurons has no norm.
+    """
+    return layer.bias if layer.neuron is None else layer.input_bias
 
 
 def _sizes(layer: exchange.Dense, before: tuple[int, ...]) -> tuple[Any, int]:
@@ -167,14 +177,17 @@ def _exponents(neuron: exchange.Neuron) -> tuple[int, int]:
 
 def _fill(built: Any, layer: exchange.Dense | exchange.Kernel, weight_norm: bool) -> Any:
     """Give `built` the file's weights, parameters, delays and biases."""
+    given = _constant(layer)
+    constant = None if given is None else torch.tensor(given, dtype=torch.float32) / 64
     if isinstance(layer, exchange.Recurrent):
         _give_weights(built.input_synapse, (layer.weight, layer.weight_imag), weight_norm)
         _give_weights(built.recurrent_synapse, (layer.weight_rec, layer.weight_rec_imag), weight_norm)
-        if layer.input_bias is not None:
-            constant = torch.tensor(layer.input_bias, dtype=torch.float32) / 64
-            built.bias = torch.nn.Parameter(constant, requires_grad=False)
+        if constant is not None:
+            built.input_synapse.bias.data = constant
     else:
         _give_weights(built.synapse, (layer.weight, layer.weight_imag), weight_norm)
+        if constant is not None:
+            built.synapse.bias.data = constant
     if layer.delay is not None:
         built.delay.delay.data = torch.tensor(layer.delay, dtype=torch.float32)
         built.delay.max_delay = max(built.delay.max_delay, int(layer.delay.max(initial=0)))

@@ -1,4 +1,4 @@
-"""A ``.net`` file back as a trainable network."""
+"""Trainable networks rebuilt from ``.net`` files."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from lavadl_ref.slayer.block._family import family_of
 
 
 class SequentialNetwork(torch.nn.Module):
-    """The blocks of a ``.net`` file, with its weights and parameters, ready to run or to train on.
+    """The blocks of a ``.net`` file with its weights and parameters, ready to run or to continue training.
 
     Parameters
     ----------
     network_config : path or exchange.Network
         The file, or its description.
     persistent_state : bool
-        Whether the blocks keep their state from call to call. Assigning sets it in all of them.
+        If True, the blocks keep their state between calls. An assignment sets it in all blocks.
     reduction : {None, 'sum', 'mean'}
-        What to do with the output's time axis.
+        Reduction over the output's time axis.
     weight_norm : bool
-        Whether to train length and direction of the weights separately. Assigning changes it in all blocks, not what
-        they compute.
+        If True, train length and direction of the weights separately. An assignment changes this in all blocks, but not
+        their results.
     count_log : bool
-        Whether to return the event rate of each block too. Assigning sets it in all of them.
+        If True, also return the event rate of each block. An assignment sets it in all blocks.
 
     Attributes
     ----------
@@ -42,19 +42,19 @@ class SequentialNetwork(torch.nn.Module):
     Raises
     ------
     exchange.ExchangeError
-        If the file is not a legal network, or slayer has no neurons of a layer's parameters.
+        If the file is not a legal network, or slayer has no neurons with a layer's parameters.
     TypeError
         If `network_config` is neither.
     NotImplementedError
-        If slayer has no block for a layer; the layer is named.
+        If slayer has no block for a layer; the message names the layer.
     ValueError
         If `reduction` is unknown.
 
     Notes
     -----
-    Weights that the 8-bit quantiser would change (legacy files have odd ones) are used as they
-    are, without a quantiser.  A bias becomes the mean of a norm in evaluation; training goes on
-    from there, so call ``.eval()`` to reproduce the file.
+    Weights that the 8-bit quantiser would change (legacy files have odd ones) are used unchanged, without a quantiser.
+    A bias becomes the mean of a norm in evaluation mode; training continues from it. Call ``.eval()`` to reproduce the
+    file.
     """
 
     handle = Refused("the file is read and closed; lavadl_ref.exchange.read gives what is in it")
@@ -147,7 +147,7 @@ class SequentialNetwork(torch.nn.Module):
 
 
 def get_classes(neuron_type: str | None = None) -> tuple[ModuleType, ModuleType]:
-    """The neuron's and the blocks' module of a family.
+    """The modules of a family's neuron and blocks.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def get_neuron_params(neuron_handle: Mapping[str, Any], neuron_class: ModuleType
     neuron_handle : h5py.Group
         E.g. ``file["layer/0/neuron"]``.
     neuron_class : module
-        The family's, e.g. ``slayer.neuron.cuba``.
+        The family's module, e.g. ``slayer.neuron.cuba``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The class that output spikes stand for: the one with the highest rate, over all of time or in a moving window."""
+"""Classification from output spikes: the class with the highest rate, over all steps or in a moving window."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _rates_of_classes(spike: torch.Tensor, window: MovingWindow | None = None, n
 
 
 class Rate(torch.nn.Module):
-    """The class whose neuron spikes most. Calling the module is the same as calling `predict`.
+    """Predict the class whose neuron spikes most. Calling the module is the same as calling `predict`.
 
     Examples
     --------
@@ -85,13 +85,13 @@ class Rate(torch.nn.Module):
         mode : str
             ``"probability"``: rate / (sum of rates + `eps`); ``"softmax"`` or ``"logsoftmax"`` of the rates.
         eps : float
-            Keeps a silent output from dividing by zero.
+            Prevents a division by zero for a silent output.
 
         Returns
         -------
         torch.Tensor
-            (N, classes). All axes between the first and the last are classes. Confidences add up to 1, but for `eps`;
-            with ``"logsoftmax"`` these are their logarithms.
+            (N, classes). All axes between the first and the last are classes. Confidences add up to 1, except for
+            `eps`; with ``"logsoftmax"`` the results are their logarithms.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Rate(torch.nn.Module):
 
 
 class MovingWindow(Guarded, torch.nn.Module):
-    """At each step, the class that spiked most in the window that ends there.
+    """Predict, at each step, the class that spiked most in the window that ends there.
 
     Calling the module is the same as calling `predict`.
 

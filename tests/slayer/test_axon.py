@@ -154,7 +154,7 @@ def test_delays_are_drawn_by_the_first_input(shape):
 def test_delays_are_kept_in_range():
     layer = fixed([-2.0, 1.5, 99.0], max_delay=5)
     x = signal((1, 3, 9))
-    with pytest.warns(UserWarning, match="a delay of 99 acts as 5"):
+    with pytest.warns(UserWarning, match="a delay of 99 is clamped to 5"):
         y = layer(x)
     layer.delay.data[2] = 98  # said once
     assert torch.equal(layer(x), y)

@@ -194,7 +194,7 @@ def test_a_delay_beyond_the_longest_is_said_once():
     x[..., 0] = 64
     made(x)
     made.delay.delay.data[:] = torch.tensor([70.0, 3.0])
-    with pytest.warns(UserWarning, match="a delay of 70 acts as 62"):
+    with pytest.warns(UserWarning, match="a delay of 70 is clamped to 62"):
         made(x)
     made.delay.delay.data[:] = torch.tensor([70.0, 3.0])
     made(x)  # no second warning: it would be an error here

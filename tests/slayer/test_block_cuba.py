@@ -57,10 +57,10 @@ WEIGHT = ["weight_scale", "weight_norm", "pre_hook_fx"]
 BACK = ["delay", "delay_shift", "count_log"]
 ORDER = {
     "Input": [*FRONT, "weight", "bias", "delay_shift", "count_log"],
-    "Affine": [*FRONT, "in_neurons", "out_neurons", *WEIGHT, "dynamics", "mask", "count_log"],
-    "Dense": [*FRONT, "in_neurons", "out_neurons", *WEIGHT, "delay", "delay_shift", "mask", "count_log"],
-    "Conv": [*FRONT, "in_features", "out_features", *WINDOW, "groups", *WEIGHT, *BACK],
-    "ConvT": [*FRONT, "in_features", "out_features", *WINDOW, "groups", *WEIGHT, *BACK],
+    "Affine": [*FRONT, "in_neurons", "out_neurons", *WEIGHT, "dynamics", "mask", "count_log", "input_bias"],
+    "Dense": [*FRONT, "in_neurons", "out_neurons", *WEIGHT, "delay", "delay_shift", "mask", "count_log", "input_bias"],
+    "Conv": [*FRONT, "in_features", "out_features", *WINDOW, "groups", *WEIGHT, *BACK, "input_bias"],
+    "ConvT": [*FRONT, "in_features", "out_features", *WINDOW, "groups", *WEIGHT, *BACK, "input_bias"],
     "Pool": [*FRONT, *WINDOW, *WEIGHT, *BACK],
     "Unpool": [*FRONT, *WINDOW, *WEIGHT, *BACK],
     "Flatten": ["count_log"],

@@ -43,9 +43,9 @@ def synapses(block):
 SIZES = ["neuron_params", "in_neurons", "out_neurons"]
 WEIGHT = ["weight_scale", "weight_norm", "pre_hook_fx"]
 ORDER = {
-    "Recurrent": [*SIZES, *WEIGHT, "requires_grad", "delay", "delay_shift", "count_log"],
+    "Recurrent": [*SIZES, *WEIGHT, "requires_grad", "delay", "delay_shift", "count_log", "input_bias"],
     "KWTA": [
-        *SIZES, "num_winners", "self_excitation", *WEIGHT, "delay_shift", "requires_grad", "count_log",
+        *SIZES, "num_winners", "self_excitation", *WEIGHT, "delay_shift", "requires_grad", "count_log", "input_bias",
     ],
     "Output": [*SIZES, "weight_scale", "weight_norm", "count_log"],
 }  # fmt: skip

@@ -311,12 +311,12 @@ def test_a_bias_of_a_synapse_is_exported_or_refused(case):
     x = case.input()
     with torch.no_grad():
         y = block.eval()(x)
-    kept = case.family == "cuba" and case.block not in ("Recurrent", "KWTA")
-    if case.family == "sigma_delta" or kept or case.block in ("Pool", "Unpool"):
+    if case.family == "sigma_delta" or case.block in ("Pool", "Unpool"):
         with pytest.raises(ValueError, match=r"bias"):
             block.describe()
         return
     network = exchange.Network((block.describe(),))
+    assert (network.layers[0].input_bias is not None) == (case.family == "cuba")
     rebuilt = SequentialNetwork(network).eval()
     if case.block in ("Dense", "Recurrent", "KWTA", "Affine"):
         x, y = x.flatten(1, -2), y.flatten(1, -2)

@@ -391,7 +391,7 @@ def test_a_cuba_threshold_of_zero_runs_but_does_not_train():
     for options in ({}, {"norm": MeanOnlyBatchNorm}):
         n = changed("threshold 0.01", threshold=0.01, **options)
         assert n(signal()).any()
-        with pytest.raises(ValueError, match=r"threshold 0 has no surrogate gradient, asked was 0\.01"):
+        with pytest.raises(ValueError, match=r"threshold 0 has no surrogate gradient, got 0\.01"):
             n(signal().requires_grad_())
 
 

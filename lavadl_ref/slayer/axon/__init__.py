@@ -1,4 +1,4 @@
-"""Axons: what happens to a spike on its way."""
+"""Axons: delays and encodings of the messages between layers."""
 
 from lavadl_ref.slayer.axon.delay import Delay, delay
 from lavadl_ref.slayer.axon.delta import Delta

@@ -71,8 +71,8 @@ class Delay(Persistent, LazyShapes):
     Attributes
     ----------
     delay : Parameter
-        (C,) float32, drawn from [0, 1) at the first forward pass unless values were loaded or
-        written before; kept in [0, max_delay]. A signal is shifted by its integer part.
+        (C,) float32, kept in [0, max_delay]. The values are drawn from [0, 1) at the first forward pass, unless they
+        were loaded or assigned before. A signal is shifted by the integer part.
 
     Examples
     --------
@@ -118,7 +118,7 @@ class Delay(Persistent, LazyShapes):
         return None
 
     def reset(self) -> None:
-        """Forget what is under way."""
+        """Drop delayed values that have not left yet."""
         self.history = None
 
     def _beyond(self) -> dict[str, Tensor]:
@@ -130,7 +130,7 @@ class Delay(Persistent, LazyShapes):
         return {"delay": beyond}
 
     def clamp(self) -> None:
-        """Bring the delays back into [0, max_delay]; says so once where a signal was to be shifted further."""
+        """Clamp the delays to [0, max_delay], with one message if a signal would have been shifted further."""
         if not np.isfinite(self.delay.detach().numpy()).all():
             raise ValueError(f"delay must be finite, got {self.delay.detach().tolist()}")
         if self.max_delay is not None and not self._told:
@@ -139,7 +139,7 @@ class Delay(Persistent, LazyShapes):
             if longest >= self.max_delay + self.sampling_time:
                 self._told = True
                 warnings.warn(
-                    f"a delay of {longest:g} acts as {self.max_delay}, the longest that is possible here",
+                    f"a delay of {longest:g} is clamped to {self.max_delay}, the longest possible one",
                     stacklevel=stack_level(),
                 )
         self.delay.data.clamp_(0, self.max_delay)

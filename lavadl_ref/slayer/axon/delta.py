@@ -1,4 +1,4 @@
-"""Delta: send what changed."""
+"""Delta: sends the changes of a signal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Threshold = float | tuple[float, float] | list[float] | NDArray[np.floating]
 
 
 class Delta(Stateful):
-    """Send the change of a signal where it is large, with the arithmetic of `lavadl_kernels.sigma_delta`.
+    """Send the change of a signal if it reaches a threshold, with the arithmetic of `lavadl_kernels.sigma_delta`.
 
     A change of at least the threshold is sent, rounded down to a multiple of 1 / scale; a smaller
     one is added to the next.
@@ -34,23 +34,22 @@ class Delta(Stateful):
     tau_grad, scale_grad : float
         Width and height of the surrogate gradient to the threshold.
     cum_error : bool
-        Whether the sum of all changes since the last message is compared with the threshold.
+        If True, compare the sum of all changes since the last message with the threshold.
     shared_param : bool
-        One threshold for all channels. If False every channel has its own, drawn at the first
-        forward pass from the (min, max) range given, or within 1 % of one number, or as an
-        array gives them.
+        If True, all channels share one threshold. Otherwise each channel has its own: drawn at the first forward pass
+        from the given range (min, max), or within 1 % of the given number, or taken from the given array.
     persistent_state : bool
-        Whether a call starts from the state after the last one.
+        If True, each call continues from the final state of the previous one.
     requires_grad : bool
-        Whether the threshold is trained.
+        If True, train the threshold.
 
     Attributes
     ----------
     threshold : Parameter
         (1,) or (C,) float32, raised to 1 / scale where it is below.
     pre_state, residual_state, error_state : Tensor
-        (N, C, *spatial) float64: the last input, what was not sent yet, and the sum of changes
-        of `cum_error`, where they persist; one element where it is the same for all.
+        (N, C, \\*spatial) float64: the last input, the part not sent yet, and the sum of changes of `cum_error`, if
+        they persist; a single element if all values are equal.
 
     Raises
     ------

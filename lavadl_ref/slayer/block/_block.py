@@ -1,13 +1,15 @@
 """The parts of all blocks, whatever their neurons.
 
-A spiking block is synapse, neuron, one-step shift, learnable delay, in this order.  Parts can be replaced after the
-block was made, by others of this package or by the user's own: what depends on them is asked for at each call.
+A spiking block consists of synapse, neuron, one-step shift and learnable delay, in this order. Each part can be
+replaced after the block was created, by another part of this package or your own: the block looks at its parts at each
+call.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +28,7 @@ from lavadl_ref.slayer.neuron.base import Neuron
 from lavadl_ref.slayer.neuron.spiking import Neuron as SpikingNeuron
 from lavadl_ref.slayer.neuron.spiking import Signal
 from lavadl_ref.slayer.utils import _validate, event_rate
+from lavadl_ref.slayer.utils.quantize import quantize
 
 MAX_DELAY = 62  #: longest axonal delay that a block learns, what the device can hold
 
@@ -36,18 +39,16 @@ EXPORTS: dict[type, Callable[[Any], exchange.Layer]] = {}
 
 
 class Block(FullPrecision):
-    """The base of all blocks: counting of events, the shape, and the export."""
+    """Base class of all blocks, with the counting of events, the shape, and the export."""
 
     def __init__(self, count_log: bool = False) -> None:
         super().__init__()
         self.count_log = _validate.flag(count_log, "count_log")
         self._shape: torch.Size | None = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def _called(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            if torch.is_autocast_enabled("cpu"):
-                return super().__call__(*args, **kwargs)
-            return torch.nn.Module.__call__(self, *args, **kwargs)
+            return super()._called(*args, **kwargs)
         except ValueError as error:
             # the neurons see what the weights made of the input: infinity as NaN
             blame = None
@@ -78,7 +79,7 @@ class Block(FullPrecision):
         raise NotImplementedError(f"{type(self).__name__} block must have a method describe to be exported, got none")
 
     def deployed(self, x: Tensor) -> Output:
-        """The output for `x` as the layer in the file has it, for blocks that can also compute otherwise."""
+        """The output for `x` that the exported layer gives, for blocks that can also compute in another mode."""
         output: Output = self(x)
         return output
 
@@ -88,9 +89,9 @@ class Block(FullPrecision):
         Raises
         ------
         RuntimeError
-            If no input has passed yet, so that the shape is not known.
+            If the block has not received an input yet, so that its shape is not known.
         ValueError
-            If a parameter is not finite, or has no place in a file.
+            If a parameter is not finite, or cannot be stored in a file.
 
         Warns
         -----
@@ -118,7 +119,11 @@ def called(part: Any, *args: Any) -> Any:
 
     Where autocast is off, a part of ours has nothing to switch off, and its own look at that is passed by.
     """
-    if type(part).__call__ is FullPrecision.__call__ and not torch.is_autocast_enabled("cpu"):
+    if (
+        isinstance(part, FullPrecision)
+        and type(part)._called is FullPrecision._called
+        and not torch.is_autocast_enabled("cpu")
+    ):
         return torch.nn.Module.__call__(part, *args)
     return part(*args)
 
@@ -129,7 +134,7 @@ def step_delay(module: Any, x: Tensor) -> Tensor:
     Parameters
     ----------
     module : Module
-        The block. If the state of its ``neuron`` is persistent, what leaves at the end is kept as its ``delay_buffer``
+        The block. If the state of its ``neuron`` is persistent, the last output is kept as its ``delay_buffer``
         and enters the next call.
     x : Tensor
         Output of its neurons (N, ..., T).
@@ -151,26 +156,26 @@ def step_delay(module: Any, x: Tensor) -> Tensor:
 
 
 class SpikingBlock(Persistent, Block):
-    """A block with neurons, before it has them.
+    """Base class of blocks with neurons.
 
-    A family of neurons adds them (`block._family`), and so may a class of the user's.
+    A family (`block._family`) or a user's subclass adds the neurons.
 
     Parameters
     ----------
     neuron_params : mapping or None
         Arguments of the family's neuron; not modified.
     delay : bool
-        Whether to learn an axonal delay for each channel.
+        If True, learn an axonal delay for each channel.
     delay_shift : bool, optional
-        Whether the output is shifted by one step, as a deployed network does; if not given, the
-        default of the family: True, and False for sigma-delta.
+        If True, shift the output by one step, as a deployed network does. The default is that of the family: True,
+        except False for sigma-delta.
     count_log : bool
-        Whether to return the event rate too.
+        If True, also return the event rate.
 
     Attributes
     ----------
     neuron_params, synapse_params : mapping or None
-        Arguments of the parts; deleted by who makes these.
+        Arguments of the parts; the code that creates the parts deletes them.
     """
 
     neuron_class: type[Neuron] | None = None
@@ -229,7 +234,7 @@ class SpikingBlock(Persistent, Block):
                 part.allocate(channels)
 
     def reset(self) -> None:
-        """Forget all state that persists between calls."""
+        """Clear all state that persists between calls."""
         self.delay_buffer = None
         for part in (self.neuron, self.delay):
             if hasattr(part, "reset"):
@@ -289,8 +294,27 @@ class SpikingBlock(Persistent, Block):
         return self._counted(x)
 
 
+def give_bias(synapse: Any, neuron: Any) -> None:
+    """Give a synapse a constant, in steps that a file can hold.
+
+    Raises
+    ------
+    ValueError
+        If `neuron` sends changes.
+    """
+    if isinstance(neuron, Neuron) and not isinstance(neuron, SpikingNeuron):
+        raise ValueError(
+            f"input_bias must be False with neurons of {type(neuron).__module__}, which would sum it without end, "
+            "got True: use neuron.set_bias"
+        )
+    step = 1 / getattr(neuron, "w_scale", 64)
+    for part in (synapse.real, synapse.imag) if synapse.complex else (synapse,):
+        part.bias = torch.nn.Parameter(torch.zeros(part.out_channels))
+        part.bias_hook_fx = partial(quantize, step=step)
+
+
 class SynapticBlock(SpikingBlock):
-    """A block with neurons and, before it has it, a synapse that feeds them.
+    """Base class of blocks with neurons and a synapse that feeds them.
 
     Parameters
     ----------
@@ -300,6 +324,15 @@ class SynapticBlock(SpikingBlock):
         Arguments of the synapse.
     mask : Tensor, optional
         Factor of the weights, (out, in) or the weight's own shape.
+    input_bias : bool
+        If True, add a constant for each channel to the weighted sums of every step (for complex sums, one constant for
+        each part): ``synapse.bias``, in units of 1, trained from 0, and rounded to 1 / w_scale for use. A file stores
+        it as ``inputBias`` for CUBA neurons and as ``bias`` for others.
+
+    Raises
+    ------
+    ValueError
+        If `input_bias` is True with sigma-delta neurons: set their bias with ``neuron.set_bias``.
     """
 
     synapse_name: str  #: of the class in `synapses`
@@ -314,8 +347,10 @@ class SynapticBlock(SpikingBlock):
         delay_shift: bool | None,
         count_log: bool,
         mask: Tensor | None = None,
+        input_bias: bool = False,
     ) -> None:
         super().__init__(neuron_params, delay, delay_shift, count_log)
+        self.input_bias = _validate.flag(input_bias, "input_bias")
         self.synapse_params = synapse_params
         self.synapse = None
         given = None if mask is None else _validate.tensor(mask, "mask", 0).detach().clone()
@@ -326,6 +361,8 @@ class SynapticBlock(SpikingBlock):
         assert self.synapse_params is not None
         self.synapse = self._quantised_synapse(self.synapse_name, self.synapse_params)
         del self.synapse_params
+        if self.input_bias:
+            give_bias(self.synapse, self.neuron)
         self._link()
         if self._mixes_channels:
             self._sized(self.synapse.out_channels)
@@ -337,11 +374,11 @@ class SynapticBlock(SpikingBlock):
             self.mask = self.synapse.mask
 
     def sums(self, x: Tensor) -> Signal:
-        """The input of the neurons for spikes `x` (N, ..., T) of the block before, without feedback."""
+        """The input of the neurons for spikes `x` (N, ..., T) of the previous block, without feedback."""
         self._link()
         z: Signal = called(self.synapse, x)
         return z
 
     def forward(self, x: Tensor) -> Output:
-        """Spikes (N, ..., T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
+        """Spikes (N, ..., T) of this block for spikes `x` of the previous block; with ``count_log`` also their rate."""
         return self._fire(self.sums(x))

@@ -1,7 +1,8 @@
-"""Parameters that an export cannot write as they are: beyond what a file holds, or not finite.
+"""Parameters that an export cannot write unchanged: out of the range of a file, or not finite.
 
-Forward uses the same nearest values as the export, so that both agree; that a training has left the range would show
-nowhere. A module that limits its parameters says how many are beyond, by its method ``_beyond``.
+The forward pass uses the same nearest values as the export, so that both agree; without a warning, nothing would show
+that training has left the range. A module that limits its parameters reports the number of values beyond the range
+through its method ``_beyond``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lavadl_ref.slayer._callers import stack_level
 
 
 class SaturationWarning(UserWarning):
-    """Parameters are beyond what a file can hold, and are exported as the nearest that it can, as forward uses them."""
+    """Parameters exceed the range of a file, and are exported as the nearest values in it, which forward uses too."""
 
 
 _found: ContextVar[list[str] | None] = ContextVar("found", default=None)
@@ -45,8 +46,8 @@ class gathered:
             _found.reset(self._opened)
         if self._opened is not None and found and kind is None:
             warnings.warn(
-                f"beyond what a file can hold, and exported as the nearest it can: {'; '.join(found)}. Forward uses "
-                "the same values; a training that diverged looks like this",
+                f"parameters beyond the range of a file are exported as the nearest ones: {'; '.join(found)}. Forward "
+                "uses the same values; this can mean that training has diverged",
                 SaturationWarning,
                 stacklevel=stack_level(),
             )
@@ -65,7 +66,7 @@ def look_at(block: torch.nn.Module) -> None:
         bad = int((~tensor.detach().isfinite()).sum())
         if bad:
             raise ValueError(
-                f"{place}: {name} has {bad} of {tensor.numel()} values that are not finite, which no file can hold: "
+                f"{place}: {name} has {bad} of {tensor.numel()} values that are not finite, which a file cannot store: "
                 "the training has diverged"
             )
     with gathered():

@@ -1,8 +1,8 @@
-"""The classes that the blocks of a family are derived from, and blocks of the user's own can be.
+"""Base classes of the blocks of a family, and of blocks that users write.
 
-A class of this module keeps the arguments of its neuron as ``neuron_params`` and those of its synapse as
-``synapse_params``; a family's ``Abstract...`` class, e.g. `block.cuba.AbstractCuba`, makes the neuron and the delay. A
-block of the user's is a class of both:
+A class of this module stores the arguments of its neuron as ``neuron_params`` and those of its synapse as
+``synapse_params``. A family's ``Abstract...`` class, e.g. `block.cuba.AbstractCuba`, creates the neuron and the delay.
+To write a block, derive it from both:
 
 >>> from lavadl_ref import slayer
 >>> class Doubled(slayer.block.cuba.AbstractCuba, slayer.block.base.AbstractDense):
@@ -18,8 +18,8 @@ block of the user's is a class of both:
 >>> block.neuron.threshold
 1.0
 
-Such blocks train, are exported and run on Lava as those here do; a neuron that is not one of `slayer.neuron` trains,
-but no file has a place for it.
+Such blocks train, export and run on Lava like the built-in ones. A neuron that is not from `slayer.neuron` trains, but
+cannot be exported.
 """
 
 from lavadl_ref.slayer.block._block import Block, SpikingBlock, SynapticBlock, step_delay

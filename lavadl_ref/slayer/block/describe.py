@@ -1,4 +1,4 @@
-"""From blocks to the descriptions that a ``.net`` file holds."""
+"""Conversion of blocks to the descriptions that a ``.net`` file contains."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _constants(synapse: Any, scale: int) -> Arrays:
     """The constants that a synapse's biases add to its sums in each step, (C,) in 1 / scale; none where all are 0."""
     found: Arrays = {}
     for name, part in zip(("bias", "bias_imag"), _parts_of(synapse), strict=False):
-        given = part._checked_bias()
+        given = part.hooked_bias
         values = torch.zeros(part.out_channels) if given is None else given.detach()
         found[name] = integers(values * scale, "bias of the synapse")
     return found if any(values.any() for values in found.values()) else {}
@@ -164,28 +164,41 @@ def _behind_current(module: Any) -> bool:
     return isinstance(module, SpikingNeuron) and module.kernel.bias_at_state
 
 
+def _at_input(block: SpikingBlock, constants: Arrays) -> Arrays:
+    """Constants that the neurons receive, under the name that a file has for them."""
+    if constants and _behind_current(block.neuron):
+        return {"input_bias": constants["bias"]}
+    return constants
+
+
 def _received(block: SpikingBlock, synapse: Any) -> Arrays:
-    """`_constants` where the bias of a file acts.
+    """`_constants` under the name that a file has for them.
 
     Raises
     ------
     ValueError
-        If it acts elsewhere in these neurons.
+        If it has none.
     """
     found = _constants(synapse, _scale(block.neuron))
     if not found or block.neuron is None:
         return found
     if not isinstance(block.neuron, SpikingNeuron):
         raise ValueError(
-            "a bias of the synapse of sigma-delta neurons is added to their sum in every step, for which a file has no "
-            "place: use neuron.set_bias, which is added once"
+            "a synapse's bias is added to the sum of sigma-delta neurons in every step, which a file cannot store: use "
+            "neuron.set_bias, which is added once"
         )
-    if _behind_current(block.neuron) and np.any(block.neuron.cx_current_decay != block.neuron.p_scale):
-        raise ValueError(
-            "a bias of the synapse of CUBA neurons acts on their current, that of a file on their voltage, which is "
-            "the same with current_decay=1 only: use a Recurrent block, or leave the bias to a norm"
-        )
-    return found
+    return found if _passes_at_once(block) else _at_input(block, found)
+
+
+def _passes_at_once(block: Any) -> bool:
+    """Tell whether a bias of the current that nobody asked for by `input_bias` is one of the voltage, too.
+
+    A current that keeps nothing is what arrives: then Lava-DL, which has no ``inputBias``, reads the ``bias``.
+    """
+    neuron = block.neuron
+    if getattr(block, "input_bias", False) or not _behind_current(neuron) or not hasattr(neuron, "cx_current_decay"):
+        return False
+    return bool(np.all(neuron.cx_current_decay == neuron.p_scale))
 
 
 def _paired(block: SpikingBlock, constant: NDArray[np.int64]) -> Arrays:
@@ -257,24 +270,24 @@ def input(block: Any) -> exchange.Input:
 
 
 def network(blocks: Iterable[Any]) -> exchange.Network:
-    """Blocks that follow one another, as a network that `exchange.write` takes.
+    """Combine consecutive blocks into a network that `exchange.write` takes.
 
     Parameters
     ----------
     blocks : iterable of block
-        In order; anything with a method ``describe``.
+        The blocks in order; any object with a method ``describe`` is accepted.
 
     Raises
     ------
     RuntimeError
-        If no input has passed yet, so that shapes are not known.
+        If the blocks have not received an input yet, so that their shapes are not known.
     ValueError
-        If a parameter is not finite, or has no place in a file.
+        If a parameter is not finite, or cannot be stored in a file.
 
     Warns
     -----
     SaturationWarning
-        Once, if parameters are beyond what a file can hold.
+        Once, if parameters exceed the range of a file.
     """
     return exchange.Network(described(blocks))
 
@@ -302,7 +315,7 @@ def affine(block: Any) -> exchange.Dense:
 
 
 def output(block: Any) -> exchange.Dense:
-    """An output block: sums that are read."""
+    """An output block, whose sums are the result."""
     _begin(block)
     summing = exchange.Neuron(block.neuron.family, {"activation": None, "threshold": None, "sigma_output": True})
     common = {**_with_units(block, block.synapse), "neuron": summing}
@@ -318,10 +331,7 @@ def _fed_back(block: Any, synapse: Any, constants: Arrays) -> dict[str, Any]:
         own = _sum(own, _paired(block, np.broadcast_to(given, (synapse.out_channels,)).copy()))
     own = _sum(own, constants)
     described = {**_with_units(block, synapse), **matrix(synapse, scale)}
-    added = bias(block.neuron, synapse.out_channels)
-    if _behind_current(block.neuron):
-        return {**described, **added, "input_bias": own.get("bias")}
-    return {**described, **_sum(added, own)}
+    return {**described, **_sum(bias(block.neuron, synapse.out_channels), _at_input(block, own))}
 
 
 def recurrent(block: Any) -> exchange.Recurrent:
@@ -334,7 +344,7 @@ def recurrent(block: Any) -> exchange.Recurrent:
 
 
 def kwta(block: Any) -> exchange.Recurrent:
-    """A block of neurons that compete: feedback of fixed form, and one constant that all of them receive."""
+    """A block of competing neurons: feedback of fixed form, and one constant that all neurons receive."""
     look_at(block)
     units, scale = block.synapse.out_channels, _scale(block.neuron)
     constant = np.full(units, integers(block.offset * scale, "constant input")[0])
@@ -375,7 +385,7 @@ def kernel(block: Any, layer: type[exchange.Kernel]) -> exchange.Kernel:
     synapse, shape = block.synapse, block._known_shape()
     added = _received(block, synapse)
     if added and layer in (exchange.Pool, exchange.Unpool):
-        raise ValueError("a pooling synapse with a bias cannot be exported: a file has no place for it")
+        raise ValueError("a pooling synapse with a bias cannot be exported: a file cannot store it")
     return layer(
         **_common(block, shape),
         **weight(synapse, _scale(block.neuron)),

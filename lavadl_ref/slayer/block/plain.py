@@ -14,7 +14,7 @@ def _signal(block: Block, x: Tensor) -> Tensor:
 
 
 class Flatten(Block):
-    """(N, C, H, W, T) to (N, C * H * W, T).
+    """Flatten (N, C, H, W, T) to (N, C * H * W, T).
 
     Examples
     --------
@@ -31,14 +31,14 @@ class Flatten(Block):
 
 
 class Average(Block):
-    """Mean over C / num_outputs consecutive channels and all space: (N, C, ..., T) to (N, num_outputs, T).
+    """Average over C / num_outputs consecutive channels and all positions: (N, C, ..., T) to (N, num_outputs, T).
 
     Parameters
     ----------
     num_outputs : int
         Number of groups; must divide the number of channels.
     count_log : bool
-        Whether to return the event rate too.
+        If True, also return the event rate.
 
     Examples
     --------
@@ -63,14 +63,14 @@ class Average(Block):
 
 
 class TimeDecimation(Block):
-    """Mean over bins of `factor` steps; the end is padded with zeros to a whole bin.
+    """Average over bins of `factor` steps; the end is padded with zeros to a whole bin.
 
     Parameters
     ----------
     factor : int
         A power of two.
     count_log : bool
-        Whether to return the event rate too.
+        If True, also return the event rate.
 
     Examples
     --------

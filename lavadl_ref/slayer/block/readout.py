@@ -1,4 +1,4 @@
-"""The block that a sigma-delta network ends with."""
+"""The output block of a sigma-delta network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lavadl_ref.slayer.utils import _validate
 
 
 class AbstractOutput(SynapticBlock):
-    """Sums over time of weighted messages: neither bias, nor activation, nor messages.
+    """Sum weighted messages over time, without bias or activation, and return the sums instead of messages.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class AbstractOutput(SynapticBlock):
     in_neurons, out_neurons, weight_scale, weight_norm
         As in `synapse.Dense`.
     count_log : bool
-        Whether to return an event rate too.
+        If True, also return an event rate.
     """
 
     synapse_name = "Dense"

@@ -1,6 +1,6 @@
 """Blocks whose neurons feed back to each other, for any spiking family.
 
-As in `synaptic`, a class here keeps the arguments of its parts.
+As in `synaptic`, a class here stores the arguments of its parts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from lavadl_ref._assigned import Fixed
 from lavadl_ref.slayer._bridge import feedback as _feedback
 from lavadl_ref.slayer._hooks import watched
-from lavadl_ref.slayer.block._block import Output, SpikingBlock
+from lavadl_ref.slayer.block._block import Output, SpikingBlock, give_bias
 from lavadl_ref.slayer.block.synaptic import dense_synapse
 from lavadl_ref.slayer.neuron import spiking
 from lavadl_ref.slayer.neuron.norm import WgtScaleBatchNorm
@@ -26,6 +26,15 @@ from lavadl_ref.slayer.utils.quantize import clipped
 class FeedbackBlock(SpikingBlock):
     """A block of recurrent neurons: s[t] = f(z[t] + R s[t-1]).
 
+    Parameters
+    ----------
+    neuron_params, delay, delay_shift, count_log
+        As in `SpikingBlock`.
+    synapse_params : mapping
+        Arguments of the synapse that feeds the neurons.
+    input_bias : bool
+        As in `SynapticBlock`: the bias is that of the synapse which feeds the neurons.
+
     Attributes
     ----------
     num_neurons : int
@@ -33,7 +42,7 @@ class FeedbackBlock(SpikingBlock):
         One number, or one for each neuron, in units of 1, added to the weighted sums of every step; None unless
         assigned.
     persistent_state : bool
-        That of the neurons; assigning it is assigning theirs.
+        The setting of the neurons; assigning it sets theirs.
 
     Raises
     ------
@@ -55,6 +64,7 @@ class FeedbackBlock(SpikingBlock):
         delay: bool,
         delay_shift: bool | None,
         count_log: bool,
+        input_bias: bool = False,
     ) -> None:
         family = self.neuron_class
         if family is not None and not issubclass(family, spiking.Neuron):
@@ -65,6 +75,7 @@ class FeedbackBlock(SpikingBlock):
         super().__init__(neuron_params, delay, delay_shift, count_log)
         if neuron_params is None and family is not None:
             raise TypeError(f"neuron_params of the {type(self).__name__} block must be a dictionary, got None")
+        self.input_bias = _validate.flag(input_bias, "input_bias")
         self.synapse_params = synapse_params
         self.num_neurons = _validate.integer(synapse_params["out_neurons"], "out_neurons", 1)
         self.register_parameter("bias", None)
@@ -79,6 +90,13 @@ class FeedbackBlock(SpikingBlock):
                 )
         super()._complete()
         self._sized(self.num_neurons)
+
+    def _feeding(self, synapse_params: Mapping[str, Any]) -> Any:
+        """The synapse that feeds the neurons, with a constant if that is asked for."""
+        synapse = self._quantised_synapse("Dense", synapse_params)
+        if self.input_bias:
+            give_bias(synapse, self.neuron)
+        return synapse
 
     @property
     def persistent_state(self) -> bool:
@@ -143,7 +161,7 @@ class FeedbackBlock(SpikingBlock):
 
 def _with_bias(z: Tensor, synapse: Any) -> Tensor:
     """`z` with the bias of the feedback's synapse, which acts in every step, also where nothing is fed back yet."""
-    bias = synapse._checked_bias()
+    bias = synapse.hooked_bias
     return z if bias is None else z + bias.reshape(-1, *[1] * (z.ndim - 2))
 
 
@@ -185,12 +203,14 @@ class AbstractRecurrent(FeedbackBlock):
     Parameters
     ----------
     neuron_params, delay, delay_shift, count_log
-        As in `SpikingBlock`; delay and shift act on what leaves the block, not on the feedback.
+        As in `SpikingBlock`; delay and shift act on the output of the block, not on the feedback.
     in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx
         As in `synapse.Dense`, for both synapses; `pre_hook_fx` is the neuron's 8-bit quantiser if not
         given.
     requires_grad : bool
-        Whether the feedback is trained.
+        If True, train the feedback.
+    input_bias : bool
+        As in `SynapticBlock`; it is ``input_synapse.bias``.
 
     Attributes
     ----------
@@ -215,9 +235,10 @@ class AbstractRecurrent(FeedbackBlock):
         delay: bool = False,
         delay_shift: bool | None = None,
         count_log: bool = False,
+        input_bias: bool = False,
     ) -> None:
         synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
-        super().__init__(neuron_params, synapse, delay, delay_shift, count_log)
+        super().__init__(neuron_params, synapse, delay, delay_shift, count_log, input_bias)
         self.recurrent_params = {**synapse, "in_neurons": out_neurons}
         self._trains_feedback = _validate.flag(requires_grad, "requires_grad")
 
@@ -225,7 +246,7 @@ class AbstractRecurrent(FeedbackBlock):
         self._quantises = True  # None by keyword too: Lava-DL's block sets its quantiser whatever is given
         super()._complete()
         assert self.synapse_params is not None
-        self.input_synapse = self._quantised_synapse("Dense", self.synapse_params)
+        self.input_synapse = self._feeding(self.synapse_params)
         self.recurrent_synapse = self._quantised_synapse("Dense", self.recurrent_params)
         del self.synapse_params, self.recurrent_params
         self.requires_grad = self._trains_feedback
@@ -241,7 +262,7 @@ class AbstractRecurrent(FeedbackBlock):
         self.recurrent_synapse.requires_grad_(value)
 
     def sums(self, x: Tensor) -> Any:
-        """The input of the neurons for spikes `x` (N, ..., T) of the block before, without what they feed back."""
+        """The input of the neurons for spikes `x` (N, ..., T) of the previous block, without their feedback."""
         z, synapse = self._biased(self.input_synapse(x)), self.recurrent_synapse
         if not isinstance(z, tuple):
             return _with_bias(z, synapse)
@@ -249,12 +270,12 @@ class AbstractRecurrent(FeedbackBlock):
 
     @property
     def fed_back(self) -> _feedback.Weight | tuple[_feedback.Weight, ...]:
-        """R as the neurons take it."""
+        """R in the form that the neurons take."""
         weight = self.recurrent_synapse.hooked_weight
         return tuple(part.flatten(1) for part in weight) if isinstance(weight, tuple) else weight.flatten(1)
 
     def forward(self, x: Tensor) -> Output:
-        """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
+        """Spikes (N, out, T) of this block for spikes `x` of the previous block; with ``count_log`` also their rate."""
         return self._feed_back(self.sums(x), self.fed_back, self.recurrent_synapse)
 
 
@@ -279,7 +300,9 @@ class AbstractKWTA(FeedbackBlock):
     self_excitation : float
         0 to 1, kept there while it is trained.
     requires_grad : bool
-        Whether the self-excitation is trained.
+        If True, train the self-excitation.
+    input_bias : bool
+        As in `SynapticBlock`: ``synapse.bias``, in addition to b.
 
     Raises
     ------
@@ -300,9 +323,10 @@ class AbstractKWTA(FeedbackBlock):
         delay_shift: bool | None = None,
         requires_grad: bool = True,
         count_log: bool = False,
+        input_bias: bool = False,
     ) -> None:
         synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
-        super().__init__(neuron_params, synapse, False, delay_shift, count_log)
+        super().__init__(neuron_params, synapse, False, delay_shift, count_log, input_bias)
         if not 1 <= _validate.integer(num_winners, "num_winners", -(1 << 62)) <= out_neurons:
             raise ValueError(f"num_winners must be 1 to {out_neurons}, the number of neurons, got {num_winners}")
         trained = _validate.flag(requires_grad, "requires_grad")
@@ -314,7 +338,7 @@ class AbstractKWTA(FeedbackBlock):
     def _complete(self) -> None:
         super()._complete()
         assert self.synapse_params is not None
-        self.synapse = self._quantised_synapse("Dense", self.synapse_params)
+        self.synapse = self._feeding(self.synapse_params)
         del self.synapse_params
 
     @property
@@ -362,12 +386,12 @@ class AbstractKWTA(FeedbackBlock):
         return torch.tensor([self.neuron.threshold * fraction / self.neuron.w_scale])
 
     def sums(self, x: Tensor) -> Any:
-        """The input of the neurons for spikes `x` (N, ..., T) of the block before, without what they feed back."""
+        """The input of the neurons for spikes `x` (N, ..., T) of the previous block, without their feedback."""
         return self._with_constant(self._biased(self.synapse(x)), self.offset)
 
     @property
     def fed_back(self) -> _feedback.Weight | tuple[_feedback.Weight, ...]:
-        """R as the neurons take it."""
+        """R in the form that the neurons take."""
         r = self._uniform
         if not self.neuron.complex:
             return r
@@ -377,5 +401,5 @@ class AbstractKWTA(FeedbackBlock):
         return tuple(weights)
 
     def forward(self, x: Tensor) -> Output:
-        """Spikes (N, out, T) of this block for spikes `x` of the one before; with ``count_log`` also their rate."""
+        """Spikes (N, out, T) of this block for spikes `x` of the previous block; with ``count_log`` also their rate."""
         return self._feed_back(self.sums(x), self.fed_back)

@@ -152,7 +152,9 @@ class AbstractAffine(SynapticBlock):
     mask : Tensor, optional
         Factor of the weights, (out, in) or the weight's own shape.
     count_log : bool
-        Whether to return an event rate too.
+        If True, also return an event rate.
+    input_bias : bool
+        As in `SynapticBlock`.
     """
 
     synapse_name = "Dense"
@@ -168,9 +170,10 @@ class AbstractAffine(SynapticBlock):
         dynamics: bool = True,
         mask: Tensor | None = None,
         count_log: bool = False,
+        input_bias: bool = False,
     ) -> None:
         synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
-        super().__init__(neuron_params, synapse, False, False, count_log, mask)
+        super().__init__(neuron_params, synapse, False, False, count_log, mask, input_bias)
         self.dynamics = _validate.flag(dynamics, "dynamics")
 
     @staticmethod
@@ -201,6 +204,8 @@ class AbstractDense(SynapticBlock):
         given, and None by keyword is no quantiser.
     mask : Tensor, optional
         Factor of the weights, (out, in) or the weight's own shape.
+    input_bias : bool
+        As in `SynapticBlock`.
     """
 
     synapse_name = "Dense"
@@ -217,9 +222,10 @@ class AbstractDense(SynapticBlock):
         delay_shift: bool | None = None,
         mask: Tensor | None = None,
         count_log: bool = False,
+        input_bias: bool = False,
     ) -> None:
         synapse = dense_synapse(in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx)
-        super().__init__(neuron_params, synapse, delay, delay_shift, count_log, mask)
+        super().__init__(neuron_params, synapse, delay, delay_shift, count_log, mask, input_bias)
 
 
 class _KernelBlock(SynapticBlock):
@@ -241,6 +247,7 @@ class _KernelBlock(SynapticBlock):
         delay: bool = False,
         delay_shift: bool | None = None,
         count_log: bool = False,
+        input_bias: bool = False,
     ) -> None:
         synapse = {
             "in_features": in_features,
@@ -254,7 +261,7 @@ class _KernelBlock(SynapticBlock):
             "weight_norm": weight_norm,
             "pre_hook_fx": pre_hook_fx,
         }
-        super().__init__(neuron_params, synapse, delay, delay_shift, count_log)
+        super().__init__(neuron_params, synapse, delay, delay_shift, count_log, input_bias=input_bias)
 
 
 class AbstractConv(_KernelBlock):
@@ -266,6 +273,8 @@ class AbstractConv(_KernelBlock):
         As in `SpikingBlock`.
     in_features, out_features, kernel_size, stride, padding, dilation, groups, weight_scale, weight_norm, pre_hook_fx
         As in `synapse.Conv`.
+    input_bias : bool
+        As in `SynapticBlock`.
     """
 
     synapse_name = "Conv"

@@ -1,4 +1,4 @@
-"""Dendrites: what happens to a signal before its neuron."""
+"""Dendrites: operations on a signal before it reaches its neuron."""
 
 from lavadl_ref.slayer.dendrite.sigma import Sigma
 

@@ -16,12 +16,12 @@ class Sigma(Stateful):
     Parameters
     ----------
     persistent_state : bool
-        Whether a call goes on from the sum of the last one.
+        If True, each call continues from the sum of the previous one.
 
     Attributes
     ----------
     pre_state : Tensor
-        (N, C, *spatial) float64, the sum so far where it persists; one element where it is the same for all.
+        (N, C, \\*spatial) float64, the sum so far if it persists; a single element if all values are equal.
     shape : torch.Size or None
         Shape of the first input without batch and time.
 
@@ -40,7 +40,7 @@ class Sigma(Stateful):
 
     @property
     def device_params(self) -> dict[str, Any]:
-        """The parameters as a ``.net`` file names them."""
+        """The parameters, under the names of a ``.net`` file."""
         return {"type": sigma_delta.FAMILY.name, "sigma_output": True}
 
     def forward(self, input: Tensor) -> Tensor:

@@ -61,8 +61,8 @@ class SpikeRate(_RateLoss):
         Spikes per step, in [0, 1]. A tensor of one element, of shape (), (1,) and so on, is used as it is and
         receives a gradient.
     moving_window : int, optional
-        Length in steps of a window: the rate in the window that ends at a step is compared at each step. Without it
-        the rate over all of time is compared.
+        Length of a moving window in steps: at each step, the rate in the window that ends there is compared. Without
+        it, the rate over all steps is compared.
     reduction : str
         ``"sum"``, ``"mean"`` (over all elements) or ``"none"``.
 
@@ -105,11 +105,11 @@ class SpikeMax(_RateLoss):
     In mode ``"probability"`` the likelihood of the labelled class is ``r / (R + 1e-6)``, where r is its rate and R
     the sum of the rates of all classes.
 
-    The logarithm has no value at r = 0, so a silent neuron needs a rule of its own. The rule is for rates below
-    half a spike, ``f = 0.5 / steps`` with the steps of the window or of all of time: there ``-log r`` continues as
-    its tangent at f, the straight line ``-log f + (f - r) / f``, and R counts as at least f. A silent neuron
-    therefore has a finite loss, and a gradient of -1 / f that makes it spike. A binary spike train has a
-    rate below f only if it has no spike.
+    The logarithm is undefined at r = 0, so silent neurons need a separate rule. It applies to rates below half a spike,
+    ``f = 0.5 / steps``, where steps is the length of the window or of the whole signal: there ``-log r`` continues as
+    its tangent at f, the straight line ``-log f + (f - r) / f``, and R counts as at least f. A silent neuron therefore
+    has a finite loss, and a gradient of -1 / f that makes it spike. A binary spike train has a rate below f only if it
+    has no spike.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ class SpikeMax(_RateLoss):
 
 
 class SpikeMoid(_RateLoss):
-    """Binary cross entropy of ``sigmoid((rate - theta) / alpha)``, for each class by itself: several may be right.
+    """Binary cross entropy of ``sigmoid((rate - theta) / alpha)``, separately for each class: several may be right.
 
     The value is that of the sigmoid rounded to the dtype of the input, and a term is at most 100, the bound of
     torch's ``binary_cross_entropy``. The gradient is that of the unrounded sigmoid, ``(sigmoid - label) / alpha``

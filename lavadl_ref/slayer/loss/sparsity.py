@@ -1,4 +1,4 @@
-"""A penalty that keeps layers quiet."""
+"""A penalty on the activity of layers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from lavadl_ref.slayer.utils import _validate
 
 
 class SparsityEnforcer:
-    """A penalty on activity, gathered layer by layer: ``lam * sum(relu(mean(|x|) - max_rate)**2)``.
+    """A penalty on activity, summed layer by layer: ``lam * sum(relu(mean(|x|) - max_rate)**2)``.
 
     Parameters
     ----------
     max_rate : float
-        Mean magnitude up to which a layer costs nothing, at least 0. For spikes this is a rate in spikes per step.
+        Mean magnitude up to which a layer adds no penalty, at least 0. For spikes this is a rate in spikes per step.
     lam : float
         Weight of the penalty.
 
@@ -45,12 +45,12 @@ class SparsityEnforcer:
         self.loss_list: list[torch.Tensor] = []
 
     def clear(self) -> None:
-        """Forget the layers, before the next batch."""
+        """Clear the list of layers, before the next batch."""
         self.loss_list = []
 
     @property
     def loss(self) -> torch.Tensor | float:
-        """The penalty of the layers so far, a scalar; 0.0 if there is none."""
+        """The penalty of the layers appended so far, a scalar; 0.0 if there are none."""
         return self.lam * torch.stack(self.loss_list).sum() if self.loss_list else 0.0
 
     def append(self, x: torch.Tensor) -> None:

@@ -36,7 +36,7 @@ class SpikeTime(torch.nn.Module):
 
     Examples
     --------
-    A spike that comes a step late costs less than one that is missing.
+    A spike that is one step late costs less than a missing spike.
 
     >>> error = SpikeTime(time_constant=5, length=100)
     >>> desired = torch.tensor([[[0.0, 1, 0, 0, 0, 0]]])

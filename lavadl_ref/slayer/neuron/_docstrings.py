@@ -14,7 +14,7 @@ TEXTS = {
     "tau_grad": ("float", "Relative width and height of the surrogate gradient."),
     "scale": ("int", "Integers per unit of weight."),
     "dropout": ("Module, optional", "Applied to the spikes, see `neuron.Dropout`."),
-    "persistent_state": ("bool", "Whether a call starts from the state after the last one."),
+    "persistent_state": ("bool", "If True, each call continues from the final state of the previous one."),
     "requires_grad": ("bool", "Whether the decays are trained, and the period of resonators."),
     "graded_spike": ("bool", "Whether a spike has the size of the value that is compared with the threshold."),
     "log_init": (

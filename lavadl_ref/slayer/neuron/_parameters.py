@@ -1,4 +1,4 @@
-"""From the parameters of a ``.net`` file to the arguments of a neuron."""
+"""Conversion of the parameters of a ``.net`` file to the arguments of a neuron."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NeuronParams(Protocol):
 def neuron_params_of(
     module: str, family: str, convert: Callable[[dict[str, Any], Mapping[str, Any], int], None] | None = None
 ) -> NeuronParams:
-    """The function ``neuron_params`` of a family.
+    """Create the function ``neuron_params`` of a family.
 
     Parameters
     ----------

@@ -155,7 +155,7 @@ class Resonant(spiking.Neuron):
         self._clamp_rotation()
 
     def clamp(self) -> None:
-        """Bring sine and cosine back to those of a damped rotation by at most a quarter turn."""
+        """Clamp sine and cosine to those of a damped rotation by at most a quarter turn."""
         self._clamp_rotation()
 
     def _clamp_rotation(self) -> None:
@@ -185,22 +185,22 @@ class Resonant(spiking.Neuron):
 
     @property
     def decay(self) -> Any:
-        """The fraction of the state that the rounded rotation takes off in one step, 0 to 1."""
+        """The fraction of the state that the rounded rotation removes in one step, 0 to 1."""
         return 1 - np.hypot(self.cx_sin_decay, self.cx_cos_decay) / self.p_scale
 
     @property
     def lam(self) -> Any:
-        """The same as a continuous rate: -log(1 - decay) per step."""
+        """The decay as a continuous rate: -log(1 - decay) per step."""
         return -np.log(1 - self.decay)
 
     @property
     def frequency(self) -> Any:
-        """Turns per step of the rounded rotation."""
+        """Number of turns per step of the rounded rotation."""
         return np.arctan2(self.cx_sin_decay, self.cx_cos_decay) / (2 * np.pi)
 
     @property
     def period(self) -> Any:
-        """Steps per turn of the rounded rotation."""
+        """Number of steps per turn of the rounded rotation."""
         return 1 / self.frequency
 
     def _quantised(self) -> dict[str, Any]:

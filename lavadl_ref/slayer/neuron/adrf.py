@@ -22,7 +22,7 @@ class Neuron(AdaptiveResonant):
         s[t] = re[t] >= th[t] + r[t] and im[t] >= 0 and im[t-1] < 0
 
     After a spike the threshold th is higher by threshold_step and the refractory state r by twice the threshold;
-    th decays to threshold and r to 0.  re and im are not reset.
+    th decays to the threshold and r to 0.  re and im are not reset.
 
     Sine and cosine of the rotation are those of 2 pi / period times 1 - decay, rounded to 1/4096.
     """

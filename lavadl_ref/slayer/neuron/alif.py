@@ -26,7 +26,7 @@ class Neuron(spiking.Adaptive):
         s[t] = v[t] >= th[t] + r[t]
 
     After a spike the threshold th is higher by threshold_step and the refractory state r by twice the threshold;
-    th decays to threshold and r to 0.  The voltage is not reset.
+    th decays to the threshold and r to 0.  The voltage is not reset.
     """
 
     kernel = alif.FAMILY

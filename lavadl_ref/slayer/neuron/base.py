@@ -50,13 +50,13 @@ class Neuron(Persistent, LazyShapes):
     dropout : Module, optional
         Applied to the spikes.
     persistent_state : bool
-        Whether the state after one call is where the next one starts.
+        If True, each call continues from the final state of the previous one.
     shared_param : bool
-        Whether one decay serves all channels, or each channel has its own.
+        If True, all channels share one decay; otherwise each channel has its own.
     requires_grad : bool
-        Whether decays are trained.
+        If True, train the decays.
     complex : bool
-        Whether the neuron takes a (real, imaginary) pair.
+        If True, the input is a (real, imaginary) pair.
     """
 
     p_scale: Any = Fixed("decays are counted as they were made")
@@ -69,7 +69,7 @@ class Neuron(Persistent, LazyShapes):
 
     @property
     def device_params(self) -> dict[str, Any]:
-        """The parameters as a ``.net`` file names them."""
+        """The parameters, under the names of a ``.net`` file."""
         raise NotImplementedError
 
     def dynamics(self, input: Tensor) -> tuple[Tensor, ...]:
@@ -153,22 +153,22 @@ class Neuron(Persistent, LazyShapes):
 
     @staticmethod
     def silenced(neuron_params: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a neuron that never fires, for layers that are read out."""
+        """The arguments of a neuron that never spikes, for readout layers."""
         return {**neuron_params, "threshold": -1}
 
     def driven(self, input: Tensor) -> Tensor:
-        """Spikes of the network's own input (N, C, ..., T); resonators take it as their real input."""
+        """Spikes for the network's input (N, C, ..., T), which is the real input of resonators."""
         spikes: Tensor = self((input, torch.zeros_like(input)) if self.complex else input)
         return spikes
 
     @property
     def threshold(self) -> float:
-        """The quantised threshold; negative where the neuron never spikes."""
+        """The quantised threshold; negative if the neuron never spikes."""
         return self._threshold
 
     @property
     def v_th_mant(self) -> int:
-        """The threshold's mantissa: an integer of 1 / w_scale."""
+        """The threshold's mantissa: an integer in units of 1 / w_scale."""
         return int(self._threshold * self.w_scale)
 
     @property
@@ -183,14 +183,14 @@ class Neuron(Persistent, LazyShapes):
 
     @rounds_to(lambda neuron: neuron._weights)
     def quantize_8bit(self, weight: Tensor, descale: bool = False) -> Tensor:
-        """Quantise to what the device's synapses hold: even integers of 1 / w_scale in [-256, 254].
+        """Quantise to the values of the device's synapses: even integers from -256 to 254, in units of 1 / w_scale.
 
         Parameters
         ----------
         weight : Tensor
             Any shape, units of 1.
         descale : bool
-            Whether to return the integers instead of units of 1.
+            If True, return integers instead of units of 1.
 
         Returns
         -------
@@ -212,10 +212,10 @@ class Neuron(Persistent, LazyShapes):
         return Layout.channels_last(input.shape).logical(rearranged)
 
     def clamp(self) -> None:
-        """Bring trained parameters back into their range."""
+        """Clamp trained parameters to their ranges."""
 
     def reset(self) -> None:
-        """Forget the persistent state."""
+        """Clear the persistent state."""
         for name in self._states:
             setattr(self, name, self._resting(name))
 
@@ -327,7 +327,7 @@ class Neuron(Persistent, LazyShapes):
         """The width of the surrogate gradient is proportional to the threshold: at 0 there is none."""
         if self.threshold == 0 and x.requires_grad:
             raise ValueError(
-                f"a neuron with threshold 0 has no surrogate gradient, asked was {self._asked['threshold']}: "
+                f"a neuron with threshold 0 has no surrogate gradient, got {self._asked['threshold']}: "
                 f"thresholds are truncated to multiples of 1/{self.w_scale}"
             )
 

@@ -57,7 +57,7 @@ class Neuron(spiking.Neuron):
 
     @property
     def threshold_eps(self) -> float:
-        """The margin that Lava-DL adds to the threshold where it compares: less than a unit, so that v > threshold."""
+        """The margin that Lava-DL adds to the threshold for the comparison: less than a unit, so that v > threshold."""
         return 0.01 / float(self.s_scale)
 
     @threshold_eps.setter
@@ -79,10 +79,10 @@ class Neuron(spiking.Neuron):
         Returns
         -------
         current, voltage : Tensor
-            Shape of `input`; a voltage above the threshold starts the next step from 0. States are exact integers
-            of 1/4096, of which these are the nearest float32.  Behind a norm in training, `WgtScaleBatchNorm`, or
-            a norm of your own the voltage is that of the current as float32 has it: where that is not exact, in
-            magnitude beyond 4096, there is one RuntimeWarning.
+            Shape of `input`. A voltage above the threshold starts the next step from 0. States are exact integers in
+            units of 1/4096; the results are the nearest float32 values. Behind a norm in training, a
+            `WgtScaleBatchNorm`, or a norm of your own, the voltage is computed from the current in float32. Where that
+            is not exact, at magnitudes beyond 4096, there is one RuntimeWarning.
         """
         ((x,), _) = self._parts(input)
         if self._norm_is_bias:
@@ -163,9 +163,9 @@ class Neuron(spiking.Neuron):
         if not self._told:
             self._told = True
             warnings.warn(
-                f"a current passed {_EXACT // self.s_scale} in magnitude; {type(self.norm).__name__} takes and gives "
-                "float32, which rounds it there, and the voltages that follow are those of the rounded current. They "
-                "are exact without a norm, and in evaluation behind MeanOnlyBatchNorm",
+                f"a current passed {_EXACT // self.s_scale} in magnitude; {type(self.norm).__name__} computes in "
+                "float32, which rounds such values, and voltages are computed from the rounded current. They are exact "
+                "without a norm, and in evaluation with MeanOnlyBatchNorm",
                 RuntimeWarning,
                 stacklevel=4,
             )

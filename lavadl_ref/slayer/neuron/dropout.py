@@ -44,15 +44,15 @@ class _Within(TypedFunction):
 class Dropout(torch.nn.Module):
     """Silence a random set of neurons for the whole duration of a sample.
 
-    Survivors are scaled by 1 / (1 - p), so spikes are no longer 0 or 1 in training; nothing
-    happens in evaluation.
+    The spikes of the others are scaled by 1 / (1 - p), so that they are no longer 0 or 1 in training. In evaluation,
+    nothing changes.
 
     Parameters
     ----------
     p : float
         Probability that a neuron is silenced, 0 to 1.
     inplace : bool
-        Whether to overwrite the input.
+        If True, overwrite the input.
 
     Raises
     ------

@@ -83,7 +83,7 @@ class MeanOnlyBatchNorm(LazyShapes):
 
     Notes
     -----
-    In training the batch's mean is used, and carries gradient; in evaluation the running mean.
+    Training uses the mean of the batch, through which gradients flow; evaluation uses the running mean.
     """
 
     _lazy = ("running_mean",)
@@ -101,7 +101,7 @@ class MeanOnlyBatchNorm(LazyShapes):
             self._placeholders["running_mean"] = 0.0, 0.0  # nothing is drawn
 
     def reset_parameters(self) -> None:
-        """Forget the statistics."""
+        """Reset the statistics."""
         self.running_mean.zero_()
 
     def _loaded(self, name: str, value: Tensor) -> None:
@@ -159,7 +159,7 @@ class MeanOnlyBatchNorm(LazyShapes):
         return normed * self.divisor - self.offset(normed)
 
     def take_in(self, mean: Tensor, variance: Tensor, values: int) -> None:
-        """Gather the statistics of a batch that is not there as a whole.
+        """Update the statistics from those of a batch that is not available as a whole.
 
         Parameters
         ----------
@@ -168,7 +168,7 @@ class MeanOnlyBatchNorm(LazyShapes):
         variance : Tensor
             (1,), of all channels about their one mean, divided by the number of values.
         values : int
-            How many values of a channel there were.
+            Number of values in each channel.
         """
         self._allocate(mean.numel())
         self._gather(mean)
@@ -185,7 +185,7 @@ class MeanOnlyBatchNorm(LazyShapes):
         return -_broadcast(self._hooked(self.running_mean), inp.ndim)
 
     def observe(self, inp: Tensor) -> None:
-        """Gather the statistics of `inp` (N, C, ..., T) without normalising it."""
+        """Update the statistics from `inp` (N, C, ..., T) without normalising it."""
         self._mean(_signal(inp))
 
     def extra_repr(self) -> str:
@@ -206,9 +206,10 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
 
     Notes
     -----
-    The variance is that of the whole tensor, about its one mean: a layer has one weight exponent.  The running variance
-    gathers it times n / (n + 1), n being the number of values of a channel, as Lava-DL does: a little less than the
-    variance of the batch, where the unbiased estimate, n / (n - 1) times it, would be a little more.
+    The variance is that of the whole tensor about its overall mean, because a layer has a single weight exponent. The
+    running variance is updated with it times n / (n + 1), where n is the number of values of a channel, as in Lava-DL.
+    That is a little less than the variance of the batch, whereas the unbiased estimate, n / (n - 1) times it, would be
+    a little more.
     """
 
     def __init__(
@@ -226,7 +227,7 @@ class WgtScaleBatchNorm(MeanOnlyBatchNorm):
         self.register_buffer("running_var", torch.zeros(1))
 
     def reset_parameters(self) -> None:
-        """Forget the statistics."""
+        """Reset the statistics."""
         super().reset_parameters()
         if hasattr(self, "running_var"):
             self.running_var.zero_()

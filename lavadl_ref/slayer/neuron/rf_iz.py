@@ -13,7 +13,7 @@ __all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Neuron", "neuron_params"]
 
 
 class Neuron(Resonant):
-    """Resonate-and-fire neuron in the way of Izhikevich.
+    """Izhikevich's resonate-and-fire neuron.
 
     In units of 1, with the arithmetic of `lavadl_kernels.rf_iz`::
 

@@ -42,12 +42,12 @@ ACTIVATIONS = frozenset({
 
 
 def named_activation(name: str) -> Activation:
-    """The activation that a file calls `name`, one of `ACTIVATIONS`.
+    """The activation with the name `name` in a file, one of `ACTIVATIONS`.
 
     Raises
     ------
     ValueError
-        If there is none of that name.
+        If no activation has that name.
     """
     if name not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(sorted(ACTIVATIONS))}; got {name!r}")
@@ -96,7 +96,7 @@ class _DeployedDelta(Delta):
 
 
 class Neuron(base.Neuron):
-    """Sigma-delta neuron: sums the changes it receives and sends the changes of its activation.
+    """Sigma-delta neuron, which sums the changes it receives and sends the changes of its activation.
 
     In units of 1, with the arithmetic of `lavadl_kernels.sigma_delta`::
 
@@ -105,40 +105,39 @@ class Neuron(base.Neuron):
         d[t]     = value[t] - value[t-1] + residue[t-1]
         sent[t]  = d[t] if abs(d[t]) >= threshold else 0, and residue[t] = d[t] - sent[t]
 
-    What leaves is `sent` rounded down to a multiple of 1 / s_scale, 64 times the scale.
+    The output is `sent` rounded down to a multiple of 1 / s_scale, where s_scale is 64 times the scale.
 
     Parameters
     ----------
     threshold : float, (float, float) or ndarray
-        Smallest change that is sent; not negative. Trained as a real number and compared
-        truncated to a multiple of 1 / scale, as a file has it; at 0 every change is sent.
+        Smallest change that is sent; not negative. It is trained as a real number, and truncated to a multiple of 1 /
+        scale for the comparison, as in a file. At 0 every change is sent.
     activation : callable
-        Function of a tensor, value by value. A file can have those of `ACTIVATIONS`.
+        Elementwise function of a tensor. A file can store those of `ACTIVATIONS`.
     tau_grad, scale_grad : float
         Width and height of the surrogate gradient to the threshold.
     scale : int
         Integers per unit of weight.
     cum_error : bool
-        Whether the sum of all changes since the last message is compared with the threshold.
+        If True, compare the sum of all changes since the last message with the threshold.
     norm : callable, optional
         Class or factory from `neuron.norm`, applied to the sum.
     dropout : Module, optional
         Applied to the messages, see `neuron.Dropout`.
     shared_param : bool
-        One threshold for all channels. If False every channel has its own, drawn at the first
-        forward pass from the (min, max) range given, or within 1 % of one number, or as an
-        array gives them.
+        If True, all channels share one threshold. Otherwise each channel has its own: drawn at the first forward pass
+        from the given range (min, max), or within 1 % of the given number, or taken from the given array.
     persistent_state : bool
-        Whether a call starts from the state after the last one.
+        If True, each call continues from the final state of the previous one.
     requires_grad : bool
-        Whether threshold and bias are trained.
+        If True, train threshold and bias.
 
     Attributes
     ----------
     sigma : dendrite.Sigma
     delta : axon.Delta
     bias : Parameter
-        (1,) or (C,) float32, rounded to 1 / scale where it is added; not used before `set_bias`.
+        (1,) or (C,) float32, rounded to 1 / scale for use; not used before `set_bias`.
 
     Raises
     ------
@@ -205,7 +204,7 @@ class Neuron(base.Neuron):
 
     @property
     def persistent_state(self) -> bool:
-        """Tell whether a call starts from the state after the last one."""
+        """Tell whether a call continues from the final state of the previous one."""
         return self._persistent
 
     @persistent_state.setter
@@ -217,7 +216,7 @@ class Neuron(base.Neuron):
 
     @property
     def threshold(self) -> Any:
-        """The threshold as it is trained: a parameter (1,) or (C,), at least 1 / s_scale."""
+        """The trained threshold: a parameter (1,) or (C,), at least 1 / s_scale."""
         return self.delta.threshold
 
     @property
@@ -254,7 +253,7 @@ class Neuron(base.Neuron):
 
     @property
     def device_params(self) -> dict[str, Any]:
-        """The parameters as a ``.net`` file names them.
+        """The parameters, under the names of a ``.net`` file.
 
         Raises
         ------
@@ -303,7 +302,7 @@ class Neuron(base.Neuron):
 
     @property
     def quantised_bias(self) -> Tensor:
-        """The bias as it is added, (1,) or (C,): rounded to 1 / w_scale; the gradient passes unchanged."""
+        """The bias as applied, (1,) or (C,): rounded to 1 / w_scale; the gradient passes unchanged."""
         return quantize(self.bias, step=1 / self.w_scale)
 
     def _loaded(self, name: str, value: Tensor) -> None:
@@ -311,7 +310,7 @@ class Neuron(base.Neuron):
             self.bias_is_set = True
 
     def reset(self) -> None:
-        """Forget the persistent state."""
+        """Clear the persistent state."""
         self.sigma.reset()
         self.delta.reset()
 
@@ -337,7 +336,7 @@ class Neuron(base.Neuron):
 
     @staticmethod
     def silenced(neuron_params: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as they are: what is read out is the activation, which no threshold changes."""
+        """The arguments unchanged: the readout is the activation, which does not depend on the threshold."""
         return dict(neuron_params)
 
     def driven(self, input: Tensor) -> Tensor:

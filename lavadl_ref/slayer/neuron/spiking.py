@@ -1,4 +1,4 @@
-"""Neurons of any family of `lavadl_kernels.neurons`: one run of its kernel, and its device parameters."""
+"""Neurons of any family of `lavadl_kernels.neurons`: the run of the kernel, and the device parameters."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ _NO_BIAS = np.zeros(1, np.int64)
 class Neuron(base.Neuron):
     """Base of the spiking neurons that run on a kernel.
 
-    A family is a class that names its record as `kernel`.  Its constructor takes ``threshold`` and the family's decays,
-    passes the rest on to this one, and registers each decay::
+    A family is a class whose attribute `kernel` is the family's record. Its constructor takes ``threshold`` and the
+    family's decays, passes the other arguments to this class, and registers each decay::
 
         class Neuron(spiking.Neuron):
             kernel = lif.FAMILY
@@ -97,9 +97,9 @@ class Neuron(base.Neuron):
     scale : int
         Integers per unit of weight.
     graded_spike : bool
-        Whether a spike has the size of the value that is compared with the threshold.
+        If True, a spike carries the value that is compared with the threshold instead of 1.
     threshold_step : float, optional
-        Rise of the threshold by a spike, of families whose threshold adapts.
+        Rise of the threshold at a spike, for families with an adaptive threshold.
     """
 
     kernel: Family  #: the family's record
@@ -163,7 +163,7 @@ class Neuron(base.Neuron):
 
     @property
     def threshold_step(self) -> float:
-        """The quantised rise of the threshold by a spike, of adaptive neurons."""
+        """The quantised rise of the threshold at a spike, for adaptive neurons."""
         if self._step is None:
             raise AttributeError(f"{self.family} neurons have no threshold_step")
         return self._step
@@ -187,7 +187,7 @@ class Neuron(base.Neuron):
 
     @property
     def device_params(self) -> dict[str, Any]:
-        """The parameters as a ``.net`` file names them."""
+        """The parameters, under the names of a ``.net`` file."""
         params: dict[str, Any] = {"type": self.family}
         for field in exchange.FAMILIES[self.family].fields:
             if field.per_channel:
@@ -205,7 +205,7 @@ class Neuron(base.Neuron):
         return int(getattr(self, constant) * self.w_scale)
 
     def clamp(self) -> None:
-        """Bring decays that were trained back to 0..1."""
+        """Clamp trained decays to 0..1."""
         for name in self._lazy:
             getattr(self, name).data.clamp_(0, self.p_scale)
 
@@ -233,7 +233,7 @@ class Neuron(base.Neuron):
         return self._mantissa("threshold") * (self.s_scale // self.w_scale) if self.fires else NEVER
 
     def applied_decay(self, name: str) -> Tensor:
-        """The rounded decay with a straight-through gradient, kept in range while it is trained."""
+        """The rounded decay, with a straight-through gradient, clamped to its range during training."""
         parameter = self._finite(name)
         if self.requires_grad:
             parameter.data.clamp_(0, self.p_scale)
@@ -300,7 +300,7 @@ class Neuron(base.Neuron):
             self.observe(x)
 
     def knows(self, shape: tuple[int, ...]) -> bool:
-        """Tell whether `observe` would change nothing for an input (N, *shape, T): states are at rest, values drawn."""
+        """Tell whether `observe` would change nothing for (N, \\*shape, T): states are at rest, values drawn."""
         if self.shape != shape or self.persistent_state or self._placeholders or self._ranges:
             return False
         for name in self._lazy:
@@ -404,7 +404,7 @@ class Neuron(base.Neuron):
         return spikes, values
 
     def dynamics(self, input: Signal) -> tuple[Tensor, ...]:
-        """The states over time, as the threshold was compared with them; what a spike does to them follows.
+        """The states over time, before a spike changes them.
 
         Parameters
         ----------
@@ -425,7 +425,7 @@ class Neuron(base.Neuron):
         feedback: _feedback.Weight | tuple[_feedback.Weight, _feedback.Weight] | None = None,
         last: Tensor | None = None,
     ) -> Tensor:
-        """Spikes over time, (N, C, ..., T), of an input as `dynamics` takes it.
+        """Spikes over time, (N, C, ..., T), for an input in the form that `dynamics` takes.
 
         With `feedback` and `last` they are those of `recurrent`: blocks call it through here, so that hooks run.
         """
@@ -496,7 +496,7 @@ class Neuron(base.Neuron):
         weight: _feedback.Weight | tuple[_feedback.Weight, _feedback.Weight],
         last: Tensor | None = None,
     ) -> Tensor:
-        """Spikes of neurons that feed back to each other: s[t] = f(z[t] + R s[t-1]).
+        """Spikes of recurrent neurons: s[t] = f(z[t] + R s[t-1]).
 
         Parameters
         ----------
@@ -515,8 +515,8 @@ class Neuron(base.Neuron):
 
         Notes
         -----
-        A norm subtracts its running mean, in training too, because the mean over a run is not known
-        while it feeds back; in training it gathers the mean after the run.
+        A norm subtracts its running mean in training too, because the mean of a run is not known during the run; in
+        training it updates the mean after the run.
         """
         return self._fed_back(*self._with_feedback(input, weight), last, 0)
 
@@ -668,7 +668,7 @@ def _evaluating(norms: tuple[Any, ...]) -> Iterator[None]:
 
 
 class Adaptive(Neuron):
-    """Base of the neurons whose threshold adapts; subclasses call `_register_adaptation`."""
+    """Base class of the neurons with an adaptive threshold; subclasses call `_register_adaptation`."""
 
     cx_threshold_decay: Any
     cx_refractory_decay: Any
@@ -678,7 +678,7 @@ class Adaptive(Neuron):
         self._register_decay("refractory_decay", refractory_decay, spread=0)
 
     def clamp(self) -> None:
-        """Bring decays that were trained back to 0..1."""
+        """Clamp trained decays to 0..1."""
         super().clamp()
         for name in ("threshold_decay", "refractory_decay"):
             getattr(self, name).data.clamp_(0, self.p_scale)

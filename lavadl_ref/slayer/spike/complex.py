@@ -34,7 +34,7 @@ class Spike(metaclass=_Fixed):
         tau_rho, scale_rho : float
             Width and height of the surrogate gradient, see `lavadl_kernels.spike.phase_surrogate`.
         graded_spike : bool
-            Whether a spike has the size real / scale instead of 1.
+            If True, a spike has the value real / scale instead of 1.
         imag_last : float or Tensor
             Imaginary part before the first step, a number or (N, C, ...).
         scale : float

@@ -64,7 +64,7 @@ class Spike(metaclass=_Fixed):
             scale_rho / (2 tau_rho) * exp(-abs(voltage - threshold) / tau_rho), graded ones
             scale_rho * exp(min(voltage - threshold, 0) / tau_rho).
         graded_spike : bool
-            Whether a spike has the size voltage / scale instead of 1.
+            If True, a spike has the value voltage / scale instead of 1.
         voltage_last
             Not used; complex neurons need it in this place.
         scale : float

@@ -1,4 +1,4 @@
-"""Synapses with a complex weight: each is two real ones on the same input, for neurons with complex state."""
+"""Synapses with a complex weight, made of two real synapses on the same input, for neurons with a complex state."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _of_both(name: str) -> Any:
 
 
 class ComplexLayer(Guarded, FullPrecision):
-    """A synapse of `synapse` twice, with the same arguments.
+    """Base class of the complex synapses: two synapses of `synapse` with the same arguments.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class ComplexLayer(Guarded, FullPrecision):
     complex : bool
         True.
     in_channels, out_channels, kernel_size, stride, padding, dilation, groups
-        As the parts have them; what can be assigned is assigned to both.
+        The attributes of the parts; an assignment sets both parts.
     """
 
     synapse: type[layer.GenericLayer]
@@ -75,12 +75,12 @@ class ComplexLayer(Guarded, FullPrecision):
         self.real.weight_norm_enabled = self.imag.weight_norm_enabled = value
 
     def enable_weight_norm(self) -> None:
-        """Train length and direction of each output's weights, in both parts on its own."""
+        """Train length and direction of each output's weights, separately for each part."""
         self.real.enable_weight_norm()
         self.imag.enable_weight_norm()
 
     def disable_weight_norm(self) -> None:
-        """Go back to one ``weight`` parameter in each part, of the value it has."""
+        """Return to one ``weight`` parameter in each part, with its present value."""
         self.real.disable_weight_norm()
         self.imag.disable_weight_norm()
 
@@ -96,7 +96,7 @@ class ComplexLayer(Guarded, FullPrecision):
 
     @property
     def hooked_weight(self) -> tuple[Tensor, Tensor]:
-        """The real and the imaginary weight as they are applied."""
+        """The real and the imaginary weight as applied."""
         return self.real.hooked_weight, self.imag.hooked_weight
 
     @property

@@ -1,7 +1,7 @@
 """The dense synapse, and what all synapses share: the weight, its normalisation and its quantiser.
 
-Weights have the five axes of a 3-D convolution over (H, W, T), the last of length 1.  The two are in one file because
-a dense synapse is little more than its weight: a reader of a fully connected network finds both here.
+Weights have the five axes of a 3-D convolution over (H, W, T), the last of length 1. Both are in one file because a
+dense synapse is little more than its weight.
 """
 
 from __future__ import annotations
@@ -93,14 +93,14 @@ def _length(weight: Tensor) -> Tensor:
 
 
 class GenericLayer(FullPrecision):
-    """Base of all synapses; each is also the convolution of torch that its weight is made for.
+    """Base class of all synapses; each is also the torch convolution to which its weight belongs.
 
     Attributes
     ----------
     weight : Parameter
         Five axes: (out, in / groups, height, width, 1), of transposed synapses (in, out / groups, height, width, 1).
     bias : Parameter or None
-        (out,) float32, units of 1, added to the weighted sums; None unless one is assigned.
+        (out,) float32 in units of 1, added to the weighted sums; None unless you assign one or a block creates one.
     stride, padding, dilation : tuple of int
         (height, width, time).
     groups : int
@@ -128,15 +128,16 @@ class GenericLayer(FullPrecision):
         super().__init__(*args, **kwargs)
         self.complex = False
         self._pre_hook_fx: Hook | None = _validate.function(pre_hook_fx, "pre_hook_fx")
+        self._bias_hook_fx: Hook | None = None
         self._mask: Tensor | None = None
 
     def reset_parameters(self) -> None:
-        """Draw the weights as torch's convolutions do.
+        """Initialise the weights as torch's convolutions do.
 
         Raises
         ------
         RuntimeError
-            If the weight is made of other parameters, by pruning or a parametrisation.
+            If the weight is computed from other parameters, by pruning or a parametrisation.
         """
         if not self.weight_norm_enabled:
             self._plain_weight()
@@ -177,7 +178,7 @@ class GenericLayer(FullPrecision):
         Raises
         ------
         RuntimeError
-            If the weight is made of other parameters already, by pruning or a parametrisation.
+            If the weight is already computed from other parameters, by pruning or a parametrisation.
         """
         if self.weight_norm_enabled:
             return
@@ -188,7 +189,7 @@ class GenericLayer(FullPrecision):
         self.register_forward_pre_hook(_LengthAndDirection())
 
     def disable_weight_norm(self) -> None:
-        """Go back to one ``weight`` parameter of the value that the two have, whoever has split it."""
+        """Return to one ``weight`` parameter with the present value, even if other code has split it."""
         if self.weight_norm_enabled:
             torch.nn.utils.remove_weight_norm(self, "weight")
 
@@ -214,8 +215,17 @@ class GenericLayer(FullPrecision):
         self._pre_hook_fx = _validate.function(function, "pre_hook_fx")
 
     @property
+    def bias_hook_fx(self) -> Hook | None:
+        """The function that the bias passes before use, typically a quantiser; None for none."""
+        return self._bias_hook_fx
+
+    @bias_hook_fx.setter
+    def bias_hook_fx(self, function: Hook | None) -> None:
+        self._bias_hook_fx = _validate.function(function, "bias_hook_fx")
+
+    @property
     def mask(self) -> Tensor | None:
-        """Factor of the weight, of its shape; what is assigned may be (out, in) too."""
+        """Factor of the weight, of the same shape; a tensor (out, in) can be assigned too."""
         return self._mask
 
     @mask.setter
@@ -231,7 +241,7 @@ class GenericLayer(FullPrecision):
 
     @property
     def hooked_weight(self) -> Tensor:
-        """The weight as it is applied."""
+        """The weight as applied."""
         sources = self.sources()
         weight: Tensor
         if sources is not None and sources[1] is not None:
@@ -329,8 +339,9 @@ class GenericLayer(FullPrecision):
             "dilation": tuple(self.dilation[:2]),
         }
 
-    def _checked_bias(self) -> Tensor | None:
-        """The bias, (out,).
+    @property
+    def hooked_bias(self) -> Tensor | None:
+        """The bias as applied, (out,); None if there is none.
 
         Raises
         ------
@@ -338,9 +349,11 @@ class GenericLayer(FullPrecision):
             If it has another shape.
         """
         bias: Tensor | None = self.bias
-        if bias is not None and tuple(bias.shape) != (self.out_channels,):
+        if bias is None:
+            return None
+        if tuple(bias.shape) != (self.out_channels,):
             raise ValueError(f"bias of a synapse must have shape ({self.out_channels},), got {tuple(bias.shape)}")
-        return bias
+        return bias if self._bias_hook_fx is None else self._bias_hook_fx(bias)
 
     @property
     def grad_norm(self) -> float:
@@ -361,7 +374,7 @@ class GenericLayer(FullPrecision):
 
 
 class Dense(GenericLayer, torch.nn.Conv3d):
-    """Fully connected synapse; on frames larger than its own it is a convolution, as Lava-DL's is.
+    """Fully connected synapse; on frames larger than its own size it acts as a convolution, as in Lava-DL.
 
     Parameters
     ----------
@@ -372,14 +385,14 @@ class Dense(GenericLayer, torch.nn.Conv3d):
     weight_scale : float
         Factor of the initial weights.
     weight_norm : bool
-        Whether to train length and direction of the weights separately.
+        If True, train length and direction of the weights separately.
     pre_hook_fx : callable, optional
         Quantiser of the weight.
 
     Attributes
     ----------
     taken : ChosenPath or None
-        How the last sums were computed, by events or as a matrix product; `synapse.path` chooses.
+        Method of the last sums: by events or as a matrix product; `synapse.path` selects it.
 
     Raises
     ------
@@ -451,7 +464,7 @@ class Dense(GenericLayer, torch.nn.Conv3d):
     def forward(self, input: Tensor) -> Tensor:
         """Weighted sums of `input` (N, I, T) or (N, C, H, W, T): (N, O, T) or (N, O, 1, 1, T).
 
-        Where height and width are larger than `in_neurons` says, each place has its sums: (N, O, H', W', T).
+        If height and width are larger than in `in_neurons`, each position has its own sums: (N, O, H', W', T).
         """
         return weighted(input, (self,))[0]
 
@@ -466,7 +479,7 @@ def weighted(input: Tensor, synapses: Sequence[Dense]) -> list[Tensor]:
     results, taken = _dense.sums(input, weights)
     for synapse in synapses:
         synapse.taken = taken
-    biases = [synapse._checked_bias() for synapse in synapses]
+    biases = [synapse.hooked_bias for synapse in synapses]
     results = [z if bias is None else z + bias[:, None] for z, bias in zip(results, biases, strict=True)]
     return results if input.ndim == 3 else [z.unflatten(1, (-1, 1, 1)) for z in results]
 
@@ -476,7 +489,7 @@ def convolved(input: Tensor, synapse: GenericLayer) -> Tensor:
     weight = synapse.channels_last()
     check_frames(input, weight.dtype, "convolution input")
     steps = Geometry(**synapse._geometry, groups=synapse.groups)
-    result, synapse.taken = _convolution.sums(input, weight, synapse._checked_bias(), steps)
+    result, synapse.taken = _convolution.sums(input, weight, synapse.hooked_bias, steps)
     return result
 
 

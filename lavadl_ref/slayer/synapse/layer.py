@@ -1,6 +1,7 @@
 """Convolutional and pooling synapses.
 
-A tensor whose memory has time slowest is seen as T * N independent frames, so a synapse is one 2-D operation.
+A tensor whose memory has time as the slowest axis is treated as T * N independent frames, so that a synapse is one 2-D
+operation.
 """
 
 from __future__ import annotations
@@ -132,11 +133,11 @@ class ConvTranspose(_Kernel, torch.nn.ConvTranspose3d):
         return of_frames(self, grad, input)  # of the convolution that it transposes
 
     def forward(self, input: Tensor) -> Tensor:  # type: ignore[override]
-        """Convolve `input` (N, C, H, W, T) the transposed way; the output has the size that follows."""
+        """Apply the transposed convolution to `input` (N, C, H, W, T)."""
         self._check_channels(input)
         weight = self.hooked_weight.squeeze(-1)
         x = frames(input, weight.dtype, "convolution input")
-        y = F.conv_transpose2d(x, weight, self._checked_bias(), groups=self.groups, **self._geometry)
+        y = F.conv_transpose2d(x, weight, self.hooked_bias, groups=self.groups, **self._geometry)
         return unframed(y, input.shape[0], input.shape[-1])
 
 
@@ -169,7 +170,7 @@ class _Window(_Kernel):
 
     def _bias_per_channel(self, channels: int) -> Tensor | None:
         """That of a convolution with one group for each channel, which leaves channels where they are."""
-        bias = self._checked_bias()
+        bias = self.hooked_bias
         return None if bias is None else bias.expand(channels)
 
 
@@ -191,7 +192,7 @@ class Pool(_Window, torch.nn.Conv3d):
 
     Notes
     -----
-    A last window that is only partly inside the frame counts, the missing part being zero.
+    A last window that is only partly inside the frame is included, with zeros for the missing part.
 
     Examples
     --------

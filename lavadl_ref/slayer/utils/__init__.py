@@ -6,16 +6,20 @@ of the same name.
 
 from lavadl_ref.slayer.utils import filter, int_utils, recurrent, time
 from lavadl_ref.slayer.utils.assistant import Assistant
+from lavadl_ref.slayer.utils.checkpoint import Checkpoint
 from lavadl_ref.slayer.utils.quantize import MODE as QUANTIZE_MODE
 from lavadl_ref.slayer.utils.quantize import quantize, quantize_hook_fx
 from lavadl_ref.slayer.utils.stats import LearningStat, LearningStats
+from lavadl_ref.slayer.utils.training import Training
 from lavadl_ref.slayer.utils.utils import diagonal_mask, dotdict, event_rate, staticproperty
 
 __all__ = [
     "QUANTIZE_MODE",
     "Assistant",
+    "Checkpoint",
     "LearningStat",
     "LearningStats",
+    "Training",
     "diagonal_mask",
     "dotdict",
     "event_rate",

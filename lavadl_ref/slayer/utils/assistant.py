@@ -12,7 +12,7 @@ from lavadl_ref.slayer.utils.stats import LearningStat, LearningStats
 
 
 class Assistant:
-    """The steps that train, test and validate a network on a batch, and record loss and accuracy.
+    """Train, test and validate a network batch by batch, and record loss and accuracy.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Assistant:
     stats : LearningStats, optional
         The statistics that record loss and accuracy. The loss is that of `error`, without `net_loss`.
     classifier : callable, optional
-        ``classifier(output)`` must return predicted labels: (N,), or (N, T) for one at each step. With the latter, a
+        ``classifier(output)`` must return predicted labels: (N,), or (N, T) for a label at each step. In that case, a
         sample counts by the fraction of its steps that are right. Without a classifier no accuracy is recorded.
     count_log : bool
         True if `net` also returns a count, which `train`, `test` and `valid` pass on.
@@ -116,7 +116,7 @@ class Assistant:
             group["lr"] /= divisor
 
     def train(self, input: torch.Tensor, target: torch.Tensor) -> Any:
-        """One optimisation step on a batch.
+        """Take one optimisation step on a batch.
 
         Parameters
         ----------

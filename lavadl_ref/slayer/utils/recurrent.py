@@ -82,7 +82,7 @@ class CustomRecurrent:
         Returns
         -------
         Tensor
-            As of `custom_recurrent`.
+            As for `custom_recurrent`.
 
         Raises
         ------

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from lavadl_ref import _extras
 from lavadl_ref.exchange import atomic
 from lavadl_ref.slayer.utils import _log_file
 from lavadl_ref.slayer.utils._log_file import Log
@@ -257,6 +258,7 @@ class LearningStats:
         path : path, optional
             The figures are saved as ``<path><loss_str>.png`` and ``<path><accuracy_str>.png``; see `save`.
         """
+        _extras.require("plot", "a plot of losses")
         import matplotlib.pyplot as plt
 
         legend = {"Train": "Training", "Valid": "Validation", "Test": "Testing"}

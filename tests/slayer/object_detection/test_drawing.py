@@ -89,4 +89,4 @@ except ImportError as error:
     print(error)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert (run.stdout, run.returncode) == ("pictures need Pillow: pip install 'lavadl-ref[pictures]'\n", 0), run.stderr
+    assert (run.stdout, run.returncode) == ('pictures need Pillow: pip install "lavadl-ref[pictures]"\n', 0), run.stderr

@@ -99,11 +99,11 @@ def test_the_detection_tutorial_goes_on_after_an_interruption(tutorial, tmp_path
 
 
 def test_a_detection_checkpoint_of_other_settings_is_refused(tutorial, tmp_path):
-    with pytest.raises(SystemExit, match="there is no such file, and so nothing to resume"):
+    with pytest.raises(FileNotFoundError, match="there is no such file, and so nothing to resume"):
         run(tutorial, tmp_path, resume=True)
     run(tutorial, tmp_path, 0)
     recipe = tutorial.replace(tutorial.SMALL, clips=8)
-    with pytest.raises(SystemExit, match="got other settings"):
+    with pytest.raises(ValueError, match="got other settings"):
         tutorial.Training.of(recipe, None, 0, tmp_path).resume()
 
 

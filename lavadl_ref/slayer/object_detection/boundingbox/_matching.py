@@ -49,10 +49,11 @@ def _ious(one: Array, other: Array) -> Array:
 
 
 def matched(detections: Tensor, targets: Tensor, thresholds: Array) -> Matches:
-    """Assign the targets of a frame to its detections, as COCO does.
+    """Assign the targets of a frame to its detections, as COCO does but for an overlap that equals the threshold.
 
     Detections are taken in the order of falling confidence. Each one takes, among the targets of its class that no
-    earlier detection took, the one that it overlaps most, if that overlap is greater than the threshold.
+    earlier detection took, the one that it overlaps most, if that overlap is greater than the threshold. As in Lava-DL
+    it must be greater; COCO's tool also counts one that is equal.
 
     Parameters
     ----------

@@ -232,7 +232,8 @@ class APstats:
     """Average precision over all frames of a data set, as COCO defines it.
 
     For each class, the detections of all frames in the order of their confidence make one curve of precision over
-    recall. The mean is taken over the classes that have targets.
+    recall. The mean is taken over the classes that have targets. The scores are those of pycocotools within 1e-15,
+    where no overlap equals a threshold: such a detection is wrong here and right there.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The files of Prophesee's automotive data sets: events in .dat files, boxes in .npy files.
 
-A .dat file begins with lines of text that start with ``% ``. A byte for the kind of events and one for their size in
-bytes follow, then the events. An event has, the least significant first, 32 bits of time in microseconds, 14 of x, 14
-of y and 4 of polarity, of which only the lowest is used.
+A .dat file begins with lines of text that start with ``%`` and a space. A byte for the kind of events and one for
+their size in bytes follow, then the events. An event has, the least significant first, 32 bits of time in
+microseconds, 14 of x, 14 of y and 4 of polarity, of which only the lowest is used.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lavadl_ref import exchange
+from lavadl_ref import _extras, exchange
 from lavadl_ref.exchange import atomic
 from lavadl_ref.slayer import dendrite, synapse, utils
 from lavadl_ref.slayer.block import _saturation, describe
@@ -174,6 +174,7 @@ class Detector(YOLOBase):
         path : path
             The beginning of the plot's name: it is saved as ``<path>gradFlow.png``.
         """
+        _extras.require("plot", "a plot of gradients")
         from matplotlib.figure import Figure
 
         norms: list[float] = [block.synapse.grad_norm for block in self._trained_blocks()]  # type: ignore[union-attr, misc]
