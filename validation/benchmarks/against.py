@@ -277,8 +277,8 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "against",
     "Next to the version before",
-    "This version and another in two processes that take turns, with the same workloads. A first step is counted from "
-    "the end of `import torch`, in a process of its own.",
+    "This version and another one run in two processes that take turns, with the same workloads. The time of a "
+    "first step is measured from the end of `import torch`, in a separate process.",
     ratio_columns("before", digits=3),
     rows,
     optional=True,

@@ -118,10 +118,11 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "backends",
     "Backends of synapses",
-    "The ways in which synapses compute weighted sums and their gradients, pinned by `synapse.path`, and chosen as "
-    f'ever ("{AUTO}"), next to float32 matrix products ("{PLAIN}"). Each level is a process in which the libraries '
-    "of torch and the kernels are kept to the instructions of such a processor. The last column is what synapses "
-    "took, forward or backward: a backend that does not apply leaves it to others.",
+    "This table compares the ways in which synapses compute weighted sums and their gradients, either selected "
+    f'by `synapse.path` or chosen automatically ("{AUTO}"), with float32 matrix products ("{PLAIN}"). For each '
+    "level, a process restricts torch's libraries and the kernels to the instructions of such a processor. The "
+    "last column gives the backends that the synapses used, forward or backward: where a backend does not "
+    "apply, another one is used.",
     (
         Column("name", "workload", "{}"),
         Column("level", "instructions", "{}", 18),

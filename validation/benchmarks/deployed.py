@@ -182,9 +182,10 @@ def check(found: runtime.Records, expected: NDArray[Any]) -> None:
 PART = Part(
     "deployed",
     "Deployed networks",
-    "The integer reference next to Lava on the same network and input, outputs equal, in milliseconds per step. "
-    "Lava records nothing but the network's output; the reference records all spikes. Lava's runtime is timed "
-    "without its start. Large layers run on the reference alone, over 20 steps, in nanoseconds a neuron and step.",
+    "This table compares the integer reference with Lava on the same network and input, with equal outputs, in "
+    "milliseconds per step. Lava records only the network's output; the reference records all spikes. The time "
+    "of Lava's runtime does not include its start. Large layers run on the reference only, over 20 steps, with "
+    "times in nanoseconds per neuron and step.",
     (
         *ratio_columns("Lava", "ms/step", 4, name=Column("name", "network", "{}")),
         Column("each", "ns a neuron and step", "{:.2f}"),

@@ -137,10 +137,10 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "detection",
     "Object detection",
-    "A training step is targets from annotations, forward, loss, backward and AdamW's step, of YOLO-KP for 11 classes "
-    "with 8 objects in each frame. A still scene flickers; a moving one goes on by "
-    f"{SPEED} pixels a frame. 32 frames is the clip of Lava-DL's recipe. What is left of a step "
-    "is mostly convolutions, which both sides leave to the same library: the fewer frames, the more they weigh.",
+    "A training step of YOLO-KP, for 11 classes and 8 objects in each frame, computes targets from annotations, "
+    f"forward, loss, backward and AdamW's step. A still scene flickers; a moving one shifts by {SPEED} pixels "
+    "per frame. 32 frames is the clip length of Lava-DL's recipe. Most of the remaining time is spent in "
+    "convolutions, for which both sides use the same library: the fewer the frames, the larger their share.",
     ratio_columns("lava-dl"),
     rows,
 )

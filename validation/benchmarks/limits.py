@@ -49,7 +49,7 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "limits",
     "Limits of the machine",
-    "What the rest can be held against, measured with torch in the same run.",
+    "This table gives limits to which the other figures can be compared, measured with torch in the same run.",
     (
         Column("name", "operation", "{}"),
         Column("ours", "ms", "{:.2f}"),

@@ -93,8 +93,8 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "memory",
     "Memory",
-    "The largest resident memory during two training steps, less that of the built network before them. Each side is a "
-    "process of its own.",
+    "This table gives the largest resident memory during two training steps, minus that of the built network "
+    "before them. Each side runs in a separate process.",
     ratio_columns("lava-dl", "MB", 0),
     rows,
 )

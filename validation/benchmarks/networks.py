@@ -48,10 +48,11 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "networks",
     "Networks",
-    "A training step is forward, loss, backward and Adam's step (torch's fused Adam on both sides). Inputs are random: "
-    "spikes of the density given, for PilotNet a moving picture, for bootstrap a still one. The networks are those of "
-    "Lava-DL's tutorials. lava-dl's recurrent block leaves out the way back through the membrane, this one does not. "
-    "KWTA is measured without the shift, with which lava-dl's cannot run.",
+    "A training step consists of forward, loss, backward and Adam's step (torch's fused Adam on both sides). "
+    "Inputs are random: spikes of the given density, a moving picture for PilotNet, a still one for bootstrap. "
+    "The networks are those of Lava-DL's tutorials. lava-dl's recurrent block omits the gradient through the "
+    "membrane; this package's block computes it. KWTA is measured without the shift, because lava-dl's cannot "
+    "run with it.",
     ratio_columns("lava-dl"),
     rows,
 )

@@ -114,11 +114,11 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "neurons",
     "Neurons",
-    "Neurons alone, with trained parameters, next to lava-dl's on contiguous N C T tensors, which suit it best. "
-    "Time-major memory is what this package's synapses hand to neurons; gradients arrive in the layout of the "
-    "input. The last column is the time in which torch copies as many arrays as the pass reads and writes, at the "
-    "least, over the time of the pass: 100% would be the speed of memory. "
-    f"lava-dl's {' and '.join(CANNOT_RUN)} cannot run.",
+    "This table compares neurons alone, with trained parameters, with lava-dl's on contiguous N C T tensors, "
+    'the layout that suits lava-dl best. "Time-major" is the memory layout that this package\'s synapses pass to '
+    "neurons; gradients arrive in the layout of the input. The last column is the time that torch takes to copy "
+    "the minimum number of arrays that the pass must read and write, divided by the time of the pass: 100% "
+    f"would be the speed of memory. lava-dl's {' and '.join(CANNOT_RUN)} cannot run.",
     (*ratio_columns("lava-dl"), Column("share", "of copy", "{:.0%}")),
     rows,
 )

@@ -257,17 +257,18 @@ COLUMNS = (
 PART = Part(
     "online",
     "Online learning",
-    "`lavadl_ref.online.Learner` on the N-MNIST network (2312-512-512-10 with weight norm), torch's fused Adam on both "
-    "sides, the cross-entropy of each step. An update at every step is held against the same rule on lava-dl's "
-    "blocks, which have no such rule: the loop is written for this page from the papers (DECOLLE for `local`, OTTT for "
-    "`spatial`). It calls the blocks for one step at a time, carries the traces in torch, and trains weights alone, "
-    "without delays and dropout, which lava-dl cannot apply to single steps; where ours trains more, the loop does "
-    "not. A pass with an update every 16 steps, or one at the end, is held against one step of SLAYER, forward, loss, "
-    'backward and Adam, of the same network and samples: "cost" is the time of the pass by that of the step. Memory '
-    f"is that of one pass with an update every {EVERY} steps above that of the built network, each in a process of its "
-    "own; what SLAYER, or ours where it takes all of it as one tensor, is given is there before and does not count. "
-    f'In pieces, {FULL.piece:,} steps of the recording are there at once. "Growth" is the memory, ours and SLAYER\'s, '
-    f"in terms of that for {FULL.lengths[0]:,} steps.",
+    "`lavadl_ref.online.Learner` trains the N-MNIST network (2312-512-512-10 with weight norm), with torch's "
+    "fused Adam on both sides and the cross-entropy of each step. An update at every step is compared with the "
+    "same rule on lava-dl's blocks. lava-dl has no such rule, so the comparison loop was written for this "
+    "benchmark from the papers (DECOLLE for `local`, OTTT for `spatial`). It calls the blocks one step at a "
+    "time, carries the traces in torch, and trains weights only, without delays and dropout, which lava-dl "
+    "cannot apply to single steps; in rows where ours trains more, the loop still trains weights only. A pass "
+    "with an update every 16 steps, or with one at the end, is compared with one SLAYER step (forward, loss, "
+    'backward and Adam) of the same network and samples: "cost" is the ratio of the two times. Memory is that '
+    f"of one pass with an update every {EVERY} steps, minus that of the built network, each in a separate "
+    f"process; an input that is passed as one tensor exists before and is not counted. In pieces, {FULL.piece:,} "
+    'steps of the recording are in memory at once. "Growth" is the memory, ours and SLAYER\'s, relative to that '
+    f"for {FULL.lengths[0]:,} steps.",
     (*COLUMNS, Column("cost", "cost"), Column("growth", "growth", "{0[0]:.2f}, {0[1]:.1f}")),
     rows,
 )

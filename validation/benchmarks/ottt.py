@@ -74,11 +74,12 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "online_peers",
     "Online learning next to another library",
-    "An update at every step, here and by SpikingJelly's own OTTT: its neurons, its sequence of layers, its training "
-    "loop. Not the same model: theirs are LIF neurons of one float state behind linear maps, without weight norm, "
-    "quantised weights, delays or dropout, and its first layer learns without a trace of its input; input comes in the "
-    "order it works in. Ours has two states, weight norm and quantised weights, a trace in every layer, and where told "
-    "so trains decays and delays, too. Adam is torch's fused one on both sides.",
+    "Both sides update at every step: this package, and SpikingJelly's own OTTT with its neurons, sequence of "
+    "layers and training loop. The models differ. SpikingJelly's are LIF neurons with one float state after "
+    "linear maps, without weight norm, quantised weights, delays or dropout; its first layer learns without a "
+    "trace of its input, and its input comes in the axis order in which it computes. Ours has two states, "
+    "weight norm and quantised weights, a trace in every layer, and, where stated, also trains decays and "
+    "delays. Both sides use torch's fused Adam.",
     online.COLUMNS,
     rows,
     optional=True,

@@ -12,12 +12,12 @@ from validation.benchmarks.results import Row, Table, busy
 _INTRODUCTION = """\
 # Speed
 
-Made by `make bench PEERS=1`, which measures all of it for your machine; do not edit.
+`make bench PEERS=1` generates this page, and measures every figure on your machine; do not edit it.
 
-Both sides of a ratio run in one process, in turn, after two rounds that do not count. Times are medians over
-rounds, "times" is the ratio of the medians, "pairs" the smallest and largest ratio of a round: more than 1 is
-faster than the other side. A round during which other processes used more than 15% of a processor is repeated, a
-limited number of times; where none could be had without, the row has a star.
+The two sides of a ratio run alternately in one process, after two warm-up rounds. Times are medians over rounds,
+"times" is the ratio of the medians, and "pairs" gives the smallest and largest ratio of a round: more than 1 means
+faster than the other side. A round is repeated, a limited number of times, if other processes used more than 15% of a
+processor during it; if no undisturbed round was possible, the row has a star.
 """
 #: Packages that are compared with, whose versions are told.
 BESIDE = ("lava-dl", "lava-nc", "spikingjelly", "sinabs", "snntorch", "norse", "jax")

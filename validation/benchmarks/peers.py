@@ -219,12 +219,13 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "peers",
     "Other libraries",
-    "Not the same model: theirs are float neurons, some with one state instead of two, and most carry gradients "
-    "through the reset. Their network is linear maps over all steps at once and neurons, without delays, weight "
-    "norm, quantised weights or dropout, and gets its input in the order it works in; ours does all of that, from N "
-    "C T. Neurons: ours is CUBA on time-major memory, with trained decays. JAX's are written for this page, as its "
-    "libraries of spiking networks write them: a compiled loop over time, all weighted sums before it; JAX takes all "
-    "processors.",
+    "The models differ. The other libraries have float neurons, some with one state instead of two, and most "
+    "carry gradients through the reset. Their network consists of linear maps over all steps at once and "
+    "neurons, without delays, weight norm, quantised weights or dropout, and receives its input in the axis "
+    "order in which it computes. Ours has all of these, and takes N C T. For neurons, ours is CUBA on "
+    "time-major memory, with trained decays. The JAX versions were written for this benchmark in the style of "
+    "JAX's spiking libraries: a compiled loop over time, with all weighted sums computed before it. JAX uses "
+    "all processors.",
     (
         Column("name", "workload", "{}"),
         Column("peer", "library", "{}", 33),

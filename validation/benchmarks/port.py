@@ -114,8 +114,9 @@ def measured(case: Case, folder: Path, rounds: int) -> Row:
 PART = Part(
     "port",
     "Networks as C",
-    "The C that `lavadl-ref export-c` writes, compiled with -O3 for this processor, next to the integer reference on "
-    "the same network and input, outputs equal, in milliseconds per step on one thread.",
+    "This table compares the C that `lavadl-ref export-c` writes, compiled with -O3 for this processor, with "
+    "the integer reference on the same network and input, with equal outputs, in milliseconds per step on one "
+    "thread.",
     ratio_columns("reference", "ms/step", 4, name=Column("name", "network", "{}")),
     rows,
 )

@@ -22,8 +22,8 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "rates",
     "Bootstrap's ANN mode",
-    "What training in rates costs: next to linear maps and ReLUs of the same shapes in torch's own modules, which have "
-    "neither quantised weights nor trained gain and offset of the input.",
+    "This table shows the cost of training in rates, compared with linear maps and ReLUs of the same shapes in "
+    "torch's own modules, which have neither quantised weights nor a trained gain and offset of the input.",
     ratio_columns("plain torch"),
     rows,
 )

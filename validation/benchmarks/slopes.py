@@ -88,9 +88,9 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "slopes",
     "Growth",
-    "The slope is that of a straight line through logarithm of time against logarithm of the quantity: 1 is linear "
-    f"growth, 0 none. The others stay at {START['samples']:g} samples, width {START['width']:g}, {START['steps']:g} "
-    f"steps and {START['density']:.0%} input spikes; the block is as wide as its input.",
+    "The slope is that of a straight line fitted to the logarithm of the time over the logarithm of the quantity: 1 is "
+    f"linear growth, 0 none. The other quantities stay at {START['samples']:g} samples, width {START['width']:g}, "
+    f"{START['steps']:g} steps and {START['density']:.0%} input spikes; the block is as wide as its input.",
     (
         Column("name", "workload", "{}"),
         Column("quantity", "against", "{}"),

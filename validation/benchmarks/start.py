@@ -127,9 +127,10 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "start",
     "Start",
-    "Seconds in a new process: `import torch`, `import lavadl_ref.slayer` (or lava-dl's) after it, `import "
-    "torch._dynamo`, which torch does by itself when the first optimizer is made, and training steps of a 64-64-10 "
-    "network with weight norm and delays, 8 samples, T 32. Slayer and the first step are what is not torch's import.",
+    "This table gives seconds in a new process: for `import torch`; then for `import lavadl_ref.slayer` (or "
+    "lava-dl's); for `import torch._dynamo`, which torch runs when the first optimizer is created; and for "
+    "training steps of a 64-64-10 network with weight norm and delays, 8 samples, T 32. The sum of slayer and "
+    "the first step is the part that is not torch's import.",
     (
         Column("name", "process", "{}"),
         Column("torch", "import torch, s"),

@@ -56,8 +56,8 @@ def rows(settings: Settings) -> Iterator[Row]:
 PART = Part(
     "threads",
     "Threads",
-    "From one thread to all that are used, of torch and of the kernels; both in turn. The last column is the ratio to "
-    "lava-dl with one thread on both sides.",
+    "This table gives the gain from one thread to all threads, for torch and the kernels; both settings run in "
+    "turn. The last column is the ratio to lava-dl with one thread on both sides.",
     (
         Column("name", "workload", "{}"),
         Column("one", "1 thread, ms"),

@@ -44,8 +44,10 @@ MODULES = (
 #: what takes no tensor of a signal
 WITHOUT = {
     "utils.Assistant",
+    "utils.Checkpoint",
     "utils.LearningStat",
     "utils.LearningStats",
+    "utils.Training",
     "utils.QUANTIZE_MODE",
     "utils.diagonal_mask",
     "utils.dotdict",

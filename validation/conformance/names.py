@@ -108,23 +108,24 @@ def _pattern(pattern: str) -> str:
 _INTRODUCTION = """\
 # Compatibility with Lava-DL
 
-Made by `python -m validation.conformance.names docs/compatibility.md`, which fails where a difference is not in the
-table below.
+`python -m validation.conformance.names docs/compatibility.md` generates this page, and fails if a difference is not in
+the table below.
 
-By introspection of lava-dl 0.6.0 and of this package, these were compared:
+The command compares lava-dl 0.6.0 and this package by introspection. It covers:
 
 - {module} modules of `slayer`, `bootstrap` and `netx`;
 - {name} public names: what each module defines, and what its packages export (not what a module imports for itself);
 - {member} members of its classes;
-- {signature} signatures: names, order and defaults of the parameters; here there may be more behind them;
-- {attribute} attributes of {instance} instances, of their blocks, neurons and synapses: each is here and can be
+- {signature} signatures: names, order and defaults of the parameters; this package may have further parameters after
+  them;
+- {attribute} attributes of {instance} instances, of their blocks, neurons and synapses: each exists here and can be
   assigned, or assigning it raises an error that says what to do;
 - {value} values of these attributes after construction: numbers, words and tuples.
 
-`decolle` has the names of the plugin lava-dl-decolle, which is not compared.
+`decolle` provides the names of the plugin lava-dl-decolle, which is not compared.
 
-That a name is here does not mean that it does the same in every detail: [errata.md](errata.md) has the differences, and
-a row for each exception in this table.
+A name that exists here may still differ in behaviour: [errata.md](errata.md) lists the differences, and has a row for
+each exception in this table.
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -454,3 +455,28 @@ def test_the_page_needs_all_parts(counted, tmp_path, monkeypatch):
     status, said = ran(tmp_path, "--part", "counted", "--page", str(path))
     assert (status, said[-1]) == (2, f"{path} is not written: other must be finished")
     assert not path.exists()
+
+
+def test_the_page_of_the_docs_has_all_results_of_every_part():
+    text = PAGE.read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\| \[(.+?)\]\(#[\w-]+\) \| ([\d,]+) \|", text, re.MULTILINE))
+    assert list(found) == [of.title for of in PARTS.values()]
+    for of in PARTS.values():
+        assert f"- Domain: {of.domain}.\n- What runs: {of.paths}.\n- Formula: {of.formula}.\n" in text
+    counts = {name: int(found[of.title].replace(",", "")) for name, of in PARTS.items()}
+    covered, tiles = len(products.COVERED), np.diff(products._LEAK_TILES)
+    # of each tile with some decays: a step of CUBA, and 5 states twice in Python
+    slower = sum(len(range(tile % products.SOME, 4097, products.SOME)) * (size + 10) for tile, size in enumerate(tiles))
+    assert counts["leaks"] == (2**23 + 1) * 4097 * len(LEAKS) + slower
+    assert counts["products"] == (2**25 - 1) * 8193 * len(SCALES)
+    # both parts, with widths and without
+    assert counts["rotations"] == 8193**2 * covered * len(ROTATIONS) * 4
+    # and those at the bounds each by itself
+    assert 0 < counts["quantisers"] - 2**32 * len(PATHS) < 1000
+    assert counts["bytes"] == 2**32 * 2
+    four = len(widths.FUNCTIONS)
+    narrow = 2**32 * (four * len(WIDTHS) + len(widths.WRAPPED) * len(widths.WRAPS)) + (2**25 + 1) * four
+    assert 0 < counts["widths"] - narrow < 10**8
+    assert counts["delays"] > delays.LENGTHS * 64**2
+    windows = 2 * (sums.MANY + 1) * sums.ROWS * 64 * 2
+    assert counts["sums"] == 256 * (windows + 256 * sums.OUTPUTS * len(sums.WHOLE) + 256)

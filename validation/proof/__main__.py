@@ -66,28 +66,29 @@ def page(found: Found, seconds: float, command: str, real: list[list[str]]) -> s
         for (family, depth), (share, count) in found.tightness().items()
     ]
     text = [
-        "# Proofs: figures",
+        "# Figures of the proofs",
         "",
         f"Made by `{command}` in {seconds:.0f} s, with {versions().replace(chr(10), ', ')}. "
-        "[proof.md](proof.md) says what a proof is.",
+        "[proof.md](proof.md) explains the proofs.",
         "",
         "## Soundness",
         "",
         f"{found.networks:,} random networks of all families, kinds of layers and options, half of them with "
-        f"parameters far beyond what trains, each under {INPUTS + 1} inputs of {STEPS} steps, all but one of extremes: "
-        f"{found.numbers:,} ranges were compared with what a run reached, {len(found.left)} were left.",
+        f"parameters far beyond those of trained networks, ran on {INPUTS + 1} inputs of {STEPS} steps each, all but "
+        f"one of them with extreme values: {found.numbers:,} ranges were compared with the values reached in a run, "
+        f"and {len(found.left)} were exceeded.",
         "",
         "## Tightness",
         "",
-        "The share of its bound that the furthest input reached, median over all numbers of all layers of a family, "
-        "by the number of layers with neurons below. The inputs know nothing of the networks: a share is a lower bound "
-        "on what is possible.",
+        "The table gives the share of its bound that a number reached at most, as the median over all numbers of all "
+        "layers of a family, by the number of layers with neurons before it. The inputs are not adapted to the "
+        "networks; a share is a lower bound of what is possible.",
         "",
         *table(["family", "layers below", "median share", "numbers"], shares),
         "",
         "## Real files",
         "",
-        "For spikes, or an input layer's gain and offset, and any number of steps.",
+        "The proofs are for spikes, or an input layer's gain and offset, and any number of steps.",
         "",
         *table(["file", "neurons", "verdict", "seconds", "not proved"], real),
         "",

@@ -21,4 +21,4 @@ def test_the_page_has_what_was_found(monkeypatch, tmp_path):
     said = []
     assert command.main(["--networks", "2", "--jobs", "1", "--page", str(tmp_path / "page.md")], said.append) == 0
     assert said[0].startswith("2 networks, ")
-    assert "0 were left" in (tmp_path / "page.md").read_text()
+    assert "0 were exceeded" in (tmp_path / "page.md").read_text()
