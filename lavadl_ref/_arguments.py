@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,14 +75,39 @@ def integers(name: str, values: Any) -> NDArray[Any]:
     TypeError
         If they are no array, or of another type.
     """
-    try:
-        array = np.asarray(values)
-    except Exception:  # what has rows of several lengths, or an __array__ of its own
-        raise TypeError(f"{name} must be an array of integers, got {type(values).__name__}") from None
+    array = _array(name, values, "integers")
     if array.dtype.kind not in "bui":
         found = str(array.dtype) if array.dtype.kind != "O" else f"{type(values).__name__} of objects"
         raise TypeError(f"{name} must have an integer type, got {found}")
     return array
+
+
+def numbers(name: str, values: Any) -> NDArray[Any]:
+    """`values`, an array, a tensor or sequences of numbers, as an array of numbers; a tensor may have a gradient.
+
+    Raises
+    ------
+    TypeError
+        If they are something else.
+    """
+    array = _array(name, values.detach().cpu() if is_tensor(values) else values, "numbers")
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"{name} must be an array of numbers, got {type(values).__name__} of {array.dtype}")
+    return array
+
+
+def is_tensor(value: Any) -> bool:
+    """Tell whether `value` is a tensor of torch."""
+    # who has a tensor has loaded torch, which arrays do without
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _array(name: str, values: Any, of: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except Exception:  # what has rows of several lengths, or an __array__ of its own
+        raise TypeError(f"{name} must be an array of {of}, got {type(values).__name__}") from None
 
 
 def described(net_config: Any) -> Network:

@@ -3,11 +3,13 @@
 A Python signal handler runs between two instructions of the main thread, which a compiled kernel or a native library
 can put off for long.  So a thread waits for the signals too: if the main thread has not unwound after a second, it
 removes what is noted here and ends the process.  What a killed process leaves, the next one removes.
+
+Where the system has no locks on files (``fcntl``), nobody can tell what a killed process has left from what another
+works in: it stays.  Without POSIX signals Ctrl-C unwinds the main thread as Python lets it, and there is no thread.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -25,7 +27,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+try:
+    import fcntl
+except ImportError:  # no POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PATIENCE = 1.0  #: seconds that the main thread has to unwind
 SHARED_MEMORY = Path("/dev/shm")
 SEGMENTS = "segments"  #: the file in a folder that names the shared memory of those who work in it, one a line
@@ -41,7 +48,7 @@ class Folder:
     """A temporary folder and the descriptor of its lock: a process that inherits the descriptor keeps the folder."""
 
     path: Path
-    lock: int
+    lock: int  #: -1 where the system has no locks
 
 
 @dataclass(eq=False)
@@ -105,6 +112,9 @@ def unwound_by_signals(*, to_the_end: bool = False) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or _watch is not None or not usual:
         yield
         return
+    if os.name != "posix":  # where no thread can wait for a pipe
+        yield
+        return
     _watch = watch = _Watch(usual, to_the_end)
     os.set_blocking(watch.wake[1], False)
     before = signal.set_wakeup_fd(watch.wake[1], warn_on_full_buffer=False)
@@ -147,7 +157,8 @@ def _forget_in_child() -> None:
         _watch = None
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+if hasattr(os, "register_at_fork"):  # where nothing forks there is none
+    os.register_at_fork(after_in_child=_forget_in_child)
 
 
 @contextmanager
@@ -194,13 +205,15 @@ def _gone_afterwards(make: Callable[[], Made], remove: Callable[[Made], None]) -
 
 
 @contextmanager
-def session(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+def session(command: Sequence[str], *, gently: bool = False, **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """Start a program in a process session of its own; afterwards no process of its group is left.
 
     Parameters
     ----------
     command : sequence of str
         Program and arguments.
+    gently : bool
+        Whether it gets SIGTERM first, and half a second to remove what it has made.
     **options
         Further arguments of `subprocess.Popen`.
     """
@@ -208,14 +221,30 @@ def session(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
     def start() -> subprocess.Popen[Any]:
         return subprocess.Popen(command, start_new_session=True, **options)
 
-    with _gone_afterwards(start, _kill_session) as child:
+    with _gone_afterwards(start, _end_session if gently else _kill_session) as child:
         yield child
+
+
+def _end_session(child: subprocess.Popen[Any]) -> None:
+    with suppress(subprocess.TimeoutExpired, OSError):
+        child.terminate()
+        child.wait(timeout=0.5)
+    if child.returncode is None:
+        _kill_session(child)
+
+
+def kill_group(child: subprocess.Popen[Any]) -> None:
+    """Kill a program that nobody has waited for, and what it started, where the system keeps them in a group."""
+    if hasattr(os, "killpg"):
+        os.killpg(child.pid, signal.SIGKILL)
+    else:
+        child.kill()
 
 
 def _kill_session(child: subprocess.Popen[Any]) -> None:
     if child.returncode is not None:  # its number may be another's by now
         return
-    os.killpg(child.pid, signal.SIGKILL)
+    kill_group(child)
     child.wait()
     patience = time.monotonic() + 0.5
     while _lives(child.pid) and time.monotonic() < patience:
@@ -224,6 +253,8 @@ def _kill_session(child: subprocess.Popen[Any]) -> None:
 
 def _lives(group: int) -> bool:
     """Tell whether a process group has a member that runs; one that only has to be waited for does not."""
+    if not hasattr(os, "killpg"):
+        return False
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -255,12 +286,14 @@ def temporary_folder(parent: str | os.PathLike[str] | None = None) -> Iterator[F
         with _gone_afterwards(lambda: _make_folder(place), lambda folder: _remove_folder(folder.path)) as folder:
             yield folder
     finally:
-        if folder is not None:
+        if folder is not None and folder.lock >= 0:
             os.close(folder.lock)
 
 
 def remove_left_behind(*places: str | os.PathLike[str]) -> None:
     """Remove the folders that killed processes left in `places`, by default where temporary files are."""
+    if fcntl is None:
+        return
     for place in places or (tempfile.gettempdir(),):
         with suppress(OSError):
             for entry in os.scandir(place):
@@ -273,6 +306,8 @@ def _make_folder(parent: Path) -> Folder:
     while True:
         path = parent / f"lavadl-ref-{secrets.token_hex(6)}"
         path.mkdir(mode=0o700)
+        if fcntl is None:
+            return Folder(path, -1)
         with suppress(FileNotFoundError):  # another process took the folder for one that is left over
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             os.write(lock, os.uname().nodename.encode())

@@ -1,20 +1,19 @@
-"""Scripts written for Lava-DL run on this package without a change.
+"""Import Lava-DL's names from this package, so that scripts written for Lava-DL run unchanged.
 
 After `install`, ``lava.lib.dl.slayer``, ``lava.lib.dl.netx``, ``lava.lib.dl.bootstrap``, ``lava.lib.dl.decolle`` and
-every module below them are names of this package's modules of the same path: the same objects, not copies. What this
-package has no module for raises an ImportError that says so; nothing comes from an installed lava-dl unnoticed.
+every module below them are names of this package's modules of the same path: the same objects, not copies. Importing a
+module that this package does not have raises an ImportError that says so; an installed lava-dl is never used silently.
 
-Lava-DL's documentation imports five things from where lava-nc does not have them: ``lava.magma.run_configs`` and
+Lava-DL's documentation imports five names from modules that lava-nc does not have: ``lava.magma.run_configs`` and
 ``lava.magma.run_conditions``, which are in ``lava.magma.core``, and ``InputLoader``, ``BiasWriter`` and
-``OutputReader`` of ``lava.proc.io``, which are in `lavadl_ref.netx.io`. After `install` they can be imported from
-there as well.
+``OutputReader`` of ``lava.proc.io``, which are in `lavadl_ref.netx.io`. After `install`, these imports work too.
 
 Modules are imported when a script imports them. The first import of ``lava.magma`` or ``lava.proc`` prepares lava-nc
-for the running Python, as `lavadl_ref.netx` does, so a script may import either first. ``lava`` and ``lava.lib``
-remain the packages that lava-nc and other Lava libraries make them; where none is installed, they are empty packages,
-in which a library that is installed later is found.
+for the running Python version, as `lavadl_ref.netx` does, so a script may import them in any order. ``lava`` and
+``lava.lib`` remain the packages of lava-nc and other Lava libraries; if none is installed, they are empty packages, in
+which a library that is installed later is found.
 
-A script begins with these lines, before it imports anything of Lava-DL's::
+Put these lines at the beginning of a script, before any import of Lava-DL::
 
     from lavadl_ref import drop_in
 
@@ -53,12 +52,12 @@ _INSTEAD = {"slayer.jitconfig": "there is no CUDA code to configure"}
 
 
 def install() -> None:
-    """Let ``lava.lib.dl`` mean this package, until `uninstall`; harmless when called again.
+    """Make ``lava.lib.dl`` refer to this package until `uninstall`; harmless when called again.
 
     Raises
     ------
     RuntimeError
-        A part of lava-dl is imported already: it would be mixed with this package.
+        If a part of lava-dl has been imported already, because it would be mixed with this package.
     """
     if _ALIASES in sys.meta_path:
         return
@@ -79,7 +78,7 @@ def install() -> None:
 def uninstall() -> None:
     """Undo `install`; harmless without one.
 
-    Modules a script holds stay alive. A new import of ``lava.lib.dl`` finds lava-dl, or nothing.
+    Modules that a script has imported stay valid. A new import of ``lava.lib.dl`` finds lava-dl, or fails.
     """
     if _ALIASES not in sys.meta_path:
         return

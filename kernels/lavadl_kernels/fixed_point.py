@@ -12,9 +12,9 @@ weighted sum of spikes             1/64                              32 bit, 24 
 decay                              1/4096 (`DECAY_ONE` = 4096)       0 to 4096
 =================================  ================================  =================================
 
-The widths are those of the device; `wrap24`, `wrap32`, `clip24` and `saturate24` apply them, and the same integers
-without a width are those of training.  The functions below are the only place where shifts, widths and roundings are
-written.  They take Python or NumPy integers as well as compiled ones; every rounding is toward zero.
+The widths are those of the device; `wrap24`, `wrap32`, `clip24` and `saturate24` apply them. Training uses the same
+integers without widths. Shifts, widths and roundings are defined only in the functions below. They accept Python and
+NumPy integers as well as compiled ones; every rounding is toward zero.
 
 Source: the public fixed-point definitions of Lava's LIF process models and of Lava-DL's leaky integrator.
 

@@ -1,6 +1,6 @@
-"""An audit of a ``.net`` file: its Lava processes, lava-dl's netx on it, the head-room of its integers, and its work.
+"""An audit of a ``.net`` file: Lava processes, the treatment by lava-dl's netx, head-room of integers, and work.
 
-`audit` looks at every layer without changing anything and needs neither torch nor Lava.
+`audit` examines every layer, changes nothing, and needs neither torch nor Lava.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from lavadl_ref.audit.report import (
 )
 from lavadl_ref.deployed import reference
 from lavadl_ref.deployed.bounds import Domain, Setting, network_reach
+from lavadl_ref.deployed.work import counted_outside, totals
 from lavadl_ref.exchange import Input, Kernel, Layer, Network
 from lavadl_ref.netx.plan.network import Options, plan
 from lavadl_ref.verify.inputs import chosen_input, input_shape
@@ -62,8 +63,8 @@ def audit(
 ) -> Audit:
     """Audit a network.
 
-    Head-room is that of a run without widths, so that it tells how many bits are missing where they do; messages and
-    operations are those of the deployed network.
+    Head-room is measured in a run without width limits, so that it shows how many bits are missing where numbers do not
+    fit. Messages and operations are those of the deployed network.
 
     Parameters
     ----------
@@ -72,17 +73,17 @@ def audit(
     inputs : array_like of int, optional
         (\\*shape, T) as `reference.Network.run` takes them; `lavadl_ref.verify.random_input` by default.
     steps : int, optional
-        Steps of the run: at most those of `inputs`, all of which are taken by default, or 64.
+        Steps of the run, at most those of `inputs`. By default all steps of `inputs`, or 64 of a random input.
     seed, rate : int, float, optional
-        Of the random input, see `lavadl_ref.verify.random_input`.
+        Seed and rate of the random input, see `lavadl_ref.verify.random_input`.
     megabytes : float
-        Memory that the run may take, as estimated before it.
+        Largest memory that the run may take, as estimated in advance.
 
     Returns
     -------
     Audit
-        Where the reference run cannot run the network, or without widths its integers leave 64 bits, ``reference`` has
-        the reason, and head-room is that of the constants alone.
+        If the reference cannot run the network, or if its integers exceed 64 bits without width limits, ``reference``
+        gives the reason, and head-room covers only the constants.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def audit(
         measured.steps if measured else 0,
         measured.random if measured else None,
         measured.outside if measured else None,
-        _totals([layer.work for layer in layers] + [measured.outside]) if measured else None,
+        totals([layer.work for layer in layers] + [measured.outside]) if measured else None,
         measured.exceeded if measured else (),
     )
 
@@ -158,7 +159,7 @@ def _measure(deployed: reference.Network, x: NDArray[Any], random: str | None) -
     if run.exceeded:  # what a width cuts off does not tell how far it would have gone
         free = reference.Network(network, profile="slayer").run(x, record=reference.RECORDABLE)
         found = list(measure.layers(network, x, free))
-    outside = None if isinstance(network.layers[0], Input) else Work(x[..., 0].size, measure.events(x.T), 0.0, 0)
+    outside = None if isinstance(network.layers[0], Input) else counted_outside(np.moveaxis(x, -1, 0)[:, None]).work
     return _Measured(_with_bounds(network, x, found), work, outside, tuple(map(str, run.exceeded)), x.shape[-1], random)
 
 
@@ -172,22 +173,8 @@ def _with_bounds(network: Network, x: NDArray[Any], found: list[Any]) -> list[tu
     ]
 
 
-def _totals(work: list[Work | None]) -> Totals:
-    done = [entry for entry in work if entry is not None]
-    neurons, macs = sum(entry.neurons for entry in done), sum(entry.macs for entry in done)
-    events, operations = sum(entry.events for entry in done), sum(entry.operations for entry in done)
-    return Totals(
-        neurons,
-        events,
-        operations,
-        macs,
-        neurons / events if events else None,
-        macs / operations if operations else None,
-    )
-
-
 def processes(network: Network) -> tuple[dict[int, str], str | None]:
-    """Lava processes that each layer becomes, "-" for none, and why the network cannot go there, None if it can."""
+    """The Lava processes of each layer ("-" for none), and the reason why Lava cannot run it (None if it can)."""
     names = dict.fromkeys(range(len(network.layers)), "-")
     shape = input_shape(network)[::-1] if isinstance(network.layers[0], Kernel) else None
     try:

@@ -11,12 +11,12 @@ from lavadl_kernels.engine import deployed
 from lavadl_kernels.ops import integer_synapse as synapse
 from numpy.typing import NDArray
 
-from lavadl_ref.audit.fan_out import fan_out, feedback_fan_out
 from lavadl_ref.audit.lava_neurons import lava_neuron
-from lavadl_ref.audit.report import HeadRoom, Work
+from lavadl_ref.audit.report import HeadRoom
 from lavadl_ref.deployed import deployment, reference
 from lavadl_ref.deployed.reference import LayerRun, Run
 from lavadl_ref.deployed.weighted_sums import weighted_sums
+from lavadl_ref.deployed.work import Work, counted
 from lavadl_ref.exchange import Dense, Flatten, Input, Kernel, Layer, Network, Recurrent
 
 Integers = NDArray[np.int64]
@@ -116,7 +116,7 @@ def layers(
         for name, limit in limits.items():
             values = np.moveaxis(getattr(ran, name), -1, 0)[:, None]
             found += head_room(name, *limit, values, _before_reset(layer, bits, name, ran, sums, reset))
-        yield tuple(found), _work(layer, arriving, sent)
+        yield tuple(found), counted(layer, arriving, sent).work
         arriving = reference.delayed(layer, sent)
 
 
@@ -170,21 +170,3 @@ def _time_first(values: Array | None) -> Integers:
     """(\\*shape, T) as (T, 1, \\*shape)."""
     assert values is not None
     return np.moveaxis(values, -1, 0)[:, None].astype(np.int64)
-
-
-def events(x: Array) -> float:
-    """Messages other than 0 per step.
-
-    Parameters
-    ----------
-    x : ndarray
-        (T, ...) messages.
-    """
-    return int(np.count_nonzero(x)) / len(x)
-
-
-def _work(layer: Layer, arriving: Array, sent: Array) -> Work:
-    synapses, back = fan_out(layer, arriving.shape[2:]), feedback_fan_out(layer)
-    met = np.count_nonzero(arriving, axis=(0, 1))
-    operations = int((met * synapses).sum()) + int(np.count_nonzero(sent)) * back
-    return Work(layer.size, events(sent), operations / len(sent), int(synapses.sum()) + layer.size * back)

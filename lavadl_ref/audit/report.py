@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lavadl_ref.deployed.work import Totals, Work
+
 LOADS, ALTERS, REFUSES = OUTCOMES = ("loads", "alters", "refuses")  #: from good to bad
 
 
@@ -28,24 +30,6 @@ class HeadRoom:
     #: what no input within the range of this run's leaves, over any number of steps, None for no such end; of the
     #: constants of a file, and where nothing is proved, None
     proved: tuple[int | None, int | None] | None = None
-
-
-@dataclass(frozen=True)
-class Work:
-    """Messages and synaptic operations of one layer, means over the steps of the run."""
-
-    neurons: int  #: activations that a dense network computes per step
-    events: float  #: messages other than 0 that left the layer per step
-    operations: float  #: events that entered the layer times the synapses they pass, per step
-    macs: int  #: multiplications of a dense network of the same shape per step: every synapse once
-
-
-@dataclass(frozen=True)
-class Totals(Work):
-    """Sums over a network, and how many times less than dense it works; None where nothing happened."""
-
-    events_ratio: float | None  #: neurons / events
-    operations_ratio: float | None  #: macs / operations
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,9 @@ def _layer(layer: Layer, start: int) -> Iterator[Finding]:
         yield Finding(ALTERS, "gets neurons: LIF with iDecay 0, vDecay 4096, threshold 131072; sums add up for ever")
     if isinstance(layer, Dense):
         yield from _dense(layer)
+    constant = getattr(layer, "input_bias", None)
+    if constant is not None and constant.any():
+        yield Finding(ALTERS, "inputBias ignored")
     if layer.neuron is not None:
         yield from _neuron(layer)
         if start > 0 and deployment.fires_at_rest(layer):
@@ -106,11 +109,8 @@ def _refusal(layer: Layer) -> str | None:
 
 def _dense(layer: Dense) -> Iterator[Finding]:
     complex_input = layer.weight_imag is not None
-    if isinstance(layer, Recurrent):
-        if complex_input:
-            yield Finding(ALTERS, "feedback dropped")
-        elif layer.input_bias is not None and layer.input_bias.any():
-            yield Finding(ALTERS, "inputBias ignored")
+    if isinstance(layer, Recurrent) and complex_input:
+        yield Finding(ALTERS, "feedback dropped")
     groups = [[layer.weight]]
     if layer.weight_imag is not None:
         groups.append([layer.weight_imag])

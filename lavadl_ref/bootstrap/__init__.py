@@ -1,5 +1,6 @@
-"""Rate-coded spiking networks, trained as equivalent networks of rates that are fitted to their neurons."""
+"""Rate-coded spiking networks that are trained as equivalent networks of firing rates, fitted to their neurons."""
 
+import lavadl_ref._needs_torch  # isort: skip - first of all
 from lavadl_ref.bootstrap.routine import Mode  # isort: skip - blocks need it
 from lavadl_ref.bootstrap import ann_sampler, block, routine
 

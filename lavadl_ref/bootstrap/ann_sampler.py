@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lavadl_ref import _extras
 from lavadl_ref._assigned import derived
 from lavadl_ref.slayer._bridge.autograd import follow_torch
 from lavadl_ref.slayer._bridge.function import TypedFunction
@@ -27,14 +28,16 @@ LOWEST_MAX = 0.8  #: the curve reaches at least this rate, however rarely neuron
 class AnnSampler(torch.nn.Module):
     """Samples of drive z and rate a, both means over time, and the piecewise linear curve a = f(z) through them.
 
-    `fit` takes the medians of z and a in bins of equal height between `sample_range[0]` and `sample_range[1]` of
-    the highest rate. Where an earlier curve has a centre in a bin, the new one is `alpha` of the median and the rest of
-    the old. The first and the last slope are extended to rate 0 and to the highest rate, at which the curve stays.
+    `fit` computes the medians of z and a in bins of equal height between `sample_range[0]` and `sample_range[1]` of the
+    highest rate. If an earlier curve has a centre in a bin, the new centre is `alpha` times the median plus 1 - `alpha`
+    times the old one. The first slope is extended to rate 0 and the last to the highest rate, where the curve stays
+    constant.
 
     Parameters
     ----------
     num_centers : int
-        Number of bins, at least 1; less than half the number of time steps, which rates are multiples of.
+        Number of bins, at least 1, and less than half the number of time steps, because rates are multiples of one over
+        that number.
     sample_range : (float, float)
         Lowest and highest sampled rate, as parts of the highest.
     eps : float
@@ -154,11 +157,11 @@ class AnnSampler(torch.nn.Module):
             self.steps = torch.tensor(a.shape[-1])
 
     def clear(self) -> None:
-        """Forget all samples; the curve stays."""
+        """Drop all samples and keep the curve."""
         self.samples = torch.zeros(2, 0)
 
     def soft_clear(self) -> None:
-        """Forget a random half of the samples, drawn by torch's generator."""
+        """Drop a random half of the samples, drawn by torch's generator."""
         count = self.samples.shape[1]
         self.samples = self.samples[:, torch.randperm(count)[count // 2 :].sort().values]
 
@@ -216,6 +219,7 @@ class AnnSampler(torch.nn.Module):
         figsize : (float, float), optional
             Width and height in inches.
         """
+        _extras.require("plot", "a plot of samples")
         import matplotlib.pyplot as plt
 
         axes = plt.figure(figsize=figsize).add_subplot()

@@ -38,9 +38,9 @@ class LayerMode:
     Parameters
     ----------
     crossover : int
-        Number of first layers that always run as SNN, except while samples are taken.
+        Number of layers, from the first on, that always run as SNN, except while samples are taken.
     base_mode : Mode
-        Mode of all others.
+        Mode of all other layers.
 
     Examples
     --------
@@ -70,8 +70,8 @@ class LayerMode:
 class Scheduler:
     """The mode of a network in every iteration of a training.
 
-    In epochs that are multiples of `sample_period` training first takes samples, then fits, then goes on as ANN, and
-    evaluation is that of the SNN; in all others everything is ANN.
+    In epochs that are multiples of `sample_period`, training first takes samples, then fits the curves, and continues
+    in ANN mode, and evaluation uses SNN mode. In all other epochs, everything runs in ANN mode.
 
     Parameters
     ----------
@@ -80,12 +80,12 @@ class Scheduler:
     sample_period : int
         Epochs from one sampling to the next.
     crossover_epochs : collection of int, optional
-        Epochs at whose first training iteration one more layer, from the first on, becomes SNN for good.
+        Epochs at whose first training iteration one more layer, starting from the first, switches permanently to SNN.
 
     Attributes
     ----------
     crossover : int
-        Layers that are SNN for good.
+        Number of layers that have switched permanently to SNN.
     snn_stat : slayer.utils.LearningStat
         Loss and accuracy of the SNN over the epochs that evaluated it.
 

@@ -135,7 +135,7 @@ def proof(title: str, found: Proof) -> Table:
             verdict = Text(bound.verdict, style=STYLES[bound.verdict])
             met = "" if bound.met is None else f"{bound.met[0]:,} to {bound.met[1]:,}"
             if bound.witness is not None:
-                met += f"; leaves it at step {bound.witness.step}, neuron {bound.witness.neuron}"
+                met += f"; exceeds it at step {bound.witness.step}, neuron {bound.witness.neuron}"
             ends = " to ".join("no end" if end is None else f"{end:,}" for end in (bound.smallest, bound.largest))
             table.row(*name, bound.quantity, ends, f"{bound.low:,} to {bound.high:,}", free, verdict, met)
     return table

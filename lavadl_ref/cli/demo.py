@@ -1,4 +1,4 @@
-"""The main job from end to end: train on digits, export, run on Lava, compare every integer."""
+"""The demo: train on digits, export, run on Lava, and compare every integer."""
 
 from __future__ import annotations
 
@@ -246,6 +246,8 @@ def draw(outcome: Outcome, path: Path, sample: int = 0) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from lavadl_ref import plot
+
     assert outcome.training is not None and outcome.training.run is not None and outcome.inputs is not None
     run = outcome.training.run
     figure = Figure(figsize=(11, 7), layout="constrained")
@@ -257,21 +259,14 @@ def draw(outcome: Outcome, path: Path, sample: int = 0) -> None:
         if ran.spikes is not None
     ]
     for ax, (title, spikes) in zip((axes[0, 0], axes[0, 1]), rasters, strict=False):
-        neuron, step = np.nonzero(spikes)
-        ax.plot(step, neuron, "|", color="black", markersize=4)
-        ax.set(title=f"{title}: {len(step)} spikes", xlabel="step", ylabel="neuron", xlim=(-0.5, STEPS - 0.5))
+        plot.raster(spikes, ax, title=title)
     last = run.layers[-1]
     assert last.voltage is not None and last.spikes is not None
-    for digit in range(CLASSES):
-        line = axes[1, 0].plot(last.voltage[sample, digit] / 4096, label=str(digit))[0]
-        fired = np.nonzero(last.spikes[sample, digit])[0]
-        axes[1, 0].plot(fired, last.voltage[sample, digit][fired] / 4096, "o", color=line.get_color())
-    axes[1, 0].set(title="output neurons: voltage after reset, dots are spikes", xlabel="step", ylabel="v")
+    digits = [str(digit) for digit in range(CLASSES)]
+    plot.traces(last.voltage[sample] / 4096, axes[1, 0], spikes=last.spikes[sample], labels=digits)
+    axes[1, 0].set(title="output neurons: voltage after reset, dots are spikes", ylabel="v")
     axes[1, 0].legend(ncol=5, fontsize="small", title="digit")
-    axes[1, 1].plot(np.arange(1, len(outcome.losses) + 1), outcome.losses)
-    axes[1, 1].set(
-        title=f"training: test accuracy {outcome.test_accuracy:.2%}", xlabel="epoch", ylabel="loss", yscale="log"
-    )
+    plot.curves(outcome.losses, axes[1, 1], title=f"training: test accuracy {outcome.test_accuracy:.2%}")
     picture = io.BytesIO()
     canvas: Any = FigureCanvasAgg(figure)
     canvas.print_png(picture)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lavadl_ref.verify import Report
 
 DIFFERENT, BAD_INPUT, FAILED = 1, 2, 3  #: exit statuses: a backend differs; a bad file or argument; Lava failed
+NOTHING_COMPARED = 5  #: exit status of `verify` where neither Lava nor slayer could be compared
 
 app = typer.Typer(
     help="Train spiking networks, export them, run them on Lava, and prove that training, reference and Lava agree.",
@@ -185,18 +186,21 @@ def demo(
     out: Annotated[str, typer.Option(metavar="FOLDER", help="Folder for digits.net and digits.png.")] = "out",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training digits.")] = 30,
     samples: Annotated[int, typer.Option(min=1, max=360, help="Held-out digits to run on every backend.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of split, weights and order of samples.")] = 0,
-    lava: Annotated[bool, typer.Option(help="Run on Lava too.")] = True,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the split, the weights and the order of samples.")
+    ] = 0,
+    lava: Annotated[bool, typer.Option(help="Also run on Lava.")] = True,
 ) -> None:
     """Train a classifier of handwritten digits, export it, run it on every backend and compare all integers.
 
     The network is written to digits.net; digits.png shows its spikes, voltages and training loss. The exit status is 1
-    where a backend differs.
+    if a backend differs.
     """
     with _plain_errors():
         folder = _local(out)
-        import matplotlib.figure  # noqa: F401  fails before the training where it is missing
+        from lavadl_ref import _extras
 
+        _extras.require("demo", "the demo")
         from lavadl_ref.cli import demo as job
 
         with _bar("training") as progress:
@@ -223,6 +227,8 @@ def demo(
 
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="The .net file.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILE...", help="The .net file, or several.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Files to work on at a time, each in a process of its own.")]
 Input = Annotated[
     str | None,
     typer.Option(
@@ -252,9 +258,55 @@ def _input_options(
     return {**found, "inputs": None if input is None else read_input(_local(input))}
 
 
+def _each(command: str, given: dict[str, Any], files: list[str], behind: list[int] | None = None) -> None:
+    """Run a command on each of several files; its exit status is the most severe of theirs.
+
+    Parameters
+    ----------
+    command : str
+        Name of its function.
+    given : dict
+        All its arguments.
+    files : list of str
+        More than one.
+    behind : list of int, optional
+        Arguments that follow each file.
+    """
+    from contextlib import closing
+
+    from lavadl_ref.cli import _many
+
+    options = {name: value for name, value in given.items() if name not in ("file", "jobs")}
+    as_json = options["json"]
+    # what the command prints looks as if it had printed it here
+    screen = {
+        "width": console.width,
+        "force_terminal": console.is_terminal and not as_json,
+        "color_system": None if as_json else console.color_system,
+    }
+    ran = _many.run(
+        _many.Command(command, [str(end) for end in behind or []], options, screen),
+        files,
+        given["jobs"],
+        lambda: _bar(f"{command}, {len(files)} files"),
+    )
+    outcomes = []
+    with closing(ran):
+        for outcome in ran:
+            outcomes.append(outcome)
+            if not as_json:
+                console.file.write(outcome.out)
+                console.file.flush()
+            for line in outcome.problems:
+                errors.print(line, soft_wrap=True)
+    if as_json:
+        console.print_json(data=[outcome.as_dict() for outcome in outcomes])
+    raise typer.Exit(_many.most_severe([outcome.status for outcome in outcomes]))
+
+
 @app.command(epilog="Example: lavadl-ref verify digits.net --steps 100")
 def verify(
-    file: File,
+    file: Files,
     input: Input = None,
     steps: Steps = None,
     slayer: Annotated[bool, typer.Option(help="Compare slayer, if it has blocks for all layers of the file.")] = True,
@@ -270,20 +322,27 @@ def verify(
     seed: Seed = None,
     rate: Rate = None,
     memory_mb: Memory = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, of several files as a list.")] = False,
+    jobs: Jobs = 1,
 ) -> None:
     """Run a file through the integer reference, Lava and slayer and compare every message and final state.
 
-    The first difference is shown with its layer, neuron and step. The exit status is 1 where a backend differs or
-    nothing could be compared.
+    The first difference is shown with its layer, neuron and step. The exit status is 1 if a backend differs, and 5 if
+    nothing could be compared, for example without PyTorch and Lava. For several files it is the most severe.
     """
+    given = dict(locals())
     with _plain_errors():
         from lavadl_ref import verify as job
 
         if reset_offset is not None and reset_interval is None:
             raise ValueError("--reset-offset needs --reset-interval, got it alone")
-        path = _local(file)
+        if len(file) > 1:
+            _input_options(input, steps, seed, rate, memory_mb)  # a bad one is told once
+            _each("verify", given, file)
+        name = file[0]
+        path = _local(name)
         options = _input_options(input, steps, seed, rate, memory_mb)
-        with _waiting(f"running {file}"):
+        with _waiting(f"running {name}"):
             report = job.verify(
                 path,
                 slayer=slayer,
@@ -294,18 +353,22 @@ def verify(
                 in_process=in_process,
                 **options,
             )
-        _show(f"{file}: {report.steps} steps" + (f" of {report.random}" if report.random else ""), report)
-        _say(_speeds(report))
+        if json:
+            console.print_json(data=report.as_dict())
+        else:
+            _show(f"{name}: {report.steps} steps" + (f" of {report.random}" if report.random else ""), report)
+            _say(_speeds(report))
         if report.divergences:
             raise typer.Exit(DIFFERENT)
         if not report.exact:
-            _say("nothing was compared")
-            raise typer.Exit(DIFFERENT)
+            if not json:
+                _say("nothing was compared")
+            raise typer.Exit(NOTHING_COMPARED)
 
 
 @app.command(epilog="Example: lavadl-ref inspect digits.net")
 def inspect(file: File) -> None:
-    """Show the layers of a file, their parameters and ranges as integers, and the Lava processes that they become."""
+    """Show the layers of a file, their parameters and ranges as integers, and their Lava processes."""
     with _plain_errors():
         from lavadl_ref import audit as job
         from lavadl_ref import exchange
@@ -317,39 +380,47 @@ def inspect(file: File) -> None:
         console.print(_tables.neurons(network))
         if reason:
             _say(f"not available on Lava: {reason}")
-        _say("decays in 1/4096, thresholds in 1/64; a layer starts at the given step of a deployed run")
+        _say(
+            "decays in units of 1/4096, thresholds in units of 1/64; a layer starts at the step given in a deployed run"
+        )
 
 
 @app.command(epilog="Example: lavadl-ref audit digits.net --steps 100")
 def audit(
-    file: File,
+    file: Files,
     input: Input = None,
     steps: Steps = None,
     seed: Seed = None,
     rate: Rate = None,
     memory_mb: Memory = None,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, of several files as a list.")] = False,
+    jobs: Jobs = 1,
 ) -> None:
-    """Show for each layer its Lava processes, lava-dl's netx on it, the head-room of its integers, and its work.
+    """Show, layer by layer, the Lava processes, the treatment by lava-dl's netx, head-room and work.
 
-    Head-room is in bits; work is messages and synaptic operations per step.
+    Head-room is given in bits, work as messages and synaptic operations per step.
     """
+    given = dict(locals())
     with _plain_errors():
         from lavadl_ref.audit import audit as job
         from lavadl_ref.audit.tables import tables
 
-        path = _local(file)
+        if len(file) > 1:
+            _input_options(input, steps, seed, rate, memory_mb)  # a bad one is told once
+            _each("audit", given, file)
+        name = file[0]
+        path = _local(name)
         options = _input_options(input, steps, seed, rate, memory_mb)
-        with _waiting(f"running {file}"):
+        with _waiting(f"running {name}"):
             found = job(path, **options)
         if json:
             console.print_json(data=asdict(found))
             return
-        for table in tables(file, found):
+        for table in tables(name, found):
             console.print(table)
-        for name, reason in (("available on Lava", found.lava), ("run", found.reference)):
+        for what, reason in (("available on Lava", found.lava), ("run", found.reference)):
             if reason:
-                _say(f"not {name}: {reason}")
+                _say(f"not {what}: {reason}")
         for beyond in found.exceeded:
             _say(f"width: {beyond}")
 
@@ -362,8 +433,12 @@ OPEN = 4  #: exit status of `prove`: a bound lies beyond a width, and no input w
     context_settings={"ignore_unknown_options": True},  # the ends of a range may be negative
 )
 def prove(
-    file: File,
-    ends: Annotated[list[int] | None, typer.Argument(metavar="[LO HI]", help="Range of graded input or bias.")] = None,
+    file: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE... [LO HI]", help="The .net file, or several; then the range of graded input or bias."
+        ),
+    ],
     input: Annotated[
         str,
         typer.Option(
@@ -380,20 +455,28 @@ def prove(
     witness: Annotated[
         str | None, typer.Option(metavar="FILE.npy", help="Where to write the first input that leaves a width.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, of several files as a list.")] = False,
+    jobs: Jobs = 1,
 ) -> None:
-    """Prove that no input makes a sum, state or message leave the width of the device, in a run of any length.
+    """Prove that no input makes a sum, state or message exceed the width of the device, in a run of any length.
 
-    The exit status is 0 where all is proved, 1 where an input was found that leaves a width, and 4 where a bound lies
-    beyond a width and no such input was found.
+    The exit status is 0 if everything is proved, 1 if an input was found that exceeds a width, and 4 if a bound lies
+    beyond a width but no such input was found. For several files it is the most severe.
     """
+    given = dict(locals())
     with _plain_errors():
         from lavadl_ref import proof
         from lavadl_ref.cli import _tables
 
-        path = _local(file)
+        files, ends = _files_and_ends(file)
         target = None if witness is None else _local(witness)
-        domain = _domain(input, ends or [])
+        domain = _domain(input, ends)
+        if len(files) > 1:
+            if target is not None:
+                raise ValueError(f"--witness needs one FILE, got {len(files)}")
+            _each("prove", given, files, ends)
+        name = files[0]
+        path = _local(name)
         with _bar("proving") as progress:
             found = proof.prove(
                 path,
@@ -409,34 +492,180 @@ def prove(
         if json:
             console.print_json(data=found.as_dict())
         else:
-            console.print(_tables.proof(file, found))
+            console.print(_tables.proof(name, found))
             for layer in found.layers:
                 for line in layer.advice:
                     _say(f"layer {layer.position}: {line}")
             _say(str(found))
             if target is not None:
-                _say(f"wrote {target}" if written else f"{target} is not written: no input leaves a width")
+                _say(f"wrote {target}" if written else f"{target} was not written: no input exceeds a width")
         if found.verdict != proof.PROVED:
             raise typer.Exit(DIFFERENT if found.verdict == proof.EXCEEDED else OPEN)
 
 
-def _domain(kind: str, ends: list[int]) -> Any:
-    """The domain that the arguments of `prove` name."""
+def _files_and_ends(words: list[str]) -> tuple[list[str], list[int]]:
+    """The files that `prove` is given, and the integers behind them; the first word is a file whatever it is."""
+    count = len(words)
+    while count > 1 and re.fullmatch(r"-?[0-9]+", words[count - 1]):
+        count -= 1
+    for word in words[:count]:
+        if word.startswith("-"):  # integers may be negative, so that click takes whatever begins so
+            raise ValueError(f"FILE must not begin with -, and no option is called so, got {word}")
+    return words[:count], [int(word) for word in words[count:]]
+
+
+def _domain(kind: str, ends: list[int], option: str = "--input") -> Any:
+    """The domain that the arguments of `prove` and `certify` name."""
     from lavadl_ref.proof import Domain
 
     if len(ends) != (0 if kind == "binary" else 2):
-        wanted = "no range" if kind == "binary" else "two integers, LO HI, behind it"
-        raise ValueError(f"--input {kind} must have {wanted}, got {len(ends)}")
+        wanted = "no range" if kind == "binary" else "two integers, LO HI, after it"
+        raise ValueError(f"{option} {kind} must have {wanted}, got {len(ends)}")
     return Domain(kind, *ends)
+
+
+@app.command(
+    epilog="Example: lavadl-ref certify digits.net -o report.html -o report.json; then --check report.json digits.net",
+    context_settings={"ignore_unknown_options": True},  # the ends of a range may be negative
+)
+def certify(
+    file: File,
+    ends: Annotated[list[int] | None, typer.Argument(metavar="[LO HI]", help="Range of graded input or bias.")] = None,
+    out: Annotated[
+        list[str] | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Write the page to this .html, or the JSON to this .json."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, which --check reads.")] = False,
+    check: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.json", help="Repeat and compare what this certificate claims about the file."),
+    ] = None,
+    input: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE.npy", help="Also compare on this input, in the form that verify takes; may be repeated."
+        ),
+    ] = None,
+    steps: Steps = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="Seed of a random input; may be repeated. Default: 0.")
+    ] = None,
+    reset_interval: Annotated[int | None, typer.Option(min=1, help="Steps between resets of the neurons.")] = None,
+    reset_offset: Annotated[
+        int | None, typer.Option(min=0, help="Phase of the resets, as Lava counts it; with --reset-interval.")
+    ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="binary | graded LO HI | bias LO HI",
+            help="Inputs that the proof covers, see prove. Default: all values that random input may have.",
+        ),
+    ] = None,
+    proof_steps: Annotated[
+        int | None, typer.Option(min=1, help="Maximum steps of a run that the proof covers. Default: no limit.")
+    ] = None,
+    tries: Annotated[
+        int | None, typer.Option(min=0, help="Inputs to run in search of one that leaves a width: 64 if not given.")
+    ] = None,
+    slayer: Annotated[bool, typer.Option(help="Compare slayer, if it has blocks for all layers of the file.")] = True,
+    lava: Annotated[bool, typer.Option(help="Compare Lava.")] = True,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run Lava's process models in this process: fast, without its runtime.")
+    ] = False,
+    memory_mb: Memory = None,
+) -> None:
+    """Write a page that states what was compared, proved and measured about a file, and what was not; or check one.
+
+    The exit status is 1 if a backend differs or nothing was compared; with --check, if a claim does not hold.
+    """
+    with _plain_errors():
+        from lavadl_ref import certify as job
+        from lavadl_ref.exchange import atomic
+        from lavadl_ref.verify.files import read_input
+
+        path = _local(file)
+        more: dict[str, Any] = {} if memory_mb is None else {"megabytes": memory_mb}
+        given = {Path(name).name: name for name in input or []}
+        if len(given) != len(input or []):
+            raise ValueError(f"--input must have files of different names, got {', '.join(input or [])}")
+        inputs = {name: read_input(_local(place)) for name, place in given.items()}
+        if check is not None:
+            fixed = {
+                "-o": out or None,
+                "--json": json or None,
+                "--steps": steps,
+                "--seed": seed or None,
+                "--reset-interval": reset_interval,
+                "--reset-offset": reset_offset,
+                "--domain": domain,
+                "--proof-steps": proof_steps,
+                "--tries": tries,
+                "--in-process": in_process or None,
+            }
+            if set_to := [name for name, value in fixed.items() if value is not None]:
+                raise ValueError(f"--check takes all settings from the certificate, got {', '.join(set_to)} too")
+            with _bar("checking") as progress:
+                checked = job.check(_local(check), path, inputs, slayer=slayer, lava=lava, progress=progress, **more)
+            _say(str(checked))
+            if not checked.holds:
+                raise typer.Exit(DIFFERENT)
+            return
+        places = [_certificate_place(name) for name in out or []]
+        if not places and not json:
+            raise ValueError("certify must have -o FILE, --json or --check FILE.json, got none of them")
+        if reset_offset is not None and reset_interval is None:
+            raise ValueError("--reset-offset needs --reset-interval, got it alone")
+        if domain is None and ends:
+            raise ValueError("a range of the proof needs --domain graded or --domain bias, got it alone")
+        if domain is not None:
+            more["domain"] = _domain(domain, ends or [], "--domain")
+        if tries is not None:
+            more["tries"] = tries
+        with _bar("certifying") as progress:
+            found = job.certify(
+                path,
+                inputs,
+                steps,
+                seed or (0,),
+                slayer=slayer,
+                lava=lava,
+                in_process=in_process,
+                reset_interval=reset_interval,
+                reset_offset=reset_offset or 0,
+                proof_steps=proof_steps,
+                progress=progress,
+                **more,
+            )
+        for place in places:
+            atomic.write_bytes(place, (found.json() if place.suffix == ".json" else found.html()).encode())
+        if json:
+            console.print_json(data=found.content)
+        else:
+            _say(str(found))
+            _say(f"wrote {' and '.join(map(str, places))}")
+        if not found.exact:
+            raise typer.Exit(DIFFERENT)
+
+
+def _certificate_place(name: str) -> Path:
+    """The place of a certificate, if one can be written there: looked at before a run that may take long."""
+    from lavadl_ref import _files
+
+    place = _local(name)
+    if place.suffix not in (".html", ".json"):
+        raise ValueError(f"-o must be a file whose name ends in .html or .json, got {name}")
+    _files.folder(place.parent, f"room for {place.name}")
+    return place
 
 
 @app.command(epilog="Example: lavadl-ref doctor")
 def doctor(
     run: Annotated[bool, typer.Option(help="Also run a small network on Lava.")] = True,
 ) -> None:
-    """Check Python, packages, threads and whether Lava can run here; show what to type where something is missing.
+    """Check Python, packages, threads and Lava on this machine, and show what to type if something is missing.
 
-    The exit status is 1 where something is missing.
+    The exit status is 1 if something required is missing or does not work. Optional parts are listed with the command
+    that installs them.
     """
     from lavadl_ref.cli import _tables
     from lavadl_ref.cli.doctor import report
@@ -454,27 +683,32 @@ def doctor(
 @app.command(epilog="Example: lavadl-ref warm")
 def warm(
     only: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="Only jobs whose names begin so; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Run only jobs whose names begin with TEXT; may be repeated."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes to compile in: one a processor, at most 8, if not given.")
+        int | None, typer.Option(min=1, help="Number of processes that compile. Default: one per processor, at most 8.")
     ] = None,
     into: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Compile for a wheel: to FOLDER, and for levels of processors.")
+        str | None,
+        typer.Option(metavar="FOLDER", help="Compile for a wheel: write to FOLDER, for each level of processors."),
     ] = None,
     level: Annotated[
         list[str] | None,
-        typer.Option(help="Only this level, with --into; may be repeated. All that this processor has if not given."),
+        typer.Option(help="With --into: only this level; may be repeated. Default: all levels of this processor."),
     ] = None,
 ) -> None:
-    """Compile the kernels of common uses, so that no program has to wait for them.
+    """Compile the kernels of common uses in advance, so that no program has to wait for them.
 
-    Kernels that are compiled already are loaded, which takes seconds. The exit status is 3 where a job fails.
+    Kernels that are already compiled are loaded, which takes seconds. The exit status is 3 if a job fails.
     """
     with _plain_errors():
         from lavadl_kernels.runtime import processor
 
+        from lavadl_ref import _extras
         from lavadl_ref.cli import warm as job
+
+        _extras.require("train", "warm, which trains small networks,")
 
         if into is None and level:
             raise ValueError("--level needs --into FOLDER, got none")
@@ -493,7 +727,7 @@ def warm(
 def _show_warm(outcome: Any) -> None:
     for note in outcome.notes:
         errors.print(f"note: {note}", soft_wrap=True)
-    compiled = f"compiled {outcome.kernels} kernels" if outcome.kernels else "all kernels were there"
+    compiled = f"compiled {outcome.kernels} kernels" if outcome.kernels else "all kernels were compiled already"
     kept = f"{outcome.files} files, {outcome.size / 1e6:.1f} MB, in {outcome.folder}" if outcome.folder else "not kept"
     _say(f"{compiled}, in {outcome.seconds:.0f} s: {kept}")
     if outcome.failures:
@@ -502,64 +736,112 @@ def _show_warm(outcome: Any) -> None:
 
 @app.command(epilog="Example: lavadl-ref vectors out/vectors")
 def vectors(
-    out: Annotated[str | None, typer.Argument(metavar="[FOLDER]", help="Folder to write them to.")] = None,
+    out: Annotated[
+        str | None, typer.Argument(metavar="[FOLDER]", help="Folder to write the golden vectors to.")
+    ] = None,
     check: Annotated[
-        str | None, typer.Option(metavar="CMD", help="Compare this program, which answers on its standard output.")
+        str | None,
+        typer.Option(metavar="CMD", help="Run this program and compare its answers, read from its standard output."),
     ] = None,
     family: Annotated[list[str] | None, typer.Option(help="Only this neuron family; may be repeated.")] = None,
     widths: Annotated[list[str] | None, typer.Option(help="Only slayer or loihi integers.")] = None,
+    level: Annotated[
+        list[int] | None, typer.Option(help="1: neurons, 2: layers, 3: networks; may be repeated. Default: 1.")
+    ] = None,
+    suite: Annotated[
+        int | None, typer.Option(help="Version of the suite; the integers of a version never change. Default: 1.")
+    ] = None,
+    text: Annotated[
+        bool, typer.Option("--text", help="Talk to the program of --check in plain text instead of JSON.")
+    ] = False,
+    net: Annotated[
+        str | None, typer.Option(metavar="FILE.net", help="Write a single case, of this network with --input.")
+    ] = None,
+    input: Annotated[
+        str | None, typer.Option(metavar="FILE.npy", help="Input for --net: integers of shape (C, H, W, T) or (N, T).")
+    ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds that one answer to --check may take: 10 if not given.")
+        float | None, typer.Option(help="Seconds that one answer may take, with --check. Default: 10.")
     ] = None,
 ) -> None:
-    """Write golden vectors of the neuron families, or compare another implementation with them.
+    """Write golden vectors of neurons, layers and networks, or compare another implementation with them.
 
-    docs/porting.md describes the files and the dialogue with the program.
+    docs/porting.md and docs/rtl.md describe the files and the dialogue with the program.
     """
     with _plain_errors():
         from lavadl_ref.testing import vectors as job
 
         if (out is None) == (check is None):
             raise ValueError("vectors needs either a folder or --check CMD, got " + ("both" if out else "neither"))
+        levels, version = level or 1, job.SUITE if suite is None else suite
         if out is not None:
             if timeout is not None:
                 raise ValueError("--timeout needs --check, got a folder")
-            folders = job.write(_local(out), family or None, widths or None)
+            if text:
+                raise ValueError("--text needs --check, got a folder, whose cases always contain text")
+            if net is not None or input is not None:
+                _own_case(out, net, input, family, level, widths)
+                return
+            folders = job.write(_local(out), family or None, widths or None, levels=levels, version=version)
             _say(f"wrote {len(folders)} cases below {out}")
             return
         assert check is not None
+        if net is not None or input is not None:
+            raise ValueError("--net and --input need a folder, got --check")
         with _waiting("comparing"):
             limit = {} if timeout is None else {"timeout": timeout}
-            report = job.check(check, family or None, widths or None, **limit)
+            report = job.check(
+                check, family or None, widths or None, levels=levels, version=version, text=text, **limit
+            )
         _say(str(report))
         if not report.exact:
             raise typer.Exit(DIFFERENT)
+
+
+def _own_case(
+    out: str, net: str | None, input: str | None, family: list[str] | None, level: list[int] | None, widths: Any
+) -> None:
+    """Write a case of a network that a file holds."""
+    from lavadl_ref.testing import vectors as job
+    from lavadl_ref.verify.files import read_input
+
+    if net is None or input is None:
+        raise ValueError(f"--net and --input must be given together, got {'--input' if net is None else '--net'} alone")
+    if family or level:
+        raise ValueError("--family and --level must be left out with --net, which is a case of its own")
+    job.write_network(_local(out), _local(net), read_input(_local(input)), widths or "loihi")
+    _say(f"wrote a case of {net} to {out}")
 
 
 @app.command("export-c", epilog="Example: lavadl-ref export-c digits.net out/digits --name digits")
 def export_c(
     file: File,
     out: Annotated[str | None, typer.Argument(metavar="[FOLDER]", help="Folder to write the C files to.")] = None,
-    sizes: Annotated[bool, typer.Option("--sizes", help="Write nothing, show only what it takes.")] = False,
+    sizes: Annotated[bool, typer.Option("--sizes", help="Only show the sizes; write nothing.")] = False,
     name: Annotated[
-        str | None, typer.Option(help="Name of the files, and prefix of the functions: network if not given.")
+        str | None, typer.Option(help="Name of the files and prefix of the functions. Default: network.")
     ] = None,
     reset_interval: Annotated[int | None, typer.Option(min=1, help="Steps between resets of the neurons.")] = None,
     reset_offset: Annotated[
         int | None, typer.Option(min=0, help="Phase of the resets, as Lava counts it; with --reset-interval.")
     ] = None,
-    time_base: Annotated[str | None, typer.Option(help="When biases begin to act: slayer or lava.")] = None,
-    spike_exp: Annotated[int | None, typer.Option(help="Scale of sigma-delta messages, 2**(6 + it): 6.")] = None,
+    time_base: Annotated[
+        str | None, typer.Option(help="When biases start to act: slayer (with the data) or lava (at step 0).")
+    ] = None,
+    spike_exp: Annotated[
+        int | None, typer.Option(help="Exponent of the scale of sigma-delta messages, 2**(6 + exponent). Default: 6.")
+    ] = None,
     input_shape: Annotated[
-        str | None, typer.Option(metavar="C,H,W", help="Shape of the input, where the file leaves it open.")
+        str | None, typer.Option(metavar="C,H,W", help="Shape of the input, if the file does not determine it.")
     ] = None,
     input_bias: Annotated[
-        bool, typer.Option("--input-bias", help="Let a constant drive the input layer: a function NAME_bias sets it.")
+        bool, typer.Option("--input-bias", help="Drive the input layer with a constant, set by a function NAME_bias.")
     ] = False,
 ) -> None:
-    """Write a file as portable C that gives the same integers, and show the flash, RAM and work that it takes.
+    """Write a file as portable C that gives the same integers, and show the flash, RAM and operations that it needs.
 
-    docs/microcontroller.md describes the files. Flash and RAM are bytes, work is that of a step in which all send.
+    docs/microcontroller.md describes the files. Flash and RAM are in bytes; operations are those of a step in which
+    every neuron sends.
     """
     with _plain_errors():
         from lavadl_ref import port as job
@@ -593,24 +875,86 @@ def _shape(text: str) -> list[int]:
     return [int(extent) for extent in text.split(",")]
 
 
+@app.command(epilog="Example: lavadl-ref nir digits.net digits.nir")
+def nir(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A .net or a .nir file.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The .nir or .net file to write.")],
+    dt: Annotated[float | None, typer.Option(help="Seconds per step. Default: 1e-4, or that of the source.")] = None,
+    opaque: Annotated[
+        bool, typer.Option("--opaque", help="Write what NIR cannot express as nodes that only this command reads.")
+    ] = False,
+    input_shape: Annotated[
+        str | None, typer.Option(metavar="C,H,W", help="Shape of the input, if the .net file does not determine it.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Framework that wrote the .nir file: nir, spikingjelly, snntorch or norse."),
+    ] = None,
+    reset: Annotated[
+        str | None, typer.Option(help="What its neurons do at a spike, if the file does not say: zero.")
+    ] = None,
+    requantise: Annotated[
+        bool, typer.Option("--requantise", help="Import a .nir file that this command wrote and that was edited since.")
+    ] = False,
+) -> None:
+    """Convert a .net file to a NIR graph, or a graph to a .net file, and show what was rounded.
+
+    docs/nir.md describes the mapping. Spikes are compared on random input: the parameters are the same, but a graph
+    does not round as a file does.
+    """
+    with _plain_errors():
+        from lavadl_ref import exchange
+        from lavadl_ref import nir as job
+
+        path, target = _local(file), _local(out)
+        imports = job.holds_graph(path)
+        wrong = [
+            name for name, given in (("--opaque", opaque), ("--input-shape", input_shape)) if given and imports
+        ] + [
+            name
+            for name, given in (("--from", source), ("--reset", reset), ("--requantise", requantise))
+            if given and not imports
+        ]
+        if wrong:
+            raise ValueError(f"{wrong[0]} must be left out for a {'.nir' if imports else '.net'} file, got {file}")
+        ending = ".net" if imports else ".nir"
+        if target.suffix != ending:
+            raise ValueError(f"OUT must end in {ending}, as FILE is a {'graph' if imports else '.net file'}, got {out}")
+        if imports:
+            found = job.read(path, source=source, dt=dt, reset=reset, requantise=requantise)
+            exchange.write(target, found.network)
+            _say(str(found.report))
+        else:
+            options: dict[str, Any] = {"dt": job.DT if dt is None else dt}
+            if input_shape is not None:
+                options["input_shape"] = tuple(_shape(input_shape))
+            job.write(target, path, opaque=opaque, **options)
+            measured = None if opaque else job.difference(path, **options)
+            _say("same parameters, different spikes: the graph does not round as the file does")
+            _say(str(measured) if measured else "its spikes were not compared")
+        _say(f"wrote {out}")
+
+
 @app.command(epilog="Example: lavadl-ref fuzz --files 10000 --seed 0")
 def fuzz(
     files: Annotated[
-        int | None, typer.Option(min=1, help="Corrupted files to read: 10,000, or all of --words.")
+        int | None, typer.Option(min=1, help="Number of corrupted files to read. Default: 10,000, or all with --words.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of networks and damage.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the networks and the damage.")] = 0,
     words: Annotated[
         bool,
-        typer.Option("--words", help="Replace every 8-byte word of a file of each family by each of nine numbers."),
+        typer.Option("--words", help="Replace every 8-byte word of a file of each family with each of nine numbers."),
     ] = False,
+    nir: Annotated[bool, typer.Option("--nir", help="Corrupt .nir files instead of .net files.")] = False,
     damage: Annotated[list[str] | None, typer.Option(help="Only this kind of damage; may be repeated.")] = None,
-    memory_mb: Annotated[float, typer.Option(help="Memory that reading a file may take, in megabytes.")] = 300.0,
+    memory_mb: Annotated[float, typer.Option(help="Megabytes that reading a file may take.")] = 300.0,
     seconds: Annotated[float, typer.Option(help="Seconds of processor time that reading a file may take.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
-    """Read corrupted .net files in processes of their own and count the outcomes of each kind of damage.
+    """Read corrupted .net or .nir files in separate processes and count the outcomes of each kind of damage.
 
-    The exit status is 1 where the reader fails: it must refuse a file in one line, or return the network written.
+    The reader must refuse a file with a one-line error, or return the network that was written. The exit status is 1
+    if it does neither. A .nir file without the integers of this package may also be read as another legal network.
     """
     with _plain_errors():
         from lavadl_ref.testing import fuzz as job
@@ -620,6 +964,7 @@ def fuzz(
                 files,
                 seed,
                 words=words,
+                graphs=nir,
                 damages=damage,
                 megabytes=memory_mb,
                 seconds=seconds,

@@ -1,4 +1,4 @@
-"""The loss of networks in which every layer has a readout of its own."""
+"""The loss of networks in which every layer has its own readout."""
 
 from __future__ import annotations
 

@@ -24,21 +24,22 @@ class _Layers(NamedTuple):
 
 
 class DECOLLEAssistant(Assistant):
-    """The steps that train, test and validate a network with a readout of each layer, and record loss and accuracy.
+    """Train, test and validate a network with a readout for each layer, and record loss and accuracy.
 
-    The network has its blocks in ``net.blocks``, and two methods. ``net(x)`` runs `x` (N, ..., T) on from the states
-    that its neurons have, and returns ``spikes, readouts, voltages, counts``, each a list over layers: (N, C, ..., T),
-    (N, classes, T), (N, C, ..., T), and a number; counts may also be one tensor. ``net.init_state(input)`` sets the
-    neurons to rest and returns the part of `input` to learn from: all, or what follows a burn-in that it has run.
+    The network has its blocks in ``net.blocks``, and two methods. ``net(x)`` continues from the present states of the
+    neurons, runs `x` (N, ..., T), and returns ``spikes, readouts, voltages, counts``, each a list over layers: (N, C,
+    ..., T), (N, classes, T), (N, C, ..., T), and a number; counts may also be one tensor. ``net.init_state(input)``
+    sets the neurons to rest and returns the part of `input` to learn from: all of it, or the part after a burn-in,
+    which it runs.
 
-    In mode ``"online"`` the network runs one step of the input at a time, and the optimizer follows the gradient of
-    that step's loss. The derivative of a voltage to the weights in front of it includes all steps since `init_state`,
-    those of a burn-in too: it is carried forward, in memory that does not grow with time. From layer to layer a
-    gradient goes back within a step only; none does where spikes are detached on their way to the next layer.
+    In mode ``"online"``, the network runs one step of the input at a time, and the optimizer follows the gradient of
+    that step's loss. The derivative of a voltage with respect to the weights of its layer includes all steps since
+    `init_state`, those of a burn-in too: it is carried forward, in memory that does not grow with time. Between layers,
+    gradients go back only within a step, and not at all if spikes are detached on their way to the next layer.
 
-    Online, a block that is trained needs a synapse and spiking neurons with ``persistent_state=True`` and decays that
-    they share, and neither a norm nor feedback nor a trained bias; decays are trained too, but not those of adaptive
-    neurons. Other blocks are refused.
+    In this mode, a trained block needs a synapse, and spiking neurons with ``persistent_state=True`` and shared decays,
+    without norm, feedback or a trained bias; decays can be trained too, except those of adaptive neurons. Other blocks
+    are refused.
 
     In mode ``"batch"`` the network runs once over the input, and the optimizer follows the gradient of the whole loss.
 
@@ -54,8 +55,8 @@ class DECOLLEAssistant(Assistant):
     stats : LearningStats, optional
         The statistics that record loss and accuracy. The loss is that of `error`.
     classifier : callable, optional
-        ``classifier(readout)`` must return predicted labels for the last readout (N, classes, T): (N,), or (N, T) for
-        one at each step. Without a classifier no accuracy is recorded.
+        ``classifier(readout)`` must return predicted labels for the last readout (N, classes, T): (N,), or (N, T) for a
+        label at each step. Without a classifier, no accuracy is recorded.
     count_log : bool
         Whether `train`, `test` and `valid` also return the counts.
     lam : float, optional
@@ -117,7 +118,7 @@ class DECOLLEAssistant(Assistant):
         self.training_mode = _validate.choice(training_mode, "training_mode of DECOLLEAssistant", MODES)
 
     def train(self, input: torch.Tensor, target: torch.Tensor) -> Any:
-        """Learn from a batch: one optimisation step for each time step in mode ``"online"``, else one.
+        """Learn from a batch, with one optimisation step per time step in mode ``"online"`` and a single one otherwise.
 
         Parameters
         ----------
@@ -125,7 +126,7 @@ class DECOLLEAssistant(Assistant):
             (N, ..., T), the input of N samples for the network, of a dtype that it takes. It is moved to `device`.
         target : torch.Tensor
             (N,) class indices, (N, classes) one-hot vectors, or (N, classes, T) for each step, as `error` takes them.
-            Of targets for each step of `input` those of the burn-in are left out.
+            If targets are given for each step of `input`, those of the burn-in are ignored.
 
         Returns
         -------

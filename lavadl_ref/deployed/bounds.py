@@ -1,12 +1,12 @@
-"""Ranges of every number of a deployed network, for all inputs of a domain: what no run can leave.
+"""Ranges of every number of a deployed network that no run with inputs of a domain can leave.
 
-A layer's weighted sums are bounded by its positive weights times the largest messages plus its negative weights
-times the smallest, its neurons by their family's own bounds (`lavadl_kernels.neurons.Family.reach`).  The messages that
-follow are the next layer's input; what a recurrent layer sends is part of its own, and is iterated until it no longer
-grows.
+A layer's weighted sums are bounded by its positive weights times the largest messages plus its negative weights times
+the smallest, and its neurons by their family's bounds (`lavadl_kernels.neurons.Family.reach`). The resulting messages
+are the input of the next layer; the output of a recurrent layer is also part of its own input, and is iterated until it
+no longer grows.
 
-All ranges are those of the integers without widths.  Where every one of a layer lies within the device's widths, the
-device's integers are the same; where one does not, the next layer is bounded for whatever 32 bits can send.
+All ranges are those of the integers without widths. If all ranges of a layer lie within the device's widths, the device
+computes the same integers; otherwise, the next layer is bounded for every message that 32 bits can hold.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ DOUBLINGS = 12  #: of these
 
 @dataclass(frozen=True)
 class Domain:
-    """All inputs that a bound holds for: anything at each step and neuron within a range.
+    """The inputs for which a bound holds: any value within a range at each step and neuron.
 
     Parameters
     ----------
     kind : {'binary', 'graded', 'bias'}
-        Spikes, 0 or 1; integers from `low` to `high` as `reference.Network.run` takes them; or a picture that stays for
-        the whole run, as `reference.Network.run` takes its `bias`. Spikes into an input layer with neurons are its gain
-        and offset, or its offset alone.
+        Spikes, 0 or 1; integers from `low` to `high` as `reference.Network.run` takes them; or a picture that is
+        constant over the whole run, as `reference.Network.run` takes its `bias`. For an input layer with neurons, a
+        spike stands for its gain plus offset, and no spike for its offset alone.
     low, high : int
-        Least and largest integer, of at most 32 bits; of graded input and bias only.
+        Smallest and largest integer, of at most 32 bits; only for graded input and bias.
 
     Raises
     ------

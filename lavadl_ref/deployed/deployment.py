@@ -1,9 +1,8 @@
-"""A layer of a ``.net`` file as it is deployed: kernel parameters, scales, and which layers cannot run.
+"""Deployment of the layers of a ``.net`` file: kernel parameters, scales, and the layers that cannot run.
 
-The one place that turns a description into integers on the scale of the kernels, for the
-reference run and for the Lava processes of this package.  Scales are counted in
-fractional bits: a message of e bits is an integer in units of 2**-e, a weighted sum of such
-messages one in units of 2**-(6 + e), since weights are integers in 1/64.
+Only this module turns a description into integers on the scale of the kernels, for the reference run and for the Lava
+processes of this package. Scales are counted in fractional bits: a message of e bits is an integer in units of 2**-e,
+and a weighted sum of such messages an integer in units of 2**-(6 + e), since weights are integers in units of 1/64.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ FIRES_AT_EQUALITY = frozenset(name for name, record in FAMILIES.items() if recor
 def record_of(layer: Layer) -> Family | None:
     """Look up the kernels' record of a layer's neurons; None for a layer without neurons.
 
-    It is another one than that of the family where an input layer or a layer that is read out has other neurons.
+    It differs from the family's record if an input layer or a readout layer has other neurons.
     """
     if layer.neuron is None:
         return None
@@ -64,11 +63,11 @@ def fires_at_rest(layer: Layer) -> bool:
 
 
 class UnsupportedLayer(NotImplementedError):
-    """A layer that has no exact integer dynamics; the message names it and says why."""
+    """A layer has no exact integer dynamics; the message gives the layer and the reason."""
 
 
 def refusal(position: int, layer: Layer, reason: str) -> UnsupportedLayer:
-    """The error for a layer that cannot run."""
+    """Create the error for a layer that cannot run."""
     return UnsupportedLayer(f"layer {position} ({layer.kind}) {reason}")
 
 
@@ -101,7 +100,7 @@ def is_graded(layer: Layer) -> bool:
 
 
 def message_bits(layer: Layer, incoming: int, spike_exp: int = SPIKE_EXP) -> int:
-    """Fractional bits of what leaves `layer`, which receives messages of `incoming` bits."""
+    """Fractional bits of the output of `layer`, which receives messages of `incoming` bits."""
     if isinstance(layer, (Flatten, Average, TimeDecimation)) or (isinstance(layer, Input) and layer.neuron is None):
         return incoming
     if layer.neuron is None:
@@ -112,10 +111,10 @@ def message_bits(layer: Layer, incoming: int, spike_exp: int = SPIKE_EXP) -> int
 
 
 def input_bits(layers: Sequence[Layer], spike_exp: int = SPIKE_EXP) -> int:
-    """Fractional bits of what enters a network from outside.
+    """Fractional bits of the input of a network.
 
-    An input layer with neurons takes its current in 1/64, a synapse in front of sigma-delta neurons
-    takes their messages, any other takes spikes or whole numbers.
+    An input layer with neurons takes its current in units of 1/64, a synapse of sigma-delta neurons takes their
+    messages, and any other synapse takes spikes or whole numbers.
     """
     first = next((layer for layer in layers if not isinstance(layer, Flatten)), None)
     if isinstance(first, Input) and first.neuron is not None:
@@ -125,7 +124,7 @@ def input_bits(layers: Sequence[Layer], spike_exp: int = SPIKE_EXP) -> int:
 
 
 def incoming_bits(layers: Sequence[Layer], spike_exp: int = SPIKE_EXP) -> tuple[int, ...]:
-    """For each layer the fractional bits of what it receives."""
+    """For each layer, the fractional bits of its input."""
     bits, found = input_bits(layers, spike_exp), []
     for layer in layers:
         found.append(bits)
@@ -231,7 +230,7 @@ def deploy(
     spike_exp: int = SPIKE_EXP,
     shared: bool = False,
 ) -> Deployment:
-    """A layer's neurons on the kernels.
+    """Turn a layer's neurons into parameters of the kernels.
 
     Parameters
     ----------
@@ -242,13 +241,13 @@ def deploy(
     batch : int
         Samples; lanes run over them slowest.
     channels_last : bool
-        Whether lanes of one sample run over (W, H, C) instead of the file's (C, H, W).
+        If True, the lanes of one sample are in the order (W, H, C) instead of the file's (C, H, W).
     bias : array_like of int, optional
         Instead of the layer's own: (\\*shape) in the order of the lanes, 1/64.
     spike_exp : int
         Scale of sigma-delta messages, 2**(6 + spike_exp).
     shared : bool
-        Whether decays, bias and rest have one lane instead of M where all lanes have the same.
+        If True, decays, bias and rest have one lane instead of M if all lanes are equal.
 
     Returns
     -------
@@ -305,8 +304,9 @@ def deploy(
             decay.append(own * WEIGHT_ONE)
             if "exponent" in _fields_of(record):
                 named["exponent"], exponents = exponents[0], [0] * parts
-            if isinstance(layer, Recurrent) and layer.input_bias is not None:
-                offsets[0] = lanes(layer.input_bias) << finest
+            constant = getattr(layer, "input_bias", None)
+            if constant is not None:
+                offsets[0] = lanes(constant) << finest
         else:
             offsets[0] = own << finest
             if parts > 1:

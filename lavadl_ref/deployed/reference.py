@@ -1,18 +1,18 @@
-"""A ``.net`` file run on the kernels, integers only: no torch, no Lava.
+"""Run a ``.net`` file on the kernels with integers only, without torch or Lava.
 
 `Network.run` computes what the deployed network computes, step by step on the device's time
 base, with the device's widths or without.  Step n here is Lava's ``time_step`` n + 1:
 
 - a synapse hands on what it received one step earlier;
-- an axonal delay of d steps comes on top, on what leaves a layer;
+- an axonal delay of d steps is added to this, on the output of a layer;
 - with ``time_base="slayer"`` a layer rests until its start step (`exchange.Network.start_steps`),
-  which makes the run equal to slayer's blocks, biases included; with ``time_base="lava"``
+  so that the run equals slayer's blocks, biases included; with ``time_base="lava"``
   every layer integrates its bias from step 0, as Lava's own processes do;
 - with ``reset_interval`` R, the neurons of layer i go to rest before step n if
   (n + 1) % R == (reset_offset + 1 + i) % R, where i counts the layers that become processes.
 
-Messages are integers: spikes are 0 and 1, graded spikes and sigma-delta messages are in 1/4096.
-`lavadl_ref.deployment` has the scales, `lavadl_kernels.deployed` the neurons.
+Messages are integers: spikes are 0 and 1, graded spikes and sigma-delta messages are in units of 1/4096.
+`lavadl_ref.deployment` defines the scales, `lavadl_kernels.deployed` the neurons.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lavadl_ref._arguments import brief, described, integers, whole
 from lavadl_ref._reach import check_neurons, check_sums
 from lavadl_ref.deployed import deployment
 from lavadl_ref.deployed.deployment import SPIKE_EXP, sends_changes
-from lavadl_ref.deployed.weighted_sums import narrow_sums
+from lavadl_ref.deployed.weighted_sums import KeptWeights, narrow_sums
 from lavadl_ref.exchange import Flatten, Input, Kernel, Layer
 from lavadl_ref.exchange.geometry import check_link
 
@@ -52,12 +52,12 @@ SPIKE_EXP_LIMIT = 12  # states of 12 + spike_exp fractional bits, in 32
 
 
 def recordable() -> tuple[str, ...]:
-    """List what a run can record: spikes, and the states of all families; of a layer those are kept that it has."""
+    """List the names that a run can record: spikes, and the states of all families. A layer records those it has."""
     states = [state for name in exchange.FAMILIES if name in FAMILIES for state in FAMILIES[name].states]
     return ("spikes", *dict.fromkeys(states))
 
 
-RECORDABLE = recordable()  #: what a run can record with the families of this package
+RECORDABLE = recordable()  #: the names that a run can record with the families of this package
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Exceeded:
     layer: int  #: position in the file
     neuron: tuple[int, ...]  #: index within the layer's shape
     step: int
-    count: int  #: how many of the layer's neurons (of all samples) exceeded a width at some time
+    count: int  #: number of the layer's neurons (over all samples) that exceeded a width at any step
 
     def __str__(self) -> str:
         return (
@@ -80,12 +80,12 @@ class Exceeded:
 class LayerRun:
     """The run of one layer; arrays are (\\*shape, T), or (B, \\*shape, T) for a batch.
 
-    States are attributes too, by their names in `RECORDABLE`: integers of 1/4096 after each step, resets
-    included; of sigma-delta neurons of 1 / 2**(12 + spike_exp).  What was not recorded is None.
+    States are also attributes, under their names in `RECORDABLE`: integers in units of 1/4096 after each step, resets
+    included (for sigma-delta neurons, units of 1 / 2**(12 + spike_exp)). A state that was not recorded is None.
     """
 
     layer: Layer
-    spikes: Array | None = None  #: what neurons sent, before the axonal delay: uint8 spikes, or integer messages
+    spikes: Array | None = None  #: output of the neurons before the axonal delay: uint8 spikes, or integer messages
     weighted: Integers | None = None  #: weighted sums of a layer without neurons
     states: Mapping[str, Array] = field(default_factory=dict)  #: by name
 
@@ -99,14 +99,14 @@ class LayerRun:
 class Run:
     """The run of a network."""
 
-    output: Integers  #: what leaves the network: messages after the last axonal delay, or weighted sums
+    output: Integers  #: output of the network: messages after the last axonal delay, or weighted sums
     layers: tuple[LayerRun, ...]  #: one entry per layer of the file
     exceeded: tuple[Exceeded, ...]  #: at most one entry per layer; empty if everything fitted the device
-    unit: Fraction = Fraction(1)  #: what 1 in `output` is in slayer's units
+    unit: Fraction = Fraction(1)  #: the value in slayer's units of a 1 in `output`
 
 
 class Network:
-    """A network of integers.
+    """A network that runs in integers.
 
     Parameters
     ----------
@@ -119,15 +119,15 @@ class Network:
     reset_interval : int, optional
         Steps between resets of the neurons.
     reset_offset : int
-        When the first of them happens, as Lava counts; a network that begins with a synapse
-        and gets its first input at step 0 needs 1.
+        Phase of the resets, as Lava counts it; a network that begins with a synapse and gets its first input at step 0
+        needs 1.
     time_base : {'slayer', 'lava'}
-        When a layer starts, see the module.
+        When a layer starts, see the docstring of the module.
     profile : {'loihi', 'slayer'}
-        Whether sums and states have the device's widths, or none. Within the widths the two are the
-        same; either run tells where the other would begin to differ.
+        ``'loihi'`` gives sums and states the device's widths, ``'slayer'`` sets no limit. As long as all numbers fit
+        the widths, both give the same; either run reports where the other would begin to differ.
     spike_exp : int
-        Sigma-delta messages are integers of 2**-(6 + spike_exp); slayer's are those of 6.
+        Sigma-delta messages are integers in units of 2**-(6 + spike_exp); slayer uses 6.
 
     Raises
     ------
@@ -140,7 +140,7 @@ class Network:
 
     Examples
     --------
-    One neuron whose threshold is 1.25, with weights of 1 from two inputs, so that two spikes at once make it spike:
+    One neuron with a threshold of 1.25 and weights of 1 from two inputs, so that two simultaneous spikes make it spike:
 
     >>> neuron = exchange.Neuron("CUBA", {"current_decay": 4096, "voltage_decay": 4096, "threshold": 80})
     >>> layer = exchange.Dense(shape=(1,), neuron=neuron, weight=np.array([[64, 64]]))
@@ -186,6 +186,7 @@ class Network:
         self.spike_exp = spike_exp
         deployment.check_supported(self.layers, skip_layers, spike_exp)
         self._incoming = deployment.incoming_bits(self.layers, spike_exp)
+        self._weights = [KeptWeights(layer) for layer in self.layers]
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -194,12 +195,12 @@ class Network:
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """For each layer the step before which it rests."""
+        """For each layer, the step at which it starts; it rests before."""
         return self._starts
 
     @property
     def incoming(self) -> tuple[int, ...]:
-        """For each layer the fractional bits of what it receives."""
+        """For each layer, the number of fractional bits of the messages that it receives."""
         return self._incoming
 
     @property
@@ -227,17 +228,17 @@ class Network:
         Parameters
         ----------
         spikes : array_like of int
-            (\\*shape, T), or (B, \\*shape, T) for B independent samples.  Messages to the first
-            synapse: 0 and 1, or graded; integers of 2**-(6 + spike_exp) where sigma-delta neurons
-            receive them; for a network that begins with an input layer, its input current in 1/64, its
-            gain and offset already applied, which drives the real part of complex neurons.
+            (\\*shape, T), or (B, \\*shape, T) for B independent samples. Messages to the first synapse: 0 and 1, or
+            graded; integers in units of 2**-(6 + spike_exp) if sigma-delta neurons receive them. For a network that
+            begins with an input layer: its input current in units of 1/64 after gain and offset, which drives the real
+            part of complex neurons.
         bias : array_like of int, optional
-            Input layers of spiking neurons only: constant input to each of them in 1/64, (\\*shape), to the
-            voltage of CUBA neurons and to the input of others; a way to drive it without messages.
+            For input layers of spiking neurons only: a constant input to each neuron, (\\*shape) in units of 1/64,
+            added to the voltage of CUBA neurons and to the input of others. It drives the layer without messages.
         steps : int, optional
-            Number of steps where `spikes` is not given.
+            Number of steps, if `spikes` is not given.
         record : collection of {'spikes', 'current', 'voltage'}
-            What to keep of each layer.
+            Names of the quantities to record in each layer, see `RECORDABLE`.
         layers : collection of int, optional
             Positions in the file of the layers to record; all by default.
 
@@ -251,7 +252,7 @@ class Network:
             If the input or `bias` is not of an integer type.
         ValueError
             If the input or `bias` does not fit the first layer or 32 bits, or has other steps than `steps`; or if a
-            name in `record` or a position in `layers` is unknown. Without widths also if integers leave 64 bits,
+            name in `record` or a position in `layers` is unknown. Without widths also if integers exceed 64 bits,
             because feedback runs away or messages grow from layer to layer; the message names the layer.
         """
         if isinstance(record, str) or not isinstance(record, Collection):
@@ -278,7 +279,7 @@ class Network:
                 continue
             if self.profile == "slayer":
                 check_sums(position, layer, x)
-            sums = narrow_sums(layer, x)
+            sums = narrow_sums(layer, x, self._weights[i])
             beyond: OutOfRange | None
             if layer.neuron is None:
                 x, beyond = self._bare(i, sums[0].astype(np.int64, copy=False), start)
@@ -391,11 +392,13 @@ class Network:
         shape = self._input_shape()
         if spikes is None:
             if bias is None or steps is None or shape is None:
-                raise ValueError("spikes must be given, or bias and steps to a network that begins with an input layer")
+                raise ValueError(
+                    "spikes must be given, or bias and steps for a network that begins with an input layer"
+                )
             return np.zeros((whole("steps", steps, 1), 1, *shape), np.uint8), False, np.dtype(np.int64)
         x, batched = self.checked_input(spikes)
         if steps is not None and whole("steps", steps, 1) != x.shape[-1]:
-            raise ValueError(f"steps must be left out with spikes, or be theirs, {x.shape[-1]}, got {steps}")
+            raise ValueError(f"steps must be left out with spikes, or be their number, {x.shape[-1]}, got {steps}")
         small = x.dtype in (np.bool_, np.uint8) or (x.size and x.min() >= 0 and x.max() <= 255)
         given = np.ascontiguousarray(x if batched else x[None], np.uint8 if small else np.int32)
         first = time_first(given.reshape(math.prod(given.shape[:-1]), given.shape[-1]))

@@ -22,7 +22,38 @@ def weighted_sums(layer: Layer, x: Array) -> tuple[Integers, ...]:
     return tuple(part.astype(np.int64, copy=False) for part in narrow_sums(layer, x))
 
 
-def narrow_sums(layer: Layer, x: Array) -> tuple[Array, ...]:
+#: Bytes of a layer's weights up to which a run keeps them for the next as the kernels read them.
+KEPT_BYTES = 1 << 24
+
+
+class KeptWeights:
+    """The weights of a layer as the kernels read them, made again only when the layer's integers have changed.
+
+    Parameters
+    ----------
+    layer : Layer
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self._kept: list[synapse.Weights] = []
+
+    def current(self) -> list[Any]:
+        """The real weight and, where there is one, the imaginary weight."""
+        own = _weights(self.layer)
+        if not isinstance(self.layer, Dense) or sum(weight.nbytes for weight in own) > KEPT_BYTES:
+            return own
+        if not self._kept or not all(kept.made_of(weight) for kept, weight in zip(self._kept, own, strict=True)):
+            self._kept = [synapse.Weights(weight) for weight in own]
+        return list(self._kept)
+
+
+def _weights(layer: Layer) -> list[Any]:
+    found = (getattr(layer, "weight", None), getattr(layer, "weight_imag", None))
+    return [weight for weight in found if weight is not None]
+
+
+def narrow_sums(layer: Layer, x: Array, kept: KeptWeights | None = None) -> tuple[Array, ...]:
     """As `weighted_sums` of `x` (T, B, \\*shape), int32 where that surely holds all; without a synapse `x` itself."""
     if isinstance(layer, Average):
         return (x.reshape(*x.shape[:2], layer.size, -1).sum(-1, dtype=np.int64),)
@@ -31,11 +62,9 @@ def narrow_sums(layer: Layer, x: Array) -> tuple[Array, ...]:
     steps, batch = x.shape[:2]
     frames = x.reshape(steps * batch, *x.shape[2:])
     found = []
-    for weight in (layer.weight, layer.weight_imag):
-        if weight is None:
-            continue
+    for weight in _weights(layer) if kept is None else kept.current():
         if isinstance(layer, Dense):
-            sums = synapse.dense(frames.reshape(len(frames), weight.shape[1]), weight, narrow=True, late=batch)
+            sums = synapse.dense(frames.reshape(len(frames), layer.weight.shape[1]), weight, narrow=True, late=batch)
         else:
             sums = _kernel_sums(layer, weight, frames, batch)
         found.append(sums.reshape(steps, batch, *layer.shape))

@@ -1,6 +1,6 @@
 """The ``.net`` format: descriptions of files, reading, checking and writing them.
 
-The one contract between training, the reference run and Lava.  Needs NumPy and h5py only.
+The format connects training, the reference run and Lava.  This package needs only NumPy and h5py.
 """
 
 from lavadl_ref.exchange import layers

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Writing of files and folders that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pathlib import Path
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` to `path`, replacing what is there.
 
-    The bytes are written to a hidden file beside `path`, brought to the disk, and moved to their place: whatever
-    happens, `path` holds either all of `data` or what it held before. A hidden file that a killed process has left
-    there is removed by the next call for the same `path`.
+    The bytes are written to a hidden file beside `path`, flushed to the disk, and moved to their place: `path` always
+    holds either all of `data` or its previous content. The next call for the same `path` removes a hidden file that a
+    killed process has left.
 
     Parameters
     ----------
     path : path
-        In a folder that exists.
+        The file, in an existing folder.
     data : bytes
         Content of the file.
 
@@ -69,6 +69,8 @@ def _remove_parts_of_the_dead(target: Path) -> None:
 
 
 def _lives(process: int) -> bool:
+    if os.name == "nt":
+        return True  # signal 0 would be Ctrl-C there
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -82,14 +84,14 @@ def _lives(process: int) -> bool:
 def folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Write a new folder, whose files come to `path` when the block ends without an error; else none is left.
 
-    Where `path` is missing the folder takes its place in one step. Where it exists, all that it holds stays until the
-    new files are complete and on the disk; then those of the same names are replaced one by one, last the ones that
-    are in `path` itself, and others stay. What a killed process has left is removed by the next call for `path`.
+    If `path` does not exist, the folder appears there in one step. If it exists, its content stays until the new files
+    are complete and on the disk; then files of the same names are replaced one by one, those directly in `path` last,
+    and other files stay. The next call for `path` removes what a killed process has left.
 
     Parameters
     ----------
     path : path
-        Made if it is missing, with the folders above it.
+        The folder, created if it is missing, together with its parents.
 
     Yields
     ------
@@ -144,5 +146,5 @@ def _sync(part: Path) -> None:
     """Bring every file below `part` to the disk, which may find only then that it is full."""
     for place, _, names in os.walk(part):
         for name in names:
-            with open(Path(place, name), "rb") as file:
+            with open(Path(place, name), "r+b") as file:  # some systems bring to the disk what is open for writing
                 os.fsync(file.fileno())

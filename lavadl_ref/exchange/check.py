@@ -184,6 +184,8 @@ def _check_synapse(layer: layers.Dense | layers.Kernel) -> None:
         if isinstance(layer, (layers.Pool, layers.Unpool)):
             raise ExchangeError(f"bias: must be absent in a layer of type {layer.kind!r}")
         _check_parts(layer, "bias", (layer.bias, layer.bias_imag), (outputs,), _BIASES)
+    if layer.input_bias is not None:
+        _check_input_bias(layer, outputs)
 
 
 def _check_parts(
@@ -217,10 +219,18 @@ def _check_feedback(layer: layers.Recurrent) -> None:
             f"neuron/type: must name neurons that spike in a layer of type 'dense_rec', got {family.type}"
         )
     _check_parts(layer, "weight_rec", (layer.weight_rec, layer.weight_rec_imag), (outputs, outputs), _WEIGHTS)
-    if layer.input_bias is not None:
-        if family.bias_at_input:
-            raise ExchangeError(f"inputBias: must be absent; {family.type} neurons have bias in that place")
-        _check_array("inputBias", layer.input_bias, (outputs,), *_BIASES)
+
+
+def _check_input_bias(layer: layers.Dense | layers.Kernel, outputs: int) -> None:
+    if "inputBias" not in layout.LAYER_KEYS[layer.kind]:
+        raise ExchangeError(f"inputBias: must be absent in a layer of type {layer.kind!r}")
+    if layer.neuron is None:
+        raise ExchangeError("inputBias: must be absent; a layer without neurons has bias in that place")
+    family = FAMILIES[layer.neuron.type]
+    if not family.takes_input_bias:
+        why = "have bias in that place" if family.bias_at_input else "would sum it without end"
+        raise ExchangeError(f"inputBias: must be absent; {family.type} neurons {why}")
+    _check_array("inputBias", layer.input_bias, (outputs,), *_BIASES)
 
 
 def _check_window(layer: layers.Kernel) -> None:

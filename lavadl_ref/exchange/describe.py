@@ -19,7 +19,7 @@ __all__ += layers.__all__
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A whole file: its layers in order.
+    """The description of a whole file: its layers in order.
 
     Examples
     --------
@@ -40,10 +40,10 @@ class Network:
     def input_shape(self) -> tuple[int, ...] | None:
         """Shape of the input without time, (C, H, W) or (N,): as stated, or as it follows from the first layer.
 
-        It follows from all layers but two kinds: convolutions and pools whose window moves by more than one neuron,
-        as the input may end anywhere within the last move, and averages, which do not say over how many
-        neurons they go.  For these it is None unless `stated_input_shape` gives it, which a file does not hold.  It is
-        also None where no input gives the first layer its shape.  A flatten layer takes (N,) unless stated.
+        All layers determine it except two kinds: convolutions and pools with a stride above 1, because the input may
+        end anywhere within the last stride, and averages, which do not state the number of neurons that they average.
+        For these it is None unless `stated_input_shape` gives it, which a file does not contain. It is also None if no
+        input gives the first layer its shape. A flatten layer takes (N,) unless stated otherwise.
         """
         return known_input(self.layers[0]) if self.stated_input_shape is None else self.stated_input_shape
 
@@ -51,10 +51,9 @@ class Network:
     def start_steps(self) -> tuple[int, ...]:
         """For each layer, the 0-based step of a deployed run at which slayer's step 0 of that layer falls.
 
-        A deployed synapse hands its input on one step later.  Where slayer's block shifts
-        its output by one step the two agree and the next layer starts at the same step;
-        where it does not, the next layer starts one step later.  A network that opens with
-        an input layer has no synapse before it and starts at 0, any other at 1.
+        A deployed synapse passes its input on one step later. If slayer's block shifts its output by one step, the two
+        agree and the next layer starts at the same step; otherwise the next layer starts one step later. A network that
+        begins with an input layer has no synapse before it and starts at 0; any other starts at 1.
         """
         starts: list[int] = []
         start, shifted = 0, False

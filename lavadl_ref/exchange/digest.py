@@ -1,4 +1,4 @@
-"""One short text for all that a description says, by which a file tells that it is whole."""
+"""The digest of a description, by which a reader detects that a file was damaged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lavadl_ref.exchange.layers import Layer
 def digest(network: Network) -> str:
     """SHA-256 of a description, 64 hexadecimal digits.
 
-    Two legal descriptions have the same digest if and only if they say the same.  What has its default
-    is left out, whether it is written down or not, so that fields yet to come change no digest; so is
-    `stated_input_shape`, which no file holds.
+    Two legal descriptions have the same digest if and only if they are the same. Default values are left out, whether a
+    file contains them or not, so that future fields do not change existing digests; `stated_input_shape`, which no file
+    contains, is left out too.
 
     Parameters
     ----------

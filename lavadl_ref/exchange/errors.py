@@ -1,4 +1,4 @@
-"""The one exception of this package, how it learns where it happened, and the warnings."""
+"""The exception of this package, the context that it reports, and the warnings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class ExchangeError(ValueError):
-    """A ``.net`` file or a description of a network that is not legal.
+    """Error for a ``.net`` file or a description of a network that is not legal.
 
     The message names the file, the layer and the field, what was found and what was
     expected, e.g. ``x.net: layer 2: weight: must have shape (10, 64), got (10, 32)``.
@@ -15,11 +15,11 @@ class ExchangeError(ValueError):
 
 
 class LegacyKeyWarning(UserWarning):
-    """A file holds keys of older exporters that do not bear on a run; the message names them and the layers."""
+    """A file contains keys of older exporters that have no effect on a run; the message names them and the layers."""
 
 
 class ExponentWarning(UserWarning):
-    """A file holds a weight exponent that Lava-DL's evaluation did not use; the message names the layers."""
+    """A file contains a weight exponent that Lava-DL's evaluation did not use; the message names the layers."""
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """The neuron families a ``.net`` file can name, and the keys each of them carries.
 
-This table is the only list of names, keys, bounds and defaults of families: the reader, the writer, the
-checks and the summary all walk it.  It says nothing of how a family computes: that is the family's record in the
-kernels, and `lavadl_ref.deployed.families` holds that the two agree.  Keys, dtypes and scales are those of the
-``neuron`` group that Lava-DL's blocks export.
+This table is the only list of names, keys, bounds and defaults of families; the reader, the writer, the checks and the
+summary all use it. It does not describe how a family computes: that is in the family's record in the kernels, and
+`lavadl_ref.deployed.families` checks that the two agree. Keys, dtypes and scales are those of the ``neuron`` group that
+Lava-DL's blocks export.
 """
 
 from __future__ import annotations
@@ -42,6 +42,14 @@ class Family:
     sends_changes: bool = False  #: messages are the changes of a value instead of spikes
     bias_at_input: bool = True  #: the bias is part of the weighted sum; else it acts behind it, as on CUBA's voltage
     aliases: tuple[str, ...] = ()  #: legacy names of the same family
+
+    @property
+    def takes_input_bias(self) -> bool:
+        """True if a layer can have a second bias, in the weighted sum.
+
+        Neurons whose `bias` acts there already need no second one, and sigma-delta neurons would sum it up without end.
+        """
+        return not (self.bias_at_input or self.sends_changes)
 
 
 def _decay(key: str, name: str) -> Field:

@@ -2,7 +2,7 @@
 
 All numbers are integers at the file's scale: weights, biases and thresholds in 1/64,
 decays in 1/4096, delays in steps.  Shapes are in C, H, W order, as the file has them.
-These classes hold data that `check` has accepted or will; they do no I/O.
+These classes only hold data, which `check` checks; they do no I/O.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class Neuron:
 
 
 def silenced(neuron: Neuron) -> Neuron:
-    """The same neurons with the threshold that says that they are read out and never fire."""
+    """The same neurons with the threshold that marks a readout, so that they never spike."""
     return Neuron(neuron.type, {**neuron.parameters, "threshold": NEVER_MANTISSA})
 
 
 def never_fires(neuron: Neuron) -> bool:
-    """Tell whether the threshold says that the neurons are read out and never fire."""
+    """Tell whether the threshold marks a readout, whose neurons never spike."""
     return bool(np.all(neuron["threshold"] == NEVER_MANTISSA))
 
 
@@ -97,7 +97,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Input(Layer):
-    """Neurons driven directly: current = weight * x + bias, the real part where the input is complex."""
+    """Input neurons: current = weight * x + bias, which is the real part for complex neurons."""
 
     kind = "input"
     weight: int = 64  #: gain in 1/64
@@ -106,7 +106,7 @@ class Input(Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Flatten(Layer):
-    """(C, H, W) read as one axis, in that order."""
+    """Flattening of (C, H, W) to one axis, in that order."""
 
     kind = "flatten"
 
@@ -143,6 +143,8 @@ class Dense(Layer):
     weight_imag: Integers | None = None  #: (O, I), families with complex input only
     bias: Integers | None = None  #: (O,) in 1/64; the real part where `bias_imag` is given
     bias_imag: Integers | None = None  #: (O,) in 1/64, families with complex input only
+    #: (O,) in 1/64, added to the weighted sum in every step; families of `Family.takes_input_bias` only
+    input_bias: Integers | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -152,9 +154,6 @@ class Recurrent(Dense):
     kind = "dense_rec"
     weight_rec: Integers  #: (O, O) in 1/64; the real part where `weight_rec_imag` is given
     weight_rec_imag: Integers | None = None  #: (O, O), families with complex input only
-    #: (O,) in 1/64, added to the weighted sum in every step.  CUBA only: the bias of CUBA neurons acts
-    #: behind the current, that of all others is in this place already.
-    input_bias: Integers | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -165,6 +164,8 @@ class Kernel(Layer):
     weight_imag: Integers | None = None  #: same shape, families with complex input only
     bias: Integers | None = None  #: (C_out,) in 1/64; the real part where `bias_imag` is given
     bias_imag: Integers | None = None  #: (C_out,) in 1/64, families with complex input only
+    #: (C_out,) in 1/64, added to the weighted sum in every step; families of `Family.takes_input_bias` only
+    input_bias: Integers | None = None
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)

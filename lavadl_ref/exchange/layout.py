@@ -16,11 +16,11 @@ LAYER_LIMIT = 1024
 EXPONENT_USED = 3  # the largest exponent by which Lava-DL 0.6.0 divides in evaluation, whatever it exports
 NAME_LIMIT = 64  # characters of a string
 
-_SYNAPSE = frozenset({"weight", "bias", "delay", "neuron", "delayShift"})
+_SYNAPSE = frozenset({"weight", "bias", "inputBias", "delay", "neuron", "delayShift"})
 _DENSE = _SYNAPSE | {"inFeatures", "outFeatures"}
 _WINDOW = frozenset({"kernelSize", "stride", "padding", "dilation"})
 _CONV = _SYNAPSE | _WINDOW | {"inChannels", "outChannels", "groups"}
-_POOL = (_SYNAPSE | _WINDOW) - {"bias"}
+_POOL = (_SYNAPSE | _WINDOW) - {"bias", "inputBias"}
 
 #: Keys of a layer's group beside ``type`` and ``shape``.
 LAYER_KEYS: dict[str, frozenset[str]] = {
@@ -29,7 +29,7 @@ LAYER_KEYS: dict[str, frozenset[str]] = {
     "average": frozenset(),
     "time_decimation": frozenset({"factor"}),
     "dense": _DENSE,
-    "dense_rec": _DENSE | {"weight_rec", "inputBias"},
+    "dense_rec": _DENSE | {"weight_rec"},
     "conv": _CONV,
     "convT": _CONV,
     "pool": _POOL,

@@ -1,7 +1,7 @@
-"""A ``.net`` file read as a checked description.
+"""Reading of ``.net`` files as checked descriptions.
 
-The file is not trusted.  Before anything is opened its link is looked at (hard links only) and its name (known keys
-only); before anything is read, its type and how much it claims to hold.  Nothing here follows a structure deeper than
+The file is not trusted. Before an object is opened, its link (hard links only) and its name (known keys only) are
+checked; before data is read, its type and its claimed size are checked. No code here follows a structure deeper than
 its caller asks for, so cycles are harmless.
 """
 
@@ -34,15 +34,14 @@ _Value = TypeVar("_Value")
 def read(path: File) -> Network:
     """Read and check a ``.net`` file.
 
-    The file is not trusted: it is read within bounded time and memory, follows no link,
-    and holds nothing that is not understood.  If it has a digest, as files of `write` have, then
-    exactly what was written is returned or an error raised.
+    The file is not trusted: reading it takes bounded time and memory, follows no link, and accepts only known content.
+    If the file has a digest, as files of `write` have, the result is exactly what was written, or an error is raised.
 
     Parameters
     ----------
     path : str, path or binary file
-        The file by its name, or a file object that can seek, such as `io.BytesIO`; that is read from its start
-        wherever it stands, within the same limits, and stays open.
+        The name of the file, or a seekable file object such as `io.BytesIO`, which is read from its start whatever its
+        position, within the same limits, and stays open.
 
     Returns
     -------
@@ -60,11 +59,11 @@ def read(path: File) -> Network:
     Warns
     -----
     LegacyKeyWarning
-        If the file holds any of `LEGACY_KEYS`, which say nothing about a run.
+        If the file contains any of `LEGACY_KEYS`, which have no effect on a run.
     ExponentWarning
-        If a file without a digest, so perhaps of Lava-DL, holds a weight exponent beyond -3..3: Lava-DL's own
-        evaluation divides by no larger power of two than 2**3, and exports the exponent unclipped. It is used as the
-        file says.
+        If a file without a digest, which Lava-DL may have written, contains a weight exponent beyond -3..3: Lava-DL's
+        own evaluation divides by at most 2**3, but it exports the exponent unclipped. The exponent is used as the file
+        gives it.
     TypeError
         If `path` is neither a path nor a binary file.
 
@@ -79,15 +78,47 @@ def read(path: File) -> Network:
     """
     name = name_of(path)
     with opened(path, Folder) as root:
-        root.only({"layer", "simulation", layout.DIGEST_KEY})
-        expected = root.text(layout.DIGEST_KEY) if layout.DIGEST_KEY in root.names else None
-        layers, unused = _read_layers(root.folder("layer"))
-        network = Network(layers, _read_simulation(root))
-        check(network)
-        if expected is not None:
-            _check_digest(expected, digest(network))
-    _warn(name, unused, [] if expected is not None else _large_exponents(network))
+        network, unused, large = _read_network(root)
+    _warn(name, unused, large)
     return network
+
+
+def network_of(folder: Folder, name: str) -> Network:
+    """Read and check a network, as `read` does with that of a file.
+
+    Parameters
+    ----------
+    folder : Folder
+        The keys of the network.
+    name : str
+        What errors and warnings call it, instead of a file.
+
+    Raises
+    ------
+    ExchangeError
+        If it is not a legal network, or has another digest than its own.
+
+    Warns
+    -----
+    LegacyKeyWarning, ExponentWarning
+        As for `read`.
+    """
+    with within(name):
+        network, unused, large = _read_network(folder)
+    _warn(name, unused, large)
+    return network
+
+
+def _read_network(root: Folder) -> tuple[Network, dict[str, tuple[int, ...]], list[str]]:
+    """Read and check a network; list the layers with legacy keys, and the exponents of one without a digest."""
+    root.only({"layer", "simulation", layout.DIGEST_KEY})
+    expected = root.text(layout.DIGEST_KEY) if layout.DIGEST_KEY in root.names else None
+    layers, unused = _read_layers(root.folder("layer"))
+    network = Network(layers, _read_simulation(root))
+    check(network)
+    if expected is not None:
+        _check_digest(expected, digest(network))
+    return network, unused, [] if expected is not None else _large_exponents(network)
 
 
 def layer_of(folder: Folder, name: str) -> Layer:
@@ -108,7 +139,7 @@ def layer_of(folder: Folder, name: str) -> Layer:
     Warns
     -----
     LegacyKeyWarning, ExponentWarning
-        As of `read`.
+        As for `read`.
     """
     with within(name):
         with within("layer 0"):
@@ -125,7 +156,7 @@ def _warn(name: str, unused: dict[str, tuple[int, ...]], large: list[str]) -> No
         keys = {found: [key for key in unused if unused[key] == found] for found in unused.values()}
         places = "; ".join(f"{', '.join(names)} in layers {', '.join(map(str, at))}" for at, names in keys.items())
         warnings.warn(
-            f"{name}: keys of older exporters, which say nothing about a run, are not used: {places}",
+            f"{name}: keys of older exporters, which have no effect on a run, are ignored: {places}",
             LegacyKeyWarning,
             stacklevel=3,
         )

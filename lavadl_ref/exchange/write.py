@@ -1,4 +1,4 @@
-"""Descriptions written as ``.net`` files, with the keys, dtypes and shapes of Lava-DL's own exporter."""
+"""Writing of descriptions as ``.net`` files, with the keys, dtypes and shapes of Lava-DL's exporter."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from lavadl_ref.exchange.storage import File, name_of
 def write(path: File, network: Network) -> None:
     """Check `network` and write it to `path`, replacing what is there.
 
-    The file is made in memory and appears complete or not at all, see `atomic.write_bytes`.  It holds the
-    `digest` of `network`, by which `read` knows that nothing was changed since.
+    The file is created in memory and appears complete or not at all, see `atomic.write_bytes`. It contains the `digest`
+    of `network`, by which `read` checks that nothing has changed since.
 
     Parameters
     ----------
     path : str, path or binary file
-        The file by its name, or a file object that can seek, such as `io.BytesIO`: its whole content is replaced.
+        The name of the file, or a seekable file object such as `io.BytesIO`, whose whole content is replaced.
     network : Network
-        What to write.
+        The network to write.
 
     Raises
     ------
@@ -72,15 +72,20 @@ def encoded(network: Network) -> bytes:
     # HDF5 keeps what it could not write to a full disk and crashes on it when the process ends: it writes to memory,
     # under a name that no other thread has open
     with h5py.File(secrets.token_hex(8), "w", driver="core", backing_store=False) as file:
-        group = file.create_group("layer")
-        for index, layer in enumerate(network.layers):
-            _write_layer(group.create_group(str(index)), layer)
-        for key, value in network.simulation.items():
-            file.create_dataset(f"simulation/{key}", data=np.int64(value))
-        file.create_dataset(layout.DIGEST_KEY, data=np.bytes_(digest(network)))
+        fill(file, network)
         file.flush()
         content: bytes = file.id.get_file_image()
     return content
+
+
+def fill(file: Any, network: Network) -> None:
+    """Put the entries of a legal `network` into an empty file, or into what makes groups and datasets as one does."""
+    group = file.create_group("layer")
+    for index, layer in enumerate(network.layers):
+        _write_layer(group.create_group(str(index)), layer)
+    for key, value in network.simulation.items():
+        file.create_dataset(f"simulation/{key}", data=np.int64(value))
+    file.create_dataset(layout.DIGEST_KEY, data=np.bytes_(digest(network)))
 
 
 def write_layer(group: h5py.Group, layer: layers.Layer) -> None:
@@ -91,8 +96,8 @@ def write_layer(group: h5py.Group, layer: layers.Layer) -> None:
     group : h5py.Group
         Open for writing, e.g. ``file.create_group("layer/0")``.
     layer : Layer
-        Checked by itself; how it fits its neighbours is checked on reading.  A file put together layer by
-        layer has no digest.
+        The layer is checked by itself; whether it fits its neighbours is checked on reading. A file that is assembled
+        layer by layer has no digest.
 
     Raises
     ------
@@ -131,10 +136,10 @@ def _write_synapse(group: h5py.Group, layer: layers.Dense | layers.Kernel) -> No
     _write_parts(group, "weight", layer.weight, layer.weight_imag)
     if layer.bias is not None:
         _write_parts(group, "bias", layer.bias, layer.bias_imag)
+    if layer.input_bias is not None:
+        _floats(group, "inputBias", layer.input_bias)
     if isinstance(layer, layers.Recurrent):
         _write_parts(group, "weight_rec", layer.weight_rec, layer.weight_rec_imag)
-        if layer.input_bias is not None:
-            _floats(group, "inputBias", layer.input_bias)
     if isinstance(layer, layers.Dense):
         _integer(group, "inFeatures", layer.weight.shape[1])
         _integer(group, "outFeatures", layer.weight.shape[0])

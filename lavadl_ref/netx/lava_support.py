@@ -1,4 +1,4 @@
-"""Lava on the Pythons and NumPys of today.
+"""Support for Lava on recent versions of Python and NumPy.
 
 lava-nc 0.10.0 declares Python < 3.11 and NumPy < 2.  It runs on later ones with small
 patches, each a named function below with the version that makes it needed:
@@ -51,7 +51,7 @@ class LavaUnavailable(ImportError):
 def available() -> tuple[bool, str]:
     """Tell whether Lava can run here, and the reason, or the command to type if it cannot.
 
-    Installed metadata is read; Lava itself is not imported.
+    The function reads installed metadata and does not import Lava.
     """
     if sys.platform != "linux":
         return False, f"Lava's runtime needs Linux, this is {sys.platform}."

@@ -1,4 +1,4 @@
-"""Modules that a script calls once a step around a running network: fixed point in and out, a delay line.
+"""Modules that a script calls once per step around a running network: fixed-point conversion and a delay line.
 
 Lava-DL knows this module as ``netx.modules`` too. Nothing here needs Lava.
 """
@@ -16,7 +16,7 @@ EXACT = 2**53  # a float64 holds every integer below
 
 
 class AbstractSeqModule:
-    """Something that is called once a step.
+    """Base class of modules that are called once per step.
 
     A subclass defines ``forward``; a call returns its result. If it has a method ``post_forward``, each call starts it
     on a thread of its own once ``forward`` has returned, without arguments, and the next call waits for it to end.
@@ -73,7 +73,7 @@ class AbstractSeqModule:
 
 
 class Quantize(AbstractSeqModule):
-    """Real numbers as integers with `exp` fractional bits.
+    """Convert real numbers to integers with `exp` fractional bits.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class Quantize(AbstractSeqModule):
 
 
 class Dequantize(AbstractSeqModule):
-    """Integers of a register as real numbers.
+    """Convert the integers of a register to real numbers.
 
     Parameters
     ----------

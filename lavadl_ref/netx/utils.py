@@ -1,7 +1,7 @@
-"""A ``.net`` file by its own keys, and the bits that its weights and delays take in Loihi's synapses.
+"""Access to a ``.net`` file by its keys, and the bits that its weights and delays need in Loihi's synapses.
 
-This package builds its networks without these (`lavadl_ref.exchange.read`, `lavadl_ref.netx.plan.weights`); they are
-for scripts written for Lava-DL. Nothing here needs Lava.
+This package builds its networks without these functions (it uses `lavadl_ref.exchange.read` and
+`lavadl_ref.netx.plan.weights`); they exist for scripts written for Lava-DL. Nothing here needs Lava.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class SYNAPSE_SIGN_MODE(IntEnum):
 
 
 def optimize_weight_bits(weight: Any) -> tuple[NDArray[np.int64], int, int, SYNAPSE_SIGN_MODE]:
-    """Shift weights up as far as 8 bits let them, and count the bits they need there.
+    """Shift weights up as far as 8 bits allow, and count the bits that they then need.
 
-    Excitatory and inhibitory weights have 8 bits of magnitude, up to 255; mixed ones 8 bits besides the sign's, the
-    lowest of them only if `num_weight_bits` says 9, from -256 to 255. A Lava synapse that is given all four results
-    multiplies with exactly `weight`.
+    Excitatory and inhibitory weights have 8 bits of magnitude, up to 255; mixed weights have 8 bits besides the sign,
+    from -256 to 255, where the lowest bit is used only if `num_weight_bits` is 9. A Lava synapse that receives all four
+    results multiplies with exactly `weight`.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def optimize_weight_bits(weight: Any) -> tuple[NDArray[np.int64], int, int, SYNA
 
 
 def num_delay_bits(delays: Any) -> int:
-    """Bits that hold every one of the delays; 0 if there is none but 0.
+    """Number of bits that hold all delays; 0 if all delays are 0.
 
     Parameters
     ----------
@@ -128,11 +128,11 @@ _KEYS = "any key can be looked up, and the file tells the type of its value"
 
 
 class NetDict(Mapping[str, Any]):
-    """The content of a ``.net`` file, or any other HDF5 file, by its keys.
+    """Read a ``.net`` file, or any other HDF5 file, by its keys.
 
-    Nothing of the file is held: each look-up opens it, reads and closes it. It is not trusted: links are refused,
-    and a value is read once its size is believable. What the keys mean is not checked; `lavadl_ref.exchange.read`
-    does that.
+    The file does not stay open: each look-up opens it, reads and closes it. The file is not trusted: links are refused,
+    and a value is read only if its size is plausible. The meaning of the keys is not checked;
+    `lavadl_ref.exchange.read` does that.
 
     Parameters
     ----------

@@ -52,12 +52,12 @@ def biases_of(synapse: Any) -> list[Weighted]:
     parts: list[GenericLayer] = [synapse.real, synapse.imag] if synapse.complex else [synapse]
 
     def bias(part: int, one: GenericLayer) -> Weighted:
-        return constant(part, lambda: one.bias)
+        return constant(part, lambda: one.hooked_bias)
 
     return [bias(part, one) for part, one in enumerate(parts) if one.bias is not None]
 
 
-def constant(part: int, value: Callable[[], Tensor]) -> Weighted:
+def constant(part: int, value: Callable[[], Any]) -> Weighted:
     """A summand of each step, one number or one for each channel: the weight of an input that is always 1."""
 
     def gradient(ones: Tensor, g: Tensor) -> Tensor:

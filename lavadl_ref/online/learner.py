@@ -1,4 +1,4 @@
-"""The learner: a network of slayer's blocks that learns while a signal passes it."""
+"""The learner: a network of slayer's blocks that learns while a signal arrives."""
 
 from __future__ import annotations
 
@@ -26,56 +26,57 @@ READOUT = 10.0
 class Learner(torch.nn.Module):
     """Train a network step by step, in memory that does not grow with the length of the signal.
 
-    Every `every` steps the gradient of the loss at these steps is passed to the optimiser.  Spikes are those that the
-    blocks compute themselves.  The gradient to a weight takes its input of all earlier steps into account, by a trace;
-    what of the rest is left out depends on the rule:
+    Every `every` steps, the optimiser receives the gradient of the loss at these steps. The blocks compute the spikes
+    as usual. Through a trace, the gradient to a weight takes all earlier input of the weight into account. The rule
+    determines what else is left out:
 
-    - ``"local"`` (DECOLLE): each layer is read out by a fixed random matrix, and learns from the loss of what is read.
-      Nothing passes between layers.
-    - ``"spatial"`` (OTTT, SLTT): the gradient of the loss at a step passes down through the layers at that step; what
-      passed through the memory of a higher layer is left out.
-    - ``"random"`` (direct feedback alignment): the error of the output reaches each layer by a fixed random matrix.
+    - ``"local"`` (DECOLLE): each layer has a readout with a fixed random matrix, and learns from the loss of this
+      readout.  No gradient passes between layers.
+    - ``"spatial"`` (OTTT, SLTT): the gradient of the loss at a step passes down through the layers at that step; paths
+      through the memory of a higher layer are left out.
+    - ``"random"`` (direct feedback alignment): a fixed random matrix carries the error of the output to each layer.
 
     Parameters
     ----------
     net : Module or sequence of Module
         Blocks of slayer, one after the other, or a module with such a sequence as its ``blocks``.
     loss : callable
-        Takes the output (S, C, ...) and the target, (S,) or (S, C, ...), of S samples, steps of a window being samples
-        to it, and returns the mean of their losses: `torch.nn.functional.cross_entropy`, for instance.
+        Takes the output (S, C, ...) and the target, (S,) or (S, C, ...), of S samples and returns the mean of their
+        losses; the steps of a window count as samples. `torch.nn.functional.cross_entropy`, for instance.
     optimizer : torch.optim.Optimizer
-        Of the network's parameters.
+        An optimiser of the network's parameters.
     rule : str
         ``"spatial"``, ``"local"`` or ``"random"``.
     every : int, optional
-        Steps between two updates; if not given, there is one at the end of each sample.
+        Steps between two updates; by default there is one update at the end of each sample.
     classes : int, optional
-        Number of outputs of a readout; needed by ``"local"``.
+        Number of outputs of a readout; required for ``"local"``.
     window : int
-        Most steps whose gradients are computed at once: memory grows with it, and time per step falls.  A layer of
-        some hundred neurons takes half the time with 64 as with 16.
+        Maximum number of steps whose gradients are computed at once. A larger window takes more memory and less time
+        per step: a layer of some hundred neurons takes half as much time with 64 as with 16.
     penalty : callable, optional
-        Takes what leaves the neurons of a layer (S, C, ...) at S samples, steps of a window being samples to it, and
-        returns the mean of their costs, such as that of `Firing`.  It is added to the loss of each layer that learns,
-        but for one that is read out.
+        Takes the output of a layer's neurons (S, C, ...) for S samples, where the steps of a window count as samples,
+        and returns the mean of their costs, such as `Firing`. It is added to the loss of each trained layer except the
+        readout.
 
     Attributes
     ----------
     output : Tensor or None
-        (N, C, ..., T), what left the last block at the steps of the last call of `stream` or `learn`.
+        (N, C, ..., T), the output of the last block in the last call of `stream` or `learn`.
     matrices : torch.nn.ParameterDict
-        The fixed random matrices by the number of the layer, float32: of ``"local"`` (classes, M), of ``"random"``
-        (M, outputs), M being the neurons of the layer.  They are drawn at the first input, uniform in both directions
-        up to 10 / sqrt(M) and 1 / sqrt(outputs).
+        The fixed random matrices by the number of the layer, float32: for ``"local"`` (classes, M), for ``"random"``
+        (M, outputs), where M is the number of neurons of the layer. They are drawn at the first input, uniformly in
+        both directions up to 10 / sqrt(M) and 1 / sqrt(outputs) respectively.
 
     Notes
     -----
-    What is trained is looked at when the learner is made: freeze parameters before.
+    Freeze parameters before you create the learner. A parameter that is frozen later keeps its value from then on; one
+    that is unfrozen later is refused, since its traces are missing.
 
     Raises
     ------
     TypeError
-        If a block, its neurons or its dropout cannot learn so, or the loss looks at whole samples.
+        If a block, its neurons or its dropout cannot learn online, or the loss needs whole samples.
     ValueError
         If an argument is out of range.
 
@@ -108,7 +109,7 @@ class Learner(torch.nn.Module):
         if type(loss).__module__.startswith("lavadl_ref.slayer.loss"):
             raise TypeError(
                 f"loss must be a function of the output and the target at one step, got {type(loss).__name__}, which "
-                "looks at whole samples: take one of torch.nn.functional, such as cross_entropy"
+                "needs whole samples: use one of torch.nn.functional, such as cross_entropy"
             )
         if getattr(loss, "reduction", "mean") != "mean":
             raise ValueError(f"loss must be the mean over its samples, got reduction={loss.reduction!r}")  # type: ignore[attr-defined]
@@ -128,17 +129,18 @@ class Learner(torch.nn.Module):
         self._layers = [layer_of(block) for block in blocks]
         if not self._layers:
             raise ValueError("net must have at least one block, got none")
+        self._frozen = [name for name, parameter in self.net.named_parameters() if not parameter.requires_grad]
         self.reset()
 
     @property
     def penalty(self) -> Penalty | None:
-        """The cost of what leaves the neurons of a layer that was asked for; it cannot be set later."""
+        """The penalty given to the constructor; it cannot be set later."""
         return self._penalty
 
     # -- state --------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Bring the neurons to rest, and forget traces and gradients that no update has taken yet."""
+        """Set the neurons to rest, and drop traces and gradients that no update has used yet."""
         for layer in self._layers:
             layer.reset()
             for one in layer.gathered:
@@ -152,7 +154,7 @@ class Learner(torch.nn.Module):
         self._sent: list[list[Tensor]] = []  #: what left the neurons of all layers, for a penalty
 
     def get_extra_state(self) -> dict[str, Any]:
-        """All that `reset` forgets; part of the state dict."""
+        """Everything that `reset` clears; part of the state dict."""
         return {
             "layers": [layer.state() for layer in self._layers],
             "gathered": [[one.sum for one in layer.gathered] for layer in self._layers],
@@ -162,7 +164,7 @@ class Learner(torch.nn.Module):
         }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `get_extra_state` returned."""
+        """Continue from a state that `get_extra_state` returned."""
         for layer, held, sums in zip(self._layers, state["layers"], state["gathered"], strict=True):
             layer.restore(held)
             for one, gathered in zip(layer.gathered, sums, strict=True):
@@ -184,7 +186,7 @@ class Learner(torch.nn.Module):
     # -- use ----------------------------------------------------------------------------------
 
     def learn(self, input: Tensor, target: Tensor) -> Tensor:
-        """Learn from a batch of samples, from rest to the last step.
+        """Learn from a batch of samples: start from rest and run to the last step.
 
         Parameters
         ----------
@@ -197,8 +199,8 @@ class Learner(torch.nn.Module):
         Returns
         -------
         Tensor
-            (N, C, ..., T), what the loss compared with the target: the output of the network, of the rule ``"local"``
-            the last layer's readout.
+            (N, C, ..., T), the values that the loss compared with the target: the output of the network, or for the
+            rule ``"local"`` the last layer's readout.
 
         Raises
         ------
@@ -211,9 +213,10 @@ class Learner(torch.nn.Module):
         return output
 
     def stream(self, input: Tensor, target: Tensor | None = None) -> Tensor:
-        """Go on with a signal from where it ended, and learn from these steps where there is a target.
+        """Continue a signal from where the last call ended, and learn from these steps if there is a target.
 
-        Results do not depend on the pieces that a signal comes in.  An update comes when `every` steps have passed.
+        Results do not depend on how a signal is divided into pieces. An update happens whenever `every` steps have
+        passed.
 
         Parameters
         ----------
@@ -232,11 +235,17 @@ class Learner(torch.nn.Module):
         TypeError
             If the input is not a tensor as the first block takes it, or the loss returns no number.
         ValueError
-            If the target has another form, or traces would take too much memory.
+            If there is no step, the target has another form, traces would take too much memory, or a parameter is
+            trained that was frozen when the learner was made.
         """
         _validate.tensor(input, "input of a learner", 3, "(N, C, ..., T)")
+        if not input.shape[-1]:
+            raise ValueError(f"input of a learner must have a step at least, got shape {tuple(input.shape)}")
+        self._check_frozen()
         targets = None if target is None else _over_time(target, input.shape[0], input.shape[-1])
-        outputs, left, t, steps = [], [], 0, input.shape[-1]
+        output: Tensor | None = None
+        left: Tensor | None = None
+        t, steps = 0, input.shape[-1]
         while t < steps:
             n = min(steps - t, self.window - self._open)
             if self.every is not None:
@@ -245,20 +254,20 @@ class Learner(torch.nn.Module):
             if input.stride(-1) == 1 and n > 1:  # time is innermost: a copy of few steps is cheaper than their strides
                 piece = time_first(piece.contiguous())
             compared, sent = self._forward(piece, None if targets is None else targets[..., t : t + n])
-            outputs.append(compared)
-            left.append(sent)
+            output, left = _put(output, compared, t, steps), _put(left, sent, t, steps)
             t += n
             if self._open == self.window or self._since == self.every:
                 self._close()
             if self._since == self.every:
                 self.update()
-        self.output = torch.cat(left, dim=-1)
-        return torch.cat(outputs, dim=-1)
+        assert output is not None
+        self.output = left
+        return output
 
     def forward(self, input: Tensor) -> Tensor:
         """The output for `input` (N, C, ..., T) from rest, as `learn` returns it, without learning.
 
-        A signal that `stream` is in the middle of goes on as if there had been none.
+        The call does not affect a signal that `stream` is in the middle of.
         """
         held = self.get_extra_state()
         self.reset()
@@ -275,7 +284,7 @@ class Learner(torch.nn.Module):
         return found
 
     def update(self) -> None:
-        """Pass the gradient that was gathered since the last update to the optimiser."""
+        """Pass the gradient summed since the last update to the optimiser."""
         self._close()
         if self._learned:
             self.optimizer.zero_grad(set_to_none=True)
@@ -287,6 +296,15 @@ class Learner(torch.nn.Module):
         self._since = self._learned = 0
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _check_frozen(self) -> None:
+        """Raise if a parameter that had no traces is trained now."""
+        for name in self._frozen:
+            if self.net.get_parameter(name).requires_grad:
+                raise ValueError(
+                    f"parameters must not be unfrozen after the learner was made, got {name}, which was frozen then: "
+                    "make a new learner after requires_grad has changed"
+                )
 
     def _forward(self, x: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
         """The values that the loss sees, and the output of the last block, at the next steps, within one window."""
@@ -463,6 +481,18 @@ def _over_time(target: Tensor, samples: int, steps: int) -> Tensor:
             f"of {steps} steps, got {tuple(target.shape)} {target.dtype}"
         )
     return target
+
+
+def _put(whole: Tensor | None, part: Tensor, t: int, steps: int) -> Tensor:
+    """Put `part` (N, ..., n) at step t of `whole` (N, ..., steps), which the first part makes.
+
+    Parts that were kept until the end would lie between the large arrays of a pass: their memory could not be used
+    again, and a long signal would take ever more.
+    """
+    if whole is None:
+        whole = part.new_empty((*part.shape[:-1], steps))
+    whole[..., t : t + part.shape[-1]] = part
+    return whole
 
 
 def _folded(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Costs of what leaves the neurons of a layer, for the `penalty` of a learner."""
+"""Costs of the output of a layer's neurons, for the `penalty` of a learner."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 class Firing:
     """The number of spikes of a layer at a step, times a factor; graded spikes count by their size.
 
-    The loss of a layer's readout alone leaves the rates of its neurons free, and they tend to rise until spikes carry
-    little.  A cost for each spike keeps them sparse.
+    The loss of a layer's readout does not limit the rates of its neurons, which tend to rise until spikes carry little
+    information.  A cost for each spike keeps them sparse.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""A ``.net`` file as portable C that gives the same integers as the reference, for machines without much of anything.
+"""Export of ``.net`` files as portable C that gives the same integers as the reference, for small machines.
 
-`export` writes C99 that uses integers alone, allocates nothing, and includes ``stdint.h`` and ``string.h``; `sizes`
-tells beforehand what that takes.  The integers are those of `lavadl_ref.reference` with the device's widths, message by
-message and state by state.
+`export` writes C99 that uses only integers, allocates no memory, and includes only ``stdint.h`` and ``string.h``;
+`sizes` reports the memory and operations that it needs, without writing it. The integers are those of
+`lavadl_ref.reference` with the device's widths, message by message and state by state.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ def export(
     net_config : path or exchange.Network
         The file, or its description.
     folder : path
-        Where the files go; made if it is missing. Files of these names are replaced, others stay.
+        The output folder, created if it is missing. Files of the same names are replaced, others stay.
     reset_interval, reset_offset, time_base, spike_exp
-        As `lavadl_ref.reference.Network` takes them.
+        As for `lavadl_ref.reference.Network`.
     name : str
         Name of the structure and prefix of the functions: an identifier of C.
     input_shape : sequence of int, optional
-        (C, H, W) or (N,) of the input, where the file leaves it open, as windows do that move by more than one neuron.
+        (C, H, W) or (N,) of the input, if the file does not determine it, as with a stride above 1.
     input_bias : bool
-        Whether there is a function ``NAME_bias``, which sets a constant input to the spiking neurons of an input layer,
-        as `bias` of `lavadl_ref.reference.Network.run` does; it takes 4 bytes of RAM a neuron.
+        If True, add a function ``NAME_bias``, which sets a constant input to the spiking neurons of an input layer, as
+        `bias` of `lavadl_ref.reference.Network.run` does; it takes 4 bytes of RAM per neuron.
 
     Returns
     -------
     Sizes
-        The room and the work that it takes.
+        The memory and the operations that the C needs.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def sizes(
     input_shape: Sequence[int] | None = None,
     input_bias: bool = False,
 ) -> Sizes:
-    """Tell the flash, the RAM and the work a step that a network takes as C; arguments and errors as of `export`."""
+    """Compute the flash, RAM and operations per step of a network as C; arguments and errors as of `export`."""
     found, _ = sources(
         net_config,
         reset_interval=reset_interval,
@@ -216,7 +216,7 @@ def _input_shape(run: reference.Network) -> tuple[int, ...]:
     if shape is None:
         kind = run.layers[0].kind
         raise ValueError(
-            f"input_shape must be given, as a first layer of kind {kind!r} leaves it open, got None "
+            f"input_shape must be given, because a first layer of kind {kind!r} does not determine it, got None "
             "(--input-shape C,H,W)"
         )
     if isinstance(run.layers[0], Kernel):

@@ -1,8 +1,8 @@
-"""Proof that no input of a domain leaves a width of the device, so that the integers trained are those of the chip.
+"""Proof that no input of a domain exceeds a width of the device, so that the chip computes what was trained.
 
-`prove` bounds every number of a deployed network for all inputs of a domain, runs of any length included.  Where a
-bound lies beyond a width it looks for a witness, an input that leaves the width on the reference run, and says what
-would make the layer hold.  It needs neither torch nor Lava.
+`prove` bounds every number of a deployed network for all inputs of a domain, and for runs of any length. Where a bound
+lies beyond a width, it searches for a witness, an input that exceeds the width in the reference run, and suggests
+changes that would make the proof succeed. It needs neither torch nor Lava.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def prove(
 ) -> Proof:
     """Bound every number of a network for all inputs of a domain.
 
-    A verdict on a number presumes that the numbers that it is made of fit their widths: a network whose verdict is
-    `proved` leaves no width at all. `exceeded` has a witness, an input that leaves a width of that layer on the
-    reference run; `open` means that the bound lies beyond the width and that no such input was found.
+    A verdict on a number assumes that the numbers from which it is computed fit their widths: a network whose verdict
+    is `proved` exceeds no width at all. `exceeded` comes with a witness, an input that exceeds a width of that layer in
+    the reference run; `open` means that the bound lies beyond the width and that no such input was found.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ def prove(
     domain : Domain, optional
         The inputs; spikes by default.
     steps : int, optional
-        Most steps of a run; any number by default.
+                Maximum number of steps of a run; no limit by default.
     reset_interval, reset_offset : int, optional
         Steps between resets of the neurons, see `reference.Network`.
     tries : int
-        Inputs that the search for witnesses runs at most; 0 for no search.
+        Maximum number of inputs that the search for witnesses runs; 0 for no search.
     progress : callable, optional
-        Called with what is done, all that there is, and a text.
+        Called with the number of finished items, the total, and a text.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def prove(
 
 
 def write_witness(path: str | os.PathLike[str], found: Proof) -> bool:
-    """Write the first witness of a proof as ``.npy``, as ``lavadl-ref verify --input`` takes it.
+    """Write the first witness of a proof to a ``.npy`` file that ``lavadl-ref verify --input`` can read.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def write_witness(path: str | os.PathLike[str], found: Proof) -> bool:
     Returns
     -------
     bool
-        False where no input was found that leaves a width; nothing is written then.
+        False if no input was found that exceeds a width; then nothing is written.
     """
     for layer in found.layers:
         for bound in layer.bounds:

@@ -42,7 +42,7 @@ def advice(layer: Layer, bits: int, shape: tuple[int, ...], reach: LayerReach, s
 
 def _weights(layer: Layer, holds: Callable[[Layer], bool]) -> Iterator[str]:
     """The least power of two to divide the weights by, with biases and threshold."""
-    names = ("weight", "weight_imag", "weight_rec", "weight_rec_imag", "bias", "bias_imag")
+    names = ("weight", "weight_imag", "weight_rec", "weight_rec_imag", "bias", "bias_imag", "input_bias")
     arrays = {name: value for name in names if isinstance(value := getattr(layer, name, None), np.ndarray)}
     if not arrays or layer.neuron is None:
         return

@@ -15,14 +15,14 @@ PROVED, OPEN, EXCEEDED = VERDICTS = ("proved", "open", "exceeded")  #: from good
 
 @dataclass(frozen=True, eq=False)
 class Witness:
-    """An input of the domain on which the reference run leaves a width of the device."""
+    """An input of the domain on which the reference run exceeds a width of the device."""
 
     inputs: (
         Integers  #: (\\*shape, T), or of a domain of constant pictures (\\*shape), as `reference.Network.run` takes it
     )
     steps: int  #: of the run
-    neuron: tuple[int, ...]  #: the first of the layer to leave a width, in the layer's shape
-    step: int  #: where it does
+    neuron: tuple[int, ...]  #: index, in the layer's shape, of the first neuron that exceeds a width
+    step: int  #: the first step at which it does
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Bound:
     quantity: str
     low: int  #: least integer that fits the device's width
     high: int  #: largest one
-    smallest: int | None  #: no input of the domain makes the number smaller; None for no such bound
-    largest: int | None  #: nor larger
-    free: int | None  #: bits by which all values may still be shifted left, negative where they do not fit; None: all 0
+    smallest: int | None  #: lower bound of the number for all inputs of the domain; None if there is none
+    largest: int | None  #: upper bound, likewise
+    free: int | None  #: bits by which all values may be shifted left, negative if they do not fit; None: all are 0
     verdict: str  #: one of `VERDICTS`
-    neuron: tuple[int, ...]  #: the one with the widest range
-    #: the smallest and the largest number that the search for a witness met; None where none was needed
+    neuron: tuple[int, ...]  #: index of the neuron with the widest range
+    #: smallest and largest value found by the search for a witness; None if no search was needed
     met: tuple[int, int] | None = None
-    witness: Witness | None = None  #: of an excess
+    witness: Witness | None = None  #: an input that exceeds the width, if one was found
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class LayerProof:
     shape: tuple[int, ...]  #: (C, H, W) or (N,)
     family: str | None  #: of its neurons
     bounds: tuple[Bound, ...]
-    advice: tuple[str, ...] = ()  #: what would make it hold
+    advice: tuple[str, ...] = ()  #: changes that would make the proof succeed
 
     @property
     def verdict(self) -> str:
-        """The worst of its bounds."""
+        """The worst verdict among its bounds."""
         return worst(bound.verdict for bound in self.bounds)
 
 
@@ -64,14 +64,14 @@ class Proof:
     """The bounds of a network, for all inputs of a domain."""
 
     domain: str
-    steps: int | None  #: most steps of a run; None for any number
+    steps: int | None  #: maximum steps of a run; None for no limit
     reset_interval: int | None
     layers: tuple[LayerProof, ...]
     tried: int = 0  #: inputs that the search for witnesses ran
 
     @property
     def verdict(self) -> str:
-        """The worst of the layers: `proved` if no input of the domain leaves any width."""
+        """The worst verdict among the layers: `proved` if no input of the domain exceeds any width."""
         return worst(layer.verdict for layer in self.layers)
 
     def as_dict(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ SHARES = (1.0, 0.5, 0.2, 0.05)  #: of neurons that send the largest message at a
 
 @dataclass
 class Search:
-    """The search for inputs of a domain that leave a width.
+    """The search for inputs of a domain that exceed a width.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class Search:
             self._stretch(key, x)
         found = {key for key in outside if key in self.wanted}
         beyond = {entry.layer for entry in run.exceeded}
-        # numbers between states are not measured: where a layer leaves a width and no measured number does, it is they
+        # numbers between states are not measured: where a layer exceeds a width and no measured number does, it is they
         measured = {position for position, _ in outside}
         hidden = {key for key in self.wanted if key[0] in beyond - measured and key not in self.met}
         if found or hidden:
@@ -171,7 +171,7 @@ class Search:
                 self._replay(longer, given, {key})
 
     def _replay(self, x: Integers, given: dict[str, Any], keys: set[Key]) -> None:
-        """Note a witness for each quantity whose layer leaves a width on the device too."""
+        """Note a witness for each quantity whose layer exceeds a width on the device too."""
         excess = {entry.layer: entry for entry in self.deployed.run(**given, record=(), layers=()).exceeded}
         for key in keys:
             entry = excess.get(key[0])

@@ -1,11 +1,10 @@
-"""Proof that training, the integer reference and Lava agree, or the first place at which they differ.
+"""Check that training, the integer reference and Lava agree, or find the first place at which they differ.
 
-`verify` takes a file and an input, runs all backends, and compares every spike of every layer
-at every step, and every state that Lava ends with.  `trained` does the same for blocks in
-memory against the file that they would export.
+`verify` runs a file on one input with all backends, and compares every spike of every layer at every step, and the
+final states in Lava. `trained` does the same for blocks in memory and the file that they would export.
 
-On all backends layer k's spikes at step n of the deployed time base are compared; slayer's
-step t of a layer is step n = t + start of that layer (`exchange.Network.start_steps`).
+All backends are compared in the deployed time base: slayer's step t of a layer is step n = t + start of that layer
+(`exchange.Network.start_steps`).
 """
 
 from __future__ import annotations
@@ -67,33 +66,32 @@ def verify(
         (\\*shape, T) integers as `reference.Network` takes them: spikes, sigma-delta messages, or
         the current of an input layer; `random_input` by default.
     steps : int, optional
-        Number of steps: at most those of `inputs`, all of which are taken by default, or 64.
+        Number of steps, at most those of `inputs`. By default all steps of `inputs`, or 64 of a random input.
     slayer, lava : bool
         The backends to compare with the reference.
     reset_interval, reset_offset : int, optional
-        As in `reference.Network`; a stream of samples.  Slayer then sees each window between
-        resets as a sample of its own, its blocks without the one-step shift, which the
-        stagger of the resets stands for.
+        As in `reference.Network`, for a stream of samples. Slayer then processes each window between resets as a
+        separate sample, with the one-step shift of its blocks turned off, because the staggered resets replace it.
     timeout : float, optional
-        Seconds that Lava may take; grows with the number of steps by default.
+        Seconds that Lava may take; the default grows with the number of steps.
     in_process : bool
-        Whether Lava's process models run in this process instead of one process each, which takes
-        milliseconds (`lavadl_ref.netx.inprocess`).
+        Run Lava's process models in this Python process (`lavadl_ref.netx.inprocess`) instead of in one process each,
+        which takes only milliseconds.
     seed, rate : int, float, optional
-        Of the random input, see `random_input`.
+        Seed and rate of the random input, see `random_input`.
     megabytes : float
-        Memory that the run may take, as estimated before it.
+        Largest memory that the run may take, as estimated in advance.
 
     Returns
     -------
     Report
-        A backend that cannot run the network is in ``skipped`` with the reason.
+        ``skipped`` lists the backends that cannot run the network, with the reason.
 
     Raises
     ------
     exchange.ExchangeError, NotImplementedError, ValueError, TypeError
-        As `reference.Network` and its ``run``; where an argument would have no effect; and where the run would take
-        more than `megabytes`.
+        As `reference.Network` and its ``run``; also if an argument would have no effect, or if the run would take more
+        than `megabytes`.
     lavadl_ref.netx.runtime.LavaRunError
         If Lava fails or does not finish.
 
@@ -135,12 +133,12 @@ def _check_options(
 
 
 def trained(blocks: Iterable[Any], x: Any) -> Report:
-    """Compare the blocks of a trained network, as they are, with the reference run of their export.
+    """Compare the blocks of a trained network in memory with the reference run of their export.
 
     Parameters
     ----------
     blocks : iterable of slayer or bootstrap blocks
-        In order; put them into evaluation mode before.
+        The blocks in order, in evaluation mode.
     x : Tensor
         float32 (B, \\*shape, T): spikes or messages of B samples, or for an input block whatever it takes.
 

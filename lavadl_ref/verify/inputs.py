@@ -18,29 +18,29 @@ RATE = 0.2  #: of a random input: fraction of neurons that send something at a s
 
 
 def input_shape(network: exchange.Network) -> tuple[int, ...]:
-    """Shape of the input, without time; the smallest that fits where the network leaves it open."""
+    """Shape of the input, without time; the smallest that fits if the network does not determine it."""
     return network.input_shape or smallest_input(network.layers[0])
 
 
 def random_input(network: exchange.Network, steps: int, seed: int | None = None, rate: float | None = None) -> Array:
     """A reproducible input for `network`: spikes, or integers in [0, 128) for an input layer's neurons.
 
-    Where sigma-delta neurons receive it, what is sent are messages between -1 and 1.
+    If sigma-delta neurons receive the input, it consists of messages between -1 and 1.
 
-    Where a file begins with a convolution, which does not say how large its input is, the
-    smallest input that gives the layer's shape is taken.
+    If a file begins with a convolution, which does not determine the size of its input, the smallest input that gives
+    the layer's shape is used.
 
     Parameters
     ----------
     network : exchange.Network
-        What will receive it.
+        The network that receives the input.
     steps : int
-        Its length T, at least 1.
+        Length T of the input, at least 1.
     seed : int, optional
         Not negative; 0 by default.
     rate : float, optional
         Fraction of neurons that send something at a step, within [0, 1]; `RATE` by default. The neurons of an input
-        layer are driven at every step, and have none.
+        layer receive a value at every step, so there it must be left out.
 
     Returns
     -------
@@ -61,7 +61,9 @@ def random_input(network: exchange.Network, steps: int, seed: int | None = None,
         raise ValueError(f"input of no size gives layer 0 ({first.kind}) its shape {first.shape}")
     if _driven(network):
         if rate is not None:
-            raise ValueError("rate must be left out: the network begins with an input layer, driven at every step")
+            raise ValueError(
+                "rate must be left out: the network begins with an input layer, which receives a value at every step"
+            )
         return rng.integers(0, 128, (*shape, steps))
     present = (rng.random((*shape, steps)) < fraction).astype(np.int64)
     one = 1 << deployment.input_bits(network.layers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Divergence:
     found: int  #: the backend's value
     sample: int = 0  #: index in a batch
     count: int = 1  #: number of differing values
-    around: tuple[str, ...] = ()  #: states of the neuron near the step, one line a step
+    around: tuple[str, ...] = ()  #: states of the neuron near the step, one line per step
 
     def __str__(self) -> str:
         where = f"layer {self.layer}, neuron {self.neuron}, step {self.step}"
@@ -40,14 +40,14 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One layer on one backend against the reference."""
+    """The comparison of one layer on one backend with the reference."""
 
     compared: int  #: integers compared
     divergence: Divergence | None = None
 
     @property
     def exact(self) -> bool:
-        """True if all of them were equal."""
+        """True if all integers were equal."""
         return self.divergence is None
 
     def __str__(self) -> str:
@@ -92,6 +92,30 @@ class Report:
     def compared(self) -> int:
         """Number of integers compared."""
         return sum(c.compared for result in self.layers for c in result.paths.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the arrays of the run, as plain values for JSON."""
+        layers = [
+            {
+                "position": result.position,
+                "kind": result.layer.kind,
+                "shape": result.layer.shape,
+                "spikes": result.spikes,
+                "paths": {name: {"exact": c.exact, **asdict(c)} for name, c in result.paths.items()},
+            }
+            for result in self.layers
+        ]
+        return {
+            "exact": self.exact,
+            "compared": self.compared,
+            "steps": self.steps,
+            "samples": self.samples,
+            "random": self.random,
+            "layers": layers,
+            "seconds": self.seconds,
+            "skipped": self.skipped,
+            "exceeded": [asdict(beyond) for beyond in self.exceeded],
+        }
 
 
 def new_report(network: exchange.Network, run: reference.Run, steps: int, samples: int = 1) -> Report:

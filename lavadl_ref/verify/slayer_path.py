@@ -34,7 +34,7 @@ def compare_slayer(
     for position, layer in enumerate(network.layers[:-1]):
         if _is_read_out(layer):
             raise NotImplementedError(
-                f"layer {position} ({layer.kind}) is read out in slayer, whose values go on; deployed, it never spikes"
+                f"layer {position} ({layer.kind}) is a readout whose values slayer passes on; deployed, it never spikes"
             )
     rebuilt = SequentialNetwork(network).eval()
     windows, starts = x[None], network.start_steps
@@ -44,7 +44,7 @@ def compare_slayer(
         begins = next(s for layer, s in zip(network.layers, starts, strict=True) if _is_process(layer))
         if offset != begins:
             raise NotImplementedError(
-                f"resets with offset {offset} do not begin with the data; reset_offset={begins} would"
+                f"resets with offset {offset} do not begin with the data; use reset_offset={begins}"
             )
         if any(layer.delay is not None and layer.delay.any() for layer in network.layers):
             raise NotImplementedError("axonal delays carry spikes over the resets, which separate samples cannot show")

@@ -1,8 +1,8 @@
-"""The record of a neuron family: everything that the engines and the packages above need to know of it.
+"""The record of a neuron family: everything that the engines and other packages need to know about it.
 
-A family's file ends with its record, ``FAMILY = register(Family(...))``.  Training, deployment, the reference, Lava
-processes, golden vectors and tests take what they need of a family from there; nothing of it is written a second time.
-`register` checks the record, makes the functions over lanes of the family's `step`, and gives them to the engines.
+A family's file ends with its record, ``FAMILY = register(Family(...))``. Training, deployment, the reference, Lava
+processes, golden vectors and tests read what they need about a family from there; none of it is written a second time.
+`register` checks the record, builds the functions over lanes from the family's `step`, and passes them to the engines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ADRF: a resonate-and-fire neuron whose threshold rises and which is held back after a spike.
+"""ADRF: a resonate-and-fire neuron with an adaptive threshold and a refractory state.
 
 Recurrence, in integers of 1/4096, with sine and cosine of the rotation, times what the decay leaves, and the
 two decays in 1/4096; re and im are not reset::
@@ -50,7 +50,7 @@ def step(
     Returns
     -------
     re, im, th, r, spike, level_th, level_r
-        As of `alif.step`, for re.
+        As for `alif.step`, for re.
     """
     new_re, new_im = resonator.rotate(re, im, a_re, a_im, sin_decay, cos_decay, loihi)
     level_th, level_r = adaptation.relax(th, r, threshold_decay, refractory_decay, threshold)

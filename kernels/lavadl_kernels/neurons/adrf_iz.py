@@ -1,4 +1,4 @@
-"""ADRF-IZ: a resonate-and-fire neuron with rising threshold that spikes on its imaginary part.
+"""ADRF-IZ: a resonate-and-fire neuron with adaptive threshold that spikes on its imaginary part.
 
 Recurrence, in integers of 1/4096, with sine and cosine of the rotation, times what the decay leaves, and the
 two decays in 1/4096; unlike RF-IZ neither re nor im is reset::

@@ -1,4 +1,4 @@
-"""ALIF: a leaky integrate-and-fire neuron whose threshold rises and which is held back after a spike.
+"""ALIF: a leaky integrate-and-fire neuron with an adaptive threshold and a refractory state.
 
 Recurrence, in integers of 1/4096, with decays in 1/4096; nothing is reset::
 

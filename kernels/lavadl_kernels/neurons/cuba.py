@@ -1,4 +1,4 @@
-"""CUBA: the current-based leaky integrate-and-fire neuron, a leaky integrator on another.
+"""CUBA: the current-based leaky integrate-and-fire neuron, two leaky integrators in a chain.
 
 Recurrence, in integers of 1/4096, with decays in 1/4096::
 

@@ -1,4 +1,4 @@
-"""RF-IZ: a resonate-and-fire neuron in the way of Izhikevich: it spikes on its imaginary part and is reset.
+"""RF-IZ: Izhikevich's resonate-and-fire neuron, which spikes on its imaginary part and is reset.
 
 Recurrence, in integers of 1/4096, with sine and cosine of the rotation, times what the decay leaves, in 1/4096::
 

@@ -11,16 +11,16 @@ Recurrence, in integers of 1/2**18 with messages in 1/4096::
     error[t]  = 0 if m[t] is not 0, else c[t]          with cum_error only
     message[t] = floor(m[t] / 64)                      what is cut off is lost
 
-The exponent is that of a norm, which only deployed neurons have.  A positive one makes the unit of everything behind
-the sum finer by so many bits, thresholds included, so that nothing is rounded; a negative one multiplies.
+The exponent is that of a norm, which only deployed neurons have. A positive exponent makes the unit of everything after
+the sum finer by that many bits, including thresholds, so that nothing is rounded; a negative one multiplies.
 
 The `slayer` integers have no width limit.  The `loihi` integers wrap at 32 bits everywhere,
 as Lava's process model does; inside that width the two are the same.
 
-An input layer has Delta alone (`delta_step`), a layer whose sums are read out has Sigma alone (`sigma_step`).
+An input layer consists of Delta alone (`delta_step`), a readout layer of Sigma alone (`sigma_step`).
 
-In training the neuron falls into Sigma, its activation, and Delta, which sends multiples of
-1 / scale.  Both calculate in float64, exact for multiples of 2**-18 below 2**34.
+In training, the neuron consists of Sigma, the activation, and Delta, which sends multiples of 1 / scale. Both compute
+in float64, which is exact for multiples of 2**-18 below 2**34.
 
 Backward is the gradient of the surrogate model.  What Delta does between activation and message
 counts as the identity of the change, and the residue as constant::

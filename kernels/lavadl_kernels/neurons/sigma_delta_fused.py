@@ -1,14 +1,14 @@
-"""The sigma-delta neuron of training in one walk over time, where its activation is the identity or max(., 0).
+"""The sigma-delta neuron of training in one pass over time, if its activation is the identity or max(., 0).
 
-It gives what `sigma_delta.sigma_forward`, an offset, the activation and `sigma_delta.delta_forward` give one after the
-other, bit for bit, with nothing between them in memory::
+It gives bit for bit the result of `sigma_delta.sigma_forward`, an offset, the activation and
+`sigma_delta.delta_forward` in sequence, without intermediate arrays::
 
     value[t]   = f(float32(sigma[t]) + shift + bias)
     message[t] = floor(m[t] * scale) / scale           m[t] what `sigma_delta.encode` makes of the values
 
-The same source is compiled for float64 and for float32 states.  float32 is as exact while all values are small
-multiples of 2**-18, which is what messages and weights of a deployable network give; the kernel checks each input
-on the way, and the run is repeated with float64 where one is not.  Which of the two ran cannot be seen in the result.
+The same source is compiled for float64 and for float32 states. float32 is equally exact while all values are small
+multiples of 2**-18, which holds for the messages and weights of a deployable network; the kernel checks each input, and
+the run is repeated with float64 if one does not fit. The result does not depend on which of the two ran.
 
 Backward is that of `sigma_delta`.  Of the walk it needs, for each step, the factor of a message's gradient in that of
 the threshold, and whether the activation passes a gradient: one float32, whose last bit is the latter.

@@ -1,7 +1,7 @@
 """Integer synapses, event-driven: weighted sums of the messages that are not zero.
 
-Weights are integers in 1/64, inputs integers (spikes 0 or 1, or graded), sums integers in 1/64, added up in 32 bits
-where those surely suffice.  Sums are exact in any order, and each is one thread's own.
+Weights are integers in 1/64, inputs integers (spikes 0 or 1, or graded), sums integers in 1/64, added up in 16 or in
+32 bits where those surely suffice.  Sums are exact in any order, and each is one thread's own.
 
 Axes are T, C, H, W; convolution is the cross-correlation of the deep-learning field.
 """
@@ -33,14 +33,84 @@ def _magnitude(x: Array) -> int:
     return max(int(x.max(initial=0)), -int(x.min(initial=0)))
 
 
-def _types(x: Array, weight: Array, axes: int | tuple[int, ...]) -> tuple[type, type]:
-    """The types of sums and of weights: 32 and 16 bits where every sum of `weight` over `axes` surely fits, else 64."""
-    largest, heaviest = _magnitude(x), _magnitude(weight)
-    reach = heaviest * int(np.prod([weight.shape[axis] for axis in np.atleast_1d(axes)]))
-    if largest * reach >= 2**31:  # the bound is coarse, and costs less than the exact one
-        reach = int(np.abs(weight).sum(axis=axes, dtype=np.int64).max(initial=0))
-    fits = largest * reach < 2**31 and largest < 2**31 and heaviest <= _SMALL.max
-    return (np.int32, np.int16) if fits else (np.int64, np.int64)
+class _Types(NamedTuple):
+    """The types in which a synapse computes."""
+
+    sums: type  #: of the sums that are returned
+    weights: type
+    added: type  #: in which the sums are added up: no sum leaves it on the way either
+
+
+_WIDE = _Types(np.int64, np.int64, np.int64)
+
+
+class Weights:
+    """The weights of a dense synapse as its kernel reads them, for many calls of `dense`.
+
+    Parameters
+    ----------
+    weight : ndarray
+        (O, I) integers, in 1/64; copied.
+    """
+
+    def __init__(self, weight: Array) -> None:
+        self._weight = np.array(weight, np.int64)
+        self._heaviest = _magnitude(self._weight)
+        self._turned = empty(self._weight.shape[::-1], np.int16 if self._heaviest <= _SMALL.max else np.int64)
+        _turn(len(self._weight), self._weight, self._turned)
+        self._reach: int | None = None
+
+    def made_of(self, weight: Array) -> bool:
+        """Tell whether the integers `weight` (O, I), in 1/64, are those that these are a copy of."""
+        return np.array_equal(self._weight, weight)
+
+    def sums(self, x: Array, narrow: bool, late: int) -> Array:
+        """Weighted sums (T, O) of messages `x` (T, I), integers in their own unit, as `dense` returns them."""
+        outputs, inputs = self._weight.shape
+        types = _types(_magnitude(x), self._heaviest, inputs, self._exact_reach)
+        rows = len(x)
+        events = _events(_messages(x[: max(rows - late, 0)]), types.sums)
+        z = empty((rows, outputs), types.sums)
+        _dense(outputs, *events, self._turned.astype(types.weights, copy=False), min(late, rows), z)
+        return z if narrow else z.astype(np.int64, copy=False)
+
+    def _exact_reach(self) -> int:
+        if self._reach is None:
+            self._reach = _reach(self._weight, 1)
+        return self._reach
+
+
+def _reach(weight: Array, axes: int | tuple[int, ...]) -> int:
+    """The largest magnitude of a sum of `weight` over `axes` for inputs of -1 to 1."""
+    return int(np.abs(weight).sum(axis=axes, dtype=np.int64).max(initial=0))
+
+
+def _types(largest: int, heaviest: int, terms: int, exact_reach: Callable[[], int]) -> _Types:
+    """The narrowest types that surely hold sums of so many weights.
+
+    Parameters
+    ----------
+    largest, heaviest : int
+        The largest magnitudes of a message and of a weight.
+    terms : int
+        Weights in a sum.
+    exact_reach : callable
+        `_reach` of the weights, asked for where the coarse bound, which costs less, does not suffice.
+    """
+    if largest >= 2**31 or heaviest > _SMALL.max:
+        return _WIDE
+    reach = largest * heaviest * terms
+    if reach > _SMALL.max:
+        reach = largest * exact_reach()
+    if reach >= 2**31:
+        return _WIDE
+    return _Types(np.int32, np.int16, np.int16 if reach <= _SMALL.max else np.int32)
+
+
+def _types_over(x: Array, weight: Array, axes: tuple[int, ...]) -> _Types:
+    """The types for sums of `weight` over `axes`."""
+    terms = int(np.prod([weight.shape[axis] for axis in axes]))
+    return _types(_magnitude(x), _magnitude(weight), terms, lambda: _reach(weight, axes))
 
 
 def _messages(x: Array) -> Array:
@@ -49,14 +119,14 @@ def _messages(x: Array) -> Array:
     return np.ascontiguousarray(x, kind if kind in (np.uint8, np.int32) else np.int64)
 
 
-def dense(x: Array, weight: Array, narrow: bool = False, late: int = 0) -> Array:
+def dense(x: Array, weight: Array | Weights, narrow: bool = False, late: int = 0) -> Array:
     """Weighted sums of a dense synapse: z[t, o] = sum_i weight[o, i] x[t, i].
 
     Parameters
     ----------
     x : ndarray
         (T, I) integers, messages in their own unit.
-    weight : ndarray
+    weight : ndarray or Weights
         (O, I) integers, in 1/64.
     narrow : bool
         Whether sums may have 32 bits where all of them surely fit.
@@ -73,14 +143,8 @@ def dense(x: Array, weight: Array, narrow: bool = False, late: int = 0) -> Array
     >>> dense(np.array([[1, 0, 1], [0, 0, 2]]), np.array([[64, 32, -64]])).tolist()
     [[0], [-128]]
     """
-    kind, held = _types(x, weight, 1)
-    rows, outputs = len(x), len(weight)
-    events = _events(_messages(x[: max(rows - late, 0)]), kind)
-    table = empty(weight.shape[::-1], held)
-    _turn(outputs, np.asarray(weight, np.int64), table)
-    z = empty((rows, outputs), kind)
-    _dense(outputs, *events, table, min(late, rows), z)
-    return z if narrow else z.astype(np.int64, copy=False)
+    made = weight if isinstance(weight, Weights) else Weights(weight)
+    return made.sums(x, narrow, late)
 
 
 class _Events(NamedTuple):
@@ -145,9 +209,9 @@ def conv(
     ndarray
         (T, O, H', W') int64, or int32 with `narrow`, in 1/64 of the messages' unit.
     """
-    kinds = _types(x, weight, (1, 2, 3))
+    types = _types_over(x, weight, (1, 2, 3))
     axes = _axes(x.shape[2:], weight.shape[2:], (stride, padding, dilation), size, conv_size, _outputs)
-    return _windowed(x, weight.transpose(1, 2, 3, 0), axes, groups, kinds, narrow, late)
+    return _windowed(x, weight.transpose(1, 2, 3, 0), axes, groups, types, narrow, late)
 
 
 def conv_transpose(
@@ -175,12 +239,12 @@ def conv_transpose(
         As `conv` returns it.
     """
     channels, out, kh, kw = weight.shape
-    kinds = _types(x, weight, (0, 2, 3))
+    types = _types_over(x, weight, (0, 2, 3))
     axes = _axes(x.shape[2:], (kh, kw), (stride, padding, dilation), None, conv_transpose_size, _outputs_transposed)
     # each group's block of weights beside those of the others, as a convolution has them
     spread = weight.reshape(groups, channels // groups, out, kh, kw).transpose(1, 3, 4, 0, 2)
     vectors = spread.reshape(channels // groups, kh, kw, groups * out)
-    return _windowed(x, vectors, axes, groups, kinds, narrow, late)
+    return _windowed(x, vectors, axes, groups, types, narrow, late)
 
 
 class _Axis(NamedTuple):
@@ -266,20 +330,21 @@ def _bands(axis: _Axis, row: int) -> _Bands:
 
 
 def _windowed(
-    x: Array, vectors: Array, axes: list[_Axis], groups: int, kinds: tuple[type, type], narrow: bool, late: int
+    x: Array, vectors: Array, axes: list[_Axis], groups: int, types: _Types, narrow: bool, late: int
 ) -> Array:
     """Sums (T, O, \\*shape) of `x` (T, C, H, W) times `vectors` (C / groups, kh, kw, O) where they meet."""
     frames, out = len(x), vectors.shape[3]
     down, across = axes
-    arranged: Array = np.ascontiguousarray(vectors[:, down.taps][:, :, across.taps], kinds[1])
+    arranged: Array = np.ascontiguousarray(vectors[:, down.taps][:, :, across.taps], types.weights)
     messages = _messages(x[: max(frames - late, 0)])
     # with several groups the channels of an output are not side by side in those of the next
     runs, bands = _runs(across, groups == 1), _bands(down, across.size * out)
-    z = empty((frames, out, down.size * across.size), kinds[0])
+    z = empty((frames, out, down.size * across.size), types.sums)
     z[:late] = 0
     flat = arranged.reshape(*arranged.shape[:2], -1)
     count = len(messages) * len(bands.first)
-    _scatter(count, messages, flat, down.outputs, runs, bands, groups, across.size, late, z, align=1)
+    added: Array = np.empty(0, types.added)
+    _scatter(count, messages, flat, down.outputs, runs, bands, groups, across.size, late, added, z, align=1)
     z = z.reshape(frames, out, down.size, across.size)
     return z if narrow else z.astype(np.int64, copy=False)
 
@@ -379,11 +444,12 @@ def _scatter(
     groups: int,
     width: int,
     late: int,
+    added: Array,
     z: Array,
 ) -> None:
     out, pixels = z.shape[1:]
     count = len(bands.first)
-    sums = np.empty(bands.height * width * out, z.dtype)
+    sums = np.empty(bands.height * width * out, added.dtype)  # `added` is empty and stands for its type
     for item in range(begin, end):
         frame, number = item // count, item % count
         first = number * bands.height * width

@@ -27,7 +27,7 @@ from numba import types
 
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty_like
-from lavadl_kernels.runtime.extending import intrinsic, overload
+from lavadl_kernels.runtime.extending import instructions, intrinsic
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 from lavadl_kernels.runtime.simd import _pointers, _summing, _vector_at
 
@@ -189,7 +189,7 @@ def _product_sum_vectors(typing_context: Any, a: Any, b: Any, at: Any, row: Any,
     return types.void(a, b, types.intp, types.intp, types.intp, out, types.intp), generate
 
 
-@overload(_product_sums)
+@instructions(_product_sums)
 def _overload_product_sums(a: Any, b: Any, at: Any, row: Any, length: Any, out: Any, to: Any) -> Any:
     return lambda a, b, at, row, length, out, to: _product_sum_vectors(a, b, at, row, length, out, to)
 

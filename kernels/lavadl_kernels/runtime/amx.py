@@ -18,7 +18,7 @@ from llvmlite import binding, ir
 from numba import types
 
 from lavadl_kernels.runtime.array_types import Array
-from lavadl_kernels.runtime.extending import intrinsic, overload
+from lavadl_kernels.runtime.extending import instructions, intrinsic
 from lavadl_kernels.runtime.jit import scalar
 from lavadl_kernels.runtime.simd import _pointers
 
@@ -263,12 +263,12 @@ def _multiply(typing_context: Any, state: Any, total: Any, left: Any, right: Any
     return types.void(state, total, left, right), generate
 
 
-@overload(configure)
+@instructions(configure)
 def _overload_configure(state: Any) -> Any:
     return lambda state: _configure(state)
 
 
-@overload(release)
+@instructions(release)
 def _overload_release() -> Any:
     return lambda: _release()
 
@@ -295,4 +295,4 @@ for _function, _implementation in (
     (store, _overload_store),
     (multiply, _overload_multiply),
 ):
-    overload(_function, prefer_literal=True)(_implementation)
+    instructions(_function, prefer_literal=True)(_implementation)

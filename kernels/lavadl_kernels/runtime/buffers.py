@@ -19,6 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+
+def _memory() -> int:
+    """The bytes of this machine's memory; 4 GB where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 32
+
+
 #: Bytes (1 MB) from which a result comes from the pool. Smaller ones come from glibc, which keeps their memory in the
 #: process: see below.
 LARGE = 1 << 20
@@ -27,7 +36,7 @@ WINDOW = 1024
 #: Bytes (16 MB) of unused memory that the pool keeps in any case: results of several sizes may follow one another.
 FLOOR = 1 << 24
 #: Bytes of unused memory that the pool keeps at most, a quarter of the machine's: other allocators need theirs.
-CEILING = max(FLOOR, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+CEILING = max(FLOOR, _memory() // 4)
 ALIGN = 64  #: arrays begin at a multiple of this many bytes, where a cache line does
 
 # glibc, which torch's own tensors come from, maps a large block by itself and returns it to the system as soon as it is
@@ -123,7 +132,8 @@ def _after_fork() -> None:
     _lock = Lock()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # where nothing forks there is none
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:

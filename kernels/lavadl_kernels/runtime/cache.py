@@ -27,10 +27,13 @@ import llvmlite
 import numba
 import numpy as np
 from numba import types
-from numba.core import caching, serialize
 
-from lavadl_kernels.runtime import processor
+from lavadl_kernels.runtime import private, processor
 from lavadl_kernels.runtime.cache_folders import CacheFolders, cache_folders, shipped
+
+caching, serialize = (private.part(f"numba.core.{name}", "cache") for name in ("caching", "serialize"))
+_FunctionCache: Any = object if caching is None else caching.FunctionCache
+_Conversion: Any = object if caching is None else caching.CompileResultCacheImpl
 
 _MAGIC = b"lavadl_kernels 2\n"  #: the first bytes of a file, before the digests of all that follows and of the stamp
 _DIGEST = hashlib.sha256().digest_size
@@ -166,6 +169,8 @@ def _remove_parts_of_the_dead(path: Path) -> None:
 
 
 def _lives(process: int) -> bool:
+    if os.name == "nt":
+        return True  # signal 0 would be Ctrl-C there
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -175,7 +180,7 @@ def _lives(process: int) -> bool:
     return True
 
 
-class KernelCache(caching.FunctionCache):
+class KernelCache(_FunctionCache):
     """The machine code of a compiled function on disk, as Numba asks for it.
 
     Parameters
@@ -191,7 +196,7 @@ class KernelCache(caching.FunctionCache):
     def __init__(self, function: Any, stamp: Any, features: Sequence[str] = ()) -> None:
         code = function.__code__
         source = Path(code.co_filename)
-        python = f"py{sys.version_info[0]}{sys.version_info[1]}{sys.abiflags}"
+        python = f"py{sys.version_info[0]}{sys.version_info[1]}{getattr(sys, 'abiflags', '')}"
         self._package = _package_of(source.resolve())
         module = ".".join(source.resolve().relative_to(self._package).with_suffix("").parts)
         name = f"{module}.{function.__qualname__}-{code.co_firstlineno}.{python}"
@@ -282,7 +287,7 @@ def _package_of(source: Path) -> Path:
     return folder
 
 
-class _Results(caching.CompileResultCacheImpl):
+class _Results(_Conversion):
     """The conversion of compiled results to plain values and back, without the folders that Numba's own looks for."""
 
     def __init__(self, source: Path, line: int) -> None:
@@ -312,6 +317,9 @@ class _Source:
 
 def keep_on_disk(compiled: Any, stamp: Any, features: Sequence[str] = ()) -> None:
     """Keep what is compiled of a function on disk, valid for as long as `stamp` stays the same, as `KernelCache`."""
-    # without compilation there is nothing to keep
-    if not numba.config.DISABLE_JIT:
+    if numba.config.DISABLE_JIT:
+        return  # without compilation there is nothing to keep
+    if lacking := private.lacking("cache"):
+        _warn("nowhere", f"compiled kernels cannot be kept, every process compiles them again: {lacking}")
+    else:
         compiled._cache = KernelCache(compiled.py_func, stamp, features)

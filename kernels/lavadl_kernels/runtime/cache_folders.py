@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from numba.core import config
+from numba import config
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ def _temporary(own: str) -> tuple[Path | None, str]:
         root = Path(tempfile.gettempdir()).resolve()
     except OSError as error:
         return None, error.strerror or str(error)
+    if not hasattr(os, "getuid"):
+        return None, f"the system does not tell who may write to {root}"
     private = root / f"lavadl_kernels-{os.getuid()}"
     try:
         private.mkdir(mode=0o700, exist_ok=True)

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from numba.core import event
+from lavadl_kernels.runtime import private
 
 TEXT = "compiling kernels, once per installation"
 _STANDARD_ERROR = 2  # as a file descriptor
@@ -22,7 +22,11 @@ _STANDARD_ERROR = 2  # as a file descriptor
 PATIENCE = 2.0
 
 
-class Notice(event.Listener):
+_event = private.part("numba.core.event", "notice")
+_Listener: Any = object if _event is None else _event.Listener
+
+
+class Notice(_Listener):
     """A listener to Numba's compiler that shows the kernel being compiled, and clears its line when that is done.
 
     Parameters
@@ -84,4 +88,5 @@ class Notice(event.Listener):
 
 
 NOTICE = Notice()
-event.register("numba:compile", NOTICE)
+if _event is not None:
+    _event.register("numba:compile", NOTICE)

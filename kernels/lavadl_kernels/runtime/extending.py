@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from numba import extending
 
+from lavadl_kernels.runtime import private
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -32,6 +34,24 @@ def overload(function: Callable[..., Any], **options: Any) -> Callable[[F], F]:
         return implementation
 
     return decorate
+
+
+def instructions(
+    function: Callable[..., Any], plain: Callable[..., Any] | None = None, **options: Any
+) -> Callable[[F], F]:
+    """Decorate, as `overload` does, the compiled form of `function` that consists of LLVM's own instructions.
+
+    Where this Numba lacks what such forms need (`private`), `plain` is compiled in its place: a function of the same
+    arguments, by default `function` itself.
+    """
+    if not private.lacking("vectors"):
+        return overload(function, **options)
+
+    def pass_over(implementation: F) -> F:
+        extending.overload(function, strict=False)(lambda *arguments, **named: plain or function)
+        return implementation
+
+    return pass_over
 
 
 def intrinsic(function: Callable[..., Any], **options: Any) -> Any:

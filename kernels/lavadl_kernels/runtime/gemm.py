@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
-from lavadl_kernels.runtime import processor
+from lavadl_kernels.runtime import private, processor
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty
-from lavadl_kernels.runtime.extending import intrinsic, overload
+from lavadl_kernels.runtime.extending import instructions, intrinsic
 from lavadl_kernels.runtime.jit import scalar
 from lavadl_kernels.runtime.simd import _pointers, _splat, _summing, _vector_at
 
@@ -24,6 +23,7 @@ TILE = 32  #: columns of a tile: two vectors
 #: result depends on it.
 ROWS = 8 if processor.has("avx512f") else 4
 
+cgutils = private.part("numba.core.cgutils", "vectors")
 _LANES = 16  # floats of a vector
 _INTP = ir.IntType(64)
 
@@ -106,7 +106,7 @@ def _tile(rows: int) -> Any:
                 address = _vector_at(builder, line, ir.Constant(_INTP, j * _LANES), kind)
                 builder.store(builder.fadd(builder.load(address, align=4), sums[r * count + j]), address, align=4)
 
-    @overload(tile, inline="always")
+    @instructions(tile, inline="always")
     def compiled(a: Any, at: Any, depth: Any, b: Any, base: Any, out: Any, to: Any, columns: Any) -> Any:
         return lambda a, at, depth, b, base, out, to, columns: vectors(a, at, depth, b, base, out, to, columns)
 

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 
 from lavadl_kernels.runtime.array_types import Array
-from lavadl_kernels.runtime.extending import intrinsic, overload
+from lavadl_kernels.runtime.extending import instructions, intrinsic
 
 LINE = 16  #: floats of a cache line
 
@@ -42,12 +42,12 @@ def _prefetcher(write: int) -> Any:
     return ask
 
 
-@overload(prefetch)
+@instructions(prefetch)
 def _overload_prefetch(row: Any) -> Any:
     return _prefetcher(0)
 
 
-@overload(prefetch_to_write)
+@instructions(prefetch_to_write)
 def _overload_prefetch_to_write(row: Any) -> Any:
     return _prefetcher(1)
 
@@ -73,6 +73,6 @@ def _distinct_rows(typing_context: Any) -> Any:
     return types.void(), generate
 
 
-@overload(distinct_rows, inline="always")
+@instructions(distinct_rows, inline="always")
 def _overload_distinct_rows() -> Any:
     return lambda: _distinct_rows()

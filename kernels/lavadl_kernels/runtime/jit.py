@@ -27,8 +27,9 @@ from numba import types
 
 from lavadl_kernels.runtime import cache as _cache
 from lavadl_kernels.runtime import openmp as _openmp
+from lavadl_kernels.runtime import private
 from lavadl_kernels.runtime.compile_notice import NOTICE
-from lavadl_kernels.runtime.extending import F, intrinsic, jitable, overload
+from lavadl_kernels.runtime.extending import F, instructions, intrinsic, jitable
 
 #: Options of every kernel. `nogil` lets threads run at once. With the "numpy" error model a division by 0 gives what
 #: NumPy gives: Python's check for it would keep loops from vectorising. `fastmath` stays off: the order and rounding of
@@ -37,14 +38,14 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": Fa
 
 #: Options of a function that kernels call, and that allocates nothing. Without Numba's runtime (`_nrt`) it does not
 #: count the references to each array it is given: these are atomic additions, which cost more than a row of lanes.
-HELPER: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
+HELPER: dict[str, Any] = private.options(_nrt=False, error_model="numpy")
 
 #: As `HELPER`, of what LLVM has to inline however long it is.
-INLINED: dict[str, Any] = {**HELPER, "forceinline": True}
+INLINED: dict[str, Any] = {**HELPER, **private.options(forceinline=True)}
 
 #: Options of an overload that returns a view of an array it is given: to make a view is to count a reference, which
 #: needs Numba's runtime. Numba inlines the function into its caller.
-VIEW: dict[str, Any] = {"inline": "always", "jit_options": {"_nrt": True}}
+VIEW: dict[str, Any] = {"inline": "always", "jit_options": private.options(_nrt=True)}
 
 
 def _stamp(package: Path) -> str:
@@ -86,7 +87,8 @@ def _after_fork() -> None:
     _forked, _pool = True, None
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # where nothing forks there is none
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def set_num_threads(count: int) -> None:
@@ -109,9 +111,9 @@ def get_num_threads() -> int:
 
 
 def set_team(team: _openmp.Team | None) -> None:
-    """Run kernels on the thread team of an OpenMP library; None for threads of our own."""
+    """Run kernels on the thread team of an OpenMP library; None, or a Numba that cannot, for threads of our own."""
     global _openmp_team
-    _openmp_team = team
+    _openmp_team = None if private.lacking("team") else team
 
 
 def _run_at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -159,7 +161,7 @@ def _prefer_512_bit(typing_context: Any) -> Any:
     return types.void(), generate
 
 
-@overload(prefer_512_bit, inline="always")
+@instructions(prefer_512_bit, inline="always")
 def _overload_prefer_512_bit() -> Any:
     return lambda: _prefer_512_bit()
 
@@ -229,7 +231,8 @@ class Kernel:
         """Compile, or load, the kernel and its launcher for arrays like these, whatever their size."""
         takes = numba.typeof(arrays)
         self.compiled.compile((types.intp, types.intp, *takes.types))
-        self._launch.compile((*[types.intp] * 7, takes))
+        if not private.lacking("team"):
+            self._launch.compile((*[types.intp] * 7, takes))
 
     def _on_team(self, team: _openmp.Team, threads: int, size: int, align: int, arrays: tuple[Any, ...]) -> bool:
         where = (team.parallel, team.number, team.size, threads, size, align)

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 
 from lavadl_kernels.runtime.array_types import Array
-from lavadl_kernels.runtime.extending import intrinsic, overload
+from lavadl_kernels.runtime.extending import instructions, intrinsic
 from lavadl_kernels.runtime.simd import _pointers, _vector_at
 
 NARROW = 16  #: entries of a row: a cache line of floats
@@ -104,6 +104,6 @@ def _loop(
     return k, sums
 
 
-@overload(add_narrow_rows)
+@instructions(add_narrow_rows)
 def _overload_add_narrow_rows(table: Any, index: Any, first: Any, last: Any, out: Any, at: Any) -> Any:
     return lambda table, index, first, last, out, at: _add_narrow_rows(table, index, first, last, out, at)

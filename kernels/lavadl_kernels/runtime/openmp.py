@@ -18,11 +18,13 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
+from lavadl_kernels.runtime import private
 from lavadl_kernels.runtime.extending import intrinsic
 
 UNKNOWN, NO, YES, FAILED = -1, 0, 1, 2  #: results of a launch, see `launcher`
+
+cgutils = private.part("numba.core.cgutils", "team")
 
 _INDEX, _INT, _BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 _ANYTHING = _BYTE.as_pointer()

@@ -7,7 +7,7 @@ a level: a set of features that all processors of some years have, known to comp
 from __future__ import annotations
 
 from llvmlite import binding
-from numba.core import config
+from numba import config
 
 _V2 = frozenset({"cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"})
 _V3 = _V2 | {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"}

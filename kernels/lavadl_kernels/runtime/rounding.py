@@ -15,12 +15,14 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
-from lavadl_kernels.runtime.extending import intrinsic, overload
+from lavadl_kernels.runtime import private
+from lavadl_kernels.runtime.extending import instructions, intrinsic, overload
+
+cgutils = private.part("numba.core.cgutils", "vectors")
 
 #: Whether compiled code can change the mode: the control register of x86 is known here, others are not.
-CAN_ROUND_TOWARD_ZERO = platform.machine().lower() in ("x86_64", "amd64")
+CAN_ROUND_TOWARD_ZERO = platform.machine().lower() in ("x86_64", "amd64") and cgutils is not None
 
 _MODE = 0x6000  #: the bits of the control register that hold the mode; all set for toward zero
 _I32 = ir.IntType(32)
@@ -85,6 +87,6 @@ def _stay_apart(typing_context: Any) -> Any:
     return types.void(), generate
 
 
-@overload(stay_apart, inline="always")
+@instructions(stay_apart, inline="always")
 def _overload_stay_apart() -> Any:
     return lambda: _stay_apart()

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 
+from lavadl_kernels.runtime import private
 from lavadl_kernels.runtime.array_types import Array
-from lavadl_kernels.runtime.extending import intrinsic, overload
+from lavadl_kernels.runtime.extending import instructions, intrinsic, overload
 
 WIDTH = 64  #: entries of a row of a table: a cache line of bytes, and sums that fit four registers of 16 floats
 BYTE_ROWS = 256  #: rows of bytes that `add_rows` can sum in 16 bits: 256 * 255 < 2**16
@@ -30,6 +30,7 @@ BIAS = 128
 
 SIDE = 16  #: rows and columns that `transpose_square` transposes: a row of floats fills a 512-bit register
 
+cgutils = private.part("numba.core.cgutils", "vectors")
 _LANES = 16  # floats that a 512-bit register holds, or two of 256 bits
 _INTP = ir.IntType(64)
 
@@ -63,7 +64,7 @@ def add_rows(
     for k in range(first, last):
         row = base + int(index[k]) * WIDTH
         total += table[row : row + WIDTH]
-    if table.dtype == np.uint8:
+    if table.itemsize == 1:  # bytes; compiled code does not compare dtypes
         total -= np.float32(BIAS * (last - first))
     out[at : at + WIDTH] = (total if fresh else out[at : at + WIDTH] + total) * np.float32(scale)
 
@@ -151,7 +152,7 @@ def _multiply_add(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
     return types.float32(types.float32, types.float32, types.float32), generate
 
 
-@overload(multiply_add, inline="always")
+@instructions(multiply_add, inline="always")
 def _overload_multiply_add(a: Any, b: Any, c: Any) -> Any:
     return lambda a, b, c: _multiply_add(a, b, c)
 
@@ -295,7 +296,7 @@ def _add_rows(
     return types.void(table, intp, index, intp, intp, out, intp, types.boolean, types.float32), generate
 
 
-@overload(add_rows)
+@instructions(add_rows)
 def _overload_add_rows(
     table: Any, base: Any, index: Any, first: Any, last: Any, out: Any, at: Any, fresh: Any, scale: Any
 ) -> Any:
@@ -329,7 +330,7 @@ def _add_weighted_rows(
     return types.void(table, intp, index, value, intp, intp, out, intp, types.boolean), generate
 
 
-@overload(add_weighted_rows)
+@instructions(add_weighted_rows)
 def _overload_add_weighted_rows(
     table: Any, base: Any, index: Any, value: Any, first: Any, last: Any, out: Any, at: Any, fresh: Any
 ) -> Any:
@@ -356,7 +357,7 @@ def _nonzero(typing_context: Any, x: Any, at: Any, common: Any) -> Any:
     return signature, generate
 
 
-@overload(nonzero)
+@instructions(nonzero)
 def _overload_nonzero(x: Any, at: Any, common: Any) -> Any:
     return lambda x, at, common: _nonzero(x, at, common)
 
@@ -389,7 +390,14 @@ def _lowest(typing_context: Any, bits: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@overload(lowest)
+def _lowest_in_steps(bits: Any) -> Any:
+    number = 0
+    while number < 64 and (bits >> np.uint64(number)) & np.uint64(1) == 0:
+        number += 1
+    return np.uint64(number)
+
+
+@instructions(lowest, _lowest_in_steps)
 def _overload_lowest(bits: Any) -> Any:
     return lambda bits: _lowest(bits)
 
@@ -402,7 +410,15 @@ def _popcount(typing_context: Any, bits: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-@overload(popcount)
+def _popcount_in_steps(bits: Any) -> Any:
+    count = 0
+    while bits != 0:
+        bits &= bits - np.uint64(1)
+        count += 1
+    return np.uint64(count)
+
+
+@instructions(popcount, _popcount_in_steps)
 def _overload_popcount(bits: Any) -> Any:
     return lambda bits: _popcount(bits)
 
@@ -433,7 +449,7 @@ def _mantissas(typing_context: Any, x: Any, at: Any, out: Any, to: Any) -> Any:
     return signature, generate
 
 
-@overload(mantissas)
+@instructions(mantissas)
 def _overload_mantissas(x: Any, at: Any, out: Any, to: Any) -> Any:
     return lambda x, at, out, to: _mantissas(x, at, out, to)
 
@@ -466,6 +482,6 @@ def _transpose_square(typing_context: Any, table: Any, at: Any, row: Any, out: A
     return signature, generate
 
 
-@overload(transpose_square)
+@instructions(transpose_square)
 def _overload_transpose_square(table: Any, at: Any, row: Any, out: Any, to: Any, line: Any) -> Any:
     return lambda table, at, row, out, to, line: _transpose_square(table, at, row, out, to, line)

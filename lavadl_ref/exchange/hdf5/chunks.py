@@ -29,8 +29,11 @@ _PIPELINES = ((), (_SHUFFLE,), (_GZIP,), (_SHUFFLE, _GZIP))
 _CHECKSUM_SIZE = 4  # bytes of a checksum
 _BLOCK = 2**16  # words that are summed at once: their weighted sum stays below 2**63
 
-#: Where a chunk lies: its offset in elements, the address, and how many bytes are stored.
-Place = tuple[tuple[int, ...], int, int]
+#: The bytes stored of a chunk, and a bit for each filter that it has not gone through: HDF5 leaves out those that would
+#: not make it smaller, and all of them where elements are places in a heap.
+Stored = tuple[int, int]
+#: Where a chunk lies: its offset in elements, the address, and what is stored.
+Place = tuple[tuple[int, ...], int, Stored]
 
 
 @dataclass
@@ -43,7 +46,7 @@ class Chunks:
     filters: tuple[int, ...]
     index: int  #: how they are found
     address: int  #: of what lists them, or of the chunks themselves
-    single: int = 0  #: bytes stored of the only chunk, if filtered
+    single: Stored = (0, 0)  #: of the only chunk, if filtered
     _places: list[Place] | None = field(default=None, repr=False)
 
     @property
@@ -64,12 +67,13 @@ class Chunks:
         ExchangeError
             If a chunk is missing, there twice, or outside of the dataset.
         """
-        return sum(size for _, _, size in self._found(source))
+        return sum(size for _, _, (size, _) in self._found(source))
 
     def read(self, source: Structures, values: NDArray[Any]) -> None:
         """Fill an array of the dataset's shape."""
-        for offset, address, size in self._found(source):
-            content = undone(source.data(address, size), self.filters, self.size, self.width)
+        for offset, address, (size, skipped) in self._found(source):
+            filters = [number for bit, number in enumerate(self.filters) if not skipped >> bit & 1]
+            content = undone(source.data(address, size), filters, self.size, self.width)
             chunk = np.frombuffer(content, values.dtype).reshape(self.chunk)
             # the last chunks of an axis reach beyond the dataset
             inside = tuple(slice(0, extent - at) for at, extent in zip(offset, self.shape, strict=True))
@@ -92,19 +96,19 @@ class Chunks:
             axes = len(self.shape) + 1
             for key, address in source.leaves(self.address, 1, axes):
                 size, skipped, *at = struct.unpack(f"<II{axes}Q", key)
-                yield tuple(at[:-1]), address, _whole(size, skipped)
+                yield tuple(at[:-1]), address, (size, skipped)
             return
         offsets = product(*(range(0, extent, step) for extent, step in zip(self.shape, self.chunk, strict=True)))
         if self.index == _SINGLE:
-            yield next(offsets), self.address, self.single if self.filters else self.size
+            yield next(offsets), self.address, self.single if self.filters else (self.size, 0)
         elif self.index == _IMPLICIT:
             for position, offset in enumerate(offsets):
-                yield offset, self.address + position * self.size, self.size
+                yield offset, self.address + position * self.size, (self.size, 0)
         else:
             yield from ((offset, *place) for offset, place in zip(offsets, self._array(source), strict=False))
 
-    def _array(self, source: Structures) -> Iterator[tuple[int, int]]:
-        """Address and size of each chunk, as a list of fixed length has them."""
+    def _array(self, source: Structures) -> Iterator[tuple[int, Stored]]:
+        """Address of each chunk and what is stored, as a list of fixed length has them."""
         signature, version, filtered, width, _, count, block = _ARRAY.unpack(
             source.structure(self.address, _ARRAY.size)
         )
@@ -118,17 +122,10 @@ class Chunks:
         entries = source.structure(block + 14, width * count)
         for at in range(0, len(entries), width):
             entry = entries[at : at + width]
-            address, size = int.from_bytes(entry[:8], "little"), self.size
+            address, stored = int.from_bytes(entry[:8], "little"), (self.size, 0)
             if filtered:
-                size = _whole(int.from_bytes(entry[8:-4], "little"), int.from_bytes(entry[-4:], "little"))
-            yield address, size
-
-
-def _whole(size: int, skipped: int) -> int:
-    """The size of a chunk that has gone through all filters."""
-    if skipped:
-        raise ExchangeError("must have chunks that are all compressed as their dataset says")
-    return size
+                stored = int.from_bytes(entry[8:-4], "little"), int.from_bytes(entry[-4:], "little")
+            yield address, stored
 
 
 def chunks_of(body: bytes, shape: tuple[int, ...], width: int, filters: tuple[int, ...]) -> Chunks:
@@ -155,11 +152,10 @@ def _newer_chunks(body: bytes, shape: tuple[int, ...], width: int, filters: tupl
     index = body[at]
     if flags & 1 or index not in (_SINGLE, _IMPLICIT, _FIXED):
         raise ExchangeError("must have chunks of a dataset of fixed extent, got one that may grow")
-    single = 0
+    single: Stored = (0, 0)
     at += 1
     if index == _SINGLE and flags & 2:
-        single, skipped = struct.unpack_from("<QI", body, at)
-        single = _whole(single, skipped)
+        single = struct.unpack_from("<QI", body, at)
         at += 12
     elif index == _FIXED:
         at += 1
@@ -174,7 +170,7 @@ def _chunks(
     filters: tuple[int, ...],
     index: int,
     address: int,
-    single: int = 0,
+    single: Stored = (0, 0),
 ) -> Chunks:
     """Chunks of the extents that a message gives, the last of which is the element's size."""
     if len(chunk) != len(shape) + 1 or chunk[-1] != width or 0 in chunk:

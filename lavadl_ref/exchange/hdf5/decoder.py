@@ -198,13 +198,30 @@ class Source:
         length, address, index = _REFERENCE.unpack(reference)
         if length > limit:
             raise ExchangeError(f"must have at most {limit} characters, got {length:,}")
+        return self._in_heap(address, index, length, "a string").rstrip(b"\0")
+
+    def numbers(self, reference: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Read the array of numbers that 16 bytes of a dataset refer to, (M,).
+
+        Raises
+        ------
+        ExchangeError
+            If it is not where the reference says, or longer than the structures of a file.
+        """
+        length, address, index = _REFERENCE.unpack(reference)
+        if not length:
+            return np.zeros(0, dtype)
+        return np.frombuffer(self._in_heap(address, index, length * dtype.itemsize, "an array"), dtype)
+
+    def _in_heap(self, address: int, index: int, length: int, what: str) -> bytes:
+        """The `length` bytes of an object of a heap."""
         if address not in self._strings:
             self._strings[address] = self._list_strings(address)
         heap, objects = self._strings[address]
         start, size = objects.get(index, (0, -1))
         if size != length or start + length > len(heap):
-            raise ExchangeError("damaged file: a string is not where it should be")
-        return heap[start : start + length].rstrip(b"\0")
+            raise ExchangeError(f"damaged file: {what} is not where it should be")
+        return heap[start : start + length]
 
     def _list_strings(self, address: int) -> tuple[bytes, dict[int, tuple[int, int]]]:
         """The heap at `address`, and offset and size of each object in it."""
@@ -595,7 +612,8 @@ class Dataset(Object):
         Returns
         -------
         ndarray
-            Of the dataset's shape and type, in any byte order; of shape (1,) and type bytes for a string of any length.
+            Of the dataset's shape and type, in any byte order; strings of any length as bytes, a single one of shape
+            (1,).
 
         Raises
         ------
@@ -614,7 +632,8 @@ class Dataset(Object):
             raise ExchangeError(f"must be {_DESCRIBED[kinds]}, got {name}")
         self._take(math.prod(shape), stored.size)
         if stored.kind == "O":
-            return np.array([self._source.string(self.reference(), NAME_LIMIT)])
+            found = [self._source.string(place, NAME_LIMIT) for place in self.references()]
+            return np.array(found, "S").reshape(shape or (1,))
         return self.read()
 
     def _take(self, count: int, width: int) -> None:
@@ -645,12 +664,28 @@ class Dataset(Object):
         self.layout.read(self._source, values)
         return values
 
-    def reference(self) -> bytes:
-        """Read the bytes of the one element: where a string lies."""
-        assert self.type.kind == "O"
-        raw = np.empty(self.type.size, np.uint8)
+    def arrays(self) -> tuple[list[bytes], np.dtype[Any]]:
+        """Read the references to arrays that differ in length, for `Source.numbers`, and the type of their numbers.
+
+        Raises
+        ------
+        ExchangeError
+            If the dataset holds something else, has other than one axis, or is damaged.
+        """
+        shape, base = self.shape, self.type.base
+        if base is None or shape is None or len(shape) != 1:
+            raise ExchangeError(f"must be one axis of arrays of numbers, got {self.type.name} of shape {shape}")
+        self._take(math.prod(shape), self.type.size)
+        return self.references(), base
+
+    def references(self) -> list[bytes]:
+        """Read the bytes of each element: where it lies; the caller has looked how many there are."""
+        assert self.shape is not None
+        assert self.type.kind in "OR"
+        raw = np.empty(self.shape, f"V{self.type.size}")
         self.layout.read(self._source, raw)
-        return raw.tobytes()
+        self._source.step(raw.size)
+        return [place.tobytes() for place in raw.reshape(-1)]
 
 
 def _object(source: Source, address: int) -> Object:

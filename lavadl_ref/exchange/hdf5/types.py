@@ -42,10 +42,13 @@ _BOOLS = (b"FALSE\0\0\0TRUE\0\0\0\0\0\1", b"FALSE\0TRUE\0\0\1")
 class Type:
     """The type of each element of a dataset."""
 
-    kind: str  #: as NumPy's: ``i``, ``u``, ``f``, ``b``; ``S``, ``O`` for strings of fixed and any length; else ``V``
+    #: as NumPy's: ``i``, ``u``, ``f``, ``b``; ``S``, ``O`` for strings of fixed and any length; ``R`` for arrays of
+    #: numbers that differ in length; else ``V``
+    kind: str
     size: int  #: bytes of an element
-    dtype: np.dtype[Any] | None  #: to read it with; None for kinds ``O`` and ``V``
+    dtype: np.dtype[Any] | None  #: to read it with; None for kinds ``O``, ``R`` and ``V``
     name: str  #: how messages call it
+    base: np.dtype[Any] | None = None  #: of kind ``R``: that of the numbers
 
 
 @lru_cache(64)
@@ -89,6 +92,8 @@ def type_of(body: bytes) -> Type:
         return Type("S", size, np.dtype(f"S{min(size, 2**31 - 1)}"), "strings")
     if kind == _VARIABLE and bits & 15 == 1 and size == 16:
         return Type("O", size, None, "strings")
+    if kind == _VARIABLE and bits & 15 == 0 and size == 16 and body[8:9] and body[8] & 15 in (_INTEGER, _FLOAT):
+        return Type("R", size, None, _NAMES[_VARIABLE], type_of(body[8:]).dtype)
     if kind == _ENUM and bits == 2 and size == 1 and body[20:].rstrip(b"\0") in _BOOLS:
         # as a number: a file may hold others than 0 and 1
         return Type("b", size, np.dtype("u1"), "a bool")

@@ -146,15 +146,15 @@ def synapse(
     weight : array
         (O, I) integers of any size.
     name : str
-        What errors call the weight.
+        The name of the weight in error messages.
     bits : int
-        Bits of messages; 0: any that is not 0 is one spike.
+        Bits of messages; 0 means that every non-zero message is one spike.
     weight_bits : int
         1 to 8; below 8 the weights must be ones that so many bits hold.
     exponent : int
-        Where it is negative, the sum is shifted right, with floor.
+        If it is negative, the sum is shifted right, with floor.
     sparse : bool
-        Whether the weights are held as a sparse matrix.
+        If True, hold the weights as a sparse matrix.
     delay : array, optional
         Steps, 0 to 63, for each weight, (O, I), each row, (O,), or each column, (I,).
     """

@@ -27,29 +27,30 @@ STATES = tuple(dict.fromkeys(state for family in FAMILIES.values() for state in 
 
 
 class AbstractBlock(AbstractProcess):
-    """The base of all blocks: a layer's processes, connected, behind one input and one output.
+    """Base class of all blocks: the connected processes of a layer, with one input and one output.
 
     Parameters
     ----------
     shape : int or tuple of int
         (W, H, C) or (N,) of the block's neurons.
     neuron_params : dict, optional
-        ``neuron_proc``, the class of the neurons, such as Lava's LIF, and its arguments except ``shape``; further
-        ``bias_key``, which of them is the bias (by default ``bias_mant`` or ``bias``), and ``num_message_bits``, of
-        the messages that the neurons send (by default 0, spikes).  None: the block sends its weighted sums.
+        ``neuron_proc``, the class of the neurons, such as Lava's LIF, and its arguments except ``shape``. Also
+        ``bias_key``, the name of the argument that is the bias (by default ``bias_mant`` or ``bias``), and
+        ``num_message_bits``, the bits of the messages that the neurons send (by default 0, spikes). With None, the
+        block sends its weighted sums.
     input_message_bits : int
-        Bits of messages that arrive; 0: any that is not 0 is one spike.
+        Bits of incoming messages; 0 means that every non-zero message is one spike.
 
     Attributes
     ----------
     inp, out : port
-        Where messages, or an input block's current, enter and leave.
+        Input and output of messages; an input block takes its current.
     synapse, neuron : process or None
-        The synapse, its real part where there are two, and the neurons.
+        The synapse (its real part if there are two) and the neurons.
     real_synapse, imag_synapse, rec_synapse, rec_imag_synapse : process or None
         The parts of a complex synapse, and feedback; ``synapse_rec`` is ``rec_synapse``.
     offset, delay_line : process or None
-        Processes that add the bias of sums, and that delay the output; ``line`` is ``delay_line``.
+        Processes that add the bias of the sums, and that delay the output; ``line`` is ``delay_line``.
     plan : LayerPlan or None
         The plan of a layer of a network; None for a block built by hand.
     """
@@ -78,7 +79,7 @@ class AbstractBlock(AbstractProcess):
 
     @classmethod
     def planned(cls, plan: LayerPlan, processes: LayerProcesses) -> AbstractBlock:
-        """The block of a network's layer, made of these processes."""
+        """Create the block of a network's layer from these processes."""
         block = cls.__new__(cls)
         AbstractBlock.__init__(block, shape=plan.shape)
         block.plan = plan
@@ -172,7 +173,7 @@ class AbstractBlock(AbstractProcess):
 
     @property
     def bias(self) -> Var | None:
-        """The Var with the neurons' bias in 1/64, real part; None where the process has none.
+        """The Var with the real part of the neurons' bias in units of 1/64; None if the process has none.
 
         Lava's SigmaDelta holds it at the scale of its states, shifted left by 6 + spike_exp bits.
         """

@@ -1,7 +1,7 @@
-"""The layers of a network as Lava processes, which users can build by hand as well.
+"""The layers of a network as Lava processes, which users can also create directly.
 
-Axes are Lava's: (W, H, C), and (O, I) or (C_out, W, H, C_in) of weights.  Every block holds exactly the integers it
-is given, and takes one step, but for input blocks.
+Axes are ordered as in Lava: (W, H, C), and (O, I) or (C_out, W, H, C_in) for weights. Every block uses exactly the
+integers that it is given. Every block takes one step, except input blocks, which take none.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Pair = int | tuple[int, int]
 
 
 class Input(AbstractBlock):
-    """Neurons that are driven from outside, by `inp` or by their bias, in the same step.
+    """Neurons that receive external input, through `inp` or their bias, in the same step.
 
     Parameters
     ----------
     shape, neuron_params, input_message_bits
-        As of `AbstractBlock`.
+        As for `AbstractBlock`.
     transform : callable, optional
-        The preparation of the input; kept as it is for users, not applied.
+        The preparation of the input, stored for users but not applied.
     bias : array, optional
         Integers of a shape that broadcasts to `shape`.
     """
@@ -49,14 +49,15 @@ class Input(AbstractBlock):
 
 
 class ComplexInput(AbstractBlock):
-    """Neurons with a real and an imaginary input that are driven from outside, in the same step.
+    """Neurons with a real and an imaginary part that receive external input in the same step.
 
-    Built by hand, both parts are driven by what enters, as in Lava-DL; as the input layer of a network, the real part.
+    If you create the block directly, the input drives both parts, as in Lava-DL; in the input layer of a network, it
+    drives the real part.
 
     Parameters
     ----------
     shape, neuron_params
-        As of `AbstractBlock`.
+        As for `AbstractBlock`.
     """
 
     def __init__(
@@ -68,26 +69,26 @@ class ComplexInput(AbstractBlock):
 
 
 class Dense(AbstractBlock):
-    """Fully connected.
+    """Fully connected neurons.
 
     Parameters
     ----------
     shape, neuron_params, input_message_bits
-        As of `AbstractBlock`; shape is (O,).
+        As for `AbstractBlock`; shape is (O,).
     weight : array
         (O, I) integers, even or odd, in the unit of the neurons' threshold.
     delay : array, optional
-        Steps, 0 to 63, by which messages arrive late: one for all, (O,), (I,) or (O, I).
+        Delays of messages in steps, 0 to 63: one for all, (O,), (I,) or (O, I).
     bias : array, optional
         (O,) integers: the neurons' bias, or without neurons a constant that is added to the sums.
     has_graded_input : bool
-        Messages are values; the same as ``input_message_bits=24``.
+        If True, messages are values; the same as ``input_message_bits=24``.
     num_weight_bits : int
-        1 to 8.  Below 8, weights that Lava would cut to so many bits are refused.
+        1 to 8.  Below 8, weights that Lava would truncate to that many bits are refused.
     weight_exponent : int
-        Weighted sums are shifted left by so many bits, right with floor where it is negative.
+        Number of bits by which weighted sums are shifted left; if negative, right with floor.
     sparse_synapse : bool
-        Whether weights are held as sparse matrices.
+        If True, hold the weights as sparse matrices.
 
     Raises
     ------
@@ -134,12 +135,12 @@ class Dense(AbstractBlock):
 
 
 class RecurrentDense(AbstractBlock):
-    """Fully connected, with feedback from the block's own neurons of the step before.
+    """Fully connected neurons with feedback from the block's own neurons in the previous step.
 
     Parameters
     ----------
     shape, neuron_params, has_graded_input, num_weight_bits, weight_exponent, sparse_synapse, input_message_bits
-        As of `Dense`; bits and exponent are those of both weights.
+        As for `Dense`; bits and exponent are those of both weights.
     weight : array
         (O, I) integers, even or odd.
     weight_rec : array
@@ -179,12 +180,12 @@ class RecurrentDense(AbstractBlock):
 
 
 class ComplexDense(AbstractBlock):
-    """Fully connected, with neurons of a real and an imaginary input, such as Lava's RF and RF_IZ.
+    """Fully connected neurons with a real and an imaginary input, such as Lava's RF and RF_IZ.
 
     Parameters
     ----------
     shape, neuron_params, has_graded_input, sparse_synapse, input_message_bits
-        As of `Dense`.
+        As for `Dense`.
     weight_real, weight_imag : array
         (O, I) integers, even or odd.
     num_weight_bits_real, num_weight_bits_imag : int
@@ -244,15 +245,15 @@ class Conv(AbstractBlock):
     Parameters
     ----------
     shape, neuron_params, input_message_bits
-        As of `AbstractBlock`; shape is (W, H, C_out).
+        As for `AbstractBlock`; shape is (W, H, C_out).
     input_shape : tuple of int
         (W, H, C_in).
     weight : array
-        (C_out, kW, kH, C_in / groups) integers of any size.  Lava turns kernels around: the weight of one step to
-        the left is to the right of the centre.
+        (C_out, kW, kH, C_in / groups) integers of any size. Lava flips kernels: the weight for one position to the left
+        is to the right of the centre.
     bias : array, optional
-        Integers of a shape that broadcasts to `shape`, such as (C_out,): the neurons' bias, or what is added to the
-        sums where there are none.
+        Integers of a shape that broadcasts to `shape`, such as (C_out,): the neurons' bias, or without neurons a
+        constant that is added to the sums.
     stride, padding, dilation : int or (int, int)
         In W and H.
     groups : int

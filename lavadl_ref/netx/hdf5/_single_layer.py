@@ -11,11 +11,11 @@ from lava.proc.sdn.process import ActivationMode
 from lavadl_ref.deployed.deployment import SPIKE_EXP, UnsupportedLayer, check_supported, incoming_bits
 from lavadl_ref.exchange.describe import Layer, Network
 from lavadl_ref.exchange.families import FAMILIES
+from lavadl_ref.exchange.keys import Config, Keys
 from lavadl_ref.exchange.read import layer_of
 from lavadl_ref.netx.blocks._wiring import STOCK
 from lavadl_ref.netx.blocks.arguments import BIAS_NAMES
 from lavadl_ref.netx.blocks.base import AbstractBlock
-from lavadl_ref.netx.hdf5._keys import Config, Keys
 from lavadl_ref.netx.hdf5.layers import build_layer
 from lavadl_ref.netx.plan.network import Options, plan
 from lavadl_ref.netx.plan.neuron_context import NeuronContext

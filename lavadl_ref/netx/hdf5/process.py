@@ -1,4 +1,4 @@
-"""A whole network as one Lava process."""
+"""Whole networks as single Lava processes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.process import AbstractProcess
 
 from lavadl_ref.exchange import describe
+from lavadl_ref.exchange.keys import Config
 from lavadl_ref.netx.blocks._wiring import feed
 from lavadl_ref.netx.blocks.base import AbstractBlock
-from lavadl_ref.netx.hdf5._keys import Config
 from lavadl_ref.netx.hdf5._net_config import NetConfig
 from lavadl_ref.netx.hdf5._single_layer import build_single_layer, neuron_params
 from lavadl_ref.netx.hdf5.layers import build_layer
@@ -36,15 +36,15 @@ def _tell(positions: list[int]) -> None:
         one = len(positions) == 1
         warnings.warn(
             f"layer{'' if one else 's'} {', '.join(map(str, positions))} rest{'s' if one else ''} until data can "
-            "arrive, as in training; in Lava-DL biases act from the first step, which gives other values: pass "
-            'time_base="lava" for those of Lava-DL, time_base="slayer" to keep these without this warning',
+            "arrive, as in training; in Lava-DL, biases act from the first step, which gives other values: pass "
+            'time_base="lava" for the values of Lava-DL, or time_base="slayer" to silence this warning',
             TimeBaseWarning,
             stacklevel=4,
         )
 
 
 class Network(AbstractProcess):
-    """The network that a ``.net`` file describes, built from Lava processes.
+    """The network of a ``.net`` file, built from Lava processes.
 
     Connect a source to `inp` and a sink to `out` and `run` it.
 
@@ -57,10 +57,10 @@ class Network(AbstractProcess):
     skip_layers : int
         Leave out this many entries at the front.
     input_message_bits : int
-        Bits of graded messages entering the first synapse; 0: any non-zero message is one spike.  Synapses of
-        sigma-delta neurons take messages as they are either way.
+        Bits of graded messages that enter the first synapse; 0 means that every non-zero message is one spike. Synapses
+        of sigma-delta neurons always take messages as values.
     input_shape : tuple of int, optional
-        (W, H, C) of the input, needed where the first generated layer has a window.
+        (W, H, C) of the input, required if the first generated layer has a window.
     reset_interval : int, optional
         States of generated layer i are at rest before the update of each step with
         ``time_step % reset_interval == (reset_offset + 1 + i) % reset_interval``.
@@ -71,27 +71,27 @@ class Network(AbstractProcess):
     sparse_fc_layer : bool
         Hold the weights of fully connected layers as sparse matrices.
     time_base : {"slayer", "lava"}, optional
-        When biases begin to act: ``slayer``, the default, holds each layer at rest until the step at which
-        its data can first arrive, as it was trained; ``lava`` lets them act from the first step, as Lava-DL does.
-        Under the name ``lava.lib.dl.netx.hdf5`` a `TimeBaseWarning` says once where that makes a difference and
-        nothing is given.
+        When biases start to act: ``slayer``, the default, keeps each layer at rest until the step at which its data can
+        first arrive, as in training; ``lava`` lets biases act from the first step, as Lava-DL does. Under the name
+        ``lava.lib.dl.netx.hdf5``, a `TimeBaseWarning` is issued once if the choice makes a difference and none was
+        given.
 
     Attributes
     ----------
     inp, out : port
-        (W, H, C) or (N,).  An input layer takes integers in 1/64 that its ``transform`` has been
-        applied to; a synapse takes spikes, or before sigma-delta neurons integers in 2**-(6 + spike_exp).
+        (W, H, C) or (N,). An input layer takes integers in units of 1/64, after its ``transform``; a synapse takes
+        spikes, or for sigma-delta neurons integers in units of 2**-(6 + spike_exp).
     layers : list of AbstractBlock
         Blocks of `lavadl_ref.netx.blocks.process`, each with ``inp``, ``out``, ``synapse``, ``neuron``, ``shape``,
         ``states``, and where the layer has them ``real_synapse``, ``imag_synapse``, ``rec_synapse``.
     in_layer, out_layer : AbstractBlock
-        First and last of them.
+        First and last layer.
     output_message_bits : int
-        Bits of the messages that leave, 0 for spikes.
+        Bits of the output messages, 0 for spikes.
     filename : str or None
         The file, if there is one.
     net_config : NetConfig
-        The file's content: an `exchange.Network` that can be read with the file's keys as well.
+        The file's content: an `exchange.Network` that can also be indexed with the file's keys.
 
     Raises
     ------
@@ -113,8 +113,8 @@ class Network(AbstractProcess):
     >>> net.inp.shape, net.out.shape, list(net.layers[0].states)
     ((2,), (2,), ['current', 'voltage'])
 
-    Connected to a source and a sink it runs as any process of Lava's, ``net.run(RunSteps(num_steps=6), config)``;
-    `lavadl_ref.netx.runtime.run` does all of it.
+    Connected to a source and a sink, it runs like any Lava process, ``net.run(RunSteps(num_steps=6), config)``;
+    `lavadl_ref.netx.runtime.run` does all of this.
     """
 
     def __init__(
@@ -173,17 +173,17 @@ class Network(AbstractProcess):
         self.out_layer.out.connect(self.out)
 
     def run(self, condition: Any, run_cfg: Any = None, compile_config: dict[str, Any] | None = None) -> None:
-        """Run the network and all that is connected to it.
+        """Run the network and everything connected to it.
 
         Parameters
         ----------
         condition : RunSteps or RunContinuous
             The steps to run.
         run_cfg : Loihi1SimCfg or Loihi2SimCfg, optional
-            Needed the first time.  The network is in integers: where the configuration does not select the tag
-            ``fixed_pt``, a copy that does, and is the same otherwise, is run.
+            Required for the first run. The network uses integers: if the configuration does not select the tag
+            ``fixed_pt``, a copy that does is used instead.
         compile_config : dict, optional
-            Handed to Lava's compiler.
+            Passed to Lava's compiler.
         """
         if getattr(run_cfg, "select_tag", "fixed_pt") != "fixed_pt":
             run_cfg = copy.copy(run_cfg)
@@ -211,7 +211,7 @@ class Network(AbstractProcess):
         neuron_config : mapping or h5py.Group
             The group, such as ``net.net_config["layer"][0]["neuron"]``.
         input : bool
-            Whether the neurons are those of an input layer.
+            True if the neurons are those of an input layer.
         reset_interval, reset_offset : int, optional
             As of Lava's LIFReset.
         spike_exp : int
@@ -226,7 +226,7 @@ class Network(AbstractProcess):
         Raises
         ------
         UnsupportedLayer
-            If no process of Lava's own computes what these neurons do.
+            If none of Lava's own processes computes these neurons.
         """
         return neuron_params(neuron_config, input, reset_interval, reset_offset, spike_exp)
 
@@ -234,7 +234,7 @@ class Network(AbstractProcess):
     def create_input(
         layer_config: Config, reset_interval: int | None = None, reset_offset: int = 0, spike_exp: int = 6
     ) -> tuple[AbstractBlock, str]:
-        """The block of an input layer, and its row of the table; arguments as of `create_dense`."""
+        """The block of an input layer, and its row of the table; arguments as for `create_dense`."""
         options = Options(reset_interval=reset_interval, spike_exp=spike_exp, time_base="lava")
         return build_single_layer(layer_config, ("input",), options, reset_offset)
 
@@ -263,7 +263,7 @@ class Network(AbstractProcess):
         sparse_synapse : bool
             Hold the weights as sparse matrices.
         rec : bool
-            The layer must have feedback; layers that have it get it either way.
+            If True, the layer must have feedback. Layers with feedback get it in any case.
 
         Returns
         -------
@@ -293,7 +293,7 @@ class Network(AbstractProcess):
     ) -> tuple[AbstractBlock, str]:
         """The block of a convolution, and its row of the table.
 
-        ``input_shape`` is (W, H, C); all else as of `create_dense`.
+        ``input_shape`` is (W, H, C); everything else as for `create_dense`.
         """
         options = Options(
             input_message_bits=input_message_bits,

@@ -1,4 +1,4 @@
-"""Samples in, messages out."""
+"""Processes that feed samples into a network and collect its messages."""
 
 from __future__ import annotations
 
@@ -115,11 +115,10 @@ class _VarOut(RefPort):
 
 
 class BiasWriter(AbstractProcess):
-    """Writer of incoming values as the bias of neurons, or into any other Var.
+    """Write incoming values to the bias of neurons, or to any other Var.
 
-    A value that arrives at a step is written at its end and acts from the next step on. The first step has the value
-    that the Var was built with; before any sample arrives a connected `InputLoader` hands out zeros, and those are
-    written too.
+    A value that arrives at a step is written at its end and acts from the next step on. At the first step, the Var has
+    its initial value; before the first sample arrives, a connected `InputLoader` sends zeros, which are written too.
 
     Parameters
     ----------
@@ -136,7 +135,7 @@ class BiasWriter(AbstractProcess):
     Raises
     ------
     ValueError
-        By ``connect``, where the Var has another shape.
+        From ``connect``, if the Var has another shape.
     """
 
     def __init__(self, shape: tuple[int, ...] | int, *, name: str | None = None) -> None:
@@ -187,15 +186,15 @@ class Collected:
 
 
 class OutputReader(AbstractProcess):
-    """Sink for a network's messages, in a file without a name that goes when the process does.
+    """Sink for a network's messages, stored in an unnamed file that is removed with the process.
 
     Parameters
     ----------
     shape : tuple of int, optional
-        Shape of the messages; the default takes it from the port that is connected.
+        Shape of the messages; by default that of the connected port.
     buffer : int, optional
-        Keep this many steps: step n, counted from 0, is held at ``n % buffer``, zeros where there was none yet, as
-        Lava's ``RingBuffer`` does. The default keeps every step.
+        Number of steps to keep: step n, counted from 0, is stored at ``n % buffer``, with zeros for steps that have not
+        come yet, as in Lava's ``RingBuffer``. By default every step is kept.
 
     Attributes
     ----------
@@ -232,6 +231,6 @@ class OutputReader(AbstractProcess):
         Raises
         ------
         ValueError
-            No shape is known yet.
+            The shape is not known yet.
         """
         return self.data.get()

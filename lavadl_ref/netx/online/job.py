@@ -53,8 +53,9 @@ class Job:
     target : Tensor, optional
         int64 labels, (N,) or at each step (N, T), -1 where there is none.  Without it nothing is learned.
     reset : bool
-        Whether each sample begins at rest and ends with an update, as `Learner.learn` does for a batch of one.
-        Otherwise the samples are one signal that goes on from where the learner's has ended, as in `Learner.stream`.
+        If True, each sample begins at rest and ends with an update, as `Learner.learn` does for a batch of one.
+        Otherwise the samples form one signal that continues from where the learner's signal has ended, as in
+        `Learner.stream`.
     """
 
     learner: Learner
@@ -247,16 +248,16 @@ def run(
     Parameters
     ----------
     learner, input, target, reset
-        As of `Job`; input is (N, C, ..., T) float32, target int64 (N,) or (N, T).
+        As for `Job`; input is (N, C, ..., T) float32, target int64 (N,) or (N, T).
     in_process : bool
-        Whether to run Lava's models in this process and not on Lava's runtime.
+        If True, run Lava's models in this process instead of on Lava's runtime.
     timeout : float
         Seconds, start-up included.
 
     Returns
     -------
     Records
-        What left the network, what was read of it, and the weights.
+        The output of the network, its readout, and the weights.
 
     Raises
     ------
@@ -265,7 +266,7 @@ def run(
     ValueError
         If its rule is not ``"local"``, it has dropout in training, or an argument is malformed.
     LavaUnavailable, LavaTimeout, LavaRunError
-        As of `lavadl_ref.netx.runtime.run`.  The learner is as it was before, but for matrices and delays that were
+        As for `lavadl_ref.netx.runtime.run`.  The learner is as it was before, but for matrices and delays that were
         still to be drawn.
 
     Examples
@@ -287,7 +288,7 @@ def run(
 
 
 def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
-    """Run networks one after the other on Lava's runtime in one child process, sparing all but one of the start-ups.
+    """Run networks one after the other on Lava's runtime in one child process, with a single start-up.
 
     Parameters
     ----------

@@ -133,7 +133,7 @@ class Options:
 
 
 class TimeBaseWarning(UserWarning):
-    """A network starts otherwise than in Lava-DL, and nobody has said that it is to."""
+    """A network starts differently from Lava-DL, and no time base was chosen explicitly."""
 
 
 def waiting(plans: Sequence[LayerPlan]) -> list[int]:
@@ -152,7 +152,7 @@ def plan(network: Network, options: Options | None = None) -> list[LayerPlan]:
     Raises
     ------
     UnsupportedLayer
-        If a layer has no exact counterpart on Lava; names the layer and why.
+        If a layer has no exact counterpart on Lava; the message gives the layer and the reason.
     ValueError
         If an option does not fit the network.
 
@@ -254,7 +254,7 @@ def _received(position: int, layer: Layer, before: Shape | None, first: bool) ->
             raise refusal(position, layer, "stands behind another layer; an input layer can only be the first")
         return _shape(layer), False
     if before is None and not isinstance(layer, Dense):
-        raise ValueError(f"{name} has an input whose shape the file does not tell: give input_shape=(W, H, C)")
+        raise ValueError(f"{name} has an input whose shape the file does not determine: give input_shape=(W, H, C)")
     if before is not None:
         try:
             check_link(layer, Input(shape=before[::-1]))

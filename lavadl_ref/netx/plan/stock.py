@@ -16,7 +16,7 @@ import numpy as np
 from lavadl_kernels.neurons import FAMILIES, Family
 
 from lavadl_ref.deployed.deployment import is_sigma_output
-from lavadl_ref.exchange.describe import Input, Recurrent
+from lavadl_ref.exchange.describe import Input
 from lavadl_ref.netx.plan.neuron_context import Integers, NeuronContext
 from lavadl_ref.netx.plan.process_spec import ProcessSpec
 
@@ -26,7 +26,7 @@ STATE_EXP = 6  # bits of sigma-delta states behind those of messages, as Lava-DL
 
 
 def _cuba(context: NeuronContext) -> ProcessSpec | None:
-    if isinstance(context.layer, Recurrent) and context.layer.input_bias is not None:
+    if getattr(context.layer, "input_bias", None) is not None:
         return None
     bias, start, reset = context.channel_bias, context.start, context.reset
     if bias.min() < -LAVA_BIAS_LIMIT or bias.max() >= LAVA_BIAS_LIMIT:

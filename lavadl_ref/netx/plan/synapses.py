@@ -54,7 +54,7 @@ def synapses(
     bits : int
         Bits of the messages that arrive; 0 for binary ones.
     sparse : bool
-        Whether fully connected weights are held as sparse matrices.
+        If True, hold fully connected weights as sparse matrices.
     """
     if isinstance(layer, Input):
         return Processes()

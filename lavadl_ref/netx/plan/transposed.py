@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from lavadl_kernels.ops import integer_synapse
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from lavadl_ref.exchange.describe import ConvTranspose, Unpool
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Integers = NDArray[np.int64]
 
@@ -38,6 +41,8 @@ def transposed_matrix(
     scipy.sparse.csr_matrix
         int64; a row for each output in the order W, H, C, a column for each input in the order C, H, W.
     """
+    from scipy.sparse import csr_matrix  # what plans a network does without: it is built where Lava is
+
     conv_transpose: Callable[..., Integers] = integer_synapse.conv_transpose
     channels, height, width = shape
     groups = layer.groups

@@ -55,7 +55,7 @@ class Recorder(AbstractProcess):
         self.s_in = InPort(shape=shape)
 
     def read(self) -> np.ndarray:
-        """The recorded frames, (steps, *shape) int32."""
+        """The recorded frames, (steps, \\*shape) int32."""
         return np.fromfile(self.path, dtype="<i4").reshape(self.frames)
 
 

@@ -1,9 +1,9 @@
 """Run Lava's own compiler and process models inside this process: milliseconds for a small network.
 
-`run` gives the same records as `lavadl_ref.netx.runtime.run`; `Session` takes any network of Lava processes.
-The process models are Lava's, compiled and built by Lava, and take the phases of a step in Lava's order. Only
-Lava's runtime is absent, with its processes of the operating system and its shared memory: one process
-computes after the other, each as soon as its messages are there.
+`run` gives the same records as `lavadl_ref.netx.runtime.run`; `Session` takes any network of Lava processes. The
+process models are Lava's, compiled and built by Lava, and execute the phases of a step in Lava's order. Only Lava's
+runtime, with its operating-system processes and its shared memory, is replaced: one model computes after the other,
+each as soon as its messages have arrived.
 """
 
 from __future__ import annotations
@@ -49,14 +49,15 @@ def run(
     Parameters
     ----------
     net_config, inputs, steps, record, states_at, **network_arguments
-        As of `lavadl_ref.netx.runtime.run`; inputs are (C, H, W, T) or (N, T) integers.
+        As for `lavadl_ref.netx.runtime.run`; inputs are (C, H, W, T) or (N, T) integers.
     timeout : float
-        Seconds.  Time is looked at whenever a process begins to compute, so one that computes for ever is not ended.
+        Seconds. The time is checked whenever a process begins to compute, so a process that computes for ever is not
+        stopped.
 
     Returns
     -------
     Records
-        As of `lavadl_ref.netx.runtime.run`, which also names the errors.
+        As for `lavadl_ref.netx.runtime.run`, which also names the errors.
 
     Examples
     --------

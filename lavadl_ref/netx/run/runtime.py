@@ -1,9 +1,9 @@
 """Run networks on Lava's multiprocessing runtime without ever hanging or leaving anything behind.
 
-Lava's runtime waits forever when a process model raises, when ``stop`` is missed or when a
-signal arrives at the wrong moment, and its processes and shared memory outlive their
-parent.  So every run here happens in a child in a process session of its own, within a time limit;
-whatever ends it, the whole session and the shared memory it made are gone afterwards.
+Lava's runtime waits forever when a process model raises, when ``stop`` is missed or when a signal arrives at the wrong
+moment, and its processes and shared memory outlive their parent. Every run here therefore happens in a child process
+with its own session, within a time limit; however it ends, the whole session and its shared memory are removed
+afterwards.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def run(
     Parameters
     ----------
     net_config, inputs, steps, record, states_at
-        As of `Job`; inputs are (C, H, W, T) or (N, T) integers.
+        As for `Job`; inputs are (C, H, W, T) or (N, T) integers.
     timeout : float
-        Seconds, start-up included; most networks need five to ten.
+        Seconds, including the start-up; most networks need five to ten.
     **network_arguments
         Further arguments of `hdf5.Network`.
 
@@ -81,7 +81,7 @@ def run(
 
 
 def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
-    """Run networks one after the other in one child process, sparing all but one of the start-ups.
+    """Run networks one after the other in one child process, with a single start-up.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ def run_all(jobs: Sequence[Job], *, timeout: float = 120.0) -> list[Records]:
     LavaUnavailable
         If Lava is not installed.
     LavaTimeout
-        If time runs out; names the network that was running.
+        If time runs out; the message names the network that was running.
     LavaRunError
-        If a network cannot be built or one of Lava's processes raises; carries the child's traceback.
+        If a network cannot be built or one of Lava's processes raises; contains the child's traceback.
     UnsupportedLayer
         If a layer has no exact counterpart on Lava.
     ValueError
@@ -150,7 +150,7 @@ def _supervise(folder: _ending.Folder, jobs: Sequence[Task], timeout: float) -> 
     environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     command = [sys.executable, "-m", "lavadl_ref.netx.run._worker", str(place), str(os.getpid())]
     # the lock goes along: while one of Lava's processes lives, nobody takes the folder for left behind
-    options = {"stdin": subprocess.DEVNULL, "env": environment, "pass_fds": (folder.lock,)}
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "env": environment, "pass_fds": (folder.lock,)}
     deadline = time.monotonic() + timeout
     with open(place / "log", "wb") as log, _ending.session(command, stdout=log, stderr=log, **options) as child:
         while not (ended := _ended(child)) and not any((place / name).exists() for name in ("killed", "actor_error")):

@@ -1,4 +1,4 @@
-"""A layer given by the keys of a ``.net`` file, in memory."""
+"""A layer or a network given by the keys of a ``.net`` file, in memory: read as a file is, and written."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from lavadl_ref.exchange.describe import Network
 from lavadl_ref.exchange.errors import ExchangeError
 from lavadl_ref.exchange.read import Folder
+from lavadl_ref.exchange.write import fill
 
 #: A layer or its ``neuron`` group: a group of a file, or anything with the same keys.
 Config: TypeAlias = "Mapping[str, Any] | h5py.Group"
 
+_Self = TypeVar("_Self", bound="Keys")
 _Value = TypeVar("_Value")
 
 
@@ -37,11 +40,11 @@ class Keys(Folder):
     def __contains__(self, key: str) -> bool:
         return key in self.names
 
-    def folder(self, key: str, prefix: str | None = None) -> Keys:
+    def folder(self: _Self, key: str, prefix: str | None = None) -> _Self:
         """The mapping called `key`; `prefix` replaces the one that its place gives it."""
         if not self.is_folder(key):
             raise self._placed(key, ExchangeError(f"must hold keys, got {type(self._config[key]).__name__}"))
-        return Keys(self._config[key], f"{self._prefix}{key}/" if prefix is None else prefix)
+        return type(self)(self._config[key], f"{self._prefix}{key}/" if prefix is None else prefix)
 
     def is_folder(self, key: str) -> bool:
         """Tell whether `key` is a mapping."""
@@ -76,3 +79,40 @@ class Keys(Folder):
         if most is not None and math.prod(array.shape) > most:
             raise ExchangeError(f"must hold at most {most} numbers, got shape {array.shape}")
         return array
+
+
+def entries_of(network: Network) -> dict[str, Any]:
+    """The keys of a ``.net`` file for a legal `network`: dictionaries of texts, numbers of NumPy and arrays.
+
+    Parameters
+    ----------
+    network : Network
+        Legal in the sense of `lavadl_ref.exchange.check`.
+
+    Examples
+    --------
+    >>> from lavadl_ref.exchange import Flatten
+    >>> entries_of(Network((Flatten(shape=(4,)),)))["layer"]["0"]
+    {'type': 'flatten', 'shape': array([4, 1, 1])}
+    """
+    found = _Entries()
+    fill(found, network)
+    return found
+
+
+class _Entries(dict[str, Any]):
+    """Nested dictionaries that are filled as groups of a file are."""
+
+    def create_group(self, name: str) -> _Entries:
+        found = self
+        for key in name.split("/"):
+            found = found.setdefault(key, _Entries())
+        return found
+
+    def create_dataset(self, name: str, data: Any) -> None:
+        path, _, key = name.rpartition("/")
+        array = np.asarray(data)
+        if array.dtype.kind in "SU":
+            (text,) = array.reshape(-1).tolist()
+            data = text if isinstance(text, str) else text.decode("ascii")
+        (self.create_group(path) if path else self)[key] = data
