@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _common import Options, progress
-from _training import Training
+from _common import Options, fit, progress
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import TensorDataset
@@ -140,7 +139,7 @@ def trained(
     folder.mkdir(parents=True, exist_ok=True)
     resume = options.resume and (folder / "checkpoint.pt").is_file()
     own = replace(options, out=folder, family=name, resume=resume)
-    Training(own, assistant, data, test, batch=BATCH, prepare=flat, best_by="", slower=SLOWER).run()
+    fit(own, assistant, data, test, batch=BATCH, prepare=flat, best_by="", slower=SLOWER)
     assert assistant.stats is not None
     return assistant.stats
 

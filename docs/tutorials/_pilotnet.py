@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import Options, figure, save
+from _common import Options, save
 from torch import Tensor
 
-from lavadl_ref import datasets, slayer
+from lavadl_ref import datasets, plot, slayer
 
 DATA = "pictures and data.txt of a recorded drive"
 MAX_RATE = 0.01  #: mean magnitude of the messages per neuron and step up to which a layer costs nothing
@@ -97,7 +97,7 @@ def integers(frames: Tensor) -> Any:
 
 def angles(asked: Options, frames: Tensor, curves: Mapping[str, Any]) -> None:
     """Draw a frame (3, H, W), and curves of angles over the frames, by name."""
-    drawn, axes = figure(2, size=(5.5, 3.2))
+    drawn, axes = plot.figure(2, size=(5.5, 3.2))
     axes[0, 0].imshow(frames.permute(1, 2, 0).numpy())
     for (name, values), style in zip(curves.items(), ("k:", "-", "--"), strict=False):
         axes[0, 1].plot(np.asarray(values), style, label=name)

@@ -1,6 +1,6 @@
 """Inference on Lava: the network that `oxford.py` trained, compared with slayer and the integer reference.
 
-`--data` is that of `oxford.py`. `--net FILE` names another network with 200 inputs.
+`--data` is the same as for `oxford.py`. `--net FILE` names another network with 200 inputs.
 """
 
 # %%
@@ -9,9 +9,9 @@ from time import perf_counter
 
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
-from _common import NOTHING_SHOWN, figure, on_lava, options, raster, save, show, silent_on_lava
+from _common import NOTHING_SHOWN, on_lava, options, save, show, silent_on_lava
 
-from lavadl_ref import datasets, exchange, reference, slayer
+from lavadl_ref import datasets, exchange, plot, reference, slayer
 
 asked = options(__file__, __doc__, data="input.bs1 and output.bs1", net="oxford")
 
@@ -27,7 +27,7 @@ start = network.start_steps[-1]  # each layer begins one step after the previous
 steps = spikes.shape[-1] + start
 
 # %% [markdown]
-# ## Three ways to run it
+# ## Three ways to run the network
 # The slayer network is rebuilt from the file. Its blocks delay their output by one step, so a spike at step t of its
 # output belongs to step t - 1 of the neuron.
 
@@ -48,11 +48,11 @@ took["Lava"] = records.output, records.seconds
 print(records.table)
 
 # %%
-drawn, axes = figure(3, size=(6, 4))
+drawn, axes = plot.figure(3, size=(6, 4))
 for ax, trains, title in zip(
     axes[0], (spikes, target.numpy(), took["Lava"][0]), ("input", "target", "Lava"), strict=True
 ):
-    raster(ax, trains, title)
+    plot.raster(trains, ax, title=title)
 save(asked, drawn, "trains")
 
 # %% [markdown]

@@ -1,9 +1,9 @@
 """Inference on Lava: a network of leaky integrate-and-fire neurons that steers from a stream of frames.
 
 Without `--data`, the network that `pilotnet_lif.py` trained, or `--net FILE`, runs on a drawn road. With `--data DIR`,
-a recording of a network is reproduced. The folder holds `network.net`, `image.npy` with the current into each pixel's
-neuron, and the recorded spikes of the layers, `input.npy`, `conv-0.npy`, `fc-0.npy` and so on, with the axes x, y,
-channel and step. The neurons in Lava-DL's recording were reset every 17 steps.
+the script reproduces a recording of a network. The folder contains `network.net`, `image.npy` with the current into
+each pixel's neuron, and the recorded spikes of the layers, `input.npy`, `conv-0.npy`, `fc-0.npy` and so on, with the
+axes x, y, channel and step. The neurons in Lava-DL's recording were reset every 17 steps.
 """
 
 # %%
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
-from _common import NOTHING_SHOWN, figure, on_lava, options, save, show, silent_on_lava
+from _common import NOTHING_SHOWN, on_lava, options, save, show, silent_on_lava
 from _pilotnet import angles, drives, integers, quantised
 
-from lavadl_ref import exchange, reference
+from lavadl_ref import exchange, plot, reference
 
 asked = options(
     __file__, __doc__, data="network.net, image.npy and recorded spikes", net="pilotnet_lif", data_has_net=True
@@ -27,7 +27,7 @@ layers = [
 
 # %% [markdown]
 # ## A drawn road
-# A frame is held for 16 steps. Layer i begins a frame i steps later, and is reset at that time. The answer is the
+# Each frame is held for 16 steps. Layer i starts a frame i steps later, and is reset at that time. The output is the
 # voltage of the last layer after its 16 steps.
 
 # %%
@@ -92,7 +92,7 @@ def reproduce(folder: Path) -> bool:
     records = on_lava(asked, network, shown, steps, reset_interval=17)
     print(records.table)
     rows = {}
-    drawn, axes = figure(len(names), size=(2.4, 2.4))
+    drawn, axes = plot.figure(len(names), size=(2.4, 2.4))
     for name, trace, spikes, ax in zip(names, traces, records.spikes, axes[0], strict=False):
         wrong = int(np.count_nonzero(spikes.reshape(trace.shape) != trace))
         rows[name] = f"{trace.size:,} values, {np.count_nonzero(trace):,} spikes, {wrong} differ"

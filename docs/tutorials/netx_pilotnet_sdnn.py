@@ -1,6 +1,6 @@
 """Inference on Lava: the sigma-delta network that `pilotnet_sdnn.py` trained, on a longer drive.
 
-`--data` is that of `pilotnet_sdnn.py`. `--net FILE` names another network for frames of 33x100 pixels.
+`--data` is the same as for `pilotnet_sdnn.py`. `--net FILE` names another network for frames of 33x100 pixels.
 """
 
 # %%
@@ -17,8 +17,8 @@ asked = options(__file__, __doc__, data=DATA, net="pilotnet_sdnn")
 
 # %% [markdown]
 # ## Network and frames
-# There is one frame per step. Each layer delays its answer by a step, so the last frame is held until the last answer
-# has come.
+# There is one frame per step. Each layer delays its output by one step, so the last frame is held until the last
+# output has arrived.
 
 # %%
 network = exchange.read(asked.net)

@@ -3,8 +3,9 @@
 # %%
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
-from _common import figure, options, save, show
+from _common import options, save, show
 
+from lavadl_ref import plot
 from lavadl_ref.slayer import neuron
 
 asked = options(__file__, __doc__)
@@ -12,8 +13,8 @@ steps = 200 if asked.small else 1000
 
 # %% [markdown]
 # ## Input
-# Random input spikes of weight 1. The states of a neuron are integers in units of 1/4096, whatever the dtype of the
-# tensor that shows them.
+# The input consists of random spikes of weight 1. The states of a neuron are integers in units of 1/4096, whatever
+# the dtype of the tensor that holds them.
 
 # %%
 x = (torch.rand(1, 1, steps) < 0.03).float()
@@ -24,9 +25,9 @@ seen = {}  # for each neuron: its curves by name, its output, and its threshold 
 
 # %% [markdown]
 # ## Leaky integrators
-# `cuba` adds the input to a current, and the current to a voltage; both decay. When the voltage exceeds the threshold,
-# the neuron spikes, and the voltage is reset to 0. `alif` does not reset its voltage. Instead, each spike raises the
-# threshold and a refractory state that is added to it; both decay again.
+# `cuba` adds the input to a current, and the current to a voltage; both decay. When the voltage exceeds the
+# threshold, the neuron spikes and the voltage is reset to 0. `alif` does not reset its voltage. Instead, each spike
+# raises the threshold and a refractory state that is added to the threshold; both decay again.
 
 # %%
 cuba = neuron.cuba.Neuron(**leaky)
@@ -41,8 +42,8 @@ seen["alif"] = {"voltage": voltage, "threshold + refractory": threshold + refrac
 # ## Resonators
 # The state is a complex number that rotates, here once in 30 steps, and decays. `rf` spikes when the imaginary part
 # rises through 0 while the real part is above the threshold; it is not reset. `rf_iz` spikes when the imaginary part
-# exceeds the threshold, and is then reset. `adrf` and `adrf_iz` adapt like `alif`. Their input is a pair of the real
-# and the imaginary part.
+# exceeds the threshold, and is then reset. `adrf` and `adrf_iz` adapt in the same way as `alif`. The input of all
+# four has a real and an imaginary part.
 
 # %%
 pair = (x, torch.zeros_like(x))
@@ -57,8 +58,9 @@ for name, module in (("adrf", neuron.adrf), ("adrf_iz", neuron.adrf_iz)):
 
 # %% [markdown]
 # ## Sigma-delta
-# The neuron adds up the messages that it receives, and applies an activation to the sum. It sends a message with the
-# change of that value when the change reaches the threshold. Here its input is a slow wave, given by its changes.
+# The neuron sums the messages that it receives, and applies an activation to the sum. When this value has changed by
+# at least the threshold, the neuron sends a message with the change. Here its input is a slow wave, represented by
+# its changes.
 
 # %%
 wave = torch.sin(torch.arange(steps) * 6.28 / 150)[None, None]
@@ -69,10 +71,10 @@ messages = sigma_delta(changes)
 seen["sigma_delta"] = {"sum": total, "activation": value, "sum of messages": messages.cumsum(-1)}, messages, None
 
 # %% [markdown]
-# ## All of them
+# ## All neurons
 
 # %%
-drawn, axes = figure(1, len(seen), size=(11, 2.2))
+drawn, axes = plot.figure(1, len(seen), size=(11, 2.2))
 for ax, (name, (states, out, level)) in zip(axes[:, 0], seen.items(), strict=True):
     for label, values in states.items():
         ax.plot(values[0, 0].detach().numpy(), label=label)

@@ -1,24 +1,23 @@
-"""Classification of digits that move before an event camera.
+"""Classification of moving digits recorded by an event camera.
 
-With `--data DIR`, the data is N-MNIST with its folders `Train` and `Test`. Otherwise it is made of digits that move
-before a simulated camera; they are written once to files in the format of N-MNIST, and read from there.
+With `--data DIR`, the data is N-MNIST with its folders `Train` and `Test`. Otherwise, the script simulates
+an event camera that records moving digits, writes the recordings once in the format of N-MNIST, and reads them back.
 """
 
 # %%
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
 import torch
-from _common import compare, curves, figure, options, progress, raster, save, show
-from _training import Training
+from _common import compare, curves, fit, options, progress, save, show
 
-from lavadl_ref import datasets, slayer
+from lavadl_ref import datasets, plot, slayer
 
 asked = options(__file__, __doc__, epochs=(30, 1), data="N-MNIST's folders Train and Test")
 
 # %% [markdown]
 # ## Data
-# A recording has 300 steps of 1 ms from a sensor of 34x34 pixels and two polarities. In each epoch every recording is
-# rotated and moved a little, each time differently.
+# A recording has 300 steps of 1 ms from a sensor of 34x34 pixels and two polarities. In each epoch, every recording
+# is rotated and shifted slightly, in a different way each time.
 
 
 # %%
@@ -53,8 +52,8 @@ def flat(batch):
 
 # %% [markdown]
 # ## Network
-# Three dense layers of CUBA neurons. The first two also learn an axonal delay for each neuron. In training, the neuron
-# of the right digit should spike at 20 % of the steps, and the others at 3 %.
+# The network has three dense layers of CUBA neurons. The first two also learn an axonal delay for each neuron. In
+# training, the neuron of the correct digit should spike at 20 % of the steps, and the others at 3 %.
 
 # %%
 width = 32 if asked.small else 512
@@ -79,31 +78,31 @@ optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 
 # %% [markdown]
 # ## Training
-# The network with the best accuracy on the test recordings is kept, as in Lava-DL's tutorial. That accuracy is
-# therefore a little optimistic.
+# The network with the best accuracy on the test recordings is kept, as in Lava-DL's tutorial, so this accuracy is
+# slightly optimistic.
 
 # %%
 stats = slayer.utils.LearningStats()
 assistant = slayer.utils.Assistant(net, error, optimizer, stats, classifier=slayer.classifier.Rate.predict)
-Training(asked, assistant, data, test, batch=32, prepare=flat, best_by="accuracy").run()
+fit(asked, assistant, data, test, batch=32, prepare=flat, best_by="accuracy")
 curves(asked, stats)
 
 # %% [markdown]
-# ## One recording, and the answer of the network
+# ## One recording and the output of the network
 
 # %%
 x, label = test[0]
 with torch.no_grad():
     y = net(x.flatten(0, 2)[None])[0]
-drawn, axes = figure(3)
+drawn, axes = plot.figure(3)
 axes[0, 0].imshow((x[1] - x[0])[..., :100].sum(-1).numpy(), cmap="bwr", vmin=-10, vmax=10)
 axes[0, 0].set(title=f"digit {label}, first movement")
-raster(axes[0, 1], x.flatten(0, 2).numpy(), "input")
-raster(axes[0, 2], np.repeat(y.numpy(), 20, axis=0), "output, 20 lines a neuron")
+plot.raster(x.flatten(0, 2).numpy(), axes[0, 1], title="input")
+plot.raster(np.repeat(y.numpy(), 20, axis=0), axes[0, 2], title="output, 20 lines a neuron")
 save(asked, drawn, "recording")
 
 # %% [markdown]
-# ## Export, and proof that all backends agree
+# ## Export and comparison of all backends
 
 # %%
 shown = torch.stack([test[i][0] for i in range(2 if asked.small else 8)]).flatten(1, 3)

@@ -1,13 +1,14 @@
-"""Train YOLO-KP to find moving shapes, or objects on BDD100K's streets; export it, and prove that all backends agree.
+"""Train YOLO-KP to find moving shapes, or objects on BDD100K's streets; export it, and compare all backends.
 
-python docs/tutorials/object_detection.py                        made shapes; about 15 minutes on two cores
-python docs/tutorials/object_detection.py --small --epochs 2     only shows that it runs; without Lava
-python docs/tutorials/object_detection.py --data bdd100k         the folder with BDD100K's images/ and labels/
+    python docs/tutorials/object_detection.py                        drawn shapes; about 15 minutes on two cores
+    python docs/tutorials/object_detection.py --small --epochs 2     checks only that it runs; without Lava
+    python docs/tutorials/object_detection.py --data bdd100k         the folder with BDD100K's images/ and labels/
 
-The folder --out receives checkpoint.pt, from which --resume continues, the network yolo_kp.net, the pictures
-detections.png and detections.gif, and training.png. An interruption leaves a checkpoint of the last complete step.
+The folder `--out` receives `checkpoint.pt`, from which `--resume` continues, the network `yolo_kp.net`, and pictures:
+`detections.png`, `detections.gif` and `training.png`. An interruption leaves a checkpoint of the last complete step.
 """
 
+# %%
 from __future__ import annotations
 
 import json
@@ -20,10 +21,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
+import _interrupted  # first, so that Ctrl-C ends the program in one line from here on
 import torch
-from _checkpoint import Checkpoint
-from _common import NOTHING_SHOWN, Options, console, options, progress, silent
+from _common import NOTHING_SHOWN, Options, console, display, options, progress, silent
 from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -32,11 +32,17 @@ from lavadl_ref import audit, verify
 from lavadl_ref.slayer import obd
 from lavadl_ref.slayer.object_detection.dataset import BDD, MovingShapes
 from lavadl_ref.slayer.object_detection.models import yolo_kp
+from lavadl_ref.slayer.utils import Checkpoint
 
 LAVA_FRAMES = 2  #: number of frames of a clip that Lava runs; every message of each layer is compared
 LAVA_SECONDS = 3600.0  #: time limit of Lava, which is slow because it computes a convolution in many small ones
 
+# %% [markdown]
+# ## Settings
+# There is one recipe for drawn shapes, a smaller one for `--small`, and one for streets.
 
+
+# %%
 @dataclass(frozen=True)
 class Recipe:
     """The settings of a training."""
@@ -73,6 +79,12 @@ def parsed(arguments: list[str] | None) -> Options:
     )
 
 
+# %% [markdown]
+# ## Data
+# Each clip is a short video, whose objects have a box and a label in each frame.
+
+
+# %%
 def data(recipe: Recipe, root: Path | None, seed: int) -> tuple[Any, Any]:
     """The clips for training, and those for testing."""
     common = {"size": recipe.size, "seq_len": recipe.steps}
@@ -87,6 +99,12 @@ def data(recipe: Recipe, root: Path | None, seed: int) -> tuple[Any, Any]:
     )
 
 
+# %% [markdown]
+# ## Training
+# The loop can be interrupted within an epoch, and continues with the clip that follows.
+
+
+# %%
 def schedule(done: float) -> float:
     """The learning rate relative to the largest one, when the fraction `done` of the training is done.
 
@@ -99,9 +117,9 @@ def schedule(done: float) -> float:
 class Training:
     """A network and everything that its training needs.
 
-    It has a training loop of its own, because the loop of `_training` is for one output and a loss or an accuracy per
-    sample: here the targets are those of the heads, the network is tested by average precision, and the learning rate
-    changes at each step. The checkpoint is that of `_checkpoint`.
+    It has a training loop of its own, because that of `slayer.utils.Training` is for one output and a loss or an
+    accuracy per sample: here the targets are those of the heads, the network is tested by average precision, and the
+    learning rate changes at each step. The checkpoint is the same.
     """
 
     net: yolo_kp.Network
@@ -210,7 +228,7 @@ def train(training: Training, epochs: int) -> None:
 
     A checkpoint is written at the end and on interruption.
     """
-    with training.checkpoint.kept():
+    with _interrupted.telling(training.checkpoint), training.checkpoint.kept():
         training.note()
         for number in range(len(training.history) + 1, epochs + 1):
             began, before = time.perf_counter(), training.running["seconds"]
@@ -227,6 +245,12 @@ def train(training: Training, epochs: int) -> None:
         training.checkpoint.write()
 
 
+# %% [markdown]
+# ## Export and comparison of all backends
+# Each layer of the deployed network answers a step later than the one before it, so the last frame is held.
+
+
+# %%
 def held(clip: Tensor, layers: int) -> Tensor:
     """The clip (..., T) with its last frame repeated `layers` times: each layer delays its answer by a step."""
     return torch.cat([clip, clip[..., -1:].expand(*clip.shape[:-1], layers)], dim=-1)
@@ -287,6 +311,11 @@ def show(training: Training, work: audit.Audit, reports: dict[str, verify.Report
         print(f"{path} and the reference: " + (f"not compared, {said}" if said else f"{agreed}, {report.compared:,}"))
 
 
+# %% [markdown]
+# ## Pictures
+
+
+# %%
 def draw(training: Training, out: Path) -> None:
     """Write pictures of detections beside the targets, and of loss and average precision over the epochs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -312,8 +341,14 @@ def draw(training: Training, out: Path) -> None:
         axes.plot(range(1, len(training.history) + 1), [epoch[key] for epoch in training.history], "o-", markersize=3)
         axes.set(xlabel="epoch", ylabel={"loss": "loss of a frame", "ap": "AP@0.5 of clips for testing"}[key])
     FigureCanvasAgg(figure).print_png(str(out / "training.png"))
+    display(out / "detections.png", out / "training.png")
 
 
+# %% [markdown]
+# ## All of it
+
+
+# %%
 def main(arguments: list[str] | None = None) -> int:
     """Train, test, export and compare the network; the result is 0 if all backends agree."""
     wanted = parsed(arguments)
@@ -335,5 +370,5 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if all(report.exact or path in report.skipped for path, report in reports.items()) else 1
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__" and (status := main()):  # a notebook takes any exit for an error
+    sys.exit(status)

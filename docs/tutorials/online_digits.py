@@ -1,8 +1,8 @@
-"""Online learning of digits before an event camera, next to back-propagation through time.
+"""Online learning of digits recorded by an event camera, compared with back-propagation through time.
 
-The same network is trained from the same first weights in three ways. SLAYER keeps the states of all steps and goes
-back through them. A learner goes forward only: it carries a trace for each input, and forgets each step when it has
-passed. `--seeds 5` repeats all trainings with five seeds.
+The same network is trained from the same initial weights in three ways. SLAYER stores the states of all steps and goes
+back through them. An online learner only goes forward: it carries a trace for each input, and discards each step
+afterwards. `--seeds 5` repeats all trainings with five seeds.
 """
 
 # %%
@@ -11,21 +11,23 @@ from time import perf_counter
 
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
-from _common import compare, console, figure, options, progress, save, show
+from _common import compare, console, options, progress, save, show
 from _online import BATCH, SLAYER, assistant, flat, peak, recordings, trained
 from rich.table import Table
+
+from lavadl_ref import plot
 
 asked = options(__file__, __doc__, epochs=(8, 1), seeds=True)
 
 # %% [markdown]
 # ## Three ways to learn
-# SLAYER's gradient is that of the whole recording. The rule `spatial` passes the error of a step down through the
-# layers at that step. With the rule `local` each layer learns from a readout of its own, through a fixed random
-# matrix. The loss of all three is the same: the cross-entropy of the logits at each step, averaged over the steps.
-# There is one update for each batch. With `local` each spike has a small cost, or the rates would rise until spikes say
-# little. Learning rate and cost were chosen on digits of the training set.
+# SLAYER computes the gradient of the whole recording. The rule `spatial` passes the error of a step down through the
+# layers at that step. With the rule `local`, each layer learns from its own readout, through a fixed random matrix. The
+# loss of all three is the same: the cross-entropy of the logits at each step, averaged over the steps. There is one
+# update for each batch. With `local`, each spike has a small cost; otherwise the rates would rise until spikes carry
+# little information. Learning rate and cost were chosen on digits of the training set.
 #
-# The network has one layer of neurons and a readout. So `spatial` leaves out only what passes through the memory of the
+# The network has one layer of neurons and a readout, so `spatial` leaves out only the paths through the memory of the
 # readout.
 
 # %%
@@ -36,8 +38,8 @@ seeds = range(asked.seed, asked.seed + asked.seeds)
 
 # %% [markdown]
 # ## Training
-# A recording has 60 steps of 5 ms, from 17x17 pixels of two polarities, and there are two of each digit for training.
-# The accuracy after the last epoch counts. No epoch is chosen by its accuracy.
+# A recording has 60 steps of 5 ms, from 17x17 pixels of two polarities, and there are two recordings of each digit
+# for training. The reported accuracy is that after the last epoch; no epoch is chosen by its accuracy.
 
 # %%
 accuracy = {way: [] for way in ways}  # of each seed, after each epoch
@@ -53,8 +55,8 @@ for seed in seeds:
 
 # %% [markdown]
 # ## Memory and time
-# A training step on one batch, of a recording and of recordings that are played several times in a row. The memory is
-# what the step takes at most above what the program has before it.
+# The figures are for one training step on one batch, for a single recording and for recordings that are played
+# several times in a row. The memory is the peak of the step above what the program uses before it.
 
 # %%
 x, labels = flat(data[:BATCH])
@@ -74,7 +76,8 @@ with progress("measuring") as update:
 
 # %% [markdown]
 # ## Result
-# SLAYER's memory grows with the length of the signal. That of a learner does not, but for its input and its output.
+# SLAYER's memory grows with the length of the signal. A learner's memory does not, except for its input and its
+# output.
 
 # %%
 table = Table(title=f"epochs: {asked.epochs}, seeds: {len(seeds)}, recordings: {len(data)}", title_justify="left")
@@ -89,7 +92,7 @@ for way in ways:
     table.add_row(way, f"{last.mean():.2f} %", each, f"{seconds[way] * -(-len(data) // BATCH):.1f}", *memory)
 console.print(table)
 
-drawn, axes = figure(2)
+drawn, axes = plot.figure(2)
 for way in ways:
     curve = torch.tensor(accuracy[way]).mean(0)
     axes[0, 0].plot(range(1, len(curve) + 1), curve.numpy(), marker=".", label=way)
@@ -100,8 +103,9 @@ axes[0, 0].legend()
 save(asked, drawn, "rules")
 
 # %% [markdown]
-# ## Export, and proof that all backends agree
-# A network that has learned online is deployed like any other. This is the last one of the rule `spatial`.
+# ## Export and comparison of all backends
+# A network that has learned online is deployed like any other. This one is the last that was trained by the rule
+# `spatial`.
 
 # %%
 shown, _ = flat(test[: 2 if asked.small else 8])

@@ -1,23 +1,25 @@
-"""A camera that is turned while the network runs: one network goes on learning, the other is frozen.
+"""A camera that is rotated while the network runs: one network keeps learning, the other is frozen.
 
-Both are the same network, trained on upright digits before a simulated event camera by the rule `local`. Then the
-digits come as one stream, a recording after the other, and the neurons never return to rest. In the stream the camera
-is turned by 90 degrees.
+Both start as the same network, trained by the rule `local` on upright digits recorded by a simulated event camera. Then
+the recordings arrive as one stream, and the neurons never return to rest. During the stream, the camera is rotated by
+90 degrees.
 """
 
 # %%
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
-from _common import figure, needs_lava, options, progress, save, show
+from _common import needs_lava, options, progress, save, show
 from _online import MILLISECONDS, STEPS, answers, assistant, flat, recordings, trained
+
+from lavadl_ref import plot
 
 asked = options(__file__, __doc__, epochs=(8, 1))
 needs_lava()
 from lavadl_ref.netx import online as netx_online  # noqa: E402 - it can be imported only where Lava is there
 
 # %% [markdown]
-# ## The network that is deployed
-# It is that of [online_digits](online_digits.md), trained by the rule `local`.
+# ## The deployed network
+# The network is that of [online_digits](online_digits.py), trained by the rule `local`.
 
 # %%
 width = 32 if asked.small else 256
@@ -28,8 +30,8 @@ stats = trained(asked, deployed, data, test, "local")
 
 # %% [markdown]
 # ## The stream
-# The upright digits are those that the training did not see. The turned ones are those of the training, in recordings
-# with other movements. So the network has seen no recording of the stream before.
+# The upright digits were not used in training. The rotated digits are those of the training set, in recordings with
+# other movements. The network has therefore seen no recording of the stream before.
 
 
 # %%
@@ -45,10 +47,11 @@ labels = torch.cat([test.tensors[1][:turn], again.tensors[1]])
 
 # %% [markdown]
 # ## Running on Lava
-# Each block is a process of Lava that learns while it runs: labels come through a port, and nothing but spikes passes
-# from one process to the next. There is one update at the end of each recording. The answer to a recording is thus that
-# of a network that has not learned from it yet. The frozen network is the same without labels: then nothing is learned.
-# Lava's runtime takes some 8 ms a step on two processors, so each of the two runs takes about a quarter of an hour.
+# Each block is a Lava process that learns while it runs: labels arrive through a port, and only spikes pass from one
+# process to the next. There is one update at the end of each recording, so the answer to a recording is that of a
+# network that has not learned from it yet. The frozen network is the same network without labels, so it does not
+# learn. Lava's runtime takes some 8 ms per step on two processors, so each of the two runs takes about a quarter of
+# an hour.
 
 
 # %%
@@ -78,11 +81,11 @@ for way, learns in ways.items():
 
 # %% [markdown]
 # ## Accuracy over time
-# A point is the mean over the last 50 recordings, which take 15 s.
+# Each point is the mean over the last 50 recordings, which take 15 s.
 
 # %%
 last = min(50, turn)
-drawn, axes = figure(1, size=(8, 3.2))
+drawn, axes = plot.figure(1, size=(8, 3.2))
 for way, values in right.items():
     mean = values.unfold(0, last, 1).mean(1)
     time = torch.arange(last, len(values) + 1) * STEPS * MILLISECONDS / 1000

@@ -1,22 +1,22 @@
-"""Regression of spike trains: 200 random trains are mapped to 200 trains that draw a picture.
+"""Regression of spike trains: a network maps 200 random trains to 200 trains that draw a picture.
 
-With `--data DIR`, the data is Lava-DL's Oxford data, `input.bs1` and `output.bs1`. Otherwise it is a word drawn in
-spikes.
+With `--data DIR`, the data is Lava-DL's Oxford data, `input.bs1` and `output.bs1`. Otherwise the target
+is a word drawn in spikes.
 """
 
 # %%
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
-from _common import compare, curves, figure, options, raster, save, show
-from _training import Training
+from _common import compare, curves, fit, options, save, show
 
-from lavadl_ref import datasets, slayer
+from lavadl_ref import datasets, plot, slayer
 
 asked = options(__file__, __doc__, epochs=(5000, 20), data="input.bs1 and output.bs1")
 
 # %% [markdown]
 # ## Data
-# There is one sample: 200 input trains of 2000 steps, some of which spike at random, and the wanted output trains.
+# The data is a single sample: 200 input trains of 2000 steps, some of which spike at random, and the target output
+# trains.
 
 # %%
 data = datasets.WrittenSpikes(seed=asked.seed) if asked.data is None else datasets.Oxford(asked.data)
@@ -24,8 +24,8 @@ x, target = (trains[None] for trains in data[0])
 
 # %% [markdown]
 # ## Network
-# Two dense layers of CUBA neurons, whose decays are learned too. The loss filters the spike trains twice with an
-# exponential of 2 steps before it compares them.
+# The network has two dense layers of CUBA neurons, whose decays are trained too. The loss filters the spike trains
+# twice with an exponential of 2 steps before it compares them.
 
 # %%
 neuron = {"threshold": 0.1, "current_decay": 1, "voltage_decay": 0.1, "requires_grad": True}
@@ -35,28 +35,28 @@ optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, weight_decay=1e-5)
 
 # %% [markdown]
 # ## Training
-# With one sample there is nothing to generalise to. The test runs the same sample after the training step, so that the
-# reported loss is that of the network that is kept.
+# With one sample, there is nothing to generalise to. The test runs the same sample after the training step, so that
+# the reported loss is that of the saved network.
 
 # %%
 stats = slayer.utils.LearningStats()
 assistant = slayer.utils.Assistant(net, error, optimizer, stats)
-Training(asked, assistant, data, data, batch=1, prepare=tuple).run()
+fit(asked, assistant, data, data, batch=1)
 curves(asked, stats)
 
 # %% [markdown]
-# ## The picture that it draws
+# ## The picture drawn by the network
 
 # %%
 with torch.no_grad():
     y = net(x)
-drawn, axes = figure(3, size=(6, 4))
+drawn, axes = plot.figure(3, size=(6, 4))
 for ax, trains, title in zip(axes[0], (x, target, y), ("input", "target", "output"), strict=True):
-    raster(ax, trains[0].numpy(), title)
+    plot.raster(trains[0].numpy(), ax, title=title)
 save(asked, drawn, "trains")
 
 # %% [markdown]
-# ## Export, and proof that all backends agree
+# ## Export and comparison of all backends
 
 # %%
 trained, deployed = compare(asked, list(net), x, x[0].numpy().astype(int))

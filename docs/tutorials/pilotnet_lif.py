@@ -1,16 +1,15 @@
 """Steering from pictures with leaky integrate-and-fire neurons: 16 steps for each frame, then a reset.
 
-With `--data DIR`, the data is the pictures and `data.txt` of a recorded drive, such as Sully Chen's data set. Otherwise
-it is a drawn road.
+With `--data DIR`, the data consists of the pictures and `data.txt` of a recorded drive, such as Sully Chen's data set.
+Otherwise, it is a drawn road.
 """
 
 # %%
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
 import torch
-from _common import compare, curves, options, show
+from _common import compare, curves, fit, options, show
 from _pilotnet import DATA, PilotNet, angles, drives, integers, quantised
-from _training import Training
 
 from lavadl_ref import slayer
 
@@ -32,9 +31,10 @@ def held(batch):
 
 # %% [markdown]
 # ## Network
-# In training, blocks pass spikes on within the same step. Deployed, each layer begins a frame one step after the
-# previous layer, and is reset at that time, so that each has its 16 steps. The last layer never spikes, and its voltage
-# does not decay. After 16 steps its voltage is the sum of all that it received, which stands for 16 times the angle.
+# In training, blocks pass spikes on within the same step. When deployed, each layer starts a frame one step after the
+# previous layer, and is reset at that time, so that each has its 16 steps. The last layer never spikes, and its
+# voltage does not decay. After 16 steps its voltage is the sum of everything that it received, which represents 16
+# times the angle.
 
 # %%
 block = slayer.block.cuba
@@ -63,12 +63,12 @@ def error(output, target):
 # %%
 stats = slayer.utils.LearningStats()
 assistant = slayer.utils.Assistant(net, error, optimizer, stats, lam=0)
-Training(asked, assistant, data, test, batch=16, prepare=held, slower=(60, 85)).run()
+fit(asked, assistant, data, test, batch=16, prepare=held, slower=(60, 85))
 curves(asked, stats)
 
 # %% [markdown]
-# ## Export, and proof that all backends agree
-# Deployed, the frames form one stream with a reset every 16 steps.
+# ## Export and comparison of all backends
+# When deployed, the frames form one stream with a reset every 16 steps.
 
 # %%
 count = min(4, len(test))

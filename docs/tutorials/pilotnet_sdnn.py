@@ -1,16 +1,15 @@
-"""Steering from pictures with sigma-delta neurons: they only send changes from frame to frame.
+"""Steering from pictures with sigma-delta neurons, which send only changes from frame to frame.
 
-With `--data DIR`, the data is the pictures and `data.txt` of a recorded drive, such as Sully Chen's data set. Otherwise
-it is a drawn road.
+With `--data DIR`, the data consists of the pictures and `data.txt` of a recorded drive, such as Sully Chen's data set.
+Otherwise, it is a drawn road.
 """
 
 # %%
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import numpy as np
 import torch
-from _common import compare, curves, options, show
+from _common import compare, curves, fit, options, show
 from _pilotnet import DATA, PilotNet, angles, drives, integers, quantised
-from _training import Training
 
 from lavadl_ref import slayer
 
@@ -18,7 +17,7 @@ asked = options(__file__, __doc__, epochs=(200, 1), data=DATA)
 
 # %% [markdown]
 # ## Data
-# A sample is a sequence of 16 frames of 33x100 pixels, with the angle of the steering wheel for each.
+# A sample is a sequence of 16 frames of 33x100 pixels, with the angle of the steering wheel for each frame.
 
 # %%
 data, test = (drives(asked, train) for train in (True, False))
@@ -31,9 +30,9 @@ def frames(batch):
 
 # %% [markdown]
 # ## Network
-# Thresholds are learned. The output is the sum of all messages so far, so that the first frame costs many messages and
-# the later ones few. A second part of the loss keeps messages few: for each layer, `lam` times the square of the amount
-# by which its mean message exceeds 1 %.
+# Thresholds are trained. The output is the sum of all messages so far, so the first frame costs many messages and
+# later frames few. A second term of the loss keeps messages few: for each layer, it is `lam` times the square of the
+# amount by which the mean message exceeds 1 %.
 
 # %%
 block = slayer.block.sigma_delta
@@ -55,11 +54,11 @@ optimizer = torch.optim.RAdam(net.parameters(), lr=1e-3, weight_decay=1e-5)
 # %%
 stats = slayer.utils.LearningStats()
 assistant = slayer.utils.Assistant(net, torch.nn.functional.mse_loss, optimizer, stats, lam=0.01)
-Training(asked, assistant, data, test, batch=8, prepare=frames, slower=(60, 120, 160)).run()
+fit(asked, assistant, data, test, batch=8, prepare=frames, slower=(60, 120, 160))
 curves(asked, stats)
 
 # %% [markdown]
-# ## Export, and proof that all backends agree
+# ## Export and comparison of all backends
 
 # %%
 x, wanted = test[0]
@@ -71,7 +70,7 @@ angles(asked, x[..., 0], {"wanted": wanted, "said": said})
 
 # %% [markdown]
 # ## Events
-# A network of ordinary neurons would pass on every value at every frame.
+# A network of ordinary neurons would send every value at every frame.
 
 # %%
 neurons = sum(result.layer.size for result in deployed.layers[:-1] if result.layer.neuron is not None)

@@ -1,19 +1,18 @@
-"""Regression with spiking neurons: the exclusive or of two numbers, read at the last of ten steps."""
+"""Regression with spiking neurons: the exclusive or of two numbers, read after the last of ten steps."""
 
 # %%
 import _interrupted  # noqa: F401 - first, so that Ctrl-C ends the program in one line from here on
 import torch
-from _common import compare, curves, figure, options, raster, save, show
-from _training import Training
+from _common import compare, curves, fit, options, save, show
 
-from lavadl_ref import datasets, slayer
+from lavadl_ref import datasets, plot, slayer
 
 asked = options(__file__, __doc__, epochs=(500, 60), seed=666)
 
 # %% [markdown]
 # ## Network
-# Input neurons convert each number to spikes. Two dense layers follow, and the last block returns its weighted sum
-# instead of spikes.
+# Input neurons convert each number to spikes. They are followed by two dense layers and a last block that returns its
+# weighted sum instead of spikes.
 
 # %%
 data = datasets.XOR(steps=10)
@@ -39,7 +38,7 @@ def error(output, target):
 # %%
 stats = slayer.utils.LearningStats()
 assistant = slayer.utils.Assistant(net, error, optimizer, stats)
-Training(asked, assistant, data, data, batch=4, prepare=tuple, shuffle=False).run()
+fit(asked, assistant, data, data, batch=4, shuffle=False)
 curves(asked, stats)
 
 # %% [markdown]
@@ -52,10 +51,9 @@ with torch.no_grad():
         sent.append(block(sent[-1]))
 answers = sent[-1][:, 0, -1]
 right = (answers.round().abs() == data.targets[:, 0]).float().mean().item()
-drawn, axes = figure(4)
+drawn, axes = plot.figure(4)
 for layer, ax in enumerate(axes[0, :3]):
-    raster(ax, sent[layer + 1][1].numpy(), f"layer {layer} for 0, 1")
-    ax.lines[0].set(marker="|")
+    plot.raster(sent[layer + 1][1].numpy(), ax, title=f"layer {layer} for 0, 1")
 for bits, steps, ax in zip(data.inputs[..., 0].int().tolist(), sent[-1][:, 0], [axes[0, 3]] * 4, strict=True):
     ax.plot(steps.numpy(), label=str(bits))
 axes[0, 3].set(title="output", xlabel="step")
@@ -63,8 +61,8 @@ axes[0, 3].legend()
 save(asked, drawn, "answers")
 
 # %% [markdown]
-# ## Export, and proof that all backends agree
-# An input layer of a file takes integers in units of 1/64.
+# ## Export and comparison of all backends
+# The input layer of a file takes integers in units of 1/64.
 
 # %%
 trained, deployed = compare(asked, list(net), data.inputs, 64 * data.inputs[1].numpy().astype(int))
