@@ -29,8 +29,10 @@ def compiles(folder: Path, job: str) -> bool:
     """Tell whether a job compiles anything with an empty folder of compiled kernels; say so."""
     with tempfile.TemporaryDirectory() as empty:
         done = run(folder, "-m", "lavadl_ref.cli.main", "warm", "--only", job, NUMBA_CACHE_DIR=empty)
+        # files are looked at, not the message, whose words may change
+        compiled = [path.name for path in Path(empty).rglob("*.kernel")]
     print(done.stderr, f"with an empty cache: {done.stdout}", sep="", end="")
-    return done.returncode != 0 or not done.stdout.startswith("all kernels were there")
+    return done.returncode != 0 or bool(compiled)
 
 
 def main(folder: Path, *jobs: str) -> int:

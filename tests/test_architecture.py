@@ -21,6 +21,7 @@ LINES = {
     "lavadl_kernels": ((), ("torch", "h5py", "lava")),
     "lavadl_ref._arguments": (("lavadl_ref.exchange",), ("torch", "lava")),
     "lavadl_ref._assigned": ((), ("torch", "lava")),
+    "lavadl_ref._extras": ((), ("torch", "lava", "h5py", "numpy")),
     "lavadl_ref._ending": ((), ("torch", "lava", "h5py", "numpy")),
     "lavadl_ref._files": ((), ("torch", "lava", "h5py")),
     "lavadl_ref.exchange": ((), ("torch", "lava")),
@@ -34,6 +35,8 @@ LINES = {
         ("torch", "lava"),
     ),
     "lavadl_ref._reach": (("lavadl_ref.exchange",), ("torch", "lava")),
+    "lavadl_ref.deployed.fan_out": (("lavadl_ref.exchange",), ("torch", "lava")),
+    "lavadl_ref.deployed.work": (("lavadl_ref.exchange", "lavadl_ref.deployed.fan_out"), ("torch", "lava")),
     "lavadl_ref.deployed.weighted_sums": (("lavadl_kernels", "lavadl_ref.exchange"), ("torch", "lava")),
     "lavadl_ref.deployed.reference": (
         (
@@ -53,6 +56,13 @@ LINES = {
         ),
         ("torch", "lava"),
     ),
+    "lavadl_ref.nir": (
+        (
+            *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployed.deployment", "lavadl_ref._arguments"),
+            *("lavadl_ref.deployed.reference", "lavadl_ref.deployed.weighted_sums", "lavadl_ref._extras"),
+        ),
+        ("torch", "lava"),
+    ),
     "lavadl_ref.proof": (
         (
             *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployed", "lavadl_ref.audit", "lavadl_ref.verify"),
@@ -68,6 +78,7 @@ LINES = {
                 "lavadl_ref.deployed.bounds",
                 "lavadl_ref.deployed.deployment",
                 "lavadl_ref.deployed.weighted_sums",
+                "lavadl_ref.deployed.work",
             ),
             *(
                 "lavadl_ref.deployed.reference",
@@ -81,20 +92,47 @@ LINES = {
         ("torch", "lava"),
     ),
     "lavadl_ref.slayer": (
-        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._assigned", "lavadl_ref._files"),
+        (
+            *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._assigned", "lavadl_ref._files"),
+            *("lavadl_ref._extras", "lavadl_ref._needs_torch"),
+        ),
+        ("lava",),
+    ),
+    "lavadl_ref.slayer._work": (
+        (
+            *("lavadl_ref.exchange", "lavadl_ref.slayer", "lavadl_ref._arguments", "lavadl_ref._text"),
+            *("lavadl_ref.deployed.deployment", "lavadl_ref.deployed.reference"),
+            *("lavadl_ref.deployed.weighted_sums", "lavadl_ref.deployed.work"),
+        ),
+        ("lava",),
+    ),
+    "lavadl_ref.slayer._summary": (
+        (
+            *("lavadl_ref.exchange", "lavadl_ref.slayer", "lavadl_ref._arguments", "lavadl_ref._text"),
+            "lavadl_ref.deployed.work",
+        ),
         ("lava",),
     ),
     "lavadl_ref.bootstrap": (
-        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer", "lavadl_ref._assigned"),
+        (
+            *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.slayer", "lavadl_ref._assigned"),
+            *("lavadl_ref._extras", "lavadl_ref._needs_torch"),
+        ),
         ("lava",),
     ),
     "lavadl_ref.online": (
-        ("lavadl_kernels", "lavadl_ref.slayer"),
+        ("lavadl_kernels", "lavadl_ref.slayer", "lavadl_ref._needs_torch"),
         ("lava", "h5py"),
     ),
-    "lavadl_ref.decolle": (("lavadl_kernels", "lavadl_ref.slayer"), ("lava",)),
+    "lavadl_ref.decolle": (("lavadl_kernels", "lavadl_ref.slayer", "lavadl_ref._needs_torch"), ("lava",)),
     "lavadl_ref.datasets": (
-        ("lavadl_ref.slayer.io", "lavadl_ref.slayer.utils._validate", "lavadl_ref._files"),
+        (
+            "lavadl_ref.exchange",
+            "lavadl_ref.slayer.io",
+            "lavadl_ref.slayer.utils._validate",
+            "lavadl_ref._files",
+            "lavadl_ref._extras",
+        ),
         ("lava", "h5py"),
     ),
     "lavadl_ref.netx": (
@@ -119,8 +157,16 @@ LINES = {
         ),
         (),
     ),
+    "lavadl_ref.plot": (("lavadl_ref._arguments", "lavadl_ref._extras"), ("torch", "lava", "h5py")),
+    "lavadl_ref.encode": (
+        ("lavadl_ref._arguments", "lavadl_ref._needs_torch", "lavadl_ref.slayer.io"),
+        ("lava", "h5py"),
+    ),
     "lavadl_ref.testing": (
-        ("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref._arguments", "lavadl_ref._ending"),
+        (
+            *("lavadl_kernels", "lavadl_ref.exchange", "lavadl_ref.deployed", "lavadl_ref._arguments"),
+            *("lavadl_ref._ending", "lavadl_ref._extras", "lavadl_ref.nir"),
+        ),
         ("torch", "lava"),
     ),
 }
@@ -236,11 +282,13 @@ READING = {"fromfile", "load", "loads", "loadtxt", "genfromtxt", "memmap", "open
 READERS = ("lavadl_ref.datasets", "lavadl_ref.slayer")
 #: Calls of these names that read no data, by module.
 READS_OTHERWISE = {
+    "lavadl_ref.datasets.heidelberg": ("open",),  # of a group of HDF5
     "lavadl_ref.slayer._bridge.openmp": ("read_text",),  # of the kernel's list of libraries
     "lavadl_ref.slayer.io._pillow": ("open",),  # of Pillow, on a stream
     "lavadl_ref.slayer.utils._log_file": ("open",),  # writes
     "lavadl_ref.slayer.object_detection.dataset.prophesee_files": ("memmap",),  # stays on disk
     "lavadl_ref.slayer.object_detection.models.detector": ("load",),  # a checkpoint, torch's
+    "lavadl_ref.slayer.utils.checkpoint": ("load",),  # a checkpoint, torch's, of plain values alone
 }
 
 

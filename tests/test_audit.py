@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 
 from lavadl_ref import exchange
 from lavadl_ref.audit import OUTCOMES, Finding, audit, upstream
-from lavadl_ref.audit.fan_out import fan_out, feedback_fan_out
 from lavadl_ref.audit.lava_neurons import loaded_as
 from lavadl_ref.audit.measure import free_bits
 from lavadl_ref.cli import main as cli
 from lavadl_ref.deployed import reference
+from lavadl_ref.deployed.fan_out import fan_out, feedback_fan_out
 from lavadl_ref.deployed.weighted_sums import weighted_sums
 from lavadl_ref.exchange import Average, Flatten, Input, Network, Neuron, TimeDecimation
 from lavadl_ref.exchange.describe import Conv, ConvTranspose, Dense, Pool, Recurrent, Unpool

@@ -28,7 +28,10 @@ from tests import PATIENCE
 from tests.support.waiting import until, wait_for_actors
 
 USABLE, WHY = lava_support.available()
-COMMANDS = ["demo", "verify", "inspect", "audit", "prove", "doctor", "vectors", "export-c", "fuzz", "warm"]
+COMMANDS = [
+    *("demo", "verify", "inspect", "audit", "prove", "certify", "doctor", "vectors", "export-c", "nir", "fuzz"),
+    "warm",
+]
 CUBA = Neuron("CUBA", {"threshold": 120, "current_decay": 1000, "voltage_decay": np.array([300, 0, 4096, 55, 9])})
 SHARED = Neuron("CUBA", {"threshold": 90, "current_decay": 4096, "voltage_decay": 300})
 SCALED = Neuron("CUBA", {**SHARED.parameters, "weight_exp": 1})
@@ -161,9 +164,9 @@ def test_a_difference_is_status_1_and_shown(file, monkeypatch):
     assert "step 18: reference current" in result.stdout
 
 
-def test_nothing_to_compare_is_status_1(file):
+def test_nothing_to_compare_is_status_5(file):
     result = run("verify", file, "--no-lava", "--no-slayer")
-    assert result.exit_code == 1
+    assert result.exit_code == 5
     assert "nothing was compared" in result.stdout
 
 

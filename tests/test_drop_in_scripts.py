@@ -197,7 +197,7 @@ EARLY = """
     first, *more = said(netx.hdf5.Network)
     assert not more and first.filename.endswith(sys.argv[0]), (more, first.filename)
     assert first.category.__name__ == 'TimeBaseWarning' and 'layer 1 rests' in str(first.message), first
-    assert 'time_base="lava" for those of Lava-DL' in str(first.message), first
+    assert 'time_base="lava" for the values of Lava-DL' in str(first.message), first
     assert not said(netx.hdf5.Network)
 """
 

@@ -162,6 +162,8 @@ def test_input_bias_acts_on_the_current_and_bias_behind_it():
     layer = dense([[0]], cuba(), Recurrent, weight_rec=[[0]], input_bias=[3], bias=[4])
     (record,), _ = one((layer,), [0, 0, 0])
     assert (record["current"], record["voltage"]) == ([0, 3 * 64, 3 * 64], [0, 7 * 64, 7 * 64])
+    layer = dense([[5]], cuba(current_decay=KEEP), input_bias=[3])
+    assert one((layer,), [0, 1, 0])[0][0]["current"] == [0, 3 * 64, (3 + 5 + 3) * 64]
 
 
 def test_current_and_bias_are_divided_together_toward_zero():

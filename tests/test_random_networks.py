@@ -67,6 +67,8 @@ def test_random_networks_hold_everything_that_a_file_can_say():
     )
     for name in ("bias", "bias_imag", "weight_imag", "weight_rec_imag", "input_bias", "delay"):
         assert sum(getattr(layer, name, None) is not None for layer in drawn if layer.kind != "input") > 2, name
+    constant = {layer.kind for layer in drawn if getattr(layer, "input_bias", None) is not None}
+    assert constant == {"dense", "dense_rec", "conv", "convT"}
     assert {layer.delay_shift for layer in with_neurons} == {None, True, False}
     assert sum(layer.neuron is None and hasattr(layer, "weight") and layer.kind != "input" for layer in drawn) > 2
     assert sum(layer.neuron is None and layer.kind == "input" for layer in drawn) > 2

@@ -112,6 +112,16 @@ def test_a_graded_message_counts_with_its_value():
     assert_equal(case, reference.Network(case.network).run(case.inputs, record=EVERYTHING))
 
 
+def test_a_weight_that_changes_between_runs_counts():
+    described, x = two(), spikes(6, 40)
+    network = reference.Network(described)
+    before = network.run(x).layers[0].spikes
+    described.layers[0].weight[:] = described.layers[0].weight[::-1].copy()
+    after = network.run(x).layers[0].spikes
+    assert (before != before[::-1]).any()
+    np.testing.assert_array_equal(after, before[::-1])
+
+
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int8, np.int32])
 def test_any_integer_type_will_do(dtype):
     x = spikes(6, 30)

@@ -98,12 +98,12 @@ def test_a_network_that_begins_with_flattening_may_have_resets():
     network = Network((Flatten(shape=(6,)), *two(bias=np.array([30, -20, 0, 9])).layers))
     assert verify.verify(network, steps=47, lava=False, reset_interval=10, reset_offset=1).exact
     report = verify.verify(network, steps=47, lava=False, reset_interval=10, reset_offset=0)
-    assert "reset_offset=1 would" in report.skipped["slayer"]
+    assert "use reset_offset=1" in report.skipped["slayer"]
 
 
 def test_resets_out_of_step_with_the_data_are_not_samples():
     report = verify.verify(two(), lava=False, reset_interval=10, reset_offset=3)
-    assert report.skipped == {"slayer": "resets with offset 3 do not begin with the data; reset_offset=1 would"}
+    assert report.skipped == {"slayer": "resets with offset 3 do not begin with the data; use reset_offset=1"}
     assert not report.exact
 
 
@@ -334,7 +334,7 @@ def test_what_slayer_does_not_have_is_skipped_with_the_reason():
 def test_what_is_read_out_can_only_be_last_in_slayer():
     silent = layer(5, 6, neuron=cuba(threshold=2**18 - 1))
     report = verify.verify(Network((silent, layer(4, 5))), lava=False)
-    assert report.skipped["slayer"].startswith("layer 0 (dense) is read out in slayer, whose values go on")
+    assert report.skipped["slayer"].startswith("layer 0 (dense) is a readout whose values slayer passes on")
     assert verify.verify(Network((layer(5, 6), replace(silent, weight=silent.weight[:, :5]))), lava=False).exact
 
 

@@ -78,7 +78,7 @@ def outcome(**changes):
     ("changes", "said"),
     [
         ({}, "compiled 3 kernels, in 2 s: 7 files, 1.2 MB, in somewhere"),
-        ({"kernels": 0}, "all kernels were there, in 2 s: 7 files, 1.2 MB, in somewhere"),
+        ({"kernels": 0}, "all kernels were compiled already, in 2 s: 7 files, 1.2 MB, in somewhere"),
         ({"folder": None}, "compiled 3 kernels, in 2 s: not kept"),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_second_run_finds_all_kernels_there(tmp_path):
         said.append(done.stdout)
         assert done.stderr == ""
     assert said[0].startswith("compiled ")
-    assert said[1].startswith("all kernels were there")
+    assert said[1].startswith("all kernels were compiled already")
     files = list(tmp_path.rglob(f"*{SUFFIX}"))
     assert all(f"{len(files)} files" in line for line in said)
 

@@ -269,10 +269,34 @@ def test_an_illegal_input_bias_is_refused():
         (ZEROS.astype(float), "must be an int64 array, got float64"),
         (ZEROS - 2**31 - 1, "must be integers in"),
     ):
-        with pytest.raises(ExchangeError, match=f"^layer 0: inputBias: {expected}"):
-            check(Network((recurrent(input_bias=values),)))
-    with pytest.raises(ExchangeError, match=r"^layer 0: inputBias: must be absent; ALIF neurons have bias"):
-        check(Network((recurrent(neuron=of_family("ALIF"), input_bias=ZEROS),)))
+        for make in (dense, recurrent):
+            with pytest.raises(ExchangeError, match=f"^layer 0: inputBias: {expected}"):
+                check(Network((make(input_bias=values),)))
+    with pytest.raises(ExchangeError, match=r"^layer 0: inputBias: must have shape \(4,\), got \(3,\)"):
+        check(Network((conv(input_bias=ZEROS),)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (recurrent(neuron=of_family("ALIF"), input_bias=ZEROS), "; ALIF neurons have bias in that place"),
+        (dense(neuron=of_family("ALIF"), input_bias=ZEROS), "; ALIF neurons have bias in that place"),
+        (dense(neuron=RF, weight_imag=ONES, input_bias=ZEROS), "; RF_PHASE neurons have bias in that place"),
+        (dense(neuron=SDNN, input_bias=ZEROS), "; SDNN neurons would sum it without end"),
+        (dense(neuron=None, input_bias=ZEROS), "; a layer without neurons has bias in that place"),
+        (pool(input_bias=np.zeros(4, np.int64)), " in a layer of type 'pool'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.kind,
+)
+def test_an_input_bias_is_refused_where_nothing_could_take_it(layer, why):
+    with pytest.raises(ExchangeError, match=f"^layer 0: inputBias: must be absent{why}$"):
+        check(Network((layer,)))
+
+
+def test_an_input_bias_of_cuba_neurons_passes():
+    check(Network((recurrent(input_bias=ZEROS),)))
+    check(Network((dense(input_bias=ZEROS, bias=ZEROS), dense(input_bias=ZEROS, weight=SQUARE))))
+    check(Network((exchange.Input(shape=(2, 4, 4)), conv(input_bias=np.arange(4)))))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -173,7 +173,8 @@ def without(entries, start):
         ({"layer/1/neuron/thDecay": 3}, "layer 1: neuron/thDecay: unknown key; known are "),
         ({"layer/0/neuron/weight_exp_imag": 0}, "layer 0: neuron/weight_exp_imag: unknown key; known are "),
         ({"layer/0/weight_rec": PARTS}, "layer 0: weight_rec: unknown key; known are "),
-        ({"layer/0/inputBias": PARTS[0]}, "layer 0: inputBias: unknown key; known are "),
+        ({"layer/0/inputBias": PARTS}, "layer 0: inputBias: must have shape (3,), got (3, 3)"),
+        ({"layer/0/inputBias": PARTS[0] / 2}, "layer 0: inputBias: must be finite integers, got 0.5"),
         ({"layer/0/weight": None, "layer/0/weight/real": 1}, "layer 0: weight/imag: missing"),
         (
             {"layer/0/bias/real": PARTS[0], "layer/0/bias/imag": PARTS[0]},
@@ -217,11 +218,12 @@ def test_links_and_cycles_in_place_of_parts_are_refused(tmp_path, key):
 
 
 def test_a_group_in_place_of_an_input_bias_is_refused(tmp_path):
-    entries = dense_net() | {"layer/1/type": kind("dense_rec"), "layer/1/weight_rec": np.zeros((3, 3))}
-    path = store(tmp_path / "x.net", entries | {"layer/1/inputBias/real": np.zeros(3)})
-    assert message(path) == "layer 1: inputBias: must be a dataset, got a group"
-    path = store(tmp_path / "y.net", entries | {"layer/1/inputBias": np.zeros(2)})
-    assert message(path) == "layer 1: inputBias: must have shape (3,), got (2,)"
+    feedback = {"layer/1/type": kind("dense_rec"), "layer/1/weight_rec": np.zeros((3, 3))}
+    for entries in (dense_net(), dense_net() | feedback):
+        path = store(tmp_path / "x.net", entries | {"layer/1/inputBias/real": np.zeros(3)})
+        assert message(path) == "layer 1: inputBias: must be a dataset, got a group"
+        path = store(tmp_path / "y.net", entries | {"layer/1/inputBias": np.zeros(2)})
+        assert message(path) == "layer 1: inputBias: must have shape (3,), got (2,)"
 
 
 def test_a_missing_layer_is_named(tmp_path):

@@ -83,7 +83,7 @@ def full_layer(name, kind, per_channel, shift):
             values[f"bias{part}"] = numbers(3)
         if kind == "dense_rec":
             values[f"weight_rec{part}"] = numbers(3, 3)
-    if kind == "dense_rec" and name == "CUBA":
+    if FAMILIES[name].takes_input_bias and not pooling:
         values["input_bias"] = numbers(3)
     if not dense:
         values |= {"stride": (2, 1), "padding": (0, 1), "dilation": (1, 2)}
@@ -155,13 +155,14 @@ def test_layers_of_complex_input_hold_two_parts(tmp_path):
     assert "bias" not in {key.split("/")[0] for key in pool}
 
 
-def test_input_bias_is_in_a_dataset_of_its_own(tmp_path):
-    exchange.write(tmp_path / "x.net", Network((full_layer("CUBA", "dense_rec", False, True),)))
+@pytest.mark.parametrize("kind", ["dense", "dense_rec", "conv", "convT"])
+def test_input_bias_is_in_a_dataset_of_its_own(tmp_path, kind):
+    exchange.write(tmp_path / "x.net", Network((full_layer("CUBA", kind, False, True),)))
     found = listing(tmp_path / "x.net")
     assert found["layer/0/inputBias"] == found["layer/0/bias"] == ("float32", (3,))
     with h5py.File(tmp_path / "x.net") as file:
         assert file["layer/0/inputBias"][()].tolist() != file["layer/0/bias"][()].tolist()
-    without = dataclasses.replace(full_layer("CUBA", "dense_rec", False, True), input_bias=None)
+    without = dataclasses.replace(full_layer("CUBA", kind, False, True), input_bias=None)
     exchange.write(tmp_path / "x.net", Network((without,)))
     assert "layer/0/inputBias" not in listing(tmp_path / "x.net")
 

@@ -99,6 +99,31 @@ def test_sums_are_narrow_where_all_of_them_fit(largest, kind):
     assert synapse.dense(x, weight).dtype == np.int64
 
 
+@pytest.mark.parametrize("largest", [1, 127, 2**14 - 1])
+@pytest.mark.parametrize("excess", [-1, 0, 1, 2])
+def test_sums_at_the_bounds_of_sixteen_bits_are_exact(largest, excess):
+    """All partial sums fit where the bound says so, and one more than it allows takes wider sums."""
+    reach = (2**15 - 1) // largest + excess  # the largest magnitude of a sum is `largest` times this
+    weight = np.array([[reach - 5, 5], [-5, 5 - reach]])
+    x = largest * np.array([[1, 1], [1, 0], [-1, -1], [0, 1]])
+    assert synapse.dense(x, weight).tolist() == (x @ weight.T).tolist()
+    frames, taps = x[:, :, None, None].repeat(3, axis=3), weight[:, :, None, None]
+    expected = (x @ weight.T)[:, :, None, None].repeat(3, axis=3)
+    assert synapse.conv(frames, taps).tolist() == expected.tolist()
+    assert synapse.conv_transpose(frames, taps.transpose(1, 0, 2, 3)).tolist() == expected.tolist()
+
+
+def test_weights_kept_for_many_calls_give_the_same_sums_and_tell_of_changes():
+    weight = np.array([[3, -(2**14)], [5, 2**14]])
+    kept = synapse.Weights(weight)
+    for x in ([[1, 1]], [[2, 3]], [[2**20, -(2**20)]], [[2**40, 1]]):
+        assert synapse.dense(np.array(x), kept).tolist() == (np.array(x) @ weight.T).tolist()
+    assert kept.made_of(weight)
+    weight[0, 0] = 4
+    assert not kept.made_of(weight)
+    assert synapse.dense(np.array([[1, 0]]), kept).tolist() == [[3, 5]]
+
+
 def test_weights_of_more_than_sixteen_bits_are_summed_exactly():
     weight = np.array([[2**15, -(2**40)]])
     assert synapse.dense(np.array([[1, 0], [1, 1]]), weight, narrow=True).tolist() == [[2**15], [2**15 - 2**40]]

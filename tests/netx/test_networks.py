@@ -27,7 +27,7 @@ ON_RUNTIME = (
     "ALIF_chain", "RF_PHASE_chain", "RF_IZHIKEVICH_conv", "ADRF_PHASE_recurrent",
     f"{BY_ADAPTATION['resonator'].type}_delays",
     "CUBA_weight_exponent", "SDNN_input", "sigma_output", "convT_pool_dense", "average", "wide_weights",
-    "bare_sums_with_bias",
+    "bare_sums_with_bias", "biases_of_convolutions",
 )  # fmt: skip
 SEEDS = range(12)
 

@@ -174,6 +174,16 @@ def test_a_frozen_layer_is_left_alone_and_passes_gradients_on():
     assert all(value.any() for value in optimizer.seen[0].values())
 
 
+def test_a_layer_freed_after_the_learner_was_made_is_refused():
+    net = made(dense(), dense(5, 3))
+    net[0].requires_grad_(False)
+    learner = learner_of(net, "spatial")
+    learner.learn(spikes(), labels())
+    net[0].requires_grad_(True)
+    with pytest.raises(ValueError, match=r"parameters must not be unfrozen .* got 0\."):
+        learner.learn(spikes(), labels())
+
+
 def test_no_trace_is_carried_of_a_frozen_layer():
     net = made(dense(), dense(5, 3))
     net[0].requires_grad_(False)
@@ -203,6 +213,19 @@ def test_biases_of_synapses_and_of_feedback_learn():
     learner.learn(x, target)
     y = torch.einsum("om,nmt->not", learner.matrices["0"], fired(net[0], x))
     torch.stack([cross_entropy(y[..., t], target) for t in range(20)]).mean().backward()
+    assert_close(optimizer.seen[0], gradients(net))
+
+
+def test_an_input_bias_learns_through_its_quantiser():
+    net = made(lambda: cuba.Dense(NEURON, 6, 5, weight_scale=4, input_bias=True))
+    with torch.no_grad():
+        net[0].synapse.bias.copy_(torch.linspace(-0.05, 0.11, 5))
+    optimizer, x, target = Watching(net), spikes(), labels()
+    learner = learner_of(net, optimizer=optimizer, window=3)
+    learner.learn(x, target)
+    y = torch.einsum("om,nmt->not", learner.matrices["0"], fired(net[0], x))
+    torch.stack([cross_entropy(y[..., t], target) for t in range(20)]).mean().backward()
+    assert optimizer.seen[0]["0.synapse.bias"].any()
     assert_close(optimizer.seen[0], gradients(net))
 
 
@@ -346,6 +369,11 @@ def test_a_signal_that_goes_on_in_another_shape_is_refused():
         learner.stream(spikes(3))
     learner.reset()
     learner.stream(spikes(3))
+
+
+def test_an_input_without_steps_is_refused():
+    with pytest.raises(ValueError, match=r"input of a learner must have a step at least, got shape \(4, 6, 0\)"):
+        learner_of(made(dense())).stream(spikes()[..., :0], labels())
 
 
 def test_decays_of_too_many_distinct_values_are_refused(monkeypatch):

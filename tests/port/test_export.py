@@ -342,7 +342,7 @@ def test_a_name_that_c_cannot_have_is_refused(tmp_path, name):
         (
             Network((Conv(shape=(1, 2, 2), weight=ones(1, 1, 2, 2), stride=(2, 2), neuron=CUBA),)),
             {},
-            r"input_shape must be given, as a first layer of kind 'conv' leaves it open, got None \(--input-shape",
+            r"input_shape must be given, because a first layer of kind 'conv' does not determine it, got None",
         ),
         (
             Network((Dense(shape=(2,), weight=ones(2, 2), neuron=Neuron("SDNN", {**SUMS, "activation": "tanh"})),)),

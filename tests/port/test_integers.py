@@ -124,6 +124,7 @@ def test_biases_of_32_bits_wrap_in_c_as_in_the_reference(tmp_path):
             input_bias=largest,
             neuron=neuron("CUBA", CUBA, graded_spike=True, weight_exp=-16),
         ),
+        Dense(shape=(4,), weight=random(4, 4), bias=largest[::-1], input_bias=largest, neuron=neuron("CUBA", CUBA)),
         Dense(shape=(4,), weight=random(4, 4), bias=largest, neuron=neuron("SDNN", SIGMA_DELTA, weight_exp=-16)),
         Dense(shape=(4,), weight=random(4, 4), bias=largest),
     )

@@ -5,6 +5,7 @@ import pytest
 from lavadl_kernels import FAMILIES
 from lavadl_kernels.neurons import _reach, sigma_delta
 
+from lavadl_ref import exchange
 from lavadl_ref._reach import OutOfReach
 from lavadl_ref.deployed import bounds
 from lavadl_ref.deployed.bounds import Domain
@@ -31,6 +32,8 @@ def one_layer(rng, family, inputs, values):
     weights = {"weight": rng.integers(-60, 61, (3, inputs))}
     if record.complex:
         weights["weight_imag"] = rng.integers(-60, 61, (3, inputs))
+    if exchange.FAMILIES[family].takes_input_bias:
+        weights["input_bias"] = rng.integers(-40, 41, 3)
     layer = Dense(shape=(3,), neuron=neuron, bias=rng.integers(-40, 41, 3), **weights)
     return Network((layer,)), tuple(value * scale for value in values)
 

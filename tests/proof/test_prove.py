@@ -225,7 +225,7 @@ def test_a_witness_is_written_and_found_by_verify(beyond, tmp_path):
 
 def test_no_witness_is_written_where_there_is_none(file, tmp_path):
     path = tmp_path / "witness.npy"
-    assert "is not written: no input leaves a width" in run(file, "--witness", path).stdout
+    assert "was not written: no input exceeds a width" in run(file, "--witness", path).stdout
     assert not path.exists()
 
 
@@ -240,7 +240,7 @@ def test_json_has_all_but_the_inputs_of_witnesses(beyond):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--input", "graded", 1), "--input graded must have two integers, LO HI, behind it, got 1"),
+        (("--input", "graded", 1), "--input graded must have two integers, LO HI, after it, got 1"),
         (("--input", "binary", 0, 1), "--input binary must have no range, got 2"),
         (("--input", "spikes", 0, 1), "kind of a domain must be one of"),
         (("--input", "graded", 3, 1), "low must be at most high, got 3 and 1"),

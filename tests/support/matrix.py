@@ -241,18 +241,24 @@ def _error(case: Case) -> str:
 _INTRODUCTION = """\
 # Blocks
 
-`slayer.block.<family>.<block>`. Each of them trains, exports, and comes back from its file by
-`slayer.auto.SequentialNetwork` with equal output: with parameters shared or per channel, persistent state or none, and
-input (N, C, T) or (N, C, H, W, T). The tests run over the list that this page is made from.
+Blocks are named `slayer.block.<family>.<block>`. Each block trains and exports, and `slayer.auto.SequentialNetwork`
+rebuilds it from its file with equal output: with shared or per-channel parameters, with or without persistent state,
+and for input (N, C, T) or (N, C, H, W, T). The tests run over the same list from which this page is generated.
 """
 _RESONATORS = ", ".join(f"`{name}`" for name in COMPLEX)
 _REMARKS = f"""\
 - `Conv`, `ConvT`, `Pool` and `Unpool` take no input (N, C, T): {_ONLY_SPACE.partition(":")[0]}.
-- `Dense`, `Recurrent`, `KWTA`, `Affine` and `Output` take a frame (C, H, W) flat, or as it is where `in_neurons` is its
-  size (W, H, C). A file holds flat weights: if it begins with such a layer, the rebuilt network takes flat input.
+- `Dense`, `Recurrent`, `KWTA`, `Affine` and `Output` take a frame (C, H, W) flattened, or unflattened if `in_neurons`
+  is its size (W, H, C). A file holds flat weights: if it begins with such a layer, the rebuilt network takes flattened
+  input.
 - Resonators ({_RESONATORS}) have complex weights and biases. An input block drives their real part.
-- `KWTA` exports as the feedback it stands for, and comes back as `Recurrent`.
-- `Affine(dynamics=False)` exports as a layer without neurons; of resonators as its imaginary weights, which are read.
+- `Dense`, `Conv`, `ConvT`, `Recurrent`, `KWTA` and `Affine` of spiking families take `input_bias=True`: a constant for
+  each channel, trained as `synapse.bias` (for `Recurrent`: `input_synapse.bias`) and rounded to 1/64, is added to the
+  weighted sums. A file stores it as `inputBias` for `cuba` and as `bias` for other families. `Recurrent` and `KWTA`
+  also add the tensor assigned to their `bias`, sigma-delta neurons the one passed to `set_bias`.
+- `KWTA` exports as the equivalent feedback, and is rebuilt as `Recurrent`.
+- `Affine(dynamics=False)` exports as a layer without neurons. For resonators it exports only the imaginary weights,
+  which give its output.
 - `Recurrent` and `KWTA` refuse `WgtScaleBatchNorm`: its scale would change while the neurons feed back.
 - A norm in an input block trains, but its export is refused: an input layer of a file has no place for it.
 - `Pool` and `Unpool` leave out the norm that their neuron's arguments name.

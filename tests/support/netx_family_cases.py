@@ -143,6 +143,19 @@ for family in FAMILIES:
     )  # fmt: skip
 add("bias_on_the_current", [recurrent("CUBA", input_bias=BIAS)], spikes(3, 4),
     ["Dense + Dense (feedback) + ExactLIF (own)"])  # fmt: skip
+for base in ("slayer", "lava"):
+    both = [dense("CUBA", 3, 4, bias=BIAS, input_bias=-BIAS), dense("CUBA", 2, 3, input_bias=BIAS[:2])]
+    add(f"biases_of_a_dense_layer_{base}", both, spikes(3, 4), ["Dense + ExactLIF (own)"] * 2, time_base=base)
+window = Conv(
+    shape=(3, 2, 4), neuron=neuron("CUBA"), bias=BIAS, input_bias=BIAS[::-1],
+    **weights(np.random.default_rng(5), "CUBA", 3, 2, 2, 2),
+)  # fmt: skip
+wider = ConvTranspose(
+    shape=(2, 3, 5), neuron=neuron("CUBA"), input_bias=BIAS[:2],
+    **weights(np.random.default_rng(6), "CUBA", 3, 2, 2, 2),
+)  # fmt: skip
+add("biases_of_convolutions", [window, wider], spikes(6, 2, 3, 5),
+    ["Conv + ExactLIF (own)", "Sparse + ExactLIF (own)"], input_shape=(5, 3, 2))  # fmt: skip
 
 # -- blocks ---------------------------------------------------------------------------------------
 

@@ -15,7 +15,11 @@ from hypothesis import HealthCheck, settings
 from tests.support.tree import ROOT
 
 settings.register_profile(
-    "project", deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+    "project",
+    deadline=None,
+    derandomize=True,
+    max_examples=int(os.environ.get("LAVADL_REF_EXAMPLES", "40")),
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("project")
 

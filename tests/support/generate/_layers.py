@@ -74,7 +74,18 @@ def synapse(rng, kind, inputs, family, wild):
             values["bias_imag"] = rng.integers(-limit, limit * 3 // 2, channels)
     if rng.random() < 0.35:
         values["delay"] = rng.integers(0, 30 if rng.random() < 0.1 else 6, channels)
+    if family == "CUBA" and kind not in ("pool", "unpool", "dense_rec"):
+        values["input_bias"] = input_bias(values["weight"], channels, limit)
     return cls(shape=shape, **more, **values)
+
+
+def input_bias(weight, channels, limit):
+    """A bias of the weighted sums, none in two layers of three.
+
+    It is drawn from the weights, so that the networks that have none are those that they were before there was one.
+    """
+    own = np.random.default_rng(np.abs(weight).ravel())
+    return own.integers(-limit, limit, channels) if own.random() < 1 / 3 else None
 
 
 def geometry(rng, kind, inputs):

@@ -263,7 +263,8 @@ def delta(activation, threshold, cum_error=False, act=0, res=0, err=0, loihi=Fal
         compared = fit(abs(err if cum_error else change))
         sent = change if compared >= threshold * 2 ** (fraction - 6) else 0
         act, res = value, change - sent
-        err = 0 if sent else err
+        # as Lava asks whether there was a message: the most negative one has no magnitude in 32 bits
+        err = 0 if fit(abs(sent)) > 0 else err
         trace.append((change, sent // 2**cut))
     return columns(trace, 2), (act, res, err)
 
