@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import _interrupted
 import matplotlib
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from lavadl_ref import exchange, slayer, verify
 from lavadl_ref.cli import _tables
 from lavadl_ref.slayer.block import describe
 
-if "ipykernel" not in sys.modules:  # a notebook shows figures itself
+if not _interrupted.NOTEBOOK:  # a notebook shows figures itself
     matplotlib.use("Agg")
 
 console = Console(highlight=False)
@@ -88,7 +89,8 @@ def options(
     out : str
         Default folder for the output; '' for ``out/NAME``.
     net : str
-        The tutorial that trains the default of ``--net``; '' if the tutorial reads no network.
+        The tutorial that trains the default of ``--net``, and behind a slash the family of neurons if it has a choice;
+        '' if the tutorial reads no network.
     data_has_net : bool
         True if the folder of ``--data`` holds a network that takes the place of ``--net``.
     families : sequence of str
@@ -116,8 +118,9 @@ def options(
             "--epochs", type=_at_least(fewest_epochs), help=f"passes over the data (default: {default})"
         )
         parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in --out")
+    maker = net.partition("/")[0]
     if net:
-        parser.add_argument("--net", type=Path, help=f"a trained network (default: out/{net}/{net}.net)")
+        parser.add_argument("--net", type=Path, help=f"a trained network (default: out/{net}/{maker}.net)")
     if families:
         parser.add_argument(
             "--family", choices=families, default=families[0], help=f"family of the neurons (default: {families[0]})"
@@ -140,14 +143,14 @@ def options(
         out=written,
         resume=asked.get("resume", False),
         small=asked["small"],
-        net=asked.get("net") or written.parent / net / f"{net}.net",
+        net=asked.get("net") or written.parent / net / f"{maker}.net",
         family=family,
         seeds=asked.get("seeds", 1),
     )
     if data_has_net and found.data is not None:
         found.net = found.data / "network.net"
     if net and not found.net.is_file():
-        sys.exit(f"{found.net}: there is no such file. docs/tutorials/{net}.py makes it; --net names another")
+        sys.exit(f"{found.net}: there is no such file. docs/tutorials/{maker}.py makes it; --net names another")
     written.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(found.seed)
     return found
@@ -179,6 +182,33 @@ def progress(text: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total, says="": bar.update(task, completed=done, total=total, description=says)
+
+
+def fit(
+    options: Options, assistant: slayer.utils.Assistant, data: Any, test: Any, batch: int, **more: Any
+) -> slayer.utils.Training:
+    """Train as `slayer.utils.Training` does, with the options of the tutorial and a progress bar.
+
+    The best network by the loss on `test` is kept, unless ``best_by`` among the arguments `more` says otherwise.
+    """
+    settings = [options.name, options.family, options.small, str(options.data)]
+    with progress("training") as update:
+        training = slayer.utils.Training(
+            assistant,
+            data,
+            options.epochs,
+            batch,
+            test=test,
+            checkpoint=options.out / "checkpoint.pt",
+            resume=options.resume,
+            seed=options.seed,
+            settings=settings,
+            progress=update,
+            **{"best_by": "loss", **more},
+        )
+        with _interrupted.telling(training.checkpoint):
+            training.run()
+    return training
 
 
 def compare(
@@ -293,30 +323,13 @@ def show(options: Options, rows: dict[str, Any]) -> None:
     console.print(f"in {options.out}: {', '.join(written)}", soft_wrap=True)
 
 
-def figure(columns: int, rows: int = 1, size: tuple[float, float] = (4.5, 3.2)) -> tuple[Any, np.ndarray]:
-    """A figure of Matplotlib, and an array (rows, columns) of its axes."""
-    from matplotlib import pyplot
-
-    return pyplot.subplots(
-        rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False, layout="constrained"
-    )
-
-
 def save(options: Options, drawn: Any, name: str) -> None:
     """Write a figure to ``NAME.png`` in the output folder, and close it."""
     from matplotlib import pyplot
 
     drawn.savefig(options.out / f"{name}.png", dpi=100)
-    if "ipykernel" not in sys.modules:
+    if not _interrupted.NOTEBOOK:
         pyplot.close(drawn)
-
-
-def raster(axes: Any, spikes: Any, title: str) -> None:
-    """Plot a dot for each nonzero element of `spikes` (neurons, steps)."""
-    neuron, step = np.nonzero(np.asarray(spikes))
-    axes.plot(step, neuron, ",", color="black")
-    axes.set(title=f"{title}: {len(step):,} spikes", xlabel="step", ylabel="neuron")
-    axes.set(xlim=(-0.5, spikes.shape[1] - 0.5), ylim=(-0.5, spikes.shape[0] - 0.5))
 
 
 def curves(options: Options, stats: slayer.utils.LearningStats) -> None:
@@ -325,5 +338,13 @@ def curves(options: Options, stats: slayer.utils.LearningStats) -> None:
 
     stats.save(options.out)
     stats.plot(path=options.out)
-    if "ipykernel" not in sys.modules:
+    if not _interrupted.NOTEBOOK:
         pyplot.close("all")
+
+
+def display(*pictures: Path) -> None:
+    """Show picture files that were written, in a notebook."""
+    if _interrupted.NOTEBOOK:
+        from IPython import display
+
+        display.display(*(display.Image(path) for path in pictures))

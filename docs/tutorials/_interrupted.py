@@ -7,6 +7,7 @@ changes. The tutorials import this module first, so that it also acts while they
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import signal
 import sys
@@ -15,10 +16,11 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-NOTEBOOK = "ipykernel" in sys.modules
+#: Whether a notebook runs this. An imported ``ipykernel`` alone does not say so: the tests of the site import it.
+NOTEBOOK = hasattr(getattr(builtins, "get_ipython", object)(), "kernel")
 
 #: The function that saves the work in progress, and returns a description of it.
 _keep: Callable[[], str] | None = None
@@ -38,6 +40,21 @@ def keeping(keep: Callable[[], str]) -> Iterator[None]:
         raise
     finally:
         _keep = before
+
+
+@contextlib.contextmanager
+def telling(checkpoint: Any) -> Iterator[None]:
+    """Write a `lavadl_ref.slayer.utils.Checkpoint` if the ``with`` block is interrupted, and say where it stands."""
+
+    def keep() -> str:
+        try:
+            checkpoint.write()
+        except OSError as error:
+            return f" {checkpoint.says}; {error.filename}: {error.strerror}"
+        return f" {checkpoint.says}; --resume goes on" if checkpoint.says else ""
+
+    with keeping(keep):
+        yield
 
 
 def end(number: int, frame: FrameType | None = None) -> NoReturn:
