@@ -39,7 +39,8 @@ def send_back(gathered: Sequence[Gathered], scale: float) -> None:
         values = [one.value() for one in some]
     pairs = [(value, one.sum) for value, one in zip(values, some, strict=True) if value.requires_grad]
     if pairs:
-        gradients = [(gradient * scale).view(value.shape) for value, gradient in pairs if gradient is not None]
+        # in place: the sums are given up below
+        gradients = [gradient.mul_(scale).view(value.shape) for value, gradient in pairs if gradient is not None]
         torch.autograd.backward([value for value, _ in pairs], gradients)
     for one in some:
         one.sum = None

@@ -324,10 +324,10 @@ class NeuronLayer(Layer):
         # the gradient to a delay looks at one step more
         self.spikes.forget(min(start, self.steps - self.lag) - 1)
         self.costs.forget(start)
+        for source in self.sources:
+            source.close(begin, self._out[1])
         if begin > self._begin:
             self._begin = begin
-            for source in self.sources:
-                source.close(begin, self._out[1])
             self.cell.close(begin)
 
     def gather_norms(self) -> None:

@@ -99,6 +99,7 @@ class Source:
         """Forget the steps and the traces."""
         self.line = Line()
         self.traces: list[Floats] | None = None
+        self._ahead: tuple[int, list[Floats]] | None = None  #: a step and the traces before it, where they are known
 
     def append(self, x: Tensor) -> None:
         """Add the steps that follow."""
@@ -135,10 +136,13 @@ class Source:
         lanes = [None if slope is None else np.ascontiguousarray(layout.lanes(slope)) for slope in slopes]
         groups = self.filter.groups(out[1])
         traces = self._traces(groups, x.shape)
+        if short:
+            # one step: that the trace has gone on through it is less work than the step and the trace apart
+            traces = [self._advanced(group, x, trace) for group, trace in zip(groups, traces, strict=True)]
+            self._ahead = stop, traces
         for group, trace in zip(groups, traces, strict=True):
             if short:
-                # one step: that the trace has gone on through it is less work than the step and the trace apart
-                seen = self._advanced(group, x, trace)
+                seen = trace
                 to_trace = [None if row is None else row[0] for row in lanes]
             elif trace.any():
                 seen, to_trace = trace, list(self.filter.carried(group, lanes))
@@ -178,9 +182,12 @@ class Source:
 
     def close(self, start: int, channels: int) -> None:
         """Move on to the window that begins at the step `start`, with its traces."""
+        ahead, self._ahead = self._ahead, None  # once: an update that follows may change decays
         if not self.weights or self.line.values is None or start <= self.line.begin:
             return
-        if self.filter.states:
+        if ahead is not None and ahead[0] == start:
+            self.traces = ahead[1]
+        elif self.filter.states:
             x = self.line.between(self.line.begin, start)
             groups = self.filter.groups(channels)
             traces = self._traces(groups, x.shape)
@@ -195,6 +202,7 @@ class Source:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
         self.line.restore(state["line"])
+        self._ahead = None
         self.traces = None if state["traces"] is None else [trace.numpy().copy() for trace in state["traces"]]
 
 

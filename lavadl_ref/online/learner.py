@@ -52,8 +52,8 @@ class Learner(torch.nn.Module):
     classes : int, optional
         Number of outputs of a readout; required for ``"local"``.
     window : int
-        Maximum number of steps whose gradients are computed at once. A larger window takes more memory and less time
-        per step: a layer of some hundred neurons takes half as much time with 64 as with 16.
+        Maximum number of steps whose gradients are computed at once, 64 by default. A larger window takes more memory
+        and less time per step: a layer of some hundred neurons takes twice as much time with 16 as with 64.
     penalty : callable, optional
         Takes the output of a layer's neurons (S, C, ...) for S samples, where the steps of a window count as samples,
         and returns the mean of their costs, such as `Firing`. It is added to the loss of each trained layer except the
@@ -100,7 +100,7 @@ class Learner(torch.nn.Module):
         rule: str = "spatial",
         every: int | None = None,
         classes: int | None = None,
-        window: int = 16,
+        window: int = 64,
         penalty: Penalty | None = None,
     ) -> None:
         super().__init__()
