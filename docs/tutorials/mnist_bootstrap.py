@@ -66,7 +66,7 @@ def vary(x):
     turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).view(n, 2, 2) * scale[:, None, None]
     grid = functional.affine_grid(torch.cat([turn, (torch.rand(n, 2, 1) - 0.5) * 0.2], -1), (n, 1, side, side), False)
     if asked.data is not None:  # pictures of 8 by 8 pixels are too coarse to be bent
-        bend = (torch.rand(n, 2, 6, 6) - 0.5) * 0.3
+        bend = (torch.rand(n, 2, 6, 6) - 0.5) * 0.16
         bend = functional.interpolate(bend, (side, side), mode="bicubic", align_corners=True)
         grid = grid + bend.movedim(1, -1)
     return functional.grid_sample(x[:, None], grid, align_corners=False)[:, 0]
