@@ -128,7 +128,9 @@ def assistant(rule: str, seed: int, width: int, lr: float = 3e-3, every: int | N
     if rule == SLAYER:
         return slayer.utils.Assistant(net, error, optimizer, stats, answers)
     penalty = online.Firing(COST) if rule == "local" else None
-    return OnlineAssistant(online.Learner(net, step_error, optimizer, rule, every, 10, window=16, penalty=penalty), stats)
+    return OnlineAssistant(
+        online.Learner(net, step_error, optimizer, rule, every, 10, window=16, penalty=penalty), stats
+    )
 
 
 def trained(

@@ -43,9 +43,9 @@ asked = options(
 
 # %% [markdown]
 # ## Data
-# Each time a picture is used, it is rotated, scaled and shifted slightly. For some families, those of MNIST are also bent:
-# points of a grid of 6 by 6 move at random, and the pixels between them follow smoothly. A tenth of the training set is set aside
-# for validation during training. The test set is used only once, at the end.
+# Each time a picture is used, it is rotated, scaled and shifted slightly. For some families, those of MNIST are also
+# bent: points of a grid of 6 by 6 move at random, and the pixels between them follow smoothly. A tenth of the training
+# set is set aside for validation during training. The test set is used only once, at the end.
 
 # %%
 if asked.data is None:
