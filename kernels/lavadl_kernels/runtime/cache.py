@@ -242,7 +242,7 @@ class KernelCache(_FunctionCache):
         return self._index_key(sig, _CompiledFor((triple, level, ""))), Files(folder, self._name, self._stamp)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        """The key of a signature; if it involves a neuron family from outside the package, also the state of its file."""
+        """The key of a signature, with the state of the files of neuron families from outside the package."""
         return *super()._index_key(sig, codegen), _files_outside(sig)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:

@@ -157,7 +157,7 @@ def inlined(function: F) -> F:
 
 
 def prefer_512_bit() -> None:
-    """Let the calling function's loops use 512-bit SIMD vectors if the processor has them; LLVM's default is 256 bits."""
+    """Let the calling function's loops use 512-bit SIMD vectors if the processor has them; LLVM's default is 256."""
 
 
 @intrinsic
@@ -200,8 +200,8 @@ class Kernel:
         It processes the items from `lo` to `hi`, and returns False if something is wrong with one of them.
     features : sequence of str
         Processor features, by LLVM's names, with which the function compiles to different code.  If the processor has
-        one of them, the code shipped with a package is not run: it was compiled for a level of processors, which does
-        not include these features.
+        one of them, the code shipped with a package is not run: it was compiled for a level of processors, which need
+        not have these features.
 
     Notes
     -----
@@ -209,7 +209,7 @@ class Kernel:
     multiple of ``align`` items, a keyword argument of the call.
     """
 
-    #: The approximate work per element of the largest array, relative to that of one element in the training of neurons.
+    #: The approximate work per element of the largest array, relative to that of an element in training a neuron.
     work = 1
 
     def __init__(self, function: Callable[..., Any], features: Sequence[str] = ()) -> None:
