@@ -1,1 +1,1 @@
-"""A neuron family run over time: for training, with feedback, and as deployed."""
+"""Engines that run a neuron family over time: for training, with feedback, and as deployed."""

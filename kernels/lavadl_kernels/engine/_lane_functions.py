@@ -1,17 +1,18 @@
-"""The functions over lanes that the engines run, made from a family's scalar `step`.
+"""Functions over lanes that the engines run, generated from a family's scalar `step`.
 
-A family writes its update once, as scalars::
+A family defines its update once, as a function of scalars::
 
     step(*states, *inputs, *parameters, loihi) -> (*states, spike, *compared)
 
-`compared` are the values of the last states before the spike acted on them, for those states that a spike changes.
-Three functions are made of it: `trained` walks the lanes of a chunk through one step of training, `deployed` takes one
-lane through one step with the device's widths and without, and `deployed_within` walks the lanes of a chunk through a
-deployed step in which no width matters.  `traced` and `traced_decays` do the same for the `tangent` of `step`.
+`compared` holds the values that the last states have before the spike changes them, one for each state that a spike
+changes.  This module generates three functions from `step`: `trained` takes the lanes of a chunk through one training
+step; `deployed` takes one lane through one deployed step, both with and without the device's bit widths; and
+`deployed_within` takes the lanes of a chunk through a deployed step in which no value exceeds its width.  `traced` and
+`traced_decays` do the same with the `tangent` of `step`.
 
-They are made as source text: each state, row and constant is a variable of its own in compiled code, which has no loop
-over them, and written out there would be one copy for each number of states and inputs.  For CUBA the loop of
-`trained` is::
+The functions are generated as source text.  In compiled code every state, row and constant is a separate variable,
+and no loop runs over them; written by hand, there would be one copy for each number of states and inputs.  For CUBA,
+the loop of `trained` is::
 
     for i in range(spike.size):
         new0, new1, fires, before1 = step(
@@ -44,33 +45,37 @@ from lavadl_kernels.runtime.hints import distinct_rows
 from lavadl_kernels.runtime.jit import prefer_512_bit, scalar
 from lavadl_kernels.runtime.rounding import stay_apart
 
-TINY = 2.0**-100  #: the magnitude below which a trace counts as 0: beyond it come numbers that take long to compute
+#: The magnitude below which a trace counts as 0.  Without this limit, traces would decay to numbers so small that
+#: arithmetic on them is slow.
+TINY = 2.0**-100
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The arguments and results of a family's `step`, counted and named."""
+    """The numbers and names of the arguments and results of a family's `step`."""
 
-    family: str  #: its name, for tracebacks
+    family: str  #: the name of the family, shown in tracebacks
     states: int  #: K
     inputs: int  #: 1, or 2 for a real and an imaginary part
-    parameters: tuple[str, ...]  #: between the inputs and `loihi`, in the order of the call
+    parameters: tuple[str, ...]  #: names of the arguments between the inputs and `loihi`, in the order of the call
     rows: tuple[str, ...]  #: names of the rows of ``neuron.decay``
-    constants: tuple[str, ...]  #: fields of the parameters that training has too
-    compared: int  #: values behind the spike
-    bits: int  #: width within which a step with widths is one without them; 0 where that cannot be told of its results
-    #: width such that a step with widths is one without them where states, inputs and results have no more bits; 0
-    #: where that cannot be told of them
+    constants: tuple[str, ...]  #: fields of the parameters that training uses as well
+    compared: int  #: the number of values that `step` returns after the spike
+    #: a bit width: if the inputs and results of a step fit it, the device's widths do not change the step; 0 if the
+    #: inputs and results do not show this
+    bits: int
+    #: a bit width: if the states, inputs and results of a step fit it, the device's widths do not change the step; 0 if
+    #: they do not show this
     room: int
     carried: int  #: the state whose value before the spike a graded spike carries; -1 where the spike is a message
 
     def before(self, k: int, new: str, compared: str) -> str:
-        """The variable of state k before the spike acted on it."""
+        """The name of the variable that holds state k before the spike changes it."""
         first = self.states - self.compared
         return f"{compared}{k}" if k >= first else f"{new}{k}"
 
     def results(self, new: str, spike: str, compared: str) -> str:
-        """The variables that take the results of `step`."""
+        """The names of the variables to which the results of `step` are assigned."""
         first = self.states - self.compared
         return ", ".join(
             [*(f"{new}{k}" for k in range(self.states)), spike]
@@ -79,10 +84,11 @@ class Shape:
 
 
 def trained(step: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
-    """The `advance` of `engine.train`: one step of the lanes of a chunk."""
+    """Generate the `advance` of `engine.train`: one time step of the lanes of a chunk."""
     k, p = range(shape.states), range(len(shape.rows))
     rows = {name: f"lane_value(row{row}, i)" for row, name in enumerate(shape.rows)}
-    # a parameter of deployed neurons alone is None, by type: its branch is gone before anything is compiled
+    # A parameter that only deployed neurons have is passed as None.  Numba sees the type None and removes the branch
+    # that uses the parameter before it compiles.
     arguments = [rows.get(name, name if name in shape.constants else "None") for name in shape.parameters]
     taken = [*(f"state{j}" for j in k), *(f"row{j}" for j in p), *(f"constant{n}" for n in range(len(shape.constants)))]
     taken += [*(f"x{n}" for n in range(shape.inputs)), "spike", *(f"trace{j}" for j in k), "graded", "largest"]
@@ -124,7 +130,10 @@ def advance(neuron, state, decay, x, spike, trace, t, lo, graded, largest):
 
 
 def traced(tangent: Callable[..., Any], shape: Shape, decays: int) -> Callable[..., Any]:
-    """The `advance` of `engine.eligibility`: the derivatives to a weight through one step of the lanes of a chunk."""
+    """Generate the `advance` of `engine.eligibility`.
+
+    It carries the derivatives with respect to a weight through one time step of the lanes of a chunk.
+    """
     k, p = range(shape.states), range(decays)
     zero = "np.float32(0)"
     drives = ["x[i]", zero][: shape.inputs]
@@ -160,7 +169,7 @@ def traced_decays(
     decays: int,
     rests: tuple[str, ...],
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The `advance_decays` and `after_spikes` of `engine.eligibility`."""
+    """Generate the `advance_decays` and `after_spikes` of `engine.eligibility`."""
     k, p = range(shape.states), range(decays)
     zero, one, unit = "np.float32(0)", "np.float32(1)", "np.float32(1 / 4096)"
     before = [f"np.float32(state{j}[i] - rest{j}) * {unit}" for j in k]
@@ -221,12 +230,12 @@ def after(neuron, trace, spike):
 
 
 def deployed(step: Callable[..., Any], shape: Shape) -> Callable[..., Any]:
-    """The `advance` of `engine.deployed`: one step of one lane, with widths and without.
+    """Generate the `advance` of `engine.deployed`: one step of one lane, with and without the device's widths.
 
-    A width matters where any number that `step` gives differs.
+    A width matters if any result of `step` differs between the two.
     """
     k = range(shape.states)
-    # the last lane stands for those behind it: where all lanes share a value there is one
+    # If all lanes share a decay, the row has one column: every lane beyond the last column reads the last column.
     rows = {name: f"neuron.decay[{row}, min(i, neuron.decay.shape[1] - 1)]" for row, name in enumerate(shape.rows)}
     values = [rows.get(name, f"lane_value(neuron.{name}, i)") for name in shape.parameters]
     inputs = ("a", "b")[: shape.inputs]
@@ -256,10 +265,11 @@ def advance(neuron, state, i, a, b, loihi):
 
 
 def deployed_within(step: Callable[..., Any], shape: Shape) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The `fetch_rows` and `advance_within` of `engine.deployed`: a step of the lanes of a chunk within the widths.
+    """Generate the `fetch_rows` and `advance_within` of `engine.deployed`.
 
-    Nothing is compared within the loop: each number and its distance to the end of its range leave a sign, and the
-    signs of all lanes are looked at behind it.
+    They take the lanes of a chunk through a step in which every number fits its width.  The loop compares nothing: for
+    each number, the distances to both ends of its range are computed, and their sign bits are combined by OR.  After
+    the loop, one test of the combined sign tells whether any number was out of range.
     """
     k, p = range(shape.states), range(len(shape.rows))
     rows = {name: f"np.int64(row{row}[i])" for row, name in enumerate(shape.rows)}
@@ -268,7 +278,7 @@ def deployed_within(step: Callable[..., Any], shape: Shape) -> tuple[Callable[..
     taken = [*(f"state{j}" for j in k), *(f"after{j}" for j in k), *(f"row{j}" for j in p)]
     taken += [*(f"x{n}" for n in range(shape.inputs)), "neuron", "lo", "message", "graded"]
     new = shape.results("new", "fires", "before")
-    # a message that is no state is made of numbers that are looked at
+    # A message that is not a state is computed from numbers that are checked here, so it needs no check of its own.
     numbers = [name for name in new.split(", ") if name != "fires"]
     most = (1 << (shape.room or 1) - 1) - 1
     size = "fires" if shape.carried < 0 else f"({shape.before(shape.carried, 'new', 'before')} if graded else one)"
@@ -305,7 +315,10 @@ def fetch(neuron, lo, hi, decay):
 
 @scalar
 def narrowed(values: Any, lo: int, hi: int, held: Any) -> bool:
-    """Copy lanes `lo` to `hi` of `values`, (P, M) or (P, 1), to 32 bits; False where these do not hold one."""
+    """Copy lanes `lo` to `hi` of `values`, (P, M) or (P, 1), to the int32 rows `held`; return whether all fit.
+
+    The values must be from -(2**31 - 1) to 2**31 - 1.
+    """
     signs, most = np.int64(0), np.int64(2**31 - 1)
     shared = values.shape[1] == 1
     for p in range(values.shape[0]):
@@ -323,19 +336,22 @@ def narrowed(values: Any, lo: int, hi: int, held: Any) -> bool:
 
 
 def check_class_name(parameters: type, known: Iterable[type]) -> None:
-    """Refuse a class of parameters that has the name of another.
+    """Refuse a class of parameters that has the same name as another class.
 
     Raises
     ------
     ValueError
-        If another class has the same name: Numba tells named tuples apart by the names of class and fields alone.
+        If another class has the same name: Numba distinguishes named tuples only by the names of class and fields.
     """
     if parameters.__name__ in {other.__name__ for other in known if other is not parameters}:
         raise ValueError(f"class name of a family's parameters must be unique, got a second {parameters.__name__!r}")
 
 
 def _same_without_widths(shape: Shape, free: str, inputs: Iterable[str]) -> str:
-    """The lines that end a deployed step where every number in it fits the widths: most steps, which are taken once."""
+    """The source lines that end a deployed step early if every number in it fits the widths.
+
+    This is the case for most steps; they then call `step` only once.
+    """
     if not shape.bits:
         return "pass"
     results = free.split(", ")
@@ -373,7 +389,7 @@ def _lines(lines: list[str], indent: int) -> str:
 
 
 def _made(title: str, source: str, name: str, **names: Any) -> Callable[..., Any]:
-    """The function `name` of `source`; tracebacks show its lines."""
+    """Compile `source` and return its function `name`; tracebacks show the lines of the source."""
     file = f"<{title}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     scope: dict[str, Any] = {
@@ -396,7 +412,7 @@ def _made(title: str, source: str, name: str, **names: Any) -> Callable[..., Any
     }
     exec(compile(source, file, "exec"), scope)
     made: Callable[..., Any] = scope[name]
-    # Machine code that several processes keep is told apart by names, types, and a count within each process: two
-    # families' functions of one name, compiled by two processes, would be one to a third
+    # The shared cache distinguishes machine code by names, types and a counter within each process.  If the functions
+    # of two families had the same name and two processes compiled one each, a third process could not tell them apart.
     made.__qualname__ = f"{title}.{name}"
     return made

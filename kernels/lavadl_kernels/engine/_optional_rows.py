@@ -1,4 +1,7 @@
-"""Rows of lanes as kernels see them: parts that are not there, and values that all lanes share, cost nothing."""
+"""Access to rows of lanes that may be absent, and to values that all lanes may share.
+
+The type of an argument decides at compile time which case applies, so neither case costs time in the loops.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from lavadl_kernels.runtime.jit import VIEW, scalar
 
 
 def maybe_row(block: Array | None, k: int, t: int, lo: int, n: int) -> Array | None:
-    """Lanes ``lo`` to ``lo + n`` of ``block[k, t]``; None of no block."""
+    """Lanes ``lo`` to ``lo + n`` of ``block[k, t]``, or None if `block` is None."""
     return None if block is None else block[k, t, lo : lo + n]
 
 
@@ -26,7 +29,7 @@ def _maybe_row(block: Any, k: Any, t: Any, lo: Any, n: Any) -> Callable[..., Any
 
 
 def store(row: Array | None, i: int, value: Any) -> None:
-    """``row[i] = value``, if there is a row."""
+    """Assign ``row[i] = value``, or do nothing if `row` is None."""
     if row is not None:
         row[i] = value
 
@@ -43,10 +46,11 @@ def _store(row: Any, i: Any, value: Any) -> Callable[..., None]:
 
 
 def widest(largest: Any, value: Any) -> Any:
-    """The bits of the largest magnitude of a float32 so far, `value` included; None where nobody asks.
+    """The bit pattern of the largest float32 magnitude so far, including `value`; None if `largest` is None.
 
-    They are integers in the same order, with NaN above all others, so that one comparison catches it too; a maximum of
-    floats would lose it.  Numbers of other types do not count.
+    As integers, the bit patterns of magnitudes have the same order as the magnitudes, and NaN lies above all numbers.
+    One comparison therefore detects NaN too, which a maximum of floats would lose.  A `value` of any other type is
+    ignored.
     """
     if largest is None or not isinstance(value, np.float32):
         return largest
@@ -63,7 +67,7 @@ def _widest(largest: Any, value: Any) -> Callable[..., Any]:
 
 
 def add(value: Any, row: Array | None, i: int) -> Any:
-    """``value + row[i]``, if there is a row."""
+    """``value + row[i]``, or `value` if `row` is None."""
     return value if row is None else value + row[i]
 
 
@@ -75,7 +79,7 @@ def _add(value: Any, row: Any, i: Any) -> Callable[..., Any]:
 
 
 def subtract(value: Any, row: Array | None, i: int) -> Any:
-    """``value - row[i]``, if there is a row."""
+    """``value - row[i]``, or `value` if `row` is None."""
     return value if row is None else value - row[i]
 
 
@@ -87,7 +91,7 @@ def _subtract(value: Any, row: Any, i: Any) -> Callable[..., Any]:
 
 
 def param_row(values: Array, k: int, n: int) -> Any:
-    """Row k of (P, M), the first `n` lanes; of (P,) the one value that all lanes share."""
+    """The first `n` lanes of row k of `values` (P, M); for `values` (P,), the value that all lanes share."""
     return values[k] if values.ndim == 1 else values[k, :n]
 
 
@@ -99,7 +103,7 @@ def _param_row(values: Any, k: Any, n: Any) -> Callable[..., Any]:
 
 
 def lane_value(values: Any, i: int) -> Any:
-    """A lane's value of what `param_row` gave."""
+    """The value of lane `i` in `values`, a result of `param_row`: a row of lanes, or a value that all lanes share."""
     return values[i] if isinstance(values, np.ndarray) else values
 
 
@@ -112,6 +116,6 @@ def _lane_value(values: Any, i: Any) -> Callable[..., Any]:
 
 @scalar
 def copied(values: Array, to: Array) -> None:
-    """Copy a row of lanes to another, in a loop that vectorises; assigning a slice would not."""
+    """Copy a row of lanes to another, in a loop that vectorises; a slice assignment would not vectorise."""
     for i in range(to.size):
         to[i] = values[i]

@@ -1,4 +1,4 @@
-"""The gradient that comes back through feedback weights in a step: g_s += R' g_a."""
+"""The gradient that flows back through the feedback weights R in one step: g_s += R' g_a."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from lavadl_kernels.runtime.jit import scalar
 
 
 def add_returned(grad: Floats, units: int, rows: Array, edge: Floats, space: tiles.Room, total: Floats) -> bool:
-    """Add to `total`, for each unit, what comes back from all that it sends to; return whether that is right.
+    """Add R' `grad` to `total`: for each unit, the gradient from all units that it sends to.
 
-    `rows` is R as `gemm.packed` or as `tiles.packed` gives it, which decides how it is multiplied.
+    `rows` is R, packed by `gemm.packed` or by `tiles.packed`; its type selects the product.  The result is False if the
+    matrix tiles could not multiply `grad`; `total` is then not valid.
     """
     if rows.dtype == np.uint16:
         return _add_by_tiles(grad, units, rows, space, total)
@@ -50,7 +51,7 @@ def _add_returned(grad: Any, units: Any, rows: Any, edge: Any, space: Any, total
 
 @scalar
 def add_returned_uniform(grad: Floats, units: int, numbers: Floats, total: Floats) -> None:
-    """As `add_returned`, where R is two numbers: on the diagonal and beside it."""
+    """Do the same as `add_returned` for an R of two numbers: one on the diagonal, one everywhere else."""
     own, others = numbers[0], numbers[1]
     for lo in range(0, grad.size, units):
         row, into = grad[lo : lo + units], total[lo : lo + units]
@@ -61,7 +62,7 @@ def add_returned_uniform(grad: Floats, units: int, numbers: Floats, total: Float
 
 @scalar
 def _sum(row: Floats) -> float:
-    """The sum in float64, in four chains of additions that do not wait for each other; their order is fixed."""
+    """The sum in float64, computed in a fixed order as four independent chains of additions."""
     a = b = c = d = 0.0
     whole = row.size // 4 * 4
     for i in range(0, whole, 4):

@@ -1,7 +1,7 @@
-"""Arrays of lanes over time with either axis first, as walks over time read and write them.
+"""Access to arrays of lanes over time in either memory order, for loops over time.
 
-What has time innermost in memory is transposed on the way, some steps of a chunk of lanes at a time, into and out of a
-tile that stays in the caches: a transposed array would have to be written and read once more.
+If time is the innermost axis, the engines transpose some steps of a chunk of lanes at a time into, or out of, a tile
+that stays in the caches.  Transposing the whole array would write and read it once more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lavadl_kernels.runtime.simd import SIDE
 
 
 def in_memory_order(x: tuple[Array, ...]) -> tuple[tuple[Array, ...], bool]:
-    """Arrays as kernels take them, and whether lanes are their first axis.
+    """Arrays in the order of their memory, as kernels take them, and whether lanes are their first axis.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ def in_memory_order(x: tuple[Array, ...]) -> tuple[tuple[Array, ...], bool]:
     Returns
     -------
     x : tuple of ndarray
-        (T, M) each, or if all are Fortran-contiguous (M, T), views then; C-contiguous.
+        C-contiguous: (M, T) views if all inputs are Fortran-contiguous, otherwise (T, M) each.
     lanes_first : bool
-        Whether they are (M, T).
+        Whether the arrays are (M, T).
     """
     if all(part.flags.f_contiguous and not part.flags.c_contiguous for part in x):
         return tuple([part.T for part in x]), True
@@ -38,7 +38,7 @@ def in_memory_order(x: tuple[Array, ...]) -> tuple[tuple[Array, ...], bool]:
 
 
 def room_for_tiles(parts: tuple[Floats, ...], wanted: bool, width: int) -> tuple[Floats, ...]:
-    """Room for some steps of lanes of each part, (`SIDE`, width) float32; without rows unless it is `wanted`."""
+    """A tile for each part, (`SIDE`, width) float32: `SIDE` steps of lanes; without rows unless `wanted`."""
     return tuple([room_for_tile(wanted, width) for _ in parts])
 
 
@@ -51,7 +51,7 @@ def _room_for_tiles(parts: Any, wanted: Any, width: Any) -> Callable[..., Any]:
 
 @jitable
 def room_for_tile(wanted: bool, width: int) -> Floats:
-    """Room for some steps of lanes, (`SIDE`, width) float32; without rows unless it is `wanted`."""
+    """A tile, (`SIDE`, width) float32: `SIDE` steps of lanes; without rows unless `wanted`."""
     return np.empty((SIDE if wanted else 0, width), np.float32)
 
 

@@ -1,19 +1,21 @@
-"""Any family of neurons as it is deployed: integer weighted sums over time, with the device's widths or without.
+"""Deployed neurons of any family: integer weighted sums over time, with or without the device's bit widths.
 
-For each neuron and step n, with `total` the weighted sum of messages and of what feeds back::
+For each neuron and step n, where `total` is the weighted sum of incoming messages, and R f[n-1] the sum of what the
+units of the same sample sent one step before::
 
     sum[n] = wrap(total[n] + R f[n-1])          to the width of the synapse
     a[n]   = (sum[n] + bias) * 2**up            rounded toward zero, to the scale of the neuron's input
     state, value, spike = step(state, a[n])
     message[n] = value if graded, else 1        where it spikes, else 0
 
-`step` is the family's own, in its file; `_lane_functions.deployed` makes of it what runs here.  In the `slayer`
-integers nothing has a width.  In the `loihi` integers sums have 24 or 32 bits, inputs 32, and states what their family
-says.  Either way the first step is noted at which the two would differ, from the same state before it.
+Each family defines its own `step` in its file; `_lane_functions.deployed` generates from it the function that runs
+here.  In the `slayer` integers nothing has a width.  In the `loihi` integers, sums have 24 or 32 bits, inputs have 32,
+and states have the widths that their family defines.  With either kind, the run records the first step at which the
+two would differ if both started that step from the same state.
 
-Most steps of most lanes stay within the widths, and are the same in both.  The lanes of a chunk therefore take a step
-together, in a loop over 32-bit states that computes in 64 bits and vectorises.  Where a number of any of them leaves
-its range, nothing of that is kept, and each lane takes the step by itself.
+Most steps of most lanes stay within the widths, where the two kinds are equal.  The lanes of a chunk therefore take a
+step together, in a loop over 32-bit states that computes in 64 bits and vectorises.  If a number of any lane leaves
+its range, the results of this loop are discarded, and each lane takes the step individually.
 
 Source: Lava's fixed-point process models for the families that Lava has; Lava-DL's for the rest.
 """
@@ -33,9 +35,9 @@ from lavadl_kernels.runtime.array_types import Array, Bools, Integers
 from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import ALIGN, HELPER, kernel, prefer_512_bit, scalar
 
-CHUNK = 512  #: lanes per task: their states stay in the first-level cache
+CHUNK = 512  #: lanes per chunk: their states stay in the L1 cache
 
-#: Whether chunks of lanes take a step together where they can; the results are the same.
+#: Whether the lanes of a chunk take a step together where possible; the results are the same either way.
 TOGETHER = True
 
 _ADVANCE: dict[type, Callable[..., Any]] = {}
@@ -50,18 +52,19 @@ def declare(
     shape: _lane_functions.Shape,
     together: Callable[[Any], bool] | None = None,
 ) -> None:
-    """Run the family whose parameters are of this NamedTuple class by its `step`.
+    """Register a family: neurons whose parameters are of this NamedTuple class run by its `step`.
 
     Parameters
     ----------
     parameters : type
-        The class.
+        The NamedTuple class of the family's parameters.
     step : callable
         One step of one neuron.
     shape : Shape
-        Of `step`.
+        The arguments and results of `step`.
     together : callable, optional
-        Of parameters: whether the width that `shape` gives as `room` holds for them; by default it always does.
+        A function of the parameters that tells whether the width `shape.room` holds for them; by default it always
+        does.
 
     Raises
     ------
@@ -75,25 +78,26 @@ def declare(
 
 
 def advance(neuron: Any, state: Integers, i: int, a: Any, b: Any, loihi: bool) -> tuple[bool, Any, bool]:
-    """Move lane i of `state` (K, M) int64, 1/4096, by one step.
+    """Advance lane i of `state` (K, M) int64, in units of 1/4096, by one step.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of a family.
     state : ndarray
-        (K, M) int64, on the scale of the neuron.
+        (K, M) int64, on the scale of the neuron; updated in place.
     i : int
         The lane.
     a, b : int
         Real and imaginary input, on the scale of the neuron.
     loihi : bool
-        Whether the step with the device's widths is the one taken.
+        Whether to keep the results computed with the device's widths.
 
     Returns
     -------
     spike, value, differs
-        Whether the neuron spikes, the value that a graded spike has, and whether a width mattered.
+        Whether the neuron spikes, the value that a graded spike carries, and whether the results with and without the
+        device's widths differ.
     """
     result: tuple[bool, Any, bool] = _ADVANCE[type(neuron)](neuron, state, i, a, b, loihi)
     return result
@@ -105,7 +109,7 @@ def _advance(neuron: Any, state: Any, i: Any, a: Any, b: Any, loihi: Any) -> Cal
 
 
 def fetch_rows(neuron: Any, lo: int, hi: int, decay: Array) -> bool:
-    """Copy the decays of lanes `lo` to `hi` to `decay` (P, width) int32; False where they have more bits."""
+    """Copy the decays of lanes `lo` to `hi` to `decay` (P, width) int32; return False if they do not fit 32 bits."""
     return bool(_FETCH_ROWS[type(neuron)](neuron, lo, hi, decay))
 
 
@@ -117,14 +121,14 @@ def _fetch_rows(neuron: Any, lo: Any, hi: Any, decay: Any) -> Callable[..., Any]
 def advance_within(
     neuron: Any, decay: Array, state: Array, after: Array, x: Array, message: Array, lo: int, graded: bool
 ) -> bool:
-    """Move the lanes of a chunk by one step in which no width matters, if it is one.
+    """Advance the lanes of a chunk by one step, provided that no number in it exceeds its width.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of a family.
     decay : ndarray
-        (P, width) int32, what `fetch_rows` wrote.
+        (P, width) int32, as written by `fetch_rows`.
     state : ndarray
         (K, width) int32, on the scale of the neuron.
     after : ndarray
@@ -132,16 +136,16 @@ def advance_within(
     x : ndarray
         (2, width) int32, real and imaginary input, on the scale of the neuron.
     message : ndarray
-        (n,) integers, written: 1 for a spike, its value where it is graded.
+        (n,) integers, written: 1 for a spike, or the value of a graded spike; 0 without a spike.
     lo : int
         The first lane.
     graded : bool
-        Whether a spike has its value instead of 1.
+        Whether a spike carries the neuron's value instead of 1.
 
     Returns
     -------
     bool
-        False where a number may have left its width: what was written means nothing then.
+        False if a number may have exceeded its width; `after` and `message` are then not valid.
     """
     return bool(_ADVANCE_WITHIN[type(neuron)](neuron, decay, state, after, x, message, lo, graded))
 
@@ -154,33 +158,37 @@ def _advance_within(
 
 
 class Synapses(NamedTuple):
-    """The input of a layer's neurons: weighted sums of M lanes over T steps, in P parts, one or two."""
+    """The input of a layer's neurons: weighted sums of M lanes over T steps.
+
+    It has P parts: one, or two for a real and an imaginary part.
+    """
 
     total: tuple[Array, ...]  #: (T, M) int64 or int32 for each part: weighted sums, and their imaginary part
-    bias: Integers  #: (P, M), or (P, 1) where all lanes share it, on the scale of `total`
-    #: (P,) bits by which sum and bias are shifted left to the scale of the neuron's input; negative ones shift right,
-    #: toward zero
+    bias: Integers  #: (P, M), or (P, 1) if all lanes share it, on the scale of `total`
+    #: (P,) number of bits by which the sum plus bias is shifted left to the scale of the neuron's input; a negative
+    #: number shifts right and rounds toward zero
     up: Integers
-    #: for each part the transpose of R, (O, O) and C-contiguous: row j holds the weights of what unit j sends, on the
-    #: scale of `total`; M is then N * O, lane n * O + o being unit o of sample n.  (0, 0) for none
+    #: for each part the transpose of R, (O, O) and C-contiguous, on the scale of `total`: row j holds the weights of
+    #: unit j's message; M is then N * O, and lane n * O + o is unit o of sample n.  (0, 0) without feedback
     feedback: tuple[Integers, ...]
 
 
 class Profile(NamedTuple):
-    """The integers of a run, and what its neurons send."""
+    """The kind of integers in a run, the step at which it starts, and the kind of messages that its neurons send."""
 
-    start: int  #: steps before this one leave the neurons as they are, and silent
+    start: int  #: before this step the states do not change and the neurons send nothing
     loihi: bool  #: whether sums, inputs and states have the device's widths
-    graded: bool  #: whether a spike has its value instead of 1; sigma-delta messages are their values
+    graded: bool  #: whether a spike carries the neuron's value instead of 1; sigma-delta messages are always values
     bits: int  #: width of the weighted sums, 24 or 32
 
 
 class Filled(NamedTuple):
-    """The arrays that a run fills."""
+    """The output arrays of a run, allocated by the caller."""
 
-    message: Array  #: (T, M) of integers that hold what is sent: int32, or int64 without widths; spikes also uint8
+    #: (T, M), the messages: int32, or int64 without widths; spikes of size 1 may also be uint8
+    message: Array
     record: Array  #: (K, T, M) int32, or int64 without widths, the states after each step; (K, 0, M) to record nothing
-    exceeded: Integers  #: (M,), the first step at which a width mattered, or -1
+    exceeded: Integers  #: (M,), the first step at which the device's widths change a number, or -1
 
 
 def run(
@@ -191,19 +199,19 @@ def run(
     Parameters
     ----------
     neuron : NamedTuple
-        Parameters of a family; per-lane arrays have M lanes, and decays may be (P, 1) where all lanes share them.
+        Parameters of a family; per-lane arrays have M lanes, and decays may be (P, 1) if all lanes share them.
     synapses : Synapses
-        What arrives at the neurons.
+        The input of the neurons.
     state : ndarray
         (K, M) int64, on the scale of the neurons; updated in place.
     rest : ndarray
-        (K, M) int64, or (K, 1) where all lanes share it, on the scale of the neurons: what a reset gives.
+        (K, M) int64, or (K, 1) if all lanes share it, on the scale of the neurons: the states after a reset.
     reset : ndarray
-        (T,) bool, without unit: at these steps the states are at rest before the update.
+        (T,) bool, without unit: the steps at which the states are set to `rest` before the update.
     profile : Profile
-        Of the run.
+        The kind of integers and messages.
     filled : Filled
-        Where the results go.
+        The output arrays; written.
     """
     together = TOGETHER and _TOGETHER[type(neuron)](neuron)
     units, rows = len(synapses.feedback[0]), len(getattr(neuron, "decay", ()))
@@ -211,9 +219,9 @@ def run(
 
 
 class Together(NamedTuple):
-    """The buffers of a chunk of lanes that take a step together."""
+    """The buffers of a chunk of lanes that take each step together."""
 
-    state: Array  #: (2, K, width) int32, before a step and after it
+    state: Array  #: (2, K, width) int32, the states before and after a step; the two halves swap roles at each step
     decay: Array  #: (R, width) int32, rows of decays
     bias: Array  #: (2, width) int32
     x: Array  #: (2, width) int32, inputs on the scale of the neurons
@@ -247,7 +255,7 @@ def _run(
         _run_lanes(lo, hi, neuron, synapses, state, rest, reset, profile, together, held, sums, filled)
 
 
-@scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
+@scalar  # a separate function: the loops do not vectorise if the arrays are allocated in the same function
 def _run_lanes(
     lo: int, hi: int, neuron: Any, synapses: Synapses, state: Integers, rest: Integers, reset: Bools, profile: Profile,
     together: bool, held: Together, sums: Integers, filled: Filled,
@@ -259,7 +267,7 @@ def _run_lanes(
     units, parts, now = feedback[0].shape[0], len(total), 0
     exceeded[lo:hi] = -1
     together = together and fetch_rows(neuron, lo, hi, decay) and narrowed(bias, lo, hi, offset)
-    current = together and narrowed(state, lo, hi, both[now])  # whether the states are in `both[now]`
+    current = together and narrowed(state, lo, hi, both[now])  # whether `both[now]` holds the current states
     for t in range(message.shape[0]):
         row = message[t, lo:hi]
         if reset[t]:
@@ -313,7 +321,7 @@ def _reset(rest: Integers, lo: int, hi: int, state: Integers) -> None:
 
 @scalar
 def _scaled(total: Array, bias: Array, up: int, bits: int, x: Array) -> bool:
-    """Write inputs on the scale of the neurons, in 32 bits; False where a width may matter."""
+    """Write the inputs `x`, on the scale of the neurons, in 32 bits; return False if a width may matter."""
     prefer_512_bit()
     signs, most, widest = np.int64(0), np.int64((1 << (bits - 1)) - 1), np.int64(2**31 - 1)
     for i in range(total.size):
@@ -326,7 +334,7 @@ def _scaled(total: Array, bias: Array, up: int, bits: int, x: Array) -> bool:
 
 @scalar
 def _spread(sent: Array, weights: Integers, total: Integers) -> None:
-    """Add to `total` what each unit that sent something sends."""
+    """Add the weighted messages of all units that sent one to `total`."""
     for j in range(sent.size):
         if sent[j] != 0:
             size, row = np.int64(sent[j]), weights[j]

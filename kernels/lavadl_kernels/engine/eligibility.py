@@ -1,13 +1,13 @@
 """Eligibility traces: derivatives of the states of neurons, carried forward in time.
 
-A spike is a constant for its own neuron afterwards, as it is in backward.  So the derivative of a state to a weight
-obeys a linear recurrence, the family's `tangent`, whose input is the input of the weight: with decays that all neurons
-of a layer share there is one trace an input, not one a weight.  The derivative to a decay is one number a neuron, by
-the same recurrence, driven by the states.  Neither looks at later steps: online learning carries both on instead of a
-history.
+As in the backward pass, a neuron treats its own past spikes as constants.  The derivative of a state with respect to a
+weight therefore obeys a linear recurrence, the family's `tangent`, which is driven by the input of the weight.  If all
+neurons of a layer share their decays, one trace per input suffices instead of one per weight.  The derivative with
+respect to a decay is one number per neuron; it obeys the same recurrence, driven by the states.  Neither depends on
+later steps, so online learning carries both forward and needs no history.
 
-Arrays are (T, M), M lanes, with time slowest in memory; traces are float32 in units of 1.  A step gives the same bits
-however a run is cut into calls, and on any number of threads.
+Arrays are (T, M) for M lanes, with time as the slowest axis in memory; traces are float32 in units of 1.  The results
+have the same bits however a run is divided into calls, and on any number of threads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.extending import overload
 from lavadl_kernels.runtime.jit import HELPER, kernel, scalar
 
-CHUNK = 512  #: lanes taken at a time: their traces and states stay in the first-level cache
+CHUNK = 512  #: lanes processed at a time: their traces and states stay in the L1 cache
 
 _ADVANCE: dict[type, Callable[..., Any]] = {}
 _ADVANCE_DECAYS: dict[type, Callable[..., Any]] = {}
@@ -40,20 +40,20 @@ def declare(
     decays: tuple[str, ...],
     rests: tuple[str, ...],
 ) -> None:
-    """Carry the derivatives of the family whose parameters are of this NamedTuple class by its `tangent`.
+    """Register a family: traces of neurons whose parameters are of this NamedTuple class follow its `tangent`.
 
     Parameters
     ----------
     parameters : type
         The NamedTuple class.
     tangent, spike_tangent : callable
-        Rows of the family's record.
+        The functions of these names in the family's record.
     shape : Shape
-        Of the family's `step`.
+        The arguments and results of the family's `step`.
     decays : tuple of str
-        Rows of the decays that have derivatives.
+        Names of the decays that have derivatives.
     rests : tuple of str
-        For each state the constant that it equals at rest; "" where it is 0.
+        For each state the name of the parameter that it equals at rest; "" if the state is 0 at rest.
     """
     _ADVANCE[parameters] = _lane_functions.traced(tangent, shape, len(decays))
     _ADVANCE_DECAYS[parameters], _AFTER_SPIKES[parameters] = _lane_functions.traced_decays(
@@ -63,23 +63,23 @@ def declare(
 
 
 def advance(neuron: Any, decay_fraction: Array, trace: Floats, x: Floats) -> bool:
-    """Carry the derivatives to a weight on through one time step of the lanes of a chunk.
+    """Carry the derivatives with respect to a weight through one time step of the lanes of a chunk.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of the family.
     decay_fraction : ndarray
-        (P, width), or (P,) where all lanes share them: the decays in units of 1.
+        (P, width), or (P,) if all lanes share the decays: the decays in units of 1.
     trace : ndarray
-        (K, width) float32, units of 1; replaced by that after the step.
+        (K, width) float32, units of 1: the traces before the step; replaced by those after it.
     x : ndarray
-        (n,) float32, units of 1.
+        (n,) float32, units of 1: the input of the weight.
 
     Returns
     -------
     bool
-        Whether any is not zero.
+        Whether any trace is not zero after the step.
     """
     return bool(_ADVANCE[type(neuron)](neuron, decay_fraction, trace, x))
 
@@ -92,24 +92,28 @@ def _advance(neuron: Any, decay_fraction: Any, trace: Any, x: Any) -> Callable[.
 def advance_decays(
     neuron: Any, decay_fraction: Array, state: Array, trace: Floats, slope: Floats, t: int, lo: int, total: Array
 ) -> None:
-    """Carry the derivatives to the decays on through one time step of the lanes of a chunk, and gather gradients.
+    """Carry the derivatives with respect to the decays through one time step of the lanes of a chunk.
+
+    The step also adds the resulting gradients to `total`.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of the family.
     decay_fraction : ndarray
-        (P, width), or (P,) where all lanes share them: the decays in units of 1.
+        (P, width), or (P,) if all lanes share the decays: the decays in units of 1.
     state : ndarray
-        (K, width), the states before the step, 1/4096.
+        (K, width), the states before the step, in units of 1/4096.
     trace : ndarray
-        (D, K, width) float32, units of 1: of each state to each decay before a spike acts; replaced.
+        (D, K, width) float32, units of 1: the derivative of each state with respect to each decay; replaced by that
+        after the step, before a spike changes the states.
     slope : ndarray
-        (K, T, M) float32, the gradients to the states before a spike acts, read at [:, t, lo : lo + n].
+        (K, T, M) float32, the gradients with respect to the states before a spike changes them, read at
+        [:, t, lo : lo + n].
     t, lo : int
-        The place in `slope`.
+        The time step and the first lane in `slope`.
     total : ndarray
-        (D, n) float64, the gradients to the decays in units of 1; added to.
+        (D, n) float64, the gradients with respect to the decays in units of 1; the step adds to them.
     """
     _ADVANCE_DECAYS[type(neuron)](neuron, decay_fraction, state, trace, slope, t, lo, total)
 
@@ -122,16 +126,16 @@ def _advance_decays(
 
 
 def after_spikes(neuron: Any, trace: Floats, spike: Floats) -> None:
-    """Let spikes act on the derivatives to the decays.
+    """Apply the effect of spikes to the derivatives with respect to the decays.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of the family.
     trace : ndarray
-        (D, K, width) float32, as `advance_decays` left it; replaced.
+        (D, K, width) float32, units of 1, as `advance_decays` left it; replaced.
     spike : ndarray
-        (n,) float32, 0 where there is none.
+        (n,) float32, 0 for lanes that do not spike.
     """
     _AFTER_SPIKES[type(neuron)](neuron, trace, spike)
 
@@ -142,27 +146,29 @@ def _after_spikes(neuron: Any, trace: Any, spike: Any) -> Callable[..., None]:
 
 
 def at_rest(neuron: Any, lanes: int) -> Floats:
-    """The traces (K, M) of `of_inputs` before the first step, all 0, for so many lanes."""
+    """The traces (K, M) float32 of `of_inputs` before the first step, all 0, for M = `lanes`."""
     return np.zeros((_COUNTS[type(neuron)][0], lanes), np.float32)
 
 
 def decays_at_rest(neuron: Any, lanes: int) -> Floats:
-    """The traces (D, K, M) of `of_decays` before the first step, all 0, for so many lanes."""
+    """The traces (D, K, M) float32 of `of_decays` before the first step, all 0, for M = `lanes`."""
     states, decays = _COUNTS[type(neuron)]
     return np.zeros((decays, states, lanes), np.float32)
 
 
 def of_inputs(neuron: Any, x: Floats, trace: Floats, every: bool = False) -> tuple[Floats, Floats]:
-    """Carry the derivatives of the states to a weight on over the input of that weight.
+    """Carry the derivatives of the states with respect to a weight forward over the input of that weight.
 
     Parameters
     ----------
     neuron : NamedTuple
-        Parameters of a family: ``decay`` (P, M) int64, or (P,) for all lanes, 1/4096; a lane is an input.
+        Parameters of a family: ``decay`` (P, M) int64, or (P,) if all lanes share it, in units of 1/4096.  Each lane
+        is one input.
     x : ndarray
-        (T, M) float32, the input of the weight, units of 1; of a complex weight its real part is meant.
+        (T, M) float32, the input of the weight, units of 1.  If the weight is complex, the derivatives are those with
+        respect to its real part.
     trace : ndarray
-        (K, M) float32, units of 1: for each state of the family its derivative before the first step, see `at_rest`.
+        (K, M) float32, units of 1: the derivative of each state of the family before the first step, see `at_rest`.
     every : bool
         Whether to return the derivatives after every step.
 
@@ -175,7 +181,8 @@ def of_inputs(neuron: Any, x: Floats, trace: Floats, every: bool = False) -> tup
 
     Notes
     -----
-    Derivatives below 2**-100 in magnitude count as 0.  Where no lane of a chunk has input or trace, a step is skipped.
+    Derivatives below 2**-100 in magnitude count as 0.  A step is skipped for a chunk in which every input and every
+    trace is 0.
 
     Examples
     --------
@@ -231,7 +238,7 @@ class OfDecays(NamedTuple):
 
 
 class _Walked(NamedTuple):
-    """The arrays that `of_decays` reads and fills."""
+    """The arrays that `of_decays` reads and writes; the last two are written."""
 
     x: tuple[Floats, ...]  #: (T, M) each
     slope: Floats  #: (K, T, M)
@@ -240,21 +247,24 @@ class _Walked(NamedTuple):
 
 
 def of_decays(neuron: Any, x: tuple[Floats, ...], state: Integers, trace: Floats, slope: Floats) -> OfDecays:
-    """Gradients to the decays at each step from gradients to the states of that step, nothing of the past cut off.
+    """Gradients with respect to the decays, from the gradients with respect to the states of each step.
+
+    The traces carry the effect of all past steps, so the gradients are not truncated in time.
 
     Parameters
     ----------
     neuron : NamedTuple
-        Parameters of a family: ``decay`` (P, M) int64, or (P,) for all lanes, and its scalars, 1/4096.
+        Parameters of a family: ``decay`` (P, M) int64, or (P,) if all lanes share it, and its scalars, in units of
+        1/4096.
     x : tuple of ndarray
-        One or two (T, M) float32, what `train.forward` was given, units of 1.
+        One or two (T, M) float32, units of 1: the inputs that `train.forward` was given.
     state : ndarray
-        (K, M) int64, before the first step, 1/4096.
+        (K, M) int64, the states before the first step, in units of 1/4096.
     trace : ndarray
-        (D, K, M) float32, units of 1: the derivative of each state to each decay before the first step, see
-        `decays_at_rest`.
+        (D, K, M) float32, units of 1: the derivative of each state with respect to each decay before the first step,
+        see `decays_at_rest`.
     slope : ndarray
-        (K, T, M) float32, units of 1: gradients to the values of the states before a spike acts on them.
+        (K, T, M) float32, units of 1: gradients with respect to the states before a spike changes them.
 
     Returns
     -------
@@ -273,7 +283,8 @@ def of_decays(neuron: Any, x: tuple[Floats, ...], state: Integers, trace: Floats
         found.grad[:] = 0
         found.trace[:] = trace
         layer = neuron
-        if not isinstance(zero, np.float32):  # wider types are rare: one compiled function for shared decays and others
+        # Wider types are rare, so one compiled function serves shared and per-lane decays.
+        if not isinstance(zero, np.float32):
             layer = neuron._replace(decay=train.per_lane(neuron.decay, lanes))
         walked = _Walked(inputs, slope, found.trace, found.grad)
         return _of_decays(lanes, layer, walked, state, bound, zero)
@@ -294,7 +305,7 @@ def _of_decays(
     return bool(_of_decays_lanes(begin, end, neuron, walked, state, bound, lanes, (fraction, trace, spike)))
 
 
-@scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
+@scalar  # a separate function: the loops do not vectorise if the arrays are allocated in the same function
 def _of_decays_lanes(
     begin: int, end: int, neuron: Any, walked: _Walked, state: Integers, bound: np.float32, lanes: Any, room: Any
 ) -> bool:

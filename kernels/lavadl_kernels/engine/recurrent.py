@@ -1,18 +1,18 @@
-"""Any family of recurrent spiking neurons, run over time: forward and backward.
+"""Recurrent spiking neurons of any family, run over time: forward and backward.
 
-Feedback weights R join the units of one sample; each family's step is that of `engine.train`::
+Feedback weights R connect the units of one sample; each family's step is the same as in `engine.train`::
 
     a[t] = x[t] + R s[t-1]
     s[t], state = step(state, a[t])
     g_s[t] = grad_spike[t] + R' g_a[t+1]    backward
     g_R = sum over samples and t of g_a[t+1] s[t]'
 
-Arrays are time-major (T, M); of N samples with O units each, lane n * O + o is unit o of sample n.
-Inputs are tuples of such arrays: one, or real and imaginary part.
+Arrays are time-major (T, M); with N samples of O units each, lane n * O + o is unit o of sample n.
+Inputs are tuples of such arrays: one, or a real and an imaginary part.
 
-Time is walked outside of samples: a thread takes some samples at a time through one step, so that each
-row of R that it reads serves them all.  Forward follows the spikes; a sum is taken in the order of the
-units that sent, which no number of samples or threads changes.
+The loop over time is outside the loop over samples: a thread takes several samples through one step together, so that
+each row of R that it reads serves all of them.  The forward pass adds only the weights of units that fired, in the
+order of their numbers; this order does not depend on the number of samples or threads.
 """
 
 from __future__ import annotations
@@ -52,52 +52,58 @@ from lavadl_kernels.runtime.gemm import ROWS, TILE, packed
 from lavadl_kernels.runtime.jit import kernel, kernel_using, scalar
 from lavadl_kernels.runtime.simd import STRETCH
 
-SAMPLES = 16  #: samples that go through a step together, at most: their states stay in the second-level cache
-GROUP = 64  #: units whose weights stay in the second-level cache while one sample after the other reads them
+SAMPLES = 16  #: the largest number of samples that take a step together: their states stay in the L2 cache
+GROUP = 64  #: units whose weights stay in the L2 cache while one sample after another reads them
 
 
 class Weights(NamedTuple):
-    """The feedback weights R of one input: a matrix, or one number on the diagonal and another beside it."""
+    """The feedback weights R of one input: a full matrix, or two numbers.
 
-    matrix: Floats  #: (O, O) and C-contiguous, row o holds what unit o receives; (0, 0) for two numbers
-    own: float = 0.0  #: from a unit that fires to itself
-    others: float = 0.0  #: from it to every other
+    In a uniform R, which consists of two numbers, `own` is every diagonal entry and `others` is every other entry.
+    """
+
+    matrix: Floats  #: (O, O) and C-contiguous, row o holds the weights with which unit o receives; (0, 0) if uniform
+    own: float = 0.0  #: the weight from a unit to itself, if R is uniform
+    others: float = 0.0  #: the weight from a unit to every other unit, if R is uniform
 
     @property
     def uniform(self) -> bool:
-        """True if R is two numbers."""
+        """True if R consists of two numbers instead of a matrix."""
         return self.matrix.size == 0
 
 
 class Feedback(NamedTuple):
-    """The feedback of a layer, as kernels take it."""
+    """The feedback of a layer, in the form that kernels take."""
 
     units: int  #: O
-    #: R of each input: transposed to follow spikes, (0, 0) for two numbers; for backward as `engine._returned` takes it
+    #: R of each input, (0, 0) if uniform: transposed for the forward pass, which adds the rows of units that fired;
+    #: packed for `engine._returned` in the backward pass
     rows: tuple[Array, ...]
-    numbers: Floats  #: (parts, 2), R as two numbers: on the diagonal and beside it
+    numbers: Floats  #: (parts, 2), the two numbers of a uniform R: the diagonal entry and every other entry
 
 
 class Recorded(NamedTuple):
-    """The arrays that forward fills."""
+    """The output arrays of the forward pass."""
 
     spike: Floats  #: (T, M)
     trace: Floats | None  #: (K, T, M)
     checkpoints: Array  #: (S, K, M), or (0, K, M)
     after: Integers  #: (K, M)
-    fed: tuple[Floats, ...]  #: (T, M) each, the inputs with the feedback in them
+    fed: tuple[Floats, ...]  #: (T, M) each, the inputs plus the feedback
 
 
 class Firing(NamedTuple):
-    """The units that fired at the last step, of the samples that go through a step together."""
+    """The units that fired at the previous step, for the samples that take a step together."""
 
-    fired: Array  #: (samples, O + STRETCH) int32, the first ``counts`` of each row in rising order
-    counts: Integers  #: (samples,)
+    #: (samples, O + STRETCH) int32: the first ``counts`` entries of a row are the numbers of the units that fired, in
+    #: ascending order
+    fired: Array
+    counts: Integers  #: (samples,), the number of units that fired
     at: Integers  #: (samples,), how far each sample's list has been read
 
 
 def uniform(own: float, others: float) -> Weights:
-    """`Weights` with `own` on the diagonal and `others` beside it."""
+    """Uniform `Weights`: `own` on the diagonal and `others` everywhere else."""
     return Weights(np.empty((0, 0), np.float32), float(own), float(others))
 
 
@@ -112,7 +118,7 @@ def forward(
     keep: bool = False,
     later: int = 0,
 ) -> Run:
-    """Run real inputs through recurrent neurons.
+    """Run real-valued inputs through recurrent neurons.
 
     Parameters
     ----------
@@ -121,27 +127,27 @@ def forward(
     keep : bool
         Whether to return the checkpoints, which `backward` needs.
     later : int
-        Steps by which `Run.spike` is shifted, 0 or 1: feedback takes one step, whether what leaves is shifted or not.
+        The number of steps by which `Run.spike` is delayed, 0 or 1.  Feedback takes one step in either case.
     state : ndarray
-        (K, M) int64, before the first step, 1/4096.
+        (K, M) int64, the states before the first step, in units of 1/4096.
     units : int
         O, the units of a sample.
     feedback : tuple of Weights
-        One for each input.  Nothing is fed back at the first step: the caller adds to ``x[k][0]``, by `begun`, what
-        the spikes before it send.
+        One for each input.  At the first step nothing is fed back: the caller uses `begun` to add the feedback of
+        earlier spikes to ``x[k][0]``.
 
     Returns
     -------
     Run
-        Its ``x`` are the inputs with the feedback in them.
+        Its ``x`` are the inputs plus the feedback.
 
     Raises
     ------
     ValueError
-        If an input, or a sum with what is fed back, is not finite or has no exact fixed-point value.
+        If an input, or its sum with the feedback, is not finite or has no exact fixed-point value.
     """
     steps, lanes = x[0].shape
-    room = empty((steps + later, lanes))  # shifted by where the spikes are written
+    room = empty((steps + later, lanes))  # writing the spikes `later` rows further down delays them
     room[:later] = 0
     spike = room[later:]
     trace = empty((len(state), steps, lanes)) if traces else None
@@ -158,7 +164,8 @@ def forward(
         kind = np.float32 if narrow else np.float64
         checkpoints = empty((-(-steps // SEGMENT) if keep else 0, len(state), lanes), kind)
         each, values = neuron, trace
-        if not narrow:  # wider types are rare: one compiled function for shared decays and others, traces or none
+        # Wider types are rare, so one compiled function serves shared and per-lane decays, with and without traces.
+        if not narrow:
             each = neuron._replace(decay=per_lane(neuron.decay, lanes))
             values = empty((len(state), steps, lanes)) if trace is None else trace
         recorded = Recorded(spike, values, checkpoints, after, fed)
@@ -175,13 +182,13 @@ def _numbers(feedback: tuple[Weights, ...]) -> Floats:
 
 @scalar
 def _together(samples: int) -> int:
-    """The number of samples that go through a step at a time: `SAMPLES` at most, in groups of about equal size."""
+    """The number of samples that take a step together: at most `SAMPLES`, in groups of about equal size."""
     return max(1, -(-samples // max(1, -(-samples // SAMPLES))))
 
 
 @jitable
 def _firing_of(samples: int, units: int) -> Firing:
-    """Room for the units that fired in so many samples."""
+    """Uninitialised lists of the units that fired, for this number of samples."""
     return Firing(
         np.empty((samples, units + STRETCH), np.int32), np.empty(samples, np.int64), np.empty(samples, np.int64)
     )
@@ -204,7 +211,7 @@ def _forward(
     return bool(_forward_lanes(begin, end, neuron, given, bound, feedback, lanes, firing, recorded))
 
 
-@scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
+@scalar  # a separate function: the loops do not vectorise if the arrays are allocated in the same function
 def _forward_lanes(
     begin: int, end: int, neuron: Any, given: Given, bound: np.float32, feedback: Feedback,
     lanes: Lanes, firing: Firing, recorded: Recorded,
@@ -236,12 +243,12 @@ def _forward_lanes(
 
 
 def begun(x: Floats, last: Floats, units: int, weights: Weights, graded: bool) -> Floats:
-    """Add to the input of a first step what the spikes before it send, summed as `forward` does within a run.
+    """Add the feedback of earlier spikes to the input of the first step, in the same order as `forward` within a run.
 
     Parameters
     ----------
     x, last : ndarray
-        (M,) float32, units of 1: the input of the step, and the spikes.
+        (M,) float32, units of 1: the input of the first step, and the spikes of the step before it.
     units, graded
         Arguments of `forward`.
     weights : Weights
@@ -270,7 +277,7 @@ def _begun(
 
 @scalar
 def _list(spike: Floats, units: int, firing: Firing) -> bool:
-    """List the units of each sample that fired; return whether any did."""
+    """List the units that fired in each sample; return whether any unit fired."""
     fired, counts, _ = firing
     some = False
     for s in range(spike.size // units):
@@ -284,7 +291,7 @@ def _list(spike: Floats, units: int, firing: Firing) -> bool:
 def _send(
     spike: Floats, units: int, rows: Floats, numbers: Floats, firing: Firing, graded: bool, total: Floats
 ) -> None:
-    """Add to `total` what each unit that fired sends."""
+    """Add the feedback of the units that fired to `total`."""
     if rows.shape[0] > 0:
         _send_rows(spike, units, rows, firing, total)
     else:
@@ -293,10 +300,10 @@ def _send(
 
 @scalar
 def _send_rows(spike: Floats, units: int, rows: Floats, firing: Firing, total: Floats) -> None:
-    """Send by the transpose of R: row j holds the weights of what unit j sends.
+    """Add the feedback by the transpose of R: row j holds the weights with which unit j sends.
 
-    Eight rows are added at a time, so that `total` is read and written an eighth as often; what is left of a sample's
-    list, less than eight, is added one by one.
+    Eight rows are added at a time, so that `total` is read and written an eighth as often.  Fewer than eight units
+    remain at the end of a sample's list; their rows are added one by one.
     """
     fired, counts, at = firing
     samples = spike.size // units
@@ -329,7 +336,10 @@ def _add_eight(sent: Floats, rows: Floats, who: Array, total: Floats) -> None:
 
 @scalar
 def _send_uniform(spike: Floats, units: int, numbers: Floats, firing: Firing, graded: bool, total: Floats) -> None:
-    """Send one number to a unit itself and one to the others: at once if that changes no bit, or one by one."""
+    """Add the feedback of a uniform R: `own` to the unit that fired and `others` to every other unit of its sample.
+
+    The contributions of all units are added in one pass if the order of the additions changes no bit, else one by one.
+    """
     own, others = numbers[0], numbers[1]
     fired, counts, _ = firing
     for s in range(spike.size // units):
@@ -351,7 +361,10 @@ def _send_uniform(spike: Floats, units: int, numbers: Floats, firing: Firing, gr
 
 @scalar
 def _any_order(total: Floats, own: Any, others: Any, count: int) -> bool:
-    """Tell whether `count` weights and `total` are multiples of 1/4096, and all their sums exact in float32."""
+    """Tell whether all sums of `total` and up to `count` weights are exact in float32, so that their order is free.
+
+    This holds if `total` and both weights are multiples of 1/4096 and the sums remain small enough.
+    """
     limit = np.float32(4096) - np.float32(2 * count) * max(abs(own), abs(others))
     if not (_on_grid(own) and _on_grid(others) and limit > 0):
         return False
@@ -381,38 +394,39 @@ def backward(
     later: int = 0,
     tiled: bool = False,
 ) -> Gradients:
-    """Gradients of `forward`, recomputing its states from the inputs and its checkpoints.
+    """Compute the gradients of `forward`; its states are recomputed from the inputs and the checkpoints.
 
     Parameters
     ----------
     neuron, units, feedback, graded
         Arguments of `forward`.
     x : tuple of ndarray
-        (T, M) float32 each, units of 1: the inputs with the feedback in them, `Run.x`.
+        (T, M) float32 each, units of 1: the inputs plus the feedback, `Run.x`.
     checkpoints : ndarray
-        (S, K, M), 1/4096: `Run.checkpoints` of a run with ``keep``.
+        (S, K, M), in units of 1/4096: `Run.checkpoints` of a run with ``keep``.
     tau, scale : float
         Width and height of the surrogate gradient.
     grad_spike : ndarray
-        (T, M) float32, units of 1, or (1, M) if it is the same at every step.
+        (T, M) float32, units of 1: the gradient with respect to the spikes, or (1, M) if it is the same at every step.
     grad_trace : ndarray, optional
-        (K, T, M) float32, units of 1.
+        (K, T, M) float32, units of 1: the gradient with respect to the traces.
     later : int
-        Argument of `forward`: `grad_spike` is that of the shifted spikes.
+        Argument of `forward`: `grad_spike` is the gradient with respect to the delayed spikes.
     tiled : bool
-        Whether to multiply by R on matrix tiles (`ops.tiles`), where its numbers fit them; as accurate as without.
+        Whether to multiply by R on matrix tiles (`ops.tiles`) if its numbers fit them; this is as accurate as without.
 
     Returns
     -------
     Gradients
-        The gradient to ``x`` holds what flows back through the feedback too; `weight_gradient` and
-        `own_gradient` make that to R of it.
+        The gradient with respect to ``x`` includes what flows back through the feedback; `weight_gradient` and
+        `own_gradient` compute the gradient with respect to R from it.
     """
     steps, lanes = x[0].shape
     grad_x = tuple(empty((steps, lanes)) for _ in x)
     grad_decay = np.zeros((len(neuron.decay), lanes))
     zero = checkpoints.dtype.type(0)
-    if not isinstance(zero, np.float32):  # wider types are rare: one compiled function for shared decays and others
+    # Wider types are rare, so one compiled function serves shared and per-lane decays.
+    if not isinstance(zero, np.float32):
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = surrogate_of(tau, scale, graded)
     grads, out = (grad_spike, grad_trace, later), Gradients(grad_x, grad_decay)
@@ -425,15 +439,15 @@ def backward(
         return bool(pass_back(lanes // units, neuron, x, checkpoints, zero, surrogate, fed_back, grads, out, align=1))
 
     if not (tiled and not any(part.uniform for part in feedback) and run(_backward_on_tiles, tiles.packed)):
-        grad_decay[:] = 0  # tiles may have refused a gradient half-way
+        grad_decay[:] = 0  # the run on tiles may have stopped part-way, at a gradient that tiles cannot multiply
         run(_backward, packed)
     return out
 
 
 class Kept(NamedTuple):
-    """The buffers of backward for the samples that it walks at a time, beside `Walk`."""
+    """The buffers, in addition to `Walk`, that the backward pass uses for the samples that it processes together."""
 
-    back: Floats  #: (width,), the gradients to the spikes of a step
+    back: Floats  #: (width,), the gradients with respect to the spikes of a step
     edge: Floats  #: (ROWS * TILE,), for `runtime.gemm`
     space: tiles.Room  #: for `ops.tiles`
 
@@ -466,7 +480,7 @@ def _backward_of_samples(
     return bool(_backward_lanes(begin, end, neuron, x, checkpoints, surrogate, feedback, grads, lanes, walk, kept, out))
 
 
-@scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
+@scalar  # a separate function: the loops do not vectorise if the arrays are allocated in the same function
 def _backward_lanes(
     begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, surrogate: Surrogate, feedback: Feedback,
     grads: Any, lanes: Lanes, walk: Walk, kept: Kept, out: Any,
@@ -495,12 +509,12 @@ def _backward_lanes(
                     held[k, i] = checkpoints[segment, k, lo + i]
                     trace[k, 0, i] = real(held[k, i])
             for t in range(first, last):
-                # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
+                # Recompute spikes with size 1: a graded spike may carry the value 0, and still changes the states.
                 row = t - first + 1
                 advance(neuron, held, decay, parts(x, t, lo, hi), spike[row, :n], trace, row, 0, False, None)
             gathered[:] = 0
             for t in range(last - 1, first - 1, -1):
-                if t + later < steps:  # the spike of a step arrives `later`, if at all
+                if t + later < steps:  # the spike leaves the layer `later` steps later; the last ones never leave
                     copied(grad_spike[0 if single else t + later, lo:hi], back[:n])
                 else:
                     back[:n] = 0
@@ -520,24 +534,24 @@ def _backward_lanes(
 
 
 def weight_gradient(grad: Floats, spike: Floats, units: int, later: int = 0) -> Floats | None:
-    """The gradient to R, following the spikes.
+    """The gradient with respect to R, summed over the spikes.
 
     Parameters
     ----------
     grad : ndarray
-        (T, M) float32, units of 1: the gradient to an input from `backward`.
+        (T, M) float32, units of 1: the gradient with respect to an input, from `backward`.
     spike : ndarray
-        (T, M) float32, units of 1, as they were sent: `Run.spike`.
+        (T, M) float32, units of 1: the spikes as sent, `Run.spike`.
     units : int
         O, the units of a sample.
     later : int
-        Argument of `forward`: steps by which `spike` is shifted.
+        Argument of `forward`: the number of steps by which `spike` is delayed.
 
     Returns
     -------
     ndarray or None
-        (O, O) float32, C-contiguous, row o belonging to what unit o receives. None where events do not tell it: if
-        `grad` is not finite, or there are too many units.
+        (O, O) float32, C-contiguous; row o is the gradient with respect to the weights with which unit o receives.
+        None if `grad` is not finite, or if there are too many units to list their spikes as events.
     """
     samples = max(len(grad) - 1, 0) * (grad.shape[1] // units)
     if not events.fits(samples, units, 1):
@@ -547,12 +561,15 @@ def weight_gradient(grad: Floats, spike: Floats, units: int, later: int = 0) -> 
 
 
 def heard(spike: Floats, later: int) -> Floats:
-    """The spikes (T - 1, M) that reach the second step and those behind it, of `Run.spike` of `forward`."""
+    """The spikes (T - 1, M) that are fed back to the second and all later steps, taken from `spike`.
+
+    `spike` (T, M) is `Run.spike` of a `forward` with the same `later`.
+    """
     return spike[later : max(len(spike) - 1 + later, 0)]
 
 
 def own_gradient(grad: Floats, spike: Floats, later: int = 0) -> float:
-    """The gradient to the diagonal of R as one number: the trace of `weight_gradient`.
+    """The gradient with respect to the number on the diagonal of R: the trace of `weight_gradient`.
 
     Parameters
     ----------

@@ -1,13 +1,14 @@
-"""Any family of spiking neurons run over time: forward and backward.
+"""Spiking neurons of any family, run over time: forward and backward.
 
-A family gives its scalar `step` in a file of its own, and `advance_adjoint`, the adjoint of `step` over the lanes of
-one time step.  The rest is here, the same for all: the walk over time and over lanes, the choice of number type, and
-the states that backward needs again.
+Each family defines in its own file the scalar `step` and `advance_adjoint`, the adjoint of `step` over the lanes of
+one time step.  This module contains what all families share: the loops over time and lanes, the choice of the number
+type, and the checkpoints from which the backward pass recomputes the states.
 
-Arrays are (T, M), M lanes, with time slowest in memory; inputs and gradients may have it innermost instead, and are
-then transposed on the way (`_tiles`).  Inputs are tuples of such arrays: one, or real and imaginary part.  Backward
-recomputes the states (gradient checkpointing), a segment of time at a time from checkpoints that forward left, so that
-their history stays in the second-level cache.
+Arrays are (T, M) for M lanes, with time as the slowest axis in memory.  Inputs and gradients may have time as the
+innermost axis instead; the engine then transposes them in tiles while it runs (`_tiles`).  Inputs are tuples of such
+arrays: one, or a real and an imaginary part.  The backward pass uses gradient checkpointing: it recomputes the states
+of one segment of time after another from checkpoints that the forward pass stored, so that the history of a segment
+stays in the L2 cache.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ from lavadl_kernels.runtime.extending import jitable, overload
 from lavadl_kernels.runtime.hints import distinct_rows, prefetch, prefetch_to_write
 from lavadl_kernels.runtime.jit import HELPER, kernel, prefer_512_bit, scalar
 
-#: lanes that forward takes at a time: rows long enough for the memory, and states that share a second-level cache of
-#: 256 KB with them. In one sweep 2048 took 7 % longer and 8192 2 %
+#: Lanes that the forward pass processes at a time: the rows are long enough to stream from memory, and the states fit
+#: an L2 cache of 256 KB together with them. In one sweep 2048 lanes took 7 % longer and 8192 lanes 2 %.
 CHUNK = 4096
-#: steps from checkpoint to checkpoint, as many as a tile holds: checkpoints then take half a byte an element for each
-#: two states, and the history of a segment stays in the second-level cache
+#: Steps between checkpoints, as many as a tile holds: checkpoints of two states then take half a byte per element, and
+#: the history of a segment stays in the L2 cache.
 SEGMENT = 16
-#: lanes that backward takes at a time, for the same reason: 209 KB of history for two states. In one sweep 512, whose
-#: rows of memory are shorter, took 5 % longer, and so did 2048
+#: Lanes that the backward pass processes at a time, so that the history stays in the L2 cache: 209 KB for two states.
+#: In one sweep 512 lanes, whose rows in memory are shorter, took 5 % longer, and so did 2048.
 PART = 1024
 
 _ADVANCE: dict[type, Callable[..., Any]] = {}
@@ -57,8 +58,8 @@ _BOUNDS: dict[type, Bounds] = {}
 class Bounds(NamedTuple):
     """Bounds of the states of a family; see `neurons.Family`."""
 
-    gain: Callable[[Integers, int], float]  #: of the decays and a number of steps
-    by_itself: Callable[[Any, Integers, int], int]  #: of parameters, states and a number of steps
+    gain: Callable[[Integers, int], float]  #: a function of the decays and the number of steps; see `bounds`
+    by_itself: Callable[[Any, Integers, int], int]  #: a function of parameters, states and the number of steps
 
 
 def declare(
@@ -68,7 +69,7 @@ def declare(
     advance_adjoint: Callable[..., Any],
     bounds: Bounds,
 ) -> None:
-    """Train the family whose parameters are of this NamedTuple class by its `step` and its adjoint.
+    """Register a family: training of neurons whose parameters are of this class uses its `step` and its adjoint.
 
     Raises
     ------
@@ -82,23 +83,23 @@ def declare(
 
 
 def bounds(neuron: Any, state: Integers, steps: int) -> tuple[float, int]:
-    """Bound the states of neurons within `steps` steps.
+    """Bound the magnitudes that the states of neurons can reach within `steps` steps.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of a family.
     state : ndarray
-        (K, M) int64, before the first step, 1/4096.
+        (K, M) int64, the states before the first step, in units of 1/4096.
     steps : int
         Number of steps.
 
     Returns
     -------
     gain : float
-        How many times inputs and initial states, whichever is larger, the states can come to.
+        A bound on the ratio of the states to the largest input or initial state.
     by_itself : int
-        The magnitude to which they can come without input, 1/4096.
+        A bound on the magnitude that the states reach without input, in units of 1/4096.
     """
     of = _BOUNDS[type(neuron)]
     return of.gain(neuron.decay, steps), of.by_itself(neuron, state, steps)
@@ -123,27 +124,28 @@ def advance(
     neuron : NamedTuple
         Parameters of the family.
     state : ndarray
-        (K, width) states of 1/4096, float32, float64 or int64; replaced by the new ones.
+        (K, width) float32, float64 or int64, in units of 1/4096: the states; replaced by those after the step.
     decay : ndarray
-        (P, width), or (P,) where all lanes share them, of the type of `state`, 1/4096.
+        (P, width), or (P,) if all lanes share the decays, of the dtype of `state`, in units of 1/4096.
     x : tuple of ndarray
-        (n,) float32 each, units of 1.
+        (n,) float32 each, units of 1: the inputs.
     spike : ndarray
         (n,) float32, written.
     trace : ndarray or None
-        (K, T, M) float32, units of 1: values before a spike acts on them, written at [:, t, lo : lo + n].
+        (K, T, M) float32, units of 1: the states before a spike changes them, written at [:, t, lo : lo + n].
     t, lo : int
-        The place in `trace`.
+        The time step and the first lane in `trace`.
     graded : bool
-        Whether a spike carries its value.
+        Whether a spike carries the neuron's value instead of 1.
     largest : int32 or None
-        The bits of the largest magnitude so far, in 1/4096; None where nobody asks.
+        The float32 bits of the largest magnitude so far, in units of 1/4096; None if the caller does not need it.
 
     Returns
     -------
     int32 or None
-        `largest` with the inputs of this step, and with its states before a spike acts on them if they are float32;
-        for states of other types a bound to the inputs is enough.  `within` compares it with a bound.
+        `largest`, updated with the inputs of this step and, if the states are float32, with the states before a spike
+        changes them.  For states of other types, a bound on the inputs is enough.  `within` compares the result with a
+        bound.
     """
     return _ADVANCE[type(neuron)](neuron, state, decay, x, spike, trace, t, lo, graded, largest)
 
@@ -158,16 +160,16 @@ def _advance(
 def advance_adjoint(neuron: Any, at: AdjointStep, surrogate: Surrogate) -> None:
     """Take the adjoint of one time step of the lanes of a chunk.
 
-    A family's own function has the same names of arguments: Numba compares them.
+    The function of each family must have the same argument names as this one, because Numba compares them.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of the family.
     at : AdjointStep
-        The step; its history is what `advance` wrote.
+        The step; its history was written by `advance`.
     surrogate : Surrogate
-        Of the spikes.
+        The surrogate gradient of the spikes.
     """
     _ADVANCE_ADJOINT[type(neuron)](neuron, at, surrogate)
 
@@ -181,14 +183,14 @@ class Run(NamedTuple):
     """The results of `forward`."""
 
     spike: Floats  #: (T, M)
-    trace: Floats  #: (K, T, M), each state before a spike acts on it, units of 1; or (0, T, M)
+    trace: Floats  #: (K, T, M), each state before a spike changes it, in units of 1; or (0, T, M)
     state: Integers  #: (K, M), the states after the last step
-    checkpoints: Array  #: (S, K, M), the states before every `SEGMENT` steps, 1/4096; or (0, K, M)
+    checkpoints: Array  #: (S, K, M), the states before each segment of `SEGMENT` steps, in 1/4096; or (0, K, M)
     x: tuple[Floats, ...]  #: the inputs
 
 
 class Written(NamedTuple):
-    """The arrays that forward fills."""
+    """The output arrays of the forward pass."""
 
     spike: Floats  #: (T, M)
     trace: Floats | None  #: (K, T, M)
@@ -206,29 +208,29 @@ def forward(
     later: int = 0,
     largest: int | None = None,
 ) -> Run:
-    """Run real inputs through neurons.
+    """Run real-valued inputs through neurons.
 
     Parameters
     ----------
     neuron : NamedTuple
-        Parameters of a family: ``decay`` (P, M) int64, (P, C) where lane i is of channel ``i % C``, or (P,) for all
-        lanes, and its scalars, all integers of 1/4096.
+        Parameters of a family: ``decay`` int64 and its scalars, all integers in units of 1/4096.  ``decay`` is (P, M);
+        (P, C) if lane i belongs to channel ``i % C``; or (P,) if all lanes share it.
     x : tuple of ndarray
         One or two (T, M) float32, units of 1, C- or Fortran-contiguous.
     state : ndarray
-        (K, M) int64, 1/4096.
+        (K, M) int64, the states before the first step, in units of 1/4096.
     graded : bool
-        Whether a spike carries its value instead of 1.
+        Whether a spike carries the neuron's value instead of 1.
     traces : bool
-        Whether to return the values that the threshold was compared with.
+        Whether to return the states before a spike changes them, with which the threshold is compared.
     keep : bool
-        Whether to return the checkpoints that `backward` would otherwise make itself.
+        Whether to return the checkpoints, which `backward` would otherwise have to compute.
     later : int
-        Steps by which `Run.spike` is shifted, at least 0: no spike arrives in the first of them, and those of the last
-        of them are not returned.
+        The number of steps, at least 0, by which `Run.spike` is delayed: its first `later` steps are 0, and the spikes
+        of the last `later` steps are not returned.
     largest : int, optional
-        The largest magnitude in `state`, 1/4096, where it is known, as of neurons at rest: to look for it takes up to
-        a tenth of a short run.
+        The largest magnitude in `state`, in units of 1/4096, if the caller knows it, for example for neurons at rest.
+        To search for it takes up to a tenth of a short run.
 
     Returns
     -------
@@ -240,7 +242,7 @@ def forward(
         If an input is not finite or has no exact fixed-point value.
     """
     steps, lanes = x[0].shape
-    room = empty((steps + later, lanes))  # shifted by where the spikes are written
+    room = empty((steps + later, lanes))  # writing the spikes `later` rows further down delays them
     room[:later] = 0
     spike = room[later:]
     trace = empty((len(state), steps, lanes)) if traces else None
@@ -256,7 +258,7 @@ def forward(
         checkpoints = empty((-(-steps // SEGMENT) if keep else 0, len(state), lanes), kind)
         if narrow:
             return _forward(lanes, neuron, given, bound, zero, Written(spike, trace, checkpoints, after))
-        # wider types are rare: one compiled function for shared decays and others, with traces and without
+        # Wider types are rare, so one compiled function serves shared and per-lane decays, with and without traces.
         each = neuron._replace(decay=per_lane(neuron.decay, lanes))
         values = empty((len(state), steps, lanes)) if trace is None else trace
         return _forward(lanes, each, given, bound, zero, Written(spike, values, checkpoints, after))
@@ -271,20 +273,21 @@ def run_in_narrowest_type(
 ) -> None:
     """Call ``run(bound, zero)`` with float32 states, which suffice for most networks, else with wider ones.
 
-    For float32 ``run`` returns whether every input and state stayed below `bound`, which `advance` tells.
+    For float32, ``run`` returns whether every input and state stayed below `bound`; `advance` collects their largest
+    magnitude.  If one did not, `run` is called again with a wider type.
 
     Parameters
     ----------
     run : callable
-        ``run(bound, zero) -> bool``; `zero` gives the number type of the states.
+        ``run(bound, zero) -> bool``; the type of `zero` is the number type of the states.
     neuron : NamedTuple
         Parameters of a family.
     x : tuple of ndarray
         (T, M) float32 each, units of 1.
     state : ndarray
-        (K, M) int64, before the first step, 1/4096.
+        (K, M) int64, the states before the first step, in units of 1/4096.
     largest : int, optional
-        The largest magnitude in `state`, where it is known.
+        The largest magnitude in `state`, in units of 1/4096, if it is known.
     """
     small = _is_small(state) if largest is None or not state.size else largest < FLOAT32_BOUND
     if not (small and all(map(_is_small, neuron)) and run(np.float32(FLOAT32_BOUND), np.float32(0))):
@@ -292,29 +295,29 @@ def run_in_narrowest_type(
 
 
 def _is_small(part: Any) -> bool:
-    """Tell whether float32 states can be computed with a number, or with the numbers of an array."""
+    """Tell whether a parameter, a number or an array, is small enough for exact computation with float32 states."""
     if isinstance(part, np.ndarray):
-        if part.size <= 16:  # a reduction takes 2 us, a list of so few 0.5
+        if part.size <= 16:  # a NumPy reduction takes 2 us, a loop over a list this short 0.5 us
             return all(-FLOAT32_BOUND < value < FLOAT32_BOUND for value in part.ravel().tolist())
         return bool(part.max() < FLOAT32_BOUND and part.min() > -FLOAT32_BOUND)
-    # a threshold that is never reached is compared with, and needs no exact sum
+    # NEVER is a threshold that no state reaches: it only takes part in comparisons, which need no exact sum.
     return bool(abs(part) < FLOAT32_BOUND or part == NEVER)
 
 
 def per_lane(decay: Integers, lanes: int) -> Integers:
-    """Spread decays that all lanes share.
+    """Repeat decays that all lanes share for each lane; other decays are returned unchanged.
 
     Parameters
     ----------
     decay : ndarray
-        (P,), or as it is (P, M) or (P, C), int64, 1/4096.
+        (P,) to repeat; (P, M) or (P, C) to return unchanged; int64, in units of 1/4096.
     lanes : int
         M.
 
     Returns
     -------
     ndarray
-        (P, M) int64.
+        (P, M) int64, or `decay` itself if it has two axes.
     """
     return decay if decay.ndim == 2 else np.repeat(decay[:, None], lanes, axis=1)
 
@@ -330,33 +333,33 @@ def _forward(begin: int, end: int, neuron: Any, given: Given, bound: np.float32,
 
 @jitable
 def room_for_lanes(decay: Integers, count: int, width: int, zero: Any) -> Lanes:
-    """Room for states and decays of lanes, in the number type of `zero`.
+    """Buffers for the states and decays of a chunk of lanes, in the number type of `zero`.
 
     Parameters
     ----------
     decay : ndarray
-        (P,) or (P, M) int64, 1/4096.
+        (P,) or (P, M) int64, in units of 1/4096.
     count : int
-        K, the states of a lane.
+        K, the number of states of a lane.
     width : int
         Number of lanes.
     zero : number
-        Of the type of the run.
+        0 in the number type of the run.
     """
     return Lanes(np.full((count, width), zero), lanes_of(decay, width, zero))
 
 
 def lanes_of(decay: Integers, width: int, zero: Any) -> Array:
-    """Room for the decays of lanes.
+    """A buffer for the decays of a chunk of lanes.
 
     Parameters
     ----------
     decay : ndarray
-        (P, M) int64, or (P,) where all lanes share them, 1/4096.
+        (P, M) int64, or (P,) if all lanes share the decays, in units of 1/4096.
     width : int
         Number of lanes.
     zero : number
-        Of the type of the run.
+        0 in the number type of the run.
 
     Returns
     -------
@@ -379,14 +382,14 @@ def fetch(decay: Integers, lo: int, hi: int, factor: float, held: Array) -> None
     Parameters
     ----------
     decay : ndarray
-        (P, M) or (P,) int64, 1/4096; of fewer columns, one for each channel where channels are innermost, lane i has
-        column ``i % columns``.
+        (P, M) or (P,) int64, in units of 1/4096.  With fewer than M columns, one for each channel, lane i reads column
+        ``i % columns``: channels are then the innermost axis of the lanes.
     lo, hi : int
-        The lanes.
+        The first lane, and the end of the range.
     factor : float
-        1, or 1 / 4096 for decays in units of 1.
+        1, or 1 / 4096 to convert the decays to units of 1.
     held : ndarray
-        (P, width) or (P,), as `lanes_of` made it, in the unit that `factor` gives.
+        (P, width) or (P,), as `lanes_of` allocated it, in the unit that `factor` gives.
     """
     if decay.ndim == 1:
         held[:] = decay * factor
@@ -424,18 +427,18 @@ def _repeat(values: Integers, first: int, factor: float, held: Array) -> None:
 
 @scalar
 def begin_lanes(neuron: Any, state: Integers, lo: int, hi: int, lanes: Lanes) -> None:
-    """Fetch states and decays of lanes `lo` to `hi` in the number type of the run.
+    """Copy the states and decays of lanes `lo` to `hi` to `lanes`, converted to the number type of the run.
 
     Parameters
     ----------
     neuron : NamedTuple
         Parameters of a family.
     state : ndarray
-        (K, M) int64, 1/4096.
+        (K, M) int64, in units of 1/4096.
     lo, hi : int
-        The lanes.
+        The first lane, and the end of the range.
     lanes : Lanes
-        Written.
+        The buffers; written.
     """
     held, decay = lanes
     for k in range(held.shape[0]):
@@ -453,9 +456,9 @@ def end_lanes(lanes: Lanes, lo: int, hi: int, after: Integers) -> None:
     lanes : Lanes
         The states in the number type of the run.
     lo, hi : int
-        The lanes.
+        The first lane, and the end of the range.
     after : ndarray
-        (K, M) int64, 1/4096.
+        (K, M) int64, in units of 1/4096; written.
     """
     held = lanes.state
     for k in range(held.shape[0]):
@@ -463,13 +466,13 @@ def end_lanes(lanes: Lanes, lo: int, hi: int, after: Integers) -> None:
             after[k, lo + i] = np.int64(held[k, i])
 
 
-@scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
+@scalar  # a separate function: the loops do not vectorise if the arrays are allocated in the same function
 def _forward_lanes(
     begin: int, end: int, neuron: Any, given: Given, bound: np.float32, lanes: Lanes, source: Any, written: Written
 ) -> bool:
     x, state, graded, lanes_first = given
     held, decay = lanes
-    tiles, walked = source  # what is walked over are the tiles, or the inputs
+    tiles, walked = source  # the loop over time reads `walked`: the tiles if lanes come first, else the inputs
     spike, trace, checkpoints, after = written
     width, largest, steps = held.shape[1], np.int32(0), x[0].shape[1 if lanes_first else 0]
     for lo in range(begin, end, width):
@@ -495,14 +498,14 @@ def _forward_lanes(
 
 @scalar
 def within(bits: Any, bound: Any) -> bool:
-    """Tell whether the float32 of these bits is less than `bound`."""
+    """Tell whether the float32 number with the bit pattern `bits` is less than `bound`."""
     return bool(np.int32(bits).view(np.float32) < bound)
 
 
 class Gradients(NamedTuple):
     """The results of `backward`."""
 
-    x: tuple[Floats, ...]  #: (T, M) for each input, in the order of its memory
+    x: tuple[Floats, ...]  #: (T, M) for each input, in the memory order of that input
     decay: Array  #: (P, M) float64, per lane, per unit of the decay integers
 
 
@@ -518,24 +521,26 @@ def backward(
     checkpoints: Array | None = None,
     later: int = 0,
 ) -> Gradients:
-    """Gradients of `forward`, recomputing its states from the inputs and the initial states.
+    """Compute the gradients of `forward`; its states are recomputed from the inputs and checkpoints.
 
     Parameters
     ----------
     neuron, x, graded
         Arguments of `forward`.
     state : ndarray
-        (K, M) int64, as `forward` took it, 1/4096.
+        (K, M) int64, as `forward` took it, in units of 1/4096.
     tau, scale : float
         Width and height of the surrogate gradient.
     grad_spike : ndarray
-        (T, M) float32, units of 1, C- or Fortran-contiguous, or (1, M) if it is the same at every step.
+        (T, M) float32, units of 1, C- or Fortran-contiguous: the gradient with respect to the spikes, or (1, M) if it
+        is the same at every step.
     grad_trace : ndarray, optional
-        (K, T, M) float32, units of 1.
+        (K, T, M) float32, units of 1: the gradient with respect to the traces.
     checkpoints : ndarray, optional
-        (S, K, M), 1/4096: `Run.checkpoints` of a run with ``keep``.
+        (S, K, M), in units of 1/4096: `Run.checkpoints` of a run with ``keep``.  Without them, `forward` runs again
+        from `state`.
     later : int
-        Argument of `forward`: `grad_spike` is that of the shifted spikes.
+        Argument of `forward`: `grad_spike` is the gradient with respect to the delayed spikes.
 
     Returns
     -------
@@ -549,7 +554,8 @@ def backward(
     grad_x = tuple(empty(part.shape) for part in x)
     grad_decay = np.zeros((len(neuron.decay), lanes), np.float64)
     zero = checkpoints.dtype.type(0)
-    if checkpoints.dtype != np.float32:  # wider types are rare: one compiled function for shared decays and others
+    # Wider types are rare, so one compiled function serves shared and per-lane decays.
+    if checkpoints.dtype != np.float32:
         neuron = neuron._replace(decay=per_lane(neuron.decay, lanes))
     surrogate = surrogate_of(tau, scale, graded)
     grads = arriving, grad_trace, later, turned
@@ -578,16 +584,16 @@ def _backward(
 
 @jitable
 def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
-    """Room for what backward needs of lanes over a segment.
+    """Buffers that the backward pass needs for a chunk of lanes over a segment.
 
     Parameters
     ----------
     decay : ndarray
-        (P,) or (P, M) int64, 1/4096.
+        (P,) or (P, M) int64, in units of 1/4096.
     count : int
-        K, the states of a lane.
+        K, the number of states of a lane.
     steps : int
-        Steps of a segment.
+        The number of steps in a segment.
     width : int
         Number of lanes.
     """
@@ -599,7 +605,7 @@ def walk_of(decay: Integers, count: int, steps: int, width: int) -> Walk:
     )
 
 
-@scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
+@scalar  # a separate function: the loops do not vectorise if the arrays are allocated in the same function
 def _backward_lanes(
     begin: int, end: int, neuron: Any, x: Any, checkpoints: Array, surrogate: Surrogate,
     grads: Any, nothing: Floats, lanes: Lanes, walk: Walk, source: Any, out: Any,
@@ -630,9 +636,10 @@ def _backward_lanes(
             if spike_turned:
                 rows_of_steps(grad_spike, first + later, min(last + later, steps), lo, hi, spike_tile)
             for t in range(first, last):
-                # spikes of size 1: a graded one may have the size 0, and still is a spike to the states
+                # Recompute spikes with size 1: a graded spike may carry the value 0, and still changes the states.
                 now = t - first + 1
-                # what the way back needs, while this way is bound by its arithmetic; and there the inputs of the next
+                # Recomputing is limited by arithmetic, so it prefetches the gradients that the loop back over the
+                # segment needs.  That loop in turn prefetches the inputs of the next segment.
                 if not spike_turned:
                     prefetch(grad_spike[0 if single else min(t + later, steps - 1), lo:hi])
                 if not turned:
@@ -646,8 +653,8 @@ def _backward_lanes(
                 if t >= SEGMENT and not turned:
                     for k in range(len(x)):
                         prefetch(x[k][t - SEGMENT, lo:hi])
-                # the spike of a step arrives `later`, if at all
-                # a tile begins at the step that arrives at the first one of the segment
+                # The spike of a step leaves the layer `later` steps later; the spikes of the last steps never leave.
+                # Row 0 of a tile is the gradient with respect to the spike of the first step of the segment.
                 step = t - first if spike_turned else 0 if single else t + later
                 arrives = nothing[:n] if t + later >= steps else spike_rows[step, at_spike : at_spike + n]
                 arriving = Arriving(arrives, grad_trace, t, lo)
@@ -672,20 +679,20 @@ def _resume(checkpoint: Array, held: Array, trace: Floats) -> None:
 
 @scalar
 def collect(gathered: Floats, n: int, grad_decay: Array, lo: int) -> None:
-    """Add what `advance_adjoint` gathered over some steps, in units of 1, to the gradients of `n` lanes from `lo`.
+    """Add the gradients that `advance_adjoint` summed over a segment to those of the lanes `lo` to ``lo + n``.
 
-    Over the steps of a segment float32 suffices, over all of them it would lose what is small.
+    float32 is precise enough for sums over the steps of a segment; over all steps it would lose small contributions.
 
     Parameters
     ----------
     gathered : ndarray
-        (P, width) float32, units of 1.
+        (P, width) float32, gradients with respect to the decays in units of 1.
     n : int
-        Lanes that count.
+        The number of lanes in use.
     grad_decay : ndarray
-        (P, M) float64, per unit of the decay integers.
+        (P, M) float64, per unit of the decay integers; added to.
     lo : int
-        The first of the lanes.
+        The first lane.
     """
     for k in range(gathered.shape[0]):
         _collect_row(gathered[k, :n], grad_decay[k, lo : lo + n])

@@ -1,19 +1,20 @@
-"""Convolutions by events: work for the non-zero entries of the frames, and for nothing else.
+"""Event-driven convolutions: the work is proportional to the number of non-zero entries of the frames.
 
     z[f, oy, ox] = sum over the events (f, h, w, c) of value * weight[:, c, ky, kx]
     g_weight[:, c, ky, kx] = sum over the events (f, h, w, c) of value * g[f, oy, ox]
 
-where ``h = oy * stride - padding + ky * dilation``, and the same of w.  Frames are (F, H, W, C), channels innermost.
-`of_frames` lists their events, each once.  `forward` joins, for each place of the output, the lists of the places in
-its window, and sums the rows of weights that these name.
+where ``h = oy * stride - padding + ky * dilation``, and likewise for w.  Frames are (F, H, W, C), with channels
+innermost.  `of_frames` lists each of their events once.  For each output pixel, `forward` concatenates the event lists
+of the pixels in its window and sums the rows of weights that these events select.
 
-For `weight_gradient`, `by_channel` lists events by chunk, phase and channel.  The phase of a place is (h, w) modulo the
-stride: events of one phase and channel meet the same weights, each at a fixed distance in the output.  So one list
-serves all weights of a channel, from one start each in a tile of the gradient, which has a margin of zeros for what
-the frame ends.
+For `weight_gradient`, `by_channel` lists the events by tile, phase and channel.  The phase of a pixel is (h, w) modulo
+the stride.  Events of one phase and channel are multiplied with the same weights, and each of these weights connects
+them to output pixels at a fixed offset.  One list therefore serves all weights of a channel; for each weight it is read
+with a different starting row in a tile of the gradient.  A tile has a margin of zeros for offsets that lead out of the
+frame.
 
-Sums are those of `ops.events`: of bytes as integers where weights are 8-bit and events have one value, else in
-float32 in an order that the events alone decide.  The number of threads changes nothing.
+Sums are computed as in `ops.events`: as integers over bytes if weights are 8-bit and all events have the same value,
+else in float32 in an order that depends only on the events.  The number of threads does not change the result.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.jit import kernel, scalar
 from lavadl_kernels.runtime.simd import BIAS, BYTE_ROWS, SIDE, WIDTH, add_rows, add_weighted_rows, transpose_square
 
-#: Rows of a tile of the gradient: their outputs, 256 bytes a row, fit the L2 cache beside the sums.
+#: The largest number of rows in a tile of the gradient: at 256 bytes per row, they fit the L2 cache beside the sums.
 CHUNK = 1024
-TILES = 1 << 24  #: bytes of tiles that are made at once, for them to stay in the last cache
-EXACT = 1 << 24  #: float32 holds every integer up to this
-FINEST = 30  #: binary places of values that `grain` looks at
+TILES = 1 << 24  #: bytes of tiles that are written at a time, so that they stay in the last-level cache
+EXACT = 1 << 24  #: float32 represents every integer up to this one exactly
+FINEST = 30  #: the largest number of binary places that `grain` looks for
 
 
 class Geometry(NamedTuple):
-    """The numbers of a convolution; pairs are height and width."""
+    """The sizes and parameters of a convolution, for both axes: y is height, x is width."""
 
     height: int
     width: int
@@ -56,7 +57,7 @@ class Geometry(NamedTuple):
 
     @property
     def inputs(self) -> int:
-        """The number of weights of an output."""
+        """The number of weights of one output channel."""
         return self.kernel_y * self.kernel_x * self.channels
 
 
@@ -64,11 +65,11 @@ class FrameEvents(NamedTuple):
     """The non-zero entries of frames."""
 
     shape: tuple[int, int, int, int]  #: (F, H, W, C)
-    common: float  #: the value of all events, if they have the same
+    common: float  #: the value of all events, if they all have the same value
     row: Array  #: (F * H + 1,) int32: the start of the list of each row of each frame
-    place: Array  #: (F * H * W + 1,) int32: the start of the list of each place
+    place: Array  #: (F * H * W + 1,) int32: the start of the list of each pixel
     entry: Array  #: (events,) uint16: w * C + c
-    value: Array  #: (events,) float32, or none where all events have the same value
+    value: Array  #: (events,) float32, or (0,) if all events have the same value
 
     @property
     def density(self) -> float:
@@ -84,7 +85,7 @@ def geometry(
     padding: tuple[int, int],
     dilation: tuple[int, int],
 ) -> Geometry:
-    """The numbers of a convolution of frames (H, W, C); pairs are (height, width)."""
+    """The `Geometry` of a convolution of frames (H, W, C); pairs are (height, width)."""
     out_height, out_width = (
         (size + 2 * pad - far * (taps - 1) - 1) // step + 1
         for size, taps, step, pad, far in zip(frame[:2], kernel, stride, padding, dilation, strict=True)
@@ -93,13 +94,17 @@ def geometry(
 
 
 def fits(frames: int, g: Geometry) -> bool:
-    """Tell whether numbers of inputs, of a row's entries and of a tile's rows fit 16 bits, and starts 32."""
+    """Tell whether the index types suffice.
+
+    The indices of weights, of the entries of a row, and of the rows of a tile must fit 16 bits, and the starts of lists
+    32 bits.
+    """
     small = max(g.width * g.channels, g.inputs, _tiling(g).smallest) <= LIMIT
     return small and frames * g.height * g.width * g.channels < 2**31 and min(g.out_height, g.out_width) > 0
 
 
 def of_frames(x: Array) -> FrameEvents:
-    """The events of frames.
+    """List the events of frames.
 
     Parameters
     ----------
@@ -129,7 +134,7 @@ def of_frames(x: Array) -> FrameEvents:
 
 
 def dense(found: FrameEvents) -> Array:
-    """The frames (F, H, W, C) float32 that have these events."""
+    """Restore the frames (F, H, W, C) float32 from their events."""
     f, h, w, c = found.shape
     x = np.zeros((f * h, w * c), np.float32)
     line = np.repeat(np.arange(f * h), np.diff(found.row))
@@ -138,7 +143,10 @@ def dense(found: FrameEvents) -> Array:
 
 
 def grain(found: FrameEvents) -> tuple[float, float]:
-    """The largest magnitude of the values, and the largest power of 2 that all are multiples of; 0 if there is none."""
+    """The largest magnitude of the values, and the largest power of 2, up to 1, of which all values are multiples.
+
+    Both are 0 if a value is not finite or needs more than `FINEST` binary places.
+    """
     out = np.zeros(2, np.float32)
     value = found.value if found.value.size else np.full(1, found.common, np.float32)
     good = _grain.compiled(0, value.size, value, out)
@@ -157,12 +165,12 @@ def forward(found: FrameEvents, g: Geometry, packed: Array, outputs: int, most: 
     outputs : int
         O.
     most : int
-        The most events of a window.
+        The largest number of events that a window may have.
 
     Returns
     -------
     ndarray or None
-        (F, H', W', O) float32, units of 1; None where a window has more than `most` events.
+        (F, H', W', O) float32, units of 1; None if a window has more than `most` events.
     """
     z = empty((found.shape[0], g.out_height, g.out_width, outputs))
     small = packed.dtype == np.uint8
@@ -182,41 +190,42 @@ def forward(found: FrameEvents, g: Geometry, packed: Array, outputs: int, most: 
 class _Tiling(NamedTuple):
     """The division of the gradient into tiles.
 
-    A place (h, w) has the coarse place (h // stride, w // stride); its outputs are near it.
+    The input pixel (h, w) has the coarse position (h // stride, w // stride); the output pixels that it contributes to
+    lie near this position.
     """
 
     rows: int  #: coarse rows of a frame
-    columns: int  #: and columns
-    least_y: int  #: the least distance of an output from the coarse place, in rows
-    least_x: int  #: and in columns
-    margin_y: int  #: the largest such distance less the least
-    margin_x: int
+    columns: int  #: coarse columns of a frame
+    least_y: int  #: the smallest offset of an output pixel from the coarse position, in rows
+    least_x: int  #: the smallest offset in columns
+    margin_y: int  #: the largest offset minus the smallest, in rows
+    margin_x: int  #: the largest offset minus the smallest, in columns
     band: int  #: coarse rows of a tile
     together: int  #: frames of a tile
     start: Array  #: (phases + 1,) int32: the first tap of each phase
-    tap: Array  #: (taps,) int32: the number of a kernel's place, ky * kw + kx
-    base: Array  #: (taps,) int32: the row of a tile where its list begins
+    tap: Array  #: (taps,) int32: the position in the kernel, ky * kw + kx
+    base: Array  #: (taps,) int32: the row of a tile that belongs to the first coarse position
 
     @property
     def line(self) -> int:
-        """Columns of a tile."""
+        """The number of columns of a tile."""
         return self.columns + self.margin_x
 
     @property
     def smallest(self) -> int:
-        """Rows of the smallest tile, one coarse row of one frame."""
+        """The number of rows of the smallest tile, which holds one coarse row of one frame."""
         return self.line * (1 + self.margin_y)
 
     @property
     def size(self) -> int:
-        """Rows of a tile."""
+        """The number of rows of a tile: one for each of its pixels."""
         return self.together * (self.band + self.margin_y) * self.line
 
 
 @lru_cache(maxsize=256)
 def _tiling(g: Geometry) -> _Tiling:
     def taps(taps: int, step: int, pad: int, far: int) -> list[list[tuple[int, int]]]:
-        """For each phase the kernel's places and how far the output is from the coarse place."""
+        """List for each phase the positions in the kernel, and the offset of the output from the coarse position."""
         return [
             [(k, (a + pad - k * far) // step) for k in range(taps) if (a + pad - k * far) % step == 0]
             for a in range(step)
@@ -243,9 +252,9 @@ def _tiling(g: Geometry) -> _Tiling:
 
 
 def by_channel(found: FrameEvents, g: Geometry) -> Lists | None:
-    """The same events for `weight_gradient`, listed by tile, phase and channel; None if a value is not finite.
+    """List the same events by tile, phase and channel for `weight_gradient`; None if a value is not finite.
 
-    Its product with a zero in the margin of a tile would not be 0.
+    The product of such a value with a zero in the margin of a tile would not be 0.
     """
     t = _tiling(g)
     frames = found.shape[0]
@@ -273,7 +282,8 @@ def weight_gradient(lists: Lists, common: float, g: Geometry, grad: Array) -> Ar
     Returns
     -------
     ndarray or None
-        (O, C, kh, kw) float32; None if `grad` is not finite: its product with an input of 0 is then not 0.
+        (O, C, kh, kw) float32; None if an entry of `grad` is not finite, because its product with an input of 0 would
+        not be 0.
     """
     t, outputs = _tiling(g), grad.shape[-1]
     blocks, bands = -(-outputs // WIDTH), -(-t.rows // t.band)
@@ -297,19 +307,19 @@ def weight_gradient(lists: Lists, common: float, g: Geometry, grad: Array) -> Ar
 
 @scalar
 def _reciprocal(channels: int) -> Any:
-    """The number by which `_column` multiplies instead of dividing."""
+    """The factor with which `_column` replaces its division by a multiplication and a shift."""
     return (np.uint64(1) << np.uint64(32)) // np.uint64(channels) + np.uint64(1)
 
 
 @scalar
 def _column(entry: Any, reciprocal: Any) -> Any:
-    """entry // channels, of entries below 2**16."""
+    """``entry // channels``, for entries below 2**16."""
     return np.int64((np.uint64(entry) * reciprocal) >> np.uint64(32))
 
 
 @kernel
 def _places(begin: int, end: int, row: Array, entry: Array, width: int, channels: int, place: Array) -> None:
-    """Write where the lists of the places of each row begin."""
+    """Write the starts of the lists of the pixels of each row."""
     reciprocal = _reciprocal(channels)
     count = np.empty(width + 1, np.int32)
     for line in range(begin, end):
@@ -324,7 +334,10 @@ def _places(begin: int, end: int, row: Array, entry: Array, width: int, channels
 
 @kernel
 def _grain(begin: int, end: int, value: Array, out: Array) -> bool:
-    """Write the largest magnitude and the number of binary places; return False if there are more than `FINEST`."""
+    """Write the largest magnitude and the number of binary places of the values.
+
+    The result is False if a value is not finite or has more than `FINEST` binary places.
+    """
     largest, places, scale = np.float32(0), 0, np.float32(1)
     for k in range(begin, end):
         size = abs(value[k])
@@ -344,9 +357,9 @@ def _grain(begin: int, end: int, value: Array, out: Array) -> bool:
 def _windows(
     g: Any, place: Array, entry: Array, value: Array | None, line: int, to: Array, factor: Array, ends: Array
 ) -> None:
-    """List the events in the windows of a row of the output, by number of weight; write where each window's end.
+    """List the weight numbers of the events in each window of an output row, and write the end of each window's list.
 
-    All windows in one call: to call takes as long as to list a window of few events.
+    One call lists all windows of the row, because a call takes as long as listing a window with few events.
     """
     f, y = line // g.out_height, line % g.out_height * g.stride_y - g.padding_y
     at: Any = 0
@@ -356,7 +369,7 @@ def _windows(
             h = y + ky * g.dilation_y
             if 0 <= h < g.height:
                 row = (f * g.height + h) * g.width
-                # places beside each other have their lists behind each other
+                # The lists of adjacent pixels are contiguous, so that one loop copies them all.
                 beside = g.kernel_x if g.dilation_x == 1 else 1
                 for kx in range(0, g.kernel_x, beside):
                     w = x + kx * g.dilation_x
@@ -386,7 +399,7 @@ def _forward(
     most: int,
     z: Array,
 ) -> bool:
-    """Write the sums of rows of the output; `value` is None if all events have the same."""
+    """Write the sums of rows of the output; `value` is None if all events have the same value."""
     outputs = z.shape[3]
     inputs = g.kernel_y * g.kernel_x * g.channels
     flat, edge = z.reshape(-1), np.empty(WIDTH, np.float32)
@@ -406,7 +419,7 @@ def _forward(
                 to = (line * g.out_width + ox) * outputs + lo
                 out, at = (flat, to) if used == WIDTH else (edge, 0)
                 first, last = ends[ox], ends[ox + 1]
-                if value is None:  # settled at compile time
+                if value is None:  # decided at compile time
                     fresh = True
                     while last - first > BYTE_ROWS:
                         add_rows(packed, base, listed, first, first + BYTE_ROWS, out, at, fresh, np.float32(1))
@@ -423,7 +436,7 @@ def _forward(
 
 @scalar
 def _chunk(chunk: int, frames: int, rows: int, band: int, together: int) -> Any:
-    """The frames and the coarse rows of a tile, each as first and one after the last."""
+    """The ranges of frames and coarse rows of a tile: first frame, end of frames, first row, end of rows."""
     bands = -(-rows // band)
     group, part = chunk // bands, chunk % bands
     return group * together, min((group + 1) * together, frames), part * band, min((part + 1) * band, rows)
@@ -443,13 +456,14 @@ def _sort(
     entry_to: Array,
     value_to: Array,
 ) -> bool:
-    """List the events of each tile by phase and channel, by a counting sort; return whether values are finite."""
+    """Sort the events of each tile by phase and channel, by a counting sort; return whether all values are finite."""
     good = True
     rows, columns, _, _, margin_y, margin_x, band, together = tiling
     reciprocal = _reciprocal(g.channels)
     lines = g.stride_y * g.stride_x * g.channels
     following = np.empty(lines, np.int64)
-    # of each column the start of its phase's lines less what its entries have before the channel
+    # For each column: the first line of its phase, minus the part w * C of an entry w * C + c, so that adding the entry
+    # gives the line.
     phase = np.empty(g.width, np.int64)
     for w in range(g.width):
         phase[w] = w % g.stride_x * g.channels - w * g.channels
@@ -486,7 +500,7 @@ def _sort(
 
 @kernel
 def _tiles(begin: int, end: int, g: Any, tiling: Any, first: int, grad: Array, tiles: Array) -> bool:
-    """Write the gradients of the chunks from `first` on with their margins; return whether all are finite."""
+    """Write the tiles of the gradient from number `first` on, with their margins; return whether all are finite."""
     rows, columns, least_y, least_x, margin_y, margin_x, band, together = tiling
     frames, _, _, outputs = grad.shape
     beyond = np.int32(0)
@@ -525,7 +539,10 @@ def _add(
     tiles: Array,
     sums: Array,
 ) -> None:
-    """Add the gradients of some chunks to the sums of (block, channel); `value` is None if all events have the same."""
+    """Add the gradients of some tiles to the sums of each (block, channel).
+
+    `value` is None if all events have the same value.
+    """
     first_chunk, last_chunk, channels, phases = where
     tap_start, tap, tap_base = taps
     for block in range(begin // channels, -(-end // channels)):
@@ -544,7 +561,7 @@ def _add(
                         for number in range(tap_start[phase], tap_start[phase + 1]):
                             at = (tap[number] * channels + c) * WIDTH
                             base: Any = np.int64(tap_base[number]) * WIDTH
-                            if value is None:  # settled at compile time
+                            if value is None:  # decided at compile time
                                 add_rows(tile, base, entry, first, last, total, at, False, np.float32(1))
                             else:
                                 add_weighted_rows(tile, base, entry, value, first, last, total, at, False)
@@ -552,7 +569,7 @@ def _add(
 
 @kernel
 def _unpack(begin: int, end: int, sums: Array, scale: Any, result: Array) -> None:
-    """Write the sums of channels as rows of outputs, in squares: whole cache lines are read and written."""
+    """Transpose the sums from rows of channels to rows of outputs, in squares that read and write whole cache lines."""
     outputs, channels, taps = result.shape
     square = np.empty(SIDE * SIDE, np.float32)
     rows = np.empty((SIDE, SIDE * taps), np.float32)

@@ -1,9 +1,9 @@
-"""Axonal delay: each lane's signal shifted by a whole number of steps of its own.
+"""Axonal delay: each lane's signal is shifted by its own whole number of steps.
 
-    y[t] = x[t - d]        zero where nothing has arrived yet
+    y[t] = x[t - d]        zero where x has no step t - d
 
-Backward shifts the gradient the other way.  The delay itself gets the gradient of a
-signal interpolated linearly in time, -(y[t] - y[t-1]) per step of delay.
+The backward pass shifts the gradient in the opposite direction.  The gradient with respect to the delay is that of a
+signal interpolated linearly in time: -(y[t] - y[t-1]) per step of delay.
 
 Arrays are time-major (T, M); delays are int64 (M,) and may be negative.
 """
@@ -18,20 +18,20 @@ from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.buffers import empty, empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
 
-CHUNK = 1024  #: lanes at a time: 4 KB of each row, so that a window of as many rows as delays span stays cached
+CHUNK = 1024  #: lanes at a time: 4 KB of each row, so that the window of rows that the delays span stays cached
 
-_NOTHING = np.empty((0, 0), np.uint8)  #: in place of what is kept, where nothing is
+_NOTHING = np.empty((0, 0), np.uint8)  #: passed as `kept` if nothing is to be kept
 
 
 def forward(x: Array, delay: Array) -> Array:
-    """Shift each lane later by a number of steps of its own.
+    """Delay each lane by its own number of steps.
 
     Parameters
     ----------
     x : ndarray
         (T, M) float32.
     delay : ndarray
-        (M,) int64, in steps; negative ones shift earlier.
+        (M,) int64, in steps; a negative delay shifts the lane to earlier steps.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def forward(x: Array, delay: Array) -> Array:
 
 
 def forward_kept(x: Array, delay: Array) -> tuple[Array, Array, float]:
-    """As `forward`, and what `backward` needs of the result in the least memory.
+    """Do the same as `forward`, and also return what `backward` needs of the result, in as little memory as possible.
 
     Parameters
     ----------
@@ -66,9 +66,10 @@ def forward_kept(x: Array, delay: Array) -> tuple[Array, Array, float]:
     y : ndarray
         (T, M) float32.
     kept : ndarray
-        (T, M) uint8, or `y` itself where it holds other values than 0 and one more, as spikes behind a dropout do.
+        (T, M) uint8 if every value of `y` is 0 or one common value, as for spikes after a dropout; otherwise `y`
+        itself.
     size : float
-        What `kept` is to be multiplied by: that value, or 1.
+        The factor that turns `kept` into `y`: the common value, or 1.
     """
     y, kept = empty_like(x), empty(x.shape, np.uint8)
     size = np.zeros(1, np.float32)
@@ -78,7 +79,7 @@ def forward_kept(x: Array, delay: Array) -> tuple[Array, Array, float]:
         spikes = _move_kept(x.size, x.reshape(-1), far, y.reshape(-1), kept.reshape(-1), size[0])
     else:
         spikes = _shift(delay.size, x, delay, y, kept, size[0])
-    if spikes and np.isfinite(size[0]):  # 0 times infinity is no 0
+    if spikes and np.isfinite(size[0]):  # 0 times infinity would not be 0
         return y, kept, float(size[0])
     return y, y, 1.0
 
@@ -91,11 +92,11 @@ def backward(grad_y: Array, y: Array, delay: Array, size: float = 1) -> tuple[Ar
     grad_y : ndarray
         (T, M) float32, the incoming gradient.
     y : ndarray
-        (T, M) float32, the result of `forward`, or what `forward_kept` kept of it.
+        (T, M) float32, the result of `forward`; or `kept` of `forward_kept`.
     delay : ndarray
         (M,) int64, in steps.
     size : float
-        What `y` is to be multiplied by.
+        The factor of `y`: 1, or `size` of `forward_kept`.
 
     Returns
     -------
@@ -111,7 +112,7 @@ def backward(grad_y: Array, y: Array, delay: Array, size: float = 1) -> tuple[Ar
 
 
 def shift(x: Array, steps: int) -> Array:
-    """All lanes of `x` (T, M) float32 later by the same number of steps, earlier if negative, as a new array."""
+    """Delay all lanes of `x` (T, M) float32 by `steps`, or advance them if it is negative; return a new array."""
     y = empty_like(x)
     far = max(-len(x), min(steps, len(x))) * x.shape[1]
     _move(x.size, x.reshape(-1), far, y.reshape(-1))
@@ -152,7 +153,7 @@ def _move_kept(begin: int, end: int, x: Array, far: int, y: Array, kept: Array, 
 
 @scalar
 def _keep(row: Array, kept: Array, size: Any) -> Any:
-    """Write spikes to bytes; not 0 where a value is neither 0 nor `size`."""
+    """Write spikes as bytes; the result is not 0 if a value is neither 0 nor `size`."""
     odd = np.int32(0)
     for i in range(row.size):
         odd |= np.int32(not (row[i] == 0 or row[i] == size))
@@ -196,26 +197,26 @@ def _backward(
 @scalar
 def _slope(grad_row: Array, row: Array, before: Array, size: Any, total: Array) -> None:
     for i in range(row.size):
-        change = np.float32(row[i]) * size - np.float32(before[i]) * size  # exact: each is 0 or one of the values
+        change = np.float32(row[i]) * size - np.float32(before[i]) * size  # exact: each product is 0 or a signal value
         total[i] -= np.float64(grad_row[i] * change)
 
 
 @scalar
 def _copied(x: Array, y: Array) -> None:
-    for i in range(y.size):  # assigning a slice would not vectorise
+    for i in range(y.size):  # a slice assignment would not vectorise
         y[i] = x[i]
 
 
 @scalar
 def _starts(delay: Array, lo: int, lanes: int, start: Array) -> None:
-    """Write the index in flat memory at which each lane would be read at step 0."""
+    """Write for each lane the index in the flat array from which step 0 of its delayed signal would be read."""
     for i in range(delay.size):
         start[i] = lo + i - delay[i] * lanes
 
 
 @scalar
 def _gather(x: Array, t: int, delay: Array, least: int, most: int, start: Array, lo: int, hi: int, row: Array) -> None:
-    """Write step `t` of the lanes `lo` to `hi` to `row`, each from its own row of `x`."""
+    """Write step `t` of the delayed lanes `lo` to `hi` to `row`; each lane is read from its own row of `x`."""
     steps, lanes = x.shape
     if t < least or t - most >= steps:
         row[:] = 0
@@ -224,7 +225,7 @@ def _gather(x: Array, t: int, delay: Array, least: int, most: int, start: Array,
         _copied(x[t - least, lo:hi], row)
         return
     flat, here = x.reshape(-1), t * lanes
-    # unsigned indices: a negative one counts from the end, so that signed ones would cost a comparison each
+    # The indices are unsigned: a negative signed index counts from the end, so each signed one would cost a comparison.
     if t >= most and t - least < steps:
         for i in range(row.size):
             row[i] = flat[np.uint64(start[i] + here)]

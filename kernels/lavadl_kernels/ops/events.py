@@ -1,18 +1,20 @@
-"""Dense synapses by events: work for the non-zero entries of the input, and for nothing else.
+"""Event-driven dense synapses: the work is proportional to the number of non-zero entries of the input.
 
     z[r] = sum over the events (r, i) of value * weight[:, i]
     g_weight[:, i] = sum over the events (r, i) of value * g[r]
 
-A row r is a step of a sample, a column i an input.  `of_rows` and `of_lanes` list the events of a matrix, `table`
-brings weights into the order in which `forward` reads them, and `weight_gradient` is the adjoint.
+A row r is one time step of one sample, and a column i is one input.  `of_rows` and `of_lanes` list the events of a
+matrix, `table` rearranges the weights into the order in which `forward` reads them, and `weight_gradient` is the
+adjoint.
 
-Rows come in chunks, small enough that the gradients of a chunk stay in the L2 cache while backward reads them.  For
-each chunk there are lists of the columns of each row for forward, and of the rows of each column for backward.
+Rows are grouped into chunks that are small enough for the gradients of a chunk to stay in the L2 cache while the
+backward pass reads them.  For each chunk there are two kinds of lists: the columns of the events in each row, for the
+forward pass, and the rows of the events in each column, for the backward pass.
 
-Weights that are multiples of 1/32 from -4 to 127/32, as the 8-bit quantiser gives, are summed as integers:
-where all events have one value, a result is the exact sum times that value, rounded once.  Other weights and
-values are summed in float32, in an order that the events alone decide.  Blocks of outputs are independent, so
-the number of threads changes nothing.
+Weights that are multiples of 1/32 from -4 to 127/32, as the 8-bit quantiser produces, are summed as integers: if all
+events have the same value, the result is the exact sum times that value, rounded once.  Other weights and values are
+summed in float32, in an order that depends only on the events.  Blocks of outputs are independent, so the number of
+threads does not change the result.
 """
 
 from __future__ import annotations
@@ -41,28 +43,32 @@ from lavadl_kernels.runtime.simd import (
     without_lowest,
 )
 
-CHUNK = 600  #: rows: several blocks of WIDTH outputs of theirs fit the L2 cache, and few lists are very short
-LIMIT = 1 << 16  #: neither columns nor the rows of a chunk may be more, for their numbers to fit 16 bits
-GROUP = 4  #: blocks of outputs that are summed in turn for each chunk, while its lists are in the cache
-MANTISSA = 32  #: an 8-bit weight is an integer over this
-WORTH = 1 << 15  #: events from which on a second thread gains more than it costs to start it
-WRITTEN = 4  #: numbers that `_write_numbers` writes before it asks whether there are more
+#: Rows of a chunk: several blocks of WIDTH outputs for these rows fit the L2 cache, and few lists are very short.
+CHUNK = 600
+LIMIT = 1 << 16  #: the largest number of columns, and of rows in a chunk: their indices fit 16 bits
+GROUP = 4  #: blocks of outputs that are summed one after another for each chunk while its lists are in the cache
+MANTISSA = 32  #: an 8-bit weight is an integer divided by this
+WORTH = 1 << 15  #: the number of events from which a second thread saves more time than it takes to start
+WRITTEN = 4  #: the count of indices that `_write_numbers` writes before it checks whether there are more
 
 
 class Lists(NamedTuple):
-    """The events of each line of each chunk: lines are rows and list columns, or lines are columns and list rows."""
+    """The events of each line of each chunk.
+
+    Either a line is a row and its list holds columns, or a line is a column and its list holds rows.
+    """
 
     start: Array  #: (chunks * lines + 1,) int32: the start of each line's list, and the end of the last
-    entry: Array  #: (events,) uint16: number of a column, or of a row in its chunk
-    value: Array  #: (events,) float32, or none where all events have the same value
+    entry: Array  #: (events,) uint16: index of a column, or of a row within its chunk
+    value: Array  #: (events,) float32, or (0,) if all events have the same value
 
 
 class Events(NamedTuple):
     """The non-zero entries of a matrix."""
 
     shape: tuple[int, int]  #: rows and columns
-    common: float  #: the value of all events, if they have the same
-    place: Array  #: (chunks * rows of a chunk,) int32: the row in the matrix, -1 for none
+    common: float  #: the value of all events, if they all have the same value
+    place: Array  #: (chunks * rows of a chunk,) int32: the row in the matrix, or -1 for an unused row of a chunk
     chunks: int
     by_row: Lists | None
     by_column: Lists | None
@@ -81,14 +87,14 @@ def fits(samples: int, columns: int, steps: int) -> bool:
 
 
 def of_rows(x: Array, backward: bool = True) -> Events:
-    """The events of a matrix.
+    """List the events of a matrix.
 
     Parameters
     ----------
     x : ndarray
         (R, I) float32, contiguous, with a size that `fits`.
     backward : bool
-        Whether to list by column too, for `weight_gradient`.
+        Whether to list the events by column too, for `weight_gradient`.
 
     Returns
     -------
@@ -115,14 +121,14 @@ def of_rows(x: Array, backward: bool = True) -> Events:
 
 
 def of_lanes(x: Array, backward: bool = True) -> Events:
-    """The events of the matrix with the row t * N + n for step t of sample n, and I columns.
+    """List the events of a tensor as those of a matrix with I columns, whose row t * N + n is step t of sample n.
 
     Parameters
     ----------
     x : ndarray
         (N, I, T) float32, contiguous, with a size that `fits`.
     backward : bool
-        Whether to list by column too, for `weight_gradient`.
+        Whether to list the events by column too, for `weight_gradient`.
 
     Returns
     -------
@@ -140,11 +146,14 @@ def of_lanes(x: Array, backward: bool = True) -> Events:
 
 
 def _listed(x: Array, together: int, lines: int, chunks: int) -> tuple[Lists, float]:
-    """The lists of all lines of all chunks, and the common value: a line is `together` rows of `x`, `lines` apart."""
+    """The lists of all lines of all chunks, and the common value; a line consists of `together` rows of `x`.
+
+    These rows are `lines` rows apart in `x`.
+    """
     found = np.zeros(chunks * lines, np.int32)
     where = np.zeros(chunks * lines, np.int64)
-    # room for every entry, and one more a line, as `_write_numbers` writes more than it keeps: what is in use is
-    # contiguous, and of the rest no page is touched
+    # The buffer has room for every entry and one more per line, because `_write_numbers` writes more indices than it
+    # keeps. The part in use is contiguous, and pages of the rest are never touched.
     entry = empty(found.size * (together * x.shape[1] + 1) + STRETCH, np.uint16)
     common = np.float32(_first(x))
     same = _scan(found.size, x, together, lines, common, found, where, entry) and np.isfinite(common)
@@ -157,7 +166,7 @@ def _listed(x: Array, together: int, lines: int, chunks: int) -> tuple[Lists, fl
 
 
 def _run(run: Kernel, size: int, work: int, *arrays: Any, **options: int) -> None:
-    """Call a kernel, on one thread where its work, a number of events, is not worth another."""
+    """Call a kernel; use one thread if its work, a number of events, does not justify a second one."""
     if work < WORTH:
         run.compiled(0, size, *arrays)
     else:
@@ -165,7 +174,7 @@ def _run(run: Kernel, size: int, work: int, *arrays: Any, **options: int) -> Non
 
 
 def _transposed(lists: Lists, chunks: int, lines: int, others: int) -> Lists:
-    """The same events, listed by entry instead of by line, where entries go up to `others`."""
+    """List the same events by entry instead of by line; entries are below `others`."""
     start = np.zeros(chunks * others + 1, np.int32)
     transposed = Lists(start, empty_like(lists.entry), empty_like(lists.value))
     _run(_transpose, chunks, lists.entry.size if chunks > 1 else 0, lines, others, *lists, *transposed, align=1)
@@ -173,7 +182,7 @@ def _transposed(lists: Lists, chunks: int, lines: int, others: int) -> Lists:
 
 
 def table(weight: Array) -> Array | None:
-    """Weights in the order in which `forward` reads them, as bytes if these hold them exactly.
+    """Rearrange weights into the order in which `forward` reads them, as bytes if bytes represent them exactly.
 
     Parameters
     ----------
@@ -183,8 +192,8 @@ def table(weight: Array) -> Array | None:
     Returns
     -------
     ndarray or None
-        1-D, blocks of `WIDTH` outputs: uint8 in units of 1/32 and `BIAS` more, else float32 in units of 1. None
-        if a weight is not finite: its product with an input of 0 is not 0, and events would miss it.
+        1-D, blocks of `WIDTH` outputs: uint8 in units of 1/32 with `BIAS` added, else float32 in units of 1. None if a
+        weight is not finite: its product with an input of 0 is not 0, but events skip such inputs.
     """
     outputs, inputs = weight.shape
     blocks = -(-outputs // WIDTH)
@@ -197,7 +206,7 @@ def table(weight: Array) -> Array | None:
 
 
 def matrix(events: Events) -> Array:
-    """The matrix (R, I) float32 that has these events; they must be listed by column."""
+    """Restore the matrix (R, I) float32 from its events, which must be listed by column."""
     lists = events.by_column
     assert lists is not None
     x = np.zeros(events.shape, np.float32)
@@ -251,7 +260,7 @@ def weight_gradient(events: Events, grad: Array) -> Array | None:
     Returns
     -------
     ndarray or None
-        (O, I) float32; None if `grad` is not finite: its product with an input of 0 is then not 0.
+        (O, I) float32; None if an entry of `grad` is not finite, because its product with an input of 0 would not be 0.
     """
     assert events.by_column is not None
     outputs = grad.shape[1]
@@ -278,7 +287,7 @@ def _look(begin: int, end: int, x: Array, out: Array) -> None:
 
 
 def _first(x: Array) -> Any:
-    """The first value that is not zero, 1 if there is none."""
+    """The first value that is not zero, or 1 if there is none."""
     out = np.empty(1, np.float32)
     _look.compiled(0, 1, x, out)
     return out[0]
@@ -286,10 +295,10 @@ def _first(x: Array) -> Any:
 
 @scalar
 def _write_numbers(bits: Any, base: Any, entry: Array, at: Any) -> Any:
-    """Write the numbers of the bits that are set, plus `base`, from entry[at] on; return the place after the last.
+    """Write the indices of the set bits, plus `base`, from entry[at] on; return the position after the last.
 
-    Most stretches have few events. The loop always writes `WRITTEN` numbers, and the next call overwrites those that
-    are too many: this is faster than a branch for each number, which the processor could not predict.
+    Most stretches have few events. The loop always writes `WRITTEN` indices at a time, and the next call overwrites the
+    surplus ones. This is faster than a branch for each index, which the processor could not predict.
     """
     following = at + popcount(bits)
     while True:
@@ -303,29 +312,31 @@ def _write_numbers(bits: Any, base: Any, entry: Array, at: Any) -> Any:
 
 @scalar
 def list_row(flat: Array, here: int, length: int, base: int, common: Any, entry: Array, at: Any) -> tuple[Any, Any]:
-    """List the entries of a row that are not zero: their numbers, plus `base`, from entry[at] on.
+    """List the non-zero entries of a row: write their indices, plus `base`, from entry[at] on.
 
     Parameters
     ----------
     flat : ndarray
         (S,) float32: the row is flat[here : here + length].
-    here, length, base : int
-        See `flat` and above.
+    here, length : int
+        The start and the length of the row in `flat`.
+    base : int
+        The number added to each index.
     common : float32
         The value that entries are expected to have.
     entry : ndarray
-        (E,) integers, with room for `STRETCH` numbers more than the row has entries.
+        (E,) integers, with room for `STRETCH` more indices than the row has entries; written.
     at : uint64
-        The first place that is written.
+        The first position that is written.
 
     Returns
     -------
     uint64, uint64
-        The place after the last number, and 0 if all entries listed have the value `common`.
+        The position after the last index, and 0 if all listed entries have the value `common`.
     """
     other = np.uint64(0)
     i = 0
-    # a stretch may reach into the next row, but not beyond the last
+    # A stretch may reach into the next row, but not beyond the end of the array.
     while i < length and here + i + STRETCH <= flat.size:
         bits = nonzero(flat, here + i, common)
         if length - i < STRETCH:
@@ -355,7 +366,10 @@ def _scan(
     where: Array,
     entry: Array,
 ) -> bool:
-    """List the events of the lines: `found` of each, from entry[where] on. Return whether all are `common`."""
+    """List the events of each line from entry[where] on, and write their count to `found`.
+
+    The result tells whether all events have the value `common`.
+    """
     length = x.shape[1]
     flat = x.reshape(-1)
     other = np.uint64(0)
@@ -385,11 +399,11 @@ def _gather(
     kept: Array,
     value: Array,
 ) -> None:
-    """Copy the lists of the lines from entry[where] to kept[start], without gaps, and look up their values."""
+    """Copy the lists of the lines from entry[where] to kept[start], without gaps, and look up the events' values."""
     length = x.shape[1]
     line = begin
     while line < end:
-        # lines that one thread of the scan wrote are contiguous, and copied at once
+        # The lists that one thread of `_scan` wrote are contiguous, so they are copied at once.
         first, apart = line, where[line] - start[line]
         while line < end and where[line] - start[line] == apart:
             line += 1
@@ -417,9 +431,10 @@ def _transpose(
     entry_to: Array,
     value_to: Array,
 ) -> None:
-    """List the events of each chunk by entry, by a counting sort.
+    """List the events of each chunk by entry, using a counting sort.
 
-    Places are unsigned: Numba asks of a signed one whether it counts from the end, and takes 1.6 times as long.
+    Indices are unsigned: Numba checks whether a signed index is negative and counts from the end, which takes 1.6 times
+    as long.
     """
     following = np.empty(others, np.uint32)
     for chunk in range(begin, end):
@@ -447,7 +462,7 @@ def _transpose(
 
 @kernel
 def _pack_mantissas(begin: int, end: int, weight: Array, packed: Array) -> bool:
-    """Write blocks of weights as bytes; return False if one is no multiple of 1/32 from -4 to 127/32."""
+    """Write blocks of weights as bytes; return False if a weight is not a multiple of 1/32 from -4 to 127/32."""
     outputs, inputs = weight.shape
     flat, edge = weight.reshape(-1), np.zeros(WIDTH, np.float32)
     rows, columns = np.empty(WIDTH * WIDTH, np.uint8), np.empty(WIDTH * WIDTH, np.uint8)
@@ -507,7 +522,7 @@ def _forward(
     scale: Any,
     z: Array,
 ) -> None:
-    """Write the sums of the lines to z; `value` is None if all events have the same."""
+    """Write the sums of the lines to z; `value` is None if all events have the same value."""
     outputs = z.shape[1]
     flat, edge = z.reshape(-1), np.empty(WIDTH, np.float32)
     for block in range(-(-outputs // WIDTH)):
@@ -519,7 +534,7 @@ def _forward(
             row = np.int64(place[line])
             out, at = (flat, row * outputs + lo) if used == WIDTH else (edge, 0)
             first, last = np.int64(start[line]), np.int64(start[line + 1])
-            if value is None:  # settled at compile time
+            if value is None:  # decided at compile time
                 fresh = True
                 while last - first > BYTE_ROWS:
                     add_rows(packed, lo * inputs, entry, first, first + BYTE_ROWS, out, at, fresh, np.float32(1))
@@ -535,7 +550,7 @@ def _forward(
 
 @scalar
 def _tile(grad: Array, place: Array, lo: int, hi: int, width: int, tile: Array) -> bool:
-    """Copy the outputs lo..hi of a chunk's rows to a tile (rows * width,); return whether all are finite."""
+    """Copy outputs `lo` to `hi` of a chunk's rows to a tile (rows * width,); return whether all are finite."""
     beyond = np.int32(0)
     for k in range(place.size):
         if place[k] >= 0:
@@ -571,10 +586,10 @@ def _weight_gradient(
     grad: Array,
     result: Array,
 ) -> bool:
-    """Write the gradients of blocks of outputs; `value` is None if all events have the same.
+    """Write the gradients of blocks of outputs; `value` is None if all events have the same value.
 
-    Blocks are narrow where rows are only added: their tiles fit the L1 cache, which takes 0.7 to 0.8 of the time. Where
-    rows have factors, each of which is read for all lanes, wide blocks are faster.
+    If rows are only added, blocks are narrow: their tiles fit the L1 cache, and this takes 0.7 to 0.8 of the time of
+    wide blocks. If each row has a factor, wide blocks are faster, because a factor is read once for all lanes.
     """
     outputs, inputs = result.shape
     length = place.size // max(chunks, 1)
@@ -593,7 +608,7 @@ def _weight_gradient(
                 for i in range(inputs):
                     first, last = start[chunk * inputs + i], start[chunk * inputs + i + 1]
                     if first < last:
-                        if value is None:  # settled at compile time
+                        if value is None:  # decided at compile time
                             add_narrow_rows(tile, entry, first, last, total, i * NARROW)
                         else:
                             add_weighted_rows(tile, 0, entry, value, first, last, total, i * WIDTH, False)

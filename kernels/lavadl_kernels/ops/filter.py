@@ -1,8 +1,9 @@
-"""Causal filters along time: with any taps, and as a recurrence where the taps are exponential.
+"""Causal filters along time: with arbitrary taps, or as a recurrence if the taps are exponential.
 
     y[t] = sum_i taps[i] * x[t-i]
 
-A response that is a truncated exponential, or one convolved with itself, needs the last step and the one L earlier::
+If the response is a truncated exponential, or one convolved with itself, a step needs only the state of the previous
+step, its input and the input L steps earlier::
 
     y_0[t] = x[t]
     y_k[t] = a * y_k[t-1] + y_{k-1}[t] - C(L + k - 2, k - 1) * a^L * x[t-L]        k = 1 .. order
@@ -10,8 +11,8 @@ A response that is a truncated exponential, or one convolved with itself, needs 
 y_k is x filtered by C(i + k - 1, k - 1) * a^i, i = 0 .. L - 1: for k = 1 the exponential, for k = 2 that exponential
 convolved with itself and cut to L steps.  With a = 1 and order 1 it is the sum over a window of L steps.
 
-States are float64: what is left where the last term should cancel is then below the rounding of the float32 result,
-and sums of spikes are exact.  The adjoint of a filter is the same filter backward in time.
+States are float64: where the last term should cancel the state, the remainder is then below the rounding error of the
+float32 result, and sums of spikes are exact.  The adjoint of a filter is the same filter run backward in time.
 
 Arrays are time-major (T, M).
 """
@@ -28,7 +29,7 @@ from lavadl_kernels.runtime.buffers import empty_like
 from lavadl_kernels.runtime.jit import kernel, scalar
 
 CHUNK = 512  #: lanes at a time: their states stay in the L1 cache
-TINY = 2.0**-120  #: smaller states are set to 0: they would end as denormal numbers, with which arithmetic is slow
+TINY = 2.0**-120  #: smaller states are set to 0: they would decay to denormal numbers, with which arithmetic is slow
 
 
 def exponential(
@@ -41,15 +42,15 @@ def exponential(
     x : ndarray
         (T, M) float32.
     factor : float
-        a, from above 0 to 1.
+        a, greater than 0 and at most 1.
     order : int
-        At least 1.
+        The number of exponentials that are convolved, at least 1.
     length : int
         L in steps, at least 1.
     scale : float
         Factor of the result.
     adjoint : bool
-        Whether time runs backward.
+        Whether to run backward in time.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def exponential(
     y, energy = empty_like(x), np.zeros(x.shape[1])
     last = 1.0
     for _ in range(min(length, len(x))):
-        last *= factor  # not a power: rounded as the states are, so that a lone spike is cancelled exactly
+        last *= factor  # instead of a power: rounded like the states, so that it cancels a single spike exactly
     tail = np.array([last * math.comb(length + k - 2, k - 1) for k in range(1, order + 1)])
     _exponential(x.shape[1], x, float(factor), tail, length, float(scale), adjoint, y, energy)
     return y, energy
@@ -85,7 +86,7 @@ def _exponential(
         _filtered(x, lo, min(lo + CHUNK, end), state, factor, tail, length, scale, adjoint, y, energy)
 
 
-@scalar  # a function of its own: the loops do not vectorise over arrays allocated beside them
+@scalar  # a separate function: the loops do not vectorise if the arrays are allocated in the same function
 def _filtered(
     x: Array,
     lo: int,
@@ -136,7 +137,7 @@ def _read(state: Array, scale: float, row: Array, energy: Array) -> None:
 
 
 def convolve(x: Array, taps: Array, adjoint: bool = False) -> Array:
-    """Filter each lane of `x` (T, M) float32 with `taps` (L,) float32, backward in time for the adjoint.
+    """Filter each lane of `x` (T, M) float32 with `taps` (L,) float32; the adjoint runs backward in time.
 
     Examples
     --------
@@ -157,7 +158,7 @@ def _convolve(begin: int, end: int, x: Array, taps: Array, later: int, y: Array)
             count = min(len(taps), t + 1 if later > 0 else len(x) - t)
             row = y[t, lo:hi]
             row[:] = 0
-            whole = count // 4 * 4  # four taps a pass: a quarter of the reads and writes of the row
+            whole = count // 4 * 4  # four taps per pass over the row: a quarter of its reads and writes
             for i in range(0, whole, 4):
                 a, b, c, d = t - later * i, t - later * (i + 1), t - later * (i + 2), t - later * (i + 3)
                 _add_four(row, x[a, lo:hi], x[b, lo:hi], x[c, lo:hi], x[d, lo:hi], taps[i : i + 4])

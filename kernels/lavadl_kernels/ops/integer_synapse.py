@@ -1,9 +1,10 @@
-"""Integer synapses, event-driven: weighted sums of the messages that are not zero.
+"""Event-driven integer synapses: weighted sums of the messages that are not zero.
 
-Weights are integers in 1/64, inputs integers (spikes 0 or 1, or graded), sums integers in 1/64, added up in 16 or in
-32 bits where those surely suffice.  Sums are exact in any order, and each is one thread's own.
+Weights are integers in units of 1/64, inputs are integers (spikes of 0 or 1, or graded spikes), and sums are integers
+in units of 1/64.  They are accumulated in 16 or 32 bits if a bound shows that these suffice, else in 64.  Integer sums
+are exact in any order, and each sum is computed by a single thread.
 
-Axes are T, C, H, W; convolution is the cross-correlation of the deep-learning field.
+Axes are T, C, H, W; convolution is cross-correlation, as is usual in deep learning.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from lavadl_kernels.runtime.jit import kernel, scalar
 
 Pair = tuple[int, int]  #: height and width
 
-SPAN = 2048  #: sums that a dense synapse adds up at a time: 8 KB, which stay in the first-level cache
-#: sums of a convolution that are added up at a time: 128 KB, which stay in the second-level cache until they are
-#: transposed
+SPAN = 2048  #: sums that a dense synapse accumulates at a time: 8 KB, which stay in the L1 cache
+#: Sums that a convolution accumulates at a time: 128 KB, which stay in the L2 cache until they are transposed.
 BAND = 1 << 15
-STRETCH = 32  #: inputs that are looked at together: most stretches hold no message
+STRETCH = 32  #: inputs that are tested together: most stretches hold no message
 TILE = 16  #: pixels and channels that are transposed together
 
 _SMALL = np.iinfo(np.int16)
@@ -34,18 +34,18 @@ def _magnitude(x: Array) -> int:
 
 
 class _Types(NamedTuple):
-    """The types in which a synapse computes."""
+    """The number types in which a synapse computes."""
 
-    sums: type  #: of the sums that are returned
+    sums: type  #: the type of the sums that are returned
     weights: type
-    added: type  #: in which the sums are added up: no sum leaves it on the way either
+    added: type  #: the type in which sums are accumulated: no partial sum overflows it either
 
 
 _WIDE = _Types(np.int64, np.int64, np.int64)
 
 
 class Weights:
-    """The weights of a dense synapse as its kernel reads them, for many calls of `dense`.
+    """The weights of a dense synapse in the form that its kernel reads, prepared once for many calls of `dense`.
 
     Parameters
     ----------
@@ -61,11 +61,11 @@ class Weights:
         self._reach: int | None = None
 
     def made_of(self, weight: Array) -> bool:
-        """Tell whether the integers `weight` (O, I), in 1/64, are those that these are a copy of."""
+        """Tell whether this object was made from integers equal to `weight` (O, I), in 1/64."""
         return np.array_equal(self._weight, weight)
 
     def sums(self, x: Array, narrow: bool, late: int) -> Array:
-        """Weighted sums (T, O) of messages `x` (T, I), integers in their own unit, as `dense` returns them."""
+        """Weighted sums (T, O) of integer messages `x` (T, I), in their own unit; see `dense`."""
         outputs, inputs = self._weight.shape
         types = _types(_magnitude(x), self._heaviest, inputs, self._exact_reach)
         rows = len(x)
@@ -86,16 +86,17 @@ def _reach(weight: Array, axes: int | tuple[int, ...]) -> int:
 
 
 def _types(largest: int, heaviest: int, terms: int, exact_reach: Callable[[], int]) -> _Types:
-    """The narrowest types that surely hold sums of so many weights.
+    """The narrowest types that are certain to hold sums of this many weights.
 
     Parameters
     ----------
     largest, heaviest : int
         The largest magnitudes of a message and of a weight.
     terms : int
-        Weights in a sum.
+        The number of weights in a sum.
     exact_reach : callable
-        `_reach` of the weights, asked for where the coarse bound, which costs less, does not suffice.
+        A function that returns `_reach` of the weights.  It is called only if the coarse bound, which is cheaper, does
+        not suffice.
     """
     if largest >= 2**31 or heaviest > _SMALL.max:
         return _WIDE
@@ -114,7 +115,7 @@ def _types_over(x: Array, weight: Array, axes: tuple[int, ...]) -> _Types:
 
 
 def _messages(x: Array) -> Array:
-    """`x` in one of the types that kernels are compiled for, C-contiguous."""
+    """`x` as a C-contiguous array of one of the types that kernels are compiled for: uint8, int32 or int64."""
     kind = np.uint8 if x.dtype == np.bool_ else x.dtype
     return np.ascontiguousarray(x, kind if kind in (np.uint8, np.int32) else np.int64)
 
@@ -129,9 +130,10 @@ def dense(x: Array, weight: Array | Weights, narrow: bool = False, late: int = 0
     weight : ndarray or Weights
         (O, I) integers, in 1/64.
     narrow : bool
-        Whether sums may have 32 bits where all of them surely fit.
+        Whether to return sums of 32 bits if all of them are certain to fit.
     late : int
-        Rows by which sums come later than their messages; the first are 0, and the last messages count nowhere.
+        The number of rows by which sums are delayed: the first `late` rows are 0, and the last `late` rows of messages
+        are ignored.
 
     Returns
     -------
@@ -148,11 +150,11 @@ def dense(x: Array, weight: Array | Weights, narrow: bool = False, late: int = 0
 
 
 class _Events(NamedTuple):
-    """The messages of each row that are not 0."""
+    """The non-zero messages of each row."""
 
-    start: Array  #: (T + 1,) int64: the first message of each row, and the end of the last's
+    start: Array  #: (T + 1,) int64: the position of the first message of each row, and the end of the last row
     entry: Array  #: (messages,) int32: the input
-    value: Array  #: (messages,) of the type of the sums; none where all messages are 1
+    value: Array  #: (messages,) of the type of the sums, or (0,) if all messages are 1
 
 
 def _events(x: Array, kind: type) -> _Events:
@@ -160,7 +162,7 @@ def _events(x: Array, kind: type) -> _Events:
     _count(len(x), x, found, align=1)
     start = np.concatenate([[0], np.cumsum(found[:, 0])])
     spikes = bool((found[:, 0] == found[:, 1]).all())
-    # room for what is written beyond the last
+    # one position more than there are messages, as `_list` may write beyond the last one
     events = _Events(start, empty(int(start[-1]) + 1, np.int32), empty(0 if spikes else int(start[-1]) + 1, kind))
     _list(len(x), x, *events)
     return events
@@ -198,11 +200,11 @@ def conv(
     stride, padding, dilation : tuple of int
         (height, width).
     groups : int
-        Channels are split into this many independent groups.
+        The number of independent groups into which channels are split.
     size : tuple of int, optional
-        (H', W') of the result; by default that of all windows that lie within the padded input.
+        (H', W') of the result; by default all windows that lie within the padded input.
     narrow, late
-        As `dense` takes them.
+        Arguments of `dense`.
 
     Returns
     -------
@@ -231,28 +233,28 @@ def conv_transpose(
     weight : ndarray
         (C, O / groups, kh, kw) integers, in 1/64.
     x, stride, padding, dilation, groups, narrow, late
-        As `conv` takes them: `x` is (T, C, H, W).
+        Arguments of `conv`: `x` is (T, C, H, W).
 
     Returns
     -------
     ndarray
-        As `conv` returns it.
+        (T, O, H', W'), of the type and unit of the result of `conv`.
     """
     channels, out, kh, kw = weight.shape
     types = _types_over(x, weight, (0, 2, 3))
     axes = _axes(x.shape[2:], (kh, kw), (stride, padding, dilation), None, conv_transpose_size, _outputs_transposed)
-    # each group's block of weights beside those of the others, as a convolution has them
+    # Place the weights of the groups side by side along the output channels, as in the weights of a convolution.
     spread = weight.reshape(groups, channels // groups, out, kh, kw).transpose(1, 3, 4, 0, 2)
     vectors = spread.reshape(channels // groups, kh, kw, groups * out)
     return _windowed(x, vectors, axes, groups, types, narrow, late)
 
 
 class _Axis(NamedTuple):
-    """The outputs along one axis that each input meets through the taps of the kernel."""
+    """The outputs along one axis to which each input contributes through each tap of the kernel."""
 
-    size: int  #: outputs
-    taps: Array  #: (taps,) int64: the taps, in an order in which outputs side by side have taps side by side
-    outputs: Array  #: (inputs, taps) int64, in that order, -1 for none
+    size: int  #: the number of outputs
+    taps: Array  #: (taps,) int64: the taps, ordered so that adjacent outputs of an input have adjacent taps
+    outputs: Array  #: (inputs, taps) int64, with taps in that order: the output, or -1 for none
 
 
 def _axes(
@@ -263,15 +265,20 @@ def _axes(
     length: Callable[..., int],
     outputs: Callable[..., tuple[Array, Array]],
 ) -> list[_Axis]:
-    """Both axes for inputs (H, W) and a kernel (kh, kw), given the two functions of the kind of convolution."""
+    """Describe both axes for inputs (H, W) and a kernel (kh, kw).
+
+    `length` and `outputs` are the functions of the kind of convolution: `conv_size` and `_outputs`, or those of the
+    transposed convolution.
+    """
     axes = list(zip(inputs, taps, *window, strict=True))
     sizes = tuple(length(*axis) for axis in axes) if size is None else size
     return [_Axis(out, *outputs(out, *axis)) for out, axis in zip(sizes, axes, strict=True)]
 
 
 def _outputs(out: int, size: int, kernel_size: int, stride: int, padding: int, dilation: int) -> tuple[Array, Array]:
-    """The taps in order, and the outputs of an axis (size, kernel_size): see `_Axis`."""
-    # the taps that an input meets differ by multiples of the stride, and later taps meet earlier outputs
+    """The ordered taps and the outputs (size, kernel_size) of an axis: see `_Axis`."""
+    # The taps through which an input contributes differ by multiples of the stride, and larger taps belong to smaller
+    # outputs.
     taps = np.array(sorted(range(kernel_size), key=lambda tap: (tap * dilation % stride, -tap)), np.int64)
     output = np.arange(size)[:, None] + padding - dilation * taps
     inside = (output >= 0) & (output % stride == 0) & (output // stride < out)
@@ -281,16 +288,16 @@ def _outputs(out: int, size: int, kernel_size: int, stride: int, padding: int, d
 def _outputs_transposed(
     out: int, size: int, kernel_size: int, stride: int, padding: int, dilation: int
 ) -> tuple[Array, Array]:
-    """As `_outputs`, of a transposed convolution."""
+    """The same as `_outputs` for a transposed convolution."""
     taps = np.arange(kernel_size)
     output = np.arange(size)[:, None] * stride - padding + dilation * taps
     return taps, np.where((output >= 0) & (output < out), output, -1)
 
 
 class _Runs(NamedTuple):
-    """Outputs and taps side by side that an input meets along an axis."""
+    """Runs along an axis: adjacent outputs to which an input contributes through adjacent taps."""
 
-    end: Array  #: (inputs + 1,) int64: the first run of each input, and the end of the last's
+    end: Array  #: (inputs + 1,) int64: the first run of each input, and the end of the last input's runs
     output: Array  #: (runs,) int64: the first output
     tap: Array  #: (runs,) int64: the first tap, in the order of the axis
     length: Array  #: (runs,) int64
@@ -309,15 +316,15 @@ def _runs(axis: _Axis, together: bool) -> _Runs:
 
 
 class _Bands(NamedTuple):
-    """Rows of outputs that are added up together, and the rows of inputs that meet them."""
+    """Bands of output rows that are accumulated together, and the input rows that contribute to each band."""
 
-    height: int  #: rows of a band
-    first: Array  #: (bands,) int64: the first row of inputs
-    last: Array  #: (bands,) int64: the row behind the last
+    height: int  #: the number of output rows in a band
+    first: Array  #: (bands,) int64: the first input row
+    last: Array  #: (bands,) int64: the input row after the last
 
 
 def _bands(axis: _Axis, row: int) -> _Bands:
-    """The bands of an axis, for rows of outputs that hold `row` sums."""
+    """The bands of an axis whose output rows hold `row` sums each."""
     height = max(1, min(axis.size, BAND // max(row, 1)))
     count = -(-axis.size // height)
     band = np.where(axis.outputs >= 0, axis.outputs // height, count)
@@ -332,12 +339,15 @@ def _bands(axis: _Axis, row: int) -> _Bands:
 def _windowed(
     x: Array, vectors: Array, axes: list[_Axis], groups: int, types: _Types, narrow: bool, late: int
 ) -> Array:
-    """Sums (T, O, \\*shape) of `x` (T, C, H, W) times `vectors` (C / groups, kh, kw, O) where they meet."""
+    """Compute the sums (T, O, \\*shape) of a convolution of `x` (T, C, H, W) with `vectors` (C / groups, kh, kw, O).
+
+    `axes` tells which input contributes to which output through which tap.
+    """
     frames, out = len(x), vectors.shape[3]
     down, across = axes
     arranged: Array = np.ascontiguousarray(vectors[:, down.taps][:, :, across.taps], types.weights)
     messages = _messages(x[: max(frames - late, 0)])
-    # with several groups the channels of an output are not side by side in those of the next
+    # With several groups, the channels of a group at adjacent outputs are not contiguous, so runs have length 1.
     runs, bands = _runs(across, groups == 1), _bands(down, across.size * out)
     z = empty((frames, out, down.size * across.size), types.sums)
     z[:late] = 0
@@ -351,7 +361,7 @@ def _windowed(
 
 @kernel
 def _turn(begin: int, end: int, weight: Array, table: Array) -> None:
-    """Write the transpose of some rows of `weight` (O, I) to `table` (I, O), in its type."""
+    """Write the transpose of some rows of `weight` (O, I) to `table` (I, O), converted to the type of `table`."""
     for lo in range(begin, end, TILE):
         hi = min(lo + TILE, end)
         for i in range(weight.shape[1]):
@@ -378,7 +388,7 @@ def _counted(row: Array) -> tuple[Any, Any]:
 
 @kernel
 def _list(begin: int, end: int, x: Array, start: Array, entry: Array, value: Array) -> None:
-    """Write the messages of each row to their place."""
+    """Write the messages of each row to `entry` and `value`, at the positions that `start` gives."""
     for t in range(begin, end):
         row, at, last = x[t], start[t], start[t + 1]
         for lo in range(0, row.size, STRETCH):
@@ -404,7 +414,7 @@ def _any(row: Array) -> bool:
 
 @scalar
 def _add(row: Array, message: Any, vector: Array) -> None:
-    """Add message * vector to `row`; a spike, which is 1, saves the multiplications."""
+    """Add ``message * vector`` to `row`; a message of 1, as spikes are, needs no multiplication."""
     if message == 1:
         for o in range(row.size):
             row[o] += vector[o]
@@ -449,7 +459,7 @@ def _scatter(
 ) -> None:
     out, pixels = z.shape[1:]
     count = len(bands.first)
-    sums = np.empty(bands.height * width * out, added.dtype)  # `added` is empty and stands for its type
+    sums = np.empty(bands.height * width * out, added.dtype)  # `added` is empty and only passes its dtype
     for item in range(begin, end):
         frame, number = item // count, item % count
         first = number * bands.height * width
@@ -466,7 +476,7 @@ def _row(
     x: Array, c: int, weight: Array, rows: Array, top: int, height: int, runs: _Runs, groups: int, width: int,
     sums: Array,
 ) -> None:  # fmt: skip
-    """Add what a row of inputs of channel `c` sends to the rows of outputs from `top` on."""
+    """Add the contributions of one input row of channel `c` to the output rows from `top` on."""
     end, output, tap, length = runs
     per_group = weight.shape[0]
     out = sums.size // (height * width)
@@ -489,7 +499,7 @@ def _row(
 
 @scalar
 def _channels_first(sums: Array, out: int, first: int, size: int, z: Array) -> None:
-    """Write sums of `size` pixels, channel last, to the pixels from `first` on of `z` (O, pixels)."""
+    """Write the sums of `size` pixels, with channels last, to `z` (O, pixels) from pixel `first` on."""
     for lo in range(0, size, TILE):
         hi = min(lo + TILE, size)
         for o in range(out):
@@ -498,5 +508,5 @@ def _channels_first(sums: Array, out: int, first: int, size: int, z: Array) -> N
                 row[i] = sums[(lo + i) * out + o]
 
 
-#: each message goes to many neurons, so that smaller inputs are worth a second thread
+#: Each message is added to many neurons, so a second thread is worthwhile for smaller inputs already.
 _dense.work = _scatter.work = 16

@@ -1,4 +1,4 @@
-"""Tensors on their way to kernels: from time last to time first, and onto a grid."""
+"""Preparation of tensors for kernels: transposition between time last and time first, and rounding to a grid."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def time_first(x: Array) -> Array:
 def time_last(x: Array) -> Array:
     """The transpose of `x` (T, M), of any dtype, as a contiguous (M, T) array."""
     x = np.ascontiguousarray(x)
-    if x.dtype == np.int32:  # its bits are moved, whatever they mean
+    if x.dtype == np.int32:  # a transpose only moves bits, so int32 can pass through the float32 kernel
         return time_last(x.view(np.float32)).view(np.int32)
     y = empty(x.shape[::-1], x.dtype)
     if x.dtype in SQUARES:
@@ -95,22 +95,22 @@ def _transpose(begin: int, end: int, x: Array, y: Array) -> None:
 
 @scalar
 def rows_of_steps(x: Array, first: int, last: int, lo: int, hi: int, tile: Array) -> None:
-    """Write steps `first` to `last`, at most `SIDE`, of lanes `lo` to `hi` to the rows of a tile.
+    """Write steps `first` to `last`, at most `SIDE` of them, of lanes `lo` to `hi` to the rows of a tile.
 
     Parameters
     ----------
     x : ndarray
         (M, T) float32, C-contiguous.
     first, last, lo, hi : int
-        The steps and the lanes.
+        The ranges of steps and of lanes.
     tile : ndarray
-        (S, width) float32, C-contiguous, S = `SIDE`: row i becomes step ``first + i``, column k lane ``lo + k``;
-        what is beyond the steps and the lanes is undefined.
+        (S, width) float32, C-contiguous, S = `SIDE`; written.  Row i receives step ``first + i``, and column k lane
+        ``lo + k``; entries beyond these steps and lanes are undefined.
     """
     steps, width = x.shape[1], tile.shape[1]
     given, out = x.reshape(-1), tile.reshape(-1)
     whole = lo + (hi - lo) // SIDE * SIDE
-    # a square may reach beyond the last step, into the next lanes, but not beyond the array
+    # A square may reach beyond the last step into the next lane, but not beyond the end of the array.
     while whole > lo and (whole - 1) * steps + first + SIDE > x.size:
         whole -= SIDE
     if first < last:
@@ -130,7 +130,7 @@ def steps_of_rows(tile: Array, first: int, last: int, lo: int, hi: int, x: Array
     tile : ndarray
         (S, width) float32, C-contiguous.
     first, last, lo, hi : int
-        The steps and the lanes.
+        The ranges of steps and of lanes.
     x : ndarray
         (M, T) float32, C-contiguous; written.
     """
@@ -145,19 +145,21 @@ def steps_of_rows(tile: Array, first: int, last: int, lo: int, hi: int, x: Array
 
 
 def quantised_frames(x: Array, step: float, low: float, high: float) -> Array:
-    """Frames on a grid, in the layout that blocks hand on: the forward pass of an input block in one pass over memory.
+    """Round frames to a grid and transpose them to the layout that blocks exchange, in one pass over memory.
+
+    This is the forward pass of an input block.
 
     Parameters
     ----------
     x : ndarray
         (N, C, S, T) float32, C-contiguous, with S = H * W.
     step, low, high : float
-        The distance of values of the grid, a power of two; the smallest and the largest value.
+        The spacing of the grid, a power of two; the smallest and the largest value of the grid.
 
     Returns
     -------
     ndarray
-        (T, N, S, C) float32: ``clip(round(x / step) * step, low, high)``, ties to even; NaN stays.
+        (T, N, S, C) float32: ``clip(round(x / step) * step, low, high)``, ties to even; NaN stays NaN.
     """
     n, c, pixels, steps = x.shape
     y = empty((steps, n, pixels, c))
@@ -180,21 +182,21 @@ def _quantise_frames(begin: int, end: int, x: Array, inverse: Any, step: Any, lo
 
 
 def quantised(x: Array, step: float, low: float, high: float) -> tuple[Array, bool]:
-    """The nearest multiples of `step`, and whether all are between `low` and `high`.
+    """Round to the nearest multiples of `step`, and tell whether all of them are between `low` and `high`.
 
     Parameters
     ----------
     x : ndarray
         float32, contiguous, of any shape.
     step, low, high : float
-        The distance of values of the grid, a power of two; the range that values are compared with.
+        The spacing of the grid, a power of two; the range with which the results are compared.
 
     Returns
     -------
     y : ndarray
         (the shape of `x`) float32: ``round(x / step) * step``, ties to even; NaN stays NaN.
     inside : bool
-        Whether all of `y` are in the range, in which NaN is not.
+        Whether all entries of `y` are in the range; NaN counts as outside.
     """
     y = empty_like(x)
     flat = x.reshape(-1), y.reshape(-1)

@@ -1,12 +1,12 @@
-"""A piecewise linear function and its slope, element by element: the rate of a neuron over its drive.
+"""An elementwise piecewise linear function and its gradient: the rate of a neuron as a function of its drive.
 
-With knots (z[0], a[0]) .. (z[K-1], a[K-1]), z increasing, and slopes s[0] .. s[K-2]::
+With knots (z[0], a[0]) .. (z[K-1], a[K-1]), where z increases, and slopes s[0] .. s[K-2]::
 
     f(x) = 0                        x <= z[0]
            a[i] + s[i] (x - z[i])   z[i] < x <= z[i+1]
            a[K-1]                   x > z[K-1]
 
-Arithmetic is float32, every operation rounded on its own; NaN stays NaN.
+Arithmetic is float32, with every operation rounded separately; NaN stays NaN.
 
 Arrays are flat: one value per element, in any order.
 """
@@ -26,7 +26,7 @@ CHUNK = 2048  #: elements at a time: they stay in the L1 cache while the loop of
 
 
 def forward(x: Array, z: Array, a: Array, slopes: Array) -> Array:
-    """The values f(x).
+    """Compute f(x) for each element.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def forward(x: Array, z: Array, a: Array, slopes: Array) -> Array:
 
 
 def backward(x: Array, z: Array, factors: Array, outside: float, grad: Array) -> Array:
-    """Gradient to `x`: `grad` times the factor of the linear piece in which each element lies.
+    """Compute the gradient with respect to `x`: `grad` times the factor of the linear piece in which each element lies.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def backward(x: Array, z: Array, factors: Array, outside: float, grad: Array) ->
 class Scaled(NamedTuple):
     """The argument x of f as a function of an input u: (round(u / step) * step * gain + offset) * factor, float32.
 
-    The rounded number is brought to the bounds of the grid, and is the only one that is.
+    Only the rounded number ``round(u / step) * step`` is clipped to the bounds of the grid.
     """
 
     grid: Grid
@@ -90,14 +90,14 @@ class Scaled(NamedTuple):
 
 
 def forward_scaled(u: Array, scaled: Scaled, z: Array, a: Array, slopes: Array) -> Array:
-    """The values f(x(u)).
+    """Compute f(x(u)) for each element.
 
     Parameters
     ----------
     u : ndarray
         (M,) float32.
     scaled : Scaled
-        x of u.
+        The function x(u).
     z, a : ndarray
         (K,) float32, the knots, K >= 2.
     slopes : ndarray
@@ -114,14 +114,14 @@ def forward_scaled(u: Array, scaled: Scaled, z: Array, a: Array, slopes: Array) 
 
 
 def backward_scaled(u: Array, scaled: Scaled, z: Array, factors: Array, outside: float, grad: Array) -> Array:
-    """Gradients to gain and offset of `scaled`.
+    """Compute the gradients with respect to the gain and the offset of `scaled`.
 
     Parameters
     ----------
     u : ndarray
         (M,) float32.
     scaled : Scaled
-        x of u.
+        The function x(u).
     z : ndarray
         (K,) float32.
     factors : ndarray
@@ -129,12 +129,12 @@ def backward_scaled(u: Array, scaled: Scaled, z: Array, factors: Array, outside:
     outside : float
         The factor below the first knot and above the last.
     grad : ndarray
-        (M,) float32, the gradient to the values.
+        (M,) float32, the gradient with respect to the values f(x(u)).
 
     Returns
     -------
     ndarray
-        (2,) float64: to the gain and to the offset.
+        (2,) float64: the gradients with respect to the gain and to the offset.
     """
     sums = np.empty((-(-u.size // CHUNK), 2), np.float32)
     _backward_scaled(len(sums), u, scaled, z, factors, np.float32(outside), grad, sums, align=1)
@@ -195,7 +195,11 @@ def _scale(gain: Any, offset: Any, factor: Any, out: Array) -> None:
 
 @scalar
 def _sum(x: Array) -> Any:
-    """The sum of `x`, which is overwritten: by halves, which are loops that vectorise, and round less than one sum."""
+    """The sum of `x`, which is overwritten.
+
+    The second half is repeatedly added to the first.  These loops vectorise, and the rounding error is smaller than
+    that of a running sum.
+    """
     left = x.size
     while left > 1:
         half = (left + 1) // 2
@@ -219,15 +223,15 @@ def _forward(begin: int, end: int, x: Array, z: Array, a: Array, slopes: Array, 
 @scalar
 def _begin(x: Array, first: Any, out: Array) -> None:
     for j in range(x.size):
-        # a comparison with NaN is False, so that NaN is copied
+        # A comparison with NaN is False, so NaN is copied.
         out[j] = np.float32(0) if x[j] <= first else x[j]
 
 
 @scalar
 def _piece(x: Array, z: Any, a: Any, slope: Any, out: Array) -> None:
-    """Write the linear piece that begins at `z` for all elements above `z`; later pieces overwrite theirs.
+    """Write the linear piece that begins at `z` for all elements above `z`; later pieces overwrite their own elements.
 
-    A loop without branches over all elements vectorises, where a search for the piece of each would not.
+    This loop without branches over all elements vectorises; a search for the piece of each element would not.
     """
     for j in range(x.size):
         beyond = min(x[j], np.float32(3e38)) - z  # infinity times a slope of 0 would be NaN

@@ -9,7 +9,7 @@ from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.gemm import ROWS, TILE, add_product, packed
 from lavadl_kernels.runtime.jit import kernel
 
-STRIP = 32  #: rows at a time: their part of the result stays in the L1 cache between it is set to 0 and added to
+STRIP = 32  #: rows at a time: after their part of the result is set to 0, it stays in the L1 cache until it is added to
 
 
 def product(a: Array, b: Array) -> Array:
@@ -39,7 +39,7 @@ def product(a: Array, b: Array) -> Array:
 
 @kernel
 def _product(begin: int, end: int, a: Array, b: Array, out: Array) -> None:
-    """Write strips of rows."""
+    """Write the result in strips of `STRIP` rows."""
     rows, depth = a.shape
     columns = out.shape[1]
     left, flat, edge = a.reshape(-1), out.reshape(-1), np.zeros(ROWS * TILE, np.float32)

@@ -1,7 +1,7 @@
-"""Spikes and 8-bit weights as bytes, the form in which processors multiply integers.
+"""Conversion of spikes and 8-bit weights to bytes, the form in which processors multiply integers.
 
-`spikes` converts float32 to uint8 and says whether all entries were 0 or 1; `weights` converts float32 to int8 where
-each is a multiple of 1/32 that fits.  Both read their input once; `spikes` takes no longer than a copy.
+`spikes` converts float32 to uint8 and tells whether all entries were 0 or 1; `weights` converts float32 to int8 if
+every weight is a multiple of 1/32 that fits.  Both read their input once; `spikes` takes no longer than a copy.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from lavadl_kernels.runtime.buffers import empty
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 from lavadl_kernels.runtime.simd import BIAS, WIDTH, mantissas
 
-#: Entries that are converted before it is asked whether they were spikes: their sum fits the bytes of a cache line of
-#: counters, and an input of other values is given up after a few microseconds.
+#: Entries that are converted before the code checks whether all of them were spikes: their sum fits the bytes of a
+#: cache line of counters, and the conversion of an input with other values stops after a few microseconds.
 BLOCK = 1 << 13
 ONE = 0x3F800000  #: the bits of 1 in float32
 _MAGNITUDE = np.uint32(0x7FFFFFFF)  # all bits but the sign
-NOT_SPIKES = -1  #: in the place of a count
+NOT_SPIKES = -1  #: returned instead of a count if an entry is neither 0 nor 1
 
 
 def spikes(x: Array, out: Array) -> int:
@@ -31,7 +31,7 @@ def spikes(x: Array, out: Array) -> int:
     x : ndarray
         (S,) float32, contiguous.
     out : ndarray
-        (S,) uint8, for the result: 1 where `x` is 1, 0 where it is 0 or -0.
+        (S,) uint8, written: 1 where `x` is 1, 0 where it is 0 or -0.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def spikes(x: Array, out: Array) -> int:
 
 
 def weights(weight: Array) -> Array | None:
-    """8-bit weights as bytes.
+    """Convert 8-bit weights to bytes.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def weights(weight: Array) -> Array | None:
     Returns
     -------
     ndarray or None
-        Of the same shape, int8, units of 1/32; None if a weight is no multiple of 1/32 from -4 to 127/32.
+        Of the same shape, int8, units of 1/32; None if a weight is not a multiple of 1/32 from -4 to 127/32.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def weights(weight: Array) -> Array | None:
 
 @scalar
 def _row(x: Array, out: Array) -> Any:
-    """Convert a block of bits of float32; the count of ones, -1 if there is another value."""
+    """Convert a block of float32 bit patterns; return the count of ones, or -1 if an entry is neither 0 nor 1."""
     prefer_512_bit()
     count, other = np.int32(0), np.uint32(0)
     for i in range(x.size):
@@ -106,7 +106,7 @@ def _spikes(begin: int, end: int, x: Array, out: Array, counts: Array) -> bool:
 
 @kernel
 def _weights(begin: int, end: int, weight: Array, out: Array) -> bool:
-    """Convert blocks of `WIDTH` weights; return False if one does not fit."""
+    """Convert blocks of `WIDTH` weights; return False if a weight does not fit."""
     edge, bytes_of_edge = np.zeros(WIDTH, np.float32), np.empty(WIDTH, np.uint8)
     for block in range(begin, end):
         first = block * WIDTH

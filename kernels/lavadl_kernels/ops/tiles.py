@@ -1,14 +1,15 @@
-"""Matrix products for gradients on the processor's matrix tiles, as accurate as those of float32.
+"""Matrix products for gradients on the processor's matrix tiles, as accurate as products in float32.
 
     input_gradient:  g (R, K) @ w (K, N)
     weight_gradient: g' (O, R) @ x (R, I)
 
-Tiles multiply bfloat16, of 8 significant bits.  8-bit weights and spikes are such numbers; a gradient of float32 is the
-sum of three of them, into which it is split while it is copied to the order in which tiles read it.  Products are exact
-and are summed in float32, in an order that the shapes alone decide, so the number of threads changes nothing.
+Tiles multiply bfloat16 numbers, which have 8 significant bits.  8-bit weights and spikes are exact in bfloat16.  A
+float32 gradient is the sum of three bfloat16 numbers; it is split into these while it is copied into the order in which
+tiles read it.  Products are exact and are summed in float32, in an order that depends only on the shapes, so the number
+of threads does not change the result.
 
-Numbers below 2**-126 count as zero in tiles, so of gradients below about 2**-110 the last bits are lost.  Gradients
-that are not finite are refused.  Where the processor has no tiles the results are the same, and slow.
+Tiles treat numbers below 2**-126 as zero, so gradients below about 2**-110 lose their last bits.  Gradients that are
+not finite are refused.  On a processor without tiles the results are the same, but slow to compute.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from lavadl_kernels.runtime.jit import kernel, kernel_using, prefer_512_bit, sca
 from lavadl_kernels.runtime.simd import transpose_square
 
 SIDE = 32  #: rows and columns of a block of the result: four tiles of sums stay in registers
-TERMS = 3  #: bfloat16 numbers whose sum is any float32: 8 significant bits each, of 24
+TERMS = 3  #: bfloat16 numbers whose sum is a float32 number: three times 8 significant bits, for its 24
 LEFT = TERMS * 2 * TILE  #: words of a left strip for `WORDS` columns: for each term two tiles, one below the other
-RIGHT = 2 * TILE  #: words of a right strip for `WORDS` rows: two tiles beside each other
-#: Steps of the sums of a weight gradient that are taken at a time: the left operand of 512 outputs takes 0.8 MB then,
-#: and stays in the L2 cache while all blocks of columns read it.
+RIGHT = 2 * TILE  #: words of a right strip for `WORDS` rows: two tiles side by side
+#: Rows of the operands, over which the weight gradient sums, that are processed at a time: the left operand of 512
+#: outputs then takes 0.8 MB, and stays in the L2 cache while all blocks of columns read it.
 PANEL = 256
-LINE = 32  #: words of a cache line
+LINE = 32  #: 16-bit words of a cache line
 
-_LIMIT = np.uint32(0x7F000000)  # magnitudes from here on (2**127) could round to infinity
+_LIMIT = np.uint32(0x7F000000)  # the bits of 2**127: this and larger magnitudes could round to infinity
 _HALF = np.uint32(0x8000)
 _UPPER = np.uint32(0xFFFF0000)
 _LOWER = np.uint32(0xFFFF)
@@ -42,7 +43,7 @@ _MAGNITUDE = np.uint32(0x7FFFFFFF)
 
 
 def packed(w: Array) -> Array | None:
-    """A right operand in the order in which tiles read it.
+    """Rearrange a right operand into the order in which tiles read it.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ def packed(w: Array) -> Array | None:
     Returns
     -------
     ndarray or None
-        (N / 32, K / 32, RIGHT) uint16, rounded up, with zeros beyond `w`; None if a number is no bfloat16.
+        (N / 32, K / 32, RIGHT) uint16, with both quotients rounded up and zeros beyond `w`; None if a number is not
+        exact in bfloat16.
     """
     depth, columns = w.shape
     result = empty((-(-columns // SIDE), -(-depth // WORDS), RIGHT), np.uint16)
@@ -67,14 +69,15 @@ def input_gradient(g: Array, w: Array, right: Array | None = None) -> Array | No
     g : ndarray
         (R, K) float32, contiguous.
     w : ndarray
-        (K, N) float32, contiguous, of numbers that are bfloat16, as 8-bit weights are.
+        (K, N) float32, contiguous, with numbers that are exact in bfloat16, as 8-bit weights are.
     right : ndarray, optional
         (N / 32, K / 32, RIGHT) uint16, `w` as `packed` returns it.
 
     Returns
     -------
     ndarray or None
-        (R, N) float32; None if `w` has other numbers, or `g` has some that are not finite or reach 2**127.
+        (R, N) float32; None if a number of `w` is not exact in bfloat16, or if one of `g` is not finite or reaches
+        2**127 in magnitude.
 
     Examples
     --------
@@ -91,7 +94,7 @@ def input_gradient(g: Array, w: Array, right: Array | None = None) -> Array | No
 
 
 def weight_gradient(g: Array, x: Array) -> Array | None:
-    """The product of a gradient, transposed, and spikes.
+    """The product of a transposed gradient and spikes.
 
     Parameters
     ----------
@@ -103,7 +106,7 @@ def weight_gradient(g: Array, x: Array) -> Array | None:
     Returns
     -------
     ndarray or None
-        (O, I) float32; None if `g` has numbers that are not finite or reach 2**127.
+        (O, I) float32; None if a number of `g` is not finite or reaches 2**127 in magnitude.
     """
     (rows, outputs), inputs = g.shape, x.shape[1]
     panels, strips = -(-rows // PANEL), -(-outputs // SIDE)
@@ -119,14 +122,14 @@ def weight_gradient(g: Array, x: Array) -> Array | None:
 
 @scalar
 def split(words: Array, first: Array, second: Array, third: Array) -> Any:
-    """Split float32 into three bfloat16 each, the largest first.
+    """Split each float32 number into three bfloat16 terms, the largest first.
 
     Parameters
     ----------
     words : ndarray
-        (S,) uint32, the bits of float32.
+        (S,) uint32, the bits of float32 numbers.
     first, second, third : ndarray
-        (S,) uint16, for the bits of the terms.
+        (S,) uint16, written: the bits of the terms.
 
     Returns
     -------
@@ -150,16 +153,16 @@ def split(words: Array, first: Array, second: Array, third: Array) -> Any:
 
 @scalar
 def pack_strip(bits: Array, rows: Any, columns: Any, out: Array, line: Array) -> bool:
-    """Split a strip of a left operand, up to `SIDE` rows; return whether all are below 2**127.
+    """Split a strip of a left operand, up to `SIDE` rows; return whether all magnitudes are below 2**127.
 
     Parameters
     ----------
     bits : ndarray
-        (rows * columns,) uint32, the bits of float32 row by row.
+        (rows * columns,) uint32, the bits of float32 numbers, row by row.
     rows, columns : int
         The size of the strip.
     out : ndarray
-        (columns / WORDS, rounded up, * LEFT) uint16; zeros where a tile of the strip ends before it does.
+        (columns / WORDS, rounded up, * LEFT) uint16, written; zeros where a tile reaches beyond the strip.
     line : ndarray
         (WORDS,) uint32, scratch.
     """
@@ -181,9 +184,9 @@ def pack_strip(bits: Array, rows: Any, columns: Any, out: Array, line: Array) ->
 
 @scalar
 def _pack_columns(bits: Array, row: Any, rows: Any, columns: Any, out: Array, line: Array, square: Array) -> bool:
-    """As `pack_strip`, of the transposed matrix: up to `SIDE` columns, whose rows begin `row` entries apart in `bits`.
+    """Do the same as `pack_strip` for a transposed matrix: up to `SIDE` columns become the rows of the strip.
 
-    `square` is scratch, (TERMS, SIDE * WORDS) uint16.
+    The rows of the matrix begin `row` entries apart in `bits`.  `square` is scratch, (TERMS, SIDE * WORDS) uint16.
     """
     beyond = np.uint32(0)
     for block in range(-(-rows // WORDS)):
@@ -218,12 +221,12 @@ def multiply_strips(
     to: Any,
     row: Any,
 ) -> None:
-    """Multiply a left and a right strip: a block of `SIDE` columns of the result.
+    """Multiply a left and a right strip: compute a block of `SIDE` columns of the result.
 
     Parameters
     ----------
     state : ndarray
-        (STATE,) float32, of tiles that were configured.
+        (STATE,) float32, of tiles configured by `amx.configure`.
     left : ndarray
         (S,) uint16: the left strip, as `pack_strip` writes it, begins at left[at].
     at : int
@@ -233,13 +236,13 @@ def multiply_strips(
     start : int
         See `right`.
     blocks : int
-        Their length, in blocks of `WORDS`.
+        The length of both strips, in blocks of `WORDS`.
     fresh : bool
         Whether to replace the block in `out` instead of adding to it.
     tall : bool
-        Whether the block has `SIDE` rows, and not `ROWS`.
+        Whether the block has `SIDE` rows instead of `ROWS`.
     out : ndarray
-        (S,) float32: the block begins at out[to], its rows `row` entries apart.
+        (S,) float32: the block begins at out[to], with its rows `row` entries apart.
     to, row : int
         See `out`.
     """
@@ -278,7 +281,7 @@ def multiply_into(
     state: Array, left: Array, at: Any, right: Array, start: Any, blocks: Any, fresh: bool,
     out: Array, row: Any, column: Any, edge: Array,
 ) -> None:  # fmt: skip
-    """`multiply_strips` for a block of `out` (R, N) float32 that may reach beyond its edge; `edge` is scratch."""
+    """Call `multiply_strips` for a block of `out` (R, N) float32 that may reach beyond its edge; `edge` is scratch."""
     rows, columns = min(SIDE, out.shape[0] - row), min(SIDE, out.shape[1] - column)
     flat, wide, tall = out.reshape(-1), out.shape[1], rows > ROWS
     if rows % ROWS == 0 and columns == SIDE:
@@ -296,13 +299,13 @@ def multiply_into(
 
 @scalar
 def _skipped(words: Array) -> Any:
-    """The number of 16-bit words before the first that begins a cache line."""
+    """The number of 16-bit words before the first word that lies at the start of a cache line."""
     return -(words.ctypes.data // 2) % LINE
 
 
 @kernel
 def _pack_right(begin: int, end: int, w: Array, out: Array) -> bool:
-    """Write strips of a right operand; return False if a number is no bfloat16."""
+    """Write strips of a right operand; return False if a number is not exact in bfloat16."""
     depth, columns = w.shape
     beyond = np.uint32(0)
     for strip in range(begin, end):
@@ -319,9 +322,9 @@ def _pack_right(begin: int, end: int, w: Array, out: Array) -> bool:
 
 
 class Room(NamedTuple):
-    """The buffers of a product with a right operand of some depth."""
+    """The buffers of a product whose right operand has `depth` rows."""
 
-    left: Array  #: (depth / WORDS, rounded up, * LEFT) uint16, from the start of a cache line on
+    left: Array  #: (depth / WORDS, rounded up, * LEFT) uint16, aligned to a cache line
     edge: Array  #: (SIDE * SIDE,) float32
     line: Array  #: (WORDS,) uint32
     state: Array  #: (STATE,) float32
@@ -329,7 +332,7 @@ class Room(NamedTuple):
 
 @jitable
 def room(depth: int) -> Room:
-    """Buffers, of a thread of its own."""
+    """Buffers for products with a right operand of `depth` rows; each thread needs its own."""
     left = np.empty(-(-depth // WORDS) * LEFT + LINE, np.uint16)
     edge, state = np.zeros(SIDE * SIDE, np.float32), np.empty(STATE, np.float32)
     return Room(left[_skipped(left) :], edge, np.zeros(WORDS, np.uint32), state)
@@ -337,20 +340,20 @@ def room(depth: int) -> Room:
 
 @scalar
 def add_product(bits: Array, depth: Any, right: Array, space: Room, fresh: bool, out: Array) -> bool:
-    """Add a product to `out`, or write it there if `fresh`; return whether all numbers of `bits` are below 2**127.
+    """Add a product to `out`, or write it there if `fresh`; return whether all magnitudes in `bits` are below 2**127.
 
     Parameters
     ----------
     bits : ndarray
-        (R * depth,) uint32, the bits of float32: the left operand row by row.
+        (R * depth,) uint32, the bits of float32 numbers: the left operand, row by row.
     depth : int
-        Its columns.
+        The number of columns of the left operand.
     right : ndarray
         (N / 32, depth / 32, RIGHT) uint16, as `packed` returns it.
     space : Room
-        For this depth. Tiles are configured in this thread.
+        Buffers for this depth.  The caller must have configured tiles in this thread.
     fresh : bool
-        See above.
+        Whether to replace the values in `out` instead of adding to them.
     out : ndarray
         (R, N) float32, contiguous.
     """
@@ -369,7 +372,7 @@ def add_product(bits: Array, depth: Any, right: Array, space: Room, fresh: bool,
 
 @kernel_using(*amx.FEATURES)
 def _input_gradient(begin: int, end: int, g: Array, right: Array, out: Array) -> bool:
-    """Write strips of `SIDE` rows; return False if a number of theirs is too large."""
+    """Write strips of `SIDE` rows; return False if a number in them is too large."""
     rows, depth = g.shape
     space, first, last = room(depth), begin * SIDE, min(end * SIDE, rows)
     amx.configure(space.state)
@@ -397,7 +400,7 @@ def _pack_left(begin: int, end: int, g: Array, out: Array) -> bool:
 
 @scalar
 def _pack_spikes(x: Array, row: Any, rows: Any, column: Any, out: Array) -> None:
-    """Write a strip (rows, SIDE) of integers up to 255 as a right operand, zeros where `x` ends."""
+    """Write a strip (rows, SIDE) of integers up to 255 as a right operand, with zeros beyond the end of `x`."""
     used = min(SIDE, x.shape[1] - column)
     out[: -(-rows // WORDS) * RIGHT] = 0
     for r in range(rows):
@@ -410,7 +413,7 @@ def _pack_spikes(x: Array, row: Any, rows: Any, column: Any, out: Array) -> None
 
 @kernel_using(*amx.FEATURES)
 def _weight_gradient(begin: int, end: int, left: Array, x: Array, out: Array) -> None:
-    """Write blocks of `SIDE` columns, panel by panel."""
+    """Write the gradient in blocks of `SIDE` columns, panel by panel."""
     wide = np.empty(PANEL // WORDS * RIGHT + LINE, np.uint16)
     right = wide[_skipped(wide) :]
     edge, state = np.zeros(SIDE * SIDE, np.float32), np.empty(STATE, np.float32)

@@ -1,17 +1,17 @@
-"""Weights on their way to a synapse: length and direction joined, and rounded to a grid, in one pass over memory.
+"""Preparation of weights for a synapse: weight normalisation and rounding to a grid, in one pass over memory.
 
-With the rows v[o] of directions and lengths g[o]::
+A weight is the product of lengths and directions.  With rows v[o] of directions, and lengths g[o]::
 
     norm[o] = sqrt(sum over i of v[o, i]^2)
     w[o, i] = v[o, i] * (g[o] / norm[o])
     q[o, i] = clip(round(w[o, i] / step) * step, low, high)
 
-Arithmetic is float32, every operation rounded on its own; ties go to even, NaN stays NaN.  A weight without length and
-direction is its own w.  The order in which `norms` adds the squares is fixed: eight sums of every eighth square, then
-sums of halves.
+Arithmetic is float32, with every operation rounded separately; ties go to even, and NaN stays NaN.  A plain weight, not
+split into length and direction, is used as w itself.  The order in which `norms` adds the squares is fixed: eight
+partial sums of every eighth square each, whose second half is then repeatedly added to the first.
 
-The gradient to q is passed to w where the nearest multiple is within the bounds, and is 0 elsewhere; with it, and the
-sums s[o] = sum over i of dw[o, i] v[o, i]::
+The gradient dw with respect to w is that with respect to q where the nearest multiple is within the bounds, and 0
+elsewhere.  With the sums s[o] = sum over i of dw[o, i] v[o, i]::
 
     dg[o] = s[o] / norm[o]
     dv[o, i] = (g[o] / norm[o]) * (dw[o, i] - v[o, i] * s[o] / norm[o]^2)
@@ -31,24 +31,24 @@ from lavadl_kernels.runtime.extending import instructions, intrinsic
 from lavadl_kernels.runtime.jit import kernel, prefer_512_bit, scalar
 from lavadl_kernels.runtime.simd import _pointers, _summing, _vector_at
 
-LANES = 8  #: sums of squares of a row
-ROWS = (
-    8  #: rows whose squares are summed at once: a sum that waits for its last addition leaves the adder to the others
-)
+LANES = 8  #: partial sums of the squares of a row
+#: Rows whose squares are summed together: while one sum waits for its last addition, the adder works on the others.
+ROWS = 8
 
 
 class Grid(NamedTuple):
-    """Multiples of a step between two bounds, as kernels take them, float32."""
+    """A grid of multiples of a step between two bounds, in the form that kernels take; numbers are float32."""
 
-    inverse: Any  #: of the step, which is a power of two
-    step: Any
+    inverse: Any  #: 1 / step
+    step: Any  #: a power of two
     low: Any
     high: Any
-    sure: Any  #: bits of the lesser of the bounds' magnitudes, int32: a smaller magnitude is within both
+    #: int32, the float32 bits of the smaller of the two bounds' magnitudes: no smaller magnitude exceeds either bound
+    sure: Any
 
     @classmethod
     def of(cls, step: float, low: float, high: float) -> Grid:
-        """The grid with the distance `step`, a power of two, from `low` to `high`, between which 0 lies."""
+        """The grid from `low` to `high`, between which 0 lies, with the spacing `step`, a power of two."""
         sure = np.float32(min(-low, high)).view(np.int32)
         return cls(np.float32(1 / step), np.float32(step), np.float32(low), np.float32(high), sure)
 
@@ -56,7 +56,7 @@ class Grid(NamedTuple):
 class Rows(NamedTuple):
     """A weight before it is rounded.
 
-    Either both `length` and `norm` have a value for each row, or both none: then `v` is the weight.
+    Either `length` and `norm` both have a value for each row, or both are empty; `v` is then the weight itself.
     """
 
     v: Array  #: (O, I) float32, C-contiguous
@@ -65,7 +65,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def plain(cls, v: Array) -> Rows:
-        """A weight (O, I) that has no length of its own."""
+        """A plain weight (O, I), which is not split into length and direction."""
         return cls(v, NONE, NONE)
 
 
@@ -73,7 +73,7 @@ NONE = np.zeros(0, np.float32)
 
 
 def norms(v: Array) -> Array:
-    """The norms of rows.
+    """Compute the Euclidean norms of rows.
 
     Parameters
     ----------
@@ -96,23 +96,23 @@ def norms(v: Array) -> Array:
 
 
 def quantised(rows: Rows, grid: Grid, known: bool = True) -> tuple[Array, bool]:
-    """The weight on its grid, and whether all nearest multiples are within the bounds.
+    """Round a weight to its grid, and tell whether all nearest multiples are within the bounds.
 
     Parameters
     ----------
     rows : Rows
-        Its norms are overwritten by those of `norms` unless they are `known`.
+        The weight; its norms are computed as in `norms` and overwritten, unless they are `known`.
     grid : Grid
         The grid.
     known : bool
-        Whether `rows` has its norms.
+        Whether ``rows.norm`` already holds the norms.
 
     Returns
     -------
     q : ndarray
         (O, I) float32.
     inside : bool
-        False also if there is a NaN.
+        Whether all nearest multiples are within the bounds; False also if there is a NaN.
 
     Examples
     --------
@@ -124,26 +124,26 @@ def quantised(rows: Rows, grid: Grid, known: bool = True) -> tuple[Array, bool]:
 
 
 def equals(rows: Rows, grid: Grid, known: bool, q: Array) -> bool:
-    """Tell whether `quantised` gives exactly the bits of `q`, (O, I) float32; norms as there."""
+    """Tell whether `quantised` gives exactly the bits of `q`, (O, I) float32; `rows` and `known` as in `quantised`."""
     return _compare(len(q), rows, grid, known, q.view(np.int32))
 
 
 def backward(rows: Rows, grid: Grid, inside: bool, grad: Array, out: Array) -> Array:
-    """Gradients to directions, or to a weight that is no product, and to lengths.
+    """Compute the gradients with respect to the directions, or to a plain weight, and with respect to the lengths.
 
     Parameters
     ----------
     rows, grid, inside
-        As `quantised` took and gave them, with norms.
+        Arguments and result of `quantised`, including the norms.
     grad : ndarray
-        (O, I) float32, the gradient to the weight on its grid.
+        (O, I) float32, the gradient with respect to the rounded weight.
     out : ndarray
-        (O, I) float32 for the gradient to ``rows.v``; may be `grad`.
+        (O, I) float32, written: the gradient with respect to ``rows.v``; may be `grad`.
 
     Returns
     -------
     ndarray
-        (O,) float32, the gradient to ``rows.length``, or (0,).
+        (O,) float32, the gradient with respect to ``rows.length``, or (0,).
     """
     to_length = np.empty_like(rows.length)
     _backward(len(grad), rows, grid, inside, grad is not out, grad, out, to_length)
@@ -151,10 +151,10 @@ def backward(rows: Rows, grid: Grid, inside: bool, grad: Array, out: Array) -> A
 
 
 def _product_sums(a: Array, b: Array, at: int, row: int, length: int, out: Array, to: int) -> None:
-    """Write sums of products for each of `ROWS` rows to out[to : to + ROWS * LANES]: of every `LANES`-th product.
+    """Write `LANES` partial sums of products for each of `ROWS` rows to out[to : to + ROWS * LANES].
 
-    Row r of `a` (S,) and `b` (S,) begins at at + r * row; `length`, a multiple of `LANES`, is the number of its entries
-    that count.
+    Each partial sum adds every `LANES`-th product of a row.  Row r of `a` (S,) and `b` (S,) begins at ``at + r * row``;
+    `length`, a multiple of `LANES`, is the number of entries of a row that are used.
     """
     for r in range(ROWS):
         total = np.zeros(LANES, np.float32)
@@ -196,9 +196,9 @@ def _overload_product_sums(a: Any, b: Any, at: Any, row: Any, length: Any, out: 
 
 @scalar
 def _row_products(a: Array, b: Array, begin: int, end: int, lanes: Array) -> None:
-    """Write the sums of the products of `a` and `b` (O, I), of rows `begin` to `end`, to every `LANES`-th of `lanes`.
+    """Write the dot products of rows `begin` to `end` of `a` and `b` (O, I) to every `LANES`-th entry of `lanes`.
 
-    There are at most `ROWS` of them.
+    There are at most `ROWS` rows.
     """
     width = a.shape[1]
     whole, left, right = width - width % LANES, a.reshape(-1), b.reshape(-1)
@@ -207,7 +207,7 @@ def _row_products(a: Array, b: Array, begin: int, end: int, lanes: Array) -> Non
     for row in range(begin, end):
         at = (row - begin) * LANES
         if end - begin < ROWS:
-            _product_sums(left, right, row * width, 0, whole, lanes, at)  # the same row `ROWS` times
+            _product_sums(left, right, row * width, 0, whole, lanes, at)  # computes the same row `ROWS` times
         for k in range(width - whole):
             place = row * width + whole + k
             lanes[at + k] += left[place] * right[place]
@@ -227,7 +227,7 @@ def _norms(begin: int, end: int, v: Array, out: Array) -> None:
 
 @scalar
 def _norms_of(v: Array, begin: int, end: int, lanes: Array, out: Array) -> None:
-    """Write the norms of the rows from `begin` to `end`, at most `ROWS`."""
+    """Write the norms of the rows from `begin` to `end`, at most `ROWS` of them."""
     _row_products(v, v, begin, end, lanes)
     for row in range(begin, end):
         out[row] = np.sqrt(lanes[(row - begin) * LANES])
@@ -270,7 +270,7 @@ def _compare(begin: int, end: int, rows: Rows, grid: Grid, known: bool, bits: Ar
 
 @scalar
 def _factor(rows: Rows, row: int) -> Any:
-    """The factor of the entries of a row."""
+    """The factor of all entries of a row: g[o] / norm[o], or 1 for a plain weight."""
     return rows.length[row] / rows.norm[row] if rows.length.size else np.float32(1)
 
 
@@ -283,10 +283,10 @@ def _round_row(x: Array, factor: Any, grid: Grid, out: Array) -> None:
 
 @scalar
 def _beyond(bits: Array, grid: Grid) -> bool:
-    """Tell whether a magnitude is above the lesser of the bounds', or NaN: then each value has to be looked at.
+    """Tell whether a value is NaN or larger in magnitude than the smaller bound, so that each value has to be checked.
 
-    `bits` are those of the values, (I,) int32: the maximum of integers vectorises, where that of floats would not, and
-    NaN is larger than all.
+    `bits` (I,) int32 are the bit patterns of the values: a maximum of integers vectorises, while one of floats would
+    not, and the bits of NaN are larger than those of any number.
     """
     largest = np.int32(0)
     for i in range(bits.size):
@@ -296,7 +296,7 @@ def _beyond(bits: Array, grid: Grid) -> bool:
 
 @scalar
 def _clip_row(grid: Grid, out: Array) -> bool:
-    """Bring values to the bounds; tell whether all were within them, which NaN is not."""
+    """Clip values to the bounds; tell whether all were within them (NaN counts as outside)."""
     inside = True
     for i in range(out.size):
         value = out[i]
@@ -323,7 +323,8 @@ def _backward(
     for lo in range(begin, end, ROWS):
         hi = min(lo + ROWS, end)
         for row in range(lo, hi):
-            # all that follows is in place: a loop with two arrays that may be one is not vectorised where they are
+            # All that follows works in place: a loop over two arrays that may be the same one does not take its
+            # vectorised path if they are.
             if apart:
                 _copy(grad[row], out[row])
             if not inside:

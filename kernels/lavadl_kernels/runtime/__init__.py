@@ -1,1 +1,1 @@
-"""Compilation, cache on disk, threads, buffer pool and SIMD operations of kernels."""
+"""The runtime of the kernels: compilation, the cache on disk, threads, the buffer pool and SIMD operations."""

@@ -1,8 +1,9 @@
-"""Intel's matrix tiles: eight registers of 16 rows of 64 bytes, and the product of two of them.
+"""Intel's matrix tiles (AMX): eight registers of 16 rows of 64 bytes, and the product of two of them.
 
-A tile is named by a literal number.  Where the code is compiled for a processor with tiles, each function here is one
-instruction.  Elsewhere, and outside compiled code, it is done on `state`, an array that stands for the eight registers:
-the same kernel runs everywhere, and is only fast where the processor has tiles.  `permitted` asks the system for them.
+A tile is named by a literal number.  In code that is compiled for a processor with tiles, each function here is one
+instruction.  For other processors, and outside compiled code, the functions emulate the tiles in `state`, an array
+that holds the contents of the eight registers.  The same kernel therefore runs everywhere, but is fast only on a
+processor with tiles.  `permitted` requests the operating system's permission to use them.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from lavadl_kernels.runtime.jit import scalar
 from lavadl_kernels.runtime.simd import _pointers
 
 TILES = 8
-ROWS = 16  #: of a tile
-WORDS = 32  #: numbers of 16 bits in a row, as bfloat16 has
-LANES = 16  #: numbers of 32 bits in a row, as float32 has
-TILE = ROWS * WORDS  #: numbers of 16 bits in a tile
-STATE = TILES * ROWS * LANES  #: the size of `state`
+ROWS = 16  #: rows of a tile
+WORDS = 32  #: 16-bit numbers in a row, such as bfloat16
+LANES = 16  #: 32-bit numbers in a row, such as float32
+TILE = ROWS * WORDS  #: 16-bit numbers in a tile
+STATE = TILES * ROWS * LANES  #: the number of float32 entries of `state`
 
-FEATURES = ("amx-tile", "amx-bf16")  #: of a processor, by LLVM's names
+FEATURES = ("amx-tile", "amx-bf16")  #: the processor features that tiles need, by LLVM's names
 _SMALLEST_NORMAL = np.float32(2.0**-126)
 
 _BYTE, _INDEX = ir.IntType(8), ir.IntType(64)
 _POINTER = _BYTE.as_pointer()
-#: The layout of the registers that the processor is told: palette 1, then for each tile the bytes of a row (16 bits
-#: each, from byte 16 on) and the rows (from byte 48 on).
+#: The operand of ``ldtilecfg``, which sets the layout of the registers: palette 1, then for each tile the number of
+#: bytes per row (16 bits each, from byte 16 on) and the number of rows (one byte each, from byte 48 on).
 _CONFIGURATION = bytes([1, *[0] * 15, *[2 * WORDS, 0] * TILES, *[0] * 16, *[ROWS] * TILES, *[0] * 8])
 
-_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _TILE_DATA = 158, 0x1023, 18  # a call of the system, on Linux for x86-64
+_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _TILE_DATA = 158, 0x1023, 18  # a system call of Linux on x86-64
 
 
 def missing() -> str:
-    """The reason why tiles cannot be used here, "" if they can; asks the system for them."""
+    """The reason why tiles cannot be used here, or "" if they can; request the permission to use them if necessary."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return "tiles need Linux on x86-64"
     try:
@@ -57,7 +58,10 @@ def missing() -> str:
 
 @cache
 def permitted() -> bool:
-    """Ask the system to let this process use tiles; its threads and later children share the permission."""
+    """Request permission to use tiles from the operating system, and return whether it is granted.
+
+    The permission applies to this process, to its threads, and to children that it starts later.
+    """
     try:
         call = ctypes.CDLL(None, use_errno=True).syscall
         call.restype = ctypes.c_long
@@ -67,12 +71,12 @@ def permitted() -> bool:
 
 
 def configure(state: Array) -> None:
-    """Begin to use tiles in this thread, with unset contents; `state` is (STATE,) float32."""
+    """Begin to use tiles in this thread, with undefined contents; `state` is (STATE,) float32."""
     state[:] = np.nan
 
 
 def release() -> None:
-    """End the use of tiles in this thread: the system then no longer saves them when it switches threads."""
+    """End the use of tiles in this thread, so that the system no longer saves them when it switches threads."""
 
 
 def zero(state: Array, tile: int) -> None:
@@ -93,9 +97,9 @@ def load(state: Array, tile: int, memory: Array, at: Any, row: Any) -> None:
     memory : ndarray
         (S,) float32 or uint16.
     at : int
-        The first entry in `memory`.
+        The index of the first entry in `memory`.
     row : int
-        Entries from one row to the next; a row has 64 bytes.
+        The number of entries from the start of one row to the start of the next; a row has 64 bytes.
     """
     words, size = memory.view(np.uint16), memory.itemsize // 2
     registers = state.view(np.uint16)
@@ -105,7 +109,7 @@ def load(state: Array, tile: int, memory: Array, at: Any, row: Any) -> None:
 
 
 def store(state: Array, tile: int, memory: Array, at: Any, row: Any) -> None:
-    """Copy a tile to memory, (S,) float32 or uint16; `state` is (STATE,) float32, the rest as for `load`."""
+    """Copy a tile to `memory`, (S,) float32 or uint16; `state` is (STATE,) float32, the rest is as for `load`."""
     words, size = memory.view(np.uint16), memory.itemsize // 2
     registers = state.view(np.uint16)
     for r in range(ROWS):
@@ -115,13 +119,13 @@ def store(state: Array, tile: int, memory: Array, at: Any, row: Any) -> None:
 
 @scalar
 def _flushed(x: Any) -> Any:
-    """`x`, or 0 where it is too small for a normal number: tiles know no others."""
+    """`x`, or 0 if `x` is subnormal: tiles treat subnormal numbers as 0."""
     return x if abs(x) >= _SMALLEST_NORMAL or x != x else np.float32(0)
 
 
 @scalar
 def _wide(word: Any) -> Any:
-    """The float32 that the bits of a bfloat16 stand for, in tiles."""
+    """The float32 value of the bits of a bfloat16 number, as tiles read it."""
     return _flushed(np.uint32(np.uint32(word) << np.uint32(16)).view(np.float32))
 
 
@@ -130,8 +134,9 @@ def multiply(state: Array, total: int, left: int, right: int) -> None:
 
     ``total[m, n] += sum over k of left[m, 2k] * right[k, 2n] + left[m, 2k + 1] * right[k, 2n + 1]``
 
-    Products are exact. Those with even and with odd columns of `left` are summed apart, for k from 0 on, then together,
-    then with `total`; each sum is rounded to the nearest float32, and what is too small for a normal number is 0.
+    Products are exact. Those with even and those with odd columns of `left` are summed separately, in ascending order
+    of k; then the two sums are added, and their sum is added to `total`. Each sum is rounded to the nearest float32,
+    and a subnormal result becomes 0.
 
     Parameters
     ----------
@@ -169,7 +174,7 @@ def instruction(builder: ir.IRBuilder, name: str, arguments: list[ir.Value]) -> 
 
 
 def configuration(builder: ir.IRBuilder) -> ir.Value:
-    """The address of a constant with the layout of the registers."""
+    """The address of a constant that holds the layout of the registers, the operand of ``ldtilecfg``."""
     module, name = builder.module, "lavadl.tiles"
     constant = module.globals.get(name)
     if constant is None:
@@ -181,16 +186,16 @@ def configuration(builder: ir.IRBuilder) -> ir.Value:
 
 
 def _number(kind: Any) -> ir.Constant:
-    """A tile, given as a literal."""
+    """The number of a tile as an LLVM constant, from a literal type."""
     return ir.Constant(_BYTE, kind.literal_value)
 
 
 def _compiled(emulated: Any, context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    """Code that does without tiles."""
+    """Generate a call of the emulating function, for processors without tiles."""
     return context.compile_internal(builder, emulated, signature, args)
 
 
-# The functions above as ordinary compiled functions: `overload` replaces the names above in compiled code.
+# Copies of the functions above that can be compiled as they are: in compiled code, `overload` replaces the originals.
 def _twin(function: Any) -> Any:
     twin = type(function)(function.__code__, function.__globals__, f"{function.__name__}_without_tiles")
     return twin
@@ -232,7 +237,7 @@ def _zero(typing_context: Any, state: Any, tile: Any) -> Any:
 
 
 def _moving(name: str, emulated: str) -> Any:
-    """The intrinsic of `load` or `store`."""
+    """The intrinsic of `load` or `store`: the instruction `name`, or the function `emulated`."""
 
     def move(typing_context: Any, state: Any, tile: Any, memory: Any, at: Any, row: Any) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:

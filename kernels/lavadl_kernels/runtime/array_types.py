@@ -1,4 +1,4 @@
-"""Names of the array types that the kernels' signatures state; shapes stand in docstrings."""
+"""Type aliases of the arrays in the kernels' signatures; docstrings give their shapes."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """A buffer pool for large results.
 
-The first touch of a fresh page is a page fault, and costs more than a kernel that fills the page.  Results of `LARGE`
-bytes and more therefore take a buffer that an earlier result of about the size has given back.  An array gives its
-buffer back when neither it nor a view of it is left, a torch tensor over its memory included.
+The first access to a fresh page is a page fault, which costs more time than a kernel takes to fill the page.  Results
+of `LARGE` bytes or more therefore reuse the buffer of an earlier result of about the same size.  An array returns its
+buffer to the pool when the array and all its views are gone, including torch tensors that share its memory.
 
-The pool keeps what the program needs: results and unused memory together take little more than results lately took at
-one time, and no buffer is kept that was not used for a while.
+The pool keeps only what the program needs: results and unused buffers together take little more memory than results
+recently took at one time, and a buffer that was not used for a while is freed.
 """
 
 from __future__ import annotations
@@ -21,50 +21,55 @@ from numpy.typing import DTypeLike, NDArray
 
 
 def _memory() -> int:
-    """The bytes of this machine's memory; 4 GB where the system does not tell."""
+    """The size of this machine's memory in bytes; 4 GB if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return 1 << 32
 
 
-#: Bytes (1 MB) from which a result comes from the pool. Smaller ones come from glibc, which keeps their memory in the
-#: process: see below.
+#: The smallest size in bytes (1 MB) of a result that comes from the pool. Smaller ones come from glibc, which keeps
+#: their memory in the process: see below.
 LARGE = 1 << 20
-#: Results from the pool over which "lately" extends, twice as many at most: a training step takes tens to hundreds.
+#: The number of results from the pool that counts as recent: this many, up to twice as many. A training step takes tens
+#: to hundreds of results.
 WINDOW = 1024
 #: Bytes (16 MB) of unused memory that the pool keeps in any case: results of several sizes may follow one another.
 FLOOR = 1 << 24
-#: Bytes of unused memory that the pool keeps at most, a quarter of the machine's: other allocators need theirs.
+#: The largest number of bytes of unused memory that the pool keeps, a quarter of the machine's memory: other allocators
+#: need memory too.
 CEILING = max(FLOOR, _memory() // 4)
-ALIGN = 64  #: arrays begin at a multiple of this many bytes, where a cache line does
+ALIGN = 64  #: arrays begin at a multiple of this many bytes, the size of a cache line
 
-# glibc, which torch's own tensors come from, maps a large block by itself and returns it to the system as soon as it is
-# freed, so that each training step would meet fresh pages.  "Large" means above the size of the largest such block that
-# was ever freed, up to 32 MB, and free memory stays in the process up to twice that.  So here is a block of nearly
-# 32 MB, freed at once.  Nothing touches its pages.
+# glibc, which allocates torch's own tensors, maps each large block separately and returns it to the system as soon as
+# it is freed, so that each training step would meet fresh pages.  "Large" means larger than the largest such block that
+# was ever freed, up to 32 MB, and the process keeps up to twice that size of free memory.  The next line therefore
+# allocates a block of nearly 32 MB and frees it at once.  Its pages are never touched.
 np.empty((1 << 25) - (1 << 14), np.uint8)
 
-#: Buffers just given back. Their last array may die at any moment, in a garbage collection while this very thread
-#: looks through `_free` too: a deque takes them without the lock.
+#: Buffers that were just returned. The last array of a buffer may be freed at any moment, even by a garbage collection
+#: while this thread searches `_free`; a deque accepts the buffer without the lock.
 _given: deque[NDArray[np.uint8]] = deque()
-#: Unused buffers, and the number of results when each was given back. The last one is at the end: its pages are the
-#: likeliest to be cached.
+#: Unused buffers, each with the count of results when it was returned. The most recent one is at the end: its pages are
+#: the most likely to be in the cache.
 _free: list[tuple[NDArray[np.uint8], int]] = []
 
 
 class _Use:
-    """The bytes in and out of the pool."""
+    """Counters of the bytes in the pool and in use."""
 
-    kept = 0  #: in `_free`
-    lent = 0  #: in buffers that arrays look at
-    results = 0  #: number of them so far
-    peak = 0  #: the largest `lent` of this window of results
-    before = 0  #: the largest `lent` of the window before
+    kept = 0  #: bytes of the buffers in `_free`
+    lent = 0  #: bytes of the buffers that arrays use
+    results = 0  #: the number of results so far
+    peak = 0  #: the largest `lent` in the current window of results
+    before = 0  #: the largest `lent` in the previous window
 
     @property
     def limit(self) -> int:
-        """The bytes that may be kept: of what was lent at one time and an eighth more, those that are not lent now."""
+        """The bytes that may be kept unused: the recent peak of `lent` plus an eighth, minus what is lent now.
+
+        The result is at least `FLOOR` and at most `CEILING`.
+        """
         most = max(self.peak, self.before)
         return min(max(most + most // 8 - self.lent, FLOOR), CEILING)
 
@@ -74,7 +79,7 @@ _lock = Lock()
 
 
 class _Lease:
-    """A buffer lent to the arrays that are views of it; the last of them gives it back."""
+    """A buffer lent to the arrays that are views of it; when the last of them is freed, the buffer is returned."""
 
     def __init__(self, block: NDArray[np.uint8]) -> None:
         self.block = block
@@ -86,7 +91,7 @@ class _Lease:
 
 def _give_back(block: NDArray[np.uint8]) -> None:
     _given.append(block)
-    if _lock.acquire(blocking=False):  # whoever holds the lock puts the buffer away, now or at the next call
+    if _lock.acquire(blocking=False):  # else the thread with the lock puts the buffer away, now or at the next call
         try:
             _put_away()
         finally:
@@ -94,7 +99,10 @@ def _give_back(block: NDArray[np.uint8]) -> None:
 
 
 def _put_away() -> None:
-    """Move what was given back to the pool, which then drops what is too old or too much; the caller holds the lock."""
+    """Move returned buffers to the pool, then free the oldest while the pool holds too old or too much memory.
+
+    The caller holds the lock.
+    """
     while _given:
         block = _given.popleft()
         _free.append((block, _use.results))
@@ -105,7 +113,7 @@ def _put_away() -> None:
 
 
 def _take(size: int) -> NDArray[np.uint8]:
-    """A buffer of `size` bytes, or up to an eighth more."""
+    """A buffer of `size` bytes, or up to an eighth larger."""
     with _lock:
         _put_away()
         block = _found(size)
@@ -132,24 +140,24 @@ def _after_fork() -> None:
     _lock = Lock()
 
 
-if hasattr(os, "register_at_fork"):  # where nothing forks there is none
+if hasattr(os, "register_at_fork"):  # systems that cannot fork lack this function
     os.register_at_fork(after_in_child=_after_fork)
 
 
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArray[Any]:
-    """An array of unset values, as ``np.empty`` gives it, from the buffer pool if it is large.
+    """An uninitialised array, like that of ``np.empty``, from the buffer pool if it is large.
 
     Parameters
     ----------
     shape : int or tuple of int
         Shape of the array.
     dtype : dtype
-        Its dtype.
+        The dtype of the array.
 
     Returns
     -------
     ndarray
-        C-contiguous; from `LARGE` bytes on it begins at a multiple of `ALIGN` bytes.
+        C-contiguous; if it has `LARGE` bytes or more, it begins at a multiple of `ALIGN` bytes.
     """
     kind = np.dtype(dtype)
     size = kind.itemsize * (math.prod(shape) if isinstance(shape, tuple) else shape)
@@ -161,5 +169,5 @@ def empty(shape: int | tuple[int, ...], dtype: DTypeLike = np.float32) -> NDArra
 
 
 def empty_like(array: NDArray[Any]) -> NDArray[Any]:
-    """An array of the shape and dtype of `array` (any shape and dtype), C-contiguous, as `empty` gives it."""
+    """An uninitialised C-contiguous array from `empty`, with the shape and dtype of `array`, which may be any."""
     return empty(array.shape, array.dtype)

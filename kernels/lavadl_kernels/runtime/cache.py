@@ -1,13 +1,14 @@
-"""Compiled kernels on disk, for several processes at once, and for disks that fail.
+"""The cache of compiled kernels on disk, which is safe for concurrent processes and tolerates failing disks.
 
-Each signature of a kernel has a file of its own, which is written under another name and then moved to its own.
-Numba's own cache has one index of all signatures, written before the code and without a lock, so that two processes
-that compile at once can load code of another signature.  A file begins with the digest of the rest: one that is torn or
-damaged counts as missing, and nothing of it is unpickled.  Whatever is wrong with the folder or a file, the kernel is
-compiled and the run goes on; a warning says so once.
+Each signature of a kernel has its own file, which is written under a temporary name and then renamed.  Numba's own
+cache has one index for all signatures, which it writes before the code and without a lock, so that two processes that
+compile at the same time can load the code of a wrong signature.  A file begins with a digest of the rest: a truncated
+or damaged file counts as missing, and nothing of it is unpickled.  Whatever is wrong with the folder or a file, the
+kernel is compiled and the run continues; a warning is given once.
 
-An installed package may carry kernels that were compiled for a level of processors (`processor.LEVELS`) where it was
-built.  They are files of the same form, read behind the user's own, and only on a processor of that level.
+An installed package may contain kernels that were compiled when it was built, for a level of processors
+(`processor.LEVELS`).  They are files of the same format.  They are read after the user's own files, and only on a
+processor that has that level.
 """
 
 from __future__ import annotations
@@ -37,18 +38,21 @@ _Conversion: Any = object if caching is None else caching.CompileResultCacheImpl
 
 _MAGIC = b"lavadl_kernels 2\n"  #: the first bytes of a file, before the digests of all that follows and of the stamp
 _DIGEST = hashlib.sha256().digest_size
-SUFFIX = ".kernel"  #: of the files
+SUFFIX = ".kernel"  #: the suffix of the files' names
 
 
 class KernelCacheWarning(RuntimeWarning):
     """Compiled kernels cannot be read from disk, or cannot be kept there."""
 
 
-_said: set[str] = set()  # kinds of trouble that a warning was given of
+_said: set[str] = set()  # the kinds of problems that a warning was already given for
 
 
 def _warn(kind: str, message: str) -> None:
-    """Warn once of a kind of trouble, in one line that names no line of the user's code: none is at fault."""
+    """Warn once about a kind of problem, in one line.
+
+    The warning names no line of the user's code, because none is at fault.
+    """
     if kind not in _said:
         _said.add(kind)
         warnings.warn_explicit(message, KernelCacheWarning, "<lavadl_kernels>", 1)
@@ -64,7 +68,7 @@ def _sealed(stamp: Any, content: Any) -> bytes:
 
 
 def _opened(sealed: bytes, stamp: Any) -> Any:
-    """The content that `_sealed` was given; None if it was given another stamp: nothing of it is unpickled then.
+    """The content that `_sealed` was given; None, without unpickling anything, if it was given a different stamp.
 
     Raises
     ------
@@ -86,12 +90,12 @@ class Files:
     Parameters
     ----------
     where : CacheFolders
-        The folders.
+        The folders that are searched and written to.
     name : str
-        The beginning of the names of its files.
+        The beginning of the names of the kernel's files.
     stamp
-        The state of the sources that the files are valid for: with another stamp, or another Numba or NumPy, they are
-        not found.
+        The state of the sources for which the files are valid: with a different stamp, Numba or NumPy, they are not
+        found.
     """
 
     def __init__(self, where: CacheFolders, name: str, stamp: Any) -> None:
@@ -104,7 +108,7 @@ class Files:
         return f"{self._name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}{SUFFIX}"
 
     def load(self, key: Any) -> Any:
-        """The content that was saved for `key`; None if there is none."""
+        """The content that was saved for `key`, or None if there is none."""
         for folder in self._where.read:
             path = folder / self.file(key)
             try:
@@ -112,19 +116,19 @@ class Files:
                 if found is None:
                     continue
                 saved_for, content = found
-                # the name of a file has the key's text only, and different types may have the same text
+                # The name of a file depends only on the key's text, and different types may have the same text.
                 if saved_for == key:
                     return content
-            except Exception as error:  # unpickling raises anything at all
-                # a folder that this process does not write to may be another user's: what cannot be read there is
-                # no reason for a warning
+            except Exception as error:  # unpickling can raise any exception
+                # A folder that this process does not write to may belong to another user: a file that cannot be read
+                # there is no reason for a warning.
                 absent = FileNotFoundError if folder == self._where.write else OSError
                 if not isinstance(error, absent):
                     self.useless(key, error, path)
         return None
 
     def save(self, key: Any, content: Any) -> None:
-        """Keep `content` for `key`, where that is possible."""
+        """Save `content` for `key`, if that is possible; otherwise warn."""
         where = self._where
         if where.write is None:
             _warn("nowhere", f"compiled kernels cannot be kept, every process compiles them again: {where.passed_over}")
@@ -139,15 +143,18 @@ class Files:
             _warn("unsaved", f"compiled kernels cannot be kept in {where.write}, and are compiled again: {why}")
 
     def useless(self, key: Any, error: Exception, path: Path | None = None) -> None:
-        """Warn that the file for `key` is of no use."""
+        """Warn that the file for `key`, or `path`, is unusable because of `error`."""
         why = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         found = path or self.file(key)
         _warn("useless", f"compiled kernels on disk are of no use, and are compiled again: {found}: {why}")
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write `data` to a file beside `path` and move it to `path`: no reader sees a part of it, and no part stays."""
-    if path.is_dir():  # a file cannot be moved to where a folder is; only an empty one is removed
+    """Write `data` to a temporary file in the folder of `path`, then rename it to `path`.
+
+    No reader ever sees an incomplete file, and the temporary file is removed in case of an error.
+    """
+    if path.is_dir():  # a file cannot replace a folder; `rmdir` removes only an empty one
         path.rmdir()
     part = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
@@ -159,7 +166,8 @@ def _write(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-# `lavadl_ref.exchange` has these two as well: kernels may not import lavadl_ref, and `exchange` works without kernels
+# `lavadl_ref.exchange` has copies of these two functions: kernels may not import lavadl_ref, and `exchange` works
+# without kernels.
 def _remove_parts_of_the_dead(path: Path) -> None:
     pattern = re.compile(rf"{re.escape(path.name)}\.(\d+)\.[0-9a-f]+\.part")
     for name in os.listdir(path.parent):
@@ -170,27 +178,27 @@ def _remove_parts_of_the_dead(path: Path) -> None:
 
 def _lives(process: int) -> bool:
     if os.name == "nt":
-        return True  # signal 0 would be Ctrl-C there
+        return True  # on Windows, signal 0 would be Ctrl-C
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # it belongs to someone else
+        pass  # the process exists, but belongs to another user
     return True
 
 
 class KernelCache(_FunctionCache):
-    """The machine code of a compiled function on disk, as Numba asks for it.
+    """The machine code of a compiled function on disk, behind the interface of Numba's own cache.
 
     Parameters
     ----------
     function : function
         The Python function.
     stamp
-        The state of the sources that its code was compiled from, beside the function itself.
+        The state of the sources from which the code is compiled, in addition to the function itself.
     features : sequence of str
-        Features of this processor with which shipped code is not run, see `jit.Kernel`.
+        Processor features: if this processor has one of them, shipped code is not run, see `jit.Kernel`.
     """
 
     def __init__(self, function: Any, stamp: Any, features: Sequence[str] = ()) -> None:
@@ -208,22 +216,23 @@ class KernelCache(_FunctionCache):
 
     @property
     def files(self) -> Files:
-        """The files of the function; their folders are found when they are first needed."""
+        """The files of the function; their folders are determined when they are first needed."""
         return Files(cache_folders(self._package), self._name, self._stamp)
 
     @property
     def cache_path(self) -> str | None:
-        """The folder that is written to; None if there is none."""
+        """The folder that is written to, or None if there is none."""
         write = cache_folders(self._package).write
         return None if write is None else str(write)
 
     def flush(self) -> None:
-        """Do nothing: a file that is written anew replaces the old one."""
+        """Do nothing: a newly written file replaces the old one."""
 
     def _shipped(self, sig: Any, codegen: Any) -> tuple[Any, Files] | None:
-        """The key of a signature for this processor's level, and the files that the package came with; None if none.
+        """The key of a signature for this processor's level, and the files shipped with the package.
 
-        They were written by a process that Numba's settings made compile for the level.
+        None if no shipped code can run here.  The files were written by a process whose Numba settings made it compile
+        for the level.
         """
         level = processor.level()
         if level is None or any(map(processor.has, self._features)):
@@ -233,7 +242,7 @@ class KernelCache(_FunctionCache):
         return self._index_key(sig, _CompiledFor((triple, level, ""))), Files(folder, self._name, self._stamp)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        """The key of a signature: of a family of neurons from outside the package also the state of its file."""
+        """The key of a signature, with the state of the files of neuron families from outside the package."""
         return *super()._index_key(sig, codegen), _files_outside(sig)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -250,21 +259,21 @@ class KernelCache(_FunctionCache):
             if reduced is not None:
                 try:
                     return self._impl.rebuild(target_context, reduced)
-                except Exception as error:  # whatever LLVM and numba meet in it
+                except Exception as error:  # LLVM and Numba may raise any exception
                     files.useless(key, error)
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep the machine code for a signature."""
+        """Save the machine code for a signature."""
         if self._enabled and self._impl.check_cachable(data):
             self.files.save(self._index_key(sig, data.codegen), self._impl.reduce(data))
 
 
 def _files_outside(kinds: Any) -> tuple[tuple[str, int, int], ...]:
-    """Name, time and size of the files that define the named tuples among `kinds` outside of the package.
+    """Module name, modification time and size of the files outside the package that define named tuples in `kinds`.
 
-    A kernel runs the functions of the family whose parameters it is given.  The package's own files are part of the
-    stamp, which those of others are not: an edit there would run stale code.
+    A kernel runs the functions of the family whose parameters it is given.  The stamp covers the package's own files,
+    but not the files of other packages: without this, stale code would run after an edit there.
     """
     found: list[tuple[str, int, int]] = []
     for kind in kinds:
@@ -280,7 +289,7 @@ def _files_outside(kinds: Any) -> tuple[tuple[str, int, int], ...]:
 
 
 def _package_of(source: Path) -> Path:
-    """The folder of the outermost package that holds a module: all its compiled code is kept in one place."""
+    """The folder of the outermost package that contains a module: all its compiled code is kept in one place."""
     folder = source.parent
     while (folder.parent / "__init__.py").exists():
         folder = folder.parent
@@ -288,18 +297,21 @@ def _package_of(source: Path) -> Path:
 
 
 class _Results(_Conversion):
-    """The conversion of compiled results to plain values and back, without the folders that Numba's own looks for."""
+    """The conversion of compiled results to plain values and back.
+
+    Unlike the base class of Numba, it does not search for a cache folder.
+    """
 
     def __init__(self, source: Path, line: int) -> None:
         self._locator, self._lineno = _Source(str(source)), line
 
     def reduce(self, compiled: Any) -> Any:
-        """The plain values, without the annotated source: it is long, and names folders of this machine."""
+        """The plain values without the annotated source, which is long and contains folder names of this machine."""
         return super().reduce(compiled._replace(type_annotation=""))
 
 
 class _CompiledFor:
-    """The part of a code generator that `FunctionCache._index_key` asks: the processor that it compiles for."""
+    """A stand-in for a code generator that tells `FunctionCache._index_key` for which processor it compiles."""
 
     def __init__(self, answer: tuple[str, str, str]) -> None:
         self._answer = answer
@@ -309,14 +321,14 @@ class _CompiledFor:
 
 
 class _Source:
-    """The source file, as Numba's warnings name it."""
+    """A stand-in for Numba's cache locator: it holds the name of the source file that Numba's warnings show."""
 
     def __init__(self, file: str) -> None:
         self._py_file = file
 
 
 def keep_on_disk(compiled: Any, stamp: Any, features: Sequence[str] = ()) -> None:
-    """Keep what is compiled of a function on disk, valid for as long as `stamp` stays the same, as `KernelCache`."""
+    """Keep the compiled code of a function on disk, in a `KernelCache`; it is valid as long as `stamp` is the same."""
     if numba.config.DISABLE_JIT:
         return  # without compilation there is nothing to keep
     if lacking := private.lacking("cache"):

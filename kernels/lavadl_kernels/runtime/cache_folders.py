@@ -1,8 +1,8 @@
-"""The folders of compiled kernels, in the order in which they are read; the last of them is written to.
+"""The folders of compiled kernels, in the order in which they are read; the last one is written to.
 
-They are the one that NUMBA_CACHE_DIR names, the package's own, the user's, and a private one among temporary files.
-The list ends with the first that can be written to.  A folder before it may be read-only and still hold compiled
-kernels: that of a package which someone else has installed and run once.
+The candidates are the folder that NUMBA_CACHE_DIR names, the package's own folder, the user's cache folder, and a
+private folder for temporary files.  The list ends with the first folder that can be written to.  The read-only folders
+before it may still contain compiled kernels, for example those of a package that another user installed and ran.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from numba import config
 class CacheFolders:
     """Folders of compiled kernels."""
 
-    read: tuple[Path, ...]  #: in this order
-    write: Path | None  #: None where no folder can be written to
-    passed_over: str = ""  #: why `write` is not the folder of NUMBA_CACHE_DIR, or not a lasting one; empty if it is
+    read: tuple[Path, ...]  #: the folders to read from, in this order
+    write: Path | None  #: the folder to write to, or None if no folder can be written to
+    #: the reason why `write` is not the folder that NUMBA_CACHE_DIR names, or only a temporary one; empty otherwise
+    passed_over: str = ""
 
 
 def cache_folders(package: Path) -> CacheFolders:
@@ -34,7 +35,7 @@ def cache_folders(package: Path) -> CacheFolders:
 
 @cache
 def _cache_folders(package: Path, named: str) -> CacheFolders:
-    # several copies of the package must not replace each other's files
+    # The name contains a digest of the path, so that several copies of the package do not overwrite each other's files.
     own = f"{package.name}_{hashlib.sha1(os.fsencode(package), usedforsecurity=False).hexdigest()}"
     read: list[Path] = []
     reasons: dict[Path, str] = {}
@@ -53,19 +54,20 @@ def _cache_folders(package: Path, named: str) -> CacheFolders:
 
 
 def shipped(package: Path) -> Path:
-    """The folder of kernels that a package was built with, in one folder a level of processors."""
+    """The folder of the kernels that a package was built with; it has one subfolder for each level of processors."""
     return package / "compiled"
 
 
 def _of_user(own: str) -> list[Path]:
-    """The folder in the user's cache directory; none where the user has no home."""
+    """The folder in the user's cache directory; an empty list if the user has no home directory."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    # without HOME and an entry of the user "~" stays as it is, and would be made in the current folder
+    # If HOME is not set and the user has no entry in the user database, "~" is not expanded, and a folder of that name
+    # would be created in the current folder.
     return [home / "numba" / own] if home.is_absolute() else []
 
 
 def _unusable(folder: Path) -> str:
-    """The reason why nothing can be written to `folder`, made if it is missing; empty if something can."""
+    """The reason why `folder` cannot be written to, or "" if it can; a missing folder is created."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -75,7 +77,7 @@ def _unusable(folder: Path) -> str:
 
 
 def _temporary(own: str) -> tuple[Path | None, str]:
-    """This user's folder among temporary files, or None and why there is none."""
+    """This user's private folder for temporary files, or None with the reason why there is none."""
     try:
         root = Path(tempfile.gettempdir()).resolve()
     except OSError as error:
@@ -94,9 +96,9 @@ def _temporary(own: str) -> tuple[Path | None, str]:
 
 
 def _is_private(folder: Path) -> bool:
-    """Tell whether nobody but this user can put files into `folder`, or another folder in its place.
+    """Tell whether only this user can create files in `folder` or replace the folder itself.
 
-    A file that is read there runs as code of this user.
+    This matters because a file that is read there runs as code of this user.
     """
     found, above = folder.lstat(), folder.parent.stat()
     mine = (os.getuid(), 0)

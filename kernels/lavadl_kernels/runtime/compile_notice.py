@@ -1,8 +1,9 @@
 """A message while kernels are compiled, which happens once per installation.
 
-On a terminal it is a line with the name of each kernel, cleared afterwards.  Where standard error is no terminal, a
-process writes one line, when compiling has taken some seconds and goes on.  Nothing is written when kernels come from
-the cache on disk, by children of the process, or where a program has replaced its standard error by something else.
+On a terminal, the message is a line with the name of the kernel being compiled, which is cleared afterwards.  If
+standard error is not a terminal, a process writes one line once compilation has taken some seconds and continues.
+Nothing is written if kernels come from the cache on disk, by child processes, or if the program has replaced its
+standard error.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lavadl_kernels.runtime import private
 
 TEXT = "compiling kernels, once per installation"
 _STANDARD_ERROR = 2  # as a file descriptor
-#: Seconds of compiling before a line is written that stays, in a log for instance: one small kernel is not worth it.
+#: Seconds of compilation before a line is written that stays, for example in a log: one small kernel is not worth it.
 PATIENCE = 2.0
 
 
@@ -27,7 +28,7 @@ _Listener: Any = object if _event is None else _event.Listener
 
 
 class Notice(_Listener):
-    """A listener to Numba's compiler that shows the kernel being compiled, and clears its line when that is done.
+    """A listener to Numba's compiler that shows the kernel being compiled, and clears the line when it is done.
 
     Parameters
     ----------
@@ -43,17 +44,17 @@ class Notice(_Listener):
         self._begun = 0.0
         self._process = os.getpid()
         self._told = False
-        self.silent = False  #: whether nothing is shown, by someone else who tells of it
+        self.silent = False  #: whether to show nothing, for callers that report the compilation themselves
 
     def watch(self, compiled: Any, name: str) -> None:
-        """Take a compiled function for a kernel; other functions are not shown."""
+        """Register a compiled function as a kernel; other functions are not shown."""
         self._kernels[id(compiled)] = name
 
     def _name(self, event: Any) -> str | None:
         return self._kernels.get(id(event.data.get("dispatcher")))
 
     def on_start(self, event: Any) -> None:
-        """Show the kernel."""
+        """Show the kernel whose compilation starts."""
         name = self._name(event)
         if name is not None:
             self._begun = time.monotonic()
@@ -68,18 +69,18 @@ class Notice(_Listener):
             self.show("")
 
     def show(self, text: str) -> None:
-        """Replace the line on the terminal; where there is none, say once that kernels are compiled."""
+        """Replace the line on the terminal; without a terminal, write once that kernels are compiled."""
         if self.silent:
             return
         stream = sys.stderr
-        # a disk that is full or a reader that is gone does not end the run
+        # A full disk or a closed pipe must not end the run.
         with suppress(OSError, ValueError, AttributeError):
             if stream.isatty():
                 stream.write(f"\r\x1b[K{text}")
                 stream.flush()
             elif text and self._is_time() and stream.fileno() == _STANDARD_ERROR:
                 self._told = True
-                # not through the stream, which would keep what it cannot write, and fail at exit
+                # Bypass the stream: it would buffer text that it cannot write, and fail at exit.
                 os.write(_STANDARD_ERROR, f"{TEXT}: this may take some minutes\n".encode())
 
     def _is_time(self) -> bool:

@@ -14,9 +14,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def overload(function: Callable[..., Any], **options: Any) -> Callable[[F], F]:
-    """Decorate what gives the compiled form of `function` for the types of its arguments: Numba's own `overload`.
+    """Decorate a function that returns the compiled form of `function` for given argument types: Numba's `overload`.
 
-    The compiled form must have the argument names of the decorated function.
+    The compiled form must have the same argument names as the decorated function.
     """
 
     def decorate(implementation: F) -> F:
@@ -27,7 +27,7 @@ def overload(function: Callable[..., Any], **options: Any) -> Callable[[F], F]:
                 compiled.__annotations__.clear()
             return compiled
 
-        # Numba compares the signatures of the two, annotations included, and those of a lambda cannot have any
+        # Numba compares the signatures of the two functions including annotations, and a lambda cannot have any.
         implementation.__annotations__.clear()
         bare.__annotations__.clear()
         extending.overload(function, **options)(bare)
@@ -39,10 +39,10 @@ def overload(function: Callable[..., Any], **options: Any) -> Callable[[F], F]:
 def instructions(
     function: Callable[..., Any], plain: Callable[..., Any] | None = None, **options: Any
 ) -> Callable[[F], F]:
-    """Decorate, as `overload` does, the compiled form of `function` that consists of LLVM's own instructions.
+    """Decorate, like `overload`, a compiled form of `function` that consists of LLVM's own instructions.
 
-    Where this Numba lacks what such forms need (`private`), `plain` is compiled in its place: a function of the same
-    arguments, by default `function` itself.
+    If the installed Numba lacks the internals that such a form needs (see `private`), `plain` is compiled instead: a
+    function with the same arguments, by default `function` itself.
     """
     if not private.lacking("vectors"):
         return overload(function, **options)
@@ -55,12 +55,12 @@ def instructions(
 
 
 def intrinsic(function: Callable[..., Any], **options: Any) -> Any:
-    """Decorate what types a call and generates its LLVM instructions: Numba's own `intrinsic`."""
+    """Decorate a function that gives the type of a call and generates its LLVM instructions: Numba's `intrinsic`."""
     return extending.intrinsic(**options)(function) if options else extending.intrinsic(function)
 
 
 def jitable(function: F, **options: Any) -> F:
-    """Let compiled code call `function`, which stays a Python function: Numba's own `register_jitable`."""
-    # Numba takes the function with the options only if there are none
+    """Let compiled code call `function`, which stays a Python function: Numba's `register_jitable`."""
+    # Numba's decorator takes the function directly only if there are no options.
     (extending.register_jitable(**options) if options else extending.register_jitable)(function)
     return function

@@ -1,6 +1,7 @@
-"""A matrix product inside kernels: tiles of a few rows and `TILE` columns whose sums stay in registers.
+"""A matrix product for use inside kernels, computed in tiles of a few rows and `TILE` columns.
 
-Outside compiled code it is ordinary Python.  In compiled code it is LLVM's own vectors, as in `simd`.
+The sums of a tile stay in registers.  Outside compiled code the product is ordinary Python; in compiled code it uses
+LLVM's vectors, as in `simd`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from lavadl_kernels.runtime.jit import scalar
 from lavadl_kernels.runtime.simd import _pointers, _splat, _summing, _vector_at
 
 TILE = 32  #: columns of a tile: two vectors
-#: Rows of a tile: as many as leave its sums in registers, of which AVX-512 has 32 and other instruction sets 16. No
-#: result depends on it.
+#: Rows of a tile: as many as fit with their sums into the registers, of which AVX-512 has 32 and other instruction sets
+#: 16. No result depends on this number.
 ROWS = 8 if processor.has("avx512f") else 4
 
 cgutils = private.part("numba.core.cgutils", "vectors")
@@ -29,7 +30,10 @@ _INTP = ir.IntType(64)
 
 
 def packed(matrix: Array) -> Array:
-    """A matrix (K, C) float32 as `add_product` reads it: (C / TILE, K, TILE), with columns of zeros at the end."""
+    """Rearrange a matrix (K, C) float32 for `add_product`: (C / TILE, rounded up, K, TILE) float32.
+
+    Columns beyond the last are zeros.
+    """
     depth, columns = matrix.shape
     whole, left = divmod(columns, TILE)
     tiles = empty((whole + (left > 0), depth, TILE))
@@ -41,7 +45,7 @@ def packed(matrix: Array) -> Array:
 
 
 def _tile(rows: int) -> Any:
-    """A function that adds the product of `rows` rows of `a` and a block of `b` to `out`.
+    """Make a function that adds the product of `rows` rows of `a` and a block of `b` to `out`.
 
     ``out[to + r * columns + c] += sum over k of a[at + r * depth + k] * b[base + k * TILE + c]``
     """
@@ -91,7 +95,7 @@ def _tile(rows: int) -> Any:
                 builder.load(_vector_at(builder, line, ir.Constant(_INTP, j * _LANES), kind), align=4)
                 for j in range(count)
             ]
-            # a product and a sum in one, rounded once
+            # a fused multiply-add, which rounds once
             fused = cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{_LANES}f32"
             )
@@ -118,22 +122,22 @@ _several, _single = _tile(ROWS), _tile(1)
 
 @scalar
 def add_product(a: Array, depth: int, b: Array, edge: Array, out: Array, columns: int) -> None:
-    """Add a matrix product to `out`; each of its entries is summed in the same order, whatever the number of rows.
+    """Add a matrix product to `out`; the order in which an entry is summed does not depend on the number of rows.
 
     Parameters
     ----------
     a : ndarray
         (rows * depth,) float32, the left matrix row by row.
     depth : int
-        Its columns.
+        The number of columns of the left matrix.
     b : ndarray
-        The right matrix as `packed` gives it: (blocks, depth, TILE) float32.
+        The right matrix, rearranged by `packed`: (blocks, depth, TILE) float32.
     edge : ndarray
-        (ROWS * TILE,) float32, scratch: a tile that reaches beyond the last column is summed there.
+        (ROWS * TILE,) float32, scratch for tiles that reach beyond the last column.
     out : ndarray
         (rows * columns,) float32, row by row.
     columns : int
-        Columns of the right matrix.
+        The number of columns of the right matrix.
     """
     flat, rows = b.reshape(-1), a.size // depth
     for block in range(b.shape[0]):

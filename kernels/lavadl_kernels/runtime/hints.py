@@ -1,4 +1,4 @@
-"""Hints to the compiler and to the processor about loops over rows of lanes: they change no result."""
+"""Hints to the compiler and the processor about loops over rows of lanes; they do not change any result."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LINE = 16  #: floats of a cache line
 
 
 def prefetch(row: Array) -> None:
-    """Ask for `row`, (n,) float32 of any unit, to be brought into the second-level cache; nothing waits for it."""
+    """Prefetch `row`, (n,) float32 of any unit, into the L2 cache; the program does not wait for it."""
 
 
 def prefetch_to_write(row: Array) -> None:
-    """As `prefetch`, of a `row`, (n,) float32 of any unit, that is written soon."""
+    """Prefetch `row`, (n,) float32 of any unit, like `prefetch`, but for a write that follows soon."""
 
 
 def _prefetcher(write: int) -> Any:
@@ -53,10 +53,10 @@ def _overload_prefetch_to_write(row: Any) -> Any:
 
 
 def distinct_rows() -> None:
-    """Promise that no two arrays that this function is given share memory, unless it writes to neither.
+    """Promise the compiler that no two array arguments of the calling function share memory, unless it only reads both.
 
-    Without the promise each call compares the ends of all of them before a loop may vectorise, which for rows of a few
-    hundred lanes takes as long as the loop.
+    Without this promise, each call compares the memory ranges of all arrays before it enters a vectorised loop, which
+    for rows of a few hundred lanes takes as long as the loop itself.
     """
 
 

@@ -1,13 +1,14 @@
 """The compilation of kernels, and the threads that they run on.
 
-`scalar` marks a function of plain numbers that kernels call: it stays ordinary Python
-outside compiled code, so the same source runs on unbounded integers.  `kernel` compiles a
-function over a range of independent items, ``function(lo, hi, *arrays)``.  A call of the kernel
-runs it over the whole range, in one call of the compiled function or in one a thread, each over a
-part of the range.  These parts share nothing, so the number of threads does not change a bit of the
-result.  The threads are those of the OpenMP library that `set_team` names, else Python's own with the
-GIL released.  A forked child has one thread.  Each kernel is compiled once and nothing hangs or is
-killed in a forked child; with Numba's ``prange`` a kernel would be compiled twice, and a child could.
+`scalar` marks a function of plain numbers that kernels call.  Outside compiled code it stays ordinary Python, so the
+same source runs on unbounded integers.  `kernel` compiles a function over a range of independent items,
+``function(lo, hi, *arrays)``.  A call of the kernel covers the whole range, either with one call of the compiled
+function or with one call per thread, each for a part of the range.  These parts share no data, so the number of threads
+does not change a single bit of the result.
+
+The threads are those of the OpenMP library that `set_team` names; without one, they are Python threads that run with
+the GIL released.  A forked child process uses one thread.  With Numba's ``prange``, each kernel would be compiled
+twice, and a forked child could hang or be killed; here each kernel is compiled once, and forked children are safe.
 """
 
 from __future__ import annotations
@@ -31,29 +32,30 @@ from lavadl_kernels.runtime import private
 from lavadl_kernels.runtime.compile_notice import NOTICE
 from lavadl_kernels.runtime.extending import F, instructions, intrinsic, jitable
 
-#: Options of every kernel. `nogil` lets threads run at once. With the "numpy" error model a division by 0 gives what
-#: NumPy gives: Python's check for it would keep loops from vectorising. `fastmath` stays off: the order and rounding of
-#: every operation is part of the contract.
+#: Options of every kernel. `nogil` lets threads run at the same time. With the "numpy" error model a division by 0
+#: gives the same result as in NumPy; Python's check for it would keep loops from vectorising. `fastmath` stays off,
+#: because the order and rounding of every operation is part of the contract.
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
 
-#: Options of a function that kernels call, and that allocates nothing. Without Numba's runtime (`_nrt`) it does not
-#: count the references to each array it is given: these are atomic additions, which cost more than a row of lanes.
+#: Options of a function that kernels call and that allocates nothing. Without Numba's runtime (`_nrt`) it does not
+#: count the references to its array arguments; counting takes atomic additions, which take longer than a row of lanes.
 HELPER: dict[str, Any] = private.options(_nrt=False, error_model="numpy")
 
-#: As `HELPER`, of what LLVM has to inline however long it is.
+#: Options like `HELPER` for a function that LLVM must inline, however long it is.
 INLINED: dict[str, Any] = {**HELPER, **private.options(forceinline=True)}
 
-#: Options of an overload that returns a view of an array it is given: to make a view is to count a reference, which
-#: needs Numba's runtime. Numba inlines the function into its caller.
+#: Options of an overload that returns a view of one of its arguments. Creating a view counts a reference, which needs
+#: Numba's runtime. Numba inlines the function into its caller.
 VIEW: dict[str, Any] = {"inline": "always", "jit_options": private.options(_nrt=True)}
 
 
 def _stamp(package: Path) -> str:
     """The digest of all sources of a package.
 
-    Numba's cache on disk notices an edit of a kernel's own file only.  Inlined helpers live in other files, so the
-    stamp covers the whole package: after an edit of `fixed_point.py` no stale code runs.  It has no times: a package
-    that was copied or installed again finds its kernels, and those that it came with.
+    Numba's cache on disk notices only edits of the file that defines the kernel.  Inlined helpers are in other files,
+    so the stamp covers the whole package: after an edit of `fixed_point.py`, for example, no stale code runs.  The
+    stamp does not depend on file times, so a package that was copied or reinstalled still finds its kernels, including
+    those that it was shipped with.
     """
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
@@ -64,14 +66,14 @@ def _stamp(package: Path) -> str:
 
 _STAMP = _stamp(Path(__file__).resolve().parents[1])
 
-#: Elements of the largest array from which on a second thread of our own pays: it must be woken and must wait for the
-#: GIL, 50 to 90 us a call.
+#: The number of elements of the largest array from which a second Python thread saves time. Such a thread must be woken
+#: and must wait for the GIL, which takes 50 to 90 us per call.
 WORTH = 1 << 19
-#: The same for an OpenMP thread team. Its threads busy-wait for their next operation and never take the GIL: a launch
-#: takes 2 us.
+#: The same number for an OpenMP thread team. Its threads busy-wait for their next operation and never take the GIL, so
+#: a launch takes 2 us.
 TEAM_WORTH = 1 << 14
-#: Each thread begins at a multiple of this many items unless told otherwise. That is a whole number of cache lines of
-#: 64 bytes whatever the size of an item, so that no two threads write to the same line.
+#: Each thread begins at a multiple of this many items, unless a call specifies another number. Whatever the size of an
+#: item, this is a whole number of cache lines of 64 bytes, so no two threads write to the same line.
 ALIGN = 64
 
 _forked = False
@@ -87,12 +89,12 @@ def _after_fork() -> None:
     _forked, _pool = True, None
 
 
-if hasattr(os, "register_at_fork"):  # where nothing forks there is none
+if hasattr(os, "register_at_fork"):  # systems that cannot fork lack this function
     os.register_at_fork(after_in_child=_after_fork)
 
 
 def set_num_threads(count: int) -> None:
-    """Run kernels on `count` threads, at most as many as there are processors.
+    """Run kernels on `count` threads, but at most on as many as there are processors.
 
     Raises
     ------
@@ -111,13 +113,16 @@ def get_num_threads() -> int:
 
 
 def set_team(team: _openmp.Team | None) -> None:
-    """Run kernels on the thread team of an OpenMP library; None, or a Numba that cannot, for threads of our own."""
+    """Run kernels on the thread team of an OpenMP library.
+
+    If `team` is None, or if the installed Numba does not support teams, kernels run on Python threads.
+    """
     global _openmp_team
     _openmp_team = None if private.lacking("team") else team
 
 
 def _run_at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """The results of `calls`, run at the same time on threads of our own."""
+    """Run `calls` at the same time, on this thread and on Python threads of the pool, and return their results."""
     first, *rest = calls
     futures = [_own_threads().submit(call) for call in rest]
     try:
@@ -137,24 +142,28 @@ def _own_threads() -> ThreadPoolExecutor:
 def scalar(function: F) -> F:
     """Mark a scalar function for use in kernels; it remains a Python function.
 
-    LLVM inlines it.  Inlining by Numba would take three times as long to compile.
+    LLVM inlines the function.  If Numba inlined it, compilation would take three times as long.
     """
     return jitable(function, **HELPER)
 
 
 def inlined(function: F) -> F:
-    """As `scalar`, for the few functions that LLVM finds too long to inline and loops must vectorise over."""
+    """Mark a function like `scalar`, and force LLVM to inline it.
+
+    This is for the few functions that LLVM considers too long to inline, but that are called in loops that must
+    vectorise.
+    """
     return jitable(function, **INLINED)
 
 
 def prefer_512_bit() -> None:
-    """Let this function's loops have SIMD vectors of 512 bits if the processor has them; LLVM takes 256 by itself."""
+    """Let the calling function's loops use 512-bit SIMD vectors if the processor has them; LLVM's default is 256."""
 
 
 @intrinsic
 def _prefer_512_bit(typing_context: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        # llvmlite's own `add` knows attributes without a value only
+        # llvmlite's own `add` accepts only attributes without a value.
         set.add(builder.function.attributes, '"prefer-vector-width"="512"')
         return context.get_dummy_value()
 
@@ -168,7 +177,7 @@ def _overload_prefer_512_bit() -> Any:
 
 @contextmanager
 def preparing() -> Iterator[None]:
-    """Let each call of a kernel also compile, or load, what such a call needs on any number of threads."""
+    """Let each call of a kernel also compile, or load, the code that such a call needs on any number of threads."""
     global _prepares
     before, _prepares = _prepares, True
     try:
@@ -178,7 +187,7 @@ def preparing() -> Iterator[None]:
 
 
 def _largest(arrays: tuple[Any, ...]) -> int:
-    """The number of elements of the largest of `arrays`, among which there may be tuples of arrays."""
+    """The number of elements of the largest of `arrays`, which may include tuples of arrays."""
     return max((_largest(a) if isinstance(a, tuple) else getattr(a, "size", 0) for a in arrays), default=0)
 
 
@@ -188,18 +197,20 @@ class Kernel:
     Parameters
     ----------
     function : callable
-        It handles the items from `lo` to `hi`, and returns False where something is wrong with one of them.
+        It processes the items from `lo` to `hi`, and returns False if something is wrong with one of them.
     features : sequence of str
-        Features of processors, by LLVM's names, with which its code is another one.  Where the processor has them, the
-        code that a package comes with is not run: it was compiled for processors of a level, which need not have them.
+        Processor features, by LLVM's names, with which the function compiles to different code.  If the processor has
+        one of them, the code shipped with a package is not run: it was compiled for a level of processors, which need
+        not have these features.
 
     Notes
     -----
-    A call returns whether no thread's part of the range returned False.  Every part begins at a multiple of the
-    keyword ``align`` items.
+    A call returns False if the function returned False for any part of the range, else True.  Every part begins at a
+    multiple of ``align`` items, a keyword argument of the call.
     """
 
-    work = 1  #: how much an element of the largest array has to do, about, next to one of a neuron's training
+    #: The approximate work per element of the largest array, relative to that of an element in training a neuron.
+    work = 1
 
     def __init__(self, function: Callable[..., Any], features: Sequence[str] = ()) -> None:
         self.features = features
@@ -228,7 +239,7 @@ class Kernel:
         return all(result is not False for result in _run_at_once(calls))
 
     def _prepare(self, arrays: tuple[Any, ...]) -> None:
-        """Compile, or load, the kernel and its launcher for arrays like these, whatever their size."""
+        """Compile, or load, the kernel and its launcher for arrays of these types, whatever their size."""
         takes = numba.typeof(arrays)
         self.compiled.compile((types.intp, types.intp, *takes.types))
         if not private.lacking("team"):
@@ -248,5 +259,5 @@ kernel = Kernel
 
 
 def kernel_using(*features: str) -> Callable[[Callable[..., Any]], Kernel]:
-    """Decorate a kernel whose code is another one where the processor has `features`, see `Kernel`."""
+    """Decorate a kernel that compiles to different code if the processor has `features`, see `Kernel`."""
     return partial(Kernel, features=features)

@@ -1,8 +1,8 @@
-"""Sums of narrow rows of a table that a list names: rows of one vector, several of them summed at a time.
+"""Sums of narrow rows of a table, selected by a list of indices: each row is one vector.
 
-A table whose rows are one cache line stays in the L1 cache where one of `simd.WIDTH` columns would not.  One sum would
-wait for the addition before it, so `TOGETHER` sums run beside each other and are added at the end.  Outside compiled
-code it is ordinary Python, with the same order of sums.
+A table whose rows are one cache line stays in the L1 cache, while a table with `simd.WIDTH` columns would not.  In a
+single sum each addition would wait for the one before it, so `TOGETHER` partial sums are computed in parallel and added
+at the end.  Outside compiled code the functions are ordinary Python, with the same order of additions.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from lavadl_kernels.runtime.extending import instructions, intrinsic
 from lavadl_kernels.runtime.simd import _pointers, _vector_at
 
 NARROW = 16  #: entries of a row: a cache line of floats
-TOGETHER = 4  #: sums that run beside each other: an addition takes 3 or 4 cycles, and one or two begin in each
+TOGETHER = 4  #: partial sums in parallel: an addition takes 3 or 4 cycles, and one or two can start in each cycle
 
 _INTP = ir.IntType(64)
 
 
 def add_narrow_rows(table: Array, index: Array, first: Any, last: Any, out: Array, at: Any) -> None:
-    """out[at : at + NARROW] += the sum of the rows index[first:last].
+    """Add the sum of the rows index[first:last] to out[at : at + NARROW].
 
     Parameters
     ----------
     table : ndarray
         (R * NARROW,) float32.
     index : ndarray
-        (E,) uint16, numbers of rows.
+        (E,) uint16, row numbers.
     first, last : int
-        The entries of `index` that count.
+        The range of entries of `index` that are used: index[first:last].
     out : ndarray
-        (S,) float32.
+        (S,) float32; added to.
     at : int
         The start of the result in `out`.
     """
@@ -83,7 +83,11 @@ def _loop(
     begun: list[ir.Value],
     added: Callable[[ir.Value, ir.Value], ir.Value],
 ) -> tuple[ir.Value, list[ir.Value]]:
-    """Build a loop over as many numbers at a time as there are sums; return where it ended, and the sums."""
+    """Build a loop that processes as many indices at a time as there are sums in `begun`.
+
+    `begun` holds the initial sums, and ``added(total, k)`` builds the code that adds index k to a sum.  The result is
+    the index at which the loop ended, and the sums.
+    """
     before = builder.basic_block
     head, body, done = (builder.append_basic_block(name) for name in ("head", "body", "done"))
     builder.branch(head)

@@ -1,10 +1,10 @@
-"""A kernel on the thread team of an OpenMP library, without the GIL: no thread waits for its turn with the interpreter.
+"""Kernels on the thread team of an OpenMP library: they run without the GIL, so no thread waits for the interpreter.
 
-`launcher` compiles, for each signature of a kernel, a function that packs the arguments, calls ``GOMP_parallel`` of the
-library, and in each thread runs the kernel over that thread's ranges.  A launch takes 2 us, where one through Python
-takes 50 to 90: a thread that waits for the GIL sleeps, and is woken later than most kernels of a small network end.
-The compiled function holds the address of the kernel's machine code instead of the code, which so is compiled once
-and not linked again.
+For each signature of a kernel, `launcher` compiles a function that packs the arguments, calls ``GOMP_parallel`` of the
+library, and runs the kernel in each thread over that thread's ranges.  Such a launch takes 2 us, while one through
+Python threads takes 50 to 90 us: a thread that waits for the GIL sleeps, and most kernels of a small network end before
+it is woken.  The compiled function holds the address of the kernel's machine code instead of the code itself, so the
+kernel is compiled once and not linked again.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ cgutils = private.part("numba.core.cgutils", "team")
 _INDEX, _INT, _BYTE = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 _ANYTHING = _BYTE.as_pointer()
 
-#: The kernels by name: the code that starts a kernel must know the type of its result, and can be given a name as a
-#: literal.
+#: The kernels by name. The code that starts a kernel must know the type of the kernel's result; it receives the name as
+#: a literal and looks up the kernel here.
 _kernels: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class Team:
-    """The thread team of GNU's OpenMP, by the addresses of three functions of the library."""
+    """The thread team of an OpenMP library with GNU's interface: the addresses of three of its functions."""
 
-    parallel: int  #: of ``GOMP_parallel``
-    number: int  #: of ``omp_get_thread_num``
-    size: int  #: of ``omp_get_num_threads``
+    parallel: int  #: the address of ``GOMP_parallel``
+    number: int  #: the address of ``omp_get_thread_num``
+    size: int  #: the address of ``omp_get_num_threads``
 
 
 def of_library(library: ctypes.CDLL) -> Team:
@@ -49,26 +49,29 @@ def of_library(library: ctypes.CDLL) -> Team:
     Parameters
     ----------
     library : ctypes.CDLL
-        GNU's, or another with the same three functions.
+        GNU's OpenMP library, or another with the same three functions.
 
     Raises
     ------
     AttributeError
-        If the library lacks one of them.
+        If the library lacks one of these functions.
     """
     names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
     return Team(*(ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names))
 
 
 def _edge(build: ir.IRBuilder, index: ir.Value, ranges: ir.Value, size: ir.Value, align: ir.Value) -> ir.Value:
-    """LLVM code for the start of a range, as in `Kernel`: ``min(blocks * index // ranges * align, size)``."""
+    """Build LLVM code for the start of a range, as in `jit.Kernel`: ``min(blocks * index // ranges * align, size)``."""
     blocks = build.sdiv(build.add(size, build.sub(align, _INDEX(1))), align)
     edge = build.mul(build.sdiv(build.mul(blocks, index), ranges), align)
     return build.select(build.icmp_signed("<", edge, size), edge, size)
 
 
 def _borrowed(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value) -> ir.Value:
-    """`value` with arrays whose references nobody counts: threads that count those of one array wait for each other."""
+    """Build LLVM code for `value` with arrays whose references are not counted.
+
+    Threads that count references to the same array would wait for each other.
+    """
     if isinstance(kind, types.Array):
         array = context.make_array(kind)(context, builder, value=value)
         for owner in ("meminfo", "parent"):
@@ -81,7 +84,7 @@ def _borrowed(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value) -
 
 
 def _ranges_of_thread(context: Any, builder: Any, packed: Any, returns: Any, takes: tuple[Any, ...]) -> ir.Function:
-    """An LLVM function that runs the kernel over this thread's ranges, given a pointer of the type `packed`."""
+    """Build an LLVM function that runs the kernel over this thread's ranges; its argument is a pointer to `packed`."""
     name = f"{builder.function.name}.ranges"
     function = ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [_ANYTHING]), name)
     function.linkage = "internal"
@@ -95,7 +98,7 @@ def _ranges_of_thread(context: Any, builder: Any, packed: Any, returns: Any, tak
     own = build.sext(build.call(build.inttoptr(number, asks), []), _INDEX)
     step = build.sext(build.call(build.inttoptr(members, asks), []), _INDEX)
     kernel = build.inttoptr(code, context.call_conv.get_function_type(returns, takes).as_pointer())
-    # the library may start fewer threads than it was asked for: each takes every `step`-th range
+    # The library may start fewer threads than requested, so each thread takes every `step`-th range.
     with cgutils.for_range_slice(build, own, ranges, step, _INDEX) as (index, _):
         lo, hi = (_edge(build, at, ranges, size, align) for at in (index, build.add(index, _INDEX(1))))
         with build.if_then(build.icmp_signed("<", lo, hi)):
@@ -152,11 +155,12 @@ def _launch(
 
 
 def launcher(name: str, kernel: Any) -> Callable[..., int]:
-    """A Python function ``launch(code, parallel, number, members, ranges, size, align, *arrays)``, to be compiled.
+    """Make a Python function ``launch(code, parallel, number, members, ranges, size, align, *arrays)`` for compilation.
 
-    It runs `kernel`, compiled and known as `name`, over `size` items on a thread team. It returns `YES`; `NO` if the
-    kernel returned False for a range; `FAILED` if it raised for one; and `UNKNOWN`, without a run, if the address of
-    its machine code was not given yet: `code` is this address the first time, and 0 later.
+    The function runs the compiled `kernel`, which is registered as `name`, over `size` items on a thread team. `code`
+    is the address of the kernel's machine code; it is needed only once, and is 0 in other calls. The function returns
+    `YES` if the run succeeded; `NO` if the kernel returned False for a range; `FAILED` if the kernel raised an error
+    for a range; and `UNKNOWN`, without running the kernel, if it has not been given the address yet.
     """
     _kernels[name] = kernel
 
@@ -166,7 +170,7 @@ def launcher(name: str, kernel: Any) -> Callable[..., int]:
         result: int = _launch(name, code, parallel, number, members, ranges, size, align, arrays)
         return result
 
-    # the cache on disk and profilers tell functions apart by file, line and name
+    # The cache on disk and profilers distinguish functions by file, line and name.
     of = getattr(kernel, "py_func", kernel).__code__
     launch.__qualname__ = f"{of.co_name}.launch"
     launch.__code__ = launch.__code__.replace(
@@ -176,7 +180,7 @@ def launcher(name: str, kernel: Any) -> Callable[..., int]:
 
 
 def address(kernel: Any, arguments: tuple[Any, ...]) -> int:
-    """The address of the machine code of a compiled kernel for the types of these arguments."""
+    """The address of the machine code of a compiled kernel for the types of `arguments`."""
     signature = tuple(numba.typeof(argument) for argument in arguments)
     kernel.compile(signature)
     result = kernel.overloads[signature]

@@ -1,6 +1,6 @@
-"""The parts of Numba that are not public: what kernels use each for, and whether this Numba has it.
+"""The non-public parts of Numba that kernels use, what they are used for, and whether the installed Numba has them.
 
-A Numba to come may move or drop any of them.  Kernels do without, and give the same integers:
+A future version of Numba may move or remove any of them.  Without them, kernels still work and give the same integers:
 
 ==============  =====================================================================================
 ``cache``       Numba compiles again in each process, and a warning says so
@@ -10,7 +10,7 @@ A Numba to come may move or drop any of them.  Kernels do without, and give the 
 ``notice``      nothing is shown while kernels are compiled
 ==============  =====================================================================================
 
-Sums of float32 by ``vectors`` may round otherwise where a product and a sum are rounded at once.
+Without ``vectors``, float32 sums may be rounded differently: a fused multiply-add rounds once instead of twice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numba
 
-#: What each use takes, as the module and the names within it.
+#: The parts that each use needs, as "module:names within it".
 NEEDED: dict[str, tuple[str, ...]] = {
     "cache": (
         *(f"numba.core.caching:FunctionCache.{name}" for name in ("_index_key", "enable", "load_overload")),
@@ -52,7 +52,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
 
 @cache
 def lacking(use: str) -> str:
-    """The first of what a use takes that this Numba lacks; "" if it has all.
+    """The first part needed for a use that the installed Numba lacks, as a message; "" if it has all of them.
 
     Parameters
     ----------
@@ -76,17 +76,17 @@ def lacking(use: str) -> str:
 
 
 def part(module: str, use: str) -> Any:
-    """A module of Numba's; None where what `use` takes is not all there."""
+    """A module of Numba, or None if the installed Numba lacks any part that `use` needs."""
     return None if lacking(use) else importlib.import_module(module)
 
 
 def options(**wanted: Any) -> dict[str, Any]:
-    """Options for Numba's compiler, without those that it does not know.
+    """Options for Numba's compiler, without those that the installed Numba does not know.
 
     Parameters
     ----------
     **wanted
-        Values by their names; those of ``NEEDED["options"]`` may be unknown.
+        Values of options by name; only those in ``NEEDED["options"]`` may be unknown to Numba.
     """
     if not lacking("options"):
         return wanted

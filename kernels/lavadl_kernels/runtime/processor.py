@@ -1,7 +1,7 @@
 """The processor that kernels are compiled for: this one, or the one that Numba's settings name.
 
-What depends on the processor while a kernel is compiled asks `has`.  Kernels that a package comes with are compiled for
-a level: a set of features that all processors of some years have, known to compilers by its name.
+Code whose compilation depends on the processor calls `has`.  The kernels shipped with a package are compiled for a
+level: a set of features that all processors of a certain generation have, and that compilers know by a name.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ _V2 = frozenset({"cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"})
 _V3 = _V2 | {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"}
 _V4 = _V3 | {"avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"}
 
-#: The levels that kernels are shipped for, each with all its features, by LLVM's names; the richest last.
+#: The levels for which kernels are shipped, each with all its features, by LLVM's names; the level with the most
+#: features comes last.
 LEVELS: dict[str, frozenset[str]] = {"x86-64-v3": _V3, "x86-64-v4": _V4}
 
 
 def _of_this_machine() -> frozenset[str]:
-    """The features that this processor has and that the operating system lets programs use."""
+    """The features that this processor has and that the operating system allows programs to use."""
     try:
         return frozenset(name for name, has in binding.get_host_cpu_features().items() if has)
-    except RuntimeError:  # LLVM knows none of this machine's
+    except RuntimeError:  # LLVM cannot determine the features of this machine
         return frozenset()
 
 
@@ -40,10 +41,10 @@ def has(feature: str) -> bool:
 
 
 def level() -> str | None:
-    """The richest of `LEVELS` whose features this processor has.
+    """The highest of `LEVELS` all of whose features this processor has.
 
-    None if it has those of none, and where Numba's settings name another processor or take features away: then
-    only code that was compiled under these settings is run.
+    None if there is no such level, or if Numba's settings name another processor or disable features: then only code
+    that was compiled under these settings may run.
     """
     if config.CPU_NAME is not None or config.CPU_FEATURES is not None or not config.ENABLE_AVX:
         return None
@@ -56,8 +57,9 @@ def is_of(level: str) -> bool:
 
 
 def settings(level: str) -> dict[str, str]:
-    """The variables of the environment under which a process compiles for one of `LEVELS`, on any machine.
+    """The environment variables that make a process compile for one of `LEVELS`, on any machine.
 
-    Intel's library of vector functions, which Numba calls where it is installed, is left out: others lack it.
+    They disable Intel's library of vector functions (SVML), which Numba calls if it is installed: other machines may
+    lack it.
     """
     return {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": "", "NUMBA_DISABLE_INTEL_SVML": "1"}

@@ -1,11 +1,11 @@
-"""The rounding of float32 and float64 operations toward zero, for the loops that ask for it.
+"""Rounding of float32 and float64 operations toward zero, for the loops that request it.
 
-A product that is rounded toward zero and then cut to an integer is the exact product cut to an integer: no integer lies
-between a number and what it is rounded to.  So one multiplication and one truncation give what otherwise takes the
-product in two parts, eight operations.
+If a product is rounded toward zero and then truncated to an integer, the result equals the exact product truncated to
+an integer, because no integer lies between a number and its rounded value.  One multiplication and one truncation
+therefore replace a product in two parts, which takes eight operations.
 
-The mode belongs to the thread.  Compiled code may move an operation across the change of mode within a function, and so
-the loops between `round_toward_zero` and `round_as` must be in a function that calls `stay_apart`.
+The rounding mode belongs to the thread.  Within a function, the compiler may move an operation across the change of
+mode.  The loops between `round_toward_zero` and `round_as` must therefore be in a function that calls `stay_apart`.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from lavadl_kernels.runtime.extending import instructions, intrinsic, overload
 
 cgutils = private.part("numba.core.cgutils", "vectors")
 
-#: Whether compiled code can change the mode: the control register of x86 is known here, others are not.
+#: Whether compiled code can change the rounding mode: this module supports only the control register of x86.
 CAN_ROUND_TOWARD_ZERO = platform.machine().lower() in ("x86_64", "amd64") and cgutils is not None
 
-_MODE = 0x6000  #: the bits of the control register that hold the mode; all set for toward zero
+_MODE = 0x6000  #: the bits of the control register that hold the rounding mode; all set means toward zero
 _I32 = ir.IntType(32)
 _BYTES = ir.IntType(8).as_pointer()
 
 
 def round_toward_zero() -> int:
-    """Round toward zero from now on, and return the mode before; nothing where that is not possible."""
+    """Round toward zero from now on, and return the previous mode; do nothing and return 0 where that is impossible."""
     return 0
 
 
 def round_as(mode: int) -> None:
-    """Round as before a call of `round_toward_zero`, which returned `mode`."""
+    """Restore the rounding mode `mode`, which `round_toward_zero` returned."""
 
 
 def stay_apart() -> None:
-    """Keep this function from being inlined into its callers."""
+    """Prevent the function that calls this one from being inlined into its own callers."""
 
 
 def _control(builder: ir.IRBuilder, name: str, place: ir.Value) -> None:

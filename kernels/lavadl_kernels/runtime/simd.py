@@ -1,9 +1,10 @@
-"""SIMD operations that Numba has no words for: loops whose vectors stay in registers.
+"""SIMD operations that cannot be expressed in Numba: loops whose vectors stay in registers.
 
-`add_rows` and `add_weighted_rows` sum rows of a table that a list names, `nonzero` finds the non-zero entries of a
-stretch, `mantissas` converts weights to bytes, `transpose_square` transposes, `lowest`, `without_lowest` and `popcount`
-handle bits, `multiply_add` rounds once.  Outside compiled code they are ordinary Python.  In compiled code they are
-LLVM's own vectors, which every processor has: where its registers are narrower, LLVM takes several for one vector.
+`add_rows` and `add_weighted_rows` sum rows of a table that a list of indices selects; `nonzero` finds the non-zero
+entries in a stretch of an array; `mantissas` converts weights to bytes; `transpose_square` transposes a square;
+`lowest`, `without_lowest` and `popcount` are bit operations; `multiply_add` is a fused multiply-add.  Outside compiled
+code they are ordinary Python.  In compiled code they use LLVM's vectors, which work on every processor: if its
+registers are narrower than a vector, LLVM uses several registers for it.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from lavadl_kernels.runtime import private
 from lavadl_kernels.runtime.array_types import Array
 from lavadl_kernels.runtime.extending import instructions, intrinsic, overload
 
-WIDTH = 64  #: entries of a row of a table: a cache line of bytes, and sums that fit four registers of 16 floats
-BYTE_ROWS = 256  #: rows of bytes that `add_rows` can sum in 16 bits: 256 * 255 < 2**16
-STRETCH = 32  #: entries that `nonzero` looks at: it returns two bits for each, and 64 in all
+WIDTH = 64  #: entries in a row of a table: bytes fill a cache line, and sums fit four registers of 16 floats
+BYTE_ROWS = 256  #: the largest number of rows of bytes that `add_rows` can sum in 16 bits: 256 * 255 < 2**16
+STRETCH = 32  #: entries that `nonzero` examines: it returns two bits for each, 64 bits in total
 
-#: Added to what the bytes of a table stand for: sums of pairs of bytes can be taken apart if none is negative.
+#: The offset that is added to values to store them as bytes of a table. Sums of pairs of bytes can be separated only if
+#: no byte is negative.
 BIAS = 128
 
-SIDE = 16  #: rows and columns that `transpose_square` transposes: a row of floats fills a 512-bit register
+SIDE = 16  #: the number of rows and columns of a square for `transpose_square`: a row of floats is a 512-bit register
 
 cgutils = private.part("numba.core.cgutils", "vectors")
 _LANES = 16  # floats that a 512-bit register holds, or two of 256 bits
@@ -38,21 +40,23 @@ _INTP = ir.IntType(64)
 def add_rows(
     table: Array, base: int, index: Array, first: Any, last: Any, out: Array, at: int, fresh: bool, scale: Any
 ) -> None:
-    """out[at : at + WIDTH] = ((0 if fresh else out) + the sum of the rows index[first:last]) * scale.
+    """Sum the rows index[first:last], add the old values of `out` unless `fresh`, and multiply by `scale`.
+
+    ``out[at : at + WIDTH] = ((0 if fresh else out[at : at + WIDTH]) + sum of the rows) * scale``
 
     Parameters
     ----------
     table : ndarray
-        (S,) float32 or uint8: rows of `WIDTH` entries from `base` on. Bytes are `BIAS` more than their values; at most
-        `BYTE_ROWS` rows of bytes can be summed at a time.
+        (S,) float32 or uint8: rows of `WIDTH` entries from `base` on. Bytes hold values plus `BIAS`; at most
+        `BYTE_ROWS` rows of bytes can be summed in one call.
     base : int
         The start of the rows in `table`.
     index : ndarray
-        (E,) uint16, numbers of rows.
+        (E,) uint16, row numbers.
     first, last : int
-        The entries of `index` that count: index[first:last].
+        The range of entries of `index` that are used: index[first:last].
     out : ndarray
-        (Z,) float32.
+        (Z,) float32; written.
     at : int
         The start of the result in `out`.
     fresh : bool
@@ -72,7 +76,10 @@ def add_rows(
 def add_weighted_rows(
     table: Array, base: int, index: Array, value: Array, first: Any, last: Any, out: Array, at: int, fresh: bool
 ) -> None:
-    """As `add_rows` of a float32 table (S,), with a factor `value` (E,) float32 for each row."""
+    """Do the same as `add_rows` for a float32 table (S,), with a factor `value` (E,) float32 for each row.
+
+    There is no `scale`; the other arguments are those of `add_rows`: `index` (E,) uint16 and `out` (Z,) float32.
+    """
     total = np.zeros(WIDTH, np.float32)
     for k in range(first, last):
         row = base + int(index[k]) * WIDTH
@@ -81,7 +88,10 @@ def add_weighted_rows(
 
 
 def nonzero(x: Array, at: int, common: float) -> np.uint64:
-    """Bit i of the result: x[at + i] is not zero; bit 32 + i: it is not `common` either. `x` is (S,) float32."""
+    """Find the non-zero entries in a stretch of `x` (S,) float32.
+
+    Bit i of the result is set if x[at + i] is not zero; bit 32 + i is set if it is neither zero nor `common`.
+    """
     found = 0
     for i in range(STRETCH):
         value = x[at + i]
@@ -109,7 +119,7 @@ def mantissas(x: Array, at: int, out: Array, to: int) -> np.uint64:
     Returns
     -------
     uint64
-        Bit i is set where x[at + i] * 32 is no integer from -128 to 127; the byte then has no meaning.
+        Bit i is set if x[at + i] * 32 is not an integer from -128 to 127; byte i is then undefined.
     """
     beyond = 0
     for i in range(WIDTH):
@@ -126,11 +136,11 @@ def transpose_square(table: Array, at: int, row: int, out: Array, to: int, line:
     Parameters
     ----------
     table : ndarray
-        (S,) uint8 or float32: the rows begin at table[at], `row` entries apart.
+        (S,) uint8 or float32: the first row begins at table[at], and rows are `row` entries apart.
     at, row : int
         See `table`.
     out : ndarray
-        (Z,) of the dtype of `table`: rows of the result begin at out[to], `line` entries apart.
+        (Z,) of the dtype of `table`: the first row of the result begins at out[to], and rows are `line` entries apart.
     to, line : int
         See `out`.
     """
@@ -140,7 +150,10 @@ def transpose_square(table: Array, at: int, row: int, out: Array, to: int, line:
 
 
 def multiply_add(a: Any, b: Any, c: Any) -> Any:
-    """a * b + c in float32, rounded once where compiled; the interpreter rounds the double in between too."""
+    """``a * b + c`` in float32, rounded once in compiled code.
+
+    Outside compiled code, the result is first rounded to float64 and then to float32.
+    """
     return np.float32(np.float64(a) * np.float64(b) + np.float64(c))
 
 
@@ -158,24 +171,24 @@ def _overload_multiply_add(a: Any, b: Any, c: Any) -> Any:
 
 
 def _pointers(context: Any, builder: ir.IRBuilder, signature: Any, args: Any, *which: int) -> list[ir.Value]:
-    """The addresses of the data of those arguments that `which` numbers, all of them arrays."""
+    """The data addresses of the arguments with the indices `which`, all of which must be arrays."""
     return [context.make_array(signature.args[i])(context, builder, args[i]).data for i in which]
 
 
 def _constant(kind: ir.VectorType, value: int) -> ir.Constant:
-    """`value` in every lane of a constant vector of integers."""
+    """A constant vector of integers with `value` in every lane."""
     return ir.Constant(kind, [value] * kind.count)
 
 
 def _splat(builder: ir.IRBuilder, kind: ir.VectorType, value: ir.Value) -> ir.Value:
-    """`value` in every lane of a vector."""
+    """Build a vector with `value` in every lane."""
     vector = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), None)
     return builder.shuffle_vector(vector, ir.Constant(kind, ir.Undefined), lanes)
 
 
 def _vector_at(builder: ir.IRBuilder, data: ir.Value, offset: ir.Value, kind: ir.VectorType) -> ir.Value:
-    """The address of the vector that begins `offset` entries behind `data`."""
+    """Build the address of the vector that begins `offset` entries after `data`."""
     return builder.bitcast(builder.gep(data, [offset]), kind.as_pointer())
 
 
@@ -183,10 +196,10 @@ def _vector_at(builder: ir.IRBuilder, data: ir.Value, offset: ir.Value, kind: ir
 def _summing(
     builder: ir.IRBuilder, first: ir.Value, last: ir.Value, kind: ir.VectorType, count: int
 ) -> Iterator[tuple[ir.Value, list[ir.Value]]]:
-    """Build a loop from `first` to `last` around `count` sums in registers, which are 0 at first.
+    """Build a loop from `first` to `last` with `count` sums in registers, which begin at 0.
 
-    The context is the body of the loop, with the loop's number and the sums so far; it must give each sum its next
-    value by ``add_incoming``.
+    The ``with`` block builds the body of the loop. It receives the loop index and the current sums, and must give each
+    sum its next value by ``add_incoming``.
     """
     before = builder.basic_block
     head, body, done = (builder.append_basic_block(name) for name in ("head", "body", "done"))
@@ -214,10 +227,11 @@ def _sum_rows(
     first: ir.Value,
     last: ir.Value,
 ) -> list[ir.Value]:
-    """The vectors of the sum of rows, from a loop that keeps the sums in registers.
+    """Build a loop that sums rows and keeps the sums in registers; return the vectors of the sum.
 
-    Bytes are read in pairs, as numbers of 16 bits. The loop sums these modulo 2**16, and beside them their upper
-    halves; `_sums_of_bytes` finds the sums of the lower halves from the two. This is less work than to widen the bytes.
+    Bytes are read in pairs, as 16-bit numbers. The loop sums these numbers, which wrap around at 2**16, and separately
+    their upper halves; `_sums_of_bytes` computes the sums of the lower halves from both. This is less work than
+    widening each byte.
     """
     item = table.type.pointee
     small = isinstance(item, ir.IntType)
@@ -243,7 +257,7 @@ def _sum_rows(
 
 
 def _sums_of_bytes(builder: ir.IRBuilder, pairs: ir.Value, upper: ir.Value, count: ir.Value) -> list[ir.Value]:
-    """The sums of bytes, in vectors of floats, from those of pairs and of their upper halves."""
+    """Build the sums of bytes, as vectors of floats, from the sums of the pairs and of their upper halves."""
     kind = pairs.type
     lower = builder.sub(pairs, builder.shl(upper, _constant(kind, 8)))
     bias = _splat(builder, kind, builder.trunc(builder.mul(count, ir.Constant(_INTP, BIAS)), kind.element))
@@ -264,7 +278,7 @@ def _store(
     start = builder.gep(out, [at])
     for j, total in enumerate(sums):
         address = _vector_at(builder, start, ir.Constant(_INTP, j * kind.count), kind)
-        # a select and no factor of 0: the value in `out` may be NaN where it does not count
+        # A select is used instead of a factor of 0, because the unused value in `out` may be NaN.
         value = builder.select(fresh, total, builder.fadd(builder.load(address, align=4), total))
         if scale is not None:
             value = builder.fmul(value, _splat(builder, kind, scale))
@@ -363,12 +377,12 @@ def _overload_nonzero(x: Any, at: Any, common: Any) -> Any:
 
 
 def lowest(bits: Any) -> np.uint64:
-    """The number of the lowest bit that is set; 64 if none is."""
+    """The index of the lowest set bit, or 64 if no bit is set."""
     return np.uint64((int(bits) & -int(bits)).bit_length() - 1 if bits else 64)
 
 
 def without_lowest(bits: Any) -> np.uint64:
-    """`bits` with the lowest bit that is set cleared."""
+    """`bits` with the lowest set bit cleared."""
     return np.uint64(int(bits) & (int(bits) - 1))
 
 
@@ -438,7 +452,7 @@ def _mantissas(typing_context: Any, x: Any, at: Any, out: Any, to: Any) -> Any:
             builder.fcmp_ordered(">=", value, ir.Constant(floats, [-128.0] * WIDTH)),
             builder.fcmp_ordered("<=", value, ir.Constant(floats, [127.0] * WIDTH)),
         )
-        # the conversion of a float that does not fit the integer is undefined in LLVM: 0 in its place
+        # In LLVM, the conversion of a float that does not fit the integer is undefined, so 0 is converted instead.
         kept = builder.select(inside, value, ir.Constant(floats, None))
         whole = builder.fptosi(kept, integers)
         beyond = builder.fcmp_unordered("!=", builder.sitofp(whole, floats), value)
@@ -468,8 +482,9 @@ def _transpose_square(typing_context: Any, table: Any, at: Any, row: Any, out: A
         given = [_vector_at(builder, source, builder.mul(args[2], number), kind) for number in numbers]
         rows = [builder.load(address, align=align) for address in given]
         half = SIDE // 2
-        # a perfect shuffle of the entries of all rows, as of a deck of cards, moves the bits of an entry's position
-        # (row, column) by one place; after as many as a column has bits, row and column have changed places
+        # A perfect shuffle of the entries of all rows, like that of a deck of cards, rotates the bits of an entry's
+        # position (row, column) by one place. After as many shuffles as a column number has bits, row and column are
+        # exchanged.
         lanes = [[lane for i in range(first, first + half) for lane in (i, i + SIDE)] for first in (0, half)]
         masks = [ir.Constant(ir.VectorType(ir.IntType(32), SIDE), part) for part in lanes]
         for _ in range(SIDE.bit_length() - 1):
