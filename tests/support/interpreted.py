@@ -9,6 +9,7 @@ from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import _surrogate as spike
 from lavadl_kernels.ops import delay, events
 from lavadl_kernels.ops import integer_synapse as synapse
+from lavadl_kernels.ops import weights
 
 from tests.support import oracle as naive
 from tests.support.checks import cuba as cuba_checks
@@ -131,3 +132,10 @@ def test_interpreted_other_kernels_equal_their_oracles():
 def test_interpreted_piecewise_is_numpys():
     piecewise_checks.check(np.linspace(-1, 3, 40), piecewise_checks.KNOTS, piecewise_checks.SLOPES)
     piecewise_checks.check([np.inf, np.nan, 0.1], piecewise_checks.KNOTS, piecewise_checks.SLOPES)
+
+
+@pytest.mark.parametrize(("largest", "inside"), [(0.9, True), (9, False)])
+def test_interpreted_kernels_tell_that_a_weight_was_clipped(largest, inside):
+    """A kernel's False is NumPy's here, and counts as compiled code's does."""
+    rows = weights.Rows.plain(np.array([[0.3, largest]], np.float32))
+    assert weights.quantised(rows, weights.Grid.of(0.25, -1, 1))[1] is inside

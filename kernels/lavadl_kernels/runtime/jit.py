@@ -191,6 +191,11 @@ def _largest(arrays: tuple[Any, ...]) -> int:
     return max((_largest(a) if isinstance(a, tuple) else getattr(a, "size", 0) for a in arrays), default=0)
 
 
+def _went_well(result: Any) -> bool:
+    """Tell whether a kernel that returned `result` accepted its range. Without compilation it may be NumPy's False."""
+    return result is None or bool(result)
+
+
 class Kernel:
     """A compiled ``function(lo, hi, *arrays)``, called as ``kernel(size, *arrays)``.
 
@@ -231,12 +236,12 @@ class Kernel:
         worth = min(WORTH, TEAM_WORTH) if team else WORTH
         blocks = -(-size // align)
         if threads == 1 or blocks < 2 or _largest(arrays) * self.work < worth:
-            return self.compiled(0, size, *arrays) is not False
+            return _went_well(self.compiled(0, size, *arrays))
         if team:
             return self._on_team(team, min(threads, blocks), size, align, arrays)
         edges = [min(blocks * i // threads * align, size) for i in range(threads)] + [size]
         calls = [partial(self.compiled, lo, hi, *arrays) for lo, hi in pairwise(edges) if lo < hi]
-        return all(result is not False for result in _run_at_once(calls))
+        return all(map(_went_well, _run_at_once(calls)))
 
     def _prepare(self, arrays: tuple[Any, ...]) -> None:
         """Compile, or load, the kernel and its launcher for arrays of these types, whatever their size."""
