@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from lavadl_kernels.neurons import _leaky_integrator as leaky_integrator
 from lavadl_kernels.neurons import _surrogate as spike
-from lavadl_kernels.ops import delay, events
+from lavadl_kernels.ops import delay, events, weights
 from lavadl_kernels.ops import integer_synapse as synapse
-from lavadl_kernels.ops import weights
 
 from tests.support import oracle as naive
 from tests.support.checks import cuba as cuba_checks
