@@ -46,7 +46,9 @@ def learner(blocks, every=5, **options):
     """A learner of these blocks by the rule "local"."""
     net = torch.nn.Sequential(*blocks)
     optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=0.02)
-    return Learner(net, cross_entropy, optimizer, **{"rule": "local", "every": every, "classes": CLASSES, **options})
+    return Learner(
+        net, cross_entropy, optimizer, **{"rule": "local", "every": every, "classes": CLASSES, "window": 16, **options}
+    )
 
 
 def dense(family="cuba", **options):

@@ -41,7 +41,8 @@ def sgd(net, lr=0.1):
 
 def learner_of(net, rule="local", optimizer=None, loss=cross_entropy, **options):
     torch.manual_seed(3)
-    return online.Learner(net, loss, optimizer or sgd(net), rule, classes=3, **options)
+    # shorter than the samples, so that traces are carried from window to window
+    return online.Learner(net, loss, optimizer or sgd(net), rule, classes=3, **{"window": 16, **options})
 
 
 # -- learning -------------------------------------------------------------------------------------
